@@ -1,0 +1,20 @@
+//! Lets the program find the SDK library and Rust's standard library, in the target folder and when installed.
+
+use std::process::Command;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=build.rs");
+    if std::env::var("CARGO_CFG_TARGET_FAMILY")? != "unix" {
+        return Ok(());
+    }
+    let origin = match std::env::var("CARGO_CFG_TARGET_OS")?.as_str() {
+        "macos" => "@loader_path",
+        _ => "$ORIGIN",
+    };
+    let sysroot = Command::new(std::env::var("RUSTC")?).args(["--print", "target-libdir"]).output()?;
+    let toolchain = String::from_utf8(sysroot.stdout)?;
+    for folder in [origin, &format!("{origin}/../lib/dualk"), &format!("{origin}/.."), toolchain.trim()] {
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
+    }
+    Ok(())
+}

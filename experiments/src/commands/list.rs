@@ -1,0 +1,48 @@
+use clap::Args;
+use dualk_sdk::Result;
+use dualk_sdk::component::Slot;
+use dualk_sdk::plugin::{ComponentInfo, Registry};
+use dualk_sdk::serde_json::Value;
+use std::path::PathBuf;
+
+/// Arguments of `dualk list`.
+#[derive(Args)]
+pub struct List {
+    /// Only this slot, with the options of each component.
+    slot: Option<String>,
+    /// Load this plugin too.
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
+}
+
+impl List {
+    pub fn run(self) -> Result<()> {
+        let slot = self.slot.as_deref().map(Slot::from_name).transpose()?;
+        let mut registry = Registry::new();
+        registry.load_shipped()?;
+        self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
+        for each in Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)) {
+            println!("{each}");
+            for info in registry.components().filter(|info| info.slot == each) {
+                println!("  {:18} {}", info.name, info.about);
+                if slot.is_some() {
+                    describe(info);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn describe(info: &ComponentInfo) {
+    if !info.citation.is_empty() {
+        println!("  {:18} {}", "", info.citation);
+    }
+    println!("  {:18} from {}", "", info.plugin);
+    let options = info.schema.get("properties").and_then(Value::as_object);
+    for (name, option) in options.into_iter().flatten() {
+        let about = option.get("description").and_then(Value::as_str).unwrap_or("").replace('\n', " ");
+        let default = option.get("default").map_or_else(String::new, Value::to_string);
+        println!("    {name:16} {default:14} {about}");
+    }
+}

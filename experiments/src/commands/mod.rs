@@ -1,0 +1,85 @@
+//! One file a command.
+
+mod check;
+mod doctor;
+mod eval;
+mod list;
+mod plugin;
+mod prepare;
+mod run;
+mod schema;
+
+use clap::{Args, Subcommand};
+use dualk_sdk::Result;
+use dualk_sdk::experiment::manifest::Source;
+use dualk_sdk::experiment::{Experiment, Manifest};
+use dualk_sdk::plugin::Registry;
+use std::path::PathBuf;
+
+/// What `dualk` can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train and evaluate an experiment.
+    Run(run::Run),
+    /// Check a manifest and the files it names, without starting work.
+    Check(check::Check),
+    /// Write cohort, vocabulary, split and graph of a manifest to a folder.
+    Prepare(prepare::Prepare),
+    /// Repeat the evaluation of a run from its weights.
+    Eval(eval::Eval),
+    /// Show components, the plugins they come from and their options.
+    List(list::List),
+    /// Inspect, create and build plugins.
+    Plugin(plugin::Plugin),
+    /// Print the JSON Schema of manifests, for editors.
+    Schema(schema::Schema),
+    /// Show devices, versions and what is missing.
+    Doctor(doctor::Doctor),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self) -> Result<()> {
+        match self {
+            Command::Run(command) => command.run(),
+            Command::Check(command) => command.run(),
+            Command::Prepare(command) => command.run(),
+            Command::Eval(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Plugin(command) => command.run(),
+            Command::Schema(command) => command.run(),
+            Command::Doctor(command) => command.run(),
+        }
+    }
+}
+
+/// A manifest with changes from the command line.
+#[derive(Args)]
+pub struct ManifestArgs {
+    /// The manifest, a TOML file.
+    manifest: PathBuf,
+    /// Change a key: --set model.graph_encoder.type=gcn, --set 'stage[0].epochs=5'.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Compute on auto, cpu, cuda, cuda:1, wgpu …; the same as --set backend.device=….
+    #[arg(long)]
+    device: Option<String>,
+}
+
+impl ManifestArgs {
+    /// Loads the manifest and everything it names.
+    fn experiment(self) -> Result<Experiment> {
+        Experiment::new(self.load()?, Registry::new())
+    }
+
+    /// Loads the manifest and what its data need.
+    fn data_only(self) -> Result<Experiment> {
+        Experiment::data_only(self.load()?, Registry::new())
+    }
+
+    fn load(self) -> Result<(Manifest, Source)> {
+        let device = self.device.map(|device| format!("backend.device=\"{device}\""));
+        let settings: Vec<String> = self.settings.into_iter().chain(device).collect();
+        Manifest::load(&self.manifest, &settings)
+    }
+}

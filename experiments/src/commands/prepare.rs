@@ -1,0 +1,27 @@
+use super::ManifestArgs;
+use clap::Args;
+use dualk_sdk::Result;
+use dualk_sdk::data::write;
+use dualk_sdk::progress::Console;
+use std::path::PathBuf;
+
+/// Arguments of `dualk prepare`.
+#[derive(Args)]
+pub struct Prepare {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    /// Folder to write; it must be absent, empty or an earlier result.
+    #[arg(long, short)]
+    out: PathBuf,
+}
+
+impl Prepare {
+    pub fn run(self) -> Result<()> {
+        let experiment = self.manifest.data_only()?;
+        experiment.check()?;
+        let data = experiment.prepare(&Console::default())?;
+        write(&data, &self.out)?;
+        println!("{}", self.out.display());
+        Ok(())
+    }
+}

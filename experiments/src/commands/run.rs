@@ -1,0 +1,23 @@
+use super::ManifestArgs;
+use clap::Args;
+use dualk_sdk::Result;
+use dualk_sdk::progress::Console;
+
+/// Arguments of `dualk run`.
+#[derive(Args)]
+pub struct Run {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+}
+
+impl Run {
+    pub fn run(self) -> Result<()> {
+        let experiment = self.manifest.experiment()?;
+        experiment.check()?;
+        let (outcome, run) = experiment.run(&Console::default())?;
+        println!("{}", outcome.table());
+        println!("{} parameters, {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
+        println!("run: {}", run.path().display());
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! `attention`: DuaLK's simple fusion.
+
+use dualk_sdk::burn::module::Initializer;
+use dualk_sdk::burn::nn::{Dropout, DropoutConfig};
+use dualk_sdk::component::in_range;
+use dualk_sdk::ops::softmax_pool;
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `attention`.
+    pub struct AttentionOptions {
+        /// Part of the attention weights that is dropped during training.
+        pub dropout: f64 = 0.2,
+    }
+}
+
+impl Component for AttentionOptions {
+    const NAME: &'static str = "attention";
+    const ABOUT: &'static str = "Softmax over the set in every channel, from a square projection; weighted sum.";
+    const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
+}
+
+/// out_s = Σ_{x ∈ s} dropout(softmax_{x ∈ s}(x W)) ∘ x, the softmax separate for each channel.
+#[derive(Module, Debug)]
+pub struct Attention {
+    weight: Param<Tensor<2>>,
+    dropout: Dropout,
+    width: usize,
+}
+
+impl BuildFusion for AttentionOptions {
+    type Module = Attention;
+
+    fn build(self, context: &FusionContext<'_>) -> Result<Attention> {
+        let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
+        let width = context.width;
+        let weight = Initializer::Normal { mean: 0.0, std: 1.0 }.init([width, width], context.device);
+        Ok(Attention { weight, dropout, width })
+    }
+}
+
+impl Fusion for Attention {
+    fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
+        // Projected once a row of the table, however often the row occurs in the sets.
+        let scores = values.clone().matmul(self.weight.val()); // [rows, width]
+        softmax_pool(scores, values, sets, &self.dropout) // [sets, width]
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(dropout: f64, device: &Device) -> Result<Attention> {
+        AttentionOptions { dropout }.build(&FusionContext { width: 3, level: FusionLevel::Codes, device })
+    }
+
+    #[test]
+    fn one_member_is_itself_and_none_is_zero() {
+        let device = Device::flex();
+        let values = Tensor::<2>::from_data([[1.0, -2.0, 3.0], [0.5, 0.25, -4.0]], &device);
+        let sets = Sets::new([vec![1], vec![], vec![0, 0]].into_iter().collect());
+        let out = build(0.2, &device).unwrap().forward(values, &sets).into_data();
+        let expected = TensorData::from([[0.5f32, 0.25, -4.0], [0.0, 0.0, 0.0], [1.0, -2.0, 3.0]]);
+        out.assert_approx_eq::<f32>(&expected, Default::default());
+    }
+
+    #[test]
+    fn bad_options_name_their_key() {
+        for dropout in [1.5, 1.0, -0.1, f64::NAN] {
+            let error = build(dropout, &Device::flex()).unwrap_err().to_string();
+            assert!(error.starts_with("`dropout`"), "{error}");
+        }
+    }
+}

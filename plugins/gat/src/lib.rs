@@ -1,0 +1,7 @@
+//! Graph attention encoder.
+
+mod gat;
+
+pub use gat::{Gat, GatConv, GatOptions};
+
+dualk_sdk::export_plugin! { graph_encoder: GatOptions }

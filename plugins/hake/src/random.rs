@@ -1,0 +1,91 @@
+//! `random`: node features from a random generator.
+
+use dualk_sdk::burn::tensor::Distribution as Draw;
+use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::prelude::*;
+use dualk_sdk::serde::{Deserialize, Serialize};
+
+/// What random numbers are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum Distribution {
+    /// Normal with mean 0 and standard deviation `scale`.
+    Normal,
+    /// Uniform between −`scale` and `scale`.
+    Uniform,
+}
+
+options! {
+    /// Options of `random`.
+    pub struct RandomOptions {
+        /// Width of a vector.
+        pub dim: usize = 256,
+        /// `normal` or `uniform`.
+        pub distribution: Distribution = Distribution::Normal,
+        /// Standard deviation of the normal distribution, or bound of the uniform one.
+        pub scale: f64 = 0.1,
+    }
+}
+
+impl Component for RandomOptions {
+    const NAME: &'static str = "random";
+    const ABOUT: &'static str = "Random vectors, normal or uniform.";
+}
+
+/// Random vectors; the padding node has zeros.
+#[derive(Debug)]
+struct Random {
+    dim: usize,
+    draw: Draw,
+}
+
+impl BuildNodeInit for RandomOptions {
+    fn build(self) -> Result<Box<dyn NodeInit>> {
+        let dim = at_least("dim", self.dim, 1)?;
+        let scale = in_range("scale", self.scale, 0.0, f64::INFINITY)?;
+        let draw = match self.distribution {
+            Distribution::Normal => Draw::Normal(0.0, scale),
+            Distribution::Uniform => Draw::Uniform(-scale, scale),
+        };
+        Ok(Box::new(Random { dim, draw }))
+    }
+}
+
+impl NodeInit for Random {
+    fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures> {
+        let nodes = context.codes.len().saturating_sub(1);
+        let padding = Tensor::zeros([1, self.dim], context.device);
+        let rows = Tensor::random([nodes, self.dim], self.draw, context.device);
+        Ok(NodeFeatures { features: Tensor::cat(vec![padding, rows], 0), notes: Vec::new() }) // [nodes, dim]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn init(options: RandomOptions) -> Result<Vec<f32>> {
+        let codes = vec![String::new(); 101];
+        let features = options.build()?.init(&NodeInitContext { codes: &codes, device: &Device::flex() })?.features;
+        assert_eq!(features.dims()[0], 101);
+        Ok(features.into_data().iter::<f32>().collect())
+    }
+
+    #[test]
+    fn numbers_have_the_scale_asked_for() {
+        for (distribution, expected) in [(Distribution::Normal, 0.5), (Distribution::Uniform, 0.5 / 3f32.sqrt())] {
+            let values = init(RandomOptions { dim: 100, distribution, scale: 0.5 }).unwrap();
+            assert!(values[..100].iter().all(|&v| v == 0.0));
+            let deviation = (values[100..].iter().map(|v| v * v).sum::<f32>() / 10_000.0).sqrt();
+            assert!((deviation / expected - 1.0).abs() < 0.05, "{deviation}");
+        }
+    }
+
+    #[test]
+    fn bad_options_name_their_key() {
+        let of = |o: RandomOptions| init(o).unwrap_err().to_string();
+        assert!(of(RandomOptions { dim: 0, ..Default::default() }).starts_with("`dim`"));
+        assert!(of(RandomOptions { scale: f64::NAN, ..Default::default() }).starts_with("`scale`"));
+    }
+}

@@ -1,0 +1,67 @@
+//! `abnormal_labs`: which laboratory items were abnormal, one head a category.
+
+use dualk_sdk::prelude::*;
+use dualk_sdk::train::metrics::f1_weighted;
+use std::sync::Arc;
+
+options! {
+    /// Options of `abnormal_labs`.
+    pub struct AbnormalLabs {}
+}
+
+impl Component for AbnormalLabs {
+    const NAME: &'static str = "abnormal_labs";
+    const ABOUT: &'static str = "From all visits of a patient: the abnormal laboratory items, by category.";
+    const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
+}
+
+impl BuildObjective for AbnormalLabs {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Objective for AbnormalLabs {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
+        categories
+            .map(|(name, labs)| match labs.len() {
+                0 => Err(Error::user(format!("no laboratory item of the category `{name}` is ever abnormal"))
+                    .help("this objective needs abnormal items in every category")),
+                outputs => {
+                    let (input, kind) = (HeadInput::Patient, HeadKind::Decoder);
+                    Ok(HeadSpec { name: name.clone(), input, kind, outputs, keep: true })
+                }
+            })
+            .collect()
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let patients = match part {
+            Part::Train => &data.split.pretrain,
+            Part::Valid => &data.split.valid,
+            Part::Test => &data.split.test,
+        };
+        let visits = |p: &usize| {
+            let rows = data.cohort.admissions.range(*p);
+            rows.start as u32..rows.end as u32
+        };
+        Ok(Examples {
+            codes: Arc::new(data.vocabulary.admission_codes.clone()),
+            visits: patients.iter().map(visits).collect(),
+            labs: patients.iter().map(|_| std::iter::empty()).collect(),
+            targets: (0..data.cohort.lab_categories.len()).map(|c| data.category_labs(patients, c)).collect(),
+        })
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        let each: Vec<f64> = predictions.iter().map(|p| f1_weighted(p.logits, p.columns, p.targets)).collect();
+        let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
+        let named = each.into_iter().enumerate().map(|(i, f1)| (format!("F1-w/{i}"), f1));
+        std::iter::once(("F1-w".to_owned(), mean)).chain(named).collect()
+    }
+
+    fn primary(&self) -> &str {
+        "F1-w"
+    }
+}

@@ -1,0 +1,61 @@
+//! `lab_layer`: the codes of an admission from its abnormal laboratory items.
+
+use dualk_sdk::component::in_range;
+use dualk_sdk::data::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART};
+use dualk_sdk::prelude::*;
+use dualk_sdk::train::metrics::recall_at_k;
+use std::sync::Arc;
+
+options! {
+    /// Options of `lab_layer`.
+    pub struct LabLayer {
+        /// Part of the single-visit patients to learn from; the others are for choosing the epoch.
+        pub train: f64 = LAB_TRAIN_PART,
+        /// Seed of NumPy's legacy generator, which shuffles the patients.
+        pub seed: u32 = LAB_SHUFFLE_SEED,
+    }
+}
+
+impl Component for LabLayer {
+    const NAME: &'static str = "lab_layer";
+    const ABOUT: &'static str = "From the abnormal laboratory items of single-visit patients: their codes.";
+    const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
+}
+
+impl BuildObjective for LabLayer {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        in_range("train", self.train, 0.0, 1.0)?;
+        Ok(Box::new(self))
+    }
+}
+
+impl Objective for LabLayer {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        let outputs = data.vocabulary.nodes() - 1;
+        Ok(vec![HeadSpec { name: "codes".into(), input: HeadInput::Lab, kind: HeadKind::Linear, outputs, keep: false }])
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let (train, rest) = data.single_visit_parts(self.seed, self.train);
+        let patients = match part {
+            Part::Train => train,
+            Part::Valid => rest,
+            Part::Test => Vec::new(),
+        };
+        Ok(Examples {
+            codes: Arc::default(),
+            visits: patients.iter().map(|_| std::iter::empty()).collect(),
+            labs: data.last_visit_labs(&patients),
+            targets: vec![data.last_visit_codes(&patients)],
+        })
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        let Some(p) = predictions.first() else { return Vec::new() };
+        [20, 40].map(|k| (format!("R@{k}"), recall_at_k(p.logits, p.columns, p.targets, k))).to_vec()
+    }
+
+    fn primary(&self) -> &str {
+        "R@20"
+    }
+}

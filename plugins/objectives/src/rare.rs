@@ -1,0 +1,85 @@
+//! `rare`: the codes of the next visit among those that are seldom seen.
+
+use crate::next_visit::{self, TaskHead};
+use dualk_sdk::component::at_least;
+use dualk_sdk::data::tasks::{RARE_THRESHOLD, restrict};
+use dualk_sdk::prelude::*;
+use dualk_sdk::serde::{Deserialize, Serialize};
+
+/// Which codes are rare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum RareBy {
+    /// Those that are a label at most `most` times in all, zero included.
+    Total,
+    /// Those that are a label `least` to `most` times in training, `sample` of them.
+    Train,
+}
+
+options! {
+    /// Options of `rare`.
+    pub struct Rare {
+        /// `total` counts all multi-visit patients, `train` the training ones.
+        pub by: RareBy = RareBy::Total,
+        /// With `train`: the least number of training labels.
+        pub least: u64 = 5,
+        /// The largest number of labels; default 3 with `total` and 20 with `train`.
+        pub most: Option<u64> = None,
+        /// With `train`: how many codes to draw.
+        pub sample: usize = 200,
+        /// With `train`: seed of the draw.
+        pub seed: u32 = 99,
+        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        pub head: TaskHead = TaskHead::Full,
+    }
+}
+
+impl Component for Rare {
+    const NAME: &'static str = "rare";
+    const ABOUT: &'static str = "Ranks rare codes for the next visit; patients who have none are left out.";
+    const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
+}
+
+impl BuildObjective for Rare {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        at_least("sample", self.sample, 1)?;
+        Ok(Box::new(self))
+    }
+}
+
+impl Rare {
+    fn codes(&self, data: &Prepared) -> Vec<u32> {
+        match self.by {
+            RareBy::Total => data.rare_codes(self.most.unwrap_or(RARE_THRESHOLD)),
+            RareBy::Train => data.rare_train_codes(self.least, self.most.unwrap_or(20), self.sample, self.seed),
+        }
+    }
+}
+
+impl Objective for Rare {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        match self.codes(data).len() {
+            0 => Err(Error::user("no code of this cohort is rare").at_key("most").help("raise `most`")),
+            outputs => Ok(next_visit::head("codes", self.head, outputs)),
+        }
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let patients = next_visit::patients(data, part);
+        let targets = restrict(&data.last_visit_codes(patients), &self.codes(data));
+        Ok(next_visit::examples(data, patients, &targets, true))
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        next_visit::ranking_metrics(predictions)
+    }
+
+    fn primary(&self) -> &str {
+        "R@10"
+    }
+
+    fn baseline(&self, columns: &[usize], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        next_visit::frequency(self, columns, train, test)
+    }
+}

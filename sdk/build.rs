@@ -1,0 +1,60 @@
+//! Writes down what a plugin must agree on with this library: see `src/plugin/descriptor.rs`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=src");
+    println!("cargo:rerun-if-changed=Cargo.toml");
+    let rustc = Command::new(env::var("RUSTC")?).arg("-V").output()?;
+    let features: Vec<String> = env::vars()
+        .filter_map(|(key, _)| key.strip_prefix("CARGO_FEATURE_").map(str::to_lowercase))
+        .filter(|feature| feature != "default")
+        .collect();
+    let assertions = if env::var_os("CARGO_CFG_DEBUG_ASSERTIONS").is_some() { "checked" } else { "unchecked" };
+    let profile = format!("opt-level {}, {assertions}", env::var("OPT_LEVEL")?);
+    let facts = [
+        ("RUSTC", String::from_utf8(rustc.stdout)?.trim().to_owned()),
+        ("BURN", burn_version()?),
+        ("TARGET", env::var("TARGET")?),
+        ("PROFILE", profile),
+        ("FEATURES", features.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")),
+        ("BUILD", format!("{:016x}", source_hash(Path::new("src"))?)),
+    ];
+    for (name, value) in facts {
+        println!("cargo:rustc-env=DUALK_{name}={value}");
+    }
+    Ok(())
+}
+
+/// The version that `Cargo.toml` pins burn to.
+fn burn_version() -> Result<String, Box<dyn std::error::Error>> {
+    let manifest = fs::read_to_string("Cargo.toml")?;
+    let line = manifest.lines().find(|l| l.starts_with("burn = ")).ok_or("Cargo.toml names no burn")?;
+    Ok(line.split('"').nth(1).ok_or("burn has no version")?.trim_start_matches('=').to_owned())
+}
+
+/// FNV-1a over the names and contents of the sources, so that a plugin knows the very build it was made for.
+fn source_hash(folder: &Path) -> std::io::Result<u64> {
+    let mut files = BTreeMap::new();
+    collect(folder, &mut files)?;
+    let bytes = files.into_iter().flat_map(|(path, text)| {
+        let name = path.to_string_lossy().replace('\\', "/");
+        name.into_bytes().into_iter().chain(text)
+    });
+    Ok(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+}
+
+fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else {
+            files.insert(path.clone(), fs::read(&path)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Slot `fusion`: sets of vectors → one vector each. Used twice: codes → visit and visits → patient.
+
+use super::Component;
+use crate::Result;
+use crate::data::Sets;
+use crate::plugin::slot_module;
+use burn::tensor::{Device, Tensor};
+
+/// Which of the two fusions is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FusionLevel {
+    /// Codes of a visit, in no particular order.
+    Codes,
+    /// Visits of a patient, in time order.
+    Visits,
+}
+
+/// What a fusion gets from the experiment.
+pub struct FusionContext<'a> {
+    /// Width of the vectors.
+    pub width: usize,
+    /// Which fusion is built.
+    pub level: FusionLevel,
+    /// Where to create parameters.
+    pub device: &'a Device,
+}
+
+/// Turns sets of rows of a table into one vector each. Implementations are burn modules.
+pub trait Fusion {
+    /// Fuses. An empty set gives the zero vector.
+    ///
+    /// # Shapes
+    /// - `values`: `[rows, width]`; `sets` points into its rows
+    /// - output: `[sets.len(), self.width()]`
+    fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2>;
+
+    /// Width of a fused vector.
+    fn width(&self) -> usize;
+}
+
+slot_module! {
+    /// A fusion from any plugin, as a burn module.
+    FusionModule: ErasedFusion for Fusion
+}
+
+impl Fusion for FusionModule {
+    fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
+        self.guard(|inner| inner.forward(values, sets))
+    }
+
+    fn width(&self) -> usize {
+        self.guard(|inner| inner.width())
+    }
+}
+
+/// Options of a fusion.
+pub trait BuildFusion: Component {
+    /// The module these options describe.
+    type Module: Fusion + burn::module::Module + 'static;
+    /// Checks the options and creates the parameters.
+    fn build(self, context: &FusionContext<'_>) -> Result<Self::Module>;
+}

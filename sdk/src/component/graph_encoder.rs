@@ -1,0 +1,51 @@
+//! Slot `graph_encoder`: node features and graph → code embeddings.
+
+use super::Component;
+use crate::Result;
+use crate::graph::Graph;
+use crate::plugin::slot_module;
+use burn::tensor::{Device, Tensor};
+
+/// What a graph encoder gets from the experiment.
+pub struct GraphEncoderContext<'a> {
+    /// Width of the node features.
+    pub input: usize,
+    /// Where to create parameters.
+    pub device: &'a Device,
+}
+
+/// Turns node features and the graph into one embedding per node. Implementations are burn modules.
+pub trait GraphEncoder {
+    /// Embeds the nodes.
+    ///
+    /// # Shapes
+    /// - `features`: `[nodes, input]`
+    /// - output: `[nodes, self.width()]`
+    fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2>;
+
+    /// Width of an embedding.
+    fn width(&self) -> usize;
+}
+
+slot_module! {
+    /// A graph encoder from any plugin, as a burn module.
+    GraphEncoderModule: ErasedGraphEncoder for GraphEncoder
+}
+
+impl GraphEncoder for GraphEncoderModule {
+    fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+        self.guard(|inner| inner.forward(features, graph))
+    }
+
+    fn width(&self) -> usize {
+        self.guard(|inner| inner.width())
+    }
+}
+
+/// Options of a graph encoder.
+pub trait BuildGraphEncoder: Component {
+    /// The module these options describe.
+    type Module: GraphEncoder + burn::module::Module + 'static;
+    /// Checks the options and creates the parameters.
+    fn build(self, context: &GraphEncoderContext<'_>) -> Result<Self::Module>;
+}

@@ -1,0 +1,50 @@
+//! Slot `lab`: abnormal laboratory items → vector.
+
+use super::Component;
+use crate::Result;
+use crate::plugin::slot_module;
+use burn::tensor::{Device, Tensor};
+
+/// What a lab encoder gets from the experiment.
+pub struct LabEncoderContext<'a> {
+    /// Number of laboratory items.
+    pub labs: usize,
+    /// Where to create parameters.
+    pub device: &'a Device,
+}
+
+/// Turns the abnormal laboratory items of an admission into a vector. Implementations are burn modules.
+pub trait LabEncoder {
+    /// Embeds.
+    ///
+    /// # Shapes
+    /// - `labs`: `[batch, labs]`, 1 for abnormal and 0 otherwise
+    /// - output: `[batch, self.width()]`
+    fn forward(&self, labs: Tensor<2>) -> Tensor<2>;
+
+    /// Width of the vector.
+    fn width(&self) -> usize;
+}
+
+slot_module! {
+    /// A lab encoder from any plugin, as a burn module.
+    LabEncoderModule: ErasedLabEncoder for LabEncoder
+}
+
+impl LabEncoder for LabEncoderModule {
+    fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
+        self.guard(|inner| inner.forward(labs))
+    }
+
+    fn width(&self) -> usize {
+        self.guard(|inner| inner.width())
+    }
+}
+
+/// Options of a lab encoder.
+pub trait BuildLabEncoder: Component {
+    /// The module these options describe.
+    type Module: LabEncoder + burn::module::Module + 'static;
+    /// Checks the options and creates the parameters.
+    fn build(self, context: &LabEncoderContext<'_>) -> Result<Self::Module>;
+}

@@ -1,0 +1,86 @@
+//! The slots of an experiment: what plugins implement.
+//!
+//! | slot | trait | options trait | DuaLK's choice |
+//! |---|---|---|---|
+//! | `parser` | [`Parser`] | [`BuildParser`] | `mimic4` |
+//! | `node_init` | [`NodeInit`] | [`BuildNodeInit`] | `hake` |
+//! | `graph_encoder` | [`GraphEncoder`] | [`BuildGraphEncoder`] | `gat` |
+//! | `fusion` | [`Fusion`] | [`BuildFusion`] | `attention` |
+//! | `lab` | [`LabEncoder`] | [`BuildLabEncoder`] | `linear` |
+//! | `loss` | [`Loss`] | [`BuildLoss`] | `weighted_bce` |
+//! | `objective` | [`Objective`] | [`BuildObjective`] | `abnormal_labs`, `lab_layer`, `diagnosis` |
+//!
+//! A component is a set of options (a serde struct, made with [`options!`](crate::options)) that implements
+//! [`Component`] and the slot's options trait, whose `build` returns the slot's trait. Components with parameters
+//! are ordinary burn modules.
+
+mod fusion;
+mod graph_encoder;
+mod lab_encoder;
+mod loss;
+mod node_init;
+mod objective;
+mod options;
+mod parser;
+
+pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule};
+pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule};
+pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule};
+pub use loss::{BuildLoss, Loss};
+pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
+pub use objective::{BuildObjective, HeadInput, HeadKind, HeadSpec, Objective, Part, Predictions};
+pub use options::{Component, FilePath, at_least, in_range};
+pub use parser::{BuildParser, Parser, ParserContext};
+
+/// The places of an experiment that a component can take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// Reads raw tables.
+    Parser,
+    /// Gives graph nodes their first features.
+    NodeInit,
+    /// Turns node features and the graph into code embeddings.
+    GraphEncoder,
+    /// Turns sets of vectors into one vector each.
+    Fusion,
+    /// Turns abnormal laboratory items into a vector.
+    Lab,
+    /// Compares logits with targets.
+    Loss,
+    /// What a stage learns.
+    Objective,
+}
+
+impl Slot {
+    /// Every slot.
+    pub const ALL: [Slot; 7] =
+        [Slot::Parser, Slot::NodeInit, Slot::GraphEncoder, Slot::Fusion, Slot::Lab, Slot::Loss, Slot::Objective];
+
+    /// The name used in manifests and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Slot::Parser => "parser",
+            Slot::NodeInit => "node_init",
+            Slot::GraphEncoder => "graph_encoder",
+            Slot::Fusion => "fusion",
+            Slot::Lab => "lab",
+            Slot::Loss => "loss",
+            Slot::Objective => "objective",
+        }
+    }
+
+    /// The slot of that name.
+    ///
+    /// # Errors
+    /// Names the accepted ones when there is none.
+    pub fn from_name(name: &str) -> crate::Result<Self> {
+        let unknown = || crate::Error::user(format!("unknown slot `{name}`")).suggest(name, Self::ALL.map(Self::name));
+        Self::ALL.into_iter().find(|s| s.name() == name).ok_or_else(unknown)
+    }
+}
+
+impl std::fmt::Display for Slot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

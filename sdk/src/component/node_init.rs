@@ -1,0 +1,37 @@
+//! Slot `node_init`: codes → first node features.
+
+use super::Component;
+use crate::Result;
+use burn::tensor::{Device, Tensor};
+
+/// What a node initialiser gets from the experiment.
+pub struct NodeInitContext<'a> {
+    /// Code of each node; entry 0 is the empty text of the padding node.
+    pub codes: &'a [String],
+    /// Where to put the features.
+    pub device: &'a Device,
+}
+
+/// Gives every graph node its first features, which are then trained.
+pub trait NodeInit: Send + Sync {
+    /// Features of all nodes.
+    ///
+    /// # Shapes
+    /// - output: `[codes.len(), dim]`
+    fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures>;
+}
+
+/// Features and what to log about them.
+#[derive(Debug, Clone)]
+pub struct NodeFeatures {
+    /// `[nodes, dim]`
+    pub features: Tensor<2>,
+    /// Remarks such as how many codes the table lacks.
+    pub notes: Vec<(String, u64)>,
+}
+
+/// Options of a node initialiser.
+pub trait BuildNodeInit: Component {
+    /// Checks the options.
+    fn build(self) -> Result<Box<dyn NodeInit>>;
+}

@@ -1,0 +1,93 @@
+//! Slot `objective`: what a stage learns — its examples and targets, its heads, its metrics.
+
+use super::Component;
+use crate::Result;
+use crate::data::{Examples, Prepared, Ragged};
+
+/// Which patients examples are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// To learn from.
+    Train,
+    /// To choose the epoch on.
+    Valid,
+    /// To report on, once.
+    Test,
+}
+
+/// What a head sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadInput {
+    /// The patient vector.
+    Patient,
+    /// The patient vector beside the lab vector.
+    PatientLab,
+    /// The lab vector alone.
+    Lab,
+    /// The embeddings of the pretraining decoders beside the patient and the lab vector.
+    Full,
+}
+
+/// The network of a head; widths and dropout come from the manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadKind {
+    /// Three layers; its second hidden layer is the embedding that [`HeadInput::Full`] uses.
+    Decoder,
+    /// Two layers.
+    Classifier,
+    /// One layer after dropout.
+    Linear,
+}
+
+/// One head of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadSpec {
+    /// Name, unique in the objective; part of the parameters' path.
+    pub name: String,
+    /// What it sees.
+    pub input: HeadInput,
+    /// Its network.
+    pub kind: HeadKind,
+    /// Number of logits.
+    pub outputs: usize,
+    /// Whether later stages may use it as a pretraining decoder.
+    pub keep: bool,
+}
+
+/// The logits of one head for all evaluated examples, beside their targets.
+pub struct Predictions<'a> {
+    /// Row-major logits, `targets.len()` rows of `columns`.
+    pub logits: &'a [f32],
+    /// Number of columns.
+    pub columns: usize,
+    /// Positive columns of each row.
+    pub targets: &'a Ragged<u32>,
+}
+
+/// What a stage learns.
+pub trait Objective: Send + Sync {
+    /// The heads to train.
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>>;
+
+    /// The examples of a part; one target per head.
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples>;
+
+    /// Metrics by name from one [`Predictions`] per head, in a fixed order.
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)>;
+
+    /// The metric that chooses the epoch; higher is better.
+    fn primary(&self) -> &str;
+
+    /// Name and metrics of a ranking that ignores the patient, to compare with; `None` where that makes no sense.
+    /// [`frequency_baseline`](crate::train::frequency_baseline) is one.
+    fn baseline(&self, columns: &[usize], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        let _ = (columns, train, test);
+        None
+    }
+}
+
+/// Options of an objective.
+pub trait BuildObjective: Component {
+    /// Checks the options.
+    fn build(self) -> Result<Box<dyn Objective>>;
+}

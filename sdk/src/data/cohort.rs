@@ -1,0 +1,70 @@
+//! What every parser yields: patients, their admissions in time order, codes and abnormal labs.
+
+use super::Ragged;
+
+/// A laboratory item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabItem {
+    /// Identifier in the source table.
+    pub id: i64,
+    /// Index into [`Cohort::lab_categories`]; `None` when the item belongs to none of them.
+    pub category: Option<u8>,
+}
+
+/// Patients with their admissions, codes and abnormal laboratory items.
+///
+/// Rows of [`Cohort::codes`] and [`Cohort::labs`] are admissions; the admissions of patient `p` are the rows
+/// `admissions.range(p)`, in time order. Parsers have already dropped patients that have an admission without codes
+/// (*calibration*), so that every admission has at least one code.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cohort {
+    /// Patient identifiers, in the order of the source.
+    pub patients: Vec<i64>,
+    /// Admission identifiers of each patient, in time order.
+    pub admissions: Ragged<i64>,
+    /// Per admission, indices into [`Cohort::code_names`] in the order of the source, repeats kept.
+    pub codes: Ragged<u32>,
+    /// Code texts, in order of first appearance.
+    pub code_names: Vec<String>,
+    /// Per admission, the set of abnormal items as ascending indices into [`Cohort::lab_items`].
+    pub labs: Ragged<u32>,
+    /// Laboratory items, ascending by identifier.
+    pub lab_items: Vec<LabItem>,
+    /// Names of the laboratory categories, such as `hematology`; each gets a pretraining decoder.
+    pub lab_categories: Vec<String>,
+    /// What was dropped or repaired while reading, as (what, how many), for the log.
+    pub notes: Vec<(String, u64)>,
+}
+
+impl Cohort {
+    /// Number of admissions of patient `p`.
+    pub fn visits(&self, p: usize) -> usize {
+        self.admissions.range(p).len()
+    }
+
+    /// Checks the invariants that the rest of the SDK relies on; for parser authors and tests.
+    pub fn validate(&self) -> crate::Result<()> {
+        let rows = self.admissions.values().len();
+        let fail = |what: &str| Err(crate::Error::program(format!("the parser returned an inconsistent cohort: {what}")));
+        if self.patients.len() != self.admissions.len() {
+            return fail("patients and rows of admissions differ in number");
+        }
+        if self.codes.len() != rows || self.labs.len() != rows {
+            return fail("codes and labs need one row per admission");
+        }
+        if self.codes.values().iter().any(|&c| c as usize >= self.code_names.len()) {
+            return fail("a code index is out of range");
+        }
+        if self.labs.values().iter().any(|&l| l as usize >= self.lab_items.len()) {
+            return fail("a lab index is out of range");
+        }
+        let categories = self.lab_categories.len();
+        if self.lab_items.iter().any(|i| i.category.is_some_and(|c| c as usize >= categories)) {
+            return fail("a lab category is out of range");
+        }
+        if self.codes.rows().any(<[u32]>::is_empty) {
+            return fail("an admission has no codes");
+        }
+        Ok(())
+    }
+}

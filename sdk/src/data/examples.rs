@@ -1,0 +1,102 @@
+//! Training examples and the batches cut from them.
+
+use super::Ragged;
+use std::sync::Arc;
+
+/// The examples of one objective and one part of the split. Entry `i` of each field belongs to example `i`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Examples {
+    /// Code identifiers per visit; [`Examples::visits`] points into its rows.
+    pub codes: Arc<Ragged<u32>>,
+    /// Visits of each example, in time order, as rows of [`Examples::codes`]. May be empty (the lab layer sees none).
+    pub visits: Ragged<u32>,
+    /// Abnormal laboratory items of each example as columns of the lab input, from 0.
+    pub labs: Ragged<u32>,
+    /// For each head, the positive columns of each example, ascending, from 0.
+    pub targets: Vec<Ragged<u32>>,
+}
+
+impl Examples {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.labs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The batch of the examples `indices`, in that order.
+    pub fn batch(&self, indices: &[usize]) -> Batch {
+        let mut visits = Ragged::new();
+        let mut codes = Ragged::new();
+        for &i in indices {
+            let first = codes.len() as u32;
+            for &v in self.visits.row(i) {
+                codes.push(self.codes.row(v as usize).iter().copied());
+            }
+            visits.push(first..codes.len() as u32);
+        }
+        let pick = |r: &Ragged<u32>| indices.iter().map(|&i| r.row(i).iter().copied()).collect();
+        Batch { codes: Sets::new(codes), visits: Sets::new(visits), labs: pick(&self.labs), targets: self.targets.iter().map(pick).collect() }
+    }
+}
+
+/// Sets over the rows of a table: set `s` holds the rows `members.row(s)`, in order, repeats counted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sets {
+    members: Ragged<u32>,
+}
+
+impl Sets {
+    /// Sets from their members.
+    pub fn new(members: Ragged<u32>) -> Self {
+        Self { members }
+    }
+
+    /// Number of sets.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are no sets.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The members of all sets.
+    pub fn members(&self) -> &Ragged<u32> {
+        &self.members
+    }
+
+    /// Length of the longest set.
+    pub fn longest(&self) -> usize {
+        self.members.rows().map(<[u32]>::len).max().unwrap_or(0)
+    }
+}
+
+/// Some examples, ragged: nothing is padded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Visits as sets of code identifiers, that is rows of the node table.
+    pub codes: Sets,
+    /// Patients as sets of visits, that is sets of [`Batch::codes`].
+    pub visits: Sets,
+    /// Abnormal laboratory items of each patient, columns from 0.
+    pub labs: Ragged<u32>,
+    /// For each head, the positive columns of each patient.
+    pub targets: Vec<Ragged<u32>>,
+}
+
+impl Batch {
+    /// Number of examples.
+    pub fn len(&self) -> usize {
+        self.labs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,22 @@
+//! Cohorts, vocabularies, splits, examples and batches.
+
+mod cohort;
+mod examples;
+mod prepare;
+mod prepared;
+mod ragged;
+mod split;
+mod vocabulary;
+
+pub mod codes;
+pub mod legacy_random;
+pub mod tables;
+pub mod tasks;
+
+pub use cohort::{Cohort, LabItem};
+pub use examples::{Batch, Examples, Sets};
+pub use prepare::{prepare, write};
+pub use prepared::{Prepared, Split, Vocabulary};
+pub use ragged::Ragged;
+pub use split::{SplitOptions, split};
+pub use vocabulary::build_vocabulary;

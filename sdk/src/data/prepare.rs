@@ -1,0 +1,213 @@
+//! From a cohort to what stages learn from, and to files.
+
+use super::tasks::RARE_THRESHOLD;
+use super::{Cohort, Prepared, SplitOptions, build_vocabulary, split};
+use crate::graph::cooccurrence;
+use crate::{Error, Result};
+use polars::prelude::*;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::Path;
+
+const SUMMARY: &str = "summary.json";
+const FILES: [&str; 6] =
+    [SUMMARY, "patients.parquet", "splits.json", "vocabulary.json", "graph.parquet", "tensors.safetensors"];
+
+/// Vocabulary, split and disease graph of a cohort.
+///
+/// # Errors
+/// When the cohort is empty or too small for the split; manifest keys are relative to the table of the split.
+pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
+    cohort.validate()?;
+    if cohort.patients.is_empty() {
+        return Err(Error::user("no patient is left: nothing in the tables passed the filters").help(notes(&cohort)));
+    }
+    let vocabulary = build_vocabulary(&cohort);
+    let split = split(options, &cohort, &vocabulary)?;
+    let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
+    let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
+    Ok(Prepared { cohort, vocabulary, split, graph })
+}
+
+fn notes(cohort: &Cohort) -> String {
+    let notes: Vec<String> = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}")).collect();
+    if notes.is_empty() { "the parser dropped nothing".into() } else { notes.join("; ") }
+}
+
+impl Prepared {
+    /// Sizes, under the names that `summary.json` uses.
+    pub fn counts(&self) -> Map<String, Value> {
+        let (cohort, vocabulary, split) = (&self.cohort, &self.vocabulary, &self.split);
+        let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
+        let mut labs = Map::new();
+        for (name, items) in cohort.lab_categories.iter().zip(&vocabulary.category_labs) {
+            labs.insert(name.clone(), items.len().into());
+        }
+        labs.insert("all".into(), vocabulary.labs.len().into());
+        let counts = json!({
+            "patients": cohort.patients.len(),
+            "admissions": cohort.admissions.values().len(),
+            "max_admissions": longest(&mut cohort.admissions.rows().map(<[i64]>::len)),
+            "max_codes": longest(&mut cohort.codes.rows().map(<[u32]>::len)),
+            "max_labs": longest(&mut cohort.labs.rows().map(<[u32]>::len)),
+            "codes": vocabulary.target_codes,
+            "codes_pretrain": vocabulary.codes.len() - 1,
+            "labs": labs,
+            "single": split.single.len(),
+            "pretrain": split.pretrain.len(),
+            "train": split.train.len(),
+            "valid": split.valid.len(),
+            "test": split.test.len(),
+            "edges": self.graph.edges(),
+            "rare_codes": self.rare_codes(RARE_THRESHOLD).len(),
+        });
+        match counts {
+            Value::Object(counts) => counts,
+            _ => Map::new(),
+        }
+    }
+}
+
+/// Writes everything into the folder `out`, all of it or nothing: `summary.json`, `patients.parquet`, `splits.json`,
+/// `vocabulary.json`, `graph.parquet` and `tensors.safetensors` (codes and labs as offsets and members).
+///
+/// # Errors
+/// When `out` holds anything but the result of an earlier call, which is replaced.
+pub fn write(prepared: &Prepared, out: &Path) -> Result<()> {
+    replaceable(out)?;
+    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|e| Error::io("create the folder", parent, e))?;
+    let partial = tempfile::Builder::new().prefix(".dualk-prepare-").tempdir_in(parent);
+    let partial = partial.map_err(|e| Error::io("write beside", out, e))?;
+    let new = partial.path().join("new");
+    fs::create_dir(&new).map_err(|e| Error::io("create the folder", &new, e))?;
+    write_json(&new.join(SUMMARY), &Value::Object(prepared.counts()))?;
+    write_json(&new.join("splits.json"), &splits(prepared))?;
+    write_json(&new.join("vocabulary.json"), &vocabulary(prepared))?;
+    write_parquet(&new.join("patients.parquet"), patients(prepared))?;
+    write_parquet(&new.join("graph.parquet"), graph(prepared))?;
+    write_tensors(&new.join("tensors.safetensors"), prepared)?;
+    if out.exists() {
+        fs::rename(out, partial.path().join("old")).map_err(|e| Error::io("replace the folder", out, e))?;
+    }
+    fs::rename(&new, out).map_err(|e| Error::io("write the folder", out, e))
+}
+
+/// Whether `out` may be replaced: absent, empty, or holding what an earlier call wrote and nothing else.
+fn replaceable(out: &Path) -> Result<()> {
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
+        return Err(Error::user("the output is a file, not a folder").at_file(out).help("give another folder"));
+    }
+    let entries = fs::read_dir(out).map_err(|e| Error::io("read the folder", out, e))?;
+    let names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let ours = names.iter().all(|name| FILES.contains(&name.as_str())) && names.iter().any(|name| name == SUMMARY);
+    match names.is_empty() || ours {
+        true => Ok(()),
+        false => {
+            let error = Error::user("the output folder holds other files; nothing was written").at_file(out);
+            Err(error.help("give a new folder, or one that `dualk prepare` wrote"))
+        }
+    }
+}
+
+fn splits(prepared: &Prepared) -> Value {
+    let ids = |part: &[usize]| -> Vec<i64> { part.iter().map(|&p| prepared.cohort.patients[p]).collect() };
+    let split = &prepared.split;
+    json!({
+        "single": ids(&split.single),
+        "pretrain": ids(&split.pretrain),
+        "train": ids(&split.train),
+        "valid": ids(&split.valid),
+        "test": ids(&split.test),
+    })
+}
+
+fn vocabulary(prepared: &Prepared) -> Value {
+    let vocabulary = &prepared.vocabulary;
+    let code_map = |n: usize| -> Map<String, Value> {
+        vocabulary.codes[1..=n].iter().zip(1..).map(|(code, id)| (code.clone(), Value::from(id))).collect()
+    };
+    let items = |items: &[u32]| -> Map<String, Value> {
+        let id = |&item: &u32| prepared.cohort.lab_items[item as usize].id.to_string();
+        items.iter().zip(1..).map(|(item, number)| (id(item), Value::from(number))).collect()
+    };
+    let categories = prepared.cohort.lab_categories.iter().zip(&vocabulary.category_labs);
+    let mut labs: Map<String, Value> = categories.map(|(name, labs)| (name.clone(), items(labs).into())).collect();
+    labs.insert("all".into(), items(&vocabulary.labs).into());
+    let all = vocabulary.codes.len() - 1;
+    json!({ "code_map": code_map(vocabulary.target_codes), "code_map_pretrain": code_map(all), "labs": labs })
+}
+
+/// One row an admission.
+fn patients(prepared: &Prepared) -> PolarsResult<DataFrame> {
+    let cohort = &prepared.cohort;
+    let (mut patient, mut order) = (Vec::new(), Vec::new());
+    for (p, row) in cohort.admissions.rows().enumerate() {
+        patient.extend(row.iter().map(|_| cohort.patients[p]));
+        order.extend(0..row.len() as u32);
+    }
+    let codes = cohort.codes.rows().map(|row| {
+        let texts = row.iter().map(|&c| cohort.code_names[c as usize].as_str());
+        Series::new(PlSmallStr::EMPTY, texts.collect::<Vec<_>>())
+    });
+    let labs = cohort.labs.rows().map(|row| {
+        let ids = row.iter().map(|&l| cohort.lab_items[l as usize].id);
+        Series::new(PlSmallStr::EMPTY, ids.collect::<Vec<i64>>())
+    });
+    DataFrame::new_infer_height(vec![
+        Column::new("patient".into(), patient),
+        Column::new("admission".into(), cohort.admissions.values()),
+        Column::new("order".into(), order),
+        Column::new("codes".into(), codes.collect::<Vec<_>>()),
+        Column::new("abnormal_labs".into(), labs.collect::<Vec<_>>()),
+    ])
+}
+
+fn graph(prepared: &Prepared) -> PolarsResult<DataFrame> {
+    let mut edges: Vec<(u32, u32, f32)> = prepared.graph.iter().collect();
+    edges.sort_unstable_by_key(|e| (e.0, e.1));
+    DataFrame::new_infer_height(vec![
+        Column::new("source".into(), edges.iter().map(|e| e.0).collect::<Vec<_>>()),
+        Column::new("target".into(), edges.iter().map(|e| e.1).collect::<Vec<_>>()),
+        Column::new("weight".into(), edges.iter().map(|e| e.2).collect::<Vec<_>>()),
+    ])
+}
+
+fn write_parquet(path: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
+    let failed = |e: PolarsError| Error::program("cannot write the table").at_file(path).because(e);
+    let mut frame = frame.map_err(failed)?;
+    let file = fs::File::create(path).map_err(|e| Error::io("write the table", path, e))?;
+    // The Parquet codecs are not built in; tables of this size do without.
+    let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
+    writer.finish(&mut frame).map(drop).map_err(failed)
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::program("cannot write JSON").because(e))?;
+    text.push('\n');
+    fs::write(path, text).map_err(|e| Error::io("write the file", path, e))
+}
+
+/// Ragged arrays over admissions: identifiers of codes, columns of labs; and the admissions of each patient.
+fn write_tensors(path: &Path, prepared: &Prepared) -> Result<()> {
+    let labs: super::Ragged<u32> = (0..prepared.cohort.labs.len()).map(|row| prepared.visit_labs(row)).collect();
+    let codes = &prepared.vocabulary.admission_codes;
+    let wide = |values: &[u32]| values.iter().map(|&v| v as i64).collect();
+    let offsets = |values: &[usize]| values.iter().map(|&v| v as i64).collect();
+    let arrays: [(&str, Vec<i64>); 5] = [
+        ("patients.offsets", offsets(prepared.cohort.admissions.offsets())),
+        ("codes.offsets", offsets(codes.offsets())),
+        ("codes.ids", wide(codes.values())),
+        ("labs.offsets", offsets(labs.offsets())),
+        ("labs.columns", wide(labs.values())),
+    ];
+    let failed = |e| Error::program("cannot write tensors").at_file(path).because(e);
+    let bytes = arrays.map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
+    let views = bytes.iter().map(|(name, n, data)| Ok((*name, TensorView::new(Dtype::I64, vec![*n], data)?)));
+    let views: Vec<(&str, TensorView<'_>)> = views.collect::<Result<_, safetensors::SafeTensorError>>().map_err(failed)?;
+    safetensors::serialize_to_file(views, None, path).map_err(failed)
+}

@@ -1,0 +1,54 @@
+//! Everything that stages learn from: cohort, vocabulary, split and disease graph.
+
+use super::{Cohort, Ragged};
+use crate::graph::Graph;
+
+/// Numbers for codes and laboratory items. Identifier 0 is padding.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Vocabulary {
+    /// Text of each code by identifier; entry 0 is empty. First the codes of multi-visit patients, then the others.
+    pub codes: Vec<String>,
+    /// How many codes multi-visit patients use: `code_map` holds identifiers 1 to `target_codes`.
+    pub target_codes: usize,
+    /// Per admission of the cohort, its code identifiers, repeats kept.
+    pub admission_codes: Ragged<u32>,
+    /// Per category of the cohort, the cohort's lab items that belong to it and occur: position + 1 is the identifier.
+    pub category_labs: Vec<Vec<u32>>,
+    /// All cohort lab items that have a category and occur: position + 1 is the identifier.
+    pub labs: Vec<u32>,
+}
+
+/// Which patients serve for what, as indices into [`Cohort::patients`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Split {
+    /// Patients with one admission.
+    pub single: Vec<usize>,
+    /// Patients used for pretraining and for the disease graph.
+    pub pretrain: Vec<usize>,
+    /// Multi-visit patients to train on.
+    pub train: Vec<usize>,
+    /// Multi-visit patients to choose the epoch on.
+    pub valid: Vec<usize>,
+    /// Multi-visit patients to report on, once.
+    pub test: Vec<usize>,
+}
+
+/// Everything that stages learn from.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Patients, admissions, codes and labs.
+    pub cohort: Cohort,
+    /// Identifiers of codes and labs.
+    pub vocabulary: Vocabulary,
+    /// Roles of patients.
+    pub split: Split,
+    /// Co-occurrence graph over codes; node 0 is padding.
+    pub graph: Graph,
+}
+
+impl Vocabulary {
+    /// Number of graph nodes: every code and the padding node.
+    pub fn nodes(&self) -> usize {
+        self.codes.len()
+    }
+}

@@ -1,0 +1,192 @@
+//! Raw tables: `.csv` and `.csv.gz` files read lazily, every column as text, with errors that name file and line.
+//!
+//! Columns are converted here rather than by the CSV reader, because only then can an error say which line is wrong.
+
+mod faults;
+mod stream;
+
+pub use stream::text;
+
+use crate::{Error, Result};
+use polars::prelude::*;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+
+/// Row index of the scanned frames, from 0 without the header.
+const ROW: &str = "row index of the table";
+
+/// A table whose header has been read and checked.
+#[derive(Debug, Clone)]
+pub struct Table {
+    path: PathBuf,
+    header: Vec<String>,
+    columns: Vec<String>,
+}
+
+impl Table {
+    /// The table `name`, that is `name.csv` or `name.csv.gz` in `folder`, with at least `columns`.
+    pub fn open(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
+        if !folder.is_dir() {
+            let what = if folder.exists() { "this is not a folder" } else { "there is no such folder" };
+            return Err(Error::user(what).at_file(folder).help("give the folder that holds the tables"));
+        }
+        let candidates = [format!("{name}.csv"), format!("{name}.csv.gz")].map(|file| folder.join(file));
+        let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+            let error = Error::user(format!("the table `{name}` is missing: neither {name}.csv nor {name}.csv.gz is here"));
+            return Err(error.at_file(folder).suggest(name, tables_in(folder)));
+        };
+        Self::at(path, columns)
+    }
+
+    /// The table in the file `path`, with at least `columns`.
+    pub fn at(path: &Path, columns: &[&str]) -> Result<Self> {
+        let header = stream::header(path)?;
+        for &column in columns {
+            match header.iter().filter(|h| *h == column).count() {
+                1 => {}
+                0 => {
+                    let error = Error::user(format!("the column `{column}` is missing")).at_line(path, 1);
+                    return Err(error.suggest(column, &header));
+                }
+                n => return Err(Error::user(format!("the column `{column}` occurs {n} times")).at_line(path, 1)),
+            }
+        }
+        let columns = columns.iter().map(|&c| c.to_owned()).collect();
+        Ok(Self { path: path.to_owned(), header, columns })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole table, its needed columns only.
+    pub fn read(&self) -> Result<Rows<'_>> {
+        let collected = self.scan().and_then(|scan| scan.collect_with_engine(Engine::Streaming));
+        // A scan without a sink yields a single frame.
+        let frame = collected.map(|result| result.unwrap_single());
+        let frame = frame.map_err(|e| faults::explain(&self.path, self.header.len(), e))?;
+        Ok(Rows { table: self, frame })
+    }
+
+    /// Hands the rows in which `column` is `value` to `each`, some at a time and in order, without holding the others.
+    pub fn each_where(&self, column: &str, value: &str, mut each: impl FnMut(Rows<'_>) -> Result<()>) -> Result<()> {
+        // Two chunks in flight: the reader goes on while the caller works, and waits when it gets ahead.
+        let (send, receive) = sync_channel(2);
+        let callback = PlanCallback::new(move |frame: DataFrame| Ok(send.send(frame).is_err()));
+        let plan = self.scan().and_then(|scan| scan.filter(col(column).eq(lit(value))).sink_batches(callback, true, None));
+        let explain = |e| faults::explain(&self.path, self.header.len(), e);
+        let plan = plan.map_err(explain)?;
+        let (read, used) = std::thread::scope(|scope| {
+            let reader = scope.spawn(move || plan.collect_with_engine(Engine::Streaming).map(drop));
+            let used = receive.iter().try_for_each(|frame| each(Rows { table: self, frame }));
+            drop(receive);
+            (reader.join(), used)
+        });
+        used?;
+        read.map_err(|_| Error::program("the CSV reader panicked").at_file(&self.path))?.map_err(explain)
+    }
+
+    fn scan(&self) -> PolarsResult<LazyFrame> {
+        // Columns that are not needed get their place as name: their own names may repeat.
+        let name = |(i, column): (usize, &String)| match self.columns.contains(column) {
+            true => PlSmallStr::from_str(column),
+            false => PlSmallStr::from_string(format!("column {i}")),
+        };
+        let schema: Schema = self.header.iter().enumerate().map(|h| Field::new(name(h), DataType::String)).collect();
+        let path = self.path.to_str().ok_or_else(|| polars_err!(ComputeError: "the path is not UTF-8"))?;
+        let scan = LazyCsvReader::new(PlRefPath::new(path))
+            .with_glob(false)
+            .with_has_header(true)
+            .with_schema(Some(schema.into()))
+            .with_row_index(Some(RowIndex { name: ROW.into(), offset: 0 }))
+            .finish()?;
+        let needed: Vec<Expr> = self.columns.iter().map(|c| col(c.as_str())).chain([col(ROW)]).collect();
+        Ok(scan.select(needed))
+    }
+}
+
+/// Tables in a folder, for suggestions.
+fn tables_in(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let table = |name: String| name.strip_suffix(".csv.gz").or(name.strip_suffix(".csv")).map(str::to_owned);
+    let mut tables: Vec<String> = names.filter_map(table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    tables
+}
+
+/// Some rows of a table.
+pub struct Rows<'t> {
+    table: &'t Table,
+    frame: DataFrame,
+}
+
+impl Rows<'_> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The texts of a column; `None` where nothing is written.
+    pub fn texts(&self, column: &str) -> Result<impl Iterator<Item = Option<&str>>> {
+        let broken = |e: PolarsError| Error::program(format!("cannot use the column `{column}`")).because(e);
+        let texts = self.frame.column(column).and_then(|c| c.str()).map_err(broken)?;
+        Ok(texts.iter().map(|text| text.filter(|t| !t.is_empty())))
+    }
+
+    /// The integers of a column.
+    ///
+    /// # Errors
+    /// Names the first line that holds something else, or nothing.
+    pub fn integers(&self, column: &str) -> Result<Vec<i64>> {
+        let parse = |(i, text): (usize, Option<&str>)| integer(text).ok_or_else(|| self.not_an_integer(i, column, text));
+        self.texts(column)?.enumerate().map(parse).collect()
+    }
+
+    /// The integers of a column, `None` where nothing is written.
+    ///
+    /// # Errors
+    /// Names the first line that holds something else.
+    pub fn optional_integers(&self, column: &str) -> Result<Vec<Option<i64>>> {
+        let parse = |(i, text): (usize, Option<&str>)| match (text, integer(text)) {
+            (Some(_), None) => Err(self.not_an_integer(i, column, text)),
+            (_, value) => Ok(value),
+        };
+        self.texts(column)?.enumerate().map(parse).collect()
+    }
+
+    /// An error at row `i` of these.
+    pub fn error(&self, i: usize, message: impl Into<String>) -> Error {
+        match self.line(i) {
+            Some(line) => Error::user(message).at_line(&self.table.path, line),
+            None => Error::user(message).at_file(&self.table.path),
+        }
+    }
+
+    /// The line of row `i`, from 1. Reads the file again, because quoted fields may span lines.
+    pub fn line(&self, i: usize) -> Option<usize> {
+        let row = self.frame.column(ROW).and_then(|c| c.cast(&DataType::UInt64)).ok()?;
+        let row = row.u64().ok()?.get(i)?;
+        stream::line_of_row(&self.table.path, row)
+    }
+
+    fn not_an_integer(&self, i: usize, column: &str, text: Option<&str>) -> Error {
+        let found = match text {
+            None => "nothing".to_owned(),
+            // Longer texts may hold anything; only what was meant as a number is repeated.
+            Some(text) if text.len() <= 20 => format!("`{text}`"),
+            Some(_) => "a longer text".to_owned(),
+        };
+        self.error(i, format!("the column `{column}` must hold an integer, found {found}"))
+    }
+}
+
+fn integer(text: Option<&str>) -> Option<i64> {
+    text.and_then(|t| t.trim().parse().ok())
+}

@@ -1,0 +1,130 @@
+//! Files as bytes: decompression, the header, and where a row is.
+
+use crate::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// The bytes of a file, decompressed when it is gzip, whatever its name says.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    let io = |e| Error::io("read the table", path, e);
+    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
+    let start = file.fill_buf().map_err(io)?;
+    match start {
+        [] => Err(Error::user("the file is empty").at_file(path)),
+        [0x1f, 0x8b, ..] => Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))),
+        _ => Ok(Box::new(file)),
+    }
+}
+
+/// What went wrong while reading bytes.
+pub fn unreadable(path: &Path, e: std::io::Error) -> Error {
+    let message = match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the gzip file is cut off before its end".to_owned(),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => "the gzip file is damaged".to_owned(),
+        _ => format!("cannot read the file: {e}"),
+    };
+    Error::user(message).at_file(path).because(e).help("copy or download the file again and compare its checksum")
+}
+
+/// A text file.
+///
+/// # Errors
+/// Names the first line that is not UTF-8.
+pub fn text(path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes).map_err(|e| unreadable(path, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
+        not_utf8(path, good.iter().filter(|&&b| b == b'\n').count() + 1)
+    })
+}
+
+/// The error for a line that is not UTF-8.
+pub fn not_utf8(path: &Path, line: usize) -> Error {
+    Error::user("the text is not UTF-8").at_line(path, line).help("convert the file, for instance with iconv -t UTF-8")
+}
+
+/// The column names of a table.
+pub fn header(path: &Path) -> Result<Vec<String>> {
+    let mut line = Vec::new();
+    open(path)?.read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+    let line = std::str::from_utf8(line).map_err(|_| not_utf8(path, 1))?.trim_end_matches(['\n', '\r']);
+    if line.trim().is_empty() {
+        return Err(Error::user("the first line must name the columns, and it is empty").at_line(path, 1));
+    }
+    Ok(fields(line))
+}
+
+/// The fields of one CSV record.
+fn fields(record: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut quoted = false;
+    for c in record.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(String::new()),
+            _ => fields.last_mut().into_iter().for_each(|f| f.push(c)),
+        }
+    }
+    fields
+}
+
+/// Calls `each` with the number of every record's first line and the record, the header included, until it is false.
+pub fn records(path: &Path, mut each: impl FnMut(usize, &[u8]) -> bool) -> Result<()> {
+    let mut input = open(path)?;
+    let (mut record, mut line, mut first) = (Vec::new(), 0, 1);
+    loop {
+        let read = input.read_until(b'\n', &mut record).map_err(|e| unreadable(path, e))?;
+        line += 1;
+        let quotes = record.iter().filter(|&&b| b == b'"').count();
+        if read > 0 && quotes % 2 == 1 {
+            continue;
+        }
+        let content = record.strip_suffix(b"\n").unwrap_or(&record);
+        let content = content.strip_suffix(b"\r").unwrap_or(content);
+        if !record.is_empty() && !each(first, content) || read == 0 {
+            return Ok(());
+        }
+        record.clear();
+        first = line + 1;
+    }
+}
+
+/// The first line of row `row`, counted from 0 without the header.
+pub fn line_of_row(path: &Path, row: u64) -> Option<usize> {
+    let (mut at, mut found) = (0, None);
+    let read = records(path, |line, _| {
+        found = (at == row + 1).then_some(line);
+        at += 1;
+        found.is_none()
+    });
+    read.ok().and(found)
+}
+
+/// Number of fields of a record.
+pub fn width(record: &[u8]) -> usize {
+    let mut quoted = false;
+    let comma = |&&b: &&u8| {
+        quoted ^= b == b'"';
+        b == b',' && !quoted
+    };
+    record.iter().filter(comma).count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_behind_quoted_line_breaks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, "a,\"b\"\r\n1,\"x\ny\"\n2,z\n").unwrap();
+        assert_eq!(header(&path).unwrap(), ["a", "b"]);
+        assert_eq!([0, 1, 2].map(|row| line_of_row(&path, row)), [Some(2), Some(4), None]);
+        assert_eq!(width(b"1,\"x,y\",2"), 3);
+    }
+}

@@ -1,0 +1,232 @@
+//! Errors that say where, what was found, what is accepted and what to do.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose mistake it is; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// Input, manifest, command line or environment: exit code 2.
+    User,
+    /// A defect of this program or of a plugin: exit code 1.
+    Program,
+}
+
+/// Where the mistake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A key of the manifest, dotted, such as `model.graph_encoder.heads`.
+    Key(String),
+    /// A file, with line and column counted from 1 when they are known.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: Option<usize>,
+        /// Column, from 1.
+        column: Option<usize>,
+    },
+}
+
+/// An error with a place and a remedy.
+///
+/// ```
+/// use dualk_sdk::Error;
+/// let e = Error::user("expected at least 1, found 0").at_key("model.graph_encoder.heads").help("write heads = 1");
+/// assert_eq!(e.exit_code(), 2);
+/// assert!(e.to_string().contains("model.graph_encoder.heads"));
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    blame: Blame,
+    message: String,
+    places: Vec<Place>,
+    help: Vec<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    fn new(blame: Blame, message: impl Into<String>) -> Self {
+        let inner = Inner { blame, message: message.into(), places: Vec::new(), help: Vec::new(), source: None };
+        Self { inner: Box::new(inner) }
+    }
+
+    /// A mistake in the input.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::new(Blame::User, message)
+    }
+
+    /// A defect of the program or of a plugin.
+    pub fn program(message: impl Into<String>) -> Self {
+        Self::new(Blame::Program, message)
+    }
+
+    /// A file that could not be read or written.
+    pub fn io(action: &str, path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        let reason = match source.kind() {
+            std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => source.to_string(),
+        };
+        Self::user(format!("cannot {action}: {reason}")).at_file(path).because(source)
+    }
+
+    /// Adds a manifest key; the manifest's loader turns it into file and line.
+    pub fn at_key(mut self, key: impl Into<String>) -> Self {
+        self.inner.places.push(Place::Key(key.into()));
+        self
+    }
+
+    /// Puts `prefix.` before the manifest keys already named, or names `prefix` when there is none.
+    pub fn within_key(mut self, prefix: &str) -> Self {
+        let mut found = false;
+        for place in &mut self.inner.places {
+            if let Place::Key(key) = place {
+                *key = if key.is_empty() { prefix.to_owned() } else { format!("{prefix}.{key}") };
+                found = true;
+            }
+        }
+        if found { self } else { self.at_key(prefix) }
+    }
+
+    /// Adds a file.
+    pub fn at_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.inner.places.push(Place::File { path: path.as_ref().to_owned(), line: None, column: None });
+        self
+    }
+
+    /// Adds a line of a file, from 1.
+    pub fn at_line(mut self, path: impl AsRef<Path>, line: usize) -> Self {
+        self.inner.places.push(Place::File { path: path.as_ref().to_owned(), line: Some(line), column: None });
+        self
+    }
+
+    /// Adds a column of a line of a file, both from 1.
+    pub fn at_column(mut self, path: impl AsRef<Path>, line: usize, column: usize) -> Self {
+        let path = path.as_ref().to_owned();
+        self.inner.places.push(Place::File { path, line: Some(line), column: Some(column) });
+        self
+    }
+
+    /// Adds what to do about it.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.inner.help.push(help.into());
+        self
+    }
+
+    /// Keeps the error underneath.
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// Adds "did you mean …" for a name that is not among `known`, and lists what is.
+    pub fn suggest<S: AsRef<str>>(self, found: &str, known: impl IntoIterator<Item = S>) -> Self {
+        let known: Vec<String> = known.into_iter().map(|k| k.as_ref().to_owned()).collect();
+        let near = known
+            .iter()
+            .map(|k| (strsim::damerau_levenshtein(k, found), k))
+            .min()
+            .filter(|(distance, k)| *distance <= 2.max(k.len() / 3));
+        let this = match near {
+            Some((_, k)) => self.help(format!("did you mean `{k}`?")),
+            None => self,
+        };
+        match known.is_empty() {
+            true => this,
+            false => this.help(format!("accepted: {}", known.join(", "))),
+        }
+    }
+
+    /// Whose mistake it is.
+    pub fn blame(&self) -> Blame {
+        self.inner.blame
+    }
+
+    /// The message without places and help.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// The places, innermost first.
+    pub fn places(&self) -> &[Place] {
+        &self.inner.places
+    }
+
+    /// Replaces every place, for instance manifest keys by file and line.
+    pub fn map_places(mut self, f: impl Fn(Place) -> Vec<Place>) -> Self {
+        self.inner.places = std::mem::take(&mut self.inner.places).into_iter().flat_map(f).collect();
+        self
+    }
+
+    /// 2 for the user's mistake, 1 for ours.
+    pub fn exit_code(&self) -> u8 {
+        match self.inner.blame {
+            Blame::User => 2,
+            Blame::Program => 1,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.inner.places.iter().find_map(|p| match p {
+            Place::Key(key) => Some(key),
+            Place::File { .. } => None,
+        });
+        match key {
+            Some(key) => write!(f, "`{key}`: {}", self.inner.message)?,
+            None => f.write_str(&self.inner.message)?,
+        }
+        for place in &self.inner.places {
+            if let Place::File { path, line, column } = place {
+                write!(f, "\n  --> {}", path.display())?;
+                if let Some(line) = line {
+                    write!(f, ":{line}")?;
+                }
+                if let Some(column) = column {
+                    write!(f, ":{column}")?;
+                }
+            }
+        }
+        for help in &self.inner.help {
+            write!(f, "\n  = {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.inner.source.as_ref().map(|s| s.as_ref() as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_suggested_and_a_far_one_is_not() {
+        let near = Error::user("unknown type `gta`").suggest("gta", ["gat", "gcn"]).to_string();
+        assert!(near.contains("did you mean `gat`?") && near.contains("accepted: gat, gcn"), "{near}");
+        let far = Error::user("unknown type `transformer`").suggest("transformer", ["gat", "gcn"]).to_string();
+        assert!(!far.contains("did you mean"), "{far}");
+    }
+
+    #[test]
+    fn keys_nest() {
+        let e = Error::user("too small").at_key("heads").within_key("model.graph_encoder");
+        assert!(e.to_string().starts_with("`model.graph_encoder.heads`: too small"));
+        let e = Error::user("too small").within_key("model");
+        assert!(e.to_string().starts_with("`model`: too small"));
+    }
+}

@@ -1,0 +1,57 @@
+//! JSON Schema of manifests, with the options of every component of a registry.
+
+use super::Manifest;
+use crate::component::Slot;
+use crate::plugin::{ComponentInfo, Registry};
+use schemars::schema_for;
+use serde_json::{Map, Value, json};
+
+/// The keys of the manifest that name components, by the definition they are in.
+const PLACES: [(&str, &str, Slot); 9] = [
+    ("Data", "parser", Slot::Parser),
+    ("Model", "node_init", Slot::NodeInit),
+    ("Model", "graph_encoder", Slot::GraphEncoder),
+    ("Model", "code_fusion", Slot::Fusion),
+    ("Model", "visit_fusion", Slot::Fusion),
+    ("Model", "lab", Slot::Lab),
+    ("Stage", "loss", Slot::Loss),
+    ("Stage", "objective", Slot::Objective),
+    ("Stage", "task", Slot::Objective),
+];
+
+/// A JSON Schema that editors use to complete and check manifests.
+pub fn manifest_schema(registry: &Registry) -> Value {
+    let mut schema = schema_for!(Manifest).to_value();
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        let base = json!({ "type": "string", "description": "Another manifest, merged under this one." });
+        properties.insert("extends".into(), base);
+    }
+    let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return schema };
+    for (definition, key, slot) in PLACES {
+        let about = definitions[definition]["properties"][key].get("description").cloned();
+        let mut place = Map::from_iter([("$ref".to_owned(), json!(format!("#/$defs/{slot}")))]);
+        place.extend(about.map(|text| ("description".to_owned(), text)));
+        definitions[definition]["properties"][key] = Value::Object(place);
+    }
+    for slot in Slot::ALL {
+        let components: Vec<&ComponentInfo> = registry.components().filter(|c| c.slot == slot).collect();
+        let names: Vec<&str> = components.iter().map(|c| c.name).collect();
+        let tables = components.into_iter().map(component_table);
+        let choices: Vec<Value> = std::iter::once(json!({ "type": "string", "enum": names })).chain(tables).collect();
+        definitions.insert(slot.name().to_owned(), json!({ "anyOf": choices }));
+    }
+    definitions.remove("Component");
+    schema
+}
+
+fn component_table(component: &ComponentInfo) -> Value {
+    let mut table = component.schema.clone().to_value();
+    if let Some(object) = table.as_object_mut() {
+        object.remove("$schema");
+        object.insert("description".into(), json!(component.about));
+        object.insert("required".into(), json!(["type"]));
+        let properties = object.entry("properties").or_insert_with(|| json!({}));
+        properties["type"] = json!({ "const": component.name });
+    }
+    table
+}

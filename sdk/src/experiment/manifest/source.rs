@@ -1,0 +1,267 @@
+//! Manifest files: TOML with `extends` and command-line settings, and where each key was written.
+
+use super::key_of;
+use crate::{Error, Result};
+use crate::error::Place;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+/// Where a key was written.
+#[derive(Debug, Clone)]
+struct Origin {
+    /// `None` for `--set`.
+    file: Option<PathBuf>,
+    line: usize,
+    column: usize,
+}
+
+/// A manifest as written: the merged table and the origin of each key.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    path: PathBuf,
+    table: Table,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Source {
+    /// Reads a file, merges it over what it `extends`, and applies `key=value` settings.
+    pub(super) fn load(path: &Path, settings: &[String]) -> Result<Self> {
+        let mut source = Self::read(path, &mut Vec::new())?;
+        settings.iter().try_for_each(|setting| source.set(setting))?;
+        Ok(source)
+    }
+
+    /// Names the experiment after its file when the manifest gives no name.
+    pub(super) fn name_after_file(&mut self) {
+        let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().replace(' ', "-")).unwrap_or_default();
+        self.table.entry("name").or_insert(Value::String(stem));
+    }
+
+    /// The merged table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// The manifest's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(path: &Path, chain: &mut Vec<PathBuf>) -> Result<Self> {
+        let canonical = fs::canonicalize(path).map_err(|e| Error::io("open the manifest", path, e))?;
+        if chain.contains(&canonical) {
+            return Err(Error::user("this manifest extends itself").at_key("extends").at_file(path));
+        }
+        chain.push(canonical);
+        let bytes = fs::read(path).map_err(|e| Error::io("read the manifest", path, e))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let valid = e.utf8_error().valid_up_to();
+            let line = 1 + e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
+            Error::user("the manifest is not UTF-8 text").at_line(path, line).because(e.utf8_error())
+        })?;
+        let parsed = DeTable::parse(&text).map_err(|e| {
+            let (line, column) = position(&text, e.span().map_or(0, |s| s.start));
+            Error::user(format!("this is not TOML: {}", e.message().trim())).at_column(path, line, column)
+        })?;
+        let mut own = Self { path: path.to_owned(), ..Self::default() };
+        let locate = |at: usize| {
+            let (line, column) = position(&text, at);
+            Origin { file: Some(path.to_owned()), line, column }
+        };
+        note_table("", parsed.get_ref(), &locate, &mut own.origins);
+        own.table = toml::from_str(&text).map_err(|e| Error::user(e.message().to_owned()).at_file(path))?;
+        let Some(base) = own.table.remove("extends") else { return Ok(own) };
+        let Value::String(base) = base else {
+            let error = Error::user("expected the path of another manifest").at_key("extends");
+            return Err(own.place(error));
+        };
+        let base = path.parent().unwrap_or(Path::new("")).join(base);
+        let mut merged = Self::read(&base, chain).map_err(|e| own.place(e.at_key("extends")))?;
+        merge(&mut merged.table, own.table);
+        merged.origins.extend(own.origins);
+        merged.path = own.path;
+        Ok(merged)
+    }
+
+    /// Applies one `key=value`; the value is TOML, or else a text.
+    fn set(&mut self, setting: &str) -> Result<()> {
+        let usage = || Error::user(format!("expected key=value, found `{setting}`")).help("for example --set seed=7");
+        let (key, text) = setting.split_once('=').ok_or_else(usage)?;
+        let (key, text) = (key.trim(), text.trim());
+        let value = match toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value")) {
+            Some(value) => value,
+            None => Value::String(text.to_owned()),
+        };
+        let steps: Vec<&str> = key.split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+        if steps.iter().any(|s| s.is_empty()) {
+            return Err(usage());
+        }
+        let mut root = Value::Table(std::mem::take(&mut self.table));
+        let outcome = assign(&mut root, &steps, value);
+        if let Value::Table(table) = root {
+            self.table = table;
+        }
+        outcome.map_err(|e| e.help(format!("in --set {setting}")))?;
+        let path = steps.iter().fold(String::new(), |path, step| join(&path, step));
+        self.origins.insert(path, Origin { file: None, line: 0, column: 0 });
+        Ok(())
+    }
+
+    /// The folder that relative paths under `key` are taken from: the folder of the file that says it, the current
+    /// one for `--set`.
+    pub fn folder_of(&self, key: &str) -> PathBuf {
+        let file = self.origin(key).map_or(Some(&self.path), |origin| origin.file.as_ref());
+        file.and_then(|f| f.parent()).map_or_else(PathBuf::new, Path::to_owned)
+    }
+
+    /// Adds file and line to an error that names a key.
+    pub fn place(&self, error: Error) -> Error {
+        error.map_places(|place| match &place {
+            Place::Key(key) => match self.origin(key).and_then(|o| o.file.clone().map(|f| (f, o))) {
+                Some((path, o)) => {
+                    let file = Place::File { path, line: Some(o.line), column: Some(o.column) };
+                    vec![place, file]
+                }
+                None if self.origin(key).is_some() => vec![place],
+                None => vec![place, Place::File { path: self.path.clone(), line: None, column: None }],
+            },
+            Place::File { .. } => vec![place],
+        })
+    }
+
+    /// The origin of a key, or of the nearest key around it.
+    fn origin(&self, key: &str) -> Option<&Origin> {
+        let mut key = key;
+        loop {
+            if let Some(origin) = self.origins.get(key) {
+                return Some(origin);
+            }
+            key = &key[..key.rfind(['.', '['])?];
+        }
+    }
+}
+
+fn join(path: &str, step: &str) -> String {
+    match (path.is_empty(), step.parse::<usize>()) {
+        (_, Ok(index)) => format!("{path}[{index}]"),
+        (true, _) => step.to_owned(),
+        (false, _) => format!("{path}.{step}"),
+    }
+}
+
+fn note_table(path: &str, table: &DeTable<'_>, locate: &impl Fn(usize) -> Origin, out: &mut BTreeMap<String, Origin>) {
+    for (key, value) in table {
+        let path = join(path, key.get_ref());
+        out.insert(path.clone(), locate(key.span().start));
+        note_value(&path, value.get_ref(), locate, out);
+    }
+}
+
+fn note_value(path: &str, value: &DeValue<'_>, locate: &impl Fn(usize) -> Origin, out: &mut BTreeMap<String, Origin>) {
+    match value {
+        DeValue::Table(table) => note_table(path, table, locate, out),
+        DeValue::Array(array) => {
+            for (i, item) in array.iter().enumerate() {
+                let path = format!("{path}[{i}]");
+                out.insert(path.clone(), locate(item.span().start));
+                note_value(&path, item.get_ref(), locate, out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Line and column of a byte, from 1.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at.min(text.len())];
+    let start = before.rfind('\n').map_or(0, |n| n + 1);
+    (1 + before.matches('\n').count(), 1 + before[start..].chars().count())
+}
+
+/// Puts `over` on top of `base`: tables merge, except that a component of another type replaces the whole table.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) if new.get("type").is_none_or(|t| Some(t) == old.get("type")) => {
+                merge(old, new);
+            }
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn assign(at: &mut Value, steps: &[&str], value: Value) -> Result<()> {
+    let Some((step, rest)) = steps.split_first() else {
+        *at = value;
+        return Ok(());
+    };
+    match at {
+        Value::Table(table) => {
+            // A component may be written as its name alone.
+            if let Some(Value::String(name)) = table.get(*step).filter(|_| !rest.is_empty()) {
+                let named = Table::from_iter([("type".to_owned(), Value::String(name.clone()))]);
+                table.insert((*step).to_owned(), Value::Table(named));
+            }
+            let entry = table.entry((*step).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            assign(entry, rest, value)
+        }
+        Value::Array(items) => {
+            let length = items.len();
+            let item = step.parse::<usize>().ok().and_then(|i| items.get_mut(i));
+            let missing = || Error::user(format!("there is no item {step}: the list has {length}, counted from 0"));
+            assign(item.ok_or_else(missing)?, rest, value)
+        }
+        _ => Err(Error::user(format!("`{step}` is inside a value that is no table"))),
+    }
+}
+
+/// What serde says, as an error with a key, suggestions included.
+pub(super) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> Error {
+    let key = key_of(error.path());
+    let message = error.inner().message().trim().to_owned();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match (message.starts_with("unknown field"), message.starts_with("unknown variant"), quoted.split_first()) {
+        (true, _, Some((found, known))) => {
+            let parent = key.rsplit_once('.').map_or("", |(parent, _)| parent);
+            let parent = if key.ends_with(found) { parent } else { &key };
+            Error::user(format!("unknown key `{found}`")).at_key(join(parent, found)).suggest(found, known)
+        }
+        (_, true, Some((found, known))) => {
+            Error::user(format!("unknown value `{found}`")).at_key(key).suggest(found, known)
+        }
+        _ => Error::user(message).at_key(key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_reach_into_tables_and_lists() {
+        let table: Table = toml::from_str("loss = 'bce'\nstage = [{ epochs = 1 }]").unwrap();
+        let mut source = Source { table, ..Source::default() };
+        source.set("stage[0].epochs=3").unwrap();
+        source.set("loss.positive = 2.0").unwrap();
+        source.set("name=plain-text").unwrap();
+        let expected = "loss = { type = 'bce', positive = 2.0 }\nname = 'plain-text'\nstage = [{ epochs = 3 }]";
+        assert_eq!(source.table, toml::from_str::<Table>(expected).unwrap());
+        assert!(source.set("stage[4].epochs=3").unwrap_err().to_string().contains("the list has 1"));
+        assert!(source.set("nonsense").is_err());
+    }
+
+    #[test]
+    fn another_type_replaces_the_options_of_the_first() {
+        let mut base: Table = toml::from_str("e = { type = 'gat', heads = 2 }").unwrap();
+        merge(&mut base, toml::from_str("e = { type = 'gcn' }").unwrap());
+        assert_eq!(base, toml::from_str::<Table>("e = { type = 'gcn' }").unwrap());
+        let mut base: Table = toml::from_str("e = { type = 'gat', heads = 2 }").unwrap();
+        merge(&mut base, toml::from_str("e = { heads = 4 }").unwrap());
+        assert_eq!(base, toml::from_str::<Table>("e = { type = 'gat', heads = 4 }").unwrap());
+    }
+}

@@ -1,0 +1,21 @@
+//! Experiments: manifests, what they resolve to, runs and their results.
+//!
+//! ```ignore
+//! let manifest = Manifest::load("experiments/quickstart.toml".as_ref(), &[])?;
+//! let outcome = Experiment::new(manifest, Registry::new())?.run(&Console::default())?;
+//! println!("{}", outcome.table());
+//! ```
+
+pub mod device;
+pub mod manifest;
+mod outcome;
+mod plan;
+mod report;
+mod run;
+mod run_dir;
+mod stages;
+
+pub use manifest::{ComponentRef, Manifest};
+pub use outcome::{Outcome, Row, StageOutcome};
+pub use plan::Experiment;
+pub use run_dir::RunDir;

@@ -1,0 +1,205 @@
+//! A manifest with its components found and checked: everything that can be known before work starts.
+
+use super::device::{self, NamedDevice};
+use super::manifest::{ComponentRef, Manifest, Source};
+use crate::component::{Loss, Objective, Parser, Slot};
+use crate::plugin::Registry;
+use crate::{Error, Result};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// An experiment that is ready to run: plugins are loaded, components exist, options are complete.
+pub struct Experiment {
+    /// The manifest with every default filled in and every path absolute.
+    pub manifest: Manifest,
+    pub(super) registry: Registry,
+    pub(super) device: NamedDevice,
+    source: Source,
+}
+
+impl Experiment {
+    /// Loads the manifest's plugins and checks every component's options.
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn new(manifest: (Manifest, Source), registry: Registry) -> Result<Self> {
+        Self::with(manifest, registry, Self::resolve)
+    }
+
+    /// The same for the manifest's plugins and `[data]` alone: enough for [`Experiment::prepare`].
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn data_only(manifest: (Manifest, Source), registry: Registry) -> Result<Self> {
+        Self::with(manifest, registry, Self::resolve_data)
+    }
+
+    fn with(
+        (manifest, source): (Manifest, Source),
+        registry: Registry,
+        resolve: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<Self> {
+        let mut plan = Self { manifest, registry, device: device::open("cpu")?, source };
+        match resolve(&mut plan) {
+            Ok(()) => Ok(plan),
+            Err(error) => Err(plan.source.place(error)),
+        }
+    }
+
+    /// The manifest with every default filled in and every path absolute, as TOML.
+    ///
+    /// # Errors
+    /// When an option cannot be written as TOML.
+    pub fn resolved(&self) -> Result<String> {
+        to_toml(&self.manifest)
+    }
+
+    /// Components and plugins in use.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The device that was chosen.
+    pub fn device(&self) -> &NamedDevice {
+        &self.device
+    }
+
+    /// Checks raw tables and files that the components read, as far as that is quick.
+    ///
+    /// # Errors
+    /// Name the file, or the manifest's line.
+    pub fn check(&self) -> Result<()> {
+        self.placed(self.parser().and_then(|parser| {
+            crate::plugin::guard::catch(|| parser.check()).map_err(|e| e.within_key("data.parser"))
+        }))
+    }
+
+    /// Adds the manifest's lines to an error.
+    pub(super) fn placed<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| self.source.place(e))
+    }
+
+    pub(super) fn parser(&self) -> Result<Box<dyn Parser>> {
+        let parser = &self.manifest.data.parser;
+        self.registry.parser(&parser.r#type, parser.options.clone(), &()).map_err(|e| e.within_key("data.parser"))
+    }
+
+    pub(super) fn objective(&self, stage: usize) -> Result<Box<dyn Objective>> {
+        let (key, objective) = self.manifest.stage[stage].objective();
+        let made = self.registry.objective(&objective.r#type, objective.options, &());
+        made.map_err(|e| e.within_key(&format!("stage[{stage}].{key}")))
+    }
+
+    pub(super) fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {
+        let loss = self.manifest.stage[stage].loss();
+        let made = self.registry.loss(&loss.r#type, loss.options, &());
+        made.map_err(|e| e.within_key(&format!("stage[{stage}].loss")))
+    }
+
+    fn resolve_data(&mut self) -> Result<()> {
+        for i in 0..self.manifest.plugin.len() {
+            let key = format!("plugin[{i}]");
+            let plugin = self.manifest.plugin[i].clone();
+            let is_path = plugin.path.contains(['/', '\\', '.']);
+            let path = match is_path {
+                true => absolute(&self.source.folder_of(&key), Path::new(&plugin.path)),
+                false => plugin.path.clone().into(),
+            };
+            self.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key))?;
+            self.manifest.plugin[i].path = path.to_string_lossy().into_owned();
+        }
+        let parser = self.manifest.data.parser.clone();
+        self.manifest.data.parser = self.component(Slot::Parser, "data.parser", parser)?;
+        // Building it checks the values of its options.
+        self.parser().map(|_| ())
+    }
+
+    fn resolve(&mut self) -> Result<()> {
+        self.resolve_data()?;
+        self.device = device::open(&self.manifest.backend.device)?;
+        let model = self.manifest.model.clone();
+        let parts = &mut self.manifest.model;
+        let places = [
+            (Slot::NodeInit, "node_init", &mut parts.node_init, model.node_init),
+            (Slot::GraphEncoder, "graph_encoder", &mut parts.graph_encoder, model.graph_encoder),
+            (Slot::Fusion, "code_fusion", &mut parts.code_fusion, model.code_fusion),
+            (Slot::Fusion, "visit_fusion", &mut parts.visit_fusion, model.visit_fusion),
+            (Slot::Lab, "lab", &mut parts.lab, model.lab),
+        ];
+        for (slot, key, target, written) in places {
+            *target = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written)?;
+        }
+        for i in 0..self.manifest.stage.len() {
+            self.resolve_stage(i)?;
+        }
+        Ok(())
+    }
+
+    fn resolve_stage(&mut self, i: usize) -> Result<()> {
+        let (compat, stage) = (self.manifest.is_compat(), self.manifest.stage[i].clone());
+        let (key, objective) = stage.objective();
+        let objective = self.component(Slot::Objective, &format!("stage[{i}].{key}"), objective)?;
+        let loss = self.component(Slot::Loss, &format!("stage[{i}].loss"), stage.loss())?;
+        let target = &mut self.manifest.stage[i];
+        match key {
+            "task" => target.task = Some(objective),
+            _ => target.objective = Some(objective),
+        }
+        target.loss = Some(loss);
+        target.epochs = Some(stage.epochs());
+        target.batch = Some(stage.batch());
+        target.schedule = Some(stage.schedule());
+        target.select = Some(stage.select(compat));
+        target.freeze = Some(stage.freeze());
+        // Building them checks the values of their options.
+        self.objective(i)?;
+        self.loss(i).map(|_| ())
+    }
+
+    fn component(&mut self, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+        resolve_component(&mut self.registry, &self.source, slot, key, written)
+    }
+}
+
+/// Finds a component, makes its paths absolute and fills in its defaults.
+fn resolve_component(
+    registry: &mut Registry,
+    source: &Source,
+    slot: Slot,
+    key: &str,
+    written: ComponentRef,
+) -> Result<ComponentRef> {
+    let ComponentRef { r#type, mut options } = written;
+    registry.require(slot, &r#type).map_err(|e| e.within_key(key))?;
+    let paths = path_options(registry, slot, &r#type);
+    for (name, value) in options.iter_mut().filter(|(name, _)| paths.contains(name)) {
+        if let Value::String(path) = value
+            && !path.is_empty()
+        {
+            *path = absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
+        }
+    }
+    let options = registry.check(slot, &r#type, options).map_err(|e| e.within_key(key))?;
+    Ok(ComponentRef { r#type, options })
+}
+
+/// The options of a component that are paths, by its schema.
+fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
+    let Ok(info) = registry.info(slot, name) else { return Vec::new() };
+    let properties = info.schema.get("properties").and_then(|p| p.as_object());
+    let is_path = |option: &serde_json::Value| option.get("format").and_then(|f| f.as_str()) == Some("path");
+    properties.into_iter().flatten().filter(|(_, option)| is_path(option)).map(|(name, _)| name.clone()).collect()
+}
+
+/// `path`, taken from `folder` when it is relative; the current folder when that is where it is.
+fn absolute(folder: &Path, path: &Path) -> std::path::PathBuf {
+    let joined = folder.join(path);
+    let chosen = if !joined.exists() && path.exists() { path.to_owned() } else { joined };
+    std::path::absolute(&chosen).unwrap_or(chosen)
+}
+
+/// A manifest as TOML text, for `manifest.toml` of a run.
+pub(super) fn to_toml(manifest: &Manifest) -> Result<String> {
+    let table = Table::try_from(manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
+    toml::to_string(&table).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
+}

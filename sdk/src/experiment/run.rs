@@ -1,0 +1,287 @@
+//! Running an experiment, and evaluating a finished run again.
+
+use super::manifest::{Manifest, Mode, Stage, StageType};
+use super::outcome::{Outcome, Row, StageOutcome};
+use super::plan::{Experiment, to_toml};
+use super::report;
+use super::run_dir::RunDir;
+use super::stages::stage_name;
+use crate::component::{Objective, ParserContext, Part};
+use crate::data::{Examples, Prepared, prepare};
+use crate::model::{Model, freeze, load_weights, parameters, save_weights};
+use crate::plugin::{Registry, Stamp, guard};
+use crate::progress::Silent;
+use crate::train::{EpochRecord, Fit, Metrics, derive_seed, evaluate};
+use crate::{Error, Progress, Result};
+use serde_json::json;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Instant;
+
+/// Examples of a stage.
+struct Parts {
+    train: Examples,
+    valid: Examples,
+    test: Examples,
+}
+
+impl Experiment {
+    /// Reads the raw tables and prepares cohort, vocabulary, split and graph.
+    ///
+    /// # Errors
+    /// Name the file and line, or the manifest's.
+    pub fn prepare(&self, progress: &dyn Progress) -> Result<Prepared> {
+        self.placed(guard::catch(|| self.prepared(progress)))
+    }
+
+    fn prepared(&self, progress: &dyn Progress) -> Result<Prepared> {
+        let parser = self.parser()?;
+        let context = ParserContext { progress, compat: self.manifest.is_compat(), seed: self.manifest.seed };
+        let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"))?;
+        cohort.validate()?;
+        prepare(cohort, &self.manifest.data.split).map_err(|e| e.within_key("data.split"))
+    }
+
+    /// Prepares the data, trains all stages and evaluates; returns the results and the run's folder.
+    ///
+    /// # Errors
+    /// Leave no folder behind.
+    pub fn run(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        self.placed(guard::catch(|| self.run_stages(progress)))
+    }
+
+    fn run_stages(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        if self.manifest.stage.is_empty() {
+            return Err(Error::user("the manifest has no [[stage]]").help("`dualk prepare` needs none; `dualk run` does"));
+        }
+        let start = Instant::now();
+        let text = to_toml(&self.manifest)?;
+        let data = self.prepared(progress)?;
+        let run = RunDir::create(&self.manifest.output.runs, &self.manifest.name, &text)?;
+        let log = |line: &str| {
+            progress.line(line);
+            run.append("log.txt", line)
+        };
+        self.write_environment(&run)?;
+        summarise(&data).iter().try_for_each(|line| log(line))?;
+        let device = self.device.device.clone().autodiff();
+        let mut notes = Vec::new();
+        let mut model = self.model(&data, &device, |note| notes.push(note))?;
+        notes.iter().try_for_each(|note| log(note))?;
+        let (mut stages, mut history) = (Vec::new(), Vec::new());
+        for (index, stage) in self.manifest.stage.iter().enumerate() {
+            let name = stage_name(index, stage);
+            let objective = self.objective(index)?;
+            let parts = self.parts(objective.as_ref(), &data)?;
+            model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?;
+            let before = Instant::now();
+            let epoch;
+            (model, epoch) = self.train(model, index, objective.as_ref(), &parts, &data, |record| {
+                progress.line(&epoch_line(record));
+                history.push(record.clone());
+                run.epoch(record)
+            }, progress)?;
+            save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
+            log(&format!("{name}: {:.1} s, kept epoch {}", before.elapsed().as_secs_f64(), epoch + 1))?;
+            if stage.r#type == StageType::Finetune {
+                stages.push(self.test(&model, index, objective.as_ref(), &parts, &data, epoch)?);
+            }
+            if index + 1 < self.manifest.stage.len() {
+                model = model.keep_heads();
+            }
+        }
+        save_weights(&model, &run.file("model.safetensors"))?;
+        let parameters = parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
+        let seconds = start.elapsed().as_secs_f64();
+        let (name, device) = (self.manifest.name.clone(), self.device.name.clone());
+        let outcome = Outcome { name, device, parameters, seconds, stages };
+        run.write_json("result.json", &outcome)?;
+        run.write("report.html", report::html(&outcome, &history, &text).as_bytes())?;
+        Ok((outcome, run.finish()?))
+    }
+
+    /// Repeats the evaluation of a run from its weights, or from one of its checkpoints.
+    ///
+    /// # Errors
+    /// When the run or its data cannot be read, or the checkpoint belongs to no stage of it.
+    pub fn evaluate_run(folder: &Path, checkpoint: Option<&Path>, registry: Registry, progress: &dyn Progress) -> Result<Outcome> {
+        let run = RunDir::open(folder)?;
+        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        plan.placed(guard::catch(|| plan.evaluate_again(&run, checkpoint, progress)))
+    }
+
+    fn evaluate_again(&self, run: &RunDir, checkpoint: Option<&Path>, progress: &dyn Progress) -> Result<Outcome> {
+        let start = Instant::now();
+        let last = self.manifest.stage.len() - 1;
+        let stage = match checkpoint.and_then(|c| c.file_stem()).and_then(|s| s.to_str()) {
+            None | Some("model") => last,
+            Some(stem) => {
+                let names: Vec<String> = self.manifest.stage.iter().enumerate().map(|(i, s)| stage_name(i, s)).collect();
+                names.iter().position(|name| name == stem).ok_or_else(|| {
+                    Error::user(format!("the checkpoint `{stem}` belongs to no stage of the run")).suggest(stem, names)
+                })?
+            }
+        };
+        let file = checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
+        let data = self.prepared(progress)?;
+        let device = self.device.device.clone().autodiff();
+        let mut model = self.model(&data, &device, |_| {})?;
+        for index in 0..stage {
+            let objective = self.objective(index)?;
+            model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?.keep_heads();
+        }
+        let objective = self.objective(stage)?;
+        model = self.enter_stage(model, stage, objective.as_ref(), &data, &device)?;
+        model = load_weights(model, &file)?;
+        let parts = self.parts(objective.as_ref(), &data)?;
+        let recorded = run.outcome()?;
+        let name = stage_name(stage, &self.manifest.stage[stage]);
+        let epoch = recorded.stages.iter().find(|s| s.stage == name).map_or(0, |s| s.epoch);
+        let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, epoch)?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Outcome { seconds, device: self.device.name.clone(), stages: vec![tested], ..recorded })
+    }
+
+    fn parts(&self, objective: &dyn Objective, data: &Prepared) -> Result<Parts> {
+        let examples = |part| objective.examples(data, part);
+        Ok(Parts { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
+    }
+
+    /// Trains the heads of a stage: all together, or each in turn.
+    #[allow(clippy::too_many_arguments)] // one call site; a struct would only rename them
+    fn train(
+        &self,
+        mut model: Model,
+        index: usize,
+        objective: &dyn Objective,
+        parts: &Parts,
+        data: &Prepared,
+        mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
+        progress: &dyn Progress,
+    ) -> Result<(Model, usize)> {
+        let stage = &self.manifest.stage[index];
+        let loss = self.loss(index)?;
+        let heads = model.head_specs().len();
+        let turns: Vec<Range<usize>> = match stage.mode() {
+            Mode::Joint => std::iter::once(0..heads).collect(),
+            Mode::Individual => (0..heads).map(|head| head..head + 1).collect(),
+        };
+        let mut epoch = 0;
+        for (turn, heads) in turns.into_iter().enumerate() {
+            let name = match stage.mode() {
+                Mode::Joint => stage_name(index, stage),
+                Mode::Individual => format!("{}:{}", stage_name(index, stage), model.head_specs()[turn].name),
+            };
+            let resting = frozen(stage, &heads, model.head_specs().len());
+            model = freeze(model, &resting);
+            let fit = Fit {
+                name: &name,
+                graph: &data.graph,
+                objective,
+                loss: loss.as_ref(),
+                train: &parts.train,
+                valid: &parts.valid,
+                watch: self.manifest.is_compat().then_some(&parts.test),
+                heads,
+                epochs: stage.epochs(),
+                batch: stage.batch(),
+                lr: stage.lr,
+                schedule: stage.schedule(),
+                select: stage.select(self.manifest.is_compat()),
+                seed: derive_seed(self.manifest.seed, &[2, index as u64, turn as u64]),
+                progress,
+            };
+            let fitted = fit.run(model, &mut on_epoch)?;
+            (model, epoch) = (fitted.model, fitted.epoch);
+        }
+        Ok((model, epoch))
+    }
+
+    fn test(
+        &self,
+        model: &Model,
+        index: usize,
+        objective: &dyn Objective,
+        parts: &Parts,
+        data: &Prepared,
+        epoch: usize,
+    ) -> Result<StageOutcome> {
+        let stage = &self.manifest.stage[index];
+        if parts.test.is_empty() {
+            return Err(Error::user("no test patient has examples for this objective")
+                .at_key(format!("stage[{index}].{}", stage.objective().0))
+                .help("give the split more test patients, or choose another task"));
+        }
+        let columns: Vec<usize> = model.head_specs().iter().map(|s| s.outputs).collect();
+        let baseline = objective.baseline(&columns, &parts.train, &parts.test);
+        let mut rows: Vec<Row> = baseline.into_iter().map(|(name, metrics)| Row { name, metrics }).collect();
+        let metrics = evaluate(model, &data.graph, &parts.test, objective, &mut Silent);
+        rows.push(Row { name: format!("{}, epoch {}", self.manifest.name, epoch + 1), metrics });
+        let (stage, objective) = (stage_name(index, stage), stage.objective().1.r#type);
+        Ok(StageOutcome { stage, objective, examples: parts.test.len(), epoch, rows })
+    }
+
+    fn write_environment(&self, run: &RunDir) -> Result<()> {
+        let stamp = Stamp::current();
+        let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let environment = json!({ "sdk": fields, "device": self.device.name, "threads": threads });
+        run.write_json("environment.json", &environment)?;
+        let plugins: Vec<_> = self.registry.plugins().iter().map(|p| {
+            json!({ "name": p.name, "version": p.version, "path": p.file, "sha256": p.sha256 })
+        }).collect();
+        let table = toml::Table::try_from(json!({ "plugin": plugins })).map_err(|e| Error::program(e.to_string()))?;
+        run.write("plugins.lock", toml::to_string(&table).map_err(|e| Error::program(e.to_string()))?.as_bytes())
+    }
+}
+
+/// What does not train: the manifest's prefixes, and the heads whose turn it is not.
+fn frozen(stage: &Stage, heads: &Range<usize>, all: usize) -> Vec<String> {
+    let resting = (0..all).filter(|h| !heads.contains(h)).map(|h| format!("heads.{h}"));
+    stage.freeze().into_iter().chain(resting).collect()
+}
+
+/// An epoch as a line.
+fn epoch_line(record: &EpochRecord) -> String {
+    let metrics = |part: &str, metrics: &Metrics| match metrics.is_empty() {
+        true => String::new(),
+        false => {
+            let shown: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            format!("  {part} {}", shown.join(" "))
+        }
+    };
+    let (valid, test) = (metrics("valid", &record.valid), metrics("test", &record.test));
+    let (stage, epoch, loss, seconds) = (&record.stage, record.epoch + 1, record.train_loss, record.seconds);
+    format!("{stage} epoch {epoch}: loss {loss:.4}{valid}{test}  ({seconds:.1} s)")
+}
+
+/// The data in a few lines.
+fn summarise(data: &Prepared) -> Vec<String> {
+    let (cohort, vocabulary, split) = (&data.cohort, &data.vocabulary, &data.split);
+    let pairs = (data.graph.nodes() as f64 - 1.0).powi(2).max(1.0);
+    let mut lines = vec![
+        format!(
+            "{} patients, {} admissions, {} codes ({} to predict), {} lab items",
+            cohort.patients.len(),
+            cohort.admissions.values().len(),
+            vocabulary.codes.len() - 1,
+            vocabulary.target_codes,
+            vocabulary.labs.len()
+        ),
+        format!(
+            "split: {} pretrain, {} train, {} valid, {} test",
+            split.pretrain.len(),
+            split.train.len(),
+            split.valid.len(),
+            split.test.len()
+        ),
+        format!(
+            "graph: {} nodes, {} edges ({:.1} % of pairs)",
+            data.graph.nodes(),
+            data.graph.edges(),
+            100.0 * data.graph.edges() as f64 / pairs
+        ),
+    ];
+    lines.extend(cohort.notes.iter().map(|(what, n)| format!("{what}: {n}")));
+    lines
+}

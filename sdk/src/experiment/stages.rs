@@ -1,0 +1,100 @@
+//! The model of an experiment and how it goes from stage to stage.
+
+use super::manifest::{Mode, Stage, StageType};
+use super::plan::Experiment;
+use crate::component::*;
+use crate::data::Prepared;
+use crate::model::{Model, ModelParts};
+use crate::train::derive_seed;
+use crate::{Error, Result};
+use burn::tensor::Device;
+
+/// Name of a stage: its position and type.
+pub(super) fn stage_name(index: usize, stage: &Stage) -> String {
+    let kind = match (stage.r#type, stage.mode()) {
+        (StageType::Pretrain, Mode::Joint) => "pretrain-joint",
+        (StageType::Pretrain, Mode::Individual) => "pretrain-individual",
+        (StageType::Lab, _) => "lab",
+        (StageType::Finetune, _) => "finetune",
+    };
+    format!("{}-{kind}", index + 1)
+}
+
+impl Experiment {
+    /// Creates the model with fresh parameters; notes go to `note`.
+    pub(super) fn model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
+        let parts = &self.manifest.model;
+        device.seed(derive_seed(self.manifest.seed, &[0]));
+        let within = |key: &'static str| move |e: Error| e.within_key(&format!("model.{key}"));
+        let init = &parts.node_init;
+        let init = self.registry.node_init(&init.r#type, init.options.clone(), &()).map_err(within("node_init"))?;
+        let codes = &data.vocabulary.codes;
+        let features = init.init(&NodeInitContext { codes, device }).map_err(within("node_init"))?;
+        features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
+        let features = features.features;
+        let [nodes, input] = features.dims();
+        if nodes != codes.len() {
+            let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
+            return Err(Error::program(message).at_key("model.node_init"));
+        }
+        let part = &parts.graph_encoder;
+        let context = GraphEncoderContext { input, device };
+        let encoder = self.registry.graph_encoder(&part.r#type, part.options.clone(), &context);
+        let encoder = encoder.map_err(within("graph_encoder"))?;
+        let part = &parts.code_fusion;
+        let context = FusionContext { width: encoder.width(), level: FusionLevel::Codes, device };
+        let code_fusion = self.registry.fusion(&part.r#type, part.options.clone(), &context);
+        let code_fusion = code_fusion.map_err(within("code_fusion"))?;
+        let part = &parts.visit_fusion;
+        let context = FusionContext { width: code_fusion.width(), level: FusionLevel::Visits, device };
+        let visit_fusion = self.registry.fusion(&part.r#type, part.options.clone(), &context);
+        let visit_fusion = visit_fusion.map_err(within("visit_fusion"))?;
+        let labs = data.vocabulary.labs.len();
+        let part = &parts.lab;
+        let lab = self.registry.lab(&part.r#type, part.options.clone(), &LabEncoderContext { labs, device });
+        let lab = lab.map_err(within("lab"))?;
+        Ok(Model::new(ModelParts { features, encoder, code_fusion, visit_fusion, lab, labs }))
+    }
+
+    /// Gives the model the heads of a stage: new ones, or the decoders of the joint stage for the individual one.
+    pub(super) fn enter_stage(
+        &self,
+        model: Model,
+        index: usize,
+        objective: &dyn Objective,
+        data: &Prepared,
+        device: &Device,
+    ) -> Result<Model> {
+        let stage = &self.manifest.stage[index];
+        let options = &self.manifest.model.head;
+        device.seed(derive_seed(self.manifest.seed, &[1, index as u64]));
+        let specs = objective.heads(data)?;
+        if stage.r#type == StageType::Pretrain && stage.mode() == Mode::Individual {
+            if model.decoder_specs() != specs {
+                return Err(Error::user("an individual stage trains the heads of an earlier joint stage")
+                    .at_key(format!("stage[{index}].mode"))
+                    .help("put a stage with mode = \"joint\" and the same objective before it"));
+            }
+            return Ok(model.decoders_as_heads());
+        }
+        let wants_decoders = specs.iter().any(|s| s.input == HeadInput::Full);
+        let model = match wants_decoders && model.decoder_specs().is_empty() {
+            true => model.with_new_decoders(lab_decoders(data), options, device),
+            false => model,
+        };
+        model.with_new_heads(specs, options, device)
+    }
+}
+
+/// Decoders for experiments without a pretraining stage: one a laboratory category.
+fn lab_decoders(data: &Prepared) -> Vec<HeadSpec> {
+    let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
+    let spec = |(name, labs): (&String, &Vec<u32>)| HeadSpec {
+        name: name.clone(),
+        input: HeadInput::Patient,
+        kind: HeadKind::Decoder,
+        outputs: labs.len(),
+        keep: true,
+    };
+    categories.map(spec).collect()
+}

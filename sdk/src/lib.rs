@@ -1,0 +1,35 @@
+//! Knowledge-guided prediction on electronic health records, as an embeddable, plugin-based experiment SDK.
+//!
+//! - [`component`]: the slots of an experiment and the traits that plugins implement;
+//! - [`data`], [`graph`]: cohorts, vocabularies, splits, the disease graph, ragged batches;
+//! - [`ops`]: graph and set operations that encoders and fusions are built on;
+//! - [`model`], [`train`]: the model that the slots form, and the loop that trains it in stages;
+//! - [`plugin`]: loading shared libraries, and [`plugin::Registry`] for embedding without them;
+//! - [`experiment`]: manifests, runs and their results.
+//!
+//! This crate is a shared library that holds the process's only copy of burn; plugins use it as
+//! [`dualk_sdk::burn`](burn).
+
+// Macros of this crate name it as plugins do.
+extern crate self as dualk_sdk;
+
+pub mod component;
+pub mod data;
+pub mod error;
+pub mod experiment;
+pub mod graph;
+pub mod model;
+pub mod ops;
+pub mod plugin;
+pub mod prelude;
+pub mod progress;
+pub mod train;
+
+pub use burn;
+pub use error::{Error, Result};
+pub use polars;
+pub use progress::Progress;
+pub use schemars;
+pub use serde;
+pub use serde_json;
+pub use toml;

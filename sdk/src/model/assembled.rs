@@ -1,0 +1,187 @@
+//! All parts of an experiment's model, wired.
+
+use super::{Head, HeadOptions};
+use crate::Result;
+use crate::component::*;
+use crate::data::{Batch, Ragged};
+use crate::graph::Graph;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::ops::Range;
+
+/// What a [`Model`] is made from.
+pub struct ModelParts {
+    /// `[nodes, dim]`
+    pub features: Tensor<2>,
+    /// Node features and graph → code embeddings.
+    pub encoder: GraphEncoderModule,
+    /// Codes → visit.
+    pub code_fusion: FusionModule,
+    /// Visits → patient.
+    pub visit_fusion: FusionModule,
+    /// Abnormal laboratory items → vector.
+    pub lab: LabEncoderModule,
+    /// Number of laboratory items.
+    pub labs: usize,
+}
+
+/// The model: trainable node features, graph encoder, two fusions, lab layer, pretraining decoders and the heads of
+/// the current stage. Paths of parameters begin with the names of these fields.
+#[derive(Module, Debug)]
+pub struct Model {
+    nodes: Param<Tensor<2>>,
+    encoder: GraphEncoderModule,
+    code_fusion: FusionModule,
+    visit_fusion: FusionModule,
+    lab: LabEncoderModule,
+    decoders: Vec<Head>,
+    heads: Vec<Head>,
+    #[module(skip)]
+    labs: usize,
+    #[module(skip)]
+    decoder_specs: Vec<HeadSpec>,
+    #[module(skip)]
+    head_specs: Vec<HeadSpec>,
+}
+
+impl Model {
+    /// Wires the parts; there are no heads yet.
+    pub fn new(parts: ModelParts) -> Self {
+        let ModelParts { features, encoder, code_fusion, visit_fusion, lab, labs } = parts;
+        Self {
+            nodes: Param::from_tensor(features),
+            encoder,
+            code_fusion,
+            visit_fusion,
+            lab,
+            decoders: Vec::new(),
+            heads: Vec::new(),
+            labs,
+            decoder_specs: Vec::new(),
+            head_specs: Vec::new(),
+        }
+    }
+
+    /// Replaces the heads of the stage by new ones.
+    ///
+    /// # Errors
+    /// When a head wants pretraining decoders and there are none.
+    pub fn with_new_heads(mut self, specs: Vec<HeadSpec>, options: &HeadOptions, device: &Device) -> Result<Self> {
+        let heads = specs.iter().map(|spec| {
+            let input = self.head_width(spec.input);
+            Ok(Head::new(spec.kind, input, spec.outputs, options, device))
+        });
+        self.heads = heads.collect::<Result<_>>()?;
+        self.head_specs = specs;
+        Ok(self)
+    }
+
+    /// Gives the model untrained pretraining decoders, for experiments without a pretraining stage.
+    pub fn with_new_decoders(mut self, specs: Vec<HeadSpec>, options: &HeadOptions, device: &Device) -> Self {
+        let width = self.visit_fusion.width();
+        self.decoders = specs.iter().map(|s| Head::new(s.kind, width, s.outputs, options, device)).collect();
+        self.decoder_specs = specs;
+        self
+    }
+
+    /// Turns the heads of the stage into the pretraining decoders of later ones, where their specification says so.
+    pub fn keep_heads(mut self) -> Self {
+        let heads = std::mem::take(&mut self.heads).into_iter().zip(std::mem::take(&mut self.head_specs));
+        let kept: (Vec<Head>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
+        if !kept.0.is_empty() {
+            (self.decoders, self.decoder_specs) = kept;
+        }
+        self
+    }
+
+    /// Turns the pretraining decoders back into heads, to train them further.
+    pub fn decoders_as_heads(mut self) -> Self {
+        self.heads = std::mem::take(&mut self.decoders);
+        self.head_specs = std::mem::take(&mut self.decoder_specs);
+        self
+    }
+
+    /// The heads of the stage.
+    pub fn head_specs(&self) -> &[HeadSpec] {
+        &self.head_specs
+    }
+
+    /// The pretraining decoders.
+    pub fn decoder_specs(&self) -> &[HeadSpec] {
+        &self.decoder_specs
+    }
+
+    /// Where the model is.
+    pub fn device(&self) -> Device {
+        self.nodes.val().device()
+    }
+
+    /// Embeds all nodes of the graph, or gives `None` when no head looks at patients.
+    ///
+    /// # Shapes
+    /// - output: `[nodes, encoder width]`
+    pub fn embeddings(&self, graph: &Graph) -> Option<Tensor<2>> {
+        let wanted = self.head_specs.iter().any(|s| s.input != HeadInput::Lab);
+        wanted.then(|| self.encoder.forward(self.nodes.val(), graph))
+    }
+
+    /// Patient vectors: codes fuse to visits, visits to patients.
+    ///
+    /// # Shapes
+    /// - `embeddings`: `[nodes, encoder width]`
+    /// - output: `[batch, patient width]`
+    pub fn patients(&self, embeddings: Tensor<2>, batch: &Batch) -> Tensor<2> {
+        let visits = self.code_fusion.forward(embeddings, &batch.codes); // [visits, visit width]
+        self.visit_fusion.forward(visits, &batch.visits) // [batch, patient width]
+    }
+
+    /// Logits of the heads `which`.
+    ///
+    /// # Shapes
+    /// - `embeddings`: what [`Model::embeddings`] gave
+    /// - output: one `[batch, outputs]` a head
+    pub fn logits(&self, embeddings: Option<Tensor<2>>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
+        let inputs: Vec<HeadInput> = self.head_specs[which.clone()].iter().map(|s| s.input).collect();
+        let patient = embeddings.map(|e| self.patients(e, batch));
+        let sees_labs = inputs.iter().any(|i| *i != HeadInput::Patient);
+        let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
+        let heads = self.heads[which].iter().zip(inputs);
+        heads.map(|(head, input)| head.forward(self.head_input(input, patient.as_ref(), lab.as_ref()))).collect()
+    }
+
+    fn head_input(&self, input: HeadInput, patient: Option<&Tensor<2>>, lab: Option<&Tensor<2>>) -> Tensor<2> {
+        let mut parts: Vec<Tensor<2>> = Vec::new();
+        if input == HeadInput::Full {
+            parts.extend(patient.iter().flat_map(|p| self.decoders.iter().map(|d| d.embed((*p).clone()))));
+        }
+        if input != HeadInput::Lab {
+            parts.extend(patient.cloned());
+        }
+        if input != HeadInput::Patient {
+            parts.extend(lab.cloned());
+        }
+        Tensor::cat(parts, 1) // [batch, sum of widths]
+    }
+
+    fn head_width(&self, input: HeadInput) -> usize {
+        let (patient, lab) = (self.visit_fusion.width(), self.lab.width());
+        match input {
+            HeadInput::Patient => patient,
+            HeadInput::PatientLab => patient + lab,
+            HeadInput::Lab => lab,
+            HeadInput::Full => self.decoders.iter().map(Head::embedding_width).sum::<usize>() + patient + lab,
+        }
+    }
+}
+
+/// Rows of column numbers as a matrix of zeros and ones.
+///
+/// # Shapes
+/// - output: `[rows.len(), columns]`
+pub fn dense(rows: &Ragged<u32>, columns: usize, device: &Device) -> Tensor<2> {
+    let mut values = vec![0f32; rows.len() * columns];
+    for (i, row) in rows.rows().enumerate() {
+        row.iter().for_each(|&c| values[i * columns + c as usize] = 1.0);
+    }
+    Tensor::from_data(TensorData::new(values, [rows.len(), columns]), device)
+}

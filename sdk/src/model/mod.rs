@@ -1,0 +1,9 @@
+//! The model that the slots form.
+
+mod assembled;
+mod head;
+mod parameters;
+
+pub use assembled::{Model, ModelParts, dense};
+pub use head::{Classifier, Decoder, Head, HeadOptions, LinearHead};
+pub use parameters::{Parameter, freeze, load_weights, parameters, save_weights};

@@ -1,0 +1,168 @@
+//! The parameters of a module by path: freezing, saving, loading.
+
+use crate::{Error, Result};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// A parameter's path and shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Path from the module's root, such as `encoder.conv1.bias`.
+    pub path: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Whether the optimizer changes it.
+    pub trains: bool,
+}
+
+/// Lists the parameters of a module, in the order of its fields.
+pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
+    struct List {
+        path: Vec<String>,
+        found: Vec<Parameter>,
+    }
+    impl ModuleVisitor for List {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let shape = value.dims().to_vec();
+            self.found.push(Parameter { path: self.path.join("."), shape, trains: value.is_require_grad() });
+        }
+    }
+    let mut list = List { path: Vec::new(), found: Vec::new() };
+    module.visit(&mut list);
+    list.found
+}
+
+/// Makes exactly those parameters train whose path starts with none of `prefixes` (whole path components).
+///
+/// Dropout stays active in frozen parts, as in the publication.
+pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
+    struct Freeze<'a> {
+        path: Vec<String>,
+        prefixes: &'a [String],
+    }
+    impl ModuleMapper for Freeze<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = self.path.join(".");
+            let within = |prefix: &String| path.strip_prefix(prefix.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('.'));
+            let frozen = self.prefixes.iter().any(within);
+            param.set_require_grad(!frozen)
+        }
+    }
+    module.map(&mut Freeze { path: Vec::new(), prefixes })
+}
+
+/// Writes all float parameters as 32-bit safetensors, named by their paths.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
+    struct Collect {
+        path: Vec<String>,
+        found: Vec<(String, Vec<usize>, Vec<u8>)>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let shape = value.dims().to_vec();
+            let data = value.into_data().convert::<f32>();
+            let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
+            self.found.push((self.path.join("."), shape, bytes));
+        }
+    }
+    let mut collect = Collect { path: Vec::new(), found: Vec::new() };
+    module.visit(&mut collect);
+    let unwritable = |e: safetensors::SafeTensorError| Error::program(format!("cannot write weights: {e}")).at_file(file);
+    let views: Vec<(&str, TensorView<'_>)> = collect
+        .found
+        .iter()
+        .map(|(path, shape, bytes)| Ok((path.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+        .collect::<Result<_, _>>()
+        .map_err(unwritable)?;
+    let bytes = safetensors::serialize(views, None).map_err(unwritable)?;
+    fs::write(file, bytes).map_err(|e| Error::io("write weights", file, e))
+}
+
+/// Reads weights written by [`save_weights`] into a module of the same shape.
+///
+/// # Errors
+/// When the file is unreadable, lacks a parameter or has one of another shape.
+pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
+    struct Load {
+        path: Vec<String>,
+        values: HashMap<String, TensorData>,
+        problem: Option<String>,
+    }
+    impl ModuleMapper for Load {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = self.path.join(".");
+            let old = param.val();
+            let Some(data) = self.values.remove(&path) else {
+                self.problem.get_or_insert(format!("the file has no `{path}`"));
+                return param;
+            };
+            if data.shape().as_slice() != old.dims().as_slice() {
+                let (file, model) = (data.shape().clone(), old.dims());
+                self.problem.get_or_insert(format!("`{path}` is {file:?} in the file and {model:?} in the model"));
+                return param;
+            }
+            let trains = old.is_require_grad();
+            param.map(|old| Tensor::from_data(data, &old.device()).set_require_grad(trains))
+        }
+    }
+    let bytes = fs::read(file).map_err(|e| Error::io("read weights", file, e))?;
+    let damaged = |e: safetensors::SafeTensorError| Error::user(format!("these are no safetensors: {e}")).at_file(file);
+    let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let mut values = HashMap::new();
+    for (name, view) in tensors.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(Error::user(format!("`{name}` is {:?}, expected F32", view.dtype())).at_file(file));
+        }
+        let floats = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        values.insert(name, TensorData::new::<f32, _>(floats, view.shape().to_vec()));
+    }
+    let mut load = Load { path: Vec::new(), values, problem: None };
+    let module = module.map(&mut load);
+    match load.problem {
+        None => Ok(module),
+        Some(problem) => Err(Error::user(format!("the weights do not fit the model: {problem}"))
+            .at_file(file)
+            .help("use the manifest that the weights were trained with")),
+    }
+}

@@ -1,0 +1,82 @@
+//! Panics inside plugins end the run with an error that names the plugin.
+
+use crate::{Error, Result};
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
+use std::sync::Once;
+
+thread_local! {
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+    static LAST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// A panic that happened inside a plugin.
+struct PluginPanic {
+    origin: String,
+    message: String,
+}
+
+/// Calls into a plugin. A panic there goes on as one that [`catch`] turns into an error naming `origin`.
+pub fn run<R>(origin: &str, call: impl FnOnce() -> R) -> R {
+    watched(call).unwrap_or_else(|payload| match payload.is::<PluginPanic>() {
+        true => resume_unwind(payload),
+        false => resume_unwind(Box::new(PluginPanic { origin: origin.to_owned(), message: message_of(&*payload) })),
+    })
+}
+
+/// Runs `call`; a panic becomes an error instead of a trace.
+///
+/// # Errors
+/// What `call` returns, or the panic, with the plugin that it happened in.
+pub fn catch<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
+    watched(call).unwrap_or_else(|payload| {
+        Err(match payload.downcast_ref::<PluginPanic>() {
+            Some(panic) => Error::program(format!("{} panicked: {}", panic.origin, panic.message))
+                .help("this is a defect of the plugin: report it to its author"),
+            None => Error::program(format!("internal error: {}", message_of(&*payload)))
+                .help("this is a defect of dualk: please report it with the manifest"),
+        })
+    })
+}
+
+/// Catches a panic of `call`, keeping it off standard error.
+fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = take_hook();
+        set_hook(Box::new(move |info| match DEPTH.get() {
+            0 => previous(info),
+            _ => {
+                let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+                LAST.set(Some(place));
+            }
+        }));
+    });
+    DEPTH.set(DEPTH.get() + 1);
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    DEPTH.set(DEPTH.get() - 1);
+    outcome
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text.as_str(),
+        _ => "no message",
+    };
+    format!("{text}{}", LAST.take().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_names_the_innermost_plugin() {
+        let error = catch(|| -> Result<()> { run("outer", || run("inner (libinner.so)", || panic!("boom {}", 7))) });
+        let error = error.unwrap_err();
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.to_string().starts_with("inner (libinner.so) panicked: boom 7 ("), "{error}");
+    }
+}

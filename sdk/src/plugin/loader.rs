@@ -1,0 +1,197 @@
+//! Finding, checking and opening plugin files. All of the SDK's `unsafe` is here.
+#![allow(unsafe_code)]
+
+use super::descriptor::{self, DESCRIPTOR_SYMBOL, Descriptor, LAYOUT, Stamp};
+use super::{Registrar, anchor};
+use crate::component::Slot;
+use crate::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// What a plugin's file says, read without running any of it.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    /// The file.
+    pub file: PathBuf,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+    /// Package name of the plugin.
+    pub name: String,
+    /// Version of the plugin.
+    pub version: String,
+    /// The SDK build it was compiled against.
+    pub stamp: Stamp,
+    /// Its components: slot and name. Slots that this SDK does not know are kept as they are.
+    pub components: Vec<(String, String)>,
+    layout: u32,
+}
+
+impl Inspection {
+    /// Whether this SDK can load the plugin.
+    ///
+    /// # Errors
+    /// Names what differs on both sides, and the remedy.
+    pub fn verify(&self, sha256: Option<&str>) -> Result<()> {
+        let refuse = |message: String| Error::user(message).at_file(&self.file);
+        if let Some(pinned) = sha256.filter(|pinned| !pinned.eq_ignore_ascii_case(&self.sha256)) {
+            return Err(refuse(format!("the plugin `{}` is not the pinned file", self.name))
+                .at_key("sha256")
+                .help(format!("pinned: {pinned}"))
+                .help(format!("found:  {}", self.sha256))
+                .help("if you trust the new file, update sha256"));
+        }
+        let host = Stamp::current();
+        let differing = host.fields().into_iter().zip(self.stamp.fields()).find(|(h, p)| h.1 != p.1);
+        if let Some(((what, host), (_, plugin))) = differing.filter(|_| self.layout == LAYOUT) {
+            return Err(refuse(format!("the plugin `{}` was built for another {what}", self.name))
+                .help(format!("plugin: {plugin}"))
+                .help(format!("dualk:  {host}"))
+                .help("rebuild it against this SDK: `dualk plugin build` in the plugin's folder"));
+        }
+        if self.layout != LAYOUT {
+            return Err(refuse(format!("the plugin `{}` has a descriptor of another form", self.name))
+                .help(format!("plugin: form {} (SDK {})", self.layout, self.stamp.sdk))
+                .help(format!("dualk:  form {LAYOUT} (SDK {})", host.sdk))
+                .help("rebuild it against this SDK: `dualk plugin build` in the plugin's folder"));
+        }
+        for (slot, name) in &self.components {
+            Slot::from_name(slot).map_err(|e| {
+                e.at_file(&self.file).help(format!("the plugin `{}` brings `{name}` for it", self.name))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads what a plugin's file says, without running any of it.
+///
+/// # Errors
+/// When the file cannot be read or is no plugin.
+pub fn inspect(file: &Path) -> Result<Inspection> {
+    let file = fs::canonicalize(file).map_err(|e| Error::io("open the plugin", file, e))?;
+    let bytes = fs::read(&file).map_err(|e| Error::io("read the plugin", &file, e))?;
+    let Some(found) = descriptor::find(&bytes) else {
+        let library = [&b"\x7fELF"[..], b"MZ", b"\xcf\xfa\xed\xfe"].iter().any(|magic| bytes.starts_with(magic));
+        let error = match library {
+            true => Error::user("this shared library is no dualk plugin").help("its crate needs `export_plugin!`"),
+            false => Error::user("this file is no shared library"),
+        };
+        return Err(error.at_file(&file).help("`dualk plugin new` writes a working plugin to start from"));
+    };
+    let components = found.components.lines().filter_map(|line| line.split_once(' '));
+    Ok(Inspection {
+        sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
+        components: components.map(|(slot, name)| (slot.to_owned(), name.to_owned())).collect(),
+        name: found.name,
+        version: found.version,
+        stamp: found.stamp,
+        layout: found.layout,
+        file,
+    })
+}
+
+/// Opens a verified plugin for good and returns its `register` function. Plugins are never closed: vtables and
+/// backward steps of tensors live in them.
+pub(super) fn load(inspection: &Inspection) -> Result<fn(&mut Registrar<'_>)> {
+    let refuse = |message: String| Error::user(message).at_file(&inspection.file);
+    let unusable = |e: libloading::Error| {
+        refuse(format!("the plugin `{}` cannot be opened", inspection.name))
+            .help(e.to_string())
+            .help("rebuild it against this SDK: `dualk plugin build` in the plugin's folder")
+    };
+    // SAFETY: opening runs the plugin's initialisers, which is what loading a plugin means; its stamp matches.
+    let library = unsafe { open(&inspection.file) }.map_err(unusable)?;
+    // SAFETY: the symbol is a static `Descriptor` of the form that the stamp and layout name.
+    let descriptor: &'static Descriptor = unsafe {
+        let symbol = library.get::<*const Descriptor>(DESCRIPTOR_SYMBOL).map_err(unusable)?;
+        &**symbol
+    };
+    std::mem::forget(library);
+    if (descriptor.anchor)() != anchor() {
+        return Err(refuse(format!("the plugin `{}` carries its own copy of the SDK", inspection.name))
+            .help("plugin: linked the SDK statically")
+            .help("dualk:  host and plugins share one libdualk_sdk, which holds the only copy of burn")
+            .help("build it with `dualk plugin build`, which passes `-C prefer-dynamic`"));
+    }
+    Ok(descriptor.register)
+}
+
+#[cfg(unix)]
+unsafe fn open(file: &Path) -> Result<libloading::Library, libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // SAFETY: the caller's. Everything is resolved now, so that what is missing is an error and not a crash later.
+    unsafe { Library::open(Some(file), RTLD_NOW | RTLD_LOCAL).map(Into::into) }
+}
+
+#[cfg(not(unix))]
+unsafe fn open(file: &Path) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: the caller's.
+    unsafe { libloading::Library::new(file) }
+}
+
+/// File name of the shipped plugin `name` on this platform.
+pub fn plugin_file_name(name: &str) -> String {
+    format!("{}dualk_plugin_{}{}", env::consts::DLL_PREFIX, name.replace('-', "_"), env::consts::DLL_SUFFIX)
+}
+
+/// Folders where plugins are looked up by name: those of `DUALK_PLUGIN_PATH`, then beside the program.
+pub fn search_path() -> Vec<PathBuf> {
+    let listed = env::var_os("DUALK_PLUGIN_PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = env::split_paths(&listed).filter(|p| !p.as_os_str().is_empty()).collect();
+    let program = env::current_exe().ok().and_then(|exe| fs::canonicalize(exe).ok());
+    if let Some(folder) = program.as_deref().and_then(Path::parent) {
+        // Beside the program, its installed library folder, and above it for test programs in `deps/`.
+        folders.push(folder.to_owned());
+        folders.push(folder.join("../lib/dualk"));
+        folders.push(folder.join(".."));
+    }
+    folders
+}
+
+/// The file of a plugin given by name or path.
+pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
+    let text = plugin.to_string_lossy();
+    let is_name = plugin.components().count() == 1 && !text.contains('.') && !plugin.is_absolute();
+    if !is_name {
+        return match plugin.is_file() {
+            true => Ok(plugin.to_owned()),
+            false => Err(Error::user("there is no such plugin file").at_key("path").at_file(plugin)),
+        };
+    }
+    let file = plugin_file_name(&text);
+    let folders = search_path();
+    folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()).ok_or_else(|| {
+        let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
+        let error = error.suggest(&text, shipped().into_iter().map(|(name, _)| name));
+        error.help("for a plugin of your own, give the path of its shared library")
+    })
+}
+
+/// Plugins in the search path, by name and file, each name once.
+pub(super) fn shipped() -> Vec<(String, PathBuf)> {
+    let mut found: Vec<(String, PathBuf)> = Vec::new();
+    for folder in search_path() {
+        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|n| n.to_str()).and_then(|n| {
+                let stem = n.strip_prefix(env::consts::DLL_PREFIX)?.strip_suffix(env::consts::DLL_SUFFIX)?;
+                stem.strip_prefix("dualk_plugin_").map(|n| n.replace('_', "-"))
+            });
+            // Cargo keeps copies with a hash in their name.
+            if let Some(name) = name.filter(|n| !n.contains('.') && !found.iter().any(|(known, _)| known == n)) {
+                found.push((name, path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The plugin of the search path that brings a component, by name.
+pub(super) fn provider(slot: Slot, name: &str) -> Option<(String, PathBuf)> {
+    let brings = |file: &Path| {
+        let inspection = inspect(file).ok()?;
+        inspection.components.iter().any(|(s, n)| s == slot.name() && n == name).then_some(())
+    };
+    shipped().into_iter().find(|(_, file)| brings(file).is_some())
+}

@@ -1,0 +1,17 @@
+//! Plugins: what they export, how they are checked and loaded, and the registry of components.
+//!
+//! A plugin is a Rust shared library that links the same SDK library as its host. [`export_plugin!`](crate::export_plugin)
+//! gives it a [`Descriptor`], plain bytes that [`inspect`] reads from the file before anything of the plugin runs.
+
+mod descriptor;
+mod erased;
+mod export;
+pub mod guard;
+mod loader;
+mod registry;
+
+pub use descriptor::{DESCRIPTOR_SYMBOL, Descriptor, Stamp, anchor};
+pub use erased::{ErasedMapper, ErasedParam, ErasedParamRef, ErasedVisitor, MapperToErased, VisitorToErased, map_with, visit_with};
+pub(crate) use erased::slot_module;
+pub use loader::{Inspection, inspect, plugin_file_name, search_path};
+pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};

@@ -1,0 +1,352 @@
+//! All components that an experiment can name.
+
+use super::loader;
+use crate::component::*;
+use crate::{Error, Result};
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use toml::Table;
+
+/// What is known of a component.
+#[derive(Debug, Clone)]
+pub struct ComponentInfo {
+    /// Its slot.
+    pub slot: Slot,
+    /// Its name in manifests.
+    pub name: &'static str,
+    /// One line.
+    pub about: &'static str,
+    /// Where it was published, or empty.
+    pub citation: &'static str,
+    /// JSON Schema of its options, with defaults.
+    pub schema: Schema,
+    /// The plugin it comes from.
+    pub plugin: Arc<str>,
+}
+
+/// A plugin in use.
+#[derive(Debug, Clone)]
+pub struct LoadedPlugin {
+    /// Its package name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file it came from; `None` when it was linked in.
+    pub file: Option<PathBuf>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: Option<String>,
+}
+
+type Make<C, T> = Box<dyn Fn(Table, &C) -> Result<T> + Send + Sync>;
+
+enum Factory {
+    Parser(Make<(), Box<dyn Parser>>),
+    NodeInit(Make<(), Box<dyn NodeInit>>),
+    GraphEncoder(Box<dyn Fn(Table, &GraphEncoderContext<'_>) -> Result<GraphEncoderModule> + Send + Sync>),
+    Fusion(Box<dyn Fn(Table, &FusionContext<'_>) -> Result<FusionModule> + Send + Sync>),
+    Lab(Box<dyn Fn(Table, &LabEncoderContext<'_>) -> Result<LabEncoderModule> + Send + Sync>),
+    Loss(Make<(), Box<dyn Loss>>),
+    Objective(Make<(), Box<dyn Objective>>),
+}
+
+struct Entry {
+    info: ComponentInfo,
+    check: fn(Table) -> Result<Table>,
+    factory: Factory,
+}
+
+/// All components that an experiment can name, by slot and name.
+///
+/// ```ignore
+/// let registry = Registry::new().with(dualk_plugin_gat::register)?;
+/// ```
+#[derive(Default)]
+pub struct Registry {
+    entries: BTreeMap<(Slot, String), Entry>,
+    plugins: Vec<LoadedPlugin>,
+}
+
+impl Registry {
+    /// No components.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds the components of a plugin that is linked into this program: its `register` function.
+    ///
+    /// # Errors
+    /// When a name is taken in its slot.
+    pub fn with(mut self, register: fn(&mut Registrar<'_>)) -> Result<Self> {
+        self.add("linked into the program".into(), register)?;
+        Ok(self)
+    }
+
+    /// Loads a plugin: a shipped name such as `gat`, or the path of a shared library. `sha256`, when given, must be
+    /// the file's. Loading the same file twice does nothing.
+    ///
+    /// # Errors
+    /// When there is no such file, it was not built for this SDK, its checksum differs, or a name is taken.
+    pub fn load(&mut self, plugin: &Path, sha256: Option<&str>) -> Result<()> {
+        let inspection = loader::inspect(&loader::locate(plugin)?)?;
+        if self.plugins.iter().any(|p| p.sha256.as_ref() == Some(&inspection.sha256)) {
+            return Ok(());
+        }
+        inspection.verify(sha256)?;
+        let register = loader::load(&inspection)?;
+        self.add(format!("plugin {}", inspection.file.display()).into(), register)?;
+        self.plugins.push(LoadedPlugin {
+            name: inspection.name,
+            version: inspection.version,
+            file: Some(inspection.file),
+            sha256: Some(inspection.sha256),
+        });
+        Ok(())
+    }
+
+    /// Makes sure that a component is there: loads the plugin of the search path that brings it, if none did yet.
+    ///
+    /// # Errors
+    /// When no plugin brings it, with the components there are, or when its plugin cannot be loaded.
+    pub fn require(&mut self, slot: Slot, name: &str) -> Result<()> {
+        if self.entries.contains_key(&(slot, name.to_owned())) {
+            return Ok(());
+        }
+        match loader::provider(slot, name) {
+            Some((_, file)) => self.load(&file, None),
+            None => self.load_shipped().and_then(|()| self.entry(slot, name).map(|_| ())),
+        }
+    }
+
+    /// Loads every plugin of the search path, for listings and suggestions.
+    ///
+    /// # Errors
+    /// When one of them cannot be loaded.
+    pub fn load_shipped(&mut self) -> Result<()> {
+        loader::shipped().into_iter().try_for_each(|(_, file)| self.load(&file, None))
+    }
+
+    /// The plugins loaded from files, in order.
+    pub fn plugins(&self) -> &[LoadedPlugin] {
+        &self.plugins
+    }
+
+    /// Every component, by slot and name.
+    pub fn components(&self) -> impl Iterator<Item = &ComponentInfo> {
+        self.entries.values().map(|e| &e.info)
+    }
+
+    /// What is known of a component.
+    ///
+    /// # Errors
+    /// When there is none of that name, with those there are.
+    pub fn info(&self, slot: Slot, name: &str) -> Result<&ComponentInfo> {
+        self.entry(slot, name).map(|e| &e.info)
+    }
+
+    /// Checks options and fills in defaults.
+    ///
+    /// # Errors
+    /// For unknown components, unknown keys and values of the wrong type.
+    pub fn check(&self, slot: Slot, name: &str, options: Table) -> Result<Table> {
+        (self.entry(slot, name)?.check)(options)
+    }
+
+    fn add(&mut self, plugin: Arc<str>, register: fn(&mut Registrar<'_>)) -> Result<()> {
+        let mut entries = Vec::new();
+        let mut registrar = Registrar { plugin: plugin.clone(), entries: &mut entries };
+        super::guard::catch(|| {
+            super::guard::run(&plugin, || register(&mut registrar));
+            Ok(())
+        })?;
+        for entry in entries {
+            let key = (entry.info.slot, entry.info.name.to_owned());
+            if let Some(first) = self.entries.get(&key) {
+                let message = format!("two plugins bring a {} named `{}`", entry.info.slot, entry.info.name);
+                return Err(Error::user(message)
+                    .help(format!("first:  {}", first.info.plugin))
+                    .help(format!("second: {plugin}"))
+                    .help("remove one of the two [[plugin]] entries"));
+            }
+            self.entries.insert(key, entry);
+        }
+        Ok(())
+    }
+
+    fn entry(&self, slot: Slot, name: &str) -> Result<&Entry> {
+        self.entries.get(&(slot, name.to_owned())).ok_or_else(|| {
+            let known: Vec<&str> = self.entries.keys().filter(|k| k.0 == slot).map(|k| k.1.as_str()).collect();
+            let elsewhere = self.entries.keys().find(|k| k.1 == name).map(|k| k.0);
+            let error = Error::user(format!("no {slot} is named `{name}`")).at_key("type").suggest(name, known);
+            match elsewhere {
+                Some(other) => error.help(format!("`{name}` is a {other}")),
+                None => error.help("for a plugin of your own, add [[plugin]] with path = \"…\""),
+            }
+        })
+    }
+}
+
+/// Defines `Registry::$build`, which creates a component from its options.
+macro_rules! builders {
+    ($($(#[$meta:meta])* $build:ident: $variant:ident($context:ty) -> $out:ty;)*) => {
+        impl Registry {
+            $(
+                $(#[$meta])*
+                ///
+                /// # Errors
+                /// When there is no such component or it refuses its options.
+                pub fn $build(&self, name: &str, options: Table, context: &$context) -> Result<$out> {
+                    let entry = self.entry(Slot::$variant, name)?;
+                    let Factory::$variant(make) = &entry.factory else {
+                        return Err(Error::program(format!("`{name}` is registered in the wrong slot")));
+                    };
+                    let origin = origin(&entry.info);
+                    super::guard::catch(|| super::guard::run(&origin, || make(options, context)))
+                }
+            )*
+        }
+    };
+}
+
+builders! {
+    /// Creates a parser.
+    parser: Parser(()) -> Box<dyn Parser>;
+    /// Creates a node initialiser.
+    node_init: NodeInit(()) -> Box<dyn NodeInit>;
+    /// Creates a graph encoder.
+    graph_encoder: GraphEncoder(GraphEncoderContext<'_>) -> GraphEncoderModule;
+    /// Creates a fusion.
+    fusion: Fusion(FusionContext<'_>) -> FusionModule;
+    /// Creates a lab encoder.
+    lab: Lab(LabEncoderContext<'_>) -> LabEncoderModule;
+    /// Creates a loss.
+    loss: Loss(()) -> Box<dyn Loss>;
+    /// Creates an objective.
+    objective: Objective(()) -> Box<dyn Objective>;
+}
+
+/// How errors name a component.
+fn origin(info: &ComponentInfo) -> String {
+    format!("{} `{}` ({})", info.slot, info.name, info.plugin)
+}
+
+/// Collects the components of one plugin; [`export_plugin!`](crate::export_plugin) calls one method a component.
+pub struct Registrar<'a> {
+    plugin: Arc<str>,
+    entries: &'a mut Vec<Entry>,
+}
+
+/// Defines the methods of [`Registrar`].
+macro_rules! registrars {
+    ($($method:ident: $variant:ident, $build:ident, |$options:ident, $context:ident, $origin:ident| $make:expr;)*) => {
+        impl Registrar<'_> {
+            $(
+                #[doc = concat!("Adds a component to the slot `", stringify!($method), "`.")]
+                pub fn $method<C: $build>(&mut self) {
+                    let info = self.info::<C>(Slot::$variant);
+                    let $origin: Arc<str> = origin(&info).into();
+                    let factory = Factory::$variant(Box::new(move |table, $context| {
+                        let $options: C = parse_options(table)?;
+                        let _ = (&$origin, $context);
+                        $make
+                    }));
+                    self.entries.push(Entry { info, check: check_options::<C>, factory });
+                }
+            )*
+        }
+    };
+}
+
+registrars! {
+    parser: Parser, BuildParser, |options, context, origin| options.build();
+    node_init: NodeInit, BuildNodeInit, |options, context, origin| options.build();
+    graph_encoder: GraphEncoder, BuildGraphEncoder, |options, context, origin|
+        Ok(GraphEncoderModule::new(options.build(context)?, origin.clone()));
+    fusion: Fusion, BuildFusion, |options, context, origin| Ok(FusionModule::new(options.build(context)?, origin.clone()));
+    lab: Lab, BuildLabEncoder, |options, context, origin| Ok(LabEncoderModule::new(options.build(context)?, origin.clone()));
+    loss: Loss, BuildLoss, |options, context, origin| options.build();
+    objective: Objective, BuildObjective, |options, context, origin| options.build();
+}
+
+impl Registrar<'_> {
+    fn info<C: Component>(&self, slot: Slot) -> ComponentInfo {
+        ComponentInfo {
+            slot,
+            name: C::NAME,
+            about: C::ABOUT,
+            citation: C::CITATION,
+            schema: schema_of::<C>(),
+            plugin: self.plugin.clone(),
+        }
+    }
+}
+
+/// The schema of a component's options in one piece, so that it can be put inside another.
+fn schema_of<C: Component>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<C>()
+}
+
+fn check_options<C: Component>(table: Table) -> Result<Table> {
+    let options: C = parse_options(table)?;
+    Table::try_from(&options).map_err(|e| Error::program(format!("options of `{}` cannot be written: {e}", C::NAME)))
+}
+
+/// Reads options, refusing keys that the component does not have.
+fn parse_options<C: Component>(table: Table) -> Result<C> {
+    let schema = schema_of::<C>();
+    let known = schema.get("properties").and_then(|p| p.as_object());
+    let known: Vec<&str> = known.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
+    if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(key).suggest(key, known));
+    }
+    serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
+        let key = e.path().to_string();
+        let error = Error::user(e.inner().to_string().trim().to_owned()).at_key(if key == "." { "" } else { &key });
+        match option_help(&schema, key.split(['.', '[']).next().unwrap_or_default()) {
+            Some(help) => error.help(help),
+            None => error,
+        }
+    })
+}
+
+/// Description and default of an option, from its schema.
+fn option_help(schema: &Schema, key: &str) -> Option<String> {
+    let option = schema.get("properties")?.get(key)?;
+    let about = option.get("description").and_then(|d| d.as_str()).unwrap_or("");
+    let default = option.get("default").map(|d| format!(" Default: {d}.")).unwrap_or_default();
+    Some(format!("{key}: {about}{default}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::options! {
+        /// Demo.
+        struct Demo {
+            /// Output width of each layer.
+            dims: Vec<usize> = vec![256, 256],
+        }
+    }
+
+    impl Component for Demo {
+        const NAME: &'static str = "demo";
+        const ABOUT: &'static str = "A demo.";
+    }
+
+    fn parse(text: &str) -> Result<Demo> {
+        parse_options(toml::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn options_have_defaults_and_refuse_what_they_do_not_know() {
+        assert_eq!(parse("").unwrap().dims, [256, 256]);
+        let unknown = parse("dim = [1]").unwrap_err().to_string();
+        assert!(unknown.contains("did you mean `dims`?"), "{unknown}");
+        let negative = parse("dims = [8, -1]").unwrap_err().to_string();
+        assert!(negative.contains("dims[1]") && negative.contains("-1") && negative.contains("Output width"), "{negative}");
+    }
+}

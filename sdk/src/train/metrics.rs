@@ -1,0 +1,252 @@
+//! Metrics of rankings and of yes/no predictions.
+//!
+//! Ranking metrics take row-major scores, one row a patient and one column a code, and the positive columns of each
+//! row. Equal scores rank by column, the lower first; NaN ranks last. Everything is deterministic, whatever the
+//! number of threads.
+
+use crate::data::Ragged;
+use rayon::prelude::*;
+
+/// Sorts ascending as scores sort descending, equal scores by `column`.
+fn rank_key(score: f32, column: usize) -> u64 {
+    ((u32::MAX - sortable(score)) as u64) << 32 | column as u64
+}
+
+/// Sorts as the score does; both zeros are equal, NaN is lowest.
+fn sortable(score: f32) -> u32 {
+    let bits = if score.is_nan() { return 0 } else { (score + 0.0).to_bits() };
+    if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
+}
+
+/// The columns of the `k` highest scores of a row, in no particular order.
+fn top(row: &[f32], k: usize) -> impl Iterator<Item = u32> {
+    let mut keys: Vec<u64> = row.iter().enumerate().map(|(c, &s)| rank_key(s, c)).collect();
+    if k > 0 && k < keys.len() {
+        keys.select_nth_unstable(k - 1);
+    }
+    keys.truncate(k);
+    keys.into_iter().map(|key| key as u32)
+}
+
+/// Number of positives among the `k` highest scores of each row; `positives` ascend in each row.
+fn hits(scores: &[f32], columns: usize, positives: &Ragged<u32>, k: usize) -> Vec<usize> {
+    let rows = scores.par_chunks_exact(columns.max(1)).enumerate();
+    rows.map(|(i, row)| top(row, k).filter(|c| positives.row(i).binary_search(c).is_ok()).count()).collect()
+}
+
+/// Mean over rows of the share of positives among the `k` highest scores. 0 without rows.
+///
+/// # Shapes
+/// - `scores`: `positives.len()` rows of `columns`
+pub fn precision_at_k(scores: &[f32], columns: usize, positives: &Ragged<u32>, k: usize) -> f64 {
+    let hits = hits(scores, columns, positives, k);
+    mean(hits.iter().map(|&h| h as f64 / k.max(1) as f64))
+}
+
+/// Mean over rows of the positives among the `k` highest scores, divided by the smaller of `k` and the number of
+/// positives. Rows without a positive do not count; 0 when no row counts.
+///
+/// # Shapes
+/// - `scores`: `positives.len()` rows of `columns`
+pub fn recall_at_k(scores: &[f32], columns: usize, positives: &Ragged<u32>, k: usize) -> f64 {
+    let hits = hits(scores, columns, positives, k);
+    let rows = hits.iter().zip(positives.rows()).filter(|(_, row)| !row.is_empty());
+    mean(rows.map(|(&h, row)| h as f64 / row.len().min(k).max(1) as f64))
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0usize);
+    values.for_each(|v| (sum, count) = (sum + v, count + 1));
+    sum / count.max(1) as f64
+}
+
+/// Per column: how often it is positive, marked, and both, when each row marks as many of its highest scores as it
+/// has positives.
+struct Counts {
+    positive: Vec<u64>,
+    marked: Vec<u64>,
+    both: Vec<u64>,
+}
+
+impl Counts {
+    fn new(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> Self {
+        let rows = scores.par_chunks_exact(columns.max(1)).enumerate();
+        let marked: Vec<Vec<u32>> = rows.map(|(i, row)| top(row, positives.row(i).len()).collect()).collect();
+        let mut this = Self { positive: vec![0; columns], marked: vec![0; columns], both: vec![0; columns] };
+        positives.values().iter().for_each(|&c| this.positive[c as usize] += 1);
+        for (columns, row) in marked.iter().zip(positives.rows()) {
+            for c in columns {
+                this.marked[*c as usize] += 1;
+                this.both[*c as usize] += u64::from(row.binary_search(c).is_ok());
+            }
+        }
+        this
+    }
+
+    /// F1 of each column; 1 where a column is neither positive nor marked (scikit-learn's `zero_division = 1`).
+    fn f1(&self) -> impl Iterator<Item = f64> {
+        let columns = self.positive.iter().zip(&self.marked).zip(&self.both);
+        columns.map(|((&positive, &marked), &both)| f1(both, positive + marked, 1.0))
+    }
+}
+
+/// 2·both / (positive + marked), or `undefined` for 0 / 0.
+fn f1(both: u64, positive_and_marked: u64, undefined: f64) -> f64 {
+    match positive_and_marked {
+        0 => undefined,
+        total => 2.0 * both as f64 / total as f64,
+    }
+}
+
+/// F1 of each column, weighted by how often it is positive. Each row marks as many of its highest scores as it has
+/// positives. 1 when nothing is positive.
+///
+/// # Shapes
+/// - `scores`: `positives.len()` rows of `columns`
+pub fn f1_weighted(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> f64 {
+    let counts = Counts::new(scores, columns, positives);
+    let total: u64 = counts.positive.iter().sum();
+    let sum: f64 = counts.f1().zip(&counts.positive).map(|(f1, &n)| f1 * n as f64).sum();
+    if total == 0 { 1.0 } else { sum / total as f64 }
+}
+
+/// Mean F1 over all columns, marked as for [`f1_weighted`]; 1 for a column that is neither positive nor marked.
+///
+/// # Shapes
+/// - `scores`: `positives.len()` rows of `columns`
+pub fn f1_macro(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> f64 {
+    mean(Counts::new(scores, columns, positives).f1())
+}
+
+/// F1 over all entries at once, marked as for [`f1_weighted`]. 1 when nothing is positive.
+///
+/// # Shapes
+/// - `scores`: `positives.len()` rows of `columns`
+pub fn f1_micro(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> f64 {
+    let counts = Counts::new(scores, columns, positives);
+    let sum = |values: &[u64]| values.iter().sum::<u64>();
+    f1(sum(&counts.both), sum(&counts.positive) + sum(&counts.marked), 1.0)
+}
+
+/// Groups of equal score, from the highest: (positives, negatives).
+fn groups(scores: &[f32], truth: &[bool]) -> Vec<(u64, u64)> {
+    let mut order: Vec<(u32, bool)> = scores.iter().zip(truth).map(|(&s, &t)| (sortable(s), t)).collect();
+    order.par_sort_unstable_by(|a, b| b.0.cmp(&a.0));
+    let count = |group: &[(u32, bool)]| {
+        let positives = group.iter().filter(|e| e.1).count();
+        (positives as u64, (group.len() - positives) as u64)
+    };
+    order.chunk_by(|a, b| a.0 == b.0).map(count).collect()
+}
+
+/// Area under the ROC curve: how often a positive scores above a negative, ties counting half. 0.5, which says
+/// nothing, when a class is missing.
+///
+/// # Shapes
+/// - `scores`, `truth`: one entry an example
+pub fn roc_auc(scores: &[f32], truth: &[bool]) -> f64 {
+    let (mut positives, mut negatives, mut twice_above) = (0u64, 0u64, 0u128);
+    for (p, n) in groups(scores, truth) {
+        twice_above += u128::from(n) * u128::from(2 * positives + p);
+        (positives, negatives) = (positives + p, negatives + n);
+    }
+    match positives * negatives {
+        0 => 0.5,
+        pairs => twice_above as f64 / (2.0 * pairs as f64),
+    }
+}
+
+/// Average precision: Σ (R_i − R_{i−1}) P_i over thresholds between different scores. 0 without positives.
+///
+/// # Shapes
+/// - `scores`, `truth`: one entry an example
+pub fn average_precision(scores: &[f32], truth: &[bool]) -> f64 {
+    let (mut positives, mut seen, mut sum) = (0u64, 0u64, 0.0);
+    for (p, n) in groups(scores, truth) {
+        (positives, seen) = (positives + p, seen + p + n);
+        sum += p as f64 * positives as f64 / seen as f64;
+    }
+    if positives == 0 { 0.0 } else { sum / positives as f64 }
+}
+
+/// F1 of the positive class when scores above 0.5 are marked. 0 when nothing is positive or marked.
+///
+/// # Shapes
+/// - `scores`, `truth`: one entry an example
+pub fn binary_f1_at_half(scores: &[f32], truth: &[bool]) -> f64 {
+    let (mut both, mut total) = (0, 0);
+    for (&score, &truth) in scores.iter().zip(truth) {
+        both += u64::from(score > 0.5 && truth);
+        total += u64::from(score > 0.5) + u64::from(truth);
+    }
+    f1(both, total, 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ranks by hand: row 0 → columns 2, 0, 3, 1; row 1 → 0, 1, 2, 3 (all equal); row 2 → 3, 2, 1, 0.
+    const SCORES: [f32; 12] = [0.3, -1.0, 0.9, 0.0, 0.5, 0.5, 0.5, 0.5, f32::NAN, -2.0, -0.0, 0.1];
+
+    fn positives() -> Ragged<u32> {
+        [vec![0, 1], vec![0], vec![]].into_iter().collect()
+    }
+
+    #[test]
+    fn ranks_break_ties_by_column() {
+        let top = |row: &[f32], k| top(row, k).collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        assert_eq!(top(&SCORES[..4], 2), [0, 2]);
+        assert_eq!(top(&SCORES[4..8], 3), [0, 1, 2]);
+        assert_eq!(top(&SCORES[8..], 3), [1, 2, 3]);
+        assert_eq!(top(&[0.0, -0.0, -0.0], 2), [0, 1]);
+        assert_eq!(top(&SCORES[..4], 0), []);
+        assert_eq!(top(&SCORES[..4], 9), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn precision_and_recall_by_hand() {
+        let p = positives();
+        assert_eq!(precision_at_k(&SCORES, 4, &p, 2), (0.5 + 0.5) / 3.0);
+        assert_eq!(recall_at_k(&SCORES, 4, &p, 1), (0.0 + 1.0) / 2.0);
+        assert_eq!(recall_at_k(&SCORES, 4, &p, 2), (0.5 + 1.0) / 2.0);
+        assert_eq!(recall_at_k(&SCORES, 4, &p, 4), 1.0);
+        assert_eq!(recall_at_k(&[], 4, &Ragged::new(), 4), 0.0);
+    }
+
+    #[test]
+    fn f1_by_hand() {
+        // Marked: row 0 {2, 0}, row 1 {0}, row 2 {}. Column 0: 2·2/4, 1: 0/1, 2: 0/1, 3: 0/0 → 1.
+        let p = positives();
+        assert_eq!(f1_macro(&SCORES, 4, &p), 0.5);
+        assert_eq!(f1_weighted(&SCORES, 4, &p), 2.0 / 3.0);
+        assert_eq!(f1_micro(&SCORES, 4, &p), 2.0 * 2.0 / 6.0);
+        let none: Ragged<u32> = [vec![], vec![], vec![]].into_iter().collect();
+        assert_eq!((f1_weighted(&SCORES, 4, &none), f1_micro(&SCORES, 4, &none)), (1.0, 1.0));
+    }
+
+    #[test]
+    fn binary_metrics_by_hand() {
+        // Positives 0.9, 0.5; negatives 0.5, 0.1: pairs won 1 + 1 + 1/2 + 1 of 4.
+        let (scores, truth) = ([0.9, 0.5, 0.5, 0.1], [true, true, false, false]);
+        assert_eq!(roc_auc(&scores, &truth), 3.5 / 4.0);
+        assert_eq!(average_precision(&scores, &truth), 0.5 * 1.0 + 0.5 * 2.0 / 3.0);
+        assert_eq!(binary_f1_at_half(&scores, &truth), 2.0 / 3.0);
+        assert_eq!((roc_auc(&scores, &[true; 4]), average_precision(&scores, &[false; 4])), (0.5, 0.0));
+        assert_eq!(binary_f1_at_half(&[0.1], &[false]), 0.0);
+    }
+
+    #[test]
+    fn roc_auc_agrees_with_all_pairs() {
+        let scores: Vec<f32> = (0..200u32).map(|i| (i.wrapping_mul(2654435761) >> 24) as f32 / 16.0).map(f32::floor).collect();
+        let truth: Vec<bool> = (0..200u32).map(|i| i.wrapping_mul(40503) >> 7 & 3 == 0).collect();
+        let (mut won, mut pairs) = (0.0, 0.0);
+        for (a, _) in scores.iter().zip(&truth).filter(|(_, t)| **t) {
+            for (b, _) in scores.iter().zip(&truth).filter(|(_, t)| !**t) {
+                pairs += 1.0;
+                won += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+            }
+        }
+        assert!((roc_auc(&scores, &truth) - won / pairs).abs() < 1e-12);
+    }
+}

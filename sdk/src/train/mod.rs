@@ -1,0 +1,12 @@
+//! Training in stages: one loop for all of them.
+
+mod evaluate;
+mod fit;
+pub mod metrics;
+mod random;
+mod schedule;
+
+pub use evaluate::{Metrics, evaluate, frequency_baseline};
+pub use fit::{EpochRecord, Fit, Fitted};
+pub use random::{derive_seed, shuffled};
+pub use schedule::Schedule;

@@ -1,0 +1,85 @@
+//! How the learning rate falls.
+
+use crate::{Error, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The learning rate by epoch; epochs are counted from 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Schedule {
+    /// Always the same.
+    Constant,
+    /// Multiplied by `factor` every `every` epochs (PyTorch's `StepLR`).
+    Step {
+        /// Epochs between two falls.
+        every: usize,
+        /// What to multiply by.
+        factor: f64,
+    },
+    /// Multiplied by `factor` when each of `epochs` begins (PyTorch's `MultiStepLR`).
+    Milestones {
+        /// When it falls.
+        epochs: Vec<usize>,
+        /// What to multiply by.
+        factor: f64,
+    },
+    /// `lr[i]` from epoch `from[i]` on.
+    Piecewise {
+        /// When each rate begins, ascending.
+        from: Vec<usize>,
+        /// The rates.
+        lr: Vec<f64>,
+    },
+}
+
+impl Schedule {
+    /// The rate in `epoch`, when the stage's own is `lr`.
+    pub fn rate(&self, lr: f64, epoch: usize) -> f64 {
+        match self {
+            Schedule::Constant => lr,
+            Schedule::Step { every, factor } => lr * factor.powi((epoch / every) as i32),
+            Schedule::Milestones { epochs, factor } => {
+                lr * factor.powi(epochs.iter().filter(|&&e| e <= epoch).count() as i32)
+            }
+            Schedule::Piecewise { from, lr: rates } => {
+                from.iter().zip(rates).rev().find(|(f, _)| **f <= epoch).map_or(lr, |(_, rate)| *rate)
+            }
+        }
+    }
+
+    /// Refuses lengths and numbers that make no sense.
+    pub(crate) fn check(&self) -> Result<()> {
+        let positive = |key: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::user(format!("expected a positive number, found {value}")).at_key(key)),
+        };
+        match self {
+            Schedule::Constant => Ok(()),
+            Schedule::Step { every: 0, .. } => Err(Error::user("expected at least 1, found 0").at_key("every")),
+            Schedule::Step { factor, .. } | Schedule::Milestones { factor, .. } => positive("factor", *factor),
+            Schedule::Piecewise { from, lr } if from.len() != lr.len() => {
+                Err(Error::user(format!("`from` has {} entries and `lr` has {}", from.len(), lr.len())).at_key("lr"))
+            }
+            Schedule::Piecewise { from, .. } if from.windows(2).any(|w| w[0] >= w[1]) => {
+                Err(Error::user("expected ascending epochs").at_key("from"))
+            }
+            Schedule::Piecewise { lr, .. } => lr.iter().try_for_each(|&rate| positive("lr", rate)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_those_of_pytorch() {
+        let rates = |s: Schedule, epochs: &[usize]| epochs.iter().map(|&e| s.rate(1.0, e)).collect::<Vec<_>>();
+        assert_eq!(rates(Schedule::Step { every: 20, factor: 0.5 }, &[0, 19, 20, 40]), [1.0, 1.0, 0.5, 0.25]);
+        let milestones = Schedule::Milestones { epochs: vec![10, 20], factor: 0.5 };
+        assert_eq!(rates(milestones, &[9, 10, 20, 99]), [1.0, 0.5, 0.25, 0.25]);
+        let piecewise = Schedule::Piecewise { from: vec![30, 40], lr: vec![0.5, 0.1] };
+        assert_eq!(rates(piecewise, &[29, 30, 39, 40]), [1.0, 0.5, 0.5, 0.1]);
+    }
+}

@@ -1,0 +1,301 @@
+//! What a person sees who makes a mistake: every row breaks one thing in a manifest or a raw table that works, runs the
+//! program, and expects one screen that names the place, exit code 2, and nothing left behind.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const MANIFEST: &str = r#"name = "broken"
+seed = 1
+
+[data]
+parser = { type = "mimic4", root = "raw", icd_map = "map.csv" }
+split = { type = "random", train = 0.5, valid = 0.25, test = 0.25 }
+
+[model]
+node_init = { type = "random", dim = 8 }
+graph_encoder = { type = "gat", dims = [8, 8] }
+code_fusion = { type = "attention", dropout = 0.0 }
+visit_fusion = { type = "attention", dropout = 0.0 }
+lab = { type = "linear", dim = 8 }
+head = { decoder = [8, 8], classifier = [8], dropout = 0.0 }
+
+[output]
+runs = "runs"
+
+[[stage]]
+type = "lab"
+epochs = 1
+
+[[stage]]
+type = "pretrain"
+mode = "joint"
+epochs = 1
+
+[[stage]]
+type = "pretrain"
+mode = "individual"
+epochs = 1
+
+[[stage]]
+type = "finetune"
+task = "diagnosis"
+epochs = 1
+"#;
+
+/// A MIMIC-IV-shaped folder of 24 patients, half of them with two admissions, written by hand.
+fn write_tables(folder: &Path) {
+    let raw = folder.join("raw");
+    fs::create_dir_all(&raw).unwrap();
+    let mut patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n".to_owned();
+    let mut admissions = "subject_id,hadm_id,admittime,dischtime\n".to_owned();
+    let mut diagnoses = "subject_id,hadm_id,seq_num,icd_code,icd_version\n".to_owned();
+    let mut labs = "labevent_id,subject_id,hadm_id,itemid,charttime,flag\n".to_owned();
+    let codes = ["4280", "25000", "4019", "5849", "2724", "41401"];
+    for p in 0..24 {
+        patients += &format!("{},F,60,2150,2014 - 2016,\n", 100 + p);
+        for v in 0..1 + p % 2 {
+            let hadm = 1000 + 10 * p + v;
+            admissions += &format!("{},{hadm},2150-0{}-01 10:00:00,2150-09-09 10:00:00\n", 100 + p, v + 1);
+            for c in 0..3 {
+                diagnoses += &format!("{},{hadm},{},{},9\n", 100 + p, c + 1, codes[(p + v + c) % codes.len()]);
+            }
+            for item in 0..6 {
+                let flag = if (p + v + item) % 2 == 0 { "abnormal" } else { "" };
+                labs += &format!("{hadm}{item},{},{hadm},{},2150-01-01 11:00:00,{flag}\n", 100 + p, 500 + item);
+            }
+        }
+    }
+    let items = "itemid,label,fluid,category\n500,a,Blood,Chemistry\n501,b,Blood,Chemistry\n502,c,Blood,Hematology\n\
+                 503,d,Blood,Hematology\n504,e,Blood,Blood Gas\n505,f,Blood,Blood Gas\n";
+    for (name, text) in [
+        ("patients.csv", patients.as_str()),
+        ("admissions.csv", &admissions),
+        ("diagnoses_icd.csv", &diagnoses),
+        ("labevents.csv", &labs),
+        ("d_labitems.csv", items),
+    ] {
+        fs::write(raw.join(name), text).unwrap();
+    }
+    fs::write(folder.join("map.csv"), "ICD10,ICD9\nI509,4289\nE119,25000\n").unwrap();
+}
+
+struct Case {
+    name: &'static str,
+    /// Replaces a text of the manifest.
+    manifest: Option<(&'static str, &'static str)>,
+    /// Changes the files.
+    files: fn(&Path),
+    arguments: &'static [&'static str],
+    /// What the error must say.
+    says: &'static [&'static str],
+}
+
+const fn manifest(name: &'static str, from: &'static str, to: &'static str, says: &'static [&'static str]) -> Case {
+    Case { name, manifest: Some((from, to)), files: |_| {}, arguments: &[], says }
+}
+
+const fn files(name: &'static str, files: fn(&Path), says: &'static [&'static str]) -> Case {
+    Case { name, manifest: None, files, arguments: &[], says }
+}
+
+const fn set(name: &'static str, arguments: &'static [&'static str], says: &'static [&'static str]) -> Case {
+    Case { name, manifest: None, files: |_| {}, arguments, says }
+}
+
+fn edit(folder: &Path, table: &str, change: impl Fn(String) -> String) {
+    let file = folder.join("raw").join(table);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, change(text)).unwrap();
+}
+
+fn cases() -> Vec<Case> {
+    vec![
+        manifest("unknown key", "seed = 1", "sed = 1", &["`sed`", "did you mean `seed`", "broken.toml:2"]),
+        manifest("unknown stage key", "epochs = 1", "epoch = 1", &["stage[0].epoch", "did you mean `epochs`", ":22"]),
+        manifest("unknown type", "\"gat\"", "\"gta\"", &["model.graph_encoder.type", "`gta`", "did you mean `gat`", ":10"]),
+        manifest("unknown option", "dims = [8, 8] }", "width = 8 }", &["model.graph_encoder.width", "dims", ":10"]),
+        manifest("type of another slot", "\"gat\"", "\"gru\"", &["no graph_encoder is named `gru`", "is a fusion"]),
+        manifest("negative dims", "dims = [8, 8] }", "dims = [8, -8] }", &["model.graph_encoder.dims", "-8", ":10"]),
+        manifest("zero dims", "dims = [8, 8] }", "dims = [8, 0] }", &["model.graph_encoder.dims", "0", ":10"]),
+        manifest("no dims", "dims = [8, 8] }", "dims = [] }", &["model.graph_encoder.dims", ":10"]),
+        manifest("dropout 1.5", "dropout = 0.0 }\nvisit", "dropout = 1.5 }\nvisit", &["model.code_fusion.dropout", "1.5", ":11"]),
+        manifest("dropout nan", "dropout = 0.0 }\nvisit", "dropout = nan }\nvisit", &["model.code_fusion.dropout", "NaN", ":11"]),
+        manifest("head dropout", "classifier = [8], dropout = 0.0", "classifier = [8], dropout = -1", &["model.head", ":14"]),
+        manifest("no TOML", "[model]", "[model", &["this is not TOML", "broken.toml:8"]),
+        manifest("no data", "[data]", "[dat]", &["`dat`", "did you mean `data`", ":4"]),
+        manifest("text for a number", "epochs = 1", "epochs = \"many\"", &["stage[0].epochs", "\"many\"", ":22"]),
+        manifest("zero epochs", "epochs = 1", "epochs = 0", &["stage[0].epochs", "at least 1, found 0", ":22"]),
+        manifest("nan lr", "epochs = 1", "epochs = 1\nlr = nan", &["stage[0].lr", "NaN", ":23"]),
+        manifest("negative lr", "epochs = 1", "epochs = 1\nlr = -0.1", &["stage[0].lr", "-0.1", ":23"]),
+        manifest("mode of finetune", "task = \"diagnosis\"", "mode = \"joint\"", &["stage[3].mode", "pretrain"]),
+        manifest("unknown mode", "mode = \"joint\"", "mode = \"jiont\"", &["stage[1].mode", "did you mean `joint`", ":26"]),
+        manifest("task of lab", "type = \"lab\"", "type = \"lab\"\ntask = \"diagnosis\"", &["stage[0].task", "objective"]),
+        manifest("unknown task", "\"diagnosis\"", "\"diagnoses\"", &["stage[3].task", "did you mean `diagnosis`"]),
+        manifest("individual first", "mode = \"joint\"", "mode = \"individual\"", &["stage[1].mode", "joint"]),
+        manifest(
+            "schedule lengths",
+            "epochs = 1",
+            "epochs = 1\nschedule = { type = \"piecewise\", from = [1, 2], lr = [0.1] }",
+            &["stage[0].schedule.lr", "2 entries", ":23"],
+        ),
+        manifest("unknown split", "type = \"random\"", "type = \"randon\"", &["data.split", "random", ":6"]),
+        manifest("split over 1", "train = 0.5", "train = 0.9", &["data.split", ":6"]),
+        manifest(
+            "impossible train_num",
+            "{ type = \"random\", train = 0.5, valid = 0.25, test = 0.25 }",
+            "{ type = \"dualk\", train = 1, test = 2, seed = 42 }",
+            &["data.split", "1", ":6"],
+        ),
+        manifest(
+            "more patients than there are",
+            "{ type = \"random\", train = 0.5, valid = 0.25, test = 0.25 }",
+            "{ type = \"dualk\", train = 8000, test = 1000, seed = 42 }",
+            &["data.split", "8000", "12", ":6"],
+        ),
+        manifest("name with a slash", "\"broken\"", "\"a/b\"", &["`name`", "a/b", ":1"]),
+        manifest("missing plugin", "[data]", "[[plugin]]\npath = \"./nothing.so\"\n[data]", &["plugin[0]", "nothing.so", ":5"]),
+        manifest("plugin that is text", "[data]", "[[plugin]]\npath = \"map.csv\"\n[data]", &["no shared library", "map.csv"]),
+        manifest("wrong pin", "[data]", "[[plugin]]\npath = \"gat\"\nsha256 = \"00\"\n[data]", &["pinned: 00", "found:"]),
+        manifest("unknown plugin name", "[data]", "[[plugin]]\npath = \"gatt\"\n[data]", &["`gatt`", "did you mean `gat`"]),
+        manifest("no parser root", "root = \"raw\"", "root = \"\"", &["data.parser.root", ":5"]),
+        manifest("wrong root", "root = \"raw\"", "root = \"rwa\"", &["rwa"]),
+        manifest("no ICD map key", ", icd_map = \"map.csv\"", "", &["data.parser.icd_map", ":5"]),
+        manifest("missing hake table", "\"random\", dim = 8", "\"hake\", path = \"none.npz\", dim = 8", &["none.npz"]),
+        manifest("hake table of text", "\"random\", dim = 8", "\"hake\", path = \"map.csv\", dim = 8", &["map.csv"]),
+        manifest("chronic list", "\"diagnosis\"", "{ type = \"chronic_excluded\", path = \"no.txt\" }", &["no.txt"]),
+        manifest("extends nothing", "seed = 1", "extends = \"base.toml\"", &["base.toml", "extends"]),
+        manifest("extends itself", "seed = 1", "extends = \"broken.toml\"", &["extends itself"]),
+        set("unknown device", &["--device", "tpu"], &["backend.device", "tpu", "cpu"]),
+        set("no such CUDA device", &["--device", "cuda:99"], &["backend.device", "cuda:99", "cpu"]),
+        set("setting without value", &["--set", "seed"], &["key=value", "`seed`"]),
+        set("setting beyond the list", &["--set", "stage[9].epochs=1"], &["stage[9].epochs", "the list has 4"]),
+        files("manifest not UTF-8", |d| fs::write(d.join("broken.toml"), b"name = \"\xff\xfe\"\n").unwrap(), &["UTF-8", ":1"]),
+        files("manifest empty", |d| fs::write(d.join("broken.toml"), "").unwrap(), &["data", "broken.toml"]),
+        files("no manifest", |d| fs::remove_file(d.join("broken.toml")).unwrap(), &["broken.toml", "no such file"]),
+        files("missing table", |d| fs::remove_file(d.join("raw/admissions.csv")).unwrap(), &["admissions.csv"]),
+        files("missing ICD map", |d| fs::remove_file(d.join("map.csv")).unwrap(), &["map.csv"]),
+        files("empty table", |d| fs::write(d.join("raw/patients.csv"), "").unwrap(), &["patients.csv"]),
+        files(
+            "missing column",
+            |d| edit(d, "admissions.csv", |t| t.replacen("admittime", "admit_time", 1)),
+            &["admissions.csv", "admittime", "admit_time"],
+        ),
+        files(
+            "number that is none",
+            |d| edit(d, "admissions.csv", |t| t.replacen(",1000,", ",ten,", 1)),
+            &["admissions.csv:2", "hadm_id"],
+        ),
+        files(
+            "NaN for a number",
+            |d| edit(d, "diagnoses_icd.csv", |t| t.replacen("100,1000,1", "100,NaN,1", 1)),
+            &["diagnoses_icd.csv:2", "hadm_id"],
+        ),
+        files(
+            "time that is none",
+            |d| edit(d, "admissions.csv", |t| t.replacen("2150-01-01 10:00:00", "yesterday", 1)),
+            &["admissions.csv:2", "admittime"],
+        ),
+        files(
+            "duplicate admission",
+            |d| edit(d, "admissions.csv", |t| t.replacen(",1010,", ",1000,", 1)),
+            &["admissions.csv:3", "1000"],
+        ),
+        files(
+            "unknown patient",
+            |d| edit(d, "admissions.csv", |t| t.replacen("\n100,", "\n999,", 1)),
+            &["admissions.csv:2", "999"],
+        ),
+        files(
+            "table not UTF-8",
+            |d| {
+                let file = d.join("raw/diagnoses_icd.csv");
+                let mut bytes = fs::read(&file).unwrap();
+                let at = bytes.windows(4).position(|w| w == b"4280").unwrap();
+                bytes[at] = 0xff;
+                fs::write(file, bytes).unwrap();
+            },
+            &["diagnoses_icd.csv"],
+        ),
+        files(
+            "truncated gzip",
+            |d| {
+                let file = d.join("raw/labevents.csv");
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+                encoder.write_all(&fs::read(&file).unwrap()).unwrap();
+                let bytes = encoder.finish().unwrap();
+                fs::write(d.join("raw/labevents.csv.gz"), &bytes[..bytes.len() / 2]).unwrap();
+                fs::remove_file(file).unwrap();
+            },
+            &["labevents.csv.gz"],
+        ),
+    ]
+}
+
+fn dualk(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    command.current_dir(folder).args(["run", "broken.toml", "--device", "cpu"]);
+    if arguments.first() == Some(&"--device") {
+        command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        command.current_dir(folder).args(["run", "broken.toml"]);
+    }
+    command.args(arguments).output().unwrap()
+}
+
+/// Names of everything in a folder and below.
+fn listing(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            found.push(path.display().to_string());
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn every_mistake_gets_one_screen_and_leaves_nothing() {
+    let cases = cases();
+    assert!(cases.len() >= 45);
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let folder = tempfile::tempdir().unwrap();
+        write_tables(folder.path());
+        let text = match case.manifest {
+            Some((from, to)) => {
+                assert!(MANIFEST.contains(from), "{}: the manifest has no {from}", case.name);
+                MANIFEST.replacen(from, to, 1)
+            }
+            None => MANIFEST.to_owned(),
+        };
+        fs::write(folder.path().join("broken.toml"), text).unwrap();
+        (case.files)(folder.path());
+        let before = listing(folder.path());
+        let output = dualk(folder.path(), case.arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let missing: Vec<_> = case.says.iter().filter(|s| !error.contains(**s)).collect();
+        let screen = error.lines().count() <= 24 && error.lines().all(|l| l.len() <= 400);
+        let clean = listing(folder.path()) == before;
+        if output.status.code() != Some(2) || !missing.is_empty() || !screen || !clean || error.contains("panicked") {
+            let code = output.status.code();
+            wrong.push(format!("{}: exit {code:?}, lacks {missing:?}, clean {clean}\n{error}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn without_a_mistake_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    fs::write(folder.path().join("broken.toml"), MANIFEST).unwrap();
+    let output = dualk(folder.path(), &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
