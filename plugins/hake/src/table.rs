@@ -2,12 +2,13 @@
 
 use dualk_sdk::prelude::*;
 use half::f16;
-use npyz::npz::NpzArchive;
-use npyz::{DType, Order, TypeChar};
+use npyz::{DType, NpyFile, Order, TypeChar};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::io::{Read, Seek};
 use std::path::Path;
+use zip::ZipArchive;
+use zip::result::ZipError;
 
 /// Vectors by code.
 #[derive(Debug)]
@@ -80,7 +81,9 @@ impl Table {
     }
 
     fn from_npz(path: &Path) -> Result<Self> {
-        let mut archive = NpzArchive::open(path).map_err(|e| Error::io("read the table of vectors", path, e))?;
+        let file = std::fs::File::open(path).map_err(|e| Error::io("read the table of vectors", path, e))?;
+        let archive = ZipArchive::new(std::io::BufReader::new(file));
+        let mut archive = archive.map_err(|e| Error::user(format!("this is no .npz archive: {e}")))?;
         let (codes, _) = array(&mut archive, "codes", "texts", |kind, file| match kind {
             TypeChar::UnicodeStr | TypeChar::ByteStr => Some(file.into_vec::<String>()),
             _ => None,
@@ -100,14 +103,18 @@ impl Table {
 
 /// An array of an archive, and its shape.
 fn array<T, R: Read + Seek>(
-    archive: &mut NpzArchive<R>,
+    archive: &mut ZipArchive<R>,
     name: &str,
     expected: &str,
-    read: impl FnOnce(TypeChar, npyz::NpyFile<Box<dyn Read + '_>>) -> Option<std::io::Result<Vec<T>>>,
+    read: impl FnOnce(TypeChar, NpyFile<Box<dyn Read + '_>>) -> Option<std::io::Result<Vec<T>>>,
 ) -> Result<(Vec<T>, Vec<usize>)> {
     let damaged = |e: std::io::Error| Error::user(format!("the array `{name}` cannot be read: {e}")).because(e);
-    let file = archive.by_name(name).map_err(damaged)?;
-    let file = file.ok_or_else(|| Error::user(format!("the file has no array `{name}`")))?;
+    let lacks = |e: ZipError| match e {
+        ZipError::FileNotFound => Error::user(format!("the file has no array `{name}`")),
+        other => Error::user(format!("the array `{name}` cannot be read: {other}")),
+    };
+    let entry: Box<dyn Read + '_> = Box::new(archive.by_name(&format!("{name}.npy")).map_err(lacks)?);
+    let file = NpyFile::new(entry).map_err(damaged)?;
     let header = file.header().clone();
     let shape: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
     if header.order() == Order::Fortran && shape.len() > 1 {
@@ -116,8 +123,7 @@ fn array<T, R: Read + Seek>(
     }
     let wrong = || Error::user(format!("the array `{name}` is {}, expected {expected}", header.dtype().descr()));
     let DType::Plain(kind) = header.dtype() else { return Err(wrong()) };
-    let body: Box<dyn Read + '_> = Box::new(file.into_inner());
-    match read(kind.type_char(), npyz::NpyFile::with_header(header.clone(), body)) {
+    match read(kind.type_char(), file) {
         Some(values) => Ok((values.map_err(damaged)?, shape)),
         None => Err(wrong()),
     }
@@ -127,7 +133,6 @@ fn array<T, R: Read + Seek>(
 pub(crate) mod tests {
     use super::*;
     use npyz::WriterBuilder;
-    use npyz::npz::NpzWriter;
     use safetensors::tensor::TensorView;
 
     pub fn write_safetensors(path: &Path, codes: &[&str], vectors: &[[f32; 2]]) {
@@ -142,27 +147,30 @@ pub(crate) mod tests {
     }
 
     fn write_npz(path: &Path, codes: &str, vectors: &str) {
-        let mut archive = NpzWriter::create(path).unwrap();
-        let plain = || Default::default();
-        let kind = DType::Plain(codes.parse().unwrap());
-        let mut writer = archive.array("codes", plain()).unwrap().dtype(kind).shape(&[2]).begin_nd().unwrap();
-        writer.extend(["428.0", "V10"].map(str::to_owned)).unwrap();
-        writer.finish().unwrap();
-        let kind = DType::Plain(vectors.parse().unwrap());
+        let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+        add_array(&mut archive, "codes", codes, &[2], ["428.0", "V10"].map(str::to_owned));
         let numbers = [1.0, -2.5, 0.5, 4.0];
         match vectors {
-            "<f2" => {
-                let halves = archive.array("vectors", plain()).unwrap().dtype(kind);
-                let mut writer = halves.shape(&[2, 2]).begin_nd().unwrap();
-                writer.extend(numbers.map(f16::from_f32)).unwrap();
-                writer.finish().unwrap();
-            }
-            _ => {
-                let mut writer = archive.array("vectors", plain()).unwrap().dtype(kind).shape(&[2, 2]).begin_nd().unwrap();
-                writer.extend(numbers).unwrap();
-                writer.finish().unwrap();
-            }
+            "<f2" => add_array(&mut archive, "vectors", vectors, &[2, 2], numbers.map(f16::from_f32)),
+            _ => add_array(&mut archive, "vectors", vectors, &[2, 2], numbers),
         }
+        archive.finish().unwrap();
+    }
+
+    fn add_array<T: npyz::Serialize, const N: usize>(
+        archive: &mut zip::ZipWriter<std::fs::File>,
+        name: &str,
+        kind: &str,
+        shape: &[u64],
+        values: [T; N],
+    ) {
+        let mut bytes = Vec::new();
+        let kind = DType::Plain(kind.parse().unwrap());
+        let mut writer = npyz::WriteOptions::new().dtype(kind).shape(shape).writer(&mut bytes).begin_nd().unwrap();
+        writer.extend(values).unwrap();
+        writer.finish().unwrap();
+        archive.start_file(format!("{name}.npy"), Default::default()).unwrap();
+        std::io::Write::write_all(archive, &bytes).unwrap();
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub(super) fn load(inspection: &Inspection) -> Result<fn(&mut Registrar<'_>)> {
     let refuse = |message: String| Error::user(message).at_file(&inspection.file);
     let unusable = |e: libloading::Error| {
         refuse(format!("the plugin `{}` cannot be opened", inspection.name))
-            .help(e.to_string())
+            .help(std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
             .help("rebuild it against this SDK: `dualk plugin build` in the plugin's folder")
     };
     // SAFETY: opening runs the plugin's initialisers, which is what loading a plugin means; its stamp matches.

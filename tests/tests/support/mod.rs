@@ -1,0 +1,166 @@
+//! Loading published weights into modules and comparing with published numbers.
+
+use dualk_sdk::burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use dualk_sdk::burn::optim::GradientsParams;
+use dualk_sdk::prelude::*;
+use dualk_tests::Tensors;
+use std::collections::BTreeMap;
+
+/// Published tensors by name.
+pub type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+/// The tensors whose names begin with `prefix`, without it.
+pub fn with_prefix(file: &Tensors<f32>, prefix: &str) -> Values {
+    let named = file.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())));
+    named.collect()
+}
+
+/// Renames torch's parameters to ours: the first pair whose old part is found is applied.
+pub fn renamed(values: Values, pairs: &[(&str, &str)]) -> Values {
+    let rename = |name: String| match pairs.iter().find(|(old, _)| name.contains(old)) {
+        Some((old, new)) => name.replacen(old, new, 1),
+        None => name,
+    };
+    values.into_iter().map(|(name, value)| (rename(name), value)).collect()
+}
+
+/// A tensor of a file.
+pub fn tensor<const D: usize>(file: &Tensors<f32>, name: &str, device: &Device) -> Tensor<D> {
+    let (shape, values) = file.get(name).unwrap_or_else(|| panic!("the file has no `{name}`"));
+    Tensor::from_data(TensorData::new(values.clone(), shape.clone()), device)
+}
+
+/// Torch's Linear and recurrent weights are `[out, in]`, ours `[in, out]`.
+fn is_transposed(path: &str) -> bool {
+    ["fc1", "fc2", "fc3", "fc", "lin", "ih", "hh"].iter().any(|layer| path.ends_with(&format!("{layer}.weight")))
+}
+
+fn transposed(shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {
+    let &[rows, columns] = shape else { panic!("a matrix of shape {shape:?}") };
+    let at = |i: usize| values[(i % rows) * columns + i / rows];
+    (vec![columns, rows], (0..values.len()).map(at).collect())
+}
+
+/// A parameter's value in torch's layout.
+fn published(path: &str, shape: Vec<usize>, values: Vec<f32>) -> (Vec<usize>, Vec<f32>) {
+    if is_transposed(path) { transposed(&shape, &values) } else { (shape, values) }
+}
+
+/// The path without the parts that name a variant of an enumeration.
+fn path_of(parts: &[String]) -> String {
+    parts.iter().filter(|part| !part.starts_with(char::is_uppercase)).cloned().collect::<Vec<_>>().join(".")
+}
+
+fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// Sets every parameter of a module from published values.
+///
+/// # Panics
+/// When a parameter has no value, a value no parameter, or a shape differs.
+pub fn set_parameters<M: Module>(module: M, values: &Values) -> M {
+    struct Set<'a> {
+        path: Vec<String>,
+        values: &'a Values,
+        used: usize,
+    }
+    impl ModuleMapper for Set<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = path_of(&self.path);
+            let (shape, values) = self.values.get(&path).unwrap_or_else(|| panic!("no published value of `{path}`"));
+            self.used += 1;
+            let (shape, values) = published(&path, shape.clone(), values.clone());
+            param.map(|old| {
+                assert_eq!(old.dims().as_slice(), shape, "shape of `{path}`");
+                let trains = old.is_require_grad();
+                Tensor::from_data(TensorData::new(values, shape), &old.device()).set_require_grad(trains)
+            })
+        }
+    }
+    let mut set = Set { path: Vec::new(), values, used: 0 };
+    let module = module.map(&mut set);
+    assert_eq!(set.used, values.len(), "published parameters that the module lacks among {:?}", values.keys());
+    module
+}
+
+/// The parameters of a module, or their gradients (those that have one), by path in torch's layout.
+pub fn read_parameters<M: Module>(module: &M, gradients: Option<&GradientsParams>) -> Values {
+    struct Read<'a> {
+        path: Vec<String>,
+        gradients: Option<&'a GradientsParams>,
+        values: Values,
+    }
+    impl ModuleVisitor for Read<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let path = path_of(&self.path);
+            let value = match self.gradients {
+                Some(gradients) => gradients.get::<D>(param.id),
+                None => Some(param.val()),
+            };
+            if let Some(value) = value {
+                let shape = value.dims().to_vec();
+                let value = published(&path, shape, floats(value));
+                self.values.insert(path, value);
+            }
+        }
+    }
+    let mut read = Read { path: Vec::new(), gradients, values: Values::new() };
+    module.visit(&mut read);
+    read.values
+}
+
+/// Allowed relative difference.
+pub const RELATIVE: f32 = 1e-4;
+/// An entry much smaller than the largest of its tensor is compared as if it were this part of that: sums in 32 bits
+/// are accurate relative to their largest terms, not to what is left after these cancel.
+pub const FLOOR: f32 = 1e-2;
+
+/// The largest difference relative to what is allowed; at most 1 when `ours` agrees with `expected`:
+/// |ours − expected| ≤ RELATIVE · max(|expected|, FLOOR · max |expected|).
+pub fn excess(ours: &[f32], expected: &[f32]) -> f32 {
+    let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
+    let allowed = |e: f32| RELATIVE * e.abs().max(FLOOR * largest).max(f32::MIN_POSITIVE);
+    let each = ours.iter().zip(expected).map(|(o, e)| if o.is_nan() { f32::INFINITY } else { (o - e).abs() / allowed(*e) });
+    each.fold(0.0, f32::max)
+}
+
+/// Compares a tensor with published numbers.
+#[track_caller]
+pub fn assert_close(name: &str, ours: &[f32], expected: &[f32]) {
+    assert_eq!(ours.len(), expected.len(), "size of {name}");
+    let excess = excess(ours, expected);
+    assert!(excess <= 1.0, "{name} differs {excess} times as much as allowed:\nours      {ours:?}\npublished {expected:?}");
+}
+
+/// Compares a tensor with published numbers.
+#[track_caller]
+pub fn assert_tensor<const D: usize>(name: &str, ours: Tensor<D>, file: &Tensors<f32>) {
+    let (shape, expected) = file.get(name).unwrap_or_else(|| panic!("the file has no `{name}`"));
+    let found: usize = ours.dims().iter().product();
+    assert_eq!(found, shape.iter().product::<usize>(), "size of {name}");
+    assert_close(name, &floats(ours), expected);
+}
+
+/// Compares values by path; `expected` may have fewer.
+#[track_caller]
+pub fn assert_values(what: &str, ours: &Values, expected: &Values) {
+    assert!(!expected.is_empty(), "there are no published {what}");
+    for (path, (shape, expected)) in expected {
+        let (found, ours) = ours.get(path).unwrap_or_else(|| panic!("there is no {what} of `{path}`"));
+        assert_eq!(found, shape, "shape of {what} of `{path}`");
+        assert_close(&format!("{what} of `{path}`"), ours, expected);
+    }
+}
