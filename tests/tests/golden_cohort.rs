@@ -24,10 +24,8 @@ mod golden {
         CASES.get_or_init(|| {
             let (Some(golden), Some(data)) = (golden_dir(), data_dir()) else { return Vec::new() };
             let icd_map = data.join("icd10-icd9.csv");
-            let roots = [
-                ("cohort-a", golden.join("cohort-a/raw")),
-                ("mimic-iv-demo", data.join("mimic-iv-demo-2.2/hosp")),
-            ];
+            let roots =
+                [("cohort-a", golden.join("cohort-a/raw")), ("mimic-iv-demo", data.join("mimic-iv-demo-2.2/hosp"))];
             let present = roots.into_iter().filter(|(name, root)| {
                 let present = root.is_dir() && golden.join(name).is_dir();
                 if !present {
@@ -43,7 +41,8 @@ mod golden {
         let expected = json(expected);
         let options = Mimic4Options { root: FilePath(root), icd_map: FilePath(icd_map.to_owned()) };
         let context = ParserContext { progress: &Silent, compat: true, seed: 0 };
-        let cohort = options.build().and_then(|parser| parser.parse(&context)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let cohort =
+            options.build().and_then(|parser| parser.parse(&context)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let number = |key: &str| expected[key].as_u64().unwrap() as usize;
         let split =
             SplitOptions::Dualk { train: number("train_num"), test: number("test_num"), seed: number("seed") as u32 };
@@ -146,11 +145,19 @@ mod golden {
             let ids = |items: &[u32]| -> BTreeSet<i64> {
                 items.iter().map(|&item| data.cohort.lab_items[item as usize].id).collect()
             };
-            let mut found: BTreeMap<&str, BTreeSet<i64>> =
-                data.cohort.lab_categories.iter().map(String::as_str).zip(vocabulary.category_labs.iter().map(|l| ids(l))).collect();
+            let mut found: BTreeMap<&str, BTreeSet<i64>> = data
+                .cohort
+                .lab_categories
+                .iter()
+                .map(String::as_str)
+                .zip(vocabulary.category_labs.iter().map(|l| ids(l)))
+                .collect();
             found.insert("all", ids(&vocabulary.labs));
             let listed = object(&expected["lab_items"]).iter();
-            assert!(found == listed.map(|(k, v)| (k.as_str(), integers(v).into_iter().collect())).collect(), "{name}: labs");
+            assert!(
+                found == listed.map(|(k, v)| (k.as_str(), integers(v).into_iter().collect())).collect(),
+                "{name}: labs"
+            );
             assert_eq!(ids(&vocabulary.labs).len(), vocabulary.labs.len(), "{name}: an item has two columns");
         }
     }

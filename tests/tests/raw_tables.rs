@@ -16,10 +16,7 @@ fn made_up() -> Cohort {
 }
 
 fn parse(folder: &Path) -> Result<Cohort> {
-    let options = Mimic4Options {
-        root: FilePath(folder.to_owned()),
-        icd_map: FilePath(folder.join("icd10-icd9.csv")),
-    };
+    let options = Mimic4Options { root: FilePath(folder.to_owned()), icd_map: FilePath(folder.join("icd10-icd9.csv")) };
     options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
 }
 
@@ -107,7 +104,8 @@ const BROKEN: &[(&str, Break, &[&str])] = &[
     ("labevents", Field(2, 2, "first"), &["`hadm_id` must hold an integer", "labevents.csv:2"]),
     ("patients", Insert(3, b"\xff\xfe"), &["not UTF-8", "patients.csv:3"]),
     ("labevents", Insert(10, b"\xe9"), &["not UTF-8", "labevents.csv:10"]),
-    ("admissions", Insert(6, b"1,2,3,4,5,6,7,"), &["names 4 columns, this row has 11", "admissions.csv:6"]),
+    ("diagnoses_icd", Insert(6, b"1,2,"), &["`icd_version` must hold an integer", "diagnoses_icd.csv:6"]),
+    ("admissions", Insert(6, b"\""), &["a quote that opens in this row is never closed", "admissions.csv:6"]),
     ("patients", CutGzip, &["cut off before its end", "patients.csv.gz"]),
     ("labevents", CutGzip, &["cut off before its end", "labevents.csv.gz"]),
     ("labevents", DamagedGzip, &["gzip file is damaged", "labevents.csv.gz"]),

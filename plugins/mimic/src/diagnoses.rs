@@ -32,7 +32,9 @@ pub fn read(table: &Table, map: &IcdMap, patients: &HashSet<i64>) -> Result<Diag
         let code = match versions[i] {
             9 => Some(code),
             10 => map.icd9(code),
-            version => return Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {version}"))),
+            version => {
+                return Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {version}")));
+            }
         };
         if !patients.contains(&subjects[i]) {
             continue;

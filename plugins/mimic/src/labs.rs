@@ -1,7 +1,7 @@
 //! labevents and d_labitems → the set of abnormal items of each admission.
 
-use dualk_sdk::data::tables::Table;
 use dualk_sdk::data::LabItem;
+use dualk_sdk::data::tables::Table;
 use dualk_sdk::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

@@ -43,6 +43,11 @@ impl Parser for Mimic4 {
         let kept: Vec<(i64, Vec<i64>)> =
             patients.into_iter().filter(|(_, admissions)| admissions.iter().all(|a| codes.contains_key(a))).collect();
         let dropped = all - kept.len();
+        if kept.is_empty() {
+            let left_out =
+                format!("left out: {early} admissions before 2013, {all} patients with an admission without codes");
+            return Err(Error::user("no patient is left").at_file(&self.root).help(left_out));
+        }
         let mut cohort = with_codes(kept, &codes);
         let labs = labs.read(cohort.admissions.values(), context.progress)?;
         cohort.labs = labs.admissions;

@@ -16,7 +16,8 @@ options! {
 impl Component for Mimic4Options {
     const NAME: &'static str = "mimic4";
     const ABOUT: &'static str = "MIMIC-IV hospital tables, diagnoses as ICD-9";
-    const CITATION: &'static str = "Johnson et al., MIMIC-IV, a freely accessible electronic health record dataset, 2023";
+    const CITATION: &'static str =
+        "Johnson et al., MIMIC-IV, a freely accessible electronic health record dataset, 2023";
 }
 
 impl BuildParser for Mimic4Options {

@@ -17,7 +17,8 @@ impl Time {
         let mut clock = clock.splitn(3, ':');
         let year = digits(date.next()?)?;
         let mut part = |text: Option<&str>| digits(text?).and_then(|n| u8::try_from(n).ok());
-        let rest = [part(date.next())?, part(date.next())?, part(clock.next())?, part(clock.next())?, part(clock.next())?];
+        let rest =
+            [part(date.next())?, part(date.next())?, part(clock.next())?, part(clock.next())?, part(clock.next())?];
         let [month, day, hour, minute, second] = rest;
         let fits = (1..=12).contains(&month) && (1..=days(year, month)).contains(&day);
         (fits && year >= 1 && hour < 24 && minute < 60 && second < 60).then_some(Self { year, rest })

@@ -2,11 +2,18 @@
 
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::metrics::f1_weighted;
+use dualk_sdk::train::shuffled;
 use std::sync::Arc;
+
+/// Chooses the training patients to monitor on.
+const MONITOR_SEED: u64 = 0;
 
 options! {
     /// Options of `abnormal_labs`.
-    pub struct AbnormalLabs {}
+    pub struct AbnormalLabs {
+        /// Monitor on so many random training patients, as the published code does with 10,000, instead of on valid.
+        pub monitor: Option<usize> = None,
+    }
 }
 
 impl Component for AbnormalLabs {
@@ -37,10 +44,14 @@ impl Objective for AbnormalLabs {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match part {
-            Part::Train => &data.split.pretrain,
-            Part::Valid => &data.split.valid,
-            Part::Test => &data.split.test,
+        let patients = match (part, self.monitor) {
+            (Part::Train, _) => data.split.pretrain.clone(),
+            (Part::Valid, Some(number)) => {
+                let order = shuffled(data.split.pretrain.len(), MONITOR_SEED).into_iter().take(number);
+                order.map(|i| data.split.pretrain[i]).collect()
+            }
+            (Part::Valid, None) => data.split.valid.clone(),
+            (Part::Test, _) => data.split.test.clone(),
         };
         let visits = |p: &usize| {
             let rows = data.cohort.admissions.range(*p);
@@ -50,7 +61,7 @@ impl Objective for AbnormalLabs {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
             visits: patients.iter().map(visits).collect(),
             labs: patients.iter().map(|_| std::iter::empty()).collect(),
-            targets: (0..data.cohort.lab_categories.len()).map(|c| data.category_labs(patients, c)).collect(),
+            targets: (0..data.cohort.lab_categories.len()).map(|c| data.category_labs(&patients, c)).collect(),
         })
     }
 

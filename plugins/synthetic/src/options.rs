@@ -40,11 +40,14 @@ impl SyntheticOptions {
         at_least("max_visits", self.max_visits, 2)?;
         at_least("clusters", self.clusters, 2)?;
         at_least("labs", self.labs, 3)?;
-        for (key, chance) in [("multi", self.multi), ("persistence", self.persistence), ("lab_signal", self.lab_signal)] {
+        for (key, chance) in [("multi", self.multi), ("persistence", self.persistence), ("lab_signal", self.lab_signal)]
+        {
             in_range(key, chance, 0.0, 1.0 + f64::EPSILON)?;
         }
         if self.clusters > 99 {
-            return Err(Error::user(format!("expected at most 99 clusters, found {}", self.clusters)).at_key("clusters"));
+            return Err(
+                Error::user(format!("expected at most 99 clusters, found {}", self.clusters)).at_key("clusters")
+            );
         }
         let (least, most) = (self.clusters * 8, self.clusters * 40);
         match (least..=most).contains(&self.codes) {

@@ -45,7 +45,8 @@ pub fn write_raw(cohort: &Cohort, folder: &Path) -> Result<()> {
     }
     let mut items = String::from("itemid,label,fluid,category\n");
     for item in &cohort.lab_items {
-        let category = item.category.and_then(|c| cohort.lab_categories.get(c as usize)).map_or("Other", String::as_str);
+        let category =
+            item.category.and_then(|c| cohort.lab_categories.get(c as usize)).map_or("Other", String::as_str);
         row(&mut items, format_args!("{},\"Item, {}\",Blood,{}", item.id, item.id, category.to_uppercase()));
     }
     let map = format!("TABLETYP,ICD10,ICD9\nD,{ICD10_HEART_FAILURE},{ICD9_HEART_FAILURE}\n");

@@ -47,7 +47,8 @@ impl IcdMap {
     pub fn read(path: &Path) -> Result<Self> {
         let table = Table::at(path, &["ICD10", "ICD9"])?;
         let rows = table.read()?;
-        let texts = |column| -> Result<Vec<String>> { Ok(rows.texts(column)?.map(|t| t.unwrap_or("").to_owned()).collect()) };
+        let texts =
+            |column| -> Result<Vec<String>> { Ok(rows.texts(column)?.map(|t| t.unwrap_or("").to_owned()).collect()) };
         Ok(Self { to_icd9: texts("ICD10")?.into_iter().zip(texts("ICD9")?).collect() })
     }
 

@@ -206,8 +206,10 @@ fn write_tensors(path: &Path, prepared: &Prepared) -> Result<()> {
         ("labs.columns", wide(labs.values())),
     ];
     let failed = |e| Error::program("cannot write tensors").at_file(path).because(e);
-    let bytes = arrays.map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
+    let bytes = arrays
+        .map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
     let views = bytes.iter().map(|(name, n, data)| Ok((*name, TensorView::new(Dtype::I64, vec![*n], data)?)));
-    let views: Vec<(&str, TensorView<'_>)> = views.collect::<Result<_, safetensors::SafeTensorError>>().map_err(failed)?;
+    let views: Vec<(&str, TensorView<'_>)> =
+        views.collect::<Result<_, safetensors::SafeTensorError>>().map_err(failed)?;
     safetensors::serialize_to_file(views, None, path).map_err(failed)
 }

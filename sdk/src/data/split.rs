@@ -89,7 +89,8 @@ pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -
     options.check()?;
     let (single, multi): (Vec<usize>, Vec<usize>) = (0..cohort.patients.len()).partition(|&p| cohort.visits(p) == 1);
     if multi.is_empty() {
-        let message = format!("none of the {} patients has two admissions: there is no next visit to predict", single.len());
+        let message =
+            format!("none of the {} patients has two admissions: there is no next visit to predict", single.len());
         return Err(Error::user(message).at_key("type"));
     }
     let (train, valid, test) = match *options {
@@ -215,7 +216,8 @@ mod tests {
         let visits: Vec<usize> = (0..200).map(|i| 1 + i % 4).collect();
         for options in [SplitOptions::default(), SplitOptions::Dualk { train: 100, test: 20, seed: 42 }] {
             let split = run(&options, &visits).unwrap();
-            let mut all: Vec<usize> = [&split.single, &split.train, &split.valid, &split.test].into_iter().flatten().copied().collect();
+            let mut all: Vec<usize> =
+                [&split.single, &split.train, &split.valid, &split.test].into_iter().flatten().copied().collect();
             all.sort_unstable();
             assert_eq!(all, (0..200).collect::<Vec<_>>());
             assert_eq!(split.pretrain.len(), split.single.len() + split.train.len());
@@ -225,7 +227,10 @@ mod tests {
     #[test]
     fn options_refuse_unknown_keys_and_impossible_parts() {
         let parse = |text: &str| toml::from_str::<SplitOptions>(text);
-        assert_eq!(parse("type = 'dualk'\ntrain = 8000\ntest = 1000").unwrap(), SplitOptions::Dualk { train: 8000, test: 1000, seed: 42 });
+        assert_eq!(
+            parse("type = 'dualk'\ntrain = 8000\ntest = 1000").unwrap(),
+            SplitOptions::Dualk { train: 8000, test: 1000, seed: 42 }
+        );
         assert_eq!(parse("type = 'random'").unwrap(), SplitOptions::default());
         assert!(parse("type = 'random'\ntrian = 0.8").unwrap_err().to_string().contains("trian"));
         let options = SplitOptions::Random { train: 0.8, valid: 0.3, test: 0.1, seed: 1 };

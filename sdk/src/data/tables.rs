@@ -32,7 +32,8 @@ impl Table {
         }
         let candidates = [format!("{name}.csv"), format!("{name}.csv.gz")].map(|file| folder.join(file));
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {
-            let error = Error::user(format!("the table `{name}` is missing: neither {name}.csv nor {name}.csv.gz is here"));
+            let error =
+                Error::user(format!("the table `{name}` is missing: neither {name}.csv nor {name}.csv.gz is here"));
             return Err(error.at_file(folder).suggest(name, tables_in(folder)));
         };
         Self::at(path, columns)
@@ -65,7 +66,7 @@ impl Table {
         let collected = self.scan().and_then(|scan| scan.collect_with_engine(Engine::Streaming));
         // A scan without a sink yields a single frame.
         let frame = collected.map(|result| result.unwrap_single());
-        let frame = frame.map_err(|e| faults::explain(&self.path, self.header.len(), e))?;
+        let frame = frame.map_err(|e| faults::explain(&self.path, e))?;
         Ok(Rows { table: self, frame })
     }
 
@@ -74,8 +75,9 @@ impl Table {
         // Two chunks in flight: the reader goes on while the caller works, and waits when it gets ahead.
         let (send, receive) = sync_channel(2);
         let callback = PlanCallback::new(move |frame: DataFrame| Ok(send.send(frame).is_err()));
-        let plan = self.scan().and_then(|scan| scan.filter(col(column).eq(lit(value))).sink_batches(callback, true, None));
-        let explain = |e| faults::explain(&self.path, self.header.len(), e);
+        let plan =
+            self.scan().and_then(|scan| scan.filter(col(column).eq(lit(value))).sink_batches(callback, true, None));
+        let explain = |e| faults::explain(&self.path, e);
         let plan = plan.map_err(explain)?;
         let (read, used) = std::thread::scope(|scope| {
             let reader = scope.spawn(move || plan.collect_with_engine(Engine::Streaming).map(drop));
@@ -108,7 +110,8 @@ impl Table {
 
 /// Tables in a folder, for suggestions.
 fn tables_in(folder: &Path) -> Vec<String> {
-    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let names =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
     let table = |name: String| name.strip_suffix(".csv.gz").or(name.strip_suffix(".csv")).map(str::to_owned);
     let mut tables: Vec<String> = names.filter_map(table).collect();
     tables.sort_unstable();
@@ -145,7 +148,8 @@ impl Rows<'_> {
     /// # Errors
     /// Names the first line that holds something else, or nothing.
     pub fn integers(&self, column: &str) -> Result<Vec<i64>> {
-        let parse = |(i, text): (usize, Option<&str>)| integer(text).ok_or_else(|| self.not_an_integer(i, column, text));
+        let parse =
+            |(i, text): (usize, Option<&str>)| integer(text).ok_or_else(|| self.not_an_integer(i, column, text));
         self.texts(column)?.enumerate().map(parse).collect()
     }
 

@@ -46,7 +46,8 @@ impl Prepared {
     /// as `numpy.random.RandomState(seed).choice` draws them, in that order.
     pub fn rare_train_codes(&self, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {
         let counts = self.label_counts(&self.split.train);
-        let fits: Vec<u32> = (0..counts.len() as u32).filter(|&c| (least..=most).contains(&counts[c as usize])).collect();
+        let fits: Vec<u32> =
+            (0..counts.len() as u32).filter(|&c| (least..=most).contains(&counts[c as usize])).collect();
         if fits.len() <= number {
             return fits;
         }
@@ -87,7 +88,8 @@ impl Prepared {
     /// Single-visit patients shuffled, then cut into those to train the lab layer on and the others.
     pub fn single_visit_parts(&self, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
         let single = &self.split.single;
-        let mut shuffled: Vec<usize> = RandomState::new(seed).permutation(single.len()).iter().map(|&i| single[i]).collect();
+        let mut shuffled: Vec<usize> =
+            RandomState::new(seed).permutation(single.len()).iter().map(|&i| single[i]).collect();
         let rest = shuffled.split_off((train * single.len() as f64) as usize);
         (shuffled, rest)
     }

@@ -2,9 +2,10 @@
 
 use super::device::{self, NamedDevice};
 use super::manifest::{ComponentRef, Manifest, Source};
-use crate::component::{Loss, Objective, Parser, Slot};
+use crate::component::*;
 use crate::plugin::Registry;
 use crate::{Error, Result};
+use burn::tensor::Device;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -129,10 +130,34 @@ impl Experiment {
         for (slot, key, target, written) in places {
             *target = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written)?;
         }
+        self.check_model()?;
         for i in 0..self.manifest.stage.len() {
             self.resolve_stage(i)?;
         }
         Ok(())
+    }
+
+    /// Builds every part of the model at a small size, which checks the values of its options before work starts.
+    fn check_model(&self) -> Result<()> {
+        const SMALL: usize = 8;
+        let device = &Device::flex();
+        let within = |key: &'static str| move |e: Error| e.within_key(&format!("model.{key}"));
+        let (registry, parts) = (&self.registry, &self.manifest.model);
+        let options = |part: &ComponentRef| part.options.clone();
+        let part = &parts.node_init;
+        registry.node_init(&part.r#type, options(part), &()).map_err(within("node_init"))?;
+        let part = &parts.graph_encoder;
+        let context = GraphEncoderContext { input: SMALL, device };
+        registry.graph_encoder(&part.r#type, options(part), &context).map_err(within("graph_encoder"))?;
+        let part = &parts.code_fusion;
+        let context = FusionContext { width: SMALL, level: FusionLevel::Codes, device };
+        registry.fusion(&part.r#type, options(part), &context).map_err(within("code_fusion"))?;
+        let part = &parts.visit_fusion;
+        let context = FusionContext { width: SMALL, level: FusionLevel::Visits, device };
+        registry.fusion(&part.r#type, options(part), &context).map_err(within("visit_fusion"))?;
+        let part = &parts.lab;
+        let context = LabEncoderContext { labs: SMALL, device };
+        registry.lab(&part.r#type, options(part), &context).map_err(within("lab")).map(|_| ())
     }
 
     fn resolve_stage(&mut self, i: usize) -> Result<()> {

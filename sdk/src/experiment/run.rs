@@ -75,8 +75,8 @@ impl Experiment {
             let parts = self.parts(objective.as_ref(), &data)?;
             model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?;
             let before = Instant::now();
-            let epoch;
-            (model, epoch) = self.train(model, index, objective.as_ref(), &parts, &data, |record| {
+            let (epoch, best_on_valid);
+            (model, epoch, best_on_valid) = self.train(model, index, objective.as_ref(), &parts, &data, |record| {
                 progress.line(&epoch_line(record));
                 history.push(record.clone());
                 run.epoch(record)
@@ -84,7 +84,13 @@ impl Experiment {
             save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
             log(&format!("{name}: {:.1} s, kept epoch {}", before.elapsed().as_secs_f64(), epoch + 1))?;
             if stage.r#type == StageType::Finetune {
-                stages.push(self.test(&model, index, objective.as_ref(), &parts, &data, epoch)?);
+                let mut tested = self.test(&model, index, objective.as_ref(), &parts, &data, epoch)?;
+                if let Some((best, model)) = best_on_valid {
+                    let metrics = evaluate(&model, &data.graph, &parts.test, objective.as_ref(), &mut Silent);
+                    let row = Row { name: format!("best on valid, epoch {}", best + 1), metrics };
+                    tested.rows.insert(tested.rows.len() - 1, row);
+                }
+                stages.push(tested);
             }
             if index + 1 < self.manifest.stage.len() {
                 model = model.keep_heads();
@@ -158,7 +164,7 @@ impl Experiment {
         data: &Prepared,
         mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
         progress: &dyn Progress,
-    ) -> Result<(Model, usize)> {
+    ) -> Result<(Model, usize, Option<(usize, Model)>)> {
         let stage = &self.manifest.stage[index];
         let loss = self.loss(index)?;
         let heads = model.head_specs().len();
@@ -166,7 +172,7 @@ impl Experiment {
             Mode::Joint => std::iter::once(0..heads).collect(),
             Mode::Individual => (0..heads).map(|head| head..head + 1).collect(),
         };
-        let mut epoch = 0;
+        let (mut epoch, mut best_on_valid) = (0, None);
         for (turn, heads) in turns.into_iter().enumerate() {
             let name = match stage.mode() {
                 Mode::Joint => stage_name(index, stage),
@@ -192,9 +198,9 @@ impl Experiment {
                 progress,
             };
             let fitted = fit.run(model, &mut on_epoch)?;
-            (model, epoch) = (fitted.model, fitted.epoch);
+            (model, epoch, best_on_valid) = (fitted.model, fitted.epoch, fitted.best_on_valid);
         }
-        Ok((model, epoch))
+        Ok((model, epoch, best_on_valid))
     }
 
     fn test(

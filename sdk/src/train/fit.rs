@@ -85,6 +85,8 @@ pub struct Fitted {
     pub model: Model,
     /// The epoch they are from.
     pub epoch: usize,
+    /// Epoch and weights that were best on valid, where others were selected although there is a valid part.
+    pub best_on_valid: Option<(usize, Model)>,
     /// All epochs.
     pub history: Vec<EpochRecord>,
 }
@@ -113,18 +115,28 @@ impl Fit<'_> {
             let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
             let score = record.valid.iter().find(|(name, _)| name == self.objective.primary()).map(|m| m.1);
-            if let (Select::Best, Some(score)) = (self.select, score)
+            if let Some(score) = score
+                && self.remembers_best()
                 && best.as_ref().is_none_or(|(top, ..)| score > *top)
             {
                 best = Some((score, epoch, model.clone()));
             }
             history.push(record);
         }
-        let (epoch, model) = match best {
-            Some((_, epoch, model)) => (epoch, model),
-            None => (self.epochs.saturating_sub(1), model),
+        let last = (self.epochs.saturating_sub(1), model);
+        let best = best.map(|(_, epoch, model)| (epoch, model));
+        let ((epoch, model), best_on_valid) = match (self.select, best) {
+            (Select::Best, Some(best)) => (best, None),
+            (Select::Best, None) => (last, None),
+            (Select::Last, best) => (last, best),
         };
-        Ok(Fitted { model, epoch, history })
+        Ok(Fitted { model, epoch, best_on_valid, history })
+    }
+
+    /// Whether the best weights on valid are wanted: to select them, or beside the last ones as the published protocol
+    /// is compared with.
+    fn remembers_best(&self) -> bool {
+        self.select == Select::Best || self.watch.is_some()
     }
 
     fn epoch(&self, mut model: Model, optimizer: &mut ModuleOptimizer, epoch: usize, lr: f64) -> Result<(Model, f64)> {

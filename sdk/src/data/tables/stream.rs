@@ -104,16 +104,6 @@ pub fn line_of_row(path: &Path, row: u64) -> Option<usize> {
     read.ok().and(found)
 }
 
-/// Number of fields of a record.
-pub fn width(record: &[u8]) -> usize {
-    let mut quoted = false;
-    let comma = |&&b: &&u8| {
-        quoted ^= b == b'"';
-        b == b',' && !quoted
-    };
-    record.iter().filter(comma).count() + 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +115,5 @@ mod tests {
         std::fs::write(&path, "a,\"b\"\r\n1,\"x\ny\"\n2,z\n").unwrap();
         assert_eq!(header(&path).unwrap(), ["a", "b"]);
         assert_eq!([0, 1, 2].map(|row| line_of_row(&path, row)), [Some(2), Some(4), None]);
-        assert_eq!(width(b"1,\"x,y\",2"), 3);
     }
 }

@@ -1,0 +1,40 @@
+//! Runs an experiment from Rust code: no command line, and plugins linked in instead of loaded.
+//!
+//! ```text
+//! cargo run --release --example embed
+//! ```
+
+use dualk_sdk::experiment::manifest::Source;
+use dualk_sdk::experiment::{Experiment, Manifest};
+use dualk_sdk::plugin::Registry;
+use dualk_sdk::progress::Silent;
+use dualk_sdk::{Result, toml::toml};
+
+fn run() -> Result<()> {
+    let registry = Registry::new()
+        .with(dualk_plugin_synthetic::register)?
+        .with(dualk_plugin_hake::register)? // brings `random` too
+        .with(dualk_plugin_gcn::register)?
+        .with(dualk_plugin_attention::register)?
+        .with(dualk_plugin_lab::register)?
+        .with(dualk_plugin_losses::register)?
+        .with(dualk_plugin_objectives::register)?;
+    let manifest = Manifest::from_table(toml! {
+        name = "embedded"
+        data = { parser = { type = "synthetic", patients = 600 } }
+        model = { node_init = { type = "random", dim = 64 }, graph_encoder = { type = "gcn", dims = [64, 64] } }
+        stage = [{ type = "finetune", epochs = 3, task = { type = "diagnosis", head = "direct" } }]
+    })?;
+    let experiment = Experiment::new((manifest, Source::default()), registry)?;
+    let (outcome, run) = experiment.run(&Silent)?;
+    println!("{}", outcome.table());
+    println!("{}", run.path().display());
+    Ok(())
+}
+
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("error: {error}");
+        std::process::exit(error.exit_code().into());
+    }
+}
