@@ -15,7 +15,7 @@ seed = 3
 device = "cpu"
 
 [data]
-parser = { type = "synthetic", patients = 400, codes = 120, labs = 30 }
+parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
 split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
 
 [model]

@@ -1,0 +1,75 @@
+//! A graph encoder of one's own, complete: the same text in a crate of its own is a plugin.
+//!
+//! ```text
+//! cargo run --release --example own_encoder
+//! ```
+
+// ANCHOR: plugin
+use dualk_sdk::burn::nn::{Linear, LinearConfig};
+use dualk_sdk::ops::{Adjacency, propagate};
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `mean`.
+    pub struct MeanOptions {
+        /// Width of an embedding.
+        pub dim: usize = 128,
+    }
+}
+
+impl Component for MeanOptions {
+    const NAME: &'static str = "mean";
+    const ABOUT: &'static str = "One linear layer, then the weighted mean over a code and its neighbours.";
+}
+
+#[derive(Module, Debug)]
+pub struct Mean {
+    layer: Linear,
+    width: usize,
+}
+
+impl BuildGraphEncoder for MeanOptions {
+    type Module = Mean;
+
+    fn build(self, context: &GraphEncoderContext<'_>) -> Result<Mean> {
+        let width = at_least("dim", self.dim, 1)?;
+        Ok(Mean { layer: LinearConfig::new(context.input, width).init(context.device), width })
+    }
+}
+
+impl GraphEncoder for Mean {
+    fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+        let adjacency = Adjacency::normalized(graph, true);
+        propagate(&adjacency, self.layer.forward(features)) // [nodes, dim]
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+export_plugin! { graph_encoder: MeanOptions }
+// ANCHOR_END: plugin
+
+/// Trains with it. The other components come from the shipped plugins, loaded when they are named.
+fn main() {
+    use dualk_sdk::experiment::{Experiment, Manifest, manifest::Source};
+    let manifest = dualk_sdk::toml::toml! {
+        name = "own-encoder"
+        data = { parser = { type = "synthetic", patients = 600 } }
+        model = { node_init = { type = "random", dim = 64 }, graph_encoder = { type = "mean", dim = 64 } }
+        stage = [{ type = "finetune", epochs = 3 }]
+    };
+    let run = || {
+        let registry = dualk_sdk::plugin::Registry::new().with(register)?;
+        let experiment = Experiment::new((Manifest::from_table(manifest)?, Source::default()), registry)?;
+        experiment.run(&dualk_sdk::progress::Console::default())
+    };
+    match run() {
+        Ok((outcome, folder)) => println!("{}\n{}", outcome.table(), folder.path().display()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::exit(error.exit_code().into());
+        }
+    }
+}
