@@ -6,9 +6,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     if !std::env::var("CARGO_ENCODED_RUSTFLAGS")?.contains("prefer-dynamic") {
-        return Err("program and plugins must share one SDK library: RUSTFLAGS, when it is set, replaces the flags of \
+        return Err(
+            "program and plugins must share one SDK library: RUSTFLAGS, when it is set, replaces the flags of \
                     .cargo/config.toml; unset it or add `-C prefer-dynamic` to it"
-            .into());
+                .into(),
+        );
     }
     if std::env::var("CARGO_CFG_TARGET_FAMILY")? != "unix" {
         return Ok(());

@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("BURN", burn_version()?),
         ("TARGET", env::var("TARGET")?),
         ("PROFILE", profile),
-        ("FEATURES", features.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")),
+        (
+            "FEATURES",
+            features.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(","),
+        ),
         ("BUILD", format!("{:016x}", source_hash(Path::new("src"))?)),
     ];
     for (name, value) in facts {

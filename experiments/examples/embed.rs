@@ -7,8 +7,19 @@
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::plugin::Registry;
-use dualk_sdk::progress::Silent;
-use dualk_sdk::{Result, toml::toml};
+use dualk_sdk::{Error, Result, progress::Silent, toml};
+
+const MANIFEST: &str = r#"
+name = "embedded"
+data.parser = "synthetic"
+model.node_init = { type = "random", dim = 64 }
+model.graph_encoder = { type = "gcn", dims = [64, 64] }
+
+[[stage]]
+type = "finetune"
+task = { type = "diagnosis", head = "direct" }
+epochs = 20
+"#;
 
 fn run() -> Result<()> {
     let registry = Registry::new()
@@ -19,16 +30,10 @@ fn run() -> Result<()> {
         .with(dualk_plugin_lab::register)?
         .with(dualk_plugin_losses::register)?
         .with(dualk_plugin_objectives::register)?;
-    let manifest = Manifest::from_table(toml! {
-        name = "embedded"
-        data = { parser = { type = "synthetic", patients = 600 } }
-        model = { node_init = { type = "random", dim = 64 }, graph_encoder = { type = "gcn", dims = [64, 64] } }
-        stage = [{ type = "finetune", epochs = 3, task = { type = "diagnosis", head = "direct" } }]
-    })?;
-    let experiment = Experiment::new((manifest, Source::default()), registry)?;
+    let table = toml::from_str(MANIFEST).map_err(|e| Error::user(e.to_string()))?;
+    let experiment = Experiment::new((Manifest::from_table(table)?, Source::default()), registry)?;
     let (outcome, run) = experiment.run(&Silent)?;
-    println!("{}", outcome.table());
-    println!("{}", run.path().display());
+    println!("{}\n{}", outcome.table(), run.path().display());
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! A graph encoder of one's own, complete: the same text in a crate of its own is a plugin.
+//! A graph encoder of one's own beside shipped plugins. Its text in a crate of its own is a plugin.
 //!
 //! ```text
 //! cargo run --release --example own_encoder
@@ -19,7 +19,7 @@ options! {
 
 impl Component for MeanOptions {
     const NAME: &'static str = "mean";
-    const ABOUT: &'static str = "One linear layer, then the weighted mean over a code and its neighbours.";
+    const ABOUT: &'static str = "One layer, then the mean over neighbours.";
 }
 
 #[derive(Module, Debug)]
@@ -33,7 +33,8 @@ impl BuildGraphEncoder for MeanOptions {
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Mean> {
         let width = at_least("dim", self.dim, 1)?;
-        Ok(Mean { layer: LinearConfig::new(context.input, width).init(context.device), width })
+        let layer = LinearConfig::new(context.input, width).init(context.device);
+        Ok(Mean { layer, width })
     }
 }
 
@@ -56,9 +57,9 @@ fn main() {
     use dualk_sdk::experiment::{Experiment, Manifest, manifest::Source};
     let manifest = dualk_sdk::toml::toml! {
         name = "own-encoder"
-        data = { parser = { type = "synthetic", patients = 600 } }
+        data = { parser = { type = "synthetic" } }
         model = { node_init = { type = "random", dim = 64 }, graph_encoder = { type = "mean", dim = 64 } }
-        stage = [{ type = "finetune", epochs = 3 }]
+        stage = [{ type = "finetune", epochs = 20 }]
     };
     let run = || {
         let registry = dualk_sdk::plugin::Registry::new().with(register)?;

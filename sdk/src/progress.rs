@@ -59,7 +59,15 @@ impl Progress for Console {
             return Box::new(Bar::new(what, unit, total));
         }
         let now = Instant::now();
-        Box::new(Lines { what: what.into(), unit: unit.into(), total, done: 0, text: String::new(), start: now, last: now })
+        Box::new(Lines {
+            what: what.into(),
+            unit: unit.into(),
+            total,
+            done: 0,
+            text: String::new(),
+            start: now,
+            last: now,
+        })
     }
 
     fn line(&self, text: &str) {

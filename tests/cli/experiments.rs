@@ -1,5 +1,7 @@
 //! Whole experiments: swapping parts by manifest, repeating runs, evaluating again.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
 use dualk_sdk::experiment::{Experiment, Manifest, Outcome};
 use dualk_sdk::plugin::{Registrar, Registry};
 use dualk_sdk::prelude::*;
@@ -138,7 +140,10 @@ fn the_same_manifest_gives_the_same_digits() {
         text.lines().map(|l| l.split(",\"seconds\"").next().unwrap().to_owned()).collect()
     };
     assert_eq!(without_time(&path_a), without_time(&path_b));
-    assert_eq!(fs::read(path_a.join("model.safetensors")).unwrap(), fs::read(path_b.join("model.safetensors")).unwrap());
+    assert_eq!(
+        fs::read(path_a.join("model.safetensors")).unwrap(),
+        fs::read(path_b.join("model.safetensors")).unwrap()
+    );
     let (c, _) = run(one.path(), &["seed=4"]);
     assert_ne!(a.stages, c.stages, "another seed gives other digits");
 }
@@ -148,13 +153,23 @@ fn a_run_can_be_evaluated_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = write_manifest(folder.path());
     let dualk = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_dualk")).current_dir(folder.path()).args(arguments).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_dualk")).current_dir(folder.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
     let printed = dualk(&["run", file.to_str().unwrap()]);
     let path = printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap();
-    for name in ["manifest.toml", "plugins.lock", "environment.json", "metrics.jsonl", "result.json", "model.safetensors", "log.txt", "report.html"] {
+    for name in [
+        "manifest.toml",
+        "plugins.lock",
+        "environment.json",
+        "metrics.jsonl",
+        "result.json",
+        "model.safetensors",
+        "log.txt",
+        "report.html",
+    ] {
         assert!(folder.path().join(path).join(name).is_file(), "{name}");
     }
     let again = dualk(&["eval", path]);
@@ -176,7 +191,8 @@ fn every_shipped_manifest_passes_check_and_stays_short() {
             continue;
         }
         assert!(fs::read_to_string(&path).unwrap().lines().count() <= 60, "{name} is longer than 60 lines");
-        let output = Command::new(env!("CARGO_BIN_EXE_dualk")).args(["check", path.to_str().unwrap()]).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_dualk")).args(["check", path.to_str().unwrap()]).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         // Without the licensed tables all that may be missing is a data file.
         let fine = output.status.success() || (name.starts_with("mimic4") && error.contains("no such file"));

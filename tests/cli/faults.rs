@@ -1,6 +1,8 @@
 //! What a person sees who makes a mistake: every row breaks one thing in a manifest or a raw table that works, runs the
 //! program, and expects one screen that names the place, exit code 2, and nothing left behind.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -114,15 +116,35 @@ fn cases() -> Vec<Case> {
     vec![
         manifest("unknown key", "seed = 1", "sed = 1", &["`sed`", "did you mean `seed`", "broken.toml:2"]),
         manifest("unknown stage key", "epochs = 1", "epoch = 1", &["stage[0].epoch", "did you mean `epochs`", ":21"]),
-        manifest("unknown type", "\"gat\"", "\"gta\"", &["model.graph_encoder.type", "`gta`", "did you mean `gat`", ":10"]),
+        manifest(
+            "unknown type",
+            "\"gat\"",
+            "\"gta\"",
+            &["model.graph_encoder.type", "`gta`", "did you mean `gat`", ":10"],
+        ),
         manifest("unknown option", "dims = [8, 8] }", "width = 8 }", &["model.graph_encoder.width", "dims", ":10"]),
         manifest("type of another slot", "\"gat\"", "\"gru\"", &["no graph_encoder is named `gru`", "is a fusion"]),
         manifest("negative dims", "dims = [8, 8] }", "dims = [8, -8] }", &["model.graph_encoder.dims", "-8", ":10"]),
         manifest("zero dims", "dims = [8, 8] }", "dims = [8, 0] }", &["model.graph_encoder.dims", "0", ":10"]),
         manifest("no dims", "dims = [8, 8] }", "dims = [] }", &["model.graph_encoder.dims", ":10"]),
-        manifest("dropout 1.5", "dropout = 0.0 }\nvisit", "dropout = 1.5 }\nvisit", &["model.code_fusion.dropout", "1.5", ":11"]),
-        manifest("dropout nan", "dropout = 0.0 }\nvisit", "dropout = nan }\nvisit", &["model.code_fusion.dropout", "NaN", ":11"]),
-        manifest("head dropout", "classifier = [8], dropout = 0.0", "classifier = [8], dropout = -1", &["model.head", ":14"]),
+        manifest(
+            "dropout 1.5",
+            "dropout = 0.0 }\nvisit",
+            "dropout = 1.5 }\nvisit",
+            &["model.code_fusion.dropout", "1.5", ":11"],
+        ),
+        manifest(
+            "dropout nan",
+            "dropout = 0.0 }\nvisit",
+            "dropout = nan }\nvisit",
+            &["model.code_fusion.dropout", "NaN", ":11"],
+        ),
+        manifest(
+            "head dropout",
+            "classifier = [8], dropout = 0.0",
+            "classifier = [8], dropout = -1",
+            &["model.head", ":14"],
+        ),
         manifest("no TOML", "[model]", "[model", &["this is not TOML", "broken.toml:8"]),
         manifest("no data", "[data]", "[dat]", &["`dat`", "did you mean `data`", ":4"]),
         manifest("text for a number", "epochs = 1", "epochs = \"many\"", &["stage[0].epochs", "\"many\"", ":21"]),
@@ -130,8 +152,18 @@ fn cases() -> Vec<Case> {
         manifest("nan lr", "epochs = 1", "epochs = 1\nlr = nan", &["stage[0].lr", "NaN", ":22"]),
         manifest("negative lr", "epochs = 1", "epochs = 1\nlr = -0.1", &["stage[0].lr", "-0.1", ":22"]),
         manifest("mode of finetune", "task = \"diagnosis\"", "mode = \"joint\"", &["stage[3].mode", "pretrain"]),
-        manifest("unknown mode", "mode = \"joint\"", "mode = \"jiont\"", &["stage[1].mode", "did you mean `joint`", ":25"]),
-        manifest("task of lab", "type = \"lab\"", "type = \"lab\"\ntask = \"diagnosis\"", &["stage[0].task", "objective"]),
+        manifest(
+            "unknown mode",
+            "mode = \"joint\"",
+            "mode = \"jiont\"",
+            &["stage[1].mode", "did you mean `joint`", ":25"],
+        ),
+        manifest(
+            "task of lab",
+            "type = \"lab\"",
+            "type = \"lab\"\ntask = \"diagnosis\"",
+            &["stage[0].task", "objective"],
+        ),
         manifest("unknown task", "\"diagnosis\"", "\"diagnoses\"", &["stage[3].task", "did you mean `diagnosis`"]),
         manifest("individual first", "mode = \"joint\"", "mode = \"individual\"", &["stage[1].mode", "joint"]),
         manifest(
@@ -155,10 +187,30 @@ fn cases() -> Vec<Case> {
             &["data.split", "8000", "12", ":6"],
         ),
         manifest("name with a slash", "\"broken\"", "\"a/b\"", &["`name`", "a/b", ":1"]),
-        manifest("missing plugin", "[data]", "[[plugin]]\npath = \"./nothing.so\"\n[data]", &["plugin[0]", "nothing.so", ":5"]),
-        manifest("plugin that is text", "[data]", "[[plugin]]\npath = \"map.csv\"\n[data]", &["no shared library", "map.csv"]),
-        manifest("wrong pin", "[data]", "[[plugin]]\npath = \"gat\"\nsha256 = \"00\"\n[data]", &["pinned: 00", "found:"]),
-        manifest("unknown plugin name", "[data]", "[[plugin]]\npath = \"gatt\"\n[data]", &["`gatt`", "did you mean `gat`"]),
+        manifest(
+            "missing plugin",
+            "[data]",
+            "[[plugin]]\npath = \"./nothing.so\"\n[data]",
+            &["plugin[0]", "nothing.so", ":5"],
+        ),
+        manifest(
+            "plugin that is text",
+            "[data]",
+            "[[plugin]]\npath = \"map.csv\"\n[data]",
+            &["no shared library", "map.csv"],
+        ),
+        manifest(
+            "wrong pin",
+            "[data]",
+            "[[plugin]]\npath = \"gat\"\nsha256 = \"00\"\n[data]",
+            &["pinned: 00", "found:"],
+        ),
+        manifest(
+            "unknown plugin name",
+            "[data]",
+            "[[plugin]]\npath = \"gatt\"\n[data]",
+            &["`gatt`", "did you mean `gat`"],
+        ),
         manifest("no parser root", "root = \"raw\"", "root = \"\"", &["data.parser.root", ":5"]),
         manifest("wrong root", "root = \"raw\"", "root = \"rwa\"", &["rwa"]),
         manifest("no ICD map key", ", icd_map = \"map.csv\"", "", &["data.parser.icd_map", ":5"]),
@@ -171,7 +223,11 @@ fn cases() -> Vec<Case> {
         set("no such CUDA device", &["--device", "cuda:99"], &["backend.device", "cuda:99", "cpu"]),
         set("setting without value", &["--set", "seed"], &["key=value", "`seed`"]),
         set("setting beyond the list", &["--set", "stage[9].epochs=1"], &["stage[9].epochs", "the list has 4"]),
-        files("manifest not UTF-8", |d| fs::write(d.join("broken.toml"), b"name = \"\xff\xfe\"\n").unwrap(), &["UTF-8", ":1"]),
+        files(
+            "manifest not UTF-8",
+            |d| fs::write(d.join("broken.toml"), b"name = \"\xff\xfe\"\n").unwrap(),
+            &["UTF-8", ":1"],
+        ),
         files("manifest empty", |d| fs::write(d.join("broken.toml"), "").unwrap(), &["data", "broken.toml"]),
         files("no manifest", |d| fs::remove_file(d.join("broken.toml")).unwrap(), &["broken.toml", "no such file"]),
         files("missing table", |d| fs::remove_file(d.join("raw/admissions.csv")).unwrap(), &["admissions.csv"]),

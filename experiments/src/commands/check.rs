@@ -19,7 +19,12 @@ impl Check {
             print!("{}", experiment.resolved()?);
         }
         experiment.check()?;
-        eprintln!("{}: ok, {} stages on {}", experiment.manifest.name, experiment.manifest.stage.len(), experiment.device().name);
+        eprintln!(
+            "{}: ok, {} stages on {}",
+            experiment.manifest.name,
+            experiment.manifest.stage.len(),
+            experiment.device().name
+        );
         Ok(())
     }
 }

@@ -22,7 +22,8 @@ options! {
 impl Component for GcnOptions {
     const NAME: &'static str = "gcn";
     const ABOUT: &'static str = "Graph convolutions with ReLU and dropout between.";
-    const CITATION: &'static str = "Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017";
+    const CITATION: &'static str =
+        "Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017";
 }
 
 /// One layer (eq. 2 of the paper, PyG's `GCNConv` with its defaults): y = D^-½ (A + I) D^-½ x W + b, D the in-degree

@@ -44,7 +44,10 @@ impl NodeInit for Hake {
         let table = Table::read(&self.path)?;
         if table.dim() != self.dim {
             let message = format!("the table's vectors have {} numbers, not {}", table.dim(), self.dim);
-            return Err(Error::user(message).at_key("dim").at_file(&self.path).help(format!("write dim = {}", table.dim())));
+            return Err(Error::user(message)
+                .at_key("dim")
+                .at_file(&self.path)
+                .help(format!("write dim = {}", table.dim())));
         }
         let mut features = vec![0f32; context.codes.len() * self.dim];
         let mut found = [0u64; 3];

@@ -16,7 +16,8 @@ options! {
 
 impl Component for WeightedBceOptions {
     const NAME: &'static str = "weighted_bce";
-    const ABOUT: &'static str = "Binary cross-entropy with weights for positives and negatives, averaged over all entries.";
+    const ABOUT: &'static str =
+        "Binary cross-entropy with weights for positives and negatives, averaged over all entries.";
     const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
 }
 

@@ -16,7 +16,7 @@ impl Time {
         let mut date = date.splitn(3, '-');
         let mut clock = clock.splitn(3, ':');
         let year = digits(date.next()?)?;
-        let mut part = |text: Option<&str>| digits(text?).and_then(|n| u8::try_from(n).ok());
+        let part = |text: Option<&str>| digits(text?).and_then(|n| u8::try_from(n).ok());
         let rest =
             [part(date.next())?, part(date.next())?, part(clock.next())?, part(clock.next())?, part(clock.next())?];
         let [month, day, hour, minute, second] = rest;

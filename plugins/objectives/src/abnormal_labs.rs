@@ -68,7 +68,7 @@ impl Objective for AbnormalLabs {
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
         let each: Vec<f64> = predictions.iter().map(|p| f1_weighted(p.logits, p.columns, p.targets)).collect();
         let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
-        let named = each.into_iter().enumerate().map(|(i, f1)| (format!("F1-w/{i}"), f1));
+        let named = predictions.iter().zip(each).map(|(p, f1)| (format!("F1-w {}", p.head), f1));
         std::iter::once(("F1-w".to_owned(), mean)).chain(named).collect()
     }
 

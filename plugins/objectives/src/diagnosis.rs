@@ -41,7 +41,7 @@ impl Objective for Diagnosis {
         "R@10"
     }
 
-    fn baseline(&self, columns: &[usize], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        next_visit::frequency(self, columns, train, test)
+    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        next_visit::frequency(self, heads, train, test)
     }
 }

@@ -63,10 +63,10 @@ pub fn ranking_metrics(predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
 /// The codes' frequencies in training as a ranking.
 pub fn frequency(
     objective: &dyn Objective,
-    columns: &[usize],
+    heads: &[HeadSpec],
     train: &Examples,
     test: &Examples,
 ) -> Option<(String, Vec<(String, f64)>)> {
-    let metrics = dualk_sdk::train::frequency_baseline(objective, columns, train, test);
+    let metrics = dualk_sdk::train::frequency_baseline(objective, heads, train, test);
     Some(("code frequency".to_owned(), metrics))
 }

@@ -56,6 +56,8 @@ pub struct HeadSpec {
 
 /// The logits of one head for all evaluated examples, beside their targets.
 pub struct Predictions<'a> {
+    /// Name of the head.
+    pub head: &'a str,
     /// Row-major logits, `targets.len()` rows of `columns`.
     pub logits: &'a [f32],
     /// Number of columns.
@@ -80,8 +82,8 @@ pub trait Objective: Send + Sync {
 
     /// Name and metrics of a ranking that ignores the patient, to compare with; `None` where that makes no sense.
     /// [`frequency_baseline`](crate::train::frequency_baseline) is one.
-    fn baseline(&self, columns: &[usize], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        let _ = (columns, train, test);
+    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        let _ = (heads, train, test);
         None
     }
 }

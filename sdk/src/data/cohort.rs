@@ -45,7 +45,8 @@ impl Cohort {
     /// Checks the invariants that the rest of the SDK relies on; for parser authors and tests.
     pub fn validate(&self) -> crate::Result<()> {
         let rows = self.admissions.values().len();
-        let fail = |what: &str| Err(crate::Error::program(format!("the parser returned an inconsistent cohort: {what}")));
+        let fail =
+            |what: &str| Err(crate::Error::program(format!("the parser returned an inconsistent cohort: {what}")));
         if self.patients.len() != self.admissions.len() {
             return fail("patients and rows of admissions differ in number");
         }

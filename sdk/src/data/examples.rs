@@ -39,7 +39,12 @@ impl Examples {
             visits.push(first..codes.len() as u32);
         }
         let pick = |r: &Ragged<u32>| indices.iter().map(|&i| r.row(i).iter().copied()).collect();
-        Batch { codes: Sets::new(codes), visits: Sets::new(visits), labs: pick(&self.labs), targets: self.targets.iter().map(pick).collect() }
+        Batch {
+            codes: Sets::new(codes),
+            visits: Sets::new(visits),
+            labs: pick(&self.labs),
+            targets: self.targets.iter().map(pick).collect(),
+        }
     }
 }
 

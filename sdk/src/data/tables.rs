@@ -47,6 +47,11 @@ impl Table {
                 1 => {}
                 0 => {
                     let error = Error::user(format!("the column `{column}` is missing")).at_line(path, 1);
+                    let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
+                    let error = match other_case {
+                        Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
+                        None => error,
+                    };
                     return Err(error.suggest(column, &header));
                 }
                 n => return Err(Error::user(format!("the column `{column}` occurs {n} times")).at_line(path, 1)),

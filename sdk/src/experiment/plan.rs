@@ -70,9 +70,11 @@ impl Experiment {
     /// # Errors
     /// Name the file, or the manifest's line.
     pub fn check(&self) -> Result<()> {
-        self.placed(self.parser().and_then(|parser| {
-            crate::plugin::guard::catch(|| parser.check()).map_err(|e| e.within_key("data.parser"))
-        }))
+        self.placed(
+            self.parser().and_then(|parser| {
+                crate::plugin::guard::catch(|| parser.check()).map_err(|e| e.within_key("data.parser"))
+            }),
+        )
     }
 
     /// Adds the manifest's lines to an error.
@@ -201,7 +203,8 @@ fn resolve_component(
         if let Value::String(path) = value
             && !path.is_empty()
         {
-            *path = absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
+            *path =
+                absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
         }
     }
     let options = registry.check(slot, &r#type, options).map_err(|e| e.within_key(key))?;
@@ -225,6 +228,7 @@ fn absolute(folder: &Path, path: &Path) -> std::path::PathBuf {
 
 /// A manifest as TOML text, for `manifest.toml` of a run.
 pub(super) fn to_toml(manifest: &Manifest) -> Result<String> {
-    let table = Table::try_from(manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
+    let table =
+        Table::try_from(manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
     toml::to_string(&table).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
 }

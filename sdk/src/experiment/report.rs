@@ -42,12 +42,17 @@ pub(super) fn html(outcome: &Outcome, history: &[EpochRecord], manifest: &str) -
         }
         page.push_str("</div>\n");
     }
-    let _ = write!(page, "<h2>Manifest</h2><pre>{}</pre></html>\n", escape(manifest));
+    let _ = writeln!(page, "<h2>Manifest</h2><pre>{}</pre></html>", escape(manifest));
     page
 }
 
 fn table(page: &mut String, stage: &StageOutcome) {
-    let _ = write!(page, "<h2>{}: test, {} patients</h2><table><thead><tr><th></th>", escape(&stage.objective), stage.examples);
+    let _ = write!(
+        page,
+        "<h2>{}: test, {} patients</h2><table><thead><tr><th></th>",
+        escape(&stage.objective),
+        stage.examples
+    );
     for (name, _) in stage.rows.first().map(|r| r.metrics.as_slice()).unwrap_or_default() {
         let _ = write!(page, "<th>{}</th>", escape(name));
     }
@@ -72,7 +77,8 @@ fn chart(page: &mut String, title: &str, colour: &str, values: &[f64]) {
     const BOTTOM: f64 = 22.0;
     let (low, high) = values.iter().fold((f64::MAX, f64::MIN), |(l, h), &v| (l.min(v), h.max(v)));
     let span = (high - low).max(1e-12);
-    let x = |i: usize| LEFT + (W - LEFT - 8.0) * if values.len() > 1 { i as f64 / (values.len() - 1) as f64 } else { 0.5 };
+    let x =
+        |i: usize| LEFT + (W - LEFT - 8.0) * if values.len() > 1 { i as f64 / (values.len() - 1) as f64 } else { 0.5 };
     let y = |v: f64| TOP + (H - TOP - BOTTOM) * (high - v) / span;
     let points: Vec<String> = values.iter().enumerate().map(|(i, &v)| format!("{:.1},{:.1}", x(i), y(v))).collect();
     let dots: String = points

@@ -18,6 +18,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
+/// A trained stage: the selected weights, their epoch, and those best on valid where others were selected.
+type Trained = (Model, usize, Option<(usize, Model)>);
+
 /// Examples of a stage.
 struct Parts {
     train: Examples,
@@ -52,7 +55,9 @@ impl Experiment {
 
     fn run_stages(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
         if self.manifest.stage.is_empty() {
-            return Err(Error::user("the manifest has no [[stage]]").help("`dualk prepare` needs none; `dualk run` does"));
+            return Err(
+                Error::user("the manifest has no [[stage]]").help("`dualk prepare` needs none; `dualk run` does")
+            );
         }
         let start = Instant::now();
         let text = to_toml(&self.manifest)?;
@@ -76,11 +81,19 @@ impl Experiment {
             model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?;
             let before = Instant::now();
             let (epoch, best_on_valid);
-            (model, epoch, best_on_valid) = self.train(model, index, objective.as_ref(), &parts, &data, |record| {
-                progress.line(&epoch_line(record));
-                history.push(record.clone());
-                run.epoch(record)
-            }, progress)?;
+            (model, epoch, best_on_valid) = self.train(
+                model,
+                index,
+                objective.as_ref(),
+                &parts,
+                &data,
+                |record| {
+                    progress.line(&epoch_line(record));
+                    history.push(record.clone());
+                    run.epoch(record)
+                },
+                progress,
+            )?;
             save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
             log(&format!("{name}: {:.1} s, kept epoch {}", before.elapsed().as_secs_f64(), epoch + 1))?;
             if stage.r#type == StageType::Finetune {
@@ -110,7 +123,12 @@ impl Experiment {
     ///
     /// # Errors
     /// When the run or its data cannot be read, or the checkpoint belongs to no stage of it.
-    pub fn evaluate_run(folder: &Path, checkpoint: Option<&Path>, registry: Registry, progress: &dyn Progress) -> Result<Outcome> {
+    pub fn evaluate_run(
+        folder: &Path,
+        checkpoint: Option<&Path>,
+        registry: Registry,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
         let run = RunDir::open(folder)?;
         let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
         plan.placed(guard::catch(|| plan.evaluate_again(&run, checkpoint, progress)))
@@ -122,7 +140,8 @@ impl Experiment {
         let stage = match checkpoint.and_then(|c| c.file_stem()).and_then(|s| s.to_str()) {
             None | Some("model") => last,
             Some(stem) => {
-                let names: Vec<String> = self.manifest.stage.iter().enumerate().map(|(i, s)| stage_name(i, s)).collect();
+                let names: Vec<String> =
+                    self.manifest.stage.iter().enumerate().map(|(i, s)| stage_name(i, s)).collect();
                 names.iter().position(|name| name == stem).ok_or_else(|| {
                     Error::user(format!("the checkpoint `{stem}` belongs to no stage of the run")).suggest(stem, names)
                 })?
@@ -164,7 +183,7 @@ impl Experiment {
         data: &Prepared,
         mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
         progress: &dyn Progress,
-    ) -> Result<(Model, usize, Option<(usize, Model)>)> {
+    ) -> Result<Trained> {
         let stage = &self.manifest.stage[index];
         let loss = self.loss(index)?;
         let heads = model.head_specs().len();
@@ -218,8 +237,7 @@ impl Experiment {
                 .at_key(format!("stage[{index}].{}", stage.objective().0))
                 .help("give the split more test patients, or choose another task"));
         }
-        let columns: Vec<usize> = model.head_specs().iter().map(|s| s.outputs).collect();
-        let baseline = objective.baseline(&columns, &parts.train, &parts.test);
+        let baseline = objective.baseline(model.head_specs(), &parts.train, &parts.test);
         let mut rows: Vec<Row> = baseline.into_iter().map(|(name, metrics)| Row { name, metrics }).collect();
         let metrics = evaluate(model, &data.graph, &parts.test, objective, &mut Silent);
         rows.push(Row { name: format!("{}, epoch {}", self.manifest.name, epoch + 1), metrics });
@@ -233,9 +251,12 @@ impl Experiment {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let environment = json!({ "sdk": fields, "device": self.device.name, "threads": threads });
         run.write_json("environment.json", &environment)?;
-        let plugins: Vec<_> = self.registry.plugins().iter().map(|p| {
-            json!({ "name": p.name, "version": p.version, "path": p.file, "sha256": p.sha256 })
-        }).collect();
+        let plugins: Vec<_> = self
+            .registry
+            .plugins()
+            .iter()
+            .map(|p| json!({ "name": p.name, "version": p.version, "path": p.file, "sha256": p.sha256 }))
+            .collect();
         let table = toml::Table::try_from(json!({ "plugin": plugins })).map_err(|e| Error::program(e.to_string()))?;
         run.write("plugins.lock", toml::to_string(&table).map_err(|e| Error::program(e.to_string()))?.as_bytes())
     }

@@ -63,7 +63,8 @@ impl RunDir {
 
     /// Writes a file of JSON.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string_pretty(value).map_err(|e| Error::program(format!("cannot write {name}: {e}")))?;
+        let text =
+            serde_json::to_string_pretty(value).map_err(|e| Error::program(format!("cannot write {name}: {e}")))?;
         self.write(name, text.as_bytes())
     }
 
@@ -76,7 +77,8 @@ impl RunDir {
     /// Adds a line to a file.
     pub fn append(&self, name: &str, line: &str) -> Result<()> {
         let file = self.file(name);
-        let mut out = OpenOptions::new().create(true).append(true).open(&file).map_err(|e| Error::io("write", &file, e))?;
+        let mut out =
+            OpenOptions::new().create(true).append(true).open(&file).map_err(|e| Error::io("write", &file, e))?;
         writeln!(out, "{line}").map_err(|e| Error::io("write", &file, e))
     }
 

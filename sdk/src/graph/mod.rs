@@ -18,8 +18,11 @@ pub struct Graph {
     offsets: Arc<Vec<usize>>,
     sources: Arc<Vec<u32>>,
     weights: Arc<Vec<f32>>,
-    derived: Arc<Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>>,
+    derived: Arc<Mutex<Derived>>,
 }
+
+/// Structures computed from a graph, by type and key.
+type Derived = HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>;
 
 impl Graph {
     /// A graph from `(source, target, weight)` triples.

@@ -101,11 +101,7 @@ impl Classifier {
     /// A new classifier.
     pub fn new(input: usize, outputs: usize, options: &HeadOptions, device: &Device) -> Self {
         let hidden = options.classifier[0];
-        Self {
-            fc1: linear(input, hidden, device),
-            fc2: linear(hidden, outputs, device),
-            dropout: options.dropout(),
-        }
+        Self { fc1: linear(input, hidden, device), fc2: linear(hidden, outputs, device), dropout: options.dropout() }
     }
 
     /// The hidden layer.

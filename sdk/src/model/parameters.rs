@@ -64,7 +64,9 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
 
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let path = self.path.join(".");
-            let within = |prefix: &String| path.strip_prefix(prefix.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('.'));
+            let within = |prefix: &String| {
+                path.strip_prefix(prefix.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('.'))
+            };
             let frozen = self.prefixes.iter().any(within);
             param.set_require_grad(!frozen)
         }
@@ -100,7 +102,8 @@ pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
     }
     let mut collect = Collect { path: Vec::new(), found: Vec::new() };
     module.visit(&mut collect);
-    let unwritable = |e: safetensors::SafeTensorError| Error::program(format!("cannot write weights: {e}")).at_file(file);
+    let unwritable =
+        |e: safetensors::SafeTensorError| Error::program(format!("cannot write weights: {e}")).at_file(file);
     let views: Vec<(&str, TensorView<'_>)> = collect
         .found
         .iter()

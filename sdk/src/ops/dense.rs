@@ -150,7 +150,13 @@ fn triples(graph: &Graph, target: usize, keep: impl Fn(usize) -> bool) -> impl I
 /// - `target`, `source`: `[nodes, h]`, the terms that a node adds to the scores of its incoming and outgoing edges
 /// - `values`: `[nodes, h * d]`, head after head
 /// - output: `[nodes, h * d]`
-pub fn attention(adjacency: &Adjacency, target: Tensor<2>, source: Tensor<2>, values: Tensor<2>, slope: f64) -> Tensor<2> {
+pub fn attention(
+    adjacency: &Adjacency,
+    target: Tensor<2>,
+    source: Tensor<2>,
+    values: Tensor<2>,
+    slope: f64,
+) -> Tensor<2> {
     let [n, heads] = target.dims();
     let [_, width] = values.dims();
     let device = values.device();
@@ -224,13 +230,14 @@ mod tests {
 
     const TARGET: [f32; 8] = [0.3, -1.0, 0.7, 0.2, -0.4, 1.1, 0.0, -0.6];
     const SOURCE: [f32; 8] = [-0.5, 0.8, 1.2, -0.3, 0.1, -1.4, 0.9, 0.4];
-    const VALUES: [f32; 16] =
-        [1.0, -2.0, 0.5, 3.0, -1.5, 0.25, 2.0, -0.75, 0.1, 0.2, -0.3, 0.4, 5.0, -4.0, 3.0, -2.0];
+    const VALUES: [f32; 16] = [1.0, -2.0, 0.5, 3.0, -1.5, 0.25, 2.0, -0.75, 0.1, 0.2, -0.3, 0.4, 5.0, -4.0, 3.0, -2.0];
 
     #[test]
     fn attention_agrees_with_the_equation() {
         let graph = graph();
-        for (a, heads) in [(Adjacency::of(&graph), 1), (Adjacency::of(&graph), 2), (Adjacency::with_self_loops(&graph), 2)] {
+        for (a, heads) in
+            [(Adjacency::of(&graph), 1), (Adjacency::of(&graph), 2), (Adjacency::with_self_loops(&graph), 2)]
+        {
             let n = 4 * heads;
             let ours = attention(&a, tensor(&TARGET[..n], heads), tensor(&SOURCE[..n], heads), tensor(&VALUES, 4), 0.2);
             close(ours, &naive(&a, &TARGET[..n], &SOURCE[..n], &VALUES, heads, 0.2));

@@ -11,7 +11,9 @@ mod loader;
 mod registry;
 
 pub use descriptor::{DESCRIPTOR_SYMBOL, Descriptor, Stamp, anchor};
-pub use erased::{ErasedMapper, ErasedParam, ErasedParamRef, ErasedVisitor, MapperToErased, VisitorToErased, map_with, visit_with};
 pub(crate) use erased::slot_module;
+pub use erased::{
+    ErasedMapper, ErasedParam, ErasedParamRef, ErasedVisitor, MapperToErased, VisitorToErased, map_with, visit_with,
+};
 pub use loader::{Inspection, inspect, plugin_file_name, search_path};
 pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};

@@ -40,16 +40,20 @@ pub struct LoadedPlugin {
     pub sha256: Option<String>,
 }
 
-type Make<C, T> = Box<dyn Fn(Table, &C) -> Result<T> + Send + Sync>;
+/// Makes a component without a context.
+type Make<T> = Box<dyn Fn(Table, &()) -> Result<T> + Send + Sync>;
+type MakeGraphEncoder = Box<dyn Fn(Table, &GraphEncoderContext<'_>) -> Result<GraphEncoderModule> + Send + Sync>;
+type MakeFusion = Box<dyn Fn(Table, &FusionContext<'_>) -> Result<FusionModule> + Send + Sync>;
+type MakeLab = Box<dyn Fn(Table, &LabEncoderContext<'_>) -> Result<LabEncoderModule> + Send + Sync>;
 
 enum Factory {
-    Parser(Make<(), Box<dyn Parser>>),
-    NodeInit(Make<(), Box<dyn NodeInit>>),
-    GraphEncoder(Box<dyn Fn(Table, &GraphEncoderContext<'_>) -> Result<GraphEncoderModule> + Send + Sync>),
-    Fusion(Box<dyn Fn(Table, &FusionContext<'_>) -> Result<FusionModule> + Send + Sync>),
-    Lab(Box<dyn Fn(Table, &LabEncoderContext<'_>) -> Result<LabEncoderModule> + Send + Sync>),
-    Loss(Make<(), Box<dyn Loss>>),
-    Objective(Make<(), Box<dyn Objective>>),
+    Parser(Make<Box<dyn Parser>>),
+    NodeInit(Make<Box<dyn NodeInit>>),
+    GraphEncoder(MakeGraphEncoder),
+    Fusion(MakeFusion),
+    Lab(MakeLab),
+    Loss(Make<Box<dyn Loss>>),
+    Objective(Make<Box<dyn Objective>>),
 }
 
 struct Entry {
@@ -347,6 +351,9 @@ mod tests {
         let unknown = parse("dim = [1]").unwrap_err().to_string();
         assert!(unknown.contains("did you mean `dims`?"), "{unknown}");
         let negative = parse("dims = [8, -1]").unwrap_err().to_string();
-        assert!(negative.contains("dims[1]") && negative.contains("-1") && negative.contains("Output width"), "{negative}");
+        assert!(
+            negative.contains("dims[1]") && negative.contains("-1") && negative.contains("Output width"),
+            "{negative}"
+        );
     }
 }

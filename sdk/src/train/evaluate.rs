@@ -1,6 +1,6 @@
 //! Metrics of a model on examples, and of a ranking that ignores the patient.
 
-use crate::component::{Objective, Predictions};
+use crate::component::{HeadSpec, Objective, Predictions};
 use crate::data::Examples;
 use crate::graph::Graph;
 use crate::model::Model;
@@ -13,13 +13,19 @@ pub type Metrics = Vec<(String, f64)>;
 const BATCH: usize = 256;
 
 /// Evaluates all heads of a model; node embeddings are computed once. Dropout is off.
-pub fn evaluate(model: &Model, graph: &Graph, examples: &Examples, objective: &dyn Objective, task: &mut dyn Task) -> Metrics {
+pub fn evaluate(
+    model: &Model,
+    graph: &Graph,
+    examples: &Examples,
+    objective: &dyn Objective,
+    task: &mut dyn Task,
+) -> Metrics {
     let logits = predict(model, graph, examples, task);
     let predictions: Vec<Predictions<'_>> = logits
         .iter()
         .zip(model.head_specs())
         .zip(&examples.targets)
-        .map(|((logits, spec), targets)| Predictions { logits, columns: spec.outputs, targets })
+        .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
         .collect();
     objective.metrics(&predictions)
 }
@@ -43,18 +49,21 @@ pub fn predict(model: &Model, graph: &Graph, examples: &Examples, task: &mut dyn
 }
 
 /// The objective's metrics for the ranking of columns by how often they are positive in training.
-pub fn frequency_baseline(objective: &dyn Objective, columns: &[usize], train: &Examples, test: &Examples) -> Metrics {
-    let logits: Vec<Vec<f32>> = columns
+pub fn frequency_baseline(objective: &dyn Objective, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Metrics {
+    let logits: Vec<Vec<f32>> = heads
         .iter()
         .zip(&train.targets)
-        .map(|(&columns, targets)| {
-            let mut counts = vec![0f32; columns];
+        .map(|(head, targets)| {
+            let mut counts = vec![0f32; head.outputs];
             targets.values().iter().for_each(|&c| counts[c as usize] += 1.0);
             counts.repeat(test.len())
         })
         .collect();
-    let heads = logits.iter().zip(columns).zip(&test.targets);
-    let predictions: Vec<Predictions<'_>> =
-        heads.map(|((logits, &columns), targets)| Predictions { logits, columns, targets }).collect();
+    let predictions: Vec<Predictions<'_>> = logits
+        .iter()
+        .zip(heads)
+        .zip(&test.targets)
+        .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
+        .collect();
     objective.metrics(&predictions)
 }

@@ -1,7 +1,7 @@
 //! Seeds and orders that depend on the manifest's seed alone.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// A seed for one purpose, from the experiment's seed and the numbers that name the purpose.

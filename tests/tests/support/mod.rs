@@ -127,22 +127,41 @@ pub const RELATIVE: f32 = 1e-4;
 /// An entry much smaller than the largest of its tensor is compared as if it were this part of that: sums in 32 bits
 /// are accurate relative to their largest terms, not to what is left after these cancel.
 pub const FLOOR: f32 = 1e-2;
+/// The same between tensors: a gradient much smaller than the largest of a model is what cancellation left of it.
+pub const MODEL_FLOOR: f32 = 1e-3;
 
-/// The largest difference relative to what is allowed; at most 1 when `ours` agrees with `expected`:
-/// |ours − expected| ≤ RELATIVE · max(|expected|, FLOOR · max |expected|).
-pub fn excess(ours: &[f32], expected: &[f32]) -> f32 {
-    let largest = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
-    let allowed = |e: f32| RELATIVE * e.abs().max(FLOOR * largest).max(f32::MIN_POSITIVE);
-    let each = ours.iter().zip(expected).map(|(o, e)| if o.is_nan() { f32::INFINITY } else { (o - e).abs() / allowed(*e) });
-    each.fold(0.0, f32::max)
+/// The largest absolute value.
+pub fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0f32, |m, v| m.max(v.abs()))
 }
 
-/// Compares a tensor with published numbers.
+/// What each entry may differ by: RELATIVE · max(|expected|, FLOOR · max |expected|, `floor`).
+pub fn allowed(expected: &[f32], floor: f32) -> Vec<f32> {
+    let floor = floor.max(FLOOR * largest(expected)).max(f32::MIN_POSITIVE / RELATIVE);
+    expected.iter().map(|e| RELATIVE * e.abs().max(floor)).collect()
+}
+
+/// The largest difference relative to what is allowed; at most 1 when `ours` agrees with `expected`.
+pub fn excess(ours: &[f32], expected: &[f32], allowed: &[f32]) -> f32 {
+    let each = ours.iter().zip(expected).zip(allowed);
+    each.map(|((o, e), a)| if o.is_nan() { f32::INFINITY } else { (o - e).abs() / a }).fold(0.0, f32::max)
+}
+
+/// Compares numbers with published ones, which they may differ from by `allowed`.
+#[track_caller]
+pub fn assert_within(name: &str, ours: &[f32], expected: &[f32], allowed: &[f32]) {
+    assert_eq!(ours.len(), expected.len(), "size of {name}");
+    let excess = excess(ours, expected, allowed);
+    assert!(
+        excess <= 1.0,
+        "{name} differs {excess} times as much as allowed:\nours      {ours:?}\npublished {expected:?}"
+    );
+}
+
+/// Compares numbers with published ones.
 #[track_caller]
 pub fn assert_close(name: &str, ours: &[f32], expected: &[f32]) {
-    assert_eq!(ours.len(), expected.len(), "size of {name}");
-    let excess = excess(ours, expected);
-    assert!(excess <= 1.0, "{name} differs {excess} times as much as allowed:\nours      {ours:?}\npublished {expected:?}");
+    assert_within(name, ours, expected, &allowed(expected, 0.0));
 }
 
 /// Compares a tensor with published numbers.
@@ -154,13 +173,13 @@ pub fn assert_tensor<const D: usize>(name: &str, ours: Tensor<D>, file: &Tensors
     assert_close(name, &floats(ours), expected);
 }
 
-/// Compares values by path; `expected` may have fewer.
+/// Compares values by path; `expected` may have fewer. `allowed` gives what the entries of a path may differ by.
 #[track_caller]
-pub fn assert_values(what: &str, ours: &Values, expected: &Values) {
+pub fn assert_values(what: &str, ours: &Values, expected: &Values, allowed: impl Fn(&str, &[f32]) -> Vec<f32>) {
     assert!(!expected.is_empty(), "there are no published {what}");
     for (path, (shape, expected)) in expected {
         let (found, ours) = ours.get(path).unwrap_or_else(|| panic!("there is no {what} of `{path}`"));
         assert_eq!(found, shape, "shape of {what} of `{path}`");
-        assert_close(&format!("{what} of `{path}`"), ours, expected);
+        assert_within(&format!("{what} of `{path}`"), ours, expected, &allowed(path, expected));
     }
 }

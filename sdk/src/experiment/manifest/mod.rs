@@ -318,7 +318,9 @@ impl Stage {
                 .help("other stages name what they learn with `objective`"));
         }
         if self.task.is_some() && self.objective.is_some() {
-            return Err(Error::user("`task` and `objective` mean the same").at_key("objective").help("keep one of them"));
+            return Err(Error::user("`task` and `objective` mean the same")
+                .at_key("objective")
+                .help("keep one of them"));
         }
         self.schedule.as_ref().map_or(Ok(()), |s| s.check().map_err(|e| e.within_key("schedule")))
     }

@@ -26,6 +26,8 @@ pub fn manifest_schema(registry: &Registry) -> Value {
         let base = json!({ "type": "string", "description": "Another manifest, merged under this one." });
         properties.insert("extends".into(), base);
     }
+    // What a manifest leaves out may stand in the one that it extends.
+    schema.as_object_mut().map(|object| object.remove("required"));
     let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return schema };
     for (definition, key, slot) in PLACES {
         let about = definitions[definition]["properties"][key].get("description").cloned();

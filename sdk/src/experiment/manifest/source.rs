@@ -1,8 +1,8 @@
 //! Manifest files: TOML with `extends` and command-line settings, and where each key was written.
 
 use super::key_of;
-use crate::{Error, Result};
 use crate::error::Place;
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -185,7 +185,9 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(Value::Table(old)), Value::Table(new)) if new.get("type").is_none_or(|t| Some(t) == old.get("type")) => {
+            (Some(Value::Table(old)), Value::Table(new))
+                if new.get("type").is_none_or(|t| Some(t) == old.get("type")) =>
+            {
                 merge(old, new);
             }
             (_, value) => {

@@ -1,0 +1,69 @@
+//! A fusion: sets of vectors → one vector each. Used for the codes of a visit and for the visits of a patient.
+
+use dualk_sdk::burn::nn::{Linear, LinearConfig};
+use dualk_sdk::ops::{Pooling, pool};
+use dualk_sdk::prelude::*;
+
+// What a manifest can set, each with its default: `code_fusion = { type = "@NAME@", dim = 128 }`.
+options! {
+    /// Options of `@NAME@`.
+    pub struct Options {
+        /// Width of a fused vector.
+        pub dim: usize = 64,
+    }
+}
+
+impl Component for Options {
+    const NAME: &'static str = "@NAME@";
+    const ABOUT: &'static str = "A linear layer, then the mean over the members of each set.";
+}
+
+/// y_s = mean of W x_m + b over the members m of set s; zero for an empty set.
+///
+/// An ordinary burn module: the optimizer, freezing and checkpoints find the parameters in its fields.
+#[derive(Module, Debug)]
+pub struct MeanFusion {
+    layer: Linear,
+    width: usize,
+}
+
+impl BuildFusion for Options {
+    type Module = MeanFusion;
+
+    fn build(self, context: &FusionContext<'_>) -> Result<MeanFusion> {
+        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        // `context.level` tells codes from visits, for fusions to which the order of time matters.
+        Ok(MeanFusion { layer: LinearConfig::new(context.width, width).init(context.device), width })
+    }
+}
+
+impl Fusion for MeanFusion {
+    fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
+        let values = self.layer.forward(values); // [rows, dim], once a row however often it occurs
+        pool(values, sets, Pooling::Mean) // [sets, dim]
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+export_plugin! { fusion: Options }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_reach_the_layer_and_an_empty_set_is_zero() {
+        let device = Device::flex().autodiff();
+        let context = FusionContext { width: 3, level: FusionLevel::Codes, device: &device };
+        let fusion = Options { dim: 4 }.build(&context).unwrap();
+        let sets = Sets::new([vec![0, 1], vec![]].into_iter().collect());
+        let out = fusion.forward(Tensor::ones([2, 3], &device), &sets);
+        assert_eq!(out.dims(), [2, fusion.width()]);
+        out.clone().slice([1..2]).into_data().assert_eq(&TensorData::zeros::<f32, _>([1, 4]), true);
+        let gradients = out.sum().backward();
+        assert!(fusion.layer.weight.val().grad(&gradients).is_some());
+    }
+}

@@ -1,0 +1,66 @@
+//! A graph encoder: node features and the disease graph → one embedding per code.
+
+use dualk_sdk::burn::nn::{Linear, LinearConfig};
+use dualk_sdk::ops::{Adjacency, propagate};
+use dualk_sdk::prelude::*;
+
+// What a manifest can set, each with its default: `graph_encoder = { type = "@NAME@", dim = 128 }`.
+options! {
+    /// Options of `@NAME@`.
+    pub struct Options {
+        /// Width of an embedding.
+        pub dim: usize = 64,
+    }
+}
+
+impl Component for Options {
+    const NAME: &'static str = "@NAME@";
+    const ABOUT: &'static str = "A linear layer, then the weighted mean over a code and its neighbours.";
+}
+
+/// y_i = Σ_j a_ij (W x_j + b), where a_ij is the normalised weight of the edge from j to i.
+///
+/// An ordinary burn module: the optimizer, freezing and checkpoints find the parameters in its fields.
+#[derive(Module, Debug)]
+pub struct Encoder {
+    layer: Linear,
+    width: usize,
+}
+
+impl BuildGraphEncoder for Options {
+    type Module = Encoder;
+
+    fn build(self, context: &GraphEncoderContext<'_>) -> Result<Encoder> {
+        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        Ok(Encoder { layer: LinearConfig::new(context.input, width).init(context.device), width })
+    }
+}
+
+impl GraphEncoder for Encoder {
+    fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+        let adjacency = Adjacency::normalized(graph, true); // made once and kept with the graph
+        propagate(&adjacency, self.layer.forward(features)) // [nodes, dim]
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+export_plugin! { graph_encoder: Options }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_reach_the_layer() {
+        let device = Device::flex().autodiff();
+        let encoder = Options { dim: 4 }.build(&GraphEncoderContext { input: 3, device: &device }).unwrap();
+        let graph = Graph::new(3, &[(1, 2, 1.0), (2, 1, 1.0)]).unwrap();
+        let out = encoder.forward(Tensor::ones([3, 3], &device), &graph);
+        assert_eq!(out.dims(), [3, encoder.width()]);
+        let gradients = out.sum().backward();
+        assert!(encoder.layer.weight.val().grad(&gradients).is_some());
+    }
+}

@@ -1,0 +1,64 @@
+//! A lab encoder: the abnormal laboratory items of an admission → a vector.
+
+use dualk_sdk::burn::nn::{Linear, LinearConfig};
+use dualk_sdk::burn::tensor::activation::tanh;
+use dualk_sdk::prelude::*;
+
+// What a manifest can set, each with its default: `lab = { type = "@NAME@", dim = 128 }`.
+options! {
+    /// Options of `@NAME@`.
+    pub struct Options {
+        /// Width of the vector.
+        pub dim: usize = 64,
+    }
+}
+
+impl Component for Options {
+    const NAME: &'static str = "@NAME@";
+    const ABOUT: &'static str = "One layer with tanh over the abnormal laboratory items.";
+}
+
+/// y = tanh(W x + b).
+///
+/// An ordinary burn module: the optimizer, freezing and checkpoints find the parameters in its fields.
+#[derive(Module, Debug)]
+pub struct TanhLab {
+    layer: Linear,
+    width: usize,
+}
+
+impl BuildLabEncoder for Options {
+    type Module = TanhLab;
+
+    fn build(self, context: &LabEncoderContext<'_>) -> Result<TanhLab> {
+        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        Ok(TanhLab { layer: LinearConfig::new(context.labs, width).init(context.device), width })
+    }
+}
+
+impl LabEncoder for TanhLab {
+    fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
+        tanh(self.layer.forward(labs)) // [batch, dim]
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+export_plugin! { lab: Options }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_reach_the_layer() {
+        let device = Device::flex().autodiff();
+        let lab = Options { dim: 4 }.build(&LabEncoderContext { labs: 3, device: &device }).unwrap();
+        let out = lab.forward(Tensor::ones([2, 3], &device));
+        assert_eq!(out.dims(), [2, lab.width()]);
+        let gradients = out.sum().backward();
+        assert!(lab.layer.weight.val().grad(&gradients).is_some());
+    }
+}

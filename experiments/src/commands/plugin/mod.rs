@@ -1,0 +1,37 @@
+//! `dualk plugin`: from nothing to a shared library that a manifest can name.
+
+mod build;
+mod inspect;
+mod new;
+mod scaffold;
+mod sdk;
+
+use clap::{Args, Subcommand};
+use dualk_sdk::Result;
+
+/// Arguments of `dualk plugin`.
+#[derive(Args)]
+pub struct Plugin {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Write a small plugin that works, to start from.
+    New(new::New),
+    /// Compile a plugin against the SDK that this program runs on.
+    Build(build::Build),
+    /// Show what a plugin's file says of itself, without running any of it.
+    Inspect(inspect::Inspect),
+}
+
+impl Plugin {
+    pub fn run(self) -> Result<()> {
+        match self.action {
+            Action::New(command) => command.run(),
+            Action::Build(command) => command.run(),
+            Action::Inspect(command) => command.run(),
+        }
+    }
+}
