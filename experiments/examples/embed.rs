@@ -4,10 +4,9 @@
 //! cargo run --release --example embed
 //! ```
 
-use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::plugin::Registry;
-use dualk_sdk::{Error, Result, progress::Silent, toml};
+use dualk_sdk::{Result, progress::Silent};
 
 const MANIFEST: &str = r#"
 name = "embedded"
@@ -30,8 +29,7 @@ fn run() -> Result<()> {
         .with(dualk_plugin_lab::register)?
         .with(dualk_plugin_losses::register)?
         .with(dualk_plugin_objectives::register)?;
-    let table = toml::from_str(MANIFEST).map_err(|e| Error::user(e.to_string()))?;
-    let experiment = Experiment::new((Manifest::from_table(table)?, Source::default()), registry)?;
+    let experiment = Experiment::new(Manifest::parse(MANIFEST, &[])?, registry)?;
     let (outcome, run) = experiment.run(&Silent)?;
     println!("{}\n{}", outcome.table(), run.path().display());
     Ok(())

@@ -54,16 +54,20 @@ export_plugin! { graph_encoder: MeanOptions }
 
 /// Trains with it. The other components come from the shipped plugins, loaded when they are named.
 fn main() {
-    use dualk_sdk::experiment::{Experiment, Manifest, manifest::Source};
-    let manifest = dualk_sdk::toml::toml! {
+    use dualk_sdk::experiment::{Experiment, Manifest};
+    const MANIFEST: &str = r#"
         name = "own-encoder"
-        data = { parser = { type = "synthetic" } }
-        model = { node_init = { type = "random", dim = 64 }, graph_encoder = { type = "mean", dim = 64 } }
-        stage = [{ type = "finetune", epochs = 20 }]
-    };
+        data.parser = "synthetic"
+        model.node_init = { type = "random", dim = 64 }
+        model.graph_encoder = { type = "mean", dim = 64 }
+
+        [[stage]]
+        type = "finetune"
+        epochs = 20
+    "#;
     let run = || {
         let registry = dualk_sdk::plugin::Registry::new().with(register)?;
-        let experiment = Experiment::new((Manifest::from_table(manifest)?, Source::default()), registry)?;
+        let experiment = Experiment::new(Manifest::parse(MANIFEST, &[])?, registry)?;
         experiment.run(&dualk_sdk::progress::Console::default())
     };
     match run() {

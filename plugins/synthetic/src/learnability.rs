@@ -34,8 +34,11 @@ fn associations(data: &Prepared, signs: impl Fn(usize) -> Vec<u32>) -> HashMap<u
     sums.into_iter().map(|(sign, (n, counts))| (sign, counts.into_iter().map(|c| c / n).collect())).collect()
 }
 
+/// How often each code follows a sign, by sign; and the signs of a patient.
+type Evidence<'a> = (&'a HashMap<u32, Vec<f64>>, Vec<u32>);
+
 /// One minus the chance that none of the signs brings the code: a simple predictor that any trained model should reach.
-fn noisy_or(data: &Prepared, tables: &[(&HashMap<u32, Vec<f64>>, Vec<u32>)]) -> Vec<f64> {
+fn noisy_or(data: &Prepared, tables: &[Evidence<'_>]) -> Vec<f64> {
     let mut none = vec![1.0; data.vocabulary.target_codes];
     for (table, signs) in tables {
         for row in signs.iter().filter_map(|sign| table.get(sign)) {

@@ -1,5 +1,7 @@
 //! Loading published weights into modules and comparing with published numbers.
 
+#![allow(dead_code)] // each test program uses a part of it
+
 use dualk_sdk::burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use dualk_sdk::burn::optim::GradientsParams;
 use dualk_sdk::prelude::*;
@@ -127,9 +129,6 @@ pub const RELATIVE: f32 = 1e-4;
 /// An entry much smaller than the largest of its tensor is compared as if it were this part of that: sums in 32 bits
 /// are accurate relative to their largest terms, not to what is left after these cancel.
 pub const FLOOR: f32 = 1e-2;
-/// The same between tensors: a gradient much smaller than the largest of a model is what cancellation left of it.
-pub const MODEL_FLOOR: f32 = 1e-3;
-
 /// The largest absolute value.
 pub fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0f32, |m, v| m.max(v.abs()))

@@ -97,7 +97,7 @@ fn compile(project: &Path) -> Result<PathBuf> {
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let library = artifacts.filter_map(|message| shared_library(&message, project)).last();
+    let library = artifacts.filter_map(|message| shared_library(&message, project)).next_back();
     library.ok_or_else(|| {
         let error = Error::user("the crate makes no shared library").at_file(project.join("Cargo.toml"));
         error.help("give it `[lib]` with `crate-type = [\"dylib\"]`")

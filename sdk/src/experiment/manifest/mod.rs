@@ -264,17 +264,24 @@ impl Manifest {
     /// # Errors
     /// For unreadable files, TOML that is none, unknown keys and values of the wrong type, each with its line.
     pub fn load(path: &Path, settings: &[String]) -> Result<(Self, Source)> {
-        let mut source = Source::load(path, settings)?;
+        Self::from_source(Source::load(path, settings)?)
+    }
+
+    /// A manifest in a text, for programs that embed the SDK.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`], with lines of the text.
+    pub fn parse(text: &str, settings: &[String]) -> Result<(Self, Source)> {
+        Self::from_source(Source::from_text("manifest", text, settings)?)
+    }
+
+    fn from_source(mut source: Source) -> Result<(Self, Source)> {
         source.name_after_file();
         let manifest = Self::from_table(source.table().clone()).map_err(|e| source.place(e))?;
         Ok((manifest, source))
     }
 
-    /// A manifest from a table.
-    ///
-    /// # Errors
-    /// As [`Manifest::load`], with keys instead of lines.
-    pub fn from_table(table: Table) -> Result<Self> {
+    fn from_table(table: Table) -> Result<Self> {
         let manifest: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(from_serde)?;
         manifest.check()?;
         Ok(manifest)

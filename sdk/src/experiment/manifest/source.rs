@@ -40,6 +40,28 @@ impl Source {
         self.table.entry("name").or_insert(Value::String(stem));
     }
 
+    /// A manifest in a text, with `key=value` settings applied. `name` stands for the file in errors.
+    pub(super) fn from_text(name: &str, text: &str, settings: &[String]) -> Result<Self> {
+        let mut source = Self::parse(Path::new(name), text)?;
+        settings.iter().try_for_each(|setting| source.set(setting))?;
+        Ok(source)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let parsed = DeTable::parse(text).map_err(|e| {
+            let (line, column) = position(text, e.span().map_or(0, |s| s.start));
+            Error::user(format!("this is not TOML: {}", e.message().trim())).at_column(path, line, column)
+        })?;
+        let mut own = Self { path: path.to_owned(), ..Self::default() };
+        let locate = |at: usize| {
+            let (line, column) = position(text, at);
+            Origin { file: Some(path.to_owned()), line, column }
+        };
+        note_table("", parsed.get_ref(), &locate, &mut own.origins);
+        own.table = toml::from_str(text).map_err(|e| Error::user(e.message().to_owned()).at_file(path))?;
+        Ok(own)
+    }
+
     /// The merged table.
     pub fn table(&self) -> &Table {
         &self.table
@@ -62,17 +84,7 @@ impl Source {
             let line = 1 + e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
             Error::user("the manifest is not UTF-8 text").at_line(path, line).because(e.utf8_error())
         })?;
-        let parsed = DeTable::parse(&text).map_err(|e| {
-            let (line, column) = position(&text, e.span().map_or(0, |s| s.start));
-            Error::user(format!("this is not TOML: {}", e.message().trim())).at_column(path, line, column)
-        })?;
-        let mut own = Self { path: path.to_owned(), ..Self::default() };
-        let locate = |at: usize| {
-            let (line, column) = position(&text, at);
-            Origin { file: Some(path.to_owned()), line, column }
-        };
-        note_table("", parsed.get_ref(), &locate, &mut own.origins);
-        own.table = toml::from_str(&text).map_err(|e| Error::user(e.message().to_owned()).at_file(path))?;
+        let mut own = Self::parse(path, &text)?;
         let Some(base) = own.table.remove("extends") else { return Ok(own) };
         let Value::String(base) = base else {
             let error = Error::user("expected the path of another manifest").at_key("extends");
