@@ -22,6 +22,8 @@ const EXAMPLES: &str = "Examples:
   dualk eval runs/quickstart-1a2b3c4d";
 
 fn main() -> ExitCode {
+    // `dualk list | head` ends quietly.
+    sigpipe::reset();
     let outcome = dualk_sdk::plugin::guard::catch(|| Cli::parse().command.run());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

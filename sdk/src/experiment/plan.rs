@@ -207,7 +207,10 @@ fn resolve_component(
                 absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
         }
     }
-    let options = registry.check(slot, &r#type, options).map_err(|e| e.within_key(key))?;
+    let options = registry.check(slot, &r#type, options).map_err(|e| match source.is_set(&format!("{key}.type")) {
+        true => e.within_key(key).help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type)),
+        false => e.within_key(key),
+    })?;
     Ok(ComponentRef { r#type, options })
 }
 

@@ -129,6 +129,11 @@ impl Source {
         file.and_then(|f| f.parent()).map_or_else(PathBuf::new, Path::to_owned)
     }
 
+    /// Whether `key` itself was given by `--set`.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.origins.get(key).is_some_and(|origin| origin.file.is_none())
+    }
+
     /// Adds file and line to an error that names a key.
     pub fn place(&self, error: Error) -> Error {
         error.map_places(|place| match &place {
@@ -243,6 +248,8 @@ pub(super) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> 
         (true, _, Some((found, known))) => {
             let parent = key.rsplit_once('.').map_or("", |(parent, _)| parent);
             let parent = if key.ends_with(found) { parent } else { &key };
+            // `extends` is gone by now, but it is a key.
+            let known = known.iter().copied().chain(parent.is_empty().then_some("extends"));
             Error::user(format!("unknown key `{found}`")).at_key(join(parent, found)).suggest(found, known)
         }
         (_, true, Some((found, known))) => {

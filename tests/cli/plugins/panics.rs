@@ -1,0 +1,53 @@
+//! A panic inside a plugin ends the run with an error that names the plugin.
+
+use crate::support::{build, fail, new};
+use dualk_sdk::component::Slot;
+use std::fs;
+use std::path::Path;
+
+fn write_manifest(folder: &Path, library: &Path, component: &str) {
+    let text = format!(
+        r#"name = "defect"
+[[plugin]]
+path = {library:?}
+[backend]
+device = "cpu"
+[data]
+parser = {{ type = "synthetic", patients = 200, codes = 64, labs = 12, clusters = 4 }}
+split = {{ type = "random", train = 0.6, valid = 0.2, test = 0.2 }}
+[model]
+node_init = {{ type = "random", dim = 8 }}
+graph_encoder = {{ type = "{component}" }}
+lab = {{ type = "linear", dim = 8 }}
+[[stage]]
+type = "finetune"
+task = {{ type = "diagnosis", head = "direct" }}
+epochs = 1
+"#
+    );
+    fs::write(folder.join("defect.toml"), text).unwrap();
+}
+
+#[test]
+fn a_panic_names_plugin_component_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new(folder.path(), "defective", Slot::GraphEncoder, Some(include_str!("fixtures/panics.rs")));
+    let library = build(&project);
+    let names = |error: &str, component: &str, what: &str| {
+        let subject = format!("graph_encoder `{component}` (plugin {})", library.display());
+        for expected in [subject.as_str(), what, "src/lib.rs:", "report it to its author"] {
+            assert!(error.contains(expected), "lacks {expected}: {error}");
+        }
+    };
+
+    write_manifest(folder.path(), &library, "breaks_in_build");
+    for command in ["check", "run"] {
+        let error = fail(folder.path(), &[command, "defect.toml"], 1);
+        names(&error, "breaks_in_build", "panicked: no width above 8 is known");
+    }
+
+    write_manifest(folder.path(), &library, "breaks_in_forward");
+    let error = fail(folder.path(), &["run", "defect.toml"], 1);
+    names(&error, "breaks_in_forward", "panicked: index out of bounds");
+    assert!(!folder.path().join("runs").exists(), "a run that failed leaves no folder");
+}

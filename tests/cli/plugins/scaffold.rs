@@ -1,0 +1,164 @@
+//! `dualk plugin new` and `dualk plugin build`, as a new user meets them.
+
+use crate::support::{build, dualk, fail, library, new, program, stderr, succeed};
+use dualk_sdk::component::Slot;
+use dualk_sdk::plugin::{Registry, Stamp, inspect};
+use std::fs;
+use std::path::Path;
+
+/// Builds, tests, loads and trains the template of a slot in an empty folder.
+fn works(slot: Slot) {
+    let folder = tempfile::tempdir().unwrap();
+    let name = format!("my-{}", slot.name().replace('_', "-"));
+    let project = new(folder.path(), &name, slot, None);
+    let file = build(&project);
+    let found = inspect(&file).unwrap();
+    assert_eq!(
+        (found.name.as_str(), found.components.as_slice()),
+        (name.as_str(), &[(slot.name().to_owned(), name.clone())][..])
+    );
+    assert_eq!(found.stamp, Stamp::current());
+    let mut registry = Registry::new();
+    registry.load(&file, None).unwrap();
+    assert!(registry.info(slot, &name).is_ok());
+
+    let tests = program("cargo", &project).args(["test", "--quiet"]).output().unwrap();
+    let report = String::from_utf8_lossy(&tests.stdout).into_owned();
+    assert!(tests.status.success() && report.contains("1 passed"), "{slot}: {report}{}", stderr(&tests));
+    assert!(!stderr(&tests).contains("warning"), "{slot}: {}", stderr(&tests));
+
+    let printed = succeed(&project, &["run", "experiment.toml", "--device", "cpu"]);
+    let metric = |row: &str| -> f64 {
+        let line = printed.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{slot}: {printed}"));
+        let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        numbers[numbers.len() - if slot == Slot::Objective { 2 } else { 4 }]
+    };
+    let (baseline, model) = (metric(if slot == Slot::Objective { "family freq" } else { "code freq" }), metric(&name));
+    println!("{slot}: recall {model:.3}, ranking by frequency {baseline:.3}");
+    assert!(model > 1.1 * baseline, "{slot}: recall {model} after training, {baseline} by frequency");
+}
+
+macro_rules! templates {
+    ($($test:ident: $slot:ident),+) => {
+        $(
+            #[test]
+            fn $test() {
+                works(Slot::$slot);
+            }
+        )+
+
+        #[test]
+        fn every_slot_has_a_template() {
+            assert_eq!([$(Slot::$slot),+], Slot::ALL);
+        }
+    };
+}
+
+templates! {
+    parser_template: Parser,
+    node_init_template: NodeInit,
+    graph_encoder_template: GraphEncoder,
+    fusion_template: Fusion,
+    lab_template: Lab,
+    loss_template: Loss,
+    objective_template: Objective
+}
+
+#[test]
+fn new_refuses_what_would_not_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let refuse = |arguments: &[&str], says: &[&str]| {
+        let error = fail(folder.path(), &[&["plugin", "new"], arguments].concat(), 2);
+        says.iter().for_each(|part| assert!(error.contains(part), "{arguments:?} lacks {part:?}: {error}"));
+    };
+    refuse(&["x", "--slot", "graph_encoders"], &["unknown slot `graph_encoders`", "did you mean `graph_encoder`?"]);
+    refuse(&["My-Encoder", "--slot", "lab"], &["`My-Encoder` cannot be the name of a plugin", "lower-case"]);
+    refuse(&["struct", "--slot", "lab"], &["`struct` cannot be the name of a plugin", "compiler"]);
+    refuse(&["gat", "--slot", "graph_encoder"], &["there is a graph_encoder named `gat` already", "dualk_plugin_gat"]);
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    fs::write(folder.path().join("taken/notes.txt"), "mine").unwrap();
+    refuse(&["taken", "--slot", "lab"], &["there is something at this place already", "taken", "--path"]);
+    refuse(&["x", "--slot", "lab", "--path", "taken/notes.txt"], &["there is something at this place already"]);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["taken"], "nothing is left behind");
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    succeed(folder.path(), &["plugin", "new", "gat", "--slot", "lab", "--path", "empty"]);
+    assert!(folder.path().join("empty/src/lib.rs").is_file());
+}
+
+#[test]
+fn build_says_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new(folder.path(), "wrong", Slot::Loss, None);
+    let refuse = |says: &[&str]| {
+        let error = fail(folder.path(), &["plugin", "build", "wrong"], 2);
+        says.iter().for_each(|part| assert!(error.contains(part), "lacks {part:?}: {error}"));
+    };
+    let edit = |file: &str, from: &str, to: &str| {
+        let text = fs::read_to_string(project.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        fs::write(project.join(file), text.replace(from, to)).unwrap();
+        text
+    };
+    let whole = edit("src/lib.rs", "Ok(Box::new(Focal { gamma }))", "Ok(Focal { gamma })");
+    refuse(&["mismatched types", "src/lib.rs", "the plugin does not compile", "cargo's messages are above"]);
+    fs::write(project.join("src/lib.rs"), whole).unwrap();
+
+    let whole = edit("Cargo.toml", "[dependencies]", "[dependencies]\nburn = \"0.22\"");
+    refuse(&["cargo would compile a second `burn`", "Cargo.toml", "dualk_sdk::burn"]);
+    fs::write(project.join("Cargo.toml"), &whole).unwrap();
+    edit("Cargo.toml", "crate-type = [\"dylib\"]", "crate-type = [\"rlib\"]");
+    refuse(&["the crate makes no shared library", "Cargo.toml", "crate-type"]);
+    fs::write(project.join("Cargo.toml"), whole).unwrap();
+
+    let settings = project.join(".cargo/config.toml");
+    let written = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, "[build]\njobs = 1\n").unwrap();
+    refuse(&["these settings were not written by dualk", "config.toml"]);
+    fs::write(&settings, written).unwrap();
+    assert!(fail(folder.path(), &["plugin", "build"], 2).contains("`dualk plugin new` writes one"));
+}
+
+#[cfg(unix)]
+#[test]
+fn another_compiler_or_none_is_refused_with_both_sides() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let project = new(folder.path(), "other", Slot::Loss, None);
+    let fake = folder.path().join("rustc");
+    fs::write(&fake, "#!/bin/sh\necho 'rustc 1.0.0 (a59de37e9 2015-05-13)'\n").unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let host = Stamp::current().rustc;
+    let channel = host.split(' ').nth(1).unwrap();
+    for (program_path, here) in
+        [(fake.to_str().unwrap(), "rustc 1.0.0 (a59de37e9 2015-05-13)"), ("no-such-rustc", "none")]
+    {
+        let output =
+            program(crate::support::DUALK, &project).args(["plugin", "build"]).env("RUSTC", program_path).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let sides =
+            [format!("here:  {here}\n"), format!("dualk: {host}\n"), format!("rustup toolchain install {channel}")];
+        sides.iter().for_each(|side| assert!(stderr(&output).contains(side.as_str()), "{side}: {}", stderr(&output)));
+    }
+}
+
+/// The flags name the SDK's build, so that cargo compiles again when the library behind the same path has changed.
+#[test]
+fn a_new_sdk_makes_cargo_compile_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new(folder.path(), "again", Slot::Loss, None);
+    let settings = project.join(".cargo/config.toml");
+    let ours = fs::read_to_string(&settings).unwrap();
+    let build_number = Stamp::current().build;
+    assert!(ours.contains(&build_number) && ours.contains(&library("dualk_sdk")));
+    fs::write(&settings, ours.replace(&build_number, "0123456789abcdef")).unwrap();
+    // Plain cargo works with what was written for an earlier SDK.
+    let status = program("cargo", &project).args(["build", "--release", "--quiet"]).status().unwrap();
+    assert!(status.success());
+    let compiles = |project: &Path| stderr(&dualk(project, &["plugin", "build"])).contains("Compiling again");
+    assert!(compiles(&project), "the SDK has changed");
+    assert_eq!(fs::read_to_string(&settings).unwrap(), ours);
+    assert!(!compiles(&project), "nothing has changed");
+    inspect(&build(&project)).unwrap().verify(None).unwrap();
+}
