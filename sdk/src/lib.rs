@@ -8,7 +8,7 @@
 //! - [`experiment`]: manifests, runs and their results.
 //!
 //! This crate is a shared library that holds the process's only copy of burn; plugins use it as
-//! [`dualk_sdk::burn`](burn).
+//! [`dualk_sdk::burn`].
 
 // Macros of this crate name it as plugins do.
 extern crate self as dualk_sdk;

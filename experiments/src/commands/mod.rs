@@ -58,7 +58,7 @@ impl Command {
 pub struct ManifestArgs {
     /// The manifest, a TOML file.
     manifest: PathBuf,
-    /// Change a key: --set model.graph_encoder.type=gcn, --set 'stage[0].epochs=5'.
+    /// Change a key: `--set model.graph_encoder.type=gcn`, `--set 'stage[0].epochs=5'`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Compute on auto, cpu, cuda, cuda:1, wgpu …; the same as --set backend.device=….

@@ -8,7 +8,7 @@ use dualk_sdk::prelude::*;
 use std::collections::BTreeSet;
 
 /// Chance that a patient's diseases come from two clusters.
-const SECOND_CLUSTER: f64 = 0.2;
+const SECOND_CLUSTER: f64 = 0.3;
 /// Chance that a visit is about the same as the one before.
 const SAME_EPISODE: f64 = 0.4;
 /// Chance that a visit brings a new chronic condition.
@@ -16,7 +16,7 @@ const NEW_CONDITION: f64 = 0.1;
 /// Chance that a code of an episode is recorded.
 const EPISODE_CODE: f64 = 0.7;
 /// Chance that a visit has a rare code.
-const RARE_CODE: f64 = 0.08;
+const RARE_CODE: f64 = 0.12;
 /// Chance that an item is abnormal for no reason, for as many items as there are.
 const STRAY_ITEMS: f64 = 1.0;
 const FIRST_PATIENT: i64 = 10_000_000;

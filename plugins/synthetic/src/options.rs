@@ -14,9 +14,9 @@ options! {
         /// Most admissions of a patient.
         pub max_visits: usize = 8,
         /// Number of clusters of diseases.
-        pub clusters: usize = 32,
+        pub clusters: usize = 44,
         /// Number of diagnosis codes.
-        pub codes: usize = 640,
+        pub codes: usize = 880,
         /// Number of laboratory items in the three categories together.
         pub labs: usize = 150,
         /// Chance that a visit records a chronic condition of its patient.
