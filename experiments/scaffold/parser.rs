@@ -100,8 +100,8 @@ mod tests {
         let table = VisitTable { path: "visits.csv".into() };
         let cohort = table.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap();
         cohort.validate().unwrap();
-        assert_eq!((cohort.patients.len(), cohort.admissions.row(0)), (120, &[9001, 9002][..]));
-        assert_eq!(cohort.code_names[cohort.codes.row(1)[2] as usize], "305.1");
+        assert_eq!((cohort.patients.len(), cohort.admissions.row(0)), (160, &[9001, 9002, 9003][..]));
+        assert_eq!(cohort.code_names[cohort.codes.row(2)[2] as usize], "710.0");
         assert!(table.line(7, "1,2,428.0").unwrap_err().to_string().contains("visits.csv:7"));
         assert!(table.line(7, "one,2,428.0,").unwrap_err().to_string().contains("patient"));
     }

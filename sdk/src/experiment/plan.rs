@@ -208,7 +208,9 @@ fn resolve_component(
         }
     }
     let options = registry.check(slot, &r#type, options).map_err(|e| match source.is_set(&format!("{key}.type")) {
-        true => e.within_key(key).help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type)),
+        true => e
+            .within_key(key)
+            .help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type)),
         false => e.within_key(key),
     })?;
     Ok(ComponentRef { r#type, options })

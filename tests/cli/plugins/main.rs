@@ -1,6 +1,8 @@
 //! Plugins as their authors and users meet them: written by `dualk plugin new`, compiled by `dualk plugin build`, loaded
 //! by path, refused with a reason when they do not fit.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
 mod outside;
 mod panics;
 mod refused;

@@ -28,14 +28,16 @@ fn works(slot: Slot) {
     assert!(!stderr(&tests).contains("warning"), "{slot}: {}", stderr(&tests));
 
     let printed = succeed(&project, &["run", "experiment.toml", "--device", "cpu"]);
-    let metric = |row: &str| -> f64 {
+    // The first recall of a row of the results.
+    let recall = |row: &str| -> f64 {
         let line = printed.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{slot}: {printed}"));
         let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         numbers[numbers.len() - if slot == Slot::Objective { 2 } else { 4 }]
     };
-    let (baseline, model) = (metric(if slot == Slot::Objective { "family freq" } else { "code freq" }), metric(&name));
+    let baseline = recall(if slot == Slot::Objective { "family frequency" } else { "code frequency" });
+    let model = recall(&format!("{name}, epoch"));
     println!("{slot}: recall {model:.3}, ranking by frequency {baseline:.3}");
-    assert!(model > 1.1 * baseline, "{slot}: recall {model} after training, {baseline} by frequency");
+    assert!(model > 1.3 * baseline, "{slot}: recall {model} after training, {baseline} by frequency");
 }
 
 macro_rules! templates {
@@ -73,7 +75,7 @@ fn new_refuses_what_would_not_work() {
     };
     refuse(&["x", "--slot", "graph_encoders"], &["unknown slot `graph_encoders`", "did you mean `graph_encoder`?"]);
     refuse(&["My-Encoder", "--slot", "lab"], &["`My-Encoder` cannot be the name of a plugin", "lower-case"]);
-    refuse(&["struct", "--slot", "lab"], &["`struct` cannot be the name of a plugin", "compiler"]);
+    refuse(&["struct", "--slot", "lab"], &["`struct` cannot be the name of a plugin", "the compiler knows"]);
     refuse(&["gat", "--slot", "graph_encoder"], &["there is a graph_encoder named `gat` already", "dualk_plugin_gat"]);
     fs::create_dir(folder.path().join("taken")).unwrap();
     fs::write(folder.path().join("taken/notes.txt"), "mine").unwrap();

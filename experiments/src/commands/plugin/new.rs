@@ -50,17 +50,18 @@ fn check_name(name: &str) -> Result<()> {
     if !plain || !begins || name.len() > 60 {
         return Err(error.help("use up to 60 lower-case letters, digits, `-` and `_`, a letter first"));
     }
-    match RESERVED.contains(&name.replace('-', "_").as_str()) {
-        true => {
-            Err(error.help("the name means something to cargo or the compiler: choose another, such as my-encoder"))
-        }
-        false => Ok(()),
+    let crate_name = name.replace('-', "_");
+    if RESERVED.split(' ').any(|word| word == crate_name) {
+        return Err(
+            error.help("cargo or the compiler knows something else by that name: choose one such as my-encoder")
+        );
     }
+    Ok(())
 }
 
 /// Keywords, and crates that the compiler knows by these names.
-const RESERVED: &str = "abstract alloc as async await become box break build burn const continue core crate deps do dualk dualk_sdk dyn \
-    else enum examples extern false final fn for gen if impl in incremental let loop macro match mod move mut \
+const RESERVED: &str = "abstract alloc as async await become box break build burn const continue core crate deps do dualk \
+    dualk_sdk dyn else enum examples extern false final fn for gen if impl in incremental let loop macro match mod move mut \
     override priv proc_macro pub ref return self static std struct super test trait true try type unsafe use virtual \
     yield";
 
