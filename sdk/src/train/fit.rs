@@ -1,9 +1,8 @@
 //! The training loop.
 
-use super::{Metrics, Schedule, derive_seed, evaluate, shuffled};
+use super::{Metrics, Schedule, Select, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::Examples;
-use crate::experiment::manifest::Select;
 use crate::graph::Graph;
 use crate::model::{Model, dense};
 use crate::progress::Silent;

@@ -9,4 +9,4 @@ mod schedule;
 pub use evaluate::{Metrics, evaluate, frequency_baseline};
 pub use fit::{EpochRecord, Fit, Fitted};
 pub use random::{derive_seed, shuffled};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, Select};

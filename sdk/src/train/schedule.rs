@@ -1,4 +1,4 @@
-//! How the learning rate falls.
+//! How the learning rate falls, and which epoch is kept.
 
 use crate::{Error, Result};
 use schemars::JsonSchema;
@@ -31,6 +31,16 @@ pub enum Schedule {
         /// The rates.
         lr: Vec<f64>,
     },
+}
+
+/// Which epoch's weights a stage keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Select {
+    /// The best on valid.
+    Best,
+    /// The last.
+    Last,
 }
 
 impl Schedule {

@@ -9,7 +9,7 @@ pub use source::Source;
 use super::manifest::source::from_serde;
 use crate::data::SplitOptions;
 use crate::model::HeadOptions;
-use crate::train::Schedule;
+use crate::train::{Schedule, Select};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -232,16 +232,6 @@ pub enum Mode {
     Joint,
     /// Each head of the earlier joint stage in turn, everything else frozen.
     Individual,
-}
-
-/// Which epoch's weights a stage keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Select {
-    /// The best on valid.
-    Best,
-    /// The last.
-    Last,
 }
 
 /// Where results go.
