@@ -12,11 +12,16 @@ const MAGIC: [u8; 16] = *b"\x7fDUALK-PLUGIN\x01\x02\n";
 /// The form of [`Descriptor`]; raised when its fields change.
 pub(super) const LAYOUT: u32 = 1;
 
-static ANCHOR: u8 = 0;
+/// The symbol of [`anchor`].
+pub(super) const ANCHOR_SYMBOL: &[u8] = b"DUALK_SDK_ANCHOR\0";
+
+#[allow(unsafe_code)] // the loader looks it up through each plugin
+#[unsafe(no_mangle)]
+static DUALK_SDK_ANCHOR: u8 = 0;
 
 /// Address of a static of this SDK: the same for host and plugin only when both run on one copy of it.
 pub fn anchor() -> *const u8 {
-    &raw const ANCHOR
+    &raw const DUALK_SDK_ANCHOR
 }
 
 /// A text in a fixed number of bytes, filled up with zeros.

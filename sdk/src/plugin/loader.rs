@@ -1,7 +1,7 @@
 //! Finding, checking and opening plugin files. All of the SDK's `unsafe` is here.
 #![allow(unsafe_code)]
 
-use super::descriptor::{self, DESCRIPTOR_SYMBOL, Descriptor, LAYOUT, Stamp};
+use super::descriptor::{self, ANCHOR_SYMBOL, DESCRIPTOR_SYMBOL, Descriptor, LAYOUT, Stamp};
 use super::{Registrar, anchor};
 use crate::component::Slot;
 use crate::{Error, Result};
@@ -79,6 +79,11 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
         };
         return Err(error.at_file(&file).help("`dualk plugin new` writes a working plugin to start from"));
     };
+    if is_truncated(&bytes) {
+        return Err(Error::user("the end of this shared library is missing")
+            .at_file(&file)
+            .help("copy or build it again"));
+    }
     let components = found.components.lines().filter_map(|line| line.split_once(' '));
     Ok(Inspection {
         sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
@@ -89,6 +94,14 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
         layout: found.layout,
         file,
     })
+}
+
+/// Whether a 64-bit little-endian ELF file ends before its section table, which its header places at the end: mapping
+/// such a file would end the process.
+fn is_truncated(bytes: &[u8]) -> bool {
+    let number = |at: usize, size: usize| bytes[at..at + size].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
+    bytes.starts_with(b"\x7fELF\x02\x01")
+        && (bytes.len() < 64 || number(0x28, 8) + number(0x3a, 2) * number(0x3c, 2) > bytes.len() as u64)
 }
 
 /// Opens a verified plugin for good and returns its `register` function. Plugins are never closed: vtables and
@@ -107,8 +120,12 @@ pub(super) fn load(inspection: &Inspection) -> Result<fn(&mut Registrar<'_>)> {
         let symbol = library.get::<*const Descriptor>(DESCRIPTOR_SYMBOL).map_err(unusable)?;
         &**symbol
     };
+    // Looked up through the plugin, the anchor is the plugin's own if it has one, even where the dynamic linker binds
+    // the plugin's calls to the host's functions of the same name.
+    // SAFETY: only the address is used.
+    let seen = unsafe { library.get::<*const u8>(ANCHOR_SYMBOL) }.map(|symbol| *symbol);
     std::mem::forget(library);
-    if (descriptor.anchor)() != anchor() {
+    if (descriptor.anchor)() != anchor() || !matches!(seen, Ok(address) if address == anchor()) {
         return Err(refuse(format!("the plugin `{}` carries its own copy of the SDK", inspection.name))
             .help("plugin: linked the SDK statically")
             .help("dualk:  host and plugins share one libdualk_sdk, which holds the only copy of burn")

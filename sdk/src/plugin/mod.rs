@@ -7,6 +7,7 @@ mod descriptor;
 mod erased;
 mod export;
 pub mod guard;
+mod guarded;
 mod loader;
 mod registry;
 

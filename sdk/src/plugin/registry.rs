@@ -1,5 +1,6 @@
 //! All components that an experiment can name.
 
+use super::guarded::Guarded;
 use super::loader;
 use crate::component::*;
 use crate::{Error, Result};
@@ -264,14 +265,14 @@ macro_rules! registrars {
 }
 
 registrars! {
-    parser: Parser, BuildParser, |options, context, origin| options.build();
-    node_init: NodeInit, BuildNodeInit, |options, context, origin| options.build();
+    parser: Parser, BuildParser, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
+    node_init: NodeInit, BuildNodeInit, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
     graph_encoder: GraphEncoder, BuildGraphEncoder, |options, context, origin|
         Ok(GraphEncoderModule::new(options.build(context)?, origin.clone()));
     fusion: Fusion, BuildFusion, |options, context, origin| Ok(FusionModule::new(options.build(context)?, origin.clone()));
     lab: Lab, BuildLabEncoder, |options, context, origin| Ok(LabEncoderModule::new(options.build(context)?, origin.clone()));
-    loss: Loss, BuildLoss, |options, context, origin| options.build();
-    objective: Objective, BuildObjective, |options, context, origin| options.build();
+    loss: Loss, BuildLoss, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
+    objective: Objective, BuildObjective, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
 }
 
 impl Registrar<'_> {

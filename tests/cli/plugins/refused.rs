@@ -151,13 +151,30 @@ fn a_file_can_be_loaded_twice_but_a_name_comes_from_one_plugin() {
 }
 
 #[test]
+fn a_file_without_its_end_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(shipped()).unwrap();
+    let file = folder.path().join(library("short"));
+    fs::write(&file, &bytes[..bytes.len() - 64]).unwrap();
+    assert!(position(&bytes, MAGIC) < bytes.len() - 8192, "the descriptor is whole");
+    assert_says(&refusal(&file), &["the end of this shared library is missing", "copy or build it again"]);
+}
+
+/// Of both kinds: in a `dylib` the dynamic linker binds the plugin's calls to the host's functions.
+#[test]
 fn a_plugin_with_its_own_sdk_is_refused() {
+    for kind in ["cdylib", "dylib"] {
+        refuse_own_sdk(kind);
+    }
+}
+
+fn refuse_own_sdk(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cli/plugins/fixtures/loss.rs");
     let (deps, file) = (beside("deps"), folder.path().join(library("alone")));
     let mut rustc = program("rustc", Path::new(env!("CARGO_MANIFEST_DIR")));
     rustc.env("CARGO_PKG_NAME", "alone").env("CARGO_PKG_VERSION", "0.1.0").arg(source);
-    rustc.args(["--edition=2024", "--crate-name=alone", "--crate-type=cdylib", "-o"]).arg(&file);
+    rustc.args(["--edition=2024", "--crate-name=alone", "--crate-type", kind, "-o"]).arg(&file);
     rustc.arg("--extern").arg(format!("dualk_sdk={}", deps.join("libdualk_sdk.rlib").display()));
     rustc.arg("-L").arg(format!("dependency={}", deps.display()));
     let output = rustc.output().unwrap();

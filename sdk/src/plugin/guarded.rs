@@ -1,0 +1,84 @@
+//! Components that are no modules, with their plugin's name on every panic.
+
+use super::guard::run;
+use crate::component::*;
+use crate::data::{Cohort, Examples, Prepared};
+use crate::{Error, Result};
+use burn::tensor::Tensor;
+use std::sync::Arc;
+
+/// A component and how errors name it.
+pub(super) struct Guarded<T: ?Sized> {
+    pub origin: Arc<str>,
+    pub inner: Box<T>,
+}
+
+impl Parser for Guarded<dyn Parser> {
+    fn check(&self) -> Result<()> {
+        run(&self.origin, || self.inner.check())
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        run(&self.origin, || self.inner.parse(context))
+    }
+}
+
+impl NodeInit for Guarded<dyn NodeInit> {
+    fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures> {
+        run(&self.origin, || self.inner.init(context))
+    }
+}
+
+impl Loss for Guarded<dyn Loss> {
+    fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        run(&self.origin, || self.inner.forward(logits, targets))
+    }
+}
+
+impl Objective for Guarded<dyn Objective> {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        run(&self.origin, || self.inner.heads(data))
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let examples = run(&self.origin, || self.inner.examples(data, part))?;
+        let rows = examples.len();
+        match examples.visits.len() == rows && examples.targets.iter().all(|targets| targets.len() == rows) {
+            true => Ok(examples),
+            false => Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin))),
+        }
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        run(&self.origin, || self.inner.metrics(predictions))
+    }
+
+    fn primary(&self) -> &str {
+        run(&self.origin, || self.inner.primary())
+    }
+
+    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        run(&self.origin, || self.inner.baseline(heads, train, test))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Loss for Broken {
+        fn forward(&self, _: Tensor<2>, _: Tensor<2>) -> Tensor<1> {
+            panic!("no such loss")
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_method_names_the_component() {
+        let loss: Guarded<dyn Loss> = Guarded { origin: "loss `broken` (plugin x.so)".into(), inner: Box::new(Broken) };
+        let zeros = Tensor::<2>::zeros([1, 1], &burn::tensor::Device::flex());
+        let error = crate::plugin::guard::catch(|| Ok(loss.forward(zeros.clone(), zeros))).unwrap_err();
+        assert!(error.to_string().starts_with("loss `broken` (plugin x.so) panicked: no such loss"), "{error}");
+    }
+}
