@@ -87,6 +87,7 @@ mod tests {
     fn rates_are_those_of_pytorch() {
         let rates = |s: Schedule, epochs: &[usize]| epochs.iter().map(|&e| s.rate(1.0, e)).collect::<Vec<_>>();
         assert_eq!(rates(Schedule::Step { every: 20, factor: 0.5 }, &[0, 19, 20, 40]), [1.0, 1.0, 0.5, 0.25]);
+        approx::assert_relative_eq!(Schedule::Step { every: 3, factor: 0.1 }.rate(1e-3, 7), 1e-5);
         let milestones = Schedule::Milestones { epochs: vec![10, 20], factor: 0.5 };
         assert_eq!(rates(milestones, &[9, 10, 20, 99]), [1.0, 0.5, 0.25, 0.25]);
         let piecewise = Schedule::Piecewise { from: vec![30, 40], lr: vec![0.5, 0.1] };

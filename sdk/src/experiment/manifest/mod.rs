@@ -396,9 +396,3 @@ impl Stage {
         self.freeze.clone().unwrap_or_else(|| frozen.iter().map(|&s| s.to_owned()).collect())
     }
 }
-
-/// What `toml` and `serde` say, as an error with a key.
-pub(crate) fn key_of(path: &serde_path_to_error::Path) -> String {
-    let key = path.to_string();
-    if key == "." { String::new() } else { key }
-}

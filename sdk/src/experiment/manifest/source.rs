@@ -1,6 +1,5 @@
 //! Manifest files: TOML with `extends` and command-line settings, and where each key was written.
 
-use super::key_of;
 use crate::error::Place;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -241,7 +240,8 @@ fn assign(at: &mut Value, steps: &[&str], value: Value) -> Result<()> {
 
 /// What serde says, as an error with a key, suggestions included.
 pub(super) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> Error {
-    let key = key_of(error.path());
+    let path = error.path().to_string();
+    let key = if path == "." { String::new() } else { path };
     let message = error.inner().message().trim().to_owned();
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     match (message.starts_with("unknown field"), message.starts_with("unknown variant"), quoted.split_first()) {
