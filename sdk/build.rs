@@ -8,6 +8,11 @@ use std::{env, fs};
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-changed=Cargo.toml");
+    // Any device that runs CubeCL kernels.
+    println!("cargo:rustc-check-cfg=cfg(cube)");
+    if env::var_os("CARGO_FEATURE_CUDA").is_some() || env::var_os("CARGO_FEATURE_WGPU").is_some() {
+        println!("cargo:rustc-cfg=cube");
+    }
     let rustc = Command::new(env::var("RUSTC")?).arg("-V").output()?;
     let features: Vec<String> = env::vars()
         .filter_map(|(key, _)| key.strip_prefix("CARGO_FEATURE_").map(str::to_lowercase))

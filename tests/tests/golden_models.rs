@@ -10,11 +10,12 @@ mod golden {
     use dualk_plugin_gcn::GcnOptions;
     use dualk_plugin_lab::LinearOptions;
     use dualk_plugin_losses::{BceOptions, WeightedBceOptions};
-    use dualk_sdk::burn::optim::{AdamConfig, GradientsParams};
+    use dualk_sdk::burn::optim::{GradientsParams, ModuleOptimizer};
     use dualk_sdk::data::Batch;
     use dualk_sdk::model::{HeadOptions, Model, ModelParts, freeze};
     use dualk_sdk::prelude::*;
     use dualk_sdk::serde_json::Value;
+    use dualk_sdk::train::Adam;
     use dualk_tests::{Tensors, golden_dir, load, load_i64, metadata};
     use std::collections::HashMap;
     use std::path::Path;
@@ -202,7 +203,7 @@ mod golden {
         };
         let loss = loss.unwrap();
         let targets: Vec<Tensor<2>> = labels.map(|i| tensor(&case.file, &format!("labels.{i}"), &device)).collect();
-        let mut optimizer = AdamConfig::new().with_epsilon(1e-8).init();
+        let mut optimizer = ModuleOptimizer::from(Adam);
         let lr = case.metadata["lr"].as_f64().unwrap();
         let expected = renamed(with_prefix(&case.file, "grad."), &renames(stage));
         let floor = MODEL_FLOOR * expected.values().map(|(_, g)| largest(g)).fold(0.0, f32::max);

@@ -1,7 +1,8 @@
 //! Training examples and the batches cut from them.
 
 use super::Ragged;
-use std::sync::Arc;
+use crate::ops::Csr;
+use std::sync::{Arc, OnceLock};
 
 /// The examples of one objective and one part of the split. Entry `i` of each field belongs to example `i`.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -49,15 +50,27 @@ impl Examples {
 }
 
 /// Sets over the rows of a table: set `s` holds the rows `members.row(s)`, in order, repeats counted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Sets {
     members: Ragged<u32>,
+    index: OnceLock<Arc<Csr>>,
+}
+
+impl PartialEq for Sets {
+    fn eq(&self, other: &Self) -> bool {
+        self.members == other.members
+    }
 }
 
 impl Sets {
     /// Sets from their members.
     pub fn new(members: Ragged<u32>) -> Self {
-        Self { members }
+        Self { members, index: OnceLock::new() }
+    }
+
+    /// The sets as kernels want them. Made on the first call.
+    pub fn index(&self) -> Arc<Csr> {
+        self.index.get_or_init(|| Csr::of(&self.members)).clone()
     }
 
     /// Number of sets.

@@ -1,7 +1,35 @@
 //! Graph and set operations that encoders and fusions are built on.
+//!
+//! | function | output | work | memory beside inputs and outputs |
+//! |---|---|---|---|
+//! | [`attention`] | attention over incoming edges, any number of heads | O(edges · width) | 4 bytes an edge and head |
+//! | [`propagate`] | weighted sum over incoming edges | O(edges · width) | none |
+//! | [`softmax_pool`] | attention over the members of sets, with dropout | O(members · width) | none |
+//! | [`pool`] | sum or mean over the members of sets | O(members · width) | none |
+//!
+//! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
+//! Outputs have one owner each, which adds in a fixed order: repeated calls give the same bits on the same device.
+//! [`PaddedSets`] serves what no kernel covers, such as recurrences.
 
-mod dense;
-mod sets;
+mod adjacency;
+mod attention;
+mod autodiff;
+mod csr;
+#[cfg(cube)]
+mod cube;
+mod dropout;
+mod flex;
+mod kernels;
+mod padded;
+mod product;
+mod set_attention;
+#[cfg(test)]
+mod tests;
 
-pub use dense::{Adjacency, attention, propagate};
-pub use sets::{PaddedSets, Pooling, pool, softmax_pool};
+pub use adjacency::Adjacency;
+pub use attention::attention;
+pub use csr::{Csr, Transposed};
+pub(crate) use kernels::{AdamStep, Kernels};
+pub use padded::PaddedSets;
+pub use product::{Pooling, pool, propagate};
+pub use set_attention::softmax_pool;

@@ -1,20 +1,18 @@
 //! The training loop.
 
-use super::{Metrics, Schedule, Select, derive_seed, evaluate, shuffled};
+use super::{Adam, Metrics, Schedule, Select, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::Examples;
 use crate::graph::Graph;
 use crate::model::{Model, dense};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::Tensor;
 use serde::Serialize;
 use std::ops::Range;
 use std::time::Instant;
 
-/// PyTorch's default ε.
-const ADAM_EPSILON: f32 = 1e-8;
 /// Steps between two readings of the loss, each of which waits for the device.
 const STEPS_PER_READING: usize = 16;
 
@@ -100,7 +98,7 @@ impl Fit<'_> {
             return Err(Error::user(format!("stage {} has no training examples", self.name))
                 .help("the cohort is too small for this split or objective"));
         }
-        let mut optimizer = AdamConfig::new().with_epsilon(ADAM_EPSILON).init();
+        let mut optimizer = ModuleOptimizer::from(Adam);
         let mut history = Vec::with_capacity(self.epochs);
         let mut best: Option<(f64, usize, Model)> = None;
         for epoch in 0..self.epochs {

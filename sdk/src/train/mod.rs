@@ -1,11 +1,13 @@
 //! Training in stages: one loop for all of them.
 
+mod adam;
 mod evaluate;
 mod fit;
 pub mod metrics;
 mod random;
 mod schedule;
 
+pub use adam::Adam;
 pub use evaluate::{Metrics, evaluate, frequency_baseline};
 pub use fit::{EpochRecord, Fit, Fitted};
 pub use random::{derive_seed, shuffled};

@@ -1,0 +1,96 @@
+//! The edges of a graph as encoders want them.
+
+use super::Csr;
+use crate::graph::Graph;
+use std::sync::Arc;
+
+/// Edges by target, with their weights, ready for [`attention`](super::attention) and
+/// [`propagate`](super::propagate). Repeated edges count repeatedly.
+///
+/// Made from a [`Graph`] once and kept with it.
+#[derive(Debug)]
+pub struct Adjacency {
+    csr: Arc<Csr>,
+}
+
+impl Adjacency {
+    /// The edges as they are.
+    pub fn of(graph: &Graph) -> Arc<Self> {
+        graph.derived("as it is", |g| Self::new(g, |t| triples(g, t, |_| true)))
+    }
+
+    /// Without edges from a node to itself.
+    pub fn without_self_loops(graph: &Graph) -> Arc<Self> {
+        graph.derived("without self loops", |g| Self::new(g, |t| triples(g, t, move |s| s != t)))
+    }
+
+    /// With exactly one edge of weight 1 from each node to itself, as GAT wants it: existing self loops are replaced.
+    pub fn with_self_loops(graph: &Graph) -> Arc<Self> {
+        graph.derived("one self loop a node", |g| {
+            Self::new(g, |t| triples(g, t, move |s| s != t).chain([(t as u32, 1.0)]))
+        })
+    }
+
+    /// The propagation matrix of GCN, D^-½ (A + I) D^-½ with D the weighted in-degree.
+    ///
+    /// A node that has a self loop keeps its weight (the last one's, when repeated); the others get one of weight 1.
+    /// Without `edge_weights` every weight is 1. A node whose in-degree is not positive is left out, as PyG does for 0.
+    pub fn normalized(graph: &Graph, edge_weights: bool) -> Arc<Self> {
+        let key = if edge_weights { "normalised weights" } else { "normalised counts" };
+        graph.derived(key, |g| {
+            let edges = Self::new(g, |t| {
+                let own = triples(g, t, |s| s == t).last().map_or(1.0, |(_, w)| w);
+                let edges = triples(g, t, move |s| s != t).chain([(t as u32, own)]);
+                edges.map(move |(s, w)| (s, if edge_weights { w } else { 1.0 }))
+            });
+            let degrees = (0..edges.nodes()).map(|t| edges.incoming(t).1.iter().sum::<f32>());
+            let scale: Vec<f32> = degrees.map(|d| if d > 0.0 { d.sqrt().recip() } else { 0.0 }).collect();
+            let weights = (0..edges.nodes()).flat_map(|target| {
+                let (sources, weights) = edges.incoming(target);
+                let scale = &scale;
+                sources.iter().zip(weights).map(move |(&source, w)| w * scale[source as usize] * scale[target])
+            });
+            let weights = weights.collect();
+            Self { csr: Csr::new(edges.csr.offsets().to_vec(), edges.csr.members().to_vec(), Some(weights)) }
+        })
+    }
+
+    fn new<I: Iterator<Item = (u32, f32)>>(graph: &Graph, incoming: impl Fn(usize) -> I) -> Self {
+        let (mut offsets, mut sources, mut weights) = (vec![0], Vec::new(), Vec::new());
+        for target in 0..graph.nodes() {
+            for (source, weight) in incoming(target) {
+                sources.push(source);
+                weights.push(weight);
+            }
+            offsets.push(sources.len() as u32);
+        }
+        Self { csr: Csr::new(offsets, sources, Some(weights)) }
+    }
+
+    /// Number of nodes.
+    pub fn nodes(&self) -> usize {
+        self.csr.len()
+    }
+
+    /// Number of edges.
+    pub fn edges(&self) -> usize {
+        self.csr.members().len()
+    }
+
+    /// Sources and weights of the edges into `target`.
+    pub fn incoming(&self, target: usize) -> (&[u32], &[f32]) {
+        let range = self.csr.range(target);
+        (&self.csr.members()[range.clone()], &self.csr.weights().unwrap_or_default()[range])
+    }
+
+    /// The edges in compressed form: for each target its sources.
+    pub fn csr(&self) -> Arc<Csr> {
+        self.csr.clone()
+    }
+}
+
+/// Source and weight of the edges into `target` whose source passes `keep`.
+fn triples(graph: &Graph, target: usize, keep: impl Fn(usize) -> bool) -> impl Iterator<Item = (u32, f32)> {
+    let (sources, weights) = graph.incoming(target);
+    sources.iter().copied().zip(weights.iter().copied()).filter(move |(s, _)| keep(*s as usize))
+}

@@ -1,0 +1,169 @@
+//! Backward passes of the kernels.
+
+use super::Csr;
+use super::kernels::{AdamStep, Kernels};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{AutodiffBackend, TensorMetadata};
+use burn_autodiff::checkpoint::base::Checkpointer;
+use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn_autodiff::grads::Gradients;
+use burn_autodiff::ops::{Backward, Ops, OpsKind, unary};
+use burn_autodiff::{Autodiff, NodeId};
+use std::sync::Arc;
+
+impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
+    fn edge_attention(
+        target: FloatTensor<Self>,
+        source: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        edges: Arc<Csr>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        #[derive(Debug)]
+        struct EdgeAttention;
+
+        impl<B: Kernels> Backward<B, 3> for EdgeAttention {
+            type State = ([FloatTensor<B>; 5], Arc<Csr>, f32);
+
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([target, source, values, output, norm], edges, slope) = ops.state;
+                let (target, source, values) =
+                    B::edge_attention_backward(gradient, target, source, values, output, norm, edges, slope);
+                register::<B, 3>(ops.parents.map(|p| p.map(|node| node.id)), [target, source, values], grads);
+            }
+        }
+
+        let guards = [target.node(), source.node(), values.node()];
+        let [target, source, values] = [target, source, values].map(|t| t.into_primitive());
+        let (output, norm) = B::edge_attention(target.clone(), source.clone(), values.clone(), edges.clone(), slope);
+        let wrapped_norm = Self::from_inner(norm.clone());
+        let output = match EdgeAttention.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let tensors = [target, source, values, output.clone(), norm];
+                prep.finish((tensors, edges, slope), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        };
+        (output, wrapped_norm)
+    }
+
+    fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct SparseProduct;
+
+        impl<B: Kernels> Backward<B, 1> for SparseProduct {
+            type State = (Arc<Csr>, bool, usize);
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let (matrix, transposed, rows) = ops.state;
+                unary::<B, _>(ops.parents, ops.node, grads, |g| B::sparse_product(g, matrix, !transposed, rows));
+            }
+        }
+
+        let guard = values.node();
+        let values = values.into_primitive();
+        let state = (matrix.clone(), transposed, values.shape()[0]);
+        let output = B::sparse_product(values, matrix, transposed, rows);
+        match SparseProduct.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(state, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn set_attention(
+        scores: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        seed: FloatTensor<Self>,
+        sets: Arc<Csr>,
+        dropout: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        #[derive(Debug)]
+        struct SetAttention;
+
+        impl<B: Kernels> Backward<B, 2> for SetAttention {
+            type State = ([FloatTensor<B>; 5], Arc<Csr>, f32);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([scores, values, output, norm, seed], sets, dropout) = ops.state;
+                let (scores, values) =
+                    B::set_attention_backward(gradient, scores, values, output, norm, seed, sets, dropout);
+                register::<B, 2>(ops.parents.map(|p| p.map(|node| node.id)), [scores, values], grads);
+            }
+        }
+
+        let guards = [scores.node(), values.node()];
+        let [scores, values, seed] = [scores, values, seed].map(|t| t.into_primitive());
+        let (output, norm) = B::set_attention(scores.clone(), values.clone(), seed.clone(), sets.clone(), dropout);
+        let wrapped_norm = Self::from_inner(norm.clone());
+        let output = match SetAttention.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let tensors = [scores, values, output.clone(), norm, seed];
+                prep.finish((tensors, sets, dropout), output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        };
+        (output, wrapped_norm)
+    }
+
+    // What follows has no gradients: they are the backward passes themselves, and the optimiser.
+
+    fn edge_attention_backward(
+        gradient: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        source: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        edges: Arc<Csr>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [gradient, target, source, values, output, norm] =
+            [gradient, target, source, values, output, norm].map(|t| t.into_primitive());
+        let (target, source, values) =
+            B::edge_attention_backward(gradient, target, source, values, output, norm, edges, slope);
+        (Self::from_inner(target), Self::from_inner(source), Self::from_inner(values))
+    }
+
+    fn set_attention_backward(
+        gradient: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        seed: FloatTensor<Self>,
+        sets: Arc<Csr>,
+        dropout: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [gradient, scores, values, output, norm, seed] =
+            [gradient, scores, values, output, norm, seed].map(|t| t.into_primitive());
+        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, seed, sets, dropout);
+        (Self::from_inner(scores), Self::from_inner(values))
+    }
+
+    fn adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [parameter, gradient, mean, square] = [parameter, gradient, mean, square].map(|t| t.into_primitive());
+        let (parameter, mean, square) = B::adam(parameter, gradient, mean, square, step);
+        (Self::from_inner(parameter), Self::from_inner(mean), Self::from_inner(square))
+    }
+}
+
+/// Hands each gradient to its input, where that takes part.
+fn register<B: Kernels, const N: usize>(
+    parents: [Option<NodeId>; N],
+    gradients: [FloatTensor<B>; N],
+    grads: &mut Gradients,
+) {
+    for (parent, gradient) in parents.into_iter().zip(gradients) {
+        if let Some(id) = parent {
+            grads.register::<B>(id, gradient);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Lists of row numbers in compressed form, both ways: what every kernel runs over.
+
+use crate::data::Ragged;
+use std::sync::{Arc, OnceLock};
+
+/// For each of `len()` outputs the rows of a table that it is made from (compressed sparse rows), with optional
+/// weights. Repeats count. The transposed form, which backward passes run over, and the copies on devices are made once,
+/// on first use, and kept.
+#[derive(Debug, Default)]
+pub struct Csr {
+    offsets: Vec<u32>,
+    members: Vec<u32>,
+    weights: Option<Vec<f32>>,
+    columns: usize,
+    transposed: OnceLock<Transposed>,
+    #[cfg(cube)]
+    pub(super) device: super::cube::Buffers,
+}
+
+/// For each row of the table the outputs that it enters.
+#[derive(Debug, Default)]
+pub struct Transposed {
+    /// `columns + 1` of them.
+    pub offsets: Vec<u32>,
+    /// Outputs, ascending for each row of the table.
+    pub outputs: Vec<u32>,
+    /// Where that entry stands in the members.
+    pub positions: Vec<u32>,
+    /// The other way: which entry each member is.
+    pub slots: Vec<u32>,
+}
+
+impl Csr {
+    /// From offsets (one more than outputs, from 0, never falling), the members between them, and their weights.
+    ///
+    /// # Panics
+    /// When the parts do not fit together: [`crate::graph::Graph`] and [`Ragged`] make none that do not.
+    pub fn new(offsets: Vec<u32>, members: Vec<u32>, weights: Option<Vec<f32>>) -> Arc<Self> {
+        let fits = offsets.first() == Some(&0)
+            && offsets.last().is_some_and(|&last| last as usize == members.len())
+            && offsets.windows(2).all(|w| w[0] <= w[1])
+            && weights.as_ref().is_none_or(|w| w.len() == members.len());
+        assert!(fits, "offsets, members and weights of different lengths");
+        let columns = members.iter().max().map_or(0, |&m| m as usize + 1);
+        Arc::new(Self { offsets, members, weights, columns, ..Default::default() })
+    }
+
+    /// The rows of a ragged array as members.
+    pub fn of(rows: &Ragged<u32>) -> Arc<Self> {
+        Self::new(rows.offsets().iter().map(|&o| o as u32).collect(), rows.values().to_vec(), None)
+    }
+
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there are no outputs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The smallest number of rows that the table may have.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Where the members of each output begin; the last is the number of members.
+    pub fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    /// The members of all outputs.
+    pub fn members(&self) -> &[u32] {
+        &self.members
+    }
+
+    /// Their weights; `None` when all are 1.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_deref()
+    }
+
+    /// The range of the members of output `i`.
+    pub fn range(&self, i: usize) -> std::ops::Range<usize> {
+        self.offsets[i] as usize..self.offsets[i + 1] as usize
+    }
+
+    /// For each row of the table the outputs that it enters. Made on the first call, in linear time.
+    pub fn transposed(&self) -> &Transposed {
+        self.transposed.get_or_init(|| {
+            let mut offsets = vec![0u32; self.columns + 1];
+            self.members.iter().for_each(|&m| offsets[m as usize + 1] += 1);
+            (0..self.columns).for_each(|c| offsets[c + 1] += offsets[c]);
+            let mut next = offsets.clone();
+            let none = || vec![0u32; self.members.len()];
+            let (mut outputs, mut positions, mut slots) = (none(), none(), none());
+            for output in 0..self.len() {
+                for position in self.range(output) {
+                    let slot = &mut next[self.members[position] as usize];
+                    (outputs[*slot as usize], positions[*slot as usize]) = (output as u32, position as u32);
+                    slots[position] = *slot;
+                    *slot += 1;
+                }
+            }
+            Transposed { offsets, outputs, positions, slots }
+        })
+    }
+}
+
+impl Transposed {
+    /// The range of the entries of row `row` of the table; empty beyond the last row that is a member.
+    pub fn range(&self, row: usize) -> std::ops::Range<usize> {
+        match self.offsets.get(row + 1) {
+            Some(&end) => self.offsets[row] as usize..end as usize,
+            None => 0..0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposing_lists_every_entry_once_by_row() {
+        let csr = Csr::of(&[vec![2, 0, 2], vec![], vec![2]].into_iter().collect());
+        assert_eq!((csr.len(), csr.columns()), (3, 3));
+        let t = csr.transposed();
+        let entries = |row| t.range(row).map(|k| (t.outputs[k], t.positions[k])).collect::<Vec<_>>();
+        assert_eq!(
+            [entries(0), entries(1), entries(2), entries(9)],
+            [vec![(0, 1)], vec![], vec![(0, 0), (0, 2), (2, 3)], vec![]]
+        );
+        assert_eq!(t.slots, [1, 0, 2, 3]);
+    }
+
+    #[test]
+    fn nothing_is_a_csr_too() {
+        let csr = Csr::of(&Ragged::new());
+        assert!(csr.is_empty() && csr.transposed().outputs.is_empty() && csr.columns() == 0);
+    }
+}

@@ -1,0 +1,347 @@
+//! Attention fused with aggregation: a cube for each node and head. Neighbours come in tiles of one a unit, whose
+//! weights stand in shared memory while every unit adds up its channels.
+
+use super::reduce::{max_units, sum_units};
+use super::{Csr, UNITS, buffers, cubes, dims, empty, units};
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
+
+/// Units that work on the product of one edge.
+const LANES: usize = 8;
+
+#[cube]
+fn leaky(x: f32, slope: f32) -> f32 {
+    if x > 0.0 { x } else { x * slope }
+}
+
+/// The number of this cube in its grid.
+#[cube]
+fn cube_number() -> usize {
+    (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize
+}
+
+/// Output and logarithm of the normaliser.
+pub(super) fn forward(
+    target: CubeTensor,
+    source: CubeTensor,
+    values: CubeTensor,
+    edges: &Csr,
+    slope: f32,
+) -> (CubeTensor, CubeTensor) {
+    let ([n, heads], [_, width]) = (dims(&target), dims(&values));
+    let lists = buffers::lists(edges, &values);
+    let norm = empty(&values, n, heads);
+    let output = empty(&values, n, width);
+    normalise::launch(
+        &values.client,
+        cubes(n * heads),
+        CubeDim::new_1d(64),
+        lists.offsets.clone().into_buffer_arg(),
+        lists.members.clone().into_buffer_arg(),
+        target.clone().into_buffer_arg(),
+        source.clone().into_buffer_arg(),
+        norm.clone().into_buffer_arg(),
+        n,
+        heads,
+        slope,
+    );
+    weighted_sum::launch(
+        &values.client,
+        cubes(n * heads),
+        units(width / heads),
+        lists.offsets.into_buffer_arg(),
+        lists.members.into_buffer_arg(),
+        target.into_buffer_arg(),
+        source.into_buffer_arg(),
+        norm.clone().into_buffer_arg(),
+        values.clone().into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        n,
+        n,
+        heads,
+        width / heads,
+        slope,
+        false,
+    );
+    (output, norm)
+}
+
+/// Gradients of target scores, source scores and values, from the gradient of the output, the three inputs, the norms
+/// and the products of the rows of gradient and output.
+pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (CubeTensor, CubeTensor, CubeTensor) {
+    let [gradient, target, source, values, norm, shared] = tensors;
+    let ([n, heads], [m, width]) = (dims(&target), dims(&values));
+    let columns = edges.columns();
+    let (lists, transposed) = (buffers::lists(edges, &values), buffers::transposed(edges, &values));
+    let d_target = empty(&values, n, heads);
+    let d_source = empty(&values, m, heads);
+    let d_values = empty(&values, m, width);
+    let d_scores = empty(&values, edges.members().len().max(1), heads);
+    weighted_sum::launch(
+        &values.client,
+        cubes(m * heads),
+        units(width / heads),
+        transposed.offsets.clone().into_buffer_arg(),
+        transposed.outputs.clone().into_buffer_arg(),
+        source.clone().into_buffer_arg(),
+        target.clone().into_buffer_arg(),
+        norm.clone().into_buffer_arg(),
+        gradient.clone().into_buffer_arg(),
+        d_values.clone().into_buffer_arg(),
+        m,
+        columns,
+        heads,
+        width / heads,
+        slope,
+        true,
+    );
+    score_gradients::launch(
+        &values.client,
+        cubes(m * heads),
+        CubeDim::new_1d(UNITS),
+        transposed.offsets.into_buffer_arg(),
+        transposed.outputs.into_buffer_arg(),
+        target.into_buffer_arg(),
+        source.into_buffer_arg(),
+        norm.into_buffer_arg(),
+        shared.into_buffer_arg(),
+        gradient.into_buffer_arg(),
+        values.clone().into_buffer_arg(),
+        d_scores.clone().into_buffer_arg(),
+        d_source.clone().into_buffer_arg(),
+        m,
+        columns,
+        heads,
+        width / heads,
+        slope,
+    );
+    sum_by_slots::launch(
+        &values.client,
+        cubes(n * heads),
+        CubeDim::new_1d(64),
+        lists.offsets.into_buffer_arg(),
+        transposed.slots.into_buffer_arg(),
+        d_scores.into_buffer_arg(),
+        d_target.clone().into_buffer_arg(),
+        n,
+        heads,
+    );
+    (d_target, d_source, d_values)
+}
+
+/// The logarithm of the sum of the exponentials of a node's scores.
+#[cube(launch)]
+fn normalise(
+    offsets: &[u32],
+    members: &[u32],
+    target: &[f32],
+    source: &[f32],
+    norm: &mut [f32],
+    n: usize,
+    heads: usize,
+    slope: f32,
+) {
+    let number = cube_number();
+    if number >= n * heads {
+        terminate!();
+    }
+    let (node, head) = (number / heads, number % heads);
+    let mut buffer = Shared::<[f32]>::new_slice(UNITS as usize);
+    let first = offsets[node] as usize + UNIT_POS_X as usize;
+    let end = offsets[node + 1] as usize;
+    let step = CUBE_DIM_X as usize;
+    let own = target[number];
+    let mut top = f32::MIN;
+    let mut k = first;
+    while k < end {
+        let score = leaky(own + source[members[k] as usize * heads + head], slope);
+        if score > top {
+            top = score;
+        }
+        k += step;
+    }
+    let top = max_units(&mut buffer, top);
+    let mut total = 0.0f32;
+    let mut k = first;
+    while k < end {
+        total += (leaky(own + source[members[k] as usize * heads + head], slope) - top).exp();
+        k += step;
+    }
+    let total = sum_units(&mut buffer, total);
+    if UNIT_POS_X == 0 {
+        // A node without edges has no normaliser; nothing reads it.
+        norm[number] = if total > 0.0 { top + total.ln() } else { 0.0 };
+    }
+}
+
+/// Σ α · row over the entries of each list, α from the scores: of the targets of an edge's rows (`by_source` false), or
+/// of the sources (true), whose lists are the transposed ones.
+#[cube(launch)]
+fn weighted_sum(
+    offsets: &[u32],
+    members: &[u32],
+    own: &[f32],
+    other: &[f32],
+    norm: &[f32],
+    rows: &[f32],
+    output: &mut [f32],
+    n: usize,
+    lists: usize,
+    heads: usize,
+    d: usize,
+    slope: f32,
+    #[comptime] by_source: bool,
+) {
+    let number = cube_number();
+    if number >= n * heads {
+        terminate!();
+    }
+    let (node, head) = (number / heads, number % heads);
+    let mut weights = Shared::<[f32]>::new_slice(UNITS as usize);
+    let mut places = Shared::<[u32]>::new_slice(UNITS as usize);
+    let unit = UNIT_POS_X as usize;
+    let step = CUBE_DIM_X as usize;
+    let mut first = 0usize;
+    let mut end = 0usize;
+    if node < lists {
+        first = offsets[node] as usize;
+        end = offsets[node + 1] as usize;
+    }
+    let mut channel_base = 0usize;
+    while channel_base < d {
+        let channel = channel_base + unit;
+        let mut sum = 0.0f32;
+        let mut base = first;
+        while base < end {
+            if base + unit < end {
+                let member = members[base + unit] as usize;
+                let at = member * heads + head;
+                let score = leaky(own[number] + other[at], slope);
+                let log_total = if by_source { norm[at] } else { norm[number] };
+                weights[unit] = (score - log_total).exp();
+                places[unit] = ((member * heads + head) * d) as u32;
+            }
+            sync_cube();
+            if channel < d {
+                let mut tile = end - base;
+                if tile > step {
+                    tile = step;
+                }
+                for t in 0..tile {
+                    sum += weights[t] * rows[places[t] as usize + channel];
+                }
+            }
+            sync_cube();
+            base += step;
+        }
+        if channel < d {
+            output[number * d + channel] = sum;
+        }
+        channel_base += step;
+    }
+}
+
+/// Gradients of the scores of the edges out of each node, and their sums. [`LANES`] units multiply the rows of an edge.
+#[cube(launch)]
+fn score_gradients(
+    offsets: &[u32],
+    members: &[u32],
+    target: &[f32],
+    source: &[f32],
+    norm: &[f32],
+    shared: &[f32],
+    gradient: &[f32],
+    values: &[f32],
+    d_scores: &mut [f32],
+    d_source: &mut [f32],
+    n: usize,
+    lists: usize,
+    heads: usize,
+    d: usize,
+    slope: f32,
+) {
+    let number = cube_number();
+    if number >= n * heads {
+        terminate!();
+    }
+    let (node, head) = (number / heads, number % heads);
+    let mut parts = Shared::<[f32]>::new_slice(UNITS as usize);
+    let unit = UNIT_POS_X as usize;
+    let (edge, lane) = (unit / LANES, unit % LANES);
+    let step = CUBE_DIM_X as usize / LANES;
+    let mut first = 0usize;
+    let mut end = 0usize;
+    if node < lists {
+        first = offsets[node] as usize;
+        end = offsets[node + 1] as usize;
+    }
+    let mut own_sum = 0.0f32;
+    let mut base = first;
+    while base < end {
+        let mut part = 0.0f32;
+        if base + edge < end {
+            let at = members[base + edge] as usize * heads + head;
+            let mut channel = lane;
+            while channel < d {
+                part += gradient[at * d + channel] * values[number * d + channel];
+                channel += LANES;
+            }
+        }
+        parts[unit] = part;
+        sync_cube();
+        if unit < step && base + unit < end {
+            let at = members[base + unit] as usize * heads + head;
+            let mut product = 0.0f32;
+            for l in 0..LANES {
+                product += parts[unit * LANES + l];
+            }
+            let sum = target[at] + source[number];
+            let weight = (leaky(sum, slope) - norm[at]).exp();
+            let through = leaky_gradient(weight * (product - shared[at]), sum, slope);
+            d_scores[(base + unit) * heads + head] = through;
+            own_sum += through;
+        }
+        sync_cube();
+        base += step;
+    }
+    let total = sum_units(&mut parts, own_sum);
+    if unit == 0 {
+        d_source[number] = total;
+    }
+}
+
+/// The gradient through LeakyReLU at `x`.
+#[cube]
+fn leaky_gradient(gradient: f32, x: f32, slope: f32) -> f32 {
+    if x > 0.0 { gradient } else { gradient * slope }
+}
+
+/// The sums of the gradients of scores over the edges into each node.
+#[cube(launch)]
+fn sum_by_slots(
+    offsets: &[u32],
+    slots: &[u32],
+    d_scores: &[f32],
+    d_target: &mut [f32],
+    n: usize,
+    heads: usize,
+) {
+    let number = cube_number();
+    if number >= n * heads {
+        terminate!();
+    }
+    let (node, head) = (number / heads, number % heads);
+    let mut buffer = Shared::<[f32]>::new_slice(UNITS as usize);
+    let end = offsets[node + 1] as usize;
+    let mut sum = 0.0f32;
+    let mut k = offsets[node] as usize + UNIT_POS_X as usize;
+    while k < end {
+        sum += d_scores[slots[k] as usize * heads + head];
+        k += CUBE_DIM_X as usize;
+    }
+    let total = sum_units(&mut buffer, sum);
+    if UNIT_POS_X == 0 {
+        d_target[number] = total;
+    }
+}

@@ -1,0 +1,46 @@
+//! Sums and maxima over the units of a cube, in a fixed order.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+
+/// The sum of what the units put in, for all of them. `buffer` has one place a unit; their number is a power of two.
+#[cube]
+pub(super) fn sum_units(buffer: &mut Shared<[f32]>, value: f32) -> f32 {
+    let unit = UNIT_POS_X as usize;
+    buffer[unit] = value;
+    sync_cube();
+    let mut half = CUBE_DIM_X as usize / 2;
+    while half > 0 {
+        if unit < half {
+            let other = buffer[unit + half];
+            buffer[unit] += other;
+        }
+        sync_cube();
+        half /= 2;
+    }
+    let total = buffer[0];
+    sync_cube();
+    total
+}
+
+/// The largest of what the units put in, for all of them.
+#[cube]
+pub(super) fn max_units(buffer: &mut Shared<[f32]>, value: f32) -> f32 {
+    let unit = UNIT_POS_X as usize;
+    buffer[unit] = value;
+    sync_cube();
+    let mut half = CUBE_DIM_X as usize / 2;
+    while half > 0 {
+        if unit < half {
+            let other = buffer[unit + half];
+            if other > buffer[unit] {
+                buffer[unit] = other;
+            }
+        }
+        sync_cube();
+        half /= 2;
+    }
+    let top = buffer[0];
+    sync_cube();
+    top
+}

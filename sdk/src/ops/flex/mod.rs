@@ -1,0 +1,199 @@
+//! Kernels on the CPU. Rows of the output are divided among threads; each row has one owner.
+
+mod adam;
+mod edge_attention;
+mod real;
+mod set_attention;
+mod simd;
+mod sparse_product;
+
+use super::Csr;
+use super::dropout::Dropped;
+use super::kernels::{AdamStep, Kernels};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::{Bytes, DType, Shape};
+use burn_flex::{FlexTensor, Layout};
+use real::Real;
+use std::sync::Arc;
+
+/// The fewest rows of a graph or batch that are worth a task of their own.
+const ROWS_PER_TASK: usize = 8;
+
+/// Evaluates `$body` with `$T` as the type of the numbers of `$like`.
+macro_rules! of_type {
+    ($like:ident, $T:ident => $body:expr) => {
+        match $like.dtype() {
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => panic!("the kernels take numbers of 32 or 64 bits, not {other:?}"),
+        }
+    };
+}
+
+impl Kernels for Flex {
+    fn edge_attention(
+        target: FloatTensor<Self>,
+        source: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        edges: Arc<Csr>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [target, source, values] = [target, source, values].map(|t| t.to_contiguous());
+        let ([n, heads], [_, width]) = (dims(&target), dims(&values));
+        of_type!(values, T => {
+            let inputs = attention_inputs::<T>(&target, &source, &values, slope);
+            let (output, norm) = edge_attention::forward(inputs, &edges);
+            (made(output, [n, width]), made(norm, [n, heads]))
+        })
+    }
+
+    fn edge_attention_backward(
+        gradient: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        source: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        edges: Arc<Csr>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [gradient, target, source, values] = [gradient, target, source, values].map(|t| t.to_contiguous());
+        of_type!(values, T => {
+            let inputs = attention_inputs::<T>(&target, &source, &values, slope);
+            let outputs = edge_attention::Outputs {
+                gradient: numbers(&gradient),
+                output: numbers(&output),
+                norm: numbers(&norm),
+            };
+            let [d_target, d_source, d_values] = edge_attention::backward(inputs, outputs, &edges);
+            (made(d_target, dims(&target)), made(d_source, dims(&source)), made(d_values, dims(&values)))
+        })
+    }
+
+    fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self> {
+        let values = values.to_contiguous();
+        let [_, width] = dims(&values);
+        of_type!(values, T => {
+            made(sparse_product::product::<T>(numbers(&values), width, &matrix, transposed, rows), [rows, width])
+        })
+    }
+
+    fn set_attention(
+        scores: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        seed: FloatTensor<Self>,
+        sets: Arc<Csr>,
+        dropout: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [scores, values] = [scores, values].map(|t| t.to_contiguous());
+        let ([_, channels], [_, width]) = (dims(&scores), dims(&values));
+        of_type!(values, T => {
+            let inputs = set_inputs::<T>(&scores, &values, &seed, dropout);
+            let (output, norm) = set_attention::forward(inputs, &sets);
+            (made(output, [sets.len(), width]), made(norm, [sets.len(), channels]))
+        })
+    }
+
+    fn set_attention_backward(
+        gradient: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        seed: FloatTensor<Self>,
+        sets: Arc<Csr>,
+        dropout: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [gradient, scores, values] = [gradient, scores, values].map(|t| t.to_contiguous());
+        of_type!(values, T => {
+            let inputs = set_inputs::<T>(&scores, &values, &seed, dropout);
+            let outputs = set_attention::Outputs {
+                gradient: numbers(&gradient),
+                output: numbers(&output),
+                norm: numbers(&norm),
+            };
+            let [d_scores, d_values] = set_attention::backward(inputs, outputs, &sets);
+            (made(d_scores, dims(&scores)), made(d_values, dims(&values)))
+        })
+    }
+
+    fn adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let gradient = gradient.to_contiguous();
+        let [mut parameter, mut mean, mut square] = [parameter, mean, square].map(whole);
+        of_type!(parameter, T => {
+            // Copied first where another tensor shares them.
+            let (p, m, v) = (parameter.storage_mut::<T>(), mean.storage_mut::<T>(), square.storage_mut::<T>());
+            adam::update(p, numbers(&gradient), m, v, &step);
+        });
+        (parameter, mean, square)
+    }
+}
+
+fn attention_inputs<'a, T: Real>(
+    target: &'a FlexTensor,
+    source: &'a FlexTensor,
+    values: &'a FlexTensor,
+    slope: f32,
+) -> edge_attention::Inputs<'a, T> {
+    let ([_, heads], [_, width]) = (dims(target), dims(values));
+    let slope = T::of(slope);
+    edge_attention::Inputs {
+        target: numbers(target),
+        source: numbers(source),
+        values: numbers(values),
+        heads,
+        width,
+        slope,
+    }
+}
+
+fn set_inputs<'a, T: Real>(
+    scores: &'a FlexTensor,
+    values: &'a FlexTensor,
+    seed: &FlexTensor,
+    dropout: f32,
+) -> set_attention::Inputs<'a, T> {
+    let ([_, channels], [_, width]) = (dims(scores), dims(values));
+    let seed = numbers::<T>(seed).first().map_or(0, |seed| seed.seed());
+    let dropped = Dropped::new(seed, dropout);
+    set_attention::Inputs { scores: numbers(scores), values: numbers(values), channels, width, dropped }
+}
+
+fn dims(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.shape();
+    [shape[0], shape[1]]
+}
+
+/// The numbers of a contiguous tensor.
+fn numbers<T: Real>(tensor: &FlexTensor) -> &[T] {
+    match tensor.as_slice() {
+        Some(numbers) => numbers,
+        None => panic!("a kernel got a tensor of {:?} where it expects contiguous {:?}", tensor.dtype(), T::dtype()),
+    }
+}
+
+/// The tensor as one that fills its storage in order, as it is where it does.
+fn whole(tensor: FlexTensor) -> FlexTensor {
+    let layout = tensor.layout();
+    let fills = layout.is_contiguous()
+        && layout.start_offset() == 0
+        && tensor.bytes().len() == layout.num_elements() * tensor.dtype().size();
+    if fills { tensor } else { tensor.to_contiguous() }
+}
+
+fn made<T: Real>(numbers: Vec<T>, shape: impl Into<Shape>) -> FlexTensor {
+    FlexTensor::new(Bytes::from_elems(numbers), Layout::contiguous(shape.into()), T::dtype())
+}

@@ -1,0 +1,70 @@
+//! Compiles a function for the vector instructions of the machine it runs on.
+
+/// Defines `fn $name`, whose body is compiled three times on x86-64 (for any machine, with AVX2 and FMA, with AVX-512)
+/// and chosen by what the processor has; elsewhere once. In the body, the constant `$fma` says whether `mul_add` is a
+/// single instruction (else it would be a call into the C library).
+macro_rules! vectorized {
+    ($(#[$meta:meta])* fn $name:ident<$T:ident: $bound:path $(, const $N:ident: $Nt:ty)?>($($arg:ident: $ty:ty),* $(,)?), $fma:ident, $body:block) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        pub(super) fn $name<$T: $bound $(, const $N: $Nt)?>($($arg: $ty),*) {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn body<$T: $bound $(, const $N: $Nt)?, const $fma: bool>($($arg: $ty),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2<$T: $bound $(, const $N: $Nt)?>($($arg: $ty),*) {
+                    body::<$T $(, $N)?, true>($($arg),*)
+                }
+
+                #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx512<$T: $bound $(, const $N: $Nt)?>($($arg: $ty),*) {
+                    body::<$T $(, $N)?, true>($($arg),*)
+                }
+
+                match $crate::ops::flex::simd::level() {
+                    // SAFETY: `level` has seen that the processor has the instructions which the function is compiled
+                    // for.
+                    #[allow(unsafe_code)]
+                    $crate::ops::flex::simd::Level::Avx512 => unsafe { avx512::<$T $(, $N)?>($($arg),*) },
+                    // SAFETY: as above.
+                    #[allow(unsafe_code)]
+                    $crate::ops::flex::simd::Level::Avx2 => unsafe { avx2::<$T $(, $N)?>($($arg),*) },
+                    $crate::ops::flex::simd::Level::Any => body::<$T $(, $N)?, false>($($arg),*),
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            body::<$T $(, $N)?, { cfg!(target_arch = "aarch64") }>($($arg),*)
+        }
+    };
+}
+pub(super) use vectorized;
+
+/// What [`vectorized`] chooses among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+    /// AVX2 and FMA.
+    Avx2,
+    /// Whatever the compiler may assume.
+    Any,
+}
+
+/// The best level of this processor.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(super) fn level() -> Level {
+    use std::arch::is_x86_feature_detected as has;
+    if !(has!("avx2") && has!("fma")) {
+        Level::Any
+    } else if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
+        Level::Avx512
+    } else {
+        Level::Avx2
+    }
+}

@@ -1,0 +1,130 @@
+//! The operations that every backend implements by hand, behind the functions of this module's siblings.
+
+use super::Csr;
+#[cfg(cube)]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use std::sync::Arc;
+
+/// What one update of Adam needs besides tensors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamStep {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decay of the mean of gradients, β₁.
+    pub beta1: f64,
+    /// Decay of the mean of their squares, β₂.
+    pub beta2: f64,
+    /// Keeps the denominator from 0.
+    pub epsilon: f64,
+    /// Number of this step, from 1.
+    pub time: i32,
+}
+
+impl AdamStep {
+    /// The factors of m / (√v · a + b) in PyTorch's form of the update: lr / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ).
+    pub(super) fn factors(&self) -> (f64, f64) {
+        (self.lr / (1.0 - self.beta1.powi(self.time)), (1.0 - self.beta2.powi(self.time)).sqrt().recip())
+    }
+}
+
+/// Kernels over [`Csr`]: `n` outputs, a table of `m` rows, `h` heads of `d` channels each.
+///
+/// Every output has one owner, which adds in the order of the members: there are no atomic operations, and repeated
+/// calls give the same bits on the same device.
+#[backend_extension(Flex, Cube: cfg(cube), Fusion: cfg(cube), Autodiff)]
+pub trait Kernels: Backend {
+    /// Attention over edges and the logarithm of its normaliser.
+    ///
+    /// # Shapes
+    /// - `target`: `[n, h]`, `source`: `[m, h]`, `values`: `[m, h * d]`
+    /// - output: `[n, h * d]` and `[n, h]`
+    #[fusion(meta = |target, _source, values, _edges, _slope| attention_output(target, values))]
+    fn edge_attention(
+        target: FloatTensor<Self>,
+        source: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        edges: Arc<Csr>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of the three inputs of [`Kernels::edge_attention`], from that of its first output.
+    #[fusion(meta = |_gradient, target, source, values, _output, _norm, _edges, _slope| {
+        (target.clone(), source.clone(), values.clone())
+    })]
+    #[allow(clippy::too_many_arguments)]
+    fn edge_attention_backward(
+        gradient: FloatTensor<Self>,
+        target: FloatTensor<Self>,
+        source: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        edges: Arc<Csr>,
+        slope: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Weighted sums of rows: the product of the sparse matrix, or of its transpose, with the table.
+    ///
+    /// # Shapes
+    /// - `values`: `[m, d]`
+    /// - output: `[rows, d]`; rows beyond the matrix are zero
+    #[fusion(dtype = values, shape = [rows.clone(), values[1]].into())]
+    fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self>;
+
+    /// Softmax over the members of each set, dropout on the weights, weighted sum; and the logarithm of the
+    /// normaliser. `seed` holds one number below 2²⁴ that decides which weights are dropped.
+    ///
+    /// # Shapes
+    /// - `scores`: `[m, c]` with c = d, or c = 1 for the same weights in every channel; `values`: `[m, d]`
+    /// - output: `[n, d]` and `[n, c]`
+    #[fusion(meta = |scores, values, _seed, sets, _dropout| pool_output(scores, values, sets.len()))]
+    fn set_attention(
+        scores: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        seed: FloatTensor<Self>,
+        sets: Arc<Csr>,
+        dropout: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of `scores` and `values` of [`Kernels::set_attention`], from that of its first output.
+    #[fusion(meta = |_gradient, scores, values, _output, _norm, _seed, _sets, _dropout| (scores.clone(), values.clone()))]
+    #[allow(clippy::too_many_arguments)]
+    fn set_attention_backward(
+        gradient: FloatTensor<Self>,
+        scores: FloatTensor<Self>,
+        values: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        norm: FloatTensor<Self>,
+        seed: FloatTensor<Self>,
+        sets: Arc<Csr>,
+        dropout: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// One update of Adam in one pass over memory: the new parameter and moments, in the places of the old ones where
+    /// nothing else holds them.
+    ///
+    /// # Shapes
+    /// - all: the parameter's
+    #[fusion(meta = |parameter, _gradient, mean, square, _step| (parameter.clone(), mean.clone(), square.clone()))]
+    fn adam(
+        parameter: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+#[cfg(cube)]
+fn attention_output(target: &TensorSpec, values: &TensorSpec) -> (TensorSpec, TensorSpec) {
+    let output = TensorSpec::new([target.shape[0], values.shape[1]].into(), values.dtype);
+    (output, target.clone())
+}
+
+#[cfg(cube)]
+fn pool_output(scores: &TensorSpec, values: &TensorSpec, sets: usize) -> (TensorSpec, TensorSpec) {
+    let of = |spec: &TensorSpec| TensorSpec::new([sets, spec.shape[1]].into(), spec.dtype);
+    (of(values), of(scores))
+}

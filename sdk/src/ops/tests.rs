@@ -1,0 +1,383 @@
+//! Every kernel against a plain formulation, on the device that `DUALK_TEST_DEVICE` names (`cpu` by default).
+
+use super::dropout::Dropped;
+use super::*;
+use crate::data::{Ragged, Sets};
+use crate::graph::Graph;
+use burn::nn::{Dropout, DropoutConfig};
+use burn::tensor::activation::{leaky_relu, softmax};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The device, and the relative difference that its arithmetic may make.
+fn device() -> (Device, f64) {
+    let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    let found = crate::experiment::device::open(&name);
+    let tolerance = match name.split(':').next() {
+        Some("cuda") => 1e-2,
+        Some("wgpu") => 1e-3,
+        _ => 1e-4,
+    };
+    (found.unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device, tolerance)
+}
+
+fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize, dtype: FloatDType, device: &Device) -> Tensor<2> {
+    let values: Vec<f32> = (0..rows * columns).map(|_| rng.random_range(-1.5..1.5)).collect();
+    Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), device).cast(dtype)
+}
+
+/// Lists of random lengths, some of them empty, one of them a hub.
+fn lists(rng: &mut ChaCha8Rng, outputs: usize, rows: usize, longest: usize, hub: usize) -> Ragged<u32> {
+    let mut list = |n: usize| (0..n).map(|_| rng.random_range(0..rows as u32)).collect::<Vec<_>>();
+    let mut all: Vec<Vec<u32>> =
+        (0..outputs).map(|i| if i % 5 == 3 { vec![] } else { list(i % (longest + 1)) }).collect();
+    if let Some(last) = all.last_mut() {
+        *last = list(hub);
+    }
+    all.into_iter().collect()
+}
+
+fn numbers(tensor: Tensor<2>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+fn close(what: &str, ours: Tensor<2>, expected: Tensor<2>, tolerance: f64) {
+    assert_eq!(ours.dims(), expected.dims(), "{what}");
+    let (ours, expected) = (numbers(ours), numbers(expected));
+    // Inputs are of size 1, so that smaller results are differences of such.
+    let largest = expected.iter().fold(1f64, |top, x| top.max(x.abs()));
+    for (a, b) in ours.iter().zip(&expected) {
+        assert!((a - b).abs() <= tolerance * b.abs().max(0.1 * largest), "{what}: {a} is not {b}");
+    }
+}
+
+/// Attention as the equation reads, by dense matrices.
+fn plain_attention(a: &Adjacency, target: Tensor<2>, source: Tensor<2>, values: Tensor<2>, slope: f64) -> Tensor<2> {
+    let ([n, heads], [_, width]) = (target.dims(), values.dims());
+    let device = values.device();
+    let mut log_counts = vec![-1e30f32; n * n];
+    for i in 0..n {
+        let mut counts = vec![0f32; n];
+        a.incoming(i).0.iter().for_each(|&j| counts[j as usize] += 1.0);
+        let known = counts.iter().enumerate().filter(|(_, count)| **count > 0.0);
+        known.for_each(|(j, count)| log_counts[i * n + j] = count.ln());
+    }
+    let reached: Vec<f32> = (0..n).map(|i| if a.incoming(i).0.is_empty() { 0.0 } else { 1.0 }).collect();
+    let edges = Tensor::<3>::from_data(TensorData::new(log_counts, [1, n, n]), &device).cast(values.dtype());
+    let reached = Tensor::<2>::from_data(TensorData::new(reached, [n, 1]), &device).cast(values.dtype());
+    let target = target.transpose().unsqueeze_dim::<3>(2); // [h, n, 1]
+    let source = source.transpose().unsqueeze_dim::<3>(1); // [h, 1, n]
+    let scores = leaky_relu(target + source, slope) + edges; // [h, n, n]
+    let values = values.reshape([n, heads, width / heads]).swap_dims(0, 1); // [h, n, d]
+    softmax(scores, 2).matmul(values).swap_dims(0, 1).reshape([n, width]) * reached
+}
+
+/// Set attention with padded sets, dropping what the kernel drops.
+fn plain_set_attention(scores: Tensor<2>, values: Tensor<2>, sets: &Sets, dropped: Dropped) -> Tensor<2> {
+    let padded = PaddedSets::new(sets, &values.device());
+    let ([_, channels], dtype) = (scores.dims(), values.dtype());
+    let longest = padded.longest();
+    let mut factors = vec![0f32; sets.len() * longest * channels];
+    for s in 0..sets.len() {
+        for (m, position) in sets.members().range(s).enumerate() {
+            for c in 0..channels {
+                factors[(s * longest + m) * channels + c] = dropped.factor((position * channels + c) as u32);
+            }
+        }
+    }
+    let factors = Tensor::<3>::from_data(TensorData::new(factors, [sets.len(), longest, channels]), &values.device());
+    let scores = padded.gather(scores) + padded.score_mask().cast(dtype);
+    let weights = softmax(scores, 1) * padded.mask().cast(dtype) * factors.cast(dtype);
+    (weights * padded.gather(values)).sum_dim(1).squeeze_dim(1)
+}
+
+fn graph(rng: &mut ChaCha8Rng, nodes: usize, longest: usize, hub: usize) -> Graph {
+    let incoming = lists(rng, nodes, nodes, longest, hub);
+    let edges =
+        incoming.rows().enumerate().flat_map(|(t, row)| row.iter().map(move |&s| (s, t as u32, 0.1 + (s % 7) as f32)));
+    Graph::new(nodes, &edges.collect::<Vec<_>>()).unwrap()
+}
+
+/// Output and gradients of the inputs, for a random cotangent.
+fn with_gradients<const N: usize>(
+    inputs: &[Tensor<2>; N],
+    cotangent: &Tensor<2>,
+    run: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+) -> Vec<Tensor<2>> {
+    let inputs = inputs.clone().map(|t| Tensor::from_inner(t).require_grad());
+    let output = run(inputs.clone());
+    let gradients = (output.clone() * Tensor::from_inner(cotangent.clone())).sum().backward();
+    let gradient = |t: &Tensor<2>| t.grad(&gradients).unwrap_or_else(|| t.clone().inner().zeros_like());
+    std::iter::once(output.inner()).chain(inputs.iter().map(gradient)).collect()
+}
+
+fn agree(what: &str, ours: Vec<Tensor<2>>, plain: Vec<Tensor<2>>, tolerance: f64) {
+    for (i, (ours, plain)) in ours.into_iter().zip(plain).enumerate() {
+        let part = if i == 0 { "output".into() } else { format!("gradient {i}") };
+        close(&format!("{what}, {part}"), ours, plain, tolerance);
+    }
+}
+
+/// Sizes of graphs: nodes, longest list, hub, heads, channels a head.
+const GRAPHS: [(usize, usize, usize, usize, usize); 6] = [
+    (1, 0, 3, 1, 4),
+    (2, 1, 0, 2, 1),
+    (7, 3, 9, 1, 5),
+    (60, 20, 700, 1, 32),
+    (40, 7, 50, 3, 17),
+    (33, 40, 1000, 2, 64),
+];
+
+#[test]
+fn attention_agrees_with_the_plain_formulation() {
+    let (device, tolerance) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for (nodes, longest, hub, heads, d) in GRAPHS {
+        let graph = graph(&mut rng, nodes, longest, hub);
+        for a in [Adjacency::of(&graph), Adjacency::with_self_loops(&graph)] {
+            let mut tensor = |columns| random(&mut rng, nodes, columns, FloatDType::F32, &device);
+            let inputs = [tensor(heads), tensor(heads), tensor(heads * d)];
+            let cotangent = tensor(heads * d);
+            let ours = with_gradients(&inputs, &cotangent, |[t, s, v]| attention(&a, t, s, v, 0.2));
+            let plain = with_gradients(&inputs, &cotangent, |[t, s, v]| plain_attention(&a, t, s, v, 0.2));
+            agree(&format!("{nodes} nodes, {heads} heads"), ours, plain, tolerance);
+        }
+    }
+}
+
+#[test]
+fn propagation_agrees_with_the_plain_formulation() {
+    let (device, tolerance) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    for (nodes, longest, hub, _, d) in GRAPHS {
+        let graph = graph(&mut rng, nodes, longest, hub);
+        for a in [Adjacency::of(&graph), Adjacency::normalized(&graph, true)] {
+            let mut matrix = vec![0f32; nodes * nodes];
+            for i in 0..nodes {
+                let (sources, weights) = a.incoming(i);
+                sources.iter().zip(weights).for_each(|(&j, w)| matrix[i * nodes + j as usize] += w);
+            }
+            let matrix = Tensor::<2>::from_data(TensorData::new(matrix, [nodes, nodes]), &device.clone().autodiff());
+            let inputs = [random(&mut rng, nodes, d, FloatDType::F32, &device)];
+            let cotangent = random(&mut rng, nodes, d, FloatDType::F32, &device);
+            let ours = with_gradients(&inputs, &cotangent, |[v]| propagate(&a, v));
+            let plain = with_gradients(&inputs, &cotangent, |[v]| matrix.clone().matmul(v));
+            agree(&format!("{nodes} nodes"), ours, plain, tolerance);
+        }
+    }
+}
+
+/// Sizes of sets: sets, rows, longest, hub, channels.
+const SETS: [(usize, usize, usize, usize, usize); 6] = [
+    (1, 1, 0, 1, 3),
+    (1, 4, 0, 0, 3),
+    (9, 5, 4, 6, 1),
+    (50, 30, 12, 7000, 33),
+    (64, 400, 40, 90, 64),
+    (3, 2, 2, 2, 256),
+];
+
+#[test]
+fn set_attention_agrees_with_the_plain_formulation() {
+    let (device, tolerance) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for (n, rows, longest, hub, d) in SETS {
+        let sets = Sets::new(lists(&mut rng, n, rows, longest, hub));
+        let shared = [1, d].into_iter().take(if d == 1 { 1 } else { 2 });
+        for (channels, p) in shared.flat_map(|c| [(c, 0.0), (c, 0.4f32)]) {
+            let inputs = [channels, d].map(|columns| random(&mut rng, rows, columns, FloatDType::F32, &device));
+            let cotangent = random(&mut rng, n, d, FloatDType::F32, &device);
+            let seed = Tensor::<1>::from_data([1234.0f32], &device);
+            let ours = with_gradients(&inputs, &cotangent, |[s, v]| {
+                let (s, v) = (s.into_dispatch(), v.into_dispatch());
+                let out = burn::backend::Dispatch::set_attention(s, v, seed.clone().into_dispatch(), sets.index(), p);
+                Tensor::from_dispatch(out.0)
+            });
+            let dropped = Dropped::new(1234, p);
+            let plain = match sets.longest() {
+                0 => vec![cotangent.zeros_like()],
+                _ => with_gradients(&inputs, &cotangent, |[s, v]| plain_set_attention(s, v, &sets, dropped)),
+            };
+            agree(&format!("{n} sets of {rows} rows, {channels} of {d} channels, dropout {p}"), ours, plain, tolerance);
+        }
+    }
+}
+
+#[test]
+fn pooling_agrees_with_the_plain_formulation() {
+    let (device, tolerance) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for (n, rows, longest, hub, d) in SETS {
+        let sets = Sets::new(lists(&mut rng, n, rows, longest, hub));
+        if sets.longest() == 0 {
+            continue;
+        }
+        let inputs = [random(&mut rng, rows, d, FloatDType::F32, &device)];
+        let cotangent = random(&mut rng, n, d, FloatDType::F32, &device);
+        for pooling in [Pooling::Sum, Pooling::Mean] {
+            let ours = with_gradients(&inputs, &cotangent, |[v]| pool(v, &sets, pooling));
+            let plain = with_gradients(&inputs, &cotangent, |[v]| {
+                let padded = PaddedSets::new(&sets, &v.device());
+                let sums = (padded.gather(v) * padded.mask()).sum_dim(1).squeeze_dim::<2>(1);
+                match pooling {
+                    Pooling::Sum => sums,
+                    Pooling::Mean => sums / padded.mask().sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0),
+                }
+            });
+            agree(&format!("{pooling:?} of {n} sets"), ours, plain, tolerance);
+        }
+    }
+}
+
+#[test]
+fn repeats_give_the_same_bits() {
+    let (device, _) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let graph = graph(&mut rng, 500, 60, 7000);
+    let a = Adjacency::with_self_loops(&graph);
+    let sets = Sets::new(lists(&mut rng, 300, 500, 40, 7000));
+    let mut tensor = |columns| random(&mut rng, 500, columns, FloatDType::F32, &device);
+    let inputs = [tensor(2), tensor(2), tensor(64), tensor(64)];
+    let cotangent = random(&mut rng, 300, 64, FloatDType::F32, &device);
+    let off = DropoutConfig::new(0.0).init();
+    let run = || {
+        let outputs = with_gradients(&inputs, &cotangent, |[t, s, v, w]| {
+            softmax_pool(w, propagate(&a, attention(&a, t, s, v, 0.2)), &sets, &off)
+        });
+        outputs.into_iter().flat_map(numbers).map(f64::to_bits).collect::<Vec<_>>()
+    };
+    let first = run();
+    for _ in 0..3 {
+        assert!(run() == first, "two calls differ");
+    }
+}
+
+/// Central differences in 64 bits. Devices without them leave this to the comparison with the plain formulation.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    let device = Device::flex();
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let graph = graph(&mut rng, 9, 4, 12);
+    let a = Adjacency::with_self_loops(&graph);
+    let sets = Sets::new(lists(&mut rng, 6, 9, 5, 14));
+    let mut tensor = |rows, columns| random(&mut rng, rows, columns, FloatDType::F64, &device);
+    let (two, wide, one) = (tensor(9, 2), tensor(9, 6), tensor(9, 1));
+    let seed = Tensor::<1>::from_data([77.0f64], &device).cast(FloatDType::F64);
+    let pooled = |s: Tensor<2>, v: Tensor<2>| -> Tensor<2> {
+        let (s, v) = (s.into_dispatch(), v.into_dispatch());
+        let seed = seed.clone().into_dispatch();
+        Tensor::from_dispatch(burn::backend::Dispatch::set_attention(s, v, seed, sets.index(), 0.3).0)
+    };
+    check([two.clone(), two.clone() * 0.7, wide.clone()], tensor(9, 6), |[t, s, v]| attention(&a, t, s, v, 0.2));
+    check([wide.clone()], tensor(9, 6), |[v]| propagate(&a, v));
+    check([wide.clone() * 0.5, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
+    check([one, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
+    check([wide], tensor(6, 6), |[v]| pool(v, &sets, Pooling::Mean));
+}
+
+fn check<const N: usize>(inputs: [Tensor<2>; N], cotangent: Tensor<2>, run: impl Fn([Tensor<2>; N]) -> Tensor<2>) {
+    const STEP: f64 = 1e-5;
+    let exact = with_gradients(&inputs, &cotangent, &run);
+    let value = |inputs: [Tensor<2>; N]| numbers((run(inputs) * cotangent.clone()).sum().unsqueeze())[0];
+    for (which, gradient) in exact[1..].iter().enumerate() {
+        let [_, columns] = inputs[which].dims();
+        for (at, expected) in numbers(gradient.clone()).into_iter().enumerate() {
+            let moved = |by: f64| {
+                let mut inputs = inputs.clone();
+                let mut data = numbers(inputs[which].clone());
+                data[at] += by;
+                let rows = data.len() / columns;
+                let data = TensorData::new(data, [rows, columns]);
+                inputs[which] = Tensor::from_data(data, (&inputs[which].device(), DType::F64));
+                value(inputs)
+            };
+            let difference = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            assert!((difference - expected).abs() < 1e-7, "input {which}, number {at}: {expected} is not {difference}");
+        }
+    }
+}
+
+#[test]
+fn dropout_follows_the_seed_and_evaluation_has_none() {
+    let (device, _) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let values = random(&mut rng, 20, 8, FloatDType::F32, &device);
+    let sets = Sets::new(lists(&mut rng, 30, 20, 6, 9));
+    let dropout: Dropout = DropoutConfig::new(0.5).init();
+    let on = |seed| {
+        let device = device.clone().autodiff();
+        device.seed(seed);
+        let values: Tensor<2> = Tensor::from_inner(values.clone());
+        numbers(softmax_pool(values.clone(), values, &sets, &dropout).inner())
+    };
+    assert_eq!(on(1), on(1));
+    assert_ne!(on(1), on(2));
+    let off = numbers(softmax_pool(values.clone(), values.clone(), &sets, &dropout));
+    assert_ne!(on(1), off);
+    assert_eq!(off, numbers(softmax_pool(values.clone(), values, &sets, &DropoutConfig::new(0.0).init())));
+}
+
+/// Four nodes: a path, a cycle back, a repeated edge, a self loop of weight 3 and node 3 without incoming edges.
+fn four() -> Graph {
+    Graph::new(4, &[(0, 1, 0.5), (1, 2, 2.0), (2, 0, 1.5), (0, 1, 0.25), (3, 1, 1.0), (2, 2, 3.0)]).unwrap()
+}
+
+fn column(values: &[f32], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), device)
+}
+
+#[test]
+fn propagation_adds_repeated_edges() {
+    let (device, _) = device();
+    let values = column(&[1.0, 10.0, 100.0, 1000.0], &device);
+    let graph = four();
+    let expected = |values: &[f32]| column(values, &device);
+    close(
+        "all edges",
+        propagate(&Adjacency::of(&graph), values.clone()),
+        expected(&[150.0, 1000.75, 320.0, 0.0]),
+        1e-6,
+    );
+    let a = Adjacency::without_self_loops(&graph);
+    close("no self loops", propagate(&a, values), expected(&[150.0, 1000.75, 20.0, 0.0]), 1e-6);
+}
+
+#[test]
+fn gcn_normalisation_keeps_existing_self_loops() {
+    let (device, _) = device();
+    // PyG: add_remaining_self_loops gives node 2 its own 3.0 and the others 1.0; in-degrees are then
+    // 0: 1.5 + 1, 1: 0.5 + 0.25 + 1 + 1, 2: 2 + 3, 3: 1.
+    let (d0, d1, d2, d3) = (2.5f32, 2.75f32, 5.0f32, 1.0f32);
+    let expected = [
+        1.0 / d0 + 1.5 / (d0 * d2).sqrt(),
+        1.0 / d1 + 0.75 / (d0 * d1).sqrt() + 1.0 / (d1 * d3).sqrt(),
+        3.0 / d2 + 2.0 / (d1 * d2).sqrt(),
+        1.0 / d3,
+    ];
+    let ones = column(&[1.0; 4], &device);
+    let ours = propagate(&Adjacency::normalized(&four(), true), ones.clone());
+    close("weights", ours, column(&expected, &device), 1e-5);
+    // Without weights the in-degrees are 0: 2, 1: 4, 2: 2, 3: 1.
+    let expected = [0.5 + 0.5, 0.25 + 2.0 / 8f32.sqrt() + 0.5, 0.5 + 1.0 / 8f32.sqrt(), 1.0];
+    close("counts", propagate(&Adjacency::normalized(&four(), false), ones), column(&expected, &device), 1e-5);
+}
+
+#[test]
+fn nothing_in_nothing_out() {
+    let (device, _) = device();
+    let off = DropoutConfig::new(0.0).init();
+    let empty = Tensor::<2>::zeros([0, 2], &device);
+    let none = Sets::new(vec![vec![], vec![]].into_iter().collect());
+    assert_eq!(numbers(softmax_pool(empty.clone(), empty.clone(), &none, &off)), [0.0; 4]);
+    assert_eq!(numbers(pool(empty.clone(), &none, Pooling::Mean)), [0.0; 4]);
+    assert_eq!(softmax_pool(empty.clone(), empty, &Sets::new(Ragged::new()), &off).dims(), [0, 2]);
+    let _: Tensor<1, Int> = Tensor::zeros([1], &device);
+}
+
+#[test]
+#[should_panic(expected = "row 3 of a table of 2 rows")]
+fn members_beyond_the_table_are_refused() {
+    let sets = Sets::new(vec![vec![2]].into_iter().collect());
+    pool(Tensor::<2>::zeros([2, 2], &Device::flex()), &sets, Pooling::Sum);
+}
