@@ -57,6 +57,10 @@ fn is_software(device: &Device) -> bool {
 /// # Errors
 /// When there is none, with those there are.
 pub fn open(name: &str) -> Result<NamedDevice> {
+    if name == "cpu" {
+        // Without asking the drivers of other devices, which takes time and may print.
+        return Ok(NamedDevice { name: name.to_owned(), device: Device::flex() });
+    }
     let mut all = devices();
     let wanted = match name {
         "cuda" | "wgpu" => format!("{name}:0"),

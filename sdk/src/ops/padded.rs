@@ -1,16 +1,20 @@
 //! Sets padded to the longest one, for operations along a sequence that no kernel covers.
 
+use super::Csr;
+use super::product::product;
 use crate::data::Sets;
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use std::sync::Arc;
 
 /// Stands for −∞ where a set has no member: its exponential is 0 in 32 bits, and it makes no NaN.
 const ABSENT: f32 = -1e30;
 
-/// Sets as a table of row numbers, filled up with row 0, and which entries are real.
+/// Sets as a table of members, each set filled up to the longest.
 #[derive(Debug, Clone)]
 pub struct PaddedSets {
-    rows: Tensor<1, Int>,
+    /// One list a place: a member, or nothing.
+    places: Arc<Csr>,
     mask: Vec<f32>,
     sets: usize,
     longest: usize,
@@ -21,15 +25,15 @@ impl PaddedSets {
     /// Pads `sets` to the longest.
     pub fn new(sets: &Sets, device: &Device) -> Self {
         let (count, longest) = (sets.len(), sets.longest());
-        let (mut rows, mut mask) = (vec![0i32; count * longest], vec![0f32; count * longest]);
+        let mut mask = vec![0f32; count * longest];
+        let mut offsets = vec![0u32];
         for (i, members) in sets.members().rows().enumerate() {
-            for (j, &row) in members.iter().enumerate() {
-                (rows[i * longest + j], mask[i * longest + j]) = (row as i32, 1.0);
-            }
+            mask[i * longest..][..members.len()].fill(1.0);
+            let start = sets.members().offsets()[i];
+            offsets.extend((1..=longest).map(|j| (start + j.min(members.len())) as u32));
         }
-        let device = device.clone().without_autodiff();
-        let rows = Tensor::from_data(TensorData::new(rows, [count * longest]), &device);
-        Self { rows, mask, sets: count, longest, device }
+        let places = Csr::new(offsets, sets.members().values().to_vec(), None);
+        Self { places, mask, sets: count, longest, device: device.clone().without_autodiff() }
     }
 
     /// Number of sets.
@@ -47,14 +51,14 @@ impl PaddedSets {
         self.longest
     }
 
-    /// The members of every set; where a set is shorter, row 0.
+    /// The members of every set; zeros where a set is shorter.
     ///
     /// # Shapes
     /// - `table`: `[rows, d]`
     /// - output: `[sets, longest, d]`
     pub fn gather(&self, table: Tensor<2>) -> Tensor<3> {
         let [_, d] = table.dims();
-        table.select(0, self.rows.clone()).reshape([self.sets, self.longest, d])
+        product(self.places.clone(), table, self.sets * self.longest).reshape([self.sets, self.longest, d])
     }
 
     /// 1 for members, 0 for padding; a constant.

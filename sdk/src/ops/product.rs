@@ -54,7 +54,8 @@ pub fn pool(values: Tensor<2>, sets: &Sets, pooling: Pooling) -> Tensor<2> {
     }
 }
 
-fn product(matrix: Arc<Csr>, values: Tensor<2>, outputs: usize) -> Tensor<2> {
+/// The product of a sparse matrix with a table.
+pub(super) fn product(matrix: Arc<Csr>, values: Tensor<2>, outputs: usize) -> Tensor<2> {
     let [rows, d] = values.dims();
     assert!(matrix.columns() <= rows, "row {} of a table of {rows} rows", matrix.columns());
     if rows == 0 || outputs == 0 || d == 0 {

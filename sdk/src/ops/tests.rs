@@ -10,7 +10,8 @@ use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The device, and the relative difference that its arithmetic may make.
+/// The device to test, and the relative difference that its arithmetic may make. What is expected is computed on the
+/// CPU, with plain tensors.
 fn device() -> (Device, f64) {
     let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
     let found = crate::experiment::device::open(&name);
@@ -22,9 +23,9 @@ fn device() -> (Device, f64) {
     (found.unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device, tolerance)
 }
 
-fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize, dtype: FloatDType, device: &Device) -> Tensor<2> {
+fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Tensor<2> {
     let values: Vec<f32> = (0..rows * columns).map(|_| rng.random_range(-1.5..1.5)).collect();
-    Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), device).cast(dtype)
+    Tensor::from_data(TensorData::new(values, [rows, columns]), &Device::flex())
 }
 
 /// Lists of random lengths, some of them empty, one of them a hub.
@@ -73,6 +74,17 @@ fn plain_attention(a: &Adjacency, target: Tensor<2>, source: Tensor<2>, values: 
     softmax(scores, 2).matmul(values).swap_dims(0, 1).reshape([n, width]) * reached
 }
 
+/// The members of sets, filled up with row 0: `[sets, longest, d]`.
+fn plain_gather(sets: &Sets, table: Tensor<2>) -> Tensor<3> {
+    let ([_, d], longest) = (table.dims(), sets.longest());
+    let rows = sets.members().rows().flat_map(|m| (0..longest).map(|j| m.get(j).copied().unwrap_or(0) as i32));
+    let rows = Tensor::<1, Int>::from_data(
+        TensorData::new(rows.collect::<Vec<_>>(), [sets.len() * longest]),
+        &table.device().without_autodiff(),
+    );
+    table.select(0, rows).reshape([sets.len(), longest, d])
+}
+
 /// Set attention with padded sets, dropping what the kernel drops.
 fn plain_set_attention(scores: Tensor<2>, values: Tensor<2>, sets: &Sets, dropped: Dropped) -> Tensor<2> {
     let padded = PaddedSets::new(sets, &values.device());
@@ -87,9 +99,9 @@ fn plain_set_attention(scores: Tensor<2>, values: Tensor<2>, sets: &Sets, droppe
         }
     }
     let factors = Tensor::<3>::from_data(TensorData::new(factors, [sets.len(), longest, channels]), &values.device());
-    let scores = padded.gather(scores) + padded.score_mask().cast(dtype);
+    let scores = plain_gather(sets, scores) + padded.score_mask().cast(dtype);
     let weights = softmax(scores, 1) * padded.mask().cast(dtype) * factors.cast(dtype);
-    (weights * padded.gather(values)).sum_dim(1).squeeze_dim(1)
+    (weights * plain_gather(sets, values)).sum_dim(1).squeeze_dim(1)
 }
 
 fn graph(rng: &mut ChaCha8Rng, nodes: usize, longest: usize, hub: usize) -> Graph {
@@ -101,13 +113,14 @@ fn graph(rng: &mut ChaCha8Rng, nodes: usize, longest: usize, hub: usize) -> Grap
 
 /// Output and gradients of the inputs, for a random cotangent.
 fn with_gradients<const N: usize>(
+    device: &Device,
     inputs: &[Tensor<2>; N],
     cotangent: &Tensor<2>,
     run: impl Fn([Tensor<2>; N]) -> Tensor<2>,
 ) -> Vec<Tensor<2>> {
-    let inputs = inputs.clone().map(|t| Tensor::from_inner(t).require_grad());
+    let inputs = inputs.clone().map(|t| Tensor::from_inner(t.to_device(device)).require_grad());
     let output = run(inputs.clone());
-    let gradients = (output.clone() * Tensor::from_inner(cotangent.clone())).sum().backward();
+    let gradients = (output.clone() * Tensor::from_inner(cotangent.clone().to_device(device))).sum().backward();
     let gradient = |t: &Tensor<2>| t.grad(&gradients).unwrap_or_else(|| t.clone().inner().zeros_like());
     std::iter::once(output.inner()).chain(inputs.iter().map(gradient)).collect()
 }
@@ -136,11 +149,12 @@ fn attention_agrees_with_the_plain_formulation() {
     for (nodes, longest, hub, heads, d) in GRAPHS {
         let graph = graph(&mut rng, nodes, longest, hub);
         for a in [Adjacency::of(&graph), Adjacency::with_self_loops(&graph)] {
-            let mut tensor = |columns| random(&mut rng, nodes, columns, FloatDType::F32, &device);
+            let mut tensor = |columns| random(&mut rng, nodes, columns);
             let inputs = [tensor(heads), tensor(heads), tensor(heads * d)];
             let cotangent = tensor(heads * d);
-            let ours = with_gradients(&inputs, &cotangent, |[t, s, v]| attention(&a, t, s, v, 0.2));
-            let plain = with_gradients(&inputs, &cotangent, |[t, s, v]| plain_attention(&a, t, s, v, 0.2));
+            let ours = with_gradients(&device, &inputs, &cotangent, |[t, s, v]| attention(&a, t, s, v, 0.2));
+            let plain =
+                with_gradients(&Device::flex(), &inputs, &cotangent, |[t, s, v]| plain_attention(&a, t, s, v, 0.2));
             agree(&format!("{nodes} nodes, {heads} heads"), ours, plain, tolerance);
         }
     }
@@ -158,11 +172,11 @@ fn propagation_agrees_with_the_plain_formulation() {
                 let (sources, weights) = a.incoming(i);
                 sources.iter().zip(weights).for_each(|(&j, w)| matrix[i * nodes + j as usize] += w);
             }
-            let matrix = Tensor::<2>::from_data(TensorData::new(matrix, [nodes, nodes]), &device.clone().autodiff());
-            let inputs = [random(&mut rng, nodes, d, FloatDType::F32, &device)];
-            let cotangent = random(&mut rng, nodes, d, FloatDType::F32, &device);
-            let ours = with_gradients(&inputs, &cotangent, |[v]| propagate(&a, v));
-            let plain = with_gradients(&inputs, &cotangent, |[v]| matrix.clone().matmul(v));
+            let matrix = Tensor::<2>::from_data(TensorData::new(matrix, [nodes, nodes]), &Device::flex().autodiff());
+            let inputs = [random(&mut rng, nodes, d)];
+            let cotangent = random(&mut rng, nodes, d);
+            let ours = with_gradients(&device, &inputs, &cotangent, |[v]| propagate(&a, v));
+            let plain = with_gradients(&Device::flex(), &inputs, &cotangent, |[v]| matrix.clone().matmul(v));
             agree(&format!("{nodes} nodes"), ours, plain, tolerance);
         }
     }
@@ -186,10 +200,10 @@ fn set_attention_agrees_with_the_plain_formulation() {
         let sets = Sets::new(lists(&mut rng, n, rows, longest, hub));
         let shared = [1, d].into_iter().take(if d == 1 { 1 } else { 2 });
         for (channels, p) in shared.flat_map(|c| [(c, 0.0), (c, 0.4f32)]) {
-            let inputs = [channels, d].map(|columns| random(&mut rng, rows, columns, FloatDType::F32, &device));
-            let cotangent = random(&mut rng, n, d, FloatDType::F32, &device);
+            let inputs = [channels, d].map(|columns| random(&mut rng, rows, columns));
+            let cotangent = random(&mut rng, n, d);
             let seed = Tensor::<1>::from_data([1234.0f32], &device);
-            let ours = with_gradients(&inputs, &cotangent, |[s, v]| {
+            let ours = with_gradients(&device, &inputs, &cotangent, |[s, v]| {
                 let (s, v) = (s.into_dispatch(), v.into_dispatch());
                 let out = burn::backend::Dispatch::set_attention(s, v, seed.clone().into_dispatch(), sets.index(), p);
                 Tensor::from_dispatch(out.0)
@@ -197,7 +211,9 @@ fn set_attention_agrees_with_the_plain_formulation() {
             let dropped = Dropped::new(1234, p);
             let plain = match sets.longest() {
                 0 => vec![cotangent.zeros_like()],
-                _ => with_gradients(&inputs, &cotangent, |[s, v]| plain_set_attention(s, v, &sets, dropped)),
+                _ => with_gradients(&Device::flex(), &inputs, &cotangent, |[s, v]| {
+                    plain_set_attention(s, v, &sets, dropped)
+                }),
             };
             agree(&format!("{n} sets of {rows} rows, {channels} of {d} channels, dropout {p}"), ours, plain, tolerance);
         }
@@ -213,13 +229,13 @@ fn pooling_agrees_with_the_plain_formulation() {
         if sets.longest() == 0 {
             continue;
         }
-        let inputs = [random(&mut rng, rows, d, FloatDType::F32, &device)];
-        let cotangent = random(&mut rng, n, d, FloatDType::F32, &device);
+        let inputs = [random(&mut rng, rows, d)];
+        let cotangent = random(&mut rng, n, d);
         for pooling in [Pooling::Sum, Pooling::Mean] {
-            let ours = with_gradients(&inputs, &cotangent, |[v]| pool(v, &sets, pooling));
-            let plain = with_gradients(&inputs, &cotangent, |[v]| {
+            let ours = with_gradients(&device, &inputs, &cotangent, |[v]| pool(v, &sets, pooling));
+            let plain = with_gradients(&Device::flex(), &inputs, &cotangent, |[v]| {
                 let padded = PaddedSets::new(&sets, &v.device());
-                let sums = (padded.gather(v) * padded.mask()).sum_dim(1).squeeze_dim::<2>(1);
+                let sums = (plain_gather(&sets, v) * padded.mask()).sum_dim(1).squeeze_dim::<2>(1);
                 match pooling {
                     Pooling::Sum => sums,
                     Pooling::Mean => sums / padded.mask().sum_dim(1).squeeze_dim::<2>(1).clamp_min(1.0),
@@ -237,12 +253,12 @@ fn repeats_give_the_same_bits() {
     let graph = graph(&mut rng, 500, 60, 7000);
     let a = Adjacency::with_self_loops(&graph);
     let sets = Sets::new(lists(&mut rng, 300, 500, 40, 7000));
-    let mut tensor = |columns| random(&mut rng, 500, columns, FloatDType::F32, &device);
+    let mut tensor = |columns| random(&mut rng, 500, columns);
     let inputs = [tensor(2), tensor(2), tensor(64), tensor(64)];
-    let cotangent = random(&mut rng, 300, 64, FloatDType::F32, &device);
+    let cotangent = random(&mut rng, 300, 64);
     let off = DropoutConfig::new(0.0).init();
     let run = || {
-        let outputs = with_gradients(&inputs, &cotangent, |[t, s, v, w]| {
+        let outputs = with_gradients(&device, &inputs, &cotangent, |[t, s, v, w]| {
             softmax_pool(w, propagate(&a, attention(&a, t, s, v, 0.2)), &sets, &off)
         });
         outputs.into_iter().flat_map(numbers).map(f64::to_bits).collect::<Vec<_>>()
@@ -256,14 +272,13 @@ fn repeats_give_the_same_bits() {
 /// Central differences in 64 bits. Devices without them leave this to the comparison with the plain formulation.
 #[test]
 fn gradients_are_those_of_finite_differences() {
-    let device = Device::flex();
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let graph = graph(&mut rng, 9, 4, 12);
     let a = Adjacency::with_self_loops(&graph);
     let sets = Sets::new(lists(&mut rng, 6, 9, 5, 14));
-    let mut tensor = |rows, columns| random(&mut rng, rows, columns, FloatDType::F64, &device);
+    let mut tensor = |rows, columns| random(&mut rng, rows, columns).cast(FloatDType::F64);
     let (two, wide, one) = (tensor(9, 2), tensor(9, 6), tensor(9, 1));
-    let seed = Tensor::<1>::from_data([77.0f64], &device).cast(FloatDType::F64);
+    let seed = Tensor::<1>::from_data([77.0f64], (&Device::flex(), DType::F64));
     let pooled = |s: Tensor<2>, v: Tensor<2>| -> Tensor<2> {
         let (s, v) = (s.into_dispatch(), v.into_dispatch());
         let seed = seed.clone().into_dispatch();
@@ -278,7 +293,7 @@ fn gradients_are_those_of_finite_differences() {
 
 fn check<const N: usize>(inputs: [Tensor<2>; N], cotangent: Tensor<2>, run: impl Fn([Tensor<2>; N]) -> Tensor<2>) {
     const STEP: f64 = 1e-5;
-    let exact = with_gradients(&inputs, &cotangent, &run);
+    let exact = with_gradients(&Device::flex(), &inputs, &cotangent, &run);
     let value = |inputs: [Tensor<2>; N]| numbers((run(inputs) * cotangent.clone()).sum().unsqueeze())[0];
     for (which, gradient) in exact[1..].iter().enumerate() {
         let [_, columns] = inputs[which].dims();
@@ -302,7 +317,7 @@ fn check<const N: usize>(inputs: [Tensor<2>; N], cotangent: Tensor<2>, run: impl
 fn dropout_follows_the_seed_and_evaluation_has_none() {
     let (device, _) = device();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    let values = random(&mut rng, 20, 8, FloatDType::F32, &device);
+    let values = random(&mut rng, 20, 8).to_device(&device);
     let sets = Sets::new(lists(&mut rng, 30, 20, 6, 9));
     let dropout: Dropout = DropoutConfig::new(0.5).init();
     let on = |seed| {
@@ -380,4 +395,14 @@ fn nothing_in_nothing_out() {
 fn members_beyond_the_table_are_refused() {
     let sets = Sets::new(vec![vec![2]].into_iter().collect());
     pool(Tensor::<2>::zeros([2, 2], &Device::flex()), &sets, Pooling::Sum);
+}
+
+#[test]
+fn padded_sets_hold_members_and_zeros() {
+    let (device, _) = device();
+    let sets = Sets::new(vec![vec![2, 0], vec![], vec![1, 1, 2]].into_iter().collect());
+    let table = column(&[1.0, 10.0, 100.0], &device);
+    let padded = PaddedSets::new(&sets, &device);
+    let gathered: Vec<f32> = padded.gather(table).into_data().iter::<f32>().collect();
+    assert_eq!(gathered, [100.0, 1.0, 0.0, 0.0, 0.0, 0.0, 10.0, 10.0, 100.0]);
 }

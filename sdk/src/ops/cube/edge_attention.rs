@@ -152,7 +152,7 @@ fn normalise(
     let end = offsets[node + 1] as usize;
     let step = CUBE_DIM_X as usize;
     let own = target[number];
-    let mut top = f32::MIN;
+    let mut top = f32::new(-3.0e38);
     let mut k = first;
     while k < end {
         let score = leaky(own + source[members[k] as usize * heads + head], slope);
@@ -171,7 +171,11 @@ fn normalise(
     let total = sum_units(&mut buffer, total);
     if UNIT_POS_X == 0 {
         // A node without edges has no normaliser; nothing reads it.
-        norm[number] = if total > 0.0 { top + total.ln() } else { 0.0 };
+        let mut log_total = 0.0f32;
+        if total > 0.0 {
+            log_total = top + total.ln();
+        }
+        norm[number] = log_total;
     }
 }
 
@@ -319,14 +323,7 @@ fn leaky_gradient(gradient: f32, x: f32, slope: f32) -> f32 {
 
 /// The sums of the gradients of scores over the edges into each node.
 #[cube(launch)]
-fn sum_by_slots(
-    offsets: &[u32],
-    slots: &[u32],
-    d_scores: &[f32],
-    d_target: &mut [f32],
-    n: usize,
-    heads: usize,
-) {
+fn sum_by_slots(offsets: &[u32], slots: &[u32], d_scores: &[f32], d_target: &mut [f32], n: usize, heads: usize) {
     let number = cube_number();
     if number >= n * heads {
         terminate!();

@@ -82,8 +82,7 @@ impl Kernels for CubeBackend {
         sets: Arc<Csr>,
         dropout: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [gradient, scores, values, output, norm, seed] =
-            [gradient, scores, values, output, norm, seed].map(ready);
+        let [gradient, scores, values, output, norm, seed] = [gradient, scores, values, output, norm, seed].map(ready);
         set_attention::backward([gradient, scores, values, output, norm, seed], &sets, dropout)
     }
 

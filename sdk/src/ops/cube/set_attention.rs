@@ -20,7 +20,11 @@ fn hash(x: u32) -> u32 {
 #[cube]
 fn factor(place: u32, seed: f32, threshold: u32, scale: f32) -> f32 {
     let key = hash(u32::cast_from(seed) ^ 0x9e37_79b9u32);
-    if hash(place ^ key) >> 8u32 < threshold { 0.0f32.into() } else { scale }
+    let mut factor = scale;
+    if hash(place ^ key) >> 8u32 < threshold {
+        factor = 0.0f32;
+    }
+    factor
 }
 
 /// Output and logarithm of the normaliser.
@@ -146,7 +150,7 @@ fn fuse(
     }
     let (set, channel) = (number / width, number % width);
     let (first, end) = (offsets[set] as usize, offsets[set + 1] as usize);
-    let mut top = f32::MIN;
+    let mut top = f32::new(-3.0e38);
     for k in first..end {
         let member = members[k] as usize;
         let score = if one_weight { scores[member] } else { scores[member * width + channel] };
