@@ -76,8 +76,18 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),
-        Value::Number(n) if n.is_f64() => n.as_f64().map(|x| format!("{x:.4}")).unwrap_or_default(),
+        Value::Number(n) if n.is_f64() => n.as_f64().map(four_digits).unwrap_or_default(),
         other => other.to_string(),
+    }
+}
+
+/// Four digits that count, and the exponent of large numbers.
+fn four_digits(x: f64) -> String {
+    let size = x.abs().log10().floor();
+    match size {
+        _ if x == 0.0 => "0".into(),
+        s if (-6.0..4.0).contains(&s) => format!("{x:.*}", (3.0 - s) as usize),
+        _ => format!("{x:.3e}"),
     }
 }
 
@@ -123,5 +133,11 @@ mod tests {
         let row = |value: Value| flat(value.as_object().unwrap().clone());
         let rows = [row(json!({ "a": 1, "b": { "c": 0.5 } })), row(json!({ "a": "x", "d": null }))];
         assert_eq!(table(&rows), "a         1  x\nb.c  0.5000   \nd            -\n");
+    }
+
+    #[test]
+    fn numbers_have_four_digits() {
+        let shown = [0.0, 0.0012345, 0.5, 12.3456, 1234.5, 12_345_678.0].map(four_digits);
+        assert_eq!(shown, ["0", "0.001235", "0.5000", "12.35", "1234", "1.235e7"]);
     }
 }

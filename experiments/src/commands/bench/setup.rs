@@ -17,6 +17,13 @@ const MANIFEST: &str = r#"
 name = "bench"
 data.parser = "synthetic"
 
+[model]
+node_init.type = "random"
+graph_encoder.type = "gat"
+lab.type = "linear"
+code_fusion.type = "attention"
+visit_fusion.type = "attention"
+
 [[stage]]
 type = "pretrain"
 
