@@ -1,5 +1,6 @@
 //! `dualk bench step`: whole training steps; `dualk bench workload`: the same work for another program.
 
+use super::machine::Limits;
 use super::report::{Format, Report, Times};
 use super::setup::{Case, ModelArgs, Stage, wait};
 use super::workload::{Sizes, describe};
@@ -26,6 +27,9 @@ pub struct Step {
     stage: Vec<Stage>,
     #[command(flatten)]
     steps: Steps,
+    /// Measure the CPU too, and compare with the time that a step takes at least.
+    #[arg(long)]
+    floor: bool,
     #[command(flatten)]
     sizes: Sizes,
     #[command(flatten)]
@@ -86,7 +90,13 @@ impl Step {
         let peak = machine::peak_memory_gib();
         let times = Times::new(seconds[self.steps.warm_up.min(seconds.len() - 1)..].to_vec());
         let example = examples.batch(&(0..batch).collect::<Vec<_>>());
-        let flop = count::step(&case, &example);
+        let work = count::step(&case, &example);
+        let flop = work.map(|w| w.flop);
+        let limits = self
+            .floor
+            .then(|| Limits::measure(self.sizes.nodes, self.model.widths.last().copied().unwrap_or(1)))
+            .transpose()?;
+        let floor = work.zip(limits).map(|(work, limits)| work.floor(&limits));
         let graph = describe(&case.data.graph);
         Ok(json!({
             "bench": "step",
@@ -108,6 +118,7 @@ impl Step {
             "steps": self.steps.steps,
             "flop": flop,
             "gflop_per_s": flop.map(|f| f / times.median() / 1e9),
+            "floor_s": floor,
             "peak_rss_gib": peak,
             "phases": phases(&case, &examples, batch, times.median())?,
         }))
