@@ -21,7 +21,7 @@ const REPEATS: usize = 5;
 /// Arguments of `dualk bench machine`.
 #[derive(Args)]
 pub struct Machine {
-    /// Rows of the table whose rows are read in random order.
+    /// Rows of the table that is read again and again.
     #[arg(long, default_value_t = 7946)]
     rows: usize,
     /// Width of the table, in floats.
@@ -53,7 +53,7 @@ pub struct Limits {
     pub copy: f64,
     /// a = b + s·c, bytes read and written, GB/s.
     pub triad: f64,
-    /// Adding up the rows of a table in random order, GB/s read.
+    /// Reading a table that may be in cache, GB/s.
     pub table: f64,
     /// Product of square matrices of 32-bit floats, GFLOP/s.
     pub matmul: f64,
@@ -103,7 +103,9 @@ impl Memory {
 
     fn read(&self) -> f64 {
         let seconds = fastest(|| {
-            black_box(self.b.par_chunks(CHUNK).map(sum).sum::<f32>());
+            self.b.par_chunks(CHUNK).for_each(|b| {
+                black_box(add(Lanes::default(), b));
+            });
         });
         (BEYOND_CACHE * 4) as f64 / seconds / 1e9
     }
@@ -130,33 +132,31 @@ impl Memory {
     }
 }
 
-/// Sum in sixteen lanes, which the compiler turns into vector additions.
-fn sum(values: &[f32]) -> f32 {
-    let mut lanes = [0f32; 16];
-    for chunk in values.chunks_exact(16) {
+/// Sums in so many lanes that additions need not wait for each other.
+type Lanes = [f32; 32];
+
+/// Adds values, lane by lane; what does not fill all lanes goes to the first ones.
+#[inline]
+fn add(mut lanes: Lanes, values: &[f32]) -> Lanes {
+    let chunks = values.chunks_exact(lanes.len());
+    lanes.iter_mut().zip(chunks.remainder()).for_each(|(lane, v)| *lane += v);
+    for chunk in chunks {
         lanes.iter_mut().zip(chunk).for_each(|(lane, v)| *lane += v);
     }
-    lanes.iter().sum()
+    lanes
 }
 
-/// Adds rows of a table in random order to one row a thread, as a sum over neighbours does; GB/s read.
+/// Reads a table again and again, every thread all of it; GB/s. Rows that a graph points at come from the same cache,
+/// not in order and so not faster.
 fn table(rows: usize, width: usize) -> f64 {
     let values = vec![1f32; rows * width];
-    let reads = (BEYOND_CACHE / width).max(1);
-    // Numbers of a multiplicative generator: no list of them has to be read.
-    let row = |i: usize| ((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize * rows >> 32;
-    let part = reads.div_ceil(rayon::current_num_threads() * 8).max(1);
+    let readings = (BEYOND_CACHE / values.len()).max(rayon::current_num_threads() * 8);
     let seconds = fastest(|| {
-        (0..reads.div_ceil(part)).into_par_iter().for_each(|p| {
-            let mut total = vec![0f32; width];
-            for i in p * part..((p + 1) * part).min(reads) {
-                let from = row(i) * width;
-                total.iter_mut().zip(&values[from..from + width]).for_each(|(t, v)| *t += v);
-            }
-            black_box(&total);
+        (0..readings).into_par_iter().for_each(|_| {
+            black_box(add(Lanes::default(), black_box(&values)));
         });
     });
-    (reads * width * 4) as f64 / seconds / 1e9
+    (readings * values.len() * 4) as f64 / seconds / 1e9
 }
 
 /// Product of two square matrices, GFLOP/s.
@@ -189,9 +189,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_take_every_value() {
-        assert_eq!(sum(&[1.0; 48]), 48.0);
-        assert_eq!(sum(&(0..32).map(|i| i as f32).collect::<Vec<_>>()), 496.0);
+    fn every_value_is_read() {
+        let values: Vec<f32> = (0..100).map(|i| i as f32).collect();
+        assert_eq!(add(Lanes::default(), &values).iter().sum::<f32>(), 4950.0);
     }
 
     #[test]

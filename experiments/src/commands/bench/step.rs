@@ -108,7 +108,7 @@ impl Step {
             "edges": graph["edges"],
             "largest_degree": graph["largest_degree"],
             "features": self.model.features,
-            "widths": format!("{:?}", self.model.widths),
+            "widths": self.model.widths,
             "batch": batch,
             "visits": example.codes.len(),
             "codes": example.codes.members().values().len(),

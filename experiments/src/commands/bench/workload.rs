@@ -139,8 +139,8 @@ impl Draw {
     /// Pairs i < j, each with chance min(1, c · w_i · w_j), of descending weights.
     fn pairs(&mut self, weights: &[f64], c: f64) -> Vec<(usize, usize)> {
         let mut pairs = Vec::new();
-        for i in 0..weights.len() {
-            let chance = |j: usize| (c * weights[i] * weights[j]).min(1.0);
+        for (i, weight) in weights.iter().enumerate() {
+            let chance = |j: usize| (c * weight * weights[j]).min(1.0);
             let mut j = i + 1;
             while j < weights.len() {
                 let bound = chance(j);
