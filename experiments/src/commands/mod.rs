@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod check;
 mod doctor;
 mod eval;
@@ -27,6 +28,8 @@ pub enum Command {
     Prepare(prepare::Prepare),
     /// Repeat the evaluation of a run from its weights.
     Eval(eval::Eval),
+    /// Measure training steps, evaluation, kernels and the machine.
+    Bench(bench::Bench),
     /// Show components, the plugins they come from and their options.
     List(list::List),
     /// Inspect, create and build plugins.
@@ -45,6 +48,7 @@ impl Command {
             Command::Check(command) => command.run(),
             Command::Prepare(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Plugin(command) => command.run(),
             Command::Schema(command) => command.run(),

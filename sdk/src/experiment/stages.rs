@@ -22,7 +22,10 @@ pub(super) fn stage_name(index: usize, stage: &Stage) -> String {
 
 impl Experiment {
     /// Creates the model with fresh parameters; notes go to `note`.
-    pub(super) fn model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
+    ///
+    /// # Errors
+    /// Name the manifest's key.
+    pub fn model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
         let parts = &self.manifest.model;
         device.seed(derive_seed(self.manifest.seed, &[0]));
         let within = |key: &'static str| move |e: Error| e.within_key(&format!("model.{key}"));
@@ -57,7 +60,10 @@ impl Experiment {
     }
 
     /// Gives the model the heads of a stage: new ones, or the decoders of the joint stage for the individual one.
-    pub(super) fn enter_stage(
+    ///
+    /// # Errors
+    /// When the objective refuses the data, or an individual stage finds no decoders of a joint one.
+    pub fn enter_stage(
         &self,
         model: Model,
         index: usize,
