@@ -209,7 +209,8 @@ mod golden {
         let floor = MODEL_FLOOR * expected.values().map(|(_, g)| largest(g)).fold(0.0, f32::max);
         let (mut losses, mut first) = (Vec::new(), Values::new());
         for step in 0..case.file["losses"].1.len() {
-            let logits = model.logits(model.embeddings(&graph), &batch, 0..targets.len());
+            let patients = model.embeddings(&graph).map(|e| model.patients(e, &batch));
+            let logits = model.logits(patients, &batch, 0..targets.len());
             if step == 0 {
                 for (i, logits) in logits.iter().enumerate() {
                     assert_tensor(&format!("logits.{i}"), logits.clone(), &case.file);

@@ -4,7 +4,7 @@ use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::ops::{Adjacency, attention};
+use dualk_sdk::ops::{Adjacency, attention, dropout};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -125,7 +125,7 @@ impl GraphEncoder for Gat {
         let adjacency = Adjacency::with_self_loops(graph);
         let first = self.conv1.forward(features, &adjacency); // [nodes, dims[0]]
         self.conv2.iter().chain(&self.more).fold(first, |x, conv| {
-            conv.forward(self.dropout.forward(relu(x)), &adjacency) // [nodes, dims[i]]
+            conv.forward(dropout(relu(x), &self.dropout), &adjacency) // [nodes, dims[i]]
         })
     }
 

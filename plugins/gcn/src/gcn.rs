@@ -4,7 +4,7 @@ use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::ops::{Adjacency, propagate};
+use dualk_sdk::ops::{Adjacency, dropout, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -88,7 +88,7 @@ impl GraphEncoder for Gcn {
         let adjacency = Adjacency::normalized(graph, self.edge_weight);
         let first = self.conv1.forward(features, &adjacency); // [nodes, dims[0]]
         self.conv2.iter().chain(&self.more).fold(first, |x, conv| {
-            conv.forward(self.dropout.forward(relu(x)), &adjacency) // [nodes, dims[i]]
+            conv.forward(dropout(relu(x), &self.dropout), &adjacency) // [nodes, dims[i]]
         })
     }
 

@@ -39,10 +39,15 @@ impl Examples {
             }
             visits.push(first..codes.len() as u32);
         }
+        Batch { codes: Sets::new(codes), visits: Sets::new(visits), ..self.without_visits(indices) }
+    }
+
+    /// The batch of the examples `indices` without their visits, for models that know the patients already.
+    pub fn without_visits(&self, indices: &[usize]) -> Batch {
         let pick = |r: &Ragged<u32>| indices.iter().map(|&i| r.row(i).iter().copied()).collect();
         Batch {
-            codes: Sets::new(codes),
-            visits: Sets::new(visits),
+            codes: Sets::new(Ragged::new()),
+            visits: Sets::new(Ragged::new()),
             labs: pick(&self.labs),
             targets: self.targets.iter().map(pick).collect(),
         }

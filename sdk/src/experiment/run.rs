@@ -11,7 +11,7 @@ use crate::data::{Examples, Prepared, prepare};
 use crate::model::{Model, freeze, load_weights, parameters, save_weights};
 use crate::plugin::{Registry, Stamp, guard};
 use crate::progress::Silent;
-use crate::train::{EpochRecord, Fit, Metrics, derive_seed, evaluate};
+use crate::train::{EpochRecord, Fit, Fixed, Metrics, derive_seed, evaluate};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::ops::Range;
@@ -208,6 +208,7 @@ impl Experiment {
                 valid: &parts.valid,
                 watch: self.manifest.is_compat().then_some(&parts.test),
                 heads,
+                fixed: Fixed::of(&resting, self.manifest.is_compat()),
                 epochs: stage.epochs(),
                 batch: stage.batch(),
                 lr: stage.lr,

@@ -6,7 +6,7 @@ use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use std::ops::Range;
 
 /// What a [`Model`] is made from.
@@ -138,15 +138,14 @@ impl Model {
     /// Logits of the heads `which`.
     ///
     /// # Shapes
-    /// - `embeddings`: what [`Model::embeddings`] gave
+    /// - `patients`: `[batch, patient width]`, what [`Model::patients`] gave; `None` when no head looks at patients
     /// - output: one `[batch, outputs]` a head
-    pub fn logits(&self, embeddings: Option<Tensor<2>>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
+    pub fn logits(&self, patients: Option<Tensor<2>>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
         let inputs: Vec<HeadInput> = self.head_specs[which.clone()].iter().map(|s| s.input).collect();
-        let patient = embeddings.map(|e| self.patients(e, batch));
         let sees_labs = inputs.iter().any(|i| *i != HeadInput::Patient);
         let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
         let heads = self.heads[which].iter().zip(inputs);
-        heads.map(|(head, input)| head.forward(self.head_input(input, patient.as_ref(), lab.as_ref()))).collect()
+        heads.map(|(head, input)| head.forward(self.head_input(input, patients.as_ref(), lab.as_ref()))).collect()
     }
 
     fn head_input(&self, input: HeadInput, patient: Option<&Tensor<2>>, lab: Option<&Tensor<2>>) -> Tensor<2> {
@@ -174,14 +173,35 @@ impl Model {
     }
 }
 
-/// Rows of column numbers as a matrix of zeros and ones.
+/// Rows of column numbers as a matrix of zeros and ones. Devices with memory of their own get the numbers alone.
 ///
 /// # Shapes
 /// - output: `[rows.len(), columns]`
 pub fn dense(rows: &Ragged<u32>, columns: usize, device: &Device) -> Tensor<2> {
-    let mut values = vec![0f32; rows.len() * columns];
-    for (i, row) in rows.rows().enumerate() {
-        row.iter().for_each(|&c| values[i * columns + c as usize] = 1.0);
+    let size = rows.len() * columns;
+    let device = device.clone().without_autodiff();
+    let places = || rows.rows().enumerate().flat_map(|(i, row)| row.iter().map(move |&c| i * columns + c as usize));
+    let flat = if device == Device::flex() || rows.values().is_empty() {
+        let mut values = vec![0f32; size];
+        places().for_each(|place| values[place] = 1.0);
+        Tensor::<1>::from_data(TensorData::new(values, [size]), &device)
+    } else {
+        let places: Vec<i32> = places().map(|place| place as i32).collect();
+        let count = places.len();
+        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
+        Tensor::<1>::zeros([size], &device).scatter(0, places, Tensor::ones([count], &device), IndexingUpdateOp::Add)
+    };
+    flat.reshape([rows.len(), columns])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dense_marks_the_columns_of_each_row() {
+        let rows: Ragged<u32> = [vec![2, 0], vec![], vec![1]].into_iter().collect();
+        let ours: Vec<f32> = dense(&rows, 3, &Device::flex()).into_data().iter::<f32>().collect();
+        assert_eq!(ours, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     }
-    Tensor::from_data(TensorData::new(values, [rows.len(), columns]), device)
 }

@@ -107,6 +107,28 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         (output, wrapped_norm)
     }
 
+    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Dropout;
+
+        impl<B: Kernels> Backward<B, 1> for Dropout {
+            type State = (FloatTensor<B>, f32);
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let (seed, probability) = ops.state;
+                unary::<B, _>(ops.parents, ops.node, grads, |g| B::dropout(g, seed, probability));
+            }
+        }
+
+        let guard = values.node();
+        let [values, seed] = [values, seed].map(|t| t.into_primitive());
+        let output = B::dropout(values, seed.clone(), probability);
+        match Dropout.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((seed, probability), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
     // What follows has no gradients: they are the backward passes themselves, and the optimiser.
 
     fn edge_attention_backward(

@@ -1,6 +1,39 @@
 //! Dropout without a mask in memory: whether a number is dropped follows from a seed and its place, the same on every
 //! device and in the backward pass.
 
+use super::kernels::Kernels;
+use burn::backend::Dispatch;
+use burn::nn::Dropout;
+use burn::tensor::{Distribution, Tensor};
+
+/// Dropout as [`Dropout::forward`] has it, in one pass over memory and without a mask: the backward pass drops the same
+/// places again. Which ones follows from one number drawn on the device, so `device.seed` decides it.
+///
+/// # Shapes
+/// - output: that of `values`
+pub fn dropout<const D: usize>(values: Tensor<D>, dropout: &Dropout) -> Tensor<D> {
+    let (seed, probability) = active(dropout, &values);
+    if probability == 0.0 || values.shape().num_elements() == 0 {
+        return values;
+    }
+    Tensor::from_dispatch(Dispatch::dropout(values.into_dispatch(), seed.into_dispatch(), probability))
+}
+
+/// Seeds are drawn below this; a 32-bit floating-point number holds them exactly.
+const SEEDS: f64 = 16_777_216.0;
+
+/// A seed and the probability; that is 0 outside training.
+pub(super) fn active<const D: usize>(dropout: &Dropout, values: &Tensor<D>) -> (Tensor<1>, f32) {
+    let device = values.device();
+    let active = dropout.training.is_enabled() && device.is_autodiff() && dropout.prob > 0.0;
+    let device = device.without_autodiff();
+    let seed = match active {
+        true => Tensor::<1>::random([1], Distribution::Uniform(0.0, SEEDS), &device).floor(),
+        false => Tensor::zeros([1], &device),
+    };
+    (seed.cast(values.dtype()), if active { dropout.prob as f32 } else { 0.0 })
+}
+
 /// Which weights are dropped, and by what the others grow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Dropped {

@@ -102,6 +102,13 @@ pub trait Kernels: Backend {
         dropout: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
+    /// Zero at the places that `seed` decides, grown by 1 / (1 − probability) elsewhere.
+    ///
+    /// # Shapes
+    /// - output: that of `values`
+    #[fusion(dtype = values, shape = values)]
+    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self>;
+
     /// One update of Adam in one pass over memory: the new parameter and moments, in the places of the old ones where
     /// nothing else holds them.
     ///

@@ -6,6 +6,7 @@
 //! | [`propagate`] | weighted sum over incoming edges | O(edges · width) | none |
 //! | [`softmax_pool`] | attention over the members of sets, with dropout | O(members · width) | none |
 //! | [`pool`] | sum or mean over the members of sets | O(members · width) | none |
+//! | [`dropout()`] | dropout without a mask | O(numbers) | none |
 //!
 //! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
 //! Outputs have one owner each, which adds in a fixed order: repeated calls give the same bits on the same device.
@@ -29,6 +30,7 @@ mod tests;
 pub use adjacency::Adjacency;
 pub use attention::attention;
 pub use csr::{Csr, Transposed};
+pub use dropout::dropout;
 pub(crate) use kernels::{AdamStep, Kernels};
 pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate};

@@ -1,13 +1,11 @@
 //! Attention over the members of sets.
 
+use super::dropout::active;
 use super::kernels::Kernels;
 use crate::data::Sets;
 use burn::backend::Dispatch;
 use burn::nn::Dropout;
-use burn::tensor::{Distribution, Tensor};
-
-/// Seeds of dropout are drawn below this; a 32-bit number holds them exactly.
-const SEEDS: f64 = 16_777_216.0;
+use burn::tensor::Tensor;
 
 /// Softmax over the members of each set, separately for every channel, and the weighted sum of the members:
 ///
@@ -39,15 +37,7 @@ pub fn softmax_pool(scores: Tensor<2>, values: Tensor<2>, sets: &Sets, dropout: 
     if rows == 0 || sets.is_empty() || d == 0 {
         return Tensor::zeros([sets.len(), d], &values.device());
     }
-    let device = values.device();
-    let active = dropout.training.is_enabled() && device.is_autodiff() && dropout.prob > 0.0;
-    let device = device.without_autodiff();
-    let seed = match active {
-        true => Tensor::<1>::random([1], Distribution::Uniform(0.0, SEEDS), &device),
-        false => Tensor::zeros([1], &device),
-    };
-    let seed = seed.cast(values.dtype()).floor();
-    let probability = if active { dropout.prob as f32 } else { 0.0 };
+    let (seed, probability) = active(dropout, &values);
     let [scores, values] = [scores, values].map(Tensor::into_dispatch);
     let (output, _) = Dispatch::set_attention(scores, values, seed.into_dispatch(), index, probability);
     Tensor::from_dispatch(output)

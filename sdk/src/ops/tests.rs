@@ -314,6 +314,25 @@ fn check<const N: usize>(inputs: [Tensor<2>; N], cotangent: Tensor<2>, run: impl
 }
 
 #[test]
+fn dropout_drops_the_same_places_forward_and_backward() {
+    let (device, tolerance) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (inputs, cotangent) = ([random(&mut rng, 70, 300)], random(&mut rng, 70, 300));
+    let run = |seed: f32, p: f32| {
+        with_gradients(&device, &inputs, &cotangent, |[v]| {
+            let seed = Tensor::<1>::from_data([seed], &device).into_dispatch();
+            Tensor::from_dispatch(burn::backend::Dispatch::dropout(v.into_dispatch(), seed, p))
+        })
+    };
+    let dropped = Dropped::new(99, 0.3);
+    let factors: Vec<f32> = (0..70 * 300).map(|i| dropped.factor(i)).collect();
+    let factors = Tensor::<2>::from_data(TensorData::new(factors, [70, 300]), &Device::flex());
+    let plain = vec![inputs[0].clone() * factors.clone(), cotangent.clone() * factors];
+    agree("dropout", run(99.0, 0.3), plain, tolerance);
+    agree("no dropout", run(99.0, 0.0), vec![inputs[0].clone(), cotangent.clone()], tolerance);
+}
+
+#[test]
 fn dropout_follows_the_seed_and_evaluation_has_none() {
     let (device, _) = device();
     let mut rng = ChaCha8Rng::seed_from_u64(7);

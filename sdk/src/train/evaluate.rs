@@ -39,7 +39,9 @@ pub fn predict(model: &Model, graph: &Graph, examples: &Examples, task: &mut dyn
     let mut all = vec![Vec::new(); heads];
     let order: Vec<usize> = (0..examples.len()).collect();
     for chunk in order.chunks(BATCH) {
-        let logits = model.logits(embeddings.clone(), &examples.batch(chunk), 0..heads);
+        let batch = examples.batch(chunk);
+        let patients = embeddings.clone().map(|e| model.patients(e, &batch));
+        let logits = model.logits(patients, &batch, 0..heads);
         for (out, head) in all.iter_mut().zip(logits) {
             out.extend(head.into_data().convert::<f32>().iter::<f32>());
         }

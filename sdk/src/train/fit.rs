@@ -1,20 +1,24 @@
 //! The training loop.
 
-use super::{Adam, Metrics, Schedule, Select, derive_seed, evaluate, shuffled};
+use super::ahead::Ahead;
+use super::{Adam, Fixed, Metrics, Schedule, Select, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
-use crate::data::Examples;
+use crate::data::{Batch, Examples};
 use crate::graph::Graph;
 use crate::model::{Model, dense};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use std::ops::Range;
+use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-/// Steps between two readings of the loss, each of which waits for the device.
+/// Steps between two readings of the loss on the CPU; other devices are not waited for inside an epoch.
 const STEPS_PER_READING: usize = 16;
+/// Batches that are made ahead of the step that takes them.
+const BATCHES_AHEAD: usize = 2;
 
 /// One pass over examples, as `metrics.jsonl` has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,6 +63,8 @@ pub struct Fit<'a> {
     pub watch: Option<&'a Examples>,
     /// The heads to train.
     pub heads: Range<usize>,
+    /// What before the heads does not train.
+    pub fixed: Fixed,
     /// Passes over the examples.
     pub epochs: usize,
     /// Examples a step.
@@ -98,6 +104,7 @@ impl Fit<'_> {
             return Err(Error::user(format!("stage {} has no training examples", self.name))
                 .help("the cohort is too small for this split or objective"));
         }
+        let ahead = Ahead::new(self.fixed, &model, self.graph, self.train);
         let mut optimizer = ModuleOptimizer::from(Adam);
         let mut history = Vec::with_capacity(self.epochs);
         let mut best: Option<(f64, usize, Model)> = None;
@@ -105,7 +112,7 @@ impl Fit<'_> {
             let start = Instant::now();
             let lr = self.schedule.rate(self.lr, epoch);
             let train_loss;
-            (model, train_loss) = self.epoch(model, &mut optimizer, epoch, lr)?;
+            (model, train_loss) = self.epoch(model, &ahead, &mut optimizer, epoch, lr)?;
             let valid = self.metrics(&model, self.valid);
             let test = self.watch.map(|examples| self.metrics(&model, examples)).unwrap_or_default();
             let seconds = start.elapsed().as_secs_f64();
@@ -136,45 +143,58 @@ impl Fit<'_> {
         self.select == Select::Best || self.watch.is_some()
     }
 
-    fn epoch(&self, mut model: Model, optimizer: &mut ModuleOptimizer, epoch: usize, lr: f64) -> Result<(Model, f64)> {
+    fn epoch(
+        &self,
+        mut model: Model,
+        ahead: &Ahead,
+        optimizer: &mut ModuleOptimizer,
+        epoch: usize,
+        lr: f64,
+    ) -> Result<(Model, f64)> {
         let seed = derive_seed(self.seed, &[epoch as u64]);
         let device = model.device();
         device.seed(seed);
+        let synchronous = device.without_autodiff() == Device::flex();
         let order = shuffled(self.train.len(), seed);
         let what = format!("{} {}/{}", self.name, epoch + 1, self.epochs);
         let mut task = self.progress.begin(&what, "examples", Some(order.len() as u64));
-        let (mut sum, mut seen) = (0f64, 0usize);
-        let mut waiting: Option<Tensor<1>> = None;
-        for (step, chunk) in order.chunks(self.batch).enumerate() {
-            let loss;
-            (model, loss) = self.step(model, optimizer, chunk, lr);
-            let weighted = loss.mul_scalar(chunk.len() as f64);
-            waiting = Some(match waiting {
-                Some(total) => total + weighted,
-                None => weighted,
-            });
-            seen += chunk.len();
-            if step % STEPS_PER_READING == STEPS_PER_READING - 1 {
-                sum += read(waiting.take());
-                task.message(&format!("loss {:.4}", sum / seen as f64));
+        let mut losses = Losses::default();
+        let (send, batches) = sync_channel(BATCHES_AHEAD);
+        std::thread::scope(|scope| {
+            let mut chunks = order.chunks(self.batch);
+            // Ends with the last batch, or when nobody takes them any more.
+            scope.spawn(move || chunks.try_for_each(|chunk| send.send((chunk, ahead.batch(self.train, chunk)))));
+            for (step, (chunk, batch)) in batches.into_iter().enumerate() {
+                let loss;
+                (model, loss) = self.step(model, ahead, optimizer, chunk, &batch, lr);
+                losses.add(loss, chunk.len());
+                if synchronous && step % STEPS_PER_READING == STEPS_PER_READING - 1 {
+                    task.message(&format!("loss {:.4}", losses.mean()));
+                }
+                task.advance(chunk.len() as u64);
             }
-            task.advance(chunk.len() as u64);
-        }
-        sum += read(waiting);
-        task.finish("");
-        let mean = sum / seen as f64;
-        match mean.is_finite() {
-            true => Ok((model, mean)),
-            false => Err(Error::user(format!("stage {}, epoch {epoch}: the loss became {mean}", self.name))
-                .help("lower the stage's `lr`, or check the node features for extreme values")),
-        }
+            task.finish("");
+            let mean = losses.mean();
+            match mean.is_finite() {
+                true => Ok((model, mean)),
+                false => Err(Error::user(format!("stage {}, epoch {epoch}: the loss became {mean}", self.name))
+                    .help("lower the stage's `lr`, or check the node features for extreme values")),
+            }
+        })
     }
 
-    fn step(&self, model: Model, optimizer: &mut ModuleOptimizer, examples: &[usize], lr: f64) -> (Model, Tensor<1>) {
-        let batch = self.train.batch(examples);
-        let embeddings = model.embeddings(self.graph);
+    fn step(
+        &self,
+        model: Model,
+        ahead: &Ahead,
+        optimizer: &mut ModuleOptimizer,
+        examples: &[usize],
+        batch: &Batch,
+        lr: f64,
+    ) -> (Model, Tensor<1>) {
         let device = model.device();
-        let logits = model.logits(embeddings, &batch, self.heads.clone());
+        let patients = ahead.patients(&model, self.graph, batch, examples);
+        let logits = model.logits(patients, batch, self.heads.clone());
         let losses = logits.into_iter().zip(self.heads.clone()).map(|(logits, head)| {
             let columns = logits.dims()[1];
             self.loss.forward(logits, dense(&batch.targets[head], columns, &device))
@@ -192,6 +212,27 @@ impl Fit<'_> {
     }
 }
 
-fn read(loss: Option<Tensor<1>>) -> f64 {
-    loss.and_then(|l| l.into_data().iter::<f64>().next()).unwrap_or(0.0)
+/// The losses of an epoch, added up on the device until somebody asks.
+#[derive(Default)]
+struct Losses {
+    waiting: Option<Tensor<1>>,
+    sum: f64,
+    examples: usize,
+}
+
+impl Losses {
+    fn add(&mut self, mean: Tensor<1>, examples: usize) {
+        let loss = mean.mul_scalar(examples as f64);
+        self.waiting = Some(match self.waiting.take() {
+            Some(total) => total + loss,
+            None => loss,
+        });
+        self.examples += examples;
+    }
+
+    /// The mean over examples. Waits for the device.
+    fn mean(&mut self) -> f64 {
+        self.sum += self.waiting.take().and_then(|l| l.into_data().iter::<f64>().next()).unwrap_or(0.0);
+        self.sum / self.examples as f64
+    }
 }

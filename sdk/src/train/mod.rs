@@ -1,6 +1,7 @@
 //! Training in stages: one loop for all of them.
 
 mod adam;
+mod ahead;
 mod evaluate;
 mod fit;
 pub mod metrics;
@@ -8,6 +9,7 @@ mod random;
 mod schedule;
 
 pub use adam::Adam;
+pub use ahead::Fixed;
 pub use evaluate::{Metrics, evaluate, frequency_baseline};
 pub use fit::{EpochRecord, Fit, Fitted};
 pub use random::{derive_seed, shuffled};

@@ -9,6 +9,7 @@ use dualk_sdk::experiment::manifest::Stage as StageOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::model::{Model, freeze};
 use dualk_sdk::plugin::Registry;
+use dualk_sdk::train::Fixed;
 use dualk_sdk::{Error, Result};
 use std::ops::Range;
 
@@ -133,6 +134,8 @@ pub struct Case {
     pub model: Model,
     /// The heads that train.
     pub heads: Range<usize>,
+    /// What before them does not.
+    pub fixed: Fixed,
     /// Autodiff is on.
     pub device: Device,
 }
@@ -156,8 +159,10 @@ impl Case {
         let all = model.head_specs().len();
         let heads = if stage == Stage::Individual { 0..1 } else { 0..all };
         let resting = (heads.end..all).map(|h| format!("heads.{h}"));
-        model = freeze(model, &options.freeze().into_iter().chain(resting).collect::<Vec<_>>());
-        Ok(Self { stage, objective, loss, model, heads, device, data, experiment })
+        let resting: Vec<String> = options.freeze().into_iter().chain(resting).collect();
+        model = freeze(model, &resting);
+        let fixed = Fixed::of(&resting, experiment.manifest.is_compat());
+        Ok(Self { stage, objective, loss, model, heads, fixed, device, data, experiment })
     }
 
     /// The stage's keys of the manifest.

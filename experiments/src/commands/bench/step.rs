@@ -138,6 +138,7 @@ fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case
         valid: &none,
         watch: None,
         heads: case.heads.clone(),
+        fixed: case.fixed,
         epochs: 1,
         batch,
         lr: case.options().lr,
@@ -205,7 +206,8 @@ fn phases(case: &Case, examples: &Examples, batch: usize, step: f64) -> Result<V
         lap(0)?;
         let embeddings = case.model.embeddings(&case.data.graph);
         lap(1)?;
-        let logits = case.model.logits(embeddings, &batch, case.heads.clone());
+        let patients = embeddings.map(|e| case.model.patients(e, &batch));
+        let logits = case.model.logits(patients, &batch, case.heads.clone());
         let losses = logits.into_iter().zip(case.heads.clone()).map(|(logits, head)| {
             let targets = dense(&batch.targets[head], logits.dims()[1], &case.device);
             case.loss.forward(logits, targets)

@@ -3,6 +3,7 @@
 
 mod adam;
 mod buffers;
+mod dropout;
 mod edge_attention;
 mod reduce;
 mod set_attention;
@@ -17,7 +18,8 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
-use burn_cubecl::cubecl::prelude::{CubeCount, CubeDim};
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
@@ -86,6 +88,10 @@ impl Kernels for CubeBackend {
         set_attention::backward([gradient, scores, values, output, norm, seed], &sets, dropout)
     }
 
+    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self> {
+        dropout::drop_places(ready(values), ready(seed), probability)
+    }
+
     fn adam(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -135,4 +141,15 @@ fn cubes(count: usize) -> CubeCount {
 /// As many units as channels are worth, a power of two.
 fn units(channels: usize) -> CubeDim {
     CubeDim::new_1d((channels as u32).next_power_of_two().clamp(32, UNITS))
+}
+
+/// A grid with a thread for each of `count` numbers.
+fn threads(count: usize) -> CubeCount {
+    cubes(count.div_ceil(UNITS as usize))
+}
+
+/// The number of this thread in its grid.
+#[cube]
+fn thread_number() -> usize {
+    ((CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) * CUBE_DIM_X + UNIT_POS_X) as usize
 }

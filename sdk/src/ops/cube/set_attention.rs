@@ -1,31 +1,13 @@
 //! Softmax over sets fused with the weighted sum: a thread for each set and channel, and for each row and channel in the
 //! backward pass.
 
+use super::dropout::factor;
 use super::reduce::sum_units;
-use super::{Csr, UNITS, buffers, cubes, dims, empty, row_products};
+use super::{Csr, UNITS, buffers, cubes, dims, empty, row_products, thread_number, threads};
 use crate::ops::dropout::Dropped;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
-
-/// Mixes 32 bits, as [`Dropped`] does.
-#[cube]
-fn hash(x: u32) -> u32 {
-    let x = (x ^ (x >> 16u32)) * 0x7feb_352du32;
-    let x = (x ^ (x >> 15u32)) * 0x846c_a68bu32;
-    x ^ (x >> 16u32)
-}
-
-/// 0 for a dropped place, `scale` for the others.
-#[cube]
-fn factor(place: u32, seed: f32, threshold: u32, scale: f32) -> f32 {
-    let key = hash(u32::cast_from(seed) ^ 0x9e37_79b9u32);
-    let mut factor = scale;
-    if hash(place ^ key) >> 8u32 < threshold {
-        factor = 0.0f32;
-    }
-    factor
-}
 
 /// Output and logarithm of the normaliser.
 pub(super) fn forward(
@@ -115,17 +97,6 @@ pub(super) fn backward(tensors: [CubeTensor; 6], sets: &Csr, dropout: f32) -> (C
         );
     }
     (d_scores, d_values)
-}
-
-/// A grid with a thread for each of `count` numbers.
-fn threads(count: usize) -> CubeCount {
-    cubes(count.div_ceil(UNITS as usize))
-}
-
-/// The number of this thread in its grid.
-#[cube]
-fn thread_number() -> usize {
-    ((CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) * CUBE_DIM_X + UNIT_POS_X) as usize
 }
 
 /// One channel of one set.

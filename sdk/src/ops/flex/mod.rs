@@ -1,6 +1,7 @@
 //! Kernels on the CPU. Rows of the output are divided among threads; each row has one owner.
 
 mod adam;
+mod dropout;
 mod edge_attention;
 mod real;
 mod set_attention;
@@ -124,6 +125,16 @@ impl Kernels for Flex {
         })
     }
 
+    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self> {
+        let mut values = whole(values);
+        of_type!(values, T => {
+            let dropped = Dropped::new(number::<T>(&seed), probability);
+            // Copied first where another tensor shares them.
+            dropout::drop_places(values.storage_mut::<T>(), &dropped);
+        });
+        values
+    }
+
     fn adam(
         parameter: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -167,8 +178,7 @@ fn set_inputs<'a, T: Real>(
     dropout: f32,
 ) -> set_attention::Inputs<'a, T> {
     let ([_, channels], [_, width]) = (dims(scores), dims(values));
-    let seed = numbers::<T>(seed).first().map_or(0, |seed| seed.seed());
-    let dropped = Dropped::new(seed, dropout);
+    let dropped = Dropped::new(number::<T>(seed), dropout);
     set_attention::Inputs { scores: numbers(scores), values: numbers(values), channels, width, dropped }
 }
 
@@ -183,6 +193,11 @@ fn numbers<T: Real>(tensor: &FlexTensor) -> &[T] {
         Some(numbers) => numbers,
         None => panic!("a kernel got a tensor of {:?} where it expects contiguous {:?}", tensor.dtype(), T::dtype()),
     }
+}
+
+/// The one number of a seed.
+fn number<T: Real>(seed: &FlexTensor) -> u32 {
+    numbers::<T>(seed).first().map_or(0, |seed| seed.seed())
 }
 
 /// The tensor as one that fills its storage in order, as it is where it does.

@@ -1,0 +1,110 @@
+//! What of a model does not change during a stage and is computed once, before its first step.
+
+use crate::data::{Batch, Examples};
+use crate::graph::Graph;
+use crate::model::Model;
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData};
+
+/// Examples of a forward pass ahead of the stage.
+const BATCH: usize = 256;
+
+/// Which part before the heads does not train in a stage. It runs without dropout then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fixed {
+    /// None, or its dropout stays active and makes every step differ.
+    Nothing,
+    /// Node features and graph encoder.
+    Embeddings,
+    /// These and both fusions.
+    Patients,
+}
+
+impl Fixed {
+    /// What follows from the prefixes of the paths of parameters that do not train.
+    ///
+    /// With `dropout_in_frozen` (the published behaviour) dropout stays active there, so that nothing can be computed
+    /// ahead: the mathematics does not allow it.
+    pub fn of(frozen: &[String], dropout_in_frozen: bool) -> Self {
+        let rests = |names: &[&str]| names.iter().all(|name| frozen.iter().any(|f| f == name));
+        if dropout_in_frozen || !rests(&["nodes", "encoder"]) {
+            Self::Nothing
+        } else if rests(&["code_fusion", "visit_fusion"]) {
+            Self::Patients
+        } else {
+            Self::Embeddings
+        }
+    }
+}
+
+/// The results.
+pub(super) enum Ahead {
+    Nothing,
+    /// `[nodes, width]`
+    Embeddings(Tensor<2>),
+    /// `[examples, width]`
+    Patients(Tensor<2>),
+}
+
+impl Ahead {
+    /// Computes what `fixed` allows, without dropout.
+    pub(super) fn new(fixed: Fixed, model: &Model, graph: &Graph, examples: &Examples) -> Self {
+        if fixed == Fixed::Nothing {
+            return Self::Nothing;
+        }
+        let model = model.valid();
+        let Some(embeddings) = model.embeddings(graph) else { return Self::Nothing };
+        if fixed == Fixed::Embeddings {
+            return Self::Embeddings(Tensor::from_inner(embeddings));
+        }
+        let order: Vec<usize> = (0..examples.len()).collect();
+        let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), &examples.batch(chunk)));
+        Self::Patients(Tensor::from_inner(Tensor::cat(parts.collect(), 0)))
+    }
+
+    /// Patient vectors of a batch of the examples `indices`; `None` when no head looks at patients.
+    ///
+    /// # Shapes
+    /// - output: `[batch, patient width]`
+    pub(super) fn patients(&self, model: &Model, graph: &Graph, batch: &Batch, indices: &[usize]) -> Option<Tensor<2>> {
+        match self {
+            Self::Nothing => model.embeddings(graph).map(|e| model.patients(e, batch)),
+            Self::Embeddings(embeddings) => Some(model.patients(embeddings.clone(), batch)),
+            Self::Patients(patients) => {
+                let rows: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
+                let rows = TensorData::new(rows, [indices.len()]);
+                let rows = Tensor::<1, Int>::from_data(rows, &patients.device().without_autodiff());
+                Some(patients.clone().select(0, rows))
+            }
+        }
+    }
+
+    /// The batch of the examples `indices`, with all that can be made before the step that takes it.
+    pub(super) fn batch(&self, examples: &Examples, indices: &[usize]) -> Batch {
+        let batch = match self {
+            Self::Patients(_) => examples.without_visits(indices),
+            _ => examples.batch(indices),
+        };
+        for sets in [&batch.codes, &batch.visits] {
+            sets.index().transposed();
+        }
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fixed_follows_from_what_is_frozen() {
+        let of = |names: &[&str]| Fixed::of(&names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), false);
+        assert_eq!(of(&["lab"]), Fixed::Nothing);
+        assert_eq!(of(&["nodes"]), Fixed::Nothing);
+        assert_eq!(of(&["encoder", "nodes", "heads.1"]), Fixed::Embeddings);
+        assert_eq!(of(&["nodes", "encoder", "code_fusion"]), Fixed::Embeddings);
+        let all = ["nodes", "encoder", "code_fusion", "visit_fusion"];
+        assert_eq!(of(&all), Fixed::Patients);
+        assert_eq!(Fixed::of(&all.map(str::to_owned), true), Fixed::Nothing);
+    }
+}
