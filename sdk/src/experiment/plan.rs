@@ -3,6 +3,7 @@
 use super::device::{self, NamedDevice};
 use super::manifest::{ComponentRef, Manifest, Source};
 use crate::component::*;
+use crate::ops::Precision;
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -120,6 +121,12 @@ impl Experiment {
     fn resolve(&mut self) -> Result<()> {
         self.resolve_data()?;
         self.device = device::open(&self.manifest.backend.device)?;
+        if self.manifest.backend.precision != Precision::F32 && self.device.name != "cpu" {
+            let message = format!("on {} graph kernels read rows in f32 alone, found \"bf16\"", self.device.name);
+            return Err(Error::user(message)
+                .at_key("backend.precision")
+                .help("use precision = \"f32\", or device = \"cpu\""));
+        }
         let model = self.manifest.model.clone();
         let parts = &mut self.manifest.model;
         let places = [

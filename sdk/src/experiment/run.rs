@@ -42,7 +42,9 @@ impl Experiment {
         let context = ParserContext { progress, compat: self.manifest.is_compat(), seed: self.manifest.seed };
         let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"))?;
         cohort.validate()?;
-        prepare(cohort, &self.manifest.data.split).map_err(|e| e.within_key("data.split"))
+        let mut data = prepare(cohort, &self.manifest.data.split).map_err(|e| e.within_key("data.split"))?;
+        data.graph = data.graph.with_precision(self.manifest.backend.precision);
+        Ok(data)
     }
 
     /// Prepares the data, trains all stages and evaluates; returns the results and the run's folder.

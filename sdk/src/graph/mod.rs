@@ -4,6 +4,7 @@ mod cooccurrence;
 
 pub use cooccurrence::cooccurrence;
 
+use crate::ops::Precision;
 use crate::{Error, Result};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ pub struct Graph {
     sources: Arc<Vec<u32>>,
     weights: Arc<Vec<f32>>,
     derived: Arc<Mutex<Derived>>,
+    precision: Precision,
 }
 
 /// Structures computed from a graph, by type and key.
@@ -52,7 +54,18 @@ impl Graph {
             sources: Arc::new(sources),
             weights: Arc::new(weights),
             derived: Arc::default(),
+            precision: Precision::default(),
         })
+    }
+
+    /// The same graph, over which kernels read the rows of neighbours in `precision`.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { derived: Arc::default(), precision, ..self }
+    }
+
+    /// The numbers in which kernels read the rows of neighbours.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Number of nodes.

@@ -51,7 +51,8 @@ impl Adjacency {
                 sources.iter().zip(weights).map(move |(&source, w)| w * scale[source as usize] * scale[target])
             });
             let weights = weights.collect();
-            Self { csr: Csr::new(edges.csr.offsets().to_vec(), edges.csr.members().to_vec(), Some(weights)) }
+            let (offsets, sources) = (edges.csr.offsets().to_vec(), edges.csr.members().to_vec());
+            Self { csr: Csr::with_precision(offsets, sources, Some(weights), g.precision()) }
         })
     }
 
@@ -64,7 +65,7 @@ impl Adjacency {
             }
             offsets.push(sources.len() as u32);
         }
-        Self { csr: Csr::new(offsets, sources, Some(weights)) }
+        Self { csr: Csr::with_precision(offsets, sources, Some(weights), graph.precision()) }
     }
 
     /// Number of nodes.

@@ -1,5 +1,6 @@
 //! Lists of row numbers in compressed form, both ways: what every kernel runs over.
 
+use super::Precision;
 use crate::data::Ragged;
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +13,7 @@ pub struct Csr {
     members: Vec<u32>,
     weights: Option<Vec<f32>>,
     columns: usize,
+    precision: Precision,
     transposed: OnceLock<Transposed>,
     #[cfg(cube)]
     pub(super) device: super::cube::Buffers,
@@ -36,18 +38,33 @@ impl Csr {
     /// # Panics
     /// When the parts do not fit together: [`crate::graph::Graph`] and [`Ragged`] make none that do not.
     pub fn new(offsets: Vec<u32>, members: Vec<u32>, weights: Option<Vec<f32>>) -> Arc<Self> {
+        Self::with_precision(offsets, members, weights, Precision::default())
+    }
+
+    /// The same, over a table whose rows kernels read in `precision` where the device can.
+    pub(super) fn with_precision(
+        offsets: Vec<u32>,
+        members: Vec<u32>,
+        weights: Option<Vec<f32>>,
+        precision: Precision,
+    ) -> Arc<Self> {
         let fits = offsets.first() == Some(&0)
             && offsets.last().is_some_and(|&last| last as usize == members.len())
             && offsets.windows(2).all(|w| w[0] <= w[1])
             && weights.as_ref().is_none_or(|w| w.len() == members.len());
         assert!(fits, "offsets, members and weights of different lengths");
         let columns = members.iter().max().map_or(0, |&m| m as usize + 1);
-        Arc::new(Self { offsets, members, weights, columns, ..Default::default() })
+        Arc::new(Self { offsets, members, weights, columns, precision, ..Default::default() })
     }
 
     /// The rows of a ragged array as members.
     pub fn of(rows: &Ragged<u32>) -> Arc<Self> {
         Self::new(rows.offsets().iter().map(|&o| o as u32).collect(), rows.values().to_vec(), None)
+    }
+
+    /// The numbers in which rows are read.
+    pub(super) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Number of outputs.

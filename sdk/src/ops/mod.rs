@@ -22,6 +22,7 @@ mod dropout;
 mod flex;
 mod kernels;
 mod padded;
+mod precision;
 mod product;
 mod set_attention;
 #[cfg(test)]
@@ -33,5 +34,6 @@ pub use csr::{Csr, Transposed};
 pub use dropout::dropout;
 pub(crate) use kernels::{AdamStep, Kernels};
 pub use padded::PaddedSets;
+pub use precision::Precision;
 pub use product::{Pooling, pool, propagate};
 pub use set_attention::softmax_pool;

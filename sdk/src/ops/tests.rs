@@ -246,6 +246,23 @@ fn pooling_agrees_with_the_plain_formulation() {
     }
 }
 
+/// Rounding the rows to 8 bits of mantissa moves sums of neighbours by less than 2⁻⁸ of their terms.
+#[test]
+fn tables_of_bf16_are_near() {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let wide = graph(&mut rng, 60, 20, 700);
+    let narrow = wide.clone().with_precision(Precision::Bf16);
+    let inputs = [random(&mut rng, 60, 2), random(&mut rng, 60, 2), random(&mut rng, 60, 64)];
+    let cotangent = random(&mut rng, 60, 64);
+    let run = |graph: &Graph| {
+        let a = Adjacency::with_self_loops(graph);
+        with_gradients(&Device::flex(), &inputs, &cotangent, |[t, s, v]| propagate(&a, attention(&a, t, s, v, 0.2)))
+    };
+    let (wide, narrow) = (run(&wide), run(&narrow));
+    assert_ne!(numbers(wide[0].clone()), numbers(narrow[0].clone()));
+    agree("bf16", narrow, wide, 0.05);
+}
+
 #[test]
 fn repeats_give_the_same_bits() {
     let (device, _) = device();

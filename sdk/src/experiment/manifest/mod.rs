@@ -9,6 +9,7 @@ pub use source::Source;
 use super::manifest::source::from_serde;
 use crate::data::SplitOptions;
 use crate::model::HeadOptions;
+use crate::ops::Precision;
 use crate::train::{Schedule, Select};
 use crate::{Error, Result};
 use schemars::JsonSchema;
@@ -62,11 +63,13 @@ pub enum Compat {
 pub struct Backend {
     /// `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`.
     pub device: String,
+    /// In which numbers graph kernels read the rows of neighbours: `f32`, or `bf16` (on the CPU only).
+    pub precision: Precision,
 }
 
 impl Default for Backend {
     fn default() -> Self {
-        Self { device: "auto".into() }
+        Self { device: "auto".into(), precision: Precision::F32 }
     }
 }
 

@@ -8,14 +8,14 @@ mod set_attention;
 mod simd;
 mod sparse_product;
 
-use super::Csr;
 use super::dropout::Dropped;
 use super::kernels::{AdamStep, Kernels};
+use super::{Csr, Precision};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
-use real::Real;
+use real::{Bf16, Real};
 use std::sync::Arc;
 
 /// The fewest rows of a graph or batch that are worth a task of their own.
@@ -38,6 +38,25 @@ macro_rules! of_type {
     };
 }
 
+/// Evaluates `$body` with each `$rows` as the table beside it, in the numbers in which `$lists` asks for it.
+macro_rules! of_precision {
+    ($lists:ident, $T:ty, [$($rows:ident = $table:expr),*] => $body:expr) => {
+        match $lists.precision() {
+            Precision::F32 => {
+                $(let $rows: &[$T] = $table;)*
+                $body
+            }
+            Precision::Bf16 => {
+                $(
+                    let table = Bf16::table::<$T>($table);
+                    let $rows = table.as_slice();
+                )*
+                $body
+            }
+        }
+    };
+}
+
 impl Kernels for Flex {
     fn edge_attention(
         target: FloatTensor<Self>,
@@ -49,8 +68,10 @@ impl Kernels for Flex {
         let [target, source, values] = [target, source, values].map(|t| t.to_contiguous());
         let ([n, heads], [_, width]) = (dims(&target), dims(&values));
         of_type!(values, T => {
-            let inputs = attention_inputs::<T>(&target, &source, &values, slope);
-            let (output, norm) = edge_attention::forward(inputs, &edges);
+            let inputs = attention_inputs::<T>(&target, &source, width, slope);
+            let (output, norm) = of_precision!(edges, T, [rows = numbers(&values)] => {
+                edge_attention::forward(inputs, rows, &edges)
+            });
             (made(output, [n, width]), made(norm, [n, heads]))
         })
     }
@@ -67,13 +88,13 @@ impl Kernels for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [gradient, target, source, values] = [gradient, target, source, values].map(|t| t.to_contiguous());
         of_type!(values, T => {
-            let inputs = attention_inputs::<T>(&target, &source, &values, slope);
-            let outputs = edge_attention::Outputs {
-                gradient: numbers(&gradient),
-                output: numbers(&output),
-                norm: numbers(&norm),
-            };
-            let [d_target, d_source, d_values] = edge_attention::backward(inputs, outputs, &edges);
+            let inputs = attention_inputs::<T>(&target, &source, dims(&values)[1], slope);
+            let outputs = edge_attention::Outputs { output: numbers(&output), norm: numbers(&norm) };
+            let [d_target, d_source, d_values] = of_precision!(
+                edges, T, [rows = numbers(&values), gradients = numbers(&gradient)] => {
+                    edge_attention::backward(inputs, outputs, rows, gradients, &edges)
+                }
+            );
             (made(d_target, dims(&target)), made(d_source, dims(&source)), made(d_values, dims(&values)))
         })
     }
@@ -82,7 +103,10 @@ impl Kernels for Flex {
         let values = values.to_contiguous();
         let [_, width] = dims(&values);
         of_type!(values, T => {
-            made(sparse_product::product::<T>(numbers(&values), width, &matrix, transposed, rows), [rows, width])
+            let sums: Vec<T> = of_precision!(matrix, T, [values = numbers(&values)] => {
+                sparse_product::product(values, width, &matrix, transposed, rows)
+            });
+            made(sums, [rows, width])
         })
     }
 
@@ -156,19 +180,11 @@ impl Kernels for Flex {
 fn attention_inputs<'a, T: Real>(
     target: &'a FlexTensor,
     source: &'a FlexTensor,
-    values: &'a FlexTensor,
+    width: usize,
     slope: f32,
 ) -> edge_attention::Inputs<'a, T> {
-    let ([_, heads], [_, width]) = (dims(target), dims(values));
-    let slope = T::of(slope);
-    edge_attention::Inputs {
-        target: numbers(target),
-        source: numbers(source),
-        values: numbers(values),
-        heads,
-        width,
-        slope,
-    }
+    let [_, heads] = dims(target);
+    edge_attention::Inputs { target: numbers(target), source: numbers(source), heads, width, slope: T::of(slope) }
 }
 
 fn set_inputs<'a, T: Real>(

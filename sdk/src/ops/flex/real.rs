@@ -29,6 +29,7 @@ pub(super) trait Real:
     fn sqrt(self) -> Self;
     fn larger(self, other: Self) -> Self;
     fn seed(self) -> u32;
+    fn narrow(self) -> f32;
 }
 
 macro_rules! real {
@@ -77,12 +78,56 @@ macro_rules! real {
             fn seed(self) -> u32 {
                 self as u32
             }
+
+            #[inline(always)]
+            fn narrow(self) -> f32 {
+                self as f32
+            }
         }
     };
 }
 
 real!(f32, exp32);
 real!(f64, f64::exp);
+
+/// A number as a table holds it.
+pub(super) trait Stored<T>: Copy + Send + Sync {
+    /// To compute with.
+    fn load(self) -> T;
+}
+
+impl<T: Real> Stored<T> for T {
+    #[inline(always)]
+    fn load(self) -> T {
+        self
+    }
+}
+
+/// The upper half of a number of 32 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bf16(u16);
+
+impl Bf16 {
+    /// The nearest, ties to even. Not for NaN.
+    #[inline(always)]
+    fn nearest(x: f32) -> Self {
+        let bits = x.to_bits();
+        Self(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
+    }
+
+    /// A whole table.
+    pub(super) fn table<T: Real>(numbers: &[T]) -> Vec<Self> {
+        use rayon::prelude::*;
+        numbers.par_iter().with_min_len(1 << 14).map(|&x| Self::nearest(x.narrow())).collect()
+    }
+}
+
+impl<T: Real> Stored<T> for Bf16 {
+    #[inline(always)]
+    fn load(self) -> T {
+        T::of(f32::from_bits(u32::from(self.0) << 16))
+    }
+}
 
 /// a · b + c, in one instruction where the machine has it.
 #[inline(always)]
@@ -115,39 +160,39 @@ pub(super) fn exp32(x: f32) -> f32 {
 
 /// acc += w · row.
 #[inline(always)]
-pub(super) fn add_scaled<T: Real, const FMA: bool>(acc: &mut [T], w: T, row: &[T]) {
+pub(super) fn add_scaled<T: Real, S: Stored<T>, const FMA: bool>(acc: &mut [T], w: T, row: &[S]) {
     for (a, &x) in acc.iter_mut().zip(row) {
-        *a = mul_add::<T, FMA>(w, x, *a);
+        *a = mul_add::<T, FMA>(w, x.load(), *a);
     }
 }
 
 /// acc += Σ w_k · rows_k over four rows: the accumulator is read and written once.
 #[inline(always)]
-pub(super) fn add_scaled4<T: Real, const FMA: bool>(acc: &mut [T], w: [T; 4], rows: [&[T]; 4]) {
+pub(super) fn add_scaled4<T: Real, S: Stored<T>, const FMA: bool>(acc: &mut [T], w: [T; 4], rows: [&[S]; 4]) {
     let n = acc.len();
     let [a, b, c, d] = rows.map(|row| &row[..n]);
     for i in 0..n {
-        let x = mul_add::<T, FMA>(w[0], a[i], acc[i]);
-        let x = mul_add::<T, FMA>(w[1], b[i], x);
-        let x = mul_add::<T, FMA>(w[2], c[i], x);
-        acc[i] = mul_add::<T, FMA>(w[3], d[i], x);
+        let x = mul_add::<T, FMA>(w[0], a[i].load(), acc[i]);
+        let x = mul_add::<T, FMA>(w[1], b[i].load(), x);
+        let x = mul_add::<T, FMA>(w[2], c[i].load(), x);
+        acc[i] = mul_add::<T, FMA>(w[3], d[i].load(), x);
     }
 }
 
 /// a · b, in sixteen partial sums.
 #[inline(always)]
-pub(super) fn dot<T: Real, const FMA: bool>(a: &[T], b: &[T]) -> T {
+pub(super) fn dot<T: Real, S: Stored<T>, const FMA: bool>(a: &[S], b: &[T]) -> T {
     let mut sums = [T::ZERO; 16];
     let (a, a_rest) = a.as_chunks::<16>();
     let (b, b_rest) = b.as_chunks::<16>();
     for (x, y) in a.iter().zip(b) {
         for i in 0..16 {
-            sums[i] = mul_add::<T, FMA>(x[i], y[i], sums[i]);
+            sums[i] = mul_add::<T, FMA>(x[i].load(), y[i], sums[i]);
         }
     }
     let mut total = sum16(sums);
     for (&x, &y) in a_rest.iter().zip(b_rest) {
-        total = mul_add::<T, FMA>(x, y, total);
+        total = mul_add::<T, FMA>(x.load(), y, total);
     }
     total
 }
@@ -181,11 +226,18 @@ mod tests {
     }
 
     #[test]
+    fn bf16_is_the_nearest() {
+        for (x, expected) in [(1.0, 1.0), (1.003, 1.0), (1.005, 1.007_812_5), (-3.141_592_7, -3.140_625), (0.0, 0.0)] {
+            assert_eq!(Stored::<f32>::load(Bf16::nearest(x)), expected);
+        }
+    }
+
+    #[test]
     fn dot_adds_every_product() {
         for n in [0, 1, 15, 16, 17, 64, 100] {
             let a: Vec<f64> = (0..n).map(|i| i as f64 + 0.5).collect();
             let expected: f64 = a.iter().map(|x| x * 3.0).sum();
-            assert!((dot::<f64, true>(&a, &vec![3.0; n]) - expected).abs() < 1e-9);
+            assert!((dot::<f64, f64, true>(&a, &vec![3.0; n]) - expected).abs() < 1e-9);
         }
     }
 }

@@ -1,12 +1,18 @@
 //! Sparse matrix times table, and its transpose.
 
-use super::real::{Real, add_scaled, add_scaled4};
+use super::real::{Real, Stored, add_scaled, add_scaled4};
 use super::simd::vectorized;
 use super::{Csr, ROWS_PER_TASK};
 use rayon::prelude::*;
 
 /// The product with a table of `width` columns, of `rows` rows.
-pub(super) fn product<T: Real>(values: &[T], width: usize, matrix: &Csr, transposed: bool, rows: usize) -> Vec<T> {
+pub(super) fn product<T: Real, S: Stored<T>>(
+    values: &[S],
+    width: usize,
+    matrix: &Csr,
+    transposed: bool,
+    rows: usize,
+) -> Vec<T> {
     let mut output = vec![T::ZERO; rows * width];
     if width == 0 {
         return output;
@@ -33,8 +39,8 @@ pub(super) fn product<T: Real>(values: &[T], width: usize, matrix: &Csr, transpo
 
 vectorized! {
     /// One row of the output: the sum of `rows`, by weights that stand in their order or at `positions`.
-    fn sum_rows<T: Real>(
-        values: &[T],
+    fn sum_rows<T: Real, S: Stored<T>>(
+        values: &[S],
         rows: &[u32],
         weights: Option<&[f32]>,
         positions: Option<&[u32]>,
@@ -50,10 +56,10 @@ vectorized! {
         let (fours, rest) = rows.as_chunks::<4>();
         for (k, &j) in fours.iter().enumerate() {
             let w = [weight(4 * k), weight(4 * k + 1), weight(4 * k + 2), weight(4 * k + 3)];
-            add_scaled4::<T, FMA>(output, w, j.map(row));
+            add_scaled4::<T, S, FMA>(output, w, j.map(row));
         }
         for (k, &j) in (4 * fours.len()..).zip(rest) {
-            add_scaled::<T, FMA>(output, weight(k), row(j));
+            add_scaled::<T, S, FMA>(output, weight(k), row(j));
         }
     }
 }
