@@ -2,8 +2,8 @@
 """Training steps and evaluation of DuaLK's model in PyTorch + PyG, beside `dualk bench` on the same data.
 
     pip install -r book/bench/requirements.txt
-    python book/bench/pyg.py --small          # a minute: does everything run?
-    python book/bench/pyg.py --json pyg.json  # the size of MIMIC-IV: 10 GiB of memory, a quarter of an hour
+    python book/bench/pyg.py --small          # minutes: does everything run?
+    python book/bench/pyg.py --json pyg.json  # the size of MIMIC-IV: 10 GiB of memory, half an hour
 
 `dualk bench workload` writes the graph and the patients that both sides work on. Each measurement is a process of its
 own; both sides take turns. Two ways of writing the model for PyG are measured:

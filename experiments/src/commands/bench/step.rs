@@ -98,17 +98,18 @@ impl Step {
             .transpose()?;
         let floor = work.zip(limits).map(|(work, limits)| work.floor(&limits));
         let graph = describe(&case.data.graph);
+        let parts = &case.experiment.manifest.model;
         Ok(json!({
             "bench": "step",
             "stage": stage.name(),
             "device": case.experiment.device().name,
             "threads": rayon::current_num_threads(),
-            "encoder": self.model.encoder,
+            "encoder": parts.graph_encoder.r#type,
             "nodes": graph["nodes"],
             "edges": graph["edges"],
             "largest_degree": graph["largest_degree"],
-            "features": self.model.features,
-            "widths": self.model.widths,
+            "features": parts.node_init.options.get("dim"),
+            "widths": parts.graph_encoder.options.get("dims"),
             "batch": batch,
             "visits": example.codes.len(),
             "codes": example.codes.members().values().len(),
