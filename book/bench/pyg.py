@@ -397,7 +397,10 @@ def main():
         sys.exit(f"{free:.1f} GiB of memory are free; PyG takes some 10 at this size: use --small, or free memory")
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     versions = {"python": platform.python_version(), **versions}
-    machine = {"threads": args.threads, "memory_gib": psutil.virtual_memory().total / 2**30}
+    busy = os.getloadavg()[0]
+    machine = {"threads": args.threads, "memory_gib": psutil.virtual_memory().total / 2**30, "load_before": busy}
+    if busy > 0.5:
+        note(f"warning: other programs are running (load {busy:.1f}); times will be too long")
     note(", ".join(f"{name} {version}" for name, version in versions.items()) + f"; {args.threads} threads")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
