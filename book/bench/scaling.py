@@ -2,7 +2,7 @@
 """Time and memory of a training step against the number of edges and the size of a batch, as JSON and a drawing.
 
     pip install -r book/bench/requirements.txt
-    python book/bench/scaling.py --small --out /tmp/scaling       # a minute: does everything run?
+    python book/bench/scaling.py --small --out scaling-small      # minutes: does everything run?
     python book/bench/scaling.py --out book/src/img/scaling       # writes scaling.json and scaling.svg
 
 Each point is a process of its own, `dualk bench step --stage pretrain`. Edges go from a tenth to eight times those of
