@@ -2,8 +2,8 @@
 """Training steps and evaluation of DuaLK's model in PyTorch + PyG, beside `dualk bench` on the same data.
 
     pip install -r book/bench/requirements.txt
-    python book/bench/pyg.py --small          # a minute: does everything run?
-    python book/bench/pyg.py --json pyg.json  # the size of MIMIC-IV: 10 GiB of memory, a quarter of an hour
+    python book/bench/pyg.py --small          # minutes: does everything run?
+    python book/bench/pyg.py --json pyg.json  # the size of MIMIC-IV: 10 GiB of memory, half an hour
 
 `dualk bench workload` writes the graph and the patients that both sides work on. Each measurement is a process of its
 own; both sides take turns. Two ways of writing the model for PyG are measured:
@@ -397,7 +397,10 @@ def main():
         sys.exit(f"{free:.1f} GiB of memory are free; PyG takes some 10 at this size: use --small, or free memory")
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     versions = {"python": platform.python_version(), **versions}
-    machine = {"threads": args.threads, "memory_gib": psutil.virtual_memory().total / 2**30}
+    busy = os.getloadavg()[0]
+    machine = {"threads": args.threads, "memory_gib": psutil.virtual_memory().total / 2**30, "load_before": busy}
+    if busy > 0.5:
+        note(f"warning: other programs are running (load {busy:.1f}); times will be too long")
     note(", ".join(f"{name} {version}" for name, version in versions.items()) + f"; {args.threads} threads")
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 """Time and memory of a training step against the number of edges and the size of a batch, as JSON and a drawing.
 
     pip install -r book/bench/requirements.txt
-    python book/bench/scaling.py --small --out /tmp/scaling       # a minute: does everything run?
+    python book/bench/scaling.py --small --out scaling-small      # minutes: does everything run?
     python book/bench/scaling.py --out book/src/img/scaling       # writes scaling.json and scaling.svg
 
 Each point is a process of its own, `dualk bench step --stage pretrain`. Edges go from a tenth to eight times those of
@@ -36,6 +36,14 @@ def measure(args, size, **changes):
     return json.loads(done.stdout)
 
 
+def short(number):
+    """1725287 -> 1.7M"""
+    for size, letter in [(1e6, "M"), (1e3, "k")]:
+        if number >= 2 * size:
+            return f"{number / size:.2g}{letter}" if number < 10 * size else f"{number / size:.0f}{letter}"
+    return f"{number:g}"
+
+
 def draw(edges, batches, file):
     import matplotlib
 
@@ -43,6 +51,7 @@ def draw(edges, batches, file):
     # The same numbers give the same file.
     matplotlib.rcParams.update({"svg.hashsalt": "dualk", "font.size": 9})
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, NullLocator
 
     figure, axes = plt.subplots(2, 2, figsize=(8, 6), sharex="col", sharey="row")
     rows = [("step_s", "seconds a step"), ("peak_rss_gib", "peak memory, GiB")]
@@ -51,7 +60,11 @@ def draw(edges, batches, file):
         for c, (points, key, x_label) in enumerate(columns):
             axis = axes[r][c]
             axis.loglog([p[key] for p in points], [p[quantity] for p in points], "o-", color="#1f5fa8")
-            axis.grid(True, which="major", linewidth=0.4, alpha=0.6)
+            axis.grid(True, which="both", linewidth=0.4, alpha=0.6)
+            axis.set_xticks([p[key] for p in points], [short(p[key]) for p in points])
+            axis.xaxis.set_minor_locator(NullLocator())
+            for set_formatter in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+                set_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             if r == 1:
                 axis.set_xlabel(x_label)
             if c == 0:

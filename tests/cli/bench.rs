@@ -22,13 +22,14 @@ fn lines(arguments: &[&str]) -> Vec<Value> {
 
 #[test]
 fn every_stage_is_a_line() {
-    let arguments = [&["step", "--batch", "5", "--steps", "2"], &SMALL[..], &NARROW].concat();
+    let arguments = [&["step", "--batch", "5", "--steps", "2", "--threads", "1"], &SMALL[..], &NARROW].concat();
     let measured = lines(&arguments);
     let stages: Vec<&str> = measured.iter().map(|m| m["stage"].as_str().unwrap()).collect();
     assert_eq!(stages, ["pretrain", "individual", "finetune"]);
     for m in &measured {
         let number = |key: &str| m[key].as_f64().unwrap();
         assert_eq!((number("nodes"), number("edges"), number("batch"), number("steps")), (60.0, 401.0, 5.0, 2.0));
+        assert_eq!(number("threads"), 1.0);
         assert!(0.0 < number("step_s_min") && number("step_s_min") <= number("step_s"));
         assert!(number("step_s") <= number("step_s_max"));
     }

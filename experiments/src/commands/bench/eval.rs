@@ -2,7 +2,7 @@
 
 use super::machine;
 use super::report::{Format, Report, Times};
-use super::setup::{Case, ModelArgs, Stage, wait};
+use super::setup::{Case, ModelArgs, Stage, set_threads, wait};
 use super::workload::Sizes;
 use clap::Args;
 use dualk_sdk::component::{HeadSpec, Objective, Part, Predictions};
@@ -39,6 +39,7 @@ impl Eval {
                 return Err(Error::user(format!("--{flag}: expected at least 1, found 0")));
             }
         }
+        set_threads(self.model.threads)?;
         let case = Case::new(&self.model, &self.sizes, Stage::Finetune, self.patients)?;
         let examples = case.objective.examples(&case.data, Part::Test)?;
         let timed = Timed { inner: case.objective.as_ref(), metrics: Mutex::default(), each: Mutex::default() };

@@ -91,13 +91,12 @@ pub struct ModelArgs {
     pub device: String,
     /// Threads of the CPU. Default: all.
     #[arg(long)]
-    threads: Option<usize>,
+    pub threads: Option<usize>,
 }
 
 impl ModelArgs {
     /// The experiment, with plugins loaded and options checked.
     pub fn experiment(&self, seed: u64) -> Result<Experiment> {
-        set_threads(self.threads)?;
         let Some(last) = self.widths.last() else {
             return Err(Error::user("--widths: expected the width of at least one layer, found none"));
         };

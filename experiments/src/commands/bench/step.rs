@@ -2,7 +2,7 @@
 
 use super::machine::Limits;
 use super::report::{Format, Report, Times};
-use super::setup::{Case, ModelArgs, Stage, wait};
+use super::setup::{Case, ModelArgs, Stage, set_threads, wait};
 use super::workload::{Sizes, describe};
 use super::{count, machine};
 use clap::Args;
@@ -73,6 +73,7 @@ impl Steps {
 impl Step {
     pub fn run(self) -> Result<()> {
         self.steps.check()?;
+        set_threads(self.model.threads)?;
         let mut report = Report::new(self.format);
         for &stage in &self.stage {
             report.add(self.measure(stage)?);
@@ -84,6 +85,11 @@ impl Step {
     fn measure(&self, stage: Stage) -> Result<Value> {
         let (batch, patients) = (self.steps.batch(stage), self.steps.patients(stage));
         let case = Case::new(&self.model, &self.sizes, stage, patients)?;
+        let device = case.experiment.device().name.clone();
+        if self.floor && device != "cpu" {
+            return Err(Error::user(format!("--floor: only the CPU is measured, and the device is {device}"))
+                .help("leave --floor out, or give --device cpu"));
+        }
         let examples = case.objective.examples(&case.data, Part::Train)?;
         machine::forget_peak_memory();
         let (case, seconds) = time_steps(case, &examples, batch)?;
@@ -98,17 +104,18 @@ impl Step {
             .transpose()?;
         let floor = work.zip(limits).map(|(work, limits)| work.floor(&limits));
         let graph = describe(&case.data.graph);
+        let parts = &case.experiment.manifest.model;
         Ok(json!({
             "bench": "step",
             "stage": stage.name(),
-            "device": case.experiment.device().name,
+            "device": device,
             "threads": rayon::current_num_threads(),
-            "encoder": self.model.encoder,
+            "encoder": parts.graph_encoder.r#type,
             "nodes": graph["nodes"],
             "edges": graph["edges"],
             "largest_degree": graph["largest_degree"],
-            "features": self.model.features,
-            "widths": self.model.widths,
+            "features": parts.node_init.options.get("dim"),
+            "widths": parts.graph_encoder.options.get("dims"),
             "batch": batch,
             "visits": example.codes.len(),
             "codes": example.codes.members().values().len(),
