@@ -3,7 +3,7 @@
 mod support;
 
 mod golden {
-    use crate::support::{Values, allowed, assert_close, assert_tensor, assert_values, largest};
+    use crate::support::{Values, allowed, assert_close, assert_tensor, assert_values, device, largest};
     use crate::support::{read_parameters, renamed, set_parameters, tensor, with_prefix};
     use dualk_plugin_attention::AttentionOptions;
     use dualk_plugin_gat::GatOptions;
@@ -192,7 +192,7 @@ mod golden {
 
     fn check(name: &str, stage: Stage, build: impl Fn(&Case, &GraphEncoderContext<'_>, bool) -> GraphEncoderModule) {
         let Some(case) = open(name) else { return };
-        let device = Device::flex().autodiff();
+        let device = device();
         let (graph, weighted) = case.graph();
         let context = GraphEncoderContext { input: case.shape("gnn_layer.node_features")[1], device: &device };
         let mut model = case.model(stage, build(&case, &context, weighted), &device);

@@ -124,8 +124,27 @@ pub fn read_parameters<M: Module>(module: &M, gradients: Option<&GradientsParams
     read.values
 }
 
-/// Allowed relative difference.
-pub const RELATIVE: f32 = 1e-4;
+/// The device that `DUALK_TEST_DEVICE` names, by default the CPU; autodiff is on.
+pub fn device() -> Device {
+    let name = device_name();
+    let found = dualk_sdk::experiment::device::open(&name);
+    found.unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device.autodiff()
+}
+
+fn device_name() -> String {
+    std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
+}
+
+/// Allowed relative difference: matrix products on CUDA devices take TF32 numbers, of 10 bits, and wgpu leaves the
+/// accuracy of exponentials to the driver.
+pub fn relative() -> f32 {
+    match device_name().split(':').next() {
+        Some("cuda") => 1e-2,
+        Some("wgpu") => 1e-3,
+        _ => 1e-4,
+    }
+}
+
 /// An entry much smaller than the largest of its tensor is compared as if it were this part of that: sums in 32 bits
 /// are accurate relative to their largest terms, not to what is left after these cancel.
 pub const FLOOR: f32 = 1e-2;
@@ -134,10 +153,10 @@ pub fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0f32, |m, v| m.max(v.abs()))
 }
 
-/// What each entry may differ by: RELATIVE · max(|expected|, FLOOR · max |expected|, `floor`).
+/// What each entry may differ by: [`relative`] · max(|expected|, FLOOR · max |expected|, `floor`).
 pub fn allowed(expected: &[f32], floor: f32) -> Vec<f32> {
-    let floor = floor.max(FLOOR * largest(expected)).max(f32::MIN_POSITIVE / RELATIVE);
-    expected.iter().map(|e| RELATIVE * e.abs().max(floor)).collect()
+    let floor = floor.max(FLOOR * largest(expected)).max(f32::MIN_POSITIVE / relative());
+    expected.iter().map(|e| relative() * e.abs().max(floor)).collect()
 }
 
 /// The largest difference relative to what is allowed; at most 1 when `ours` agrees with `expected`.
