@@ -13,6 +13,8 @@
 //!   division, dropout, product, sum), 10 backward; its projection is a layer over all rows of the table;
 //! - Adam: 14 a trained number.
 //!
+//! What does not train in a stage and is computed before its first step is in no step.
+//!
 //! Bytes, of 4-byte numbers: a GAT layer reads 4·E·d of rows forward and 8·E·d backward, a GCN layer 4·E·d each way,
 //! a fusion 8 bytes a member and channel forward and 16 backward, all of them rows of a table; Adam streams 28 bytes a
 //! trained number (reads weight, gradient and both moments, writes all but the gradient), the lists of edges 8 bytes
@@ -23,6 +25,7 @@ use super::setup::{Case, Stage};
 use dualk_sdk::data::Batch;
 use dualk_sdk::experiment::manifest::ComponentRef;
 use dualk_sdk::model::{Parameter, parameters};
+use dualk_sdk::train::Fixed;
 
 const ADAM: f64 = 14.0;
 const ADAM_BYTES: f64 = 28.0;
@@ -75,15 +78,18 @@ pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
         patients: batch.len() as f64,
     };
     let mut list = parameters(&case.model);
+    let width = list.iter().find(|p| p.path.starts_with("code_fusion"))?.shape[0] as f64;
     list.retain(|p| is_used(&p.path, case));
     let is_head = |p: &Parameter| ["heads", "decoders", "lab"].iter().any(|part| p.path.starts_with(part));
     let trains_below = list.iter().any(|p| p.trains && !is_head(p));
     let backward = |x: f64| if trains_below { x } else { 0.0 };
     let layers: f64 = list.iter().filter_map(|p| layer(p, &load, trains_below)).sum();
     let trained: f64 = list.iter().filter(|p| p.trains).map(|p| p.shape.iter().product::<usize>() as f64).sum();
-    let width = list.iter().find(|p| p.path.starts_with("code_fusion"))?.shape[0] as f64;
-    let members = width * (load.codes + load.visits);
-    let edges = edges(&parts.graph_encoder, &load, trains_below)?;
+    let members = if case.fixed == Fixed::Patients { 0.0 } else { width * (load.codes + load.visits) };
+    let mut edges = edges(&parts.graph_encoder, &load, trains_below)?;
+    if case.fixed != Fixed::Nothing {
+        edges = Work { flop: 0.0, layers: 0.0, gathered: 0.0, streamed: 0.0 };
+    }
     Some(Work {
         flop: layers + edges.flop + (8.0 + backward(10.0)) * members + ADAM * trained,
         layers,
@@ -92,14 +98,15 @@ pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
     })
 }
 
-/// Whether a head of the stage depends on a parameter.
+/// Whether a step computes with a parameter: a head depends on it, and it is not computed once for the stage.
 fn is_used(path: &str, case: &Case) -> bool {
     let mut parts = path.split('.');
     match (parts.next(), parts.next()) {
         (Some("heads"), Some(head)) => head.parse().is_ok_and(|head| case.heads.contains(&head)),
         // Classifiers look at a decoder's second layer, not at its logits.
         (Some("decoders" | "lab"), _) => case.stage == Stage::Finetune && !path.contains("fc3"),
-        _ => true,
+        (Some("nodes" | "encoder"), _) => case.fixed == Fixed::Nothing,
+        _ => case.fixed != Fixed::Patients,
     }
 }
 
