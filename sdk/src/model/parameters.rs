@@ -47,7 +47,7 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
 
 /// Makes exactly those parameters train whose path starts with none of `prefixes` (whole path components).
 ///
-/// Dropout stays active in frozen parts, as in the publication.
+/// Dropout stays active in frozen parts, as in the publication; [`Fixed`](crate::train::Fixed) says when they run without.
 pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
     struct Freeze<'a> {
         path: Vec<String>,

@@ -138,7 +138,7 @@ fn edges(encoder: &ComponentRef, load: &Load, trains: bool) -> Option<Work> {
     let (flop, rows) = match encoder.r#type.as_str() {
         "gat" => {
             let forward = 4.0 * n * width + e * (2.0 * width + 6.0 * heads);
-            (forward + back * (8.0 * n * width + e * (4.0 * width + 5.0 * heads)), 1.0 + 2.0 * back)
+            (forward + back * (8.0 * n * width + e * (4.0 * width + 5.0 * heads)), 1.0 + back)
         }
         "gcn" => ((1.0 + back) * 2.0 * width * e, 1.0 + back),
         _ => return None,
@@ -167,8 +167,8 @@ mod tests {
         // Backward: 8·4·5 = 160 and 10·(4·5 + 2·5) = 300.
         assert_eq!(flop("gat", true), Some(760.0));
         assert_eq!(flop("mine", true), None);
-        // Rows: 10 edges of (3 + 2) numbers, once forward and twice backward.
-        assert_eq!(edges(&encoder("gat"), &load, true).unwrap().gathered, 600.0);
+        // Rows: 10 edges of (3 + 2) numbers, once forward and once backward.
+        assert_eq!(edges(&encoder("gat"), &load, true).unwrap().gathered, 400.0);
     }
 
     #[test]

@@ -6,13 +6,13 @@
 //!
 //! | | gathered forward | streamed forward | gathered backward | streamed backward |
 //! |---|---|---|---|---|
-//! | attention | 4·E·d | 4·(2·E + 2·n + n·d) | 8·E·d | 4·(2·E + 4·n + 2·n·d) |
+//! | attention | 4·E·d | 4·(2·E + 2·n + n·d) | 4·E·d | 4·(2·E + 4·n + 2·n·d) |
 //! | propagate | 4·E·d | 4·(2·E + n·d) | 4·E·d | 4·(2·E + n·d) |
 //! | softmax_pool | 8·M·d | 4·(M + S·d) | 16·M·d | 4·(M + S·d + 2·R·d) |
 //! | pool | 4·M·d | 4·(M + S·d) | 4·M·d | 4·(M + S·d + R·d) |
 //!
-//! Backward, attention reads the rows of its sources for the weights' gradients and those of its targets for the
-//! values'; a softmax pool reads scores and values again and adds to both gradients.
+//! Backward, attention reads each row of the gradient once an edge; a softmax pool reads scores and values again and adds
+//! to both gradients.
 
 use super::machine::Limits;
 use super::plain;
@@ -116,7 +116,7 @@ impl Cost {
             Kernel::Attention => [
                 Self { gathered: 4.0 * e * d, streamed: 4.0 * (2.0 * e + 2.0 * n + n * d), flop: e * (2.0 * d + 6.0) },
                 Self {
-                    gathered: 8.0 * e * d,
+                    gathered: 4.0 * e * d,
                     streamed: 4.0 * (2.0 * e + 4.0 * n + 2.0 * n * d),
                     flop: e * (4.0 * d + 5.0),
                 },
