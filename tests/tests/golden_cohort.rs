@@ -39,7 +39,8 @@ mod golden {
 
     fn case(name: &'static str, expected: &Path, root: PathBuf, icd_map: &Path) -> Case {
         let expected = json(expected);
-        let options = Mimic4Options { root: FilePath(root), icd_map: FilePath(icd_map.to_owned()) };
+        let options =
+            Mimic4Options { root: FilePath(root), icd_map: FilePath(icd_map.to_owned()), ..Mimic4Options::default() };
         let context = ParserContext { progress: &Silent, compat: true, seed: 0 };
         let cohort =
             options.build().and_then(|parser| parser.parse(&context)).unwrap_or_else(|e| panic!("{name}: {e}"));

@@ -16,7 +16,11 @@ fn made_up() -> Cohort {
 }
 
 fn parse(folder: &Path) -> Result<Cohort> {
-    let options = Mimic4Options { root: FilePath(folder.to_owned()), icd_map: FilePath(folder.join("icd10-icd9.csv")) };
+    let options = Mimic4Options {
+        root: FilePath(folder.to_owned()),
+        icd_map: FilePath(folder.join("icd10-icd9.csv")),
+        ..Mimic4Options::default()
+    };
     options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
 }
 
@@ -106,6 +110,8 @@ const BROKEN: &[(&str, Break, &[&str])] = &[
     ("labevents", Insert(10, b"\xe9"), &["not UTF-8", "labevents.csv:10"]),
     ("diagnoses_icd", Insert(6, b"1,2,"), &["`icd_version` must hold 9 or 10", "diagnoses_icd.csv:6"]),
     ("admissions", Insert(6, b"\""), &["a quote that opens in this row is never closed", "admissions.csv:6"]),
+    ("labevents", Insert(10, b"\""), &["text follows the closing quote", "labevents.csv:10:1"]),
+    ("labevents", Insert(6, b"1,2,"), &["the row has 9 fields, and the table 7 columns", "labevents.csv:6:1"]),
     ("patients", CutGzip, &["cut off before its end", "patients.csv.gz"]),
     ("labevents", CutGzip, &["cut off before its end", "labevents.csv.gz"]),
     ("labevents", DamagedGzip, &["gzip file is damaged", "labevents.csv.gz"]),

@@ -9,6 +9,7 @@ mod plugin;
 mod prepare;
 mod run;
 mod schema;
+mod synth;
 
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
@@ -34,6 +35,8 @@ pub enum Command {
     List(list::List),
     /// Inspect, create and build plugins.
     Plugin(plugin::Plugin),
+    /// Write made-up tables like those of MIMIC-IV, of any size.
+    Synth(synth::Synth),
     /// Print the JSON Schema of manifests, for editors.
     Schema(schema::Schema),
     /// Show devices, versions and what is missing.
@@ -51,6 +54,7 @@ impl Command {
             Command::Bench(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Plugin(command) => command.run(),
+            Command::Synth(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Doctor(command) => command.run(),
         }

@@ -1,9 +1,9 @@
 //! labevents and d_labitems → the set of abnormal items of each admission.
 
 use dualk_sdk::data::LabItem;
-use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::tables::{OnBadRow, Row, Table};
 use dualk_sdk::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// The categories that count, in the order of their decoders.
@@ -17,7 +17,15 @@ pub struct Labs {
     pub admissions: Ragged<u32>,
     /// Items that the table of items lacks.
     pub unknown: u64,
+    /// Rows of the events that were skipped.
+    pub bad_rows: u64,
 }
+
+/// Columns of the events, in the order in which they are asked for.
+const COLUMNS: [&str; 3] = ["hadm_id", "itemid", "flag"];
+const ADMISSION: usize = 0;
+const ITEM: usize = 1;
+const FLAG: usize = 2;
 
 /// The tables that are needed.
 pub struct Tables {
@@ -29,37 +37,50 @@ impl Tables {
     /// Finds the tables and checks their columns.
     pub fn open(root: &Path) -> Result<Self> {
         Ok(Self {
-            events: Table::open(root, "labevents", &["hadm_id", "itemid", "flag"])?,
+            events: Table::open(root, "labevents", &COLUMNS)?,
             items: Table::open(root, "d_labitems", &["itemid", "category"])?,
         })
     }
 
     /// Reads the abnormal items of the given admissions. The events pass by: only the sets are held.
-    pub fn read(&self, admissions: &[i64], progress: &dyn Progress) -> Result<Labs> {
+    pub fn read(&self, admissions: &[i64], on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<Labs> {
         let categories = self.categories()?;
-        let place: HashMap<i64, usize> = admissions.iter().enumerate().map(|(i, &a)| (a, i)).collect();
-        let mut sets = vec![BTreeSet::new(); admissions.len()];
-        let mut task = progress.begin("abnormal lab events", "events", None);
-        self.events.each_where("flag", "abnormal", |rows| {
-            let of = rows.optional_integers("hadm_id")?;
-            let items = rows.integers("itemid")?;
-            for (admission, item) in of.into_iter().zip(items) {
-                if let Some(&at) = admission.and_then(|a| place.get(&a)) {
-                    sets[at].insert(item);
-                }
+        let place: HashMap<i64, u32> = admissions.iter().copied().zip(0..).collect();
+        let mut sets = Sets { numbers: HashMap::new(), of: vec![Vec::new(); admissions.len()] };
+        let mut task = progress.begin("abnormal lab events", "rows", None);
+        let abnormal = |found: &mut Vec<(u32, i64)>, row: &Row<'_>| {
+            if row.bytes(FLAG) == b"abnormal" {
+                let (admission, item) = (row.optional_integer(ADMISSION)?, row.integer(ITEM)?);
+                found.extend(admission.and_then(|a| place.get(&a)).map(|&at| (at, item)));
             }
-            task.advance(rows.len() as u64);
+            Ok(())
+        };
+        let scanned = self.events.scan(on_bad_row, abnormal, |mut found, rows| {
+            // Results of an admission stand together, and most repeat an item.
+            found.sort_unstable();
+            found.dedup();
+            found.into_iter().for_each(|(at, item)| sets.insert(at, item));
+            task.advance(rows);
             Ok(())
         })?;
         task.finish("");
-        let used: BTreeSet<i64> = sets.iter().flatten().copied().collect();
-        let number: BTreeMap<i64, u32> = used.iter().copied().zip(0..).collect();
-        let unknown = used.iter().filter(|item| !categories.contains_key(item)).count() as u64;
+        let Sets { numbers, of } = sets;
+        let mut items: Vec<(i64, u32)> = numbers.into_iter().collect();
+        items.sort_unstable();
+        let mut order = vec![0; items.len()];
+        items.iter().zip(0..).for_each(|(&(_, number), rank)| order[number as usize] = rank);
+        let ascending = |set: Vec<u32>| {
+            let mut set: Vec<u32> = set.into_iter().map(|number| order[number as usize]).collect();
+            set.sort_unstable();
+            set
+        };
+        let unknown = items.iter().filter(|item| !categories.contains_key(&item.0)).count() as u64;
         let category = |id: i64| categories.get(&id).copied().flatten();
         Ok(Labs {
-            items: used.iter().map(|&id| LabItem { id, category: category(id) }).collect(),
-            admissions: sets.iter().map(|set| set.iter().map(|item| number[item])).collect(),
+            items: items.into_iter().map(|(id, _)| LabItem { id, category: category(id) }).collect(),
+            admissions: of.into_iter().map(ascending).collect(),
             unknown,
+            bad_rows: scanned.bad,
         })
     }
 
@@ -69,5 +90,24 @@ impl Tables {
         let texts = rows.texts("category")?.map(|text| text.unwrap_or("").to_lowercase());
         let of = |text: String| CATEGORIES.iter().position(|c| *c == text).map(|c| c as u8);
         Ok(ids.into_iter().zip(texts.map(of)).collect())
+    }
+}
+
+/// A set of items for each admission.
+struct Sets {
+    /// Items are numbered as they come.
+    numbers: HashMap<i64, u32>,
+    /// Small sets without order: looking through one is faster than anything cleverer.
+    of: Vec<Vec<u32>>,
+}
+
+impl Sets {
+    fn insert(&mut self, at: u32, item: i64) {
+        let next = self.numbers.len() as u32;
+        let number = *self.numbers.entry(item).or_insert(next);
+        let set = &mut self.of[at as usize];
+        if !set.contains(&number) {
+            set.push(number);
+        }
     }
 }

@@ -19,9 +19,12 @@ const EPISODE_CODE: f64 = 0.7;
 const RARE_CODE: f64 = 0.12;
 /// Chance that an item is abnormal for no reason, for as many items as there are.
 const STRAY_ITEMS: f64 = 1.0;
-const FIRST_PATIENT: i64 = 10_000_000;
-const FIRST_ADMISSION: i64 = 20_000_000;
-const FIRST_ITEM: i64 = 50_800;
+/// First patient.
+pub const FIRST_PATIENT: i64 = 10_000_000;
+/// First admission.
+pub const FIRST_ADMISSION: i64 = 20_000_000;
+/// First laboratory item.
+pub const FIRST_ITEM: i64 = 50_800;
 
 /// A cohort by options and seed.
 pub fn generate(options: &SyntheticOptions, seed: u64) -> Cohort {
@@ -41,7 +44,7 @@ pub fn generate(options: &SyntheticOptions, seed: u64) -> Cohort {
 }
 
 /// One, or two and with falling chance more.
-fn number_of_visits(options: &SyntheticOptions, draw: &mut Draw) -> usize {
+pub fn number_of_visits(options: &SyntheticOptions, draw: &mut Draw) -> usize {
     if !draw.chance(options.multi) {
         return 1;
     }
@@ -53,12 +56,15 @@ fn number_of_visits(options: &SyntheticOptions, draw: &mut Draw) -> usize {
 }
 
 /// Codes and items of a visit, as numbers of the world.
-struct Visit {
-    codes: Vec<u32>,
-    labs: BTreeSet<u32>,
+pub struct Visit {
+    /// Codes.
+    pub codes: Vec<u32>,
+    /// Abnormal items.
+    pub labs: BTreeSet<u32>,
 }
 
-struct Patient<'w> {
+/// A patient: its diseases so far.
+pub struct Patient<'w> {
     world: &'w World,
     options: &'w SyntheticOptions,
     clusters: Vec<&'w Cluster>,
@@ -66,7 +72,8 @@ struct Patient<'w> {
 }
 
 impl<'w> Patient<'w> {
-    fn new(world: &'w World, options: &'w SyntheticOptions, draw: &mut Draw) -> Self {
+    /// A patient with the diseases of its first visit.
+    pub fn new(world: &'w World, options: &'w SyntheticOptions, draw: &mut Draw) -> Self {
         let popularity: Vec<f64> = (0..world.clusters.len()).map(falling).collect();
         let first = draw.weighted(&popularity);
         // Always the same neighbour: most pairs of clusters never meet, which keeps the disease graph sparse.
@@ -93,7 +100,8 @@ impl<'w> Patient<'w> {
         }
     }
 
-    fn visits(mut self, number: usize, draw: &mut Draw) -> Vec<Visit> {
+    /// Its visits in time order.
+    pub fn visits(mut self, number: usize, draw: &mut Draw) -> Vec<Visit> {
         let mut episode = self.episode(draw);
         let mut visits = Vec::with_capacity(number);
         for _ in 0..number {

@@ -5,14 +5,17 @@
 //! visit, and its abnormal items tell the episode, while ranking codes by frequency misses both.
 
 mod draw;
+mod files;
 mod generate;
 mod options;
+mod patient_rows;
 mod raw;
 mod world;
 
 #[cfg(test)]
 mod learnability;
 
+pub use files::Files;
 pub use generate::generate;
 pub use options::{Synthetic, SyntheticOptions};
 pub use raw::write_raw;

@@ -1,10 +1,17 @@
-//! Raw tables: `.csv` and `.csv.gz` files read lazily, every column as text, with errors that name file and line.
+//! Raw tables: `.csv`, `.csv.gz` and `.parquet` files, every column as text, with errors that name file and line.
 //!
 //! Columns are converted here rather than by the CSV reader, because only then can an error say which line is wrong.
+//! Tables that fit into memory are [read](Table::read) by Polars; the others are [scanned](Table::scan).
 
+mod blocks;
 mod faults;
+mod parquet;
+mod record;
+mod scan;
 mod stream;
 
+pub use record::Fault;
+pub use scan::{OnBadRow, Row, Scanned};
 pub use stream::text;
 
 use crate::{Error, Result};
@@ -21,19 +28,22 @@ pub struct Table {
     path: PathBuf,
     header: Vec<String>,
     columns: Vec<String>,
+    /// Of a Parquet file: the types of all columns.
+    types: Option<SchemaRef>,
 }
 
 impl Table {
-    /// The table `name`, that is `name.csv` or `name.csv.gz` in `folder`, with at least `columns`.
+    /// The table `name`, that is `name.csv`, `name.csv.gz` or `name.parquet` in `folder`, with at least `columns`.
     pub fn open(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
         if !folder.is_dir() {
             let what = if folder.exists() { "this is not a folder" } else { "there is no such folder" };
             return Err(Error::user(what).at_file(folder).help("give the folder that holds the tables"));
         }
-        let candidates = [format!("{name}.csv"), format!("{name}.csv.gz")].map(|file| folder.join(file));
+        let candidates = ["csv", "csv.gz", "parquet"].map(|end| format!("{name}.{end}")).map(|file| folder.join(file));
         let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+            let message = "is missing: there is no";
             let error =
-                Error::user(format!("the table `{name}` is missing: neither {name}.csv nor {name}.csv.gz is here"));
+                Error::user(format!("the table `{name}` {message} {name}.csv, {name}.csv.gz or {name}.parquet here"));
             return Err(error.at_file(folder).suggest(name, tables_in(folder)));
         };
         Self::at(path, columns)
@@ -41,12 +51,18 @@ impl Table {
 
     /// The table in the file `path`, with at least `columns`.
     pub fn at(path: &Path, columns: &[&str]) -> Result<Self> {
-        let header = stream::header(path)?;
+        let types = parquet::types(path)?;
+        let header = match &types {
+            Some(types) => types.iter_names().map(|name| name.to_string()).collect(),
+            None => stream::header(path)?,
+        };
+        // Only text has a line of names.
+        let place = |e: Error| if types.is_some() { e.at_file(path) } else { e.at_line(path, 1) };
         for &column in columns {
             match header.iter().filter(|h| *h == column).count() {
                 1 => {}
                 0 => {
-                    let error = Error::user(format!("the column `{column}` is missing")).at_line(path, 1);
+                    let error = place(Error::user(format!("the column `{column}` is missing")));
                     let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
                     let error = match other_case {
                         Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
@@ -54,11 +70,11 @@ impl Table {
                     };
                     return Err(error.suggest(column, &header));
                 }
-                n => return Err(Error::user(format!("the column `{column}` occurs {n} times")).at_line(path, 1)),
+                n => return Err(place(Error::user(format!("the column `{column}` occurs {n} times")))),
             }
         }
         let columns = columns.iter().map(|&c| c.to_owned()).collect();
-        Ok(Self { path: path.to_owned(), header, columns })
+        Ok(Self { path: path.to_owned(), header, columns, types })
     }
 
     /// The file.
@@ -66,23 +82,34 @@ impl Table {
         &self.path
     }
 
+    fn is_parquet(&self) -> bool {
+        self.types.is_some()
+    }
+
     /// The whole table, its needed columns only.
     pub fn read(&self) -> Result<Rows<'_>> {
-        let collected = self.scan().and_then(|scan| scan.collect_with_engine(Engine::Streaming));
+        let collected = self.frame().and_then(|frame| frame.collect_with_engine(Engine::Streaming));
         // A scan without a sink yields a single frame.
         let frame = collected.map(|result| result.unwrap_single());
-        let frame = frame.map_err(|e| faults::explain(&self.path, e))?;
+        let frame = frame.and_then(|frame| parquet::plain_times(self, frame)).map_err(|e| self.explain(e))?;
         Ok(Rows { table: self, frame })
     }
 
     /// Hands the rows in which `column` is `value` to `each`, some at a time and in order, without holding the others.
-    pub fn each_where(&self, column: &str, value: &str, mut each: impl FnMut(Rows<'_>) -> Result<()>) -> Result<()> {
+    pub fn each_where(&self, column: &str, value: &str, each: impl FnMut(Rows<'_>) -> Result<()>) -> Result<()> {
+        self.batches(|frame| frame.filter(col(column).eq(lit(value))), each)
+    }
+
+    fn batches(
+        &self,
+        of: impl FnOnce(LazyFrame) -> LazyFrame,
+        mut each: impl FnMut(Rows<'_>) -> Result<()>,
+    ) -> Result<()> {
         // Two chunks in flight: the reader goes on while the caller works, and waits when it gets ahead.
         let (send, receive) = sync_channel(2);
         let callback = PlanCallback::new(move |frame: DataFrame| Ok(send.send(frame).is_err()));
-        let plan =
-            self.scan().and_then(|scan| scan.filter(col(column).eq(lit(value))).sink_batches(callback, true, None));
-        let explain = |e| faults::explain(&self.path, e);
+        let plan = self.frame().and_then(|frame| of(frame).sink_batches(callback, true, None));
+        let explain = |e| self.explain(e);
         let plan = plan.map_err(explain)?;
         let (read, used) = std::thread::scope(|scope| {
             let reader = scope.spawn(move || plan.collect_with_engine(Engine::Streaming).map(drop));
@@ -91,10 +118,20 @@ impl Table {
             (reader.join(), used)
         });
         used?;
-        read.map_err(|_| Error::program("the CSV reader panicked").at_file(&self.path))?.map_err(explain)
+        read.map_err(|_| Error::program("the table's reader panicked").at_file(&self.path))?.map_err(explain)
     }
 
-    fn scan(&self) -> PolarsResult<LazyFrame> {
+    fn explain(&self, error: PolarsError) -> Error {
+        match self.is_parquet() {
+            true => parquet::unreadable(&self.path, error),
+            false => faults::explain(&self.path, error),
+        }
+    }
+
+    fn frame(&self) -> PolarsResult<LazyFrame> {
+        if let Some(types) = &self.types {
+            return parquet::frame(self, types);
+        }
         // Columns that are not needed get their place as name: their own names may repeat.
         let name = |(i, column): (usize, &String)| match self.columns.contains(column) {
             true => PlSmallStr::from_str(column),
@@ -117,7 +154,8 @@ impl Table {
 fn tables_in(folder: &Path) -> Vec<String> {
     let names =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-    let table = |name: String| name.strip_suffix(".csv.gz").or(name.strip_suffix(".csv")).map(str::to_owned);
+    let table =
+        |name: String| [".csv.gz", ".csv", ".parquet"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned));
     let mut tables: Vec<String> = names.filter_map(table).collect();
     tables.sort_unstable();
     tables.dedup();
@@ -172,28 +210,38 @@ impl Rows<'_> {
 
     /// An error at row `i` of these.
     pub fn error(&self, i: usize, message: impl Into<String>) -> Error {
-        match self.line(i) {
-            Some(line) => Error::user(message).at_line(&self.table.path, line),
-            None => Error::user(message).at_file(&self.table.path),
+        match (self.line(i), self.row(i)) {
+            (Some(line), _) => Error::user(message).at_line(&self.table.path, line),
+            (None, Some(row)) => parquet::at_row(Error::user(message), &self.table.path, row),
+            (None, None) => Error::user(message).at_file(&self.table.path),
         }
     }
 
-    /// The line of row `i`, from 1. Reads the file again, because quoted fields may span lines.
+    /// The line of row `i`, from 1; nothing for Parquet. Reads the file again, because quoted fields may span lines.
     pub fn line(&self, i: usize) -> Option<usize> {
-        let row = self.frame.column(ROW).and_then(|c| c.cast(&DataType::UInt64)).ok()?;
-        let row = row.u64().ok()?.get(i)?;
+        let row = self.row(i).filter(|_| !self.table.is_parquet())?;
         stream::line_of_row(&self.table.path, row)
     }
 
-    fn not_an_integer(&self, i: usize, column: &str, text: Option<&str>) -> Error {
-        let found = match text {
-            None => "nothing".to_owned(),
-            // Longer texts may hold anything; only what was meant as a number is repeated.
-            Some(text) if text.len() <= 20 => format!("`{text}`"),
-            Some(_) => "a longer text".to_owned(),
-        };
-        self.error(i, format!("the column `{column}` must hold an integer, found {found}"))
+    /// The place of row `i` in the file, from 0.
+    fn row(&self, i: usize) -> Option<u64> {
+        let row = self.frame.column(ROW).and_then(|c| c.cast(&DataType::UInt64)).ok()?;
+        row.u64().ok()?.get(i)
     }
+
+    fn not_an_integer(&self, i: usize, column: &str, text: Option<&str>) -> Error {
+        self.error(i, not_an_integer(column, text))
+    }
+}
+
+fn not_an_integer(column: &str, text: Option<&str>) -> String {
+    let found = match text {
+        None => "nothing".to_owned(),
+        // Longer texts may hold anything; only what was meant as a number is repeated.
+        Some(text) if text.len() <= 20 => format!("`{text}`"),
+        Some(_) => "a longer text".to_owned(),
+    };
+    format!("the column `{column}` must hold an integer, found {found}")
 }
 
 fn integer(text: Option<&str>) -> Option<i64> {

@@ -3,12 +3,14 @@
 use super::Graph;
 use crate::Result;
 use crate::data::Ragged;
+use rayon::prelude::*;
 
 /// The graph over the given admissions (rows of `codes`) whose edge a → b weighs how much of what goes with a is b.
 ///
 /// Every pair of positions of an admission counts once in each direction, repeats included; a's total grows by the
 /// number of other positions in each admission that holds a; a code that ever has company has an edge of weight 1 to
-/// itself. Edges are ordered by source, then target. The time is linear in the number of pairs.
+/// itself. Edges are ordered by source, then target. The time is linear in the number of pairs, and sources
+/// are counted in parallel.
 ///
 /// # Errors
 /// When a code is not below `nodes`.
@@ -18,33 +20,40 @@ pub fn cooccurrence(nodes: usize, codes: &Ragged<u32>, admissions: impl Iterator
         return Err(crate::Error::program(format!("code {code} leaves the graph of {nodes} nodes")));
     }
     let holders = holders(nodes, codes, &admissions);
-    let mut edges = Vec::new();
-    let mut counts = vec![0u64; nodes];
-    let mut met = Vec::new();
-    for source in 0..nodes as u32 {
-        let rows = holders.row(source as usize);
-        for &row in rows {
-            for &target in codes.row(row).iter().filter(|&&c| c != source) {
-                if counts[target as usize] == 0 {
-                    met.push(target);
-                }
-                counts[target as usize] += 1;
+    let scratch = || (vec![0u64; nodes], Vec::new());
+    let edges: Vec<Vec<Edge>> = (0..nodes as u32)
+        .into_par_iter()
+        .map_init(scratch, |(counts, met), source| edges_of(source, holders.row(source as usize), codes, counts, met))
+        .collect();
+    Graph::new(nodes, &edges.concat())
+}
+
+/// Source, target, weight.
+type Edge = (u32, u32, f32);
+
+/// The edges of `source`, which the admissions `rows` hold. `counts` is zero and `met` empty before and after.
+fn edges_of(source: u32, rows: &[usize], codes: &Ragged<u32>, counts: &mut [u64], met: &mut Vec<u32>) -> Vec<Edge> {
+    for &row in rows {
+        for &target in codes.row(row).iter().filter(|&&c| c != source) {
+            if counts[target as usize] == 0 {
+                met.push(target);
             }
-        }
-        let mut distinct = rows.to_vec();
-        distinct.dedup();
-        let total: usize = distinct.iter().map(|&row| codes.row(row).len() - 1).sum();
-        if total > 0 {
-            met.push(source);
-        }
-        met.sort_unstable();
-        for target in met.drain(..) {
-            let count = std::mem::take(&mut counts[target as usize]);
-            let weight = if target == source { 1.0 } else { (count as f64 / total as f64) as f32 };
-            edges.push((source, target, weight));
+            counts[target as usize] += 1;
         }
     }
-    Graph::new(nodes, &edges)
+    let mut distinct = rows.to_vec();
+    distinct.dedup();
+    let total: usize = distinct.iter().map(|&row| codes.row(row).len() - 1).sum();
+    if total > 0 {
+        met.push(source);
+    }
+    met.sort_unstable();
+    let edge = |target| {
+        let count = std::mem::take(&mut counts[target as usize]);
+        let weight = if target == source { 1.0 } else { (count as f64 / total as f64) as f32 };
+        (source, target, weight)
+    };
+    met.drain(..).map(edge).collect()
 }
 
 /// For each code the admissions that hold it, ascending by position in the list, once per occurrence.

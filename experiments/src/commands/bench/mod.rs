@@ -5,6 +5,7 @@ mod eval;
 mod machine;
 mod ops;
 mod plain;
+mod prepare;
 mod report;
 mod setup;
 mod step;
@@ -30,6 +31,8 @@ enum What {
     Eval(eval::Eval),
     /// Every operation of `dualk_sdk::ops`, against its plain formulation and the machine.
     Ops(ops::Ops),
+    /// From raw tables to cohort, vocabulary, split and graph, over made-up files of any size.
+    Prepare(prepare::Prepare),
     /// Memory bandwidth and matrix products of this machine.
     Machine(machine::Machine),
     /// Write the made-up graph and patients of a stage, for the same measurement in another program.
@@ -43,7 +46,8 @@ const EXAMPLES: &str = "Sizes default to those of MIMIC-IV. Examples:
   dualk bench step --nodes 500 --edges 8000 --features 64 --widths 32,32 --batch 16
   dualk bench eval --patients 1000
   dualk bench ops --only attention,propagate
-  dualk bench machine --table";
+  dualk bench machine --table
+  dualk bench prepare --rows 1000000,10000000 --gzip";
 
 impl Bench {
     pub fn run(self) -> Result<()> {
@@ -51,6 +55,7 @@ impl Bench {
             What::Step(command) => command.run(),
             What::Eval(command) => command.run(),
             What::Ops(command) => command.run(),
+            What::Prepare(command) => command.run(),
             What::Machine(command) => command.run(),
             What::Workload(command) => command.run(),
         }

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// The bytes of a file, decompressed when it is gzip, whatever its name says.
-pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     let io = |e| Error::io("read the table", path, e);
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
     let start = file.fill_buf().map_err(io)?;
@@ -16,6 +16,22 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>> {
         [0x1f, 0x8b, ..] => Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))),
         _ => Ok(Box::new(file)),
     }
+}
+
+/// The bytes behind the first line.
+pub fn body(path: &Path) -> Result<Box<dyn BufRead + Send>> {
+    let mut input = open(path)?;
+    input.skip_until(b'\n').map_err(|e| unreadable(path, e))?;
+    Ok(input)
+}
+
+/// Reads a compressed file to its end.
+///
+/// # Errors
+/// When it is damaged.
+pub fn check_whole(path: &Path) -> Result<()> {
+    let mut input = open(path)?;
+    std::io::copy(&mut input, &mut std::io::sink()).map(drop).map_err(|e| unreadable(path, e))
 }
 
 /// What went wrong while reading bytes.
