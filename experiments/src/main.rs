@@ -1,6 +1,7 @@
 //! `dualk`: experiments on health records from the command line. Everything it does is in `dualk-sdk`.
 
 mod commands;
+mod memory;
 
 use clap::Parser;
 use commands::Command;
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "Examples:
 fn main() -> ExitCode {
     // `dualk list | head` ends quietly.
     sigpipe::reset();
+    memory::keep();
     let outcome = dualk_sdk::plugin::guard::catch(|| Cli::parse().command.run());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -70,7 +70,7 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `values`: `[m, d]`
     /// - output: `[rows, d]`; rows beyond the matrix are zero
-    #[fusion(dtype = values, shape = [rows.clone(), values[1]].into())]
+    #[fusion(dtype = values, shape = [*rows, values[1]].into())]
     fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self>;
 
     /// Softmax over the members of each set, dropout on the weights, weighted sum; and the logarithm of the

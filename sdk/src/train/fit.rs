@@ -163,7 +163,7 @@ impl Fit<'_> {
         std::thread::scope(|scope| {
             let mut chunks = order.chunks(self.batch);
             // Ends with the last batch, or when nobody takes them any more.
-            scope.spawn(move || chunks.try_for_each(|chunk| send.send((chunk, ahead.batch(self.train, chunk)))));
+            scope.spawn(move || chunks.all(|chunk| send.send((chunk, ahead.batch(self.train, chunk))).is_ok()));
             for (step, (chunk, batch)) in batches.into_iter().enumerate() {
                 let loss;
                 (model, loss) = self.step(model, ahead, optimizer, chunk, &batch, lr);

@@ -77,7 +77,7 @@ vectorized! {
             *out = *out / total[if channels == 1 { 0 } else { c }];
         }
         for (norm, total) in norm.iter_mut().zip(total) {
-            *norm = *norm + total.ln();
+            *norm += total.ln();
         }
     }
 }
