@@ -112,3 +112,34 @@ fn mistakes_name_the_flag_or_the_key() {
         assert!(output.stdout.is_empty());
     }
 }
+
+#[test]
+fn preparation_is_a_line_for_each_number_of_rows() {
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().join("made-up");
+    let folder = cache.display().to_string();
+    let arguments = ["prepare", "--rows", "2000,20000", "--gzip", "--cache", &folder];
+    let measured = lines(&arguments);
+    let rows: Vec<f64> = measured.iter().map(|m| m["rows"].as_f64().unwrap()).collect();
+    assert_eq!(rows, [2000.0, 20_000.0]);
+    for m in &measured {
+        assert_eq!(m["bench"], "prepare");
+        let phases = m["phases"].as_object().unwrap();
+        let sum: f64 = phases.values().map(|s| s.as_f64().unwrap()).sum();
+        assert!(phases.contains_key("abnormal lab events") && sum > 0.0 && sum <= m["seconds"].as_f64().unwrap());
+    }
+    // Files are written once.
+    let written = || fs::metadata(cache.join("2000-gz/labevents.csv.gz")).unwrap().modified().unwrap();
+    let before = written();
+    lines(&arguments);
+    assert_eq!(written(), before);
+}
+
+#[test]
+fn a_folder_without_tables_is_refused() {
+    let cache = tempfile::tempdir().unwrap();
+    fs::create_dir(cache.path().join("1000")).unwrap();
+    let output = bench(&["prepare", "--rows", "1000", "--cache", &cache.path().display().to_string()]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("`patients` is missing"), "{text}");
+}

@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn records_stay_whole() {
         assert_eq!(blocks("1,a\n2,b\n3,c", 9), ["1,a\n2,b\n", "3,c"]);
-        assert_eq!(blocks("1,a\n2,\"b\nc\"\n3\n", 10), ["1,a\n", "2,\"b\nc\"\n", "3\n"]);
+        assert_eq!(blocks("1,a\n2,\"b\nc\"\n3\n", 9), ["1,a\n", "2,\"b\nc\"\n", "3\n"]);
     }
 
     #[test]

@@ -59,13 +59,37 @@ pub fn split(text: &[u8], from: usize, fields: &mut Vec<Range<usize>>) -> Result
 
 /// A field without quotes and where it ends.
 fn plain(text: &[u8], at: usize) -> Result<(Range<usize>, usize), Fault> {
-    // Fields are a few bytes long: a look at each byte is faster than a search set up anew for each field.
-    let end = text[at..].iter().position(|b| matches!(b, b',' | b'\n' | b'"')).map_or(text.len(), |n| at + n);
+    let end = end_of_plain(text, at);
     if text.get(end) == Some(&b'"') {
         return Err(Fault::new(end, "a quote stands inside a field that does not start with one"));
     }
     let carriage = text.get(end) != Some(&b',') && end > at && text[end - 1] == b'\r';
     Ok((at..end - usize::from(carriage), end))
+}
+
+/// Where the first comma, line break or quote is.
+///
+/// Fields are a few bytes long: eight bytes at once are faster than one by one, and than a search set up for each field.
+fn end_of_plain(text: &[u8], mut at: usize) -> usize {
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let eight = u64::from_le_bytes(*eight);
+        let ends = zeros(eight ^ repeat(b',')) | zeros(eight ^ repeat(b'\n')) | zeros(eight ^ repeat(b'"'));
+        if ends != 0 {
+            return at + ends.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text[at..].iter().position(|b| matches!(b, b',' | b'\n' | b'"'));
+    rest.map_or(text.len(), |n| at + n)
+}
+
+const fn repeat(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The highest bit of each byte that is zero; bits above the lowest of them may be wrong.
+const fn zeros(bytes: u64) -> u64 {
+    bytes.wrapping_sub(repeat(0x01)) & !bytes & repeat(0x80)
 }
 
 /// The inside of a field in quotes, doubled ones kept, and where the field ends.
@@ -104,6 +128,11 @@ mod tests {
         assert_eq!(fields("a,b\r\n,\"x\"\r\n").unwrap(), [["a", "b"], ["", "x"]]);
         assert_eq!(fields("\"x,\ny\",\"\"\n\"\"\"q\"\"\",z").unwrap(), [["x,\ny", ""], ["\"\"q\"\"", "z"]]);
         assert_eq!(fields("\n").unwrap(), [[""]]);
+        // The end of a field at each of eight places, and beside bytes that differ from a comma in one bit.
+        for n in 0..20 {
+            let long = "-".repeat(n);
+            assert_eq!(fields(&format!("{long},-\n{long}\n")).unwrap(), [vec![&long[..], "-"], vec![&long]]);
+        }
     }
 
     #[test]
