@@ -118,10 +118,10 @@ fn preparation_is_a_line_for_each_number_of_rows() {
     let cache = tempfile::tempdir().unwrap();
     let cache = cache.path().join("made-up");
     let folder = cache.display().to_string();
-    let arguments = ["prepare", "--rows", "2000,20000", "--gzip", "--cache", &folder];
+    let arguments = ["prepare", "--rows", "100000,200000", "--gzip", "--cache", &folder];
     let measured = lines(&arguments);
     let rows: Vec<f64> = measured.iter().map(|m| m["rows"].as_f64().unwrap()).collect();
-    assert_eq!(rows, [2000.0, 20_000.0]);
+    assert_eq!(rows, [100_000.0, 200_000.0]);
     for m in &measured {
         assert_eq!(m["bench"], "prepare");
         let phases = m["phases"].as_object().unwrap();
@@ -129,7 +129,7 @@ fn preparation_is_a_line_for_each_number_of_rows() {
         assert!(phases.contains_key("abnormal lab events") && sum > 0.0 && sum <= m["seconds"].as_f64().unwrap());
     }
     // Files are written once.
-    let written = || fs::metadata(cache.join("2000-gz/labevents.csv.gz")).unwrap().modified().unwrap();
+    let written = || fs::metadata(cache.join("100000-gz/labevents.csv.gz")).unwrap().modified().unwrap();
     let before = written();
     lines(&arguments);
     assert_eq!(written(), before);
