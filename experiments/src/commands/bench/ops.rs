@@ -14,7 +14,7 @@
 //! Backward, attention reads each row of the gradient once an edge; a softmax pool reads scores and values again and adds
 //! to both gradients.
 
-use super::machine::Limits;
+use super::machine::{Limits, gather};
 use super::plain;
 use super::report::{Format, Report, Times};
 use super::setup::{set_threads, wait};
@@ -152,6 +152,8 @@ struct Work {
     ours: Call,
     plain: Option<Call>,
     costs: [Cost; 2],
+    /// GB/s at which the CPU reads rows in the order of the edges.
+    gather: Option<f64>,
 }
 
 impl Ops {
@@ -179,7 +181,9 @@ impl Ops {
                         Kernel::Attention => Adjacency::with_self_loops(&data.graph),
                         _ => Adjacency::normalized(&data.graph, true),
                     };
-                    self.graph_work(kernel, adjacency, &device.device)
+                    let csr = adjacency.csr();
+                    let gather = limits.map(|_| gather(csr.members(), adjacency.nodes(), self.width));
+                    Work { gather, ..self.graph_work(kernel, adjacency, &device.device) }
                 }
                 Kernel::SoftmaxPoolVisits => self.set_work(kernel, codes.len(), &visits, &device.device),
                 Kernel::SoftmaxPoolCodes | Kernel::Pool => {
@@ -201,13 +205,13 @@ impl Ops {
             let plain = with_plain.then(|| plain::Propagate::new(&adjacency, device));
             let plain = plain.map(|p| -> Call { Box::new(move |x| p.forward(x[0].clone())) });
             let ours: Call = Box::new(move |x| propagate(&adjacency, x[0].clone()));
-            return Work { kernel, inputs: vec![[n, d]], ours, plain, costs };
+            return Work { kernel, inputs: vec![[n, d]], ours, plain, costs, gather: None };
         }
         let plain = with_plain
             .then(|| plain::Attention::new(&adjacency, device))
             .map(|p| -> Call { Box::new(move |x| p.forward(x[0].clone(), x[1].clone(), x[2].clone(), SLOPE)) });
         let ours: Call = Box::new(move |x| attention(&adjacency, x[0].clone(), x[1].clone(), x[2].clone(), SLOPE));
-        Work { kernel, inputs: vec![[n, 1], [n, 1], [n, d]], ours, plain, costs }
+        Work { kernel, inputs: vec![[n, 1], [n, 1], [n, d]], ours, plain, costs, gather: None }
     }
 
     fn set_work(&self, kernel: Kernel, rows: usize, sets: &Sets, device: &Device) -> Work {
@@ -230,7 +234,7 @@ impl Ops {
                 )
             }
         };
-        Work { kernel, inputs, ours, plain: (!self.no_plain).then_some(plain), costs }
+        Work { kernel, inputs, ours, plain: (!self.no_plain).then_some(plain), costs, gather: None }
     }
 
     /// One measurement for the forward pass, one for both passes.
@@ -270,6 +274,8 @@ impl Ops {
                 "gflop_per_s": cost.flop / seconds / 1e9,
                 "table_gb_per_s": limits.map(|l| l.table),
                 "read_gb_per_s": limits.map(|l| l.read),
+                "gather_gb_per_s": work.gather,
+                "gather_fraction": work.gather.map(|rate| cost.gathered / rate / 1e9 / seconds),
                 "bandwidth_fraction": floor.map(|f| f / seconds),
                 "matmul_gflop_per_s": limits.map(|l| l.matmul),
                 "flop_fraction": limits.map(|l| cost.flop / seconds / 1e9 / l.matmul),

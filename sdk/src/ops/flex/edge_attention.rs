@@ -1,9 +1,11 @@
-//! Attention fused with aggregation. Scores live in a buffer of one node's edges; with the gradients of scores, four
-//! bytes an edge and head, nothing larger is made.
+//! Attention fused with aggregation. The weights of a block's edges are computed first, then its rows are summed by
+//! tile. Nothing is made that is larger than the weights and the gradients of the scores of one head, four bytes an edge
+//! each.
 
-use super::real::{Real, Stored, add_scaled, add_scaled4, dot, mul_add, sum16};
+use super::Csr;
+use super::real::{Real, Stored};
 use super::simd::vectorized;
-use super::{Csr, ROWS_PER_TASK};
+use super::tiles::{Block, Tiles, pieces, sum, sum_and_products};
 use rayon::prelude::*;
 
 /// The inputs beside the values, row after row.
@@ -30,194 +32,205 @@ fn leaky<T: Real>(x: T, slope: T) -> T {
 }
 
 /// Output and logarithm of the normaliser of every node.
-pub(super) fn forward<T: Real, S: Stored<T>>(inputs: Inputs<'_, T>, rows: &[S], edges: &Csr) -> (Vec<T>, Vec<T>) {
-    let mut output = vec![T::ZERO; edges.len() * inputs.width];
-    let mut norm = vec![T::ZERO; edges.len() * inputs.heads];
-    let nodes = output.par_chunks_mut(inputs.width).zip(norm.par_chunks_mut(inputs.heads));
-    nodes.enumerate().with_min_len(ROWS_PER_TASK).for_each_init(Vec::new, |buffer, (i, (output, norm))| {
-        attend(inputs, rows, &edges.members()[edges.range(i)], i, buffer, output, norm);
-    });
+pub(super) fn forward<T: Real, S: Stored<T>>(inputs: Inputs<'_, T>, values: &[T], edges: &Csr) -> (Vec<T>, Vec<T>) {
+    match inputs.width / inputs.heads {
+        ..=16 => forward_tiled::<T, S, 16>(inputs, values, edges),
+        _ => forward_tiled::<T, S, 64>(inputs, values, edges),
+    }
+}
+
+fn forward_tiled<T: Real, S: Stored<T>, const C: usize>(
+    inputs: Inputs<'_, T>,
+    values: &[T],
+    edges: &Csr,
+) -> (Vec<T>, Vec<T>) {
+    let Inputs { heads, width, .. } = inputs;
+    let table = Tiles::<S, C>::of(values, width, heads);
+    let mut output = vec![T::ZERO; edges.len() * width];
+    let mut norm = vec![T::ZERO; edges.len() * heads];
+    let blocks = Block::split(edges.offsets(), edges.len());
+    for head in 0..heads {
+        let outputs = pieces(&mut output, blocks.iter().map(|b| b.outputs.len() * width));
+        let norms = pieces(&mut norm, blocks.iter().map(|b| b.outputs.len() * heads));
+        let work = blocks.par_iter().zip(outputs).zip(norms).with_max_len(1);
+        work.for_each_init(Vec::new, |weights, ((block, output), norm)| {
+            let neighbours = &edges.members()[block.members.clone()];
+            let nodes = || block.rows(edges.offsets());
+            weights.resize(neighbours.len(), T::ZERO);
+            for ((node, range), norm) in nodes().zip(norm.chunks_exact_mut(heads)) {
+                let own = inputs.target[node * heads + head];
+                let weights = &mut weights[range.clone()];
+                softmax(inputs, head, own, &neighbours[range], weights, &mut norm[head]);
+            }
+            for (columns, rows) in table.of_head(head) {
+                for ((_, range), output) in nodes().zip(output.chunks_exact_mut(width)) {
+                    sum(rows, &neighbours[range.clone()], &weights[range], &mut output[columns.clone()]);
+                }
+            }
+        });
+    }
     (output, norm)
 }
 
 vectorized! {
-    /// One node: its scores, their softmax, and the sum of its neighbours' rows by them.
-    fn attend<T: Real, S: Stored<T>>(
+    /// The weights of one node's edges, and the logarithm of what they were divided by.
+    fn softmax<T: Real>(
         inputs: Inputs<'_, T>,
-        rows: &[S],
+        head: usize,
+        own: T,
         neighbours: &[u32],
-        node: usize,
-        weights: &mut Vec<T>,
-        output: &mut [T],
-        norm: &mut [T],
-    ), FMA, {
-        let Inputs { target, source, heads, width, slope } = inputs;
-        let d = width / heads;
-        weights.resize(neighbours.len(), T::ZERO);
-        for head in 0..heads {
-            let own = target[node * heads + head];
-            let mut top = T::LOWEST;
-            for (w, &j) in weights.iter_mut().zip(neighbours) {
-                *w = leaky(own + source[j as usize * heads + head], slope);
-                top = top.larger(*w);
-            }
-            let mut total = T::ZERO;
-            for w in weights.iter_mut() {
-                *w = (*w - top).exp();
-            }
-            for &w in weights.iter() {
-                total += w;
-            }
-            norm[head] = top + total.ln();
-            let scale = T::ONE / total;
-            let out = &mut output[head * d..(head + 1) * d];
-            let row = |j: u32| &rows[j as usize * width + head * d..][..d];
-            let (fours, rest) = neighbours.as_chunks::<4>();
-            let (w_fours, w_rest) = weights.as_chunks::<4>();
-            for (j, w) in fours.iter().zip(w_fours) {
-                add_scaled4::<T, S, FMA>(out, w.map(|w| w * scale), j.map(row));
-            }
-            for (&j, &w) in rest.iter().zip(w_rest) {
-                add_scaled::<T, S, FMA>(out, w * scale, row(j));
-            }
+        weights: &mut [T],
+        norm: &mut T,
+    ), _FMA, {
+        let Inputs { source, heads, slope, .. } = inputs;
+        let mut top = T::LOWEST;
+        for (w, &j) in weights.iter_mut().zip(neighbours) {
+            *w = leaky(own + source[j as usize * heads + head], slope);
+            top = top.larger(*w);
+        }
+        for w in weights.iter_mut() {
+            *w = (*w - top).exp();
+        }
+        let mut total = T::ZERO;
+        for &w in weights.iter() {
+            total += w;
+        }
+        *norm = top + total.ln();
+        let scale = T::ONE / total;
+        for w in weights.iter_mut() {
+            *w *= scale;
         }
     }
 }
 
-/// Gradients of target scores, source scores and values; `rows` and `gradients` are the values and the gradient of the
-/// output as they are read, so that what softmax subtracts fits what it subtracts from.
+/// Gradients of target scores, source scores and values. Values and gradients are read as `S` throughout, so that what
+/// softmax subtracts fits what it subtracts from.
 pub(super) fn backward<T: Real, S: Stored<T>>(
     inputs: Inputs<'_, T>,
     outputs: Outputs<'_, T>,
-    rows: &[S],
-    gradients: &[S],
+    values: &[T],
+    gradients: &[T],
+    edges: &Csr,
+) -> [Vec<T>; 3] {
+    match inputs.width / inputs.heads {
+        ..=16 => backward_tiled::<T, S, 16>(inputs, outputs, values, gradients, edges),
+        17..=64 => backward_tiled::<T, S, 64>(inputs, outputs, values, gradients, edges),
+        _ => backward_tiled::<T, S, 128>(inputs, outputs, values, gradients, edges),
+    }
+}
+
+fn backward_tiled<T: Real, S: Stored<T>, const C: usize>(
+    inputs: Inputs<'_, T>,
+    outputs: Outputs<'_, T>,
+    values: &[T],
+    gradients: &[T],
     edges: &Csr,
 ) -> [Vec<T>; 3] {
     let Inputs { heads, width, .. } = inputs;
-    let d = width / heads;
-    let count = rows.len() / width;
+    let (d, count) = (width / heads, values.len() / width);
+    let table = Tiles::<S, C>::of(gradients, width, heads);
     // What softmax subtracts from the gradient of every weight of a node: Σ_j α_ij ∂L/∂α_ij = g_i · out_i.
     let mut shared = vec![T::ZERO; edges.len() * heads];
     shared.par_iter_mut().with_min_len(256).enumerate().for_each(|(at, shared)| {
-        let (g, out) = (&gradients[at * d..][..d], &outputs.output[at * d..][..d]);
-        *shared = dot::<T, S, false>(g, out);
+        let range = at * d..(at + 1) * d;
+        let gradients = gradients[range.clone()].iter().map(|&g| S::rounded(g));
+        *shared = gradients.zip(&outputs.output[range]).map(|(g, &out)| g * out).sum();
     });
     let transposed = edges.transposed();
-    let mut d_values = vec![T::ZERO; count * width];
-    let mut d_source = vec![T::ZERO; count * heads];
-    // By row of the table, so that each thread writes one piece of it.
-    let mut d_scores = vec![T::ZERO; edges.members().len() * heads];
-    let mut pieces: Vec<&mut [T]> = Vec::with_capacity(count);
-    let mut left = d_scores.as_mut_slice();
-    for row in 0..count {
-        let (piece, more) = left.split_at_mut(transposed.range(row).len() * heads);
-        pieces.push(piece);
-        left = more;
-    }
-    let work = d_values.par_chunks_mut(width).zip(d_source.par_chunks_mut(heads)).zip(pieces.into_par_iter());
-    let work = work.enumerate().with_min_len(ROWS_PER_TASK);
-    work.for_each_init(<(Vec<T>, Vec<T>)>::default, |buffers, (j, ((d_values, d_source), d_scores))| {
-        let nodes = &transposed.outputs[transposed.range(j)];
-        collect(inputs, outputs, rows, gradients, &shared, nodes, j, buffers, d_values, d_source, d_scores);
-    });
+    let blocks = Block::split(&transposed.offsets, count);
     let mut d_target = vec![T::ZERO; edges.len() * heads];
-    d_target.par_chunks_mut(heads).enumerate().with_min_len(64).for_each(|(i, d_target)| {
-        for &slot in &transposed.slots[edges.range(i)] {
-            for (sum, &d) in d_target.iter_mut().zip(&d_scores[slot as usize * heads..]) {
-                *sum += d;
+    let mut d_source = vec![T::ZERO; count * heads];
+    let mut d_values = vec![T::ZERO; count * width];
+    // In the order of the transposed lists, so that each thread writes one piece of it.
+    let mut d_scores = vec![T::ZERO; edges.members().len()];
+    for head in 0..heads {
+        let work = blocks
+            .par_iter()
+            .zip(pieces(&mut d_values, blocks.iter().map(|b| b.outputs.len() * width)))
+            .zip(pieces(&mut d_source, blocks.iter().map(|b| b.outputs.len() * heads)))
+            .zip(pieces(&mut d_scores, blocks.iter().map(|b| b.members.len())))
+            .with_max_len(1);
+        work.for_each_init(Vec::new, |weights, (((block, d_values), d_source), d_scores)| {
+            let nodes = &transposed.outputs[block.members.clone()];
+            let rows = || block.rows(&transposed.offsets);
+            weights.resize(nodes.len(), T::ZERO);
+            for (row, range) in rows() {
+                let own = inputs.source[row * heads + head];
+                weigh(inputs, outputs.norm, head, own, &nodes[range.clone()], &mut weights[range]);
             }
-        }
-    });
+            d_scores.fill(T::ZERO); // the products of both rows first
+            let mut value = [T::ZERO; C];
+            for (columns, tiled) in table.of_head(head) {
+                let value = &mut value[..columns.len()];
+                for ((row, range), d_values) in rows().zip(d_values.chunks_exact_mut(width)) {
+                    for (to, &from) in value.iter_mut().zip(&values[row * width..][columns.clone()]) {
+                        *to = S::rounded(from);
+                    }
+                    let (nodes, weights) = (&nodes[range.clone()], &weights[range.clone()]);
+                    sum_and_products(
+                        tiled,
+                        nodes,
+                        weights,
+                        value,
+                        &mut d_values[columns.clone()],
+                        &mut d_scores[range],
+                    );
+                }
+            }
+            for ((row, range), d_source) in rows().zip(d_source.chunks_exact_mut(heads)) {
+                let own = inputs.source[row * heads + head];
+                let (nodes, weights) = (&nodes[range.clone()], &weights[range.clone()]);
+                through_softmax(inputs, &shared, head, own, nodes, weights, &mut d_scores[range], &mut d_source[head]);
+            }
+        });
+        d_target.par_chunks_mut(heads).enumerate().with_min_len(64).for_each(|(i, d_target)| {
+            d_target[head] = transposed.slots[edges.range(i)].iter().map(|&slot| d_scores[slot as usize]).sum();
+        });
+    }
     [d_target, d_source, d_values]
 }
 
 vectorized! {
-    /// One row of the table: what its outgoing edges send back to it, and the gradients of their scores.
-    fn collect<T: Real, S: Stored<T>>(
+    /// The weights of the edges that leave a row, from the logarithms of the normalisers.
+    fn weigh<T: Real>(
         inputs: Inputs<'_, T>,
-        outputs: Outputs<'_, T>,
-        rows: &[S],
-        gradients: &[S],
-        shared: &[T],
+        norm: &[T],
+        head: usize,
+        own: T,
         nodes: &[u32],
-        row: usize,
-        buffers: &mut (Vec<T>, Vec<T>),
-        d_values: &mut [T],
-        d_source: &mut [T],
-        d_scores: &mut [T],
-    ), FMA, {
-        let Inputs { target, source, heads, width, slope } = inputs;
-        let d = width / heads;
-        let (weights, value) = buffers;
-        weights.resize(nodes.len(), T::ZERO);
-        for head in 0..heads {
-            let own = source[row * heads + head];
-            for (w, &i) in weights.iter_mut().zip(nodes) {
-                let at = i as usize * heads + head;
-                *w = leaky(target[at] + own, slope) - outputs.norm[at];
-            }
-            for w in weights.iter_mut() {
-                *w = (*w).exp();
-            }
-            value.clear();
-            value.extend(rows[row * width + head * d..][..d].iter().map(|x| x.load()));
-            let sum = &mut d_values[head * d..(head + 1) * d];
-            let gradient = |i: u32| &gradients[i as usize * width + head * d..][..d];
-            let mut own_gradient = T::ZERO;
-            // The gradient of a score: softmax, then LeakyReLU.
-            let mut score = |k: usize, w: T, product: T| {
-                let at = nodes[k] as usize * heads + head;
-                let through = w * (product - shared[at]);
-                let through = if target[at] + own > T::ZERO { through } else { through * slope };
-                d_scores[k * heads + head] = through;
-                own_gradient += through;
-            };
-            let (fours, rest) = nodes.as_chunks::<4>();
-            for (k, i) in fours.iter().enumerate() {
-                let w = [weights[4 * k], weights[4 * k + 1], weights[4 * k + 2], weights[4 * k + 3]];
-                let products = add_scaled_and_dot4::<T, S, FMA>(sum, value, w, i.map(gradient));
-                for e in 0..4 {
-                    score(4 * k + e, w[e], products[e]);
-                }
-            }
-            for (k, &i) in (4 * fours.len()..).zip(rest) {
-                add_scaled::<T, S, FMA>(sum, weights[k], gradient(i));
-                score(k, weights[k], dot::<T, S, FMA>(gradient(i), value));
-            }
-            d_source[head] = own_gradient;
+        weights: &mut [T],
+    ), _FMA, {
+        let Inputs { target, heads, slope, .. } = inputs;
+        for (w, &i) in weights.iter_mut().zip(nodes) {
+            let at = i as usize * heads + head;
+            *w = leaky(target[at] + own, slope) - norm[at];
+        }
+        for w in weights.iter_mut() {
+            *w = (*w).exp();
         }
     }
 }
 
-/// acc += Σ w_k · rows_k, and the products rows_k · with, in one pass over the rows.
-#[inline(always)]
-fn add_scaled_and_dot4<T: Real, S: Stored<T>, const FMA: bool>(
-    acc: &mut [T],
-    with: &[T],
-    w: [T; 4],
-    rows: [&[S]; 4],
-) -> [T; 4] {
-    let n = acc.len();
-    let mut sums = [[T::ZERO; 16]; 4];
-    let blocks = n / 16 * 16;
-    for at in (0..blocks).step_by(16) {
-        let (acc, with) = (&mut acc[at..at + 16], &with[at..at + 16]);
-        let rows = rows.map(|row| &row[at..at + 16]);
-        for i in 0..16 {
-            for k in 0..4 {
-                let x = rows[k][i].load();
-                sums[k][i] = mul_add::<T, FMA>(x, with[i], sums[k][i]);
-                acc[i] = mul_add::<T, FMA>(w[k], x, acc[i]);
-            }
+vectorized! {
+    /// Products ∂L/∂α of the edges that leave a row become gradients of their scores, through softmax and LeakyReLU.
+    fn through_softmax<T: Real>(
+        inputs: Inputs<'_, T>,
+        shared: &[T],
+        head: usize,
+        own: T,
+        nodes: &[u32],
+        weights: &[T],
+        d_scores: &mut [T],
+        total: &mut T,
+    ), _FMA, {
+        let Inputs { target, heads, slope, .. } = inputs;
+        for ((d_score, &i), &w) in d_scores.iter_mut().zip(nodes).zip(weights) {
+            let at = i as usize * heads + head;
+            let through = w * (*d_score - shared[at]);
+            *d_score = if target[at] + own > T::ZERO { through } else { through * slope };
+        }
+        for &d in d_scores.iter() {
+            *total += d;
         }
     }
-    let mut products = sums.map(sum16);
-    for i in blocks..n {
-        for k in 0..4 {
-            let x = rows[k][i].load();
-            products[k] = mul_add::<T, FMA>(x, with[i], products[k]);
-            acc[i] = mul_add::<T, FMA>(w[k], x, acc[i]);
-        }
-    }
-    products
 }

@@ -7,6 +7,7 @@ mod real;
 mod set_attention;
 mod simd;
 mod sparse_product;
+mod tiles;
 
 use super::dropout::Dropped;
 use super::kernels::{AdamStep, Kernels};
@@ -38,19 +39,16 @@ macro_rules! of_type {
     };
 }
 
-/// Evaluates `$body` with each `$rows` as the table beside it, in the numbers in which `$lists` asks for it.
+/// Evaluates `$body` with `$S` as the type of the numbers in tables, which `$lists` asks for.
 macro_rules! of_precision {
-    ($lists:ident, $T:ty, [$($rows:ident = $table:expr),*] => $body:expr) => {
+    ($lists:ident, $T:ty, $S:ident => $body:expr) => {
         match $lists.precision() {
             Precision::F32 => {
-                $(let $rows: &[$T] = $table;)*
+                type $S = $T;
                 $body
             }
             Precision::Bf16 => {
-                $(
-                    let table = Bf16::table::<$T>($table);
-                    let $rows = table.as_slice();
-                )*
+                type $S = Bf16;
                 $body
             }
         }
@@ -69,8 +67,8 @@ impl Kernels for Flex {
         let ([n, heads], [_, width]) = (dims(&target), dims(&values));
         of_type!(values, T => {
             let inputs = attention_inputs::<T>(&target, &source, width, slope);
-            let (output, norm) = of_precision!(edges, T, [rows = numbers(&values)] => {
-                edge_attention::forward(inputs, rows, &edges)
+            let (output, norm) = of_precision!(edges, T, S => {
+                edge_attention::forward::<T, S>(inputs, numbers(&values), &edges)
             });
             (made(output, [n, width]), made(norm, [n, heads]))
         })
@@ -90,11 +88,9 @@ impl Kernels for Flex {
         of_type!(values, T => {
             let inputs = attention_inputs::<T>(&target, &source, dims(&values)[1], slope);
             let outputs = edge_attention::Outputs { output: numbers(&output), norm: numbers(&norm) };
-            let [d_target, d_source, d_values] = of_precision!(
-                edges, T, [rows = numbers(&values), gradients = numbers(&gradient)] => {
-                    edge_attention::backward(inputs, outputs, rows, gradients, &edges)
-                }
-            );
+            let [d_target, d_source, d_values] = of_precision!(edges, T, S => {
+                edge_attention::backward::<T, S>(inputs, outputs, numbers(&values), numbers(&gradient), &edges)
+            });
             (made(d_target, dims(&target)), made(d_source, dims(&source)), made(d_values, dims(&values)))
         })
     }
@@ -103,8 +99,8 @@ impl Kernels for Flex {
         let values = values.to_contiguous();
         let [_, width] = dims(&values);
         of_type!(values, T => {
-            let sums: Vec<T> = of_precision!(matrix, T, [values = numbers(&values)] => {
-                sparse_product::product(values, width, &matrix, transposed, rows)
+            let sums: Vec<T> = of_precision!(matrix, T, S => {
+                sparse_product::product::<T, S>(numbers(&values), width, &matrix, transposed, rows)
             });
             made(sums, [rows, width])
         })

@@ -15,6 +15,7 @@ pub(super) trait Real:
     + std::ops::Div<Output = Self>
     + std::ops::AddAssign
     + std::ops::MulAssign
+    + std::iter::Sum
 {
     const ZERO: Self;
     const ONE: Self;
@@ -94,12 +95,26 @@ real!(f64, f64::exp);
 pub(super) trait Stored<T>: Copy + Send + Sync {
     /// To compute with.
     fn load(self) -> T;
+
+    /// To be held.
+    fn store(number: T) -> Self;
+
+    /// What is computed with when the number is held.
+    #[inline(always)]
+    fn rounded(number: T) -> T {
+        Self::store(number).load()
+    }
 }
 
 impl<T: Real> Stored<T> for T {
     #[inline(always)]
     fn load(self) -> T {
         self
+    }
+
+    #[inline(always)]
+    fn store(number: T) -> Self {
+        number
     }
 }
 
@@ -114,18 +129,17 @@ impl Bf16 {
         let bits = x.to_bits();
         Self(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
     }
-
-    /// A whole table.
-    pub(super) fn table<T: Real>(numbers: &[T]) -> Vec<Self> {
-        use rayon::prelude::*;
-        numbers.par_iter().with_min_len(1 << 14).map(|&x| Self::nearest(x.narrow())).collect()
-    }
 }
 
 impl<T: Real> Stored<T> for Bf16 {
     #[inline(always)]
     fn load(self) -> T {
         T::of(f32::from_bits(u32::from(self.0) << 16))
+    }
+
+    #[inline(always)]
+    fn store(number: T) -> Self {
+        Self::nearest(number.narrow())
     }
 }
 
@@ -160,39 +174,26 @@ pub(super) fn exp32(x: f32) -> f32 {
 
 /// acc += w · row.
 #[inline(always)]
-pub(super) fn add_scaled<T: Real, S: Stored<T>, const FMA: bool>(acc: &mut [T], w: T, row: &[S]) {
+pub(super) fn add_scaled<T: Real, const FMA: bool>(acc: &mut [T], w: T, row: &[T]) {
     for (a, &x) in acc.iter_mut().zip(row) {
-        *a = mul_add::<T, FMA>(w, x.load(), *a);
-    }
-}
-
-/// acc += Σ w_k · rows_k over four rows: the accumulator is read and written once.
-#[inline(always)]
-pub(super) fn add_scaled4<T: Real, S: Stored<T>, const FMA: bool>(acc: &mut [T], w: [T; 4], rows: [&[S]; 4]) {
-    let n = acc.len();
-    let [a, b, c, d] = rows.map(|row| &row[..n]);
-    for i in 0..n {
-        let x = mul_add::<T, FMA>(w[0], a[i].load(), acc[i]);
-        let x = mul_add::<T, FMA>(w[1], b[i].load(), x);
-        let x = mul_add::<T, FMA>(w[2], c[i].load(), x);
-        acc[i] = mul_add::<T, FMA>(w[3], d[i].load(), x);
+        *a = mul_add::<T, FMA>(w, x, *a);
     }
 }
 
 /// a · b, in sixteen partial sums.
 #[inline(always)]
-pub(super) fn dot<T: Real, S: Stored<T>, const FMA: bool>(a: &[S], b: &[T]) -> T {
+pub(super) fn dot<T: Real, const FMA: bool>(a: &[T], b: &[T]) -> T {
     let mut sums = [T::ZERO; 16];
     let (a, a_rest) = a.as_chunks::<16>();
     let (b, b_rest) = b.as_chunks::<16>();
     for (x, y) in a.iter().zip(b) {
         for i in 0..16 {
-            sums[i] = mul_add::<T, FMA>(x[i].load(), y[i], sums[i]);
+            sums[i] = mul_add::<T, FMA>(x[i], y[i], sums[i]);
         }
     }
     let mut total = sum16(sums);
     for (&x, &y) in a_rest.iter().zip(b_rest) {
-        total = mul_add::<T, FMA>(x.load(), y, total);
+        total = mul_add::<T, FMA>(x, y, total);
     }
     total
 }
@@ -237,7 +238,7 @@ mod tests {
         for n in [0, 1, 15, 16, 17, 64, 100] {
             let a: Vec<f64> = (0..n).map(|i| i as f64 + 0.5).collect();
             let expected: f64 = a.iter().map(|x| x * 3.0).sum();
-            assert!((dot::<f64, f64, true>(&a, &vec![3.0; n]) - expected).abs() < 1e-9);
+            assert!((dot::<f64, true>(&a, &vec![3.0; n]) - expected).abs() < 1e-9);
         }
     }
 }

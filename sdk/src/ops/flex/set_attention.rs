@@ -92,7 +92,7 @@ pub(super) fn backward<T: Real>(inputs: Inputs<'_, T>, outputs: Outputs<'_, T>, 
         true => Vec::new(),
         false => {
             let rows = outputs.gradient.par_chunks(width).zip(outputs.output.par_chunks(width));
-            rows.with_min_len(64).map(|(g, out)| dot::<T, T, false>(g, out)).collect()
+            rows.with_min_len(64).map(|(g, out)| dot::<T, false>(g, out)).collect()
         }
     };
     let transposed = sets.transposed();
@@ -129,7 +129,7 @@ vectorized! {
                 for c in 0..width {
                     d_values[c] = mul_add::<T, FMA>(p * factor, gradient[c], d_values[c]);
                 }
-                d_scores[0] += p * (factor * dot::<T, T, FMA>(gradient, value) - shared[set]);
+                d_scores[0] += p * (factor * dot::<T, FMA>(gradient, value) - shared[set]);
             } else {
                 let norm = &outputs.norm[set * width..][..width];
                 let output = &outputs.output[set * width..][..width];
