@@ -5,7 +5,8 @@
 //! - [`ops`]: graph and set operations that encoders and fusions are built on;
 //! - [`model`], [`train`]: the model that the slots form, and the loop that trains it in stages;
 //! - [`plugin`]: loading shared libraries, and [`plugin::Registry`] for embedding without them;
-//! - [`experiment`]: manifests, runs and their results.
+//! - [`experiment`]: manifests, runs and their results;
+//! - [`cache`]: results of expensive stages, kept between runs.
 //!
 //! This crate is a shared library that holds the process's only copy of burn; plugins use it as
 //! [`dualk_sdk::burn`].
@@ -13,6 +14,7 @@
 // Macros of this crate name it as plugins do.
 extern crate self as dualk_sdk;
 
+pub mod cache;
 pub mod component;
 pub mod data;
 pub mod error;

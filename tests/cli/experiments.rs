@@ -45,6 +45,13 @@ type = "finetune"
 epochs = 2
 "#;
 
+/// The program, which neither knows of earlier runs nor tells later ones.
+fn dualk() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    command.env("DUALK_CACHE", "off");
+    command
+}
+
 /// An encoder of this test alone: a linear layer over the mean of a node and its neighbours.
 #[derive(Module, Debug)]
 struct Mean {
@@ -152,13 +159,12 @@ fn the_same_manifest_gives_the_same_digits() {
 fn a_run_can_be_evaluated_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = write_manifest(folder.path());
-    let dualk = |arguments: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_dualk")).current_dir(folder.path()).args(arguments).output().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = dualk().current_dir(folder.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let printed = dualk(&["run", file.to_str().unwrap()]);
+    let printed = run(&["run", file.to_str().unwrap()]);
     let path = printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap();
     for name in [
         "manifest.toml",
@@ -172,12 +178,12 @@ fn a_run_can_be_evaluated_again() {
     ] {
         assert!(folder.path().join(path).join(name).is_file(), "{name}");
     }
-    let again = dualk(&["eval", path]);
+    let again = run(&["eval", path]);
     let row = |text: &str| text.lines().find(|l| l.starts_with("small, epoch")).unwrap().to_owned();
     assert_eq!(row(&printed), row(&again));
     let checkpoint = format!("{path}/checkpoints/4-finetune.safetensors");
-    assert_eq!(row(&printed), row(&dualk(&["eval", path, "--checkpoint", &checkpoint])));
-    dualk(&["eval", path, "--checkpoint", &format!("{path}/checkpoints/2-pretrain-joint.safetensors")]);
+    assert_eq!(row(&printed), row(&run(&["eval", path, "--checkpoint", &checkpoint])));
+    run(&["eval", path, "--checkpoint", &format!("{path}/checkpoints/2-pretrain-joint.safetensors")]);
 }
 
 #[test]
@@ -191,8 +197,7 @@ fn every_shipped_manifest_passes_check_and_stays_short() {
             continue;
         }
         assert!(fs::read_to_string(&path).unwrap().lines().count() <= 60, "{name} is longer than 60 lines");
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_dualk")).args(["check", path.to_str().unwrap()]).output().unwrap();
+        let output = dualk().args(["check", path.to_str().unwrap()]).output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         // Without the licensed tables all that may be missing is a data file.
         let fine = output.status.success() || (name.starts_with("mimic4") && error.contains("no such file"));
@@ -208,10 +213,7 @@ fn prepare_needs_data_alone() {
     let file = folder.path().join("only-data.toml");
     fs::write(&file, "[data]\nparser = { type = \"synthetic\", patients = 300 }\n").unwrap();
     let out = folder.path().join("out");
-    let status = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .args(["prepare", file.to_str().unwrap(), "--out", out.to_str().unwrap()])
-        .status()
-        .unwrap();
+    let status = dualk().args(["prepare", file.to_str().unwrap(), "--out", out.to_str().unwrap()]).status().unwrap();
     assert!(status.success());
     for name in ["summary.json", "patients.parquet", "splits.json", "vocabulary.json", "graph.parquet"] {
         assert!(out.join(name).is_file(), "{name}");

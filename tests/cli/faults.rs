@@ -296,7 +296,7 @@ fn dualk(folder: &Path, arguments: &[&str]) -> Output {
         command = Command::new(env!("CARGO_BIN_EXE_dualk"));
         command.current_dir(folder).args(["run", "broken.toml"]);
     }
-    command.args(arguments).output().unwrap()
+    command.env("DUALK_CACHE", "off").args(arguments).output().unwrap()
 }
 
 /// Names of everything in a folder and below.

@@ -1,5 +1,6 @@
 use clap::Args;
 use dualk_sdk::Result;
+use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::Experiment;
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Console;
@@ -13,12 +14,17 @@ pub struct Eval {
     /// Evaluate this checkpoint of the run instead of its final weights.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
+    /// Read the raw tables again instead of taking the cohort from the cache.
+    #[arg(long)]
+    no_cache: bool,
 }
 
 impl Eval {
     pub fn run(self) -> Result<()> {
         let progress = Console::default();
-        let outcome = Experiment::evaluate_run(&self.run, self.checkpoint.as_deref(), Registry::new(), &progress)?;
+        let cache = Cache::of_user().filter(|_| !self.no_cache);
+        let checkpoint = self.checkpoint.as_deref();
+        let outcome = Experiment::evaluate_run(&self.run, checkpoint, Registry::new(), cache, &progress)?;
         println!("{}", outcome.table());
         Ok(())
     }

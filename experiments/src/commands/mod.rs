@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod bench;
+mod cache;
 mod check;
 mod doctor;
 mod eval;
@@ -13,6 +14,7 @@ mod synth;
 
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
+use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::plugin::Registry;
@@ -29,6 +31,8 @@ pub enum Command {
     Prepare(prepare::Prepare),
     /// Repeat the evaluation of a run from its weights.
     Eval(eval::Eval),
+    /// Show, clean and check what is kept between runs.
+    Cache(cache::CacheCommand),
     /// Measure training steps, evaluation, kernels and the machine.
     Bench(bench::Bench),
     /// Show components, the plugins they come from and their options.
@@ -51,6 +55,7 @@ impl Command {
             Command::Check(command) => command.run(),
             Command::Prepare(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Cache(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Plugin(command) => command.run(),
@@ -72,6 +77,24 @@ pub struct ManifestArgs {
     /// Compute on auto, cpu, cuda, cuda:1, wgpu …; the same as --set backend.device=….
     #[arg(long)]
     device: Option<String>,
+}
+
+/// Whether to use what earlier runs kept.
+#[derive(Args)]
+pub struct CacheArgs {
+    /// Neither use nor add to the cache of cohorts and trained stages.
+    #[arg(long)]
+    no_cache: bool,
+}
+
+impl CacheArgs {
+    /// The experiment with the cache of the user, or without any.
+    fn apply(&self, experiment: Experiment) -> Experiment {
+        match self.no_cache {
+            true => experiment.without_cache(),
+            false => experiment.with_cache(Cache::of_user()),
+        }
+    }
 }
 
 impl ManifestArgs {

@@ -1,4 +1,4 @@
-use super::ManifestArgs;
+use super::{CacheArgs, ManifestArgs};
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::data::write;
@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub struct Prepare {
     #[command(flatten)]
     manifest: ManifestArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     /// Folder to write; it must be absent, empty or an earlier result.
     #[arg(long, short)]
     out: PathBuf,
@@ -17,7 +19,7 @@ pub struct Prepare {
 
 impl Prepare {
     pub fn run(self) -> Result<()> {
-        let experiment = self.manifest.data_only()?;
+        let experiment = self.cache.apply(self.manifest.data_only()?);
         experiment.check()?;
         let data = experiment.prepare(&Console::default())?;
         write(&data, &self.out)?;

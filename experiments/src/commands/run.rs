@@ -1,4 +1,4 @@
-use super::ManifestArgs;
+use super::{CacheArgs, ManifestArgs};
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::progress::Console;
@@ -8,11 +8,13 @@ use dualk_sdk::progress::Console;
 pub struct Run {
     #[command(flatten)]
     manifest: ManifestArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
 }
 
 impl Run {
     pub fn run(self) -> Result<()> {
-        let experiment = self.manifest.experiment()?;
+        let experiment = self.cache.apply(self.manifest.experiment()?);
         experiment.check()?;
         let (outcome, run) = experiment.run(&Console::default())?;
         println!("{}", outcome.table());

@@ -33,6 +33,11 @@ impl Tables {
         })
     }
 
+    /// Both.
+    pub fn tables(&self) -> [&Table; 2] {
+        [&self.patients, &self.admissions]
+    }
+
     /// Reads both.
     pub fn read(&self) -> Result<Admissions> {
         let offsets = self.year_offsets()?;

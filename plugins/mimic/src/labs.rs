@@ -42,6 +42,11 @@ impl Tables {
         })
     }
 
+    /// Both.
+    pub fn tables(&self) -> [&Table; 2] {
+        [&self.events, &self.items]
+    }
+
     /// Reads the abnormal items of the given admissions. The events pass by: only the sets are held.
     pub fn read(&self, admissions: &[i64], on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<Labs> {
         let categories = self.categories()?;

@@ -3,6 +3,7 @@
 use crate::admissions::{self, Admissions};
 use crate::diagnoses::{self, Diagnoses};
 use crate::labs;
+use dualk_sdk::component::Inputs;
 use dualk_sdk::data::codes::IcdMap;
 use dualk_sdk::data::tables::{OnBadRow, Table};
 use dualk_sdk::prelude::*;
@@ -36,6 +37,14 @@ impl Parser for Mimic4 {
         labs::Tables::open(&self.root).map_err(|e| e.at_key("root"))?;
         Table::at(&self.icd_map, &["ICD10", "ICD9"]).map_err(|e| e.at_key("icd_map"))?;
         Ok(())
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let admissions = admissions::Tables::open(&self.root).ok()?;
+        let (diagnoses, labs) = (diagnoses::open(&self.root).ok()?, labs::Tables::open(&self.root).ok()?);
+        let tables = admissions.tables().into_iter().chain([&diagnoses]).chain(labs.tables());
+        let files = tables.map(|table| table.path().to_owned()).chain([self.icd_map.clone()]);
+        Some(Inputs { files: files.collect(), seed: false })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {

@@ -1,7 +1,7 @@
 //! Options of `synthetic`.
 
 use crate::generate;
-use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::component::{Inputs, at_least, in_range};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -73,6 +73,10 @@ pub struct Synthetic {
 }
 
 impl Parser for Synthetic {
+    fn inputs(&self) -> Option<Inputs> {
+        Some(Inputs { files: Vec::new(), seed: self.options.seed.is_none() })
+    }
+
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         Ok(generate(&self.options, self.options.seed.unwrap_or(context.seed)))
     }

@@ -30,7 +30,7 @@ pub use loss::{BuildLoss, Loss};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
 pub use objective::{BuildObjective, HeadInput, HeadKind, HeadSpec, Objective, Part, Predictions};
 pub use options::{Component, FilePath, at_least, in_range};
-pub use parser::{BuildParser, Parser, ParserContext};
+pub use parser::{BuildParser, Inputs, Parser, ParserContext};
 
 /// The places of an experiment that a component can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

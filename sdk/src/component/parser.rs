@@ -3,6 +3,7 @@
 use super::Component;
 use crate::data::Cohort;
 use crate::{Progress, Result};
+use std::path::PathBuf;
 
 /// What a parser gets from the experiment.
 pub struct ParserContext<'a> {
@@ -14,11 +15,26 @@ pub struct ParserContext<'a> {
     pub seed: u64,
 }
 
+/// What a cohort is made from beside the parser's options.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs {
+    /// Every file that is read. Files that an option of type [`FilePath`](super::FilePath) names need not be among them.
+    pub files: Vec<PathBuf>,
+    /// Whether the experiment's seed changes the cohort.
+    pub seed: bool,
+}
+
 /// Reads raw tables into a [`Cohort`].
 pub trait Parser: Send + Sync {
     /// Checks what can be known without reading everything: files exist, have their columns.
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// What the cohort is made from beside the options, for the cache; `None`, the default, when that cannot be told: the
+    /// cohort is then never cached.
+    fn inputs(&self) -> Option<Inputs> {
+        None
     }
 
     /// Reads the tables.

@@ -1,6 +1,7 @@
 //! Cohorts, vocabularies, splits, examples and batches.
 
 mod cohort;
+pub(crate) mod cohort_file;
 mod examples;
 mod prepare;
 mod prepared;

@@ -6,6 +6,7 @@
 //! println!("{}", outcome.table());
 //! ```
 
+mod cached;
 pub mod device;
 pub mod manifest;
 mod outcome;

@@ -2,6 +2,7 @@
 
 use super::device::{self, NamedDevice};
 use super::manifest::{ComponentRef, Manifest, Source};
+use crate::cache::Cache;
 use crate::component::*;
 use crate::ops::Precision;
 use crate::plugin::Registry;
@@ -16,6 +17,7 @@ pub struct Experiment {
     pub manifest: Manifest,
     pub(super) registry: Registry,
     pub(super) device: NamedDevice,
+    pub(super) cache: Option<Cache>,
     source: Source,
 }
 
@@ -41,11 +43,24 @@ impl Experiment {
         registry: Registry,
         resolve: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Self> {
-        let mut plan = Self { manifest, registry, device: device::open("cpu")?, source };
+        let cache = manifest.output.cache.as_deref().map(Cache::at);
+        let mut plan = Self { manifest, registry, device: device::open("cpu")?, cache, source };
         match resolve(&mut plan) {
             Ok(()) => Ok(plan),
             Err(error) => Err(plan.source.place(error)),
         }
+    }
+
+    /// The same, which keeps cohorts and trained stages in `cache` and takes them from there, unless the manifest names
+    /// another folder.
+    pub fn with_cache(mut self, cache: Option<Cache>) -> Self {
+        self.cache = self.cache.or(cache);
+        self
+    }
+
+    /// The same without any cache, whatever the manifest says.
+    pub fn without_cache(self) -> Self {
+        Self { cache: None, ..self }
     }
 
     /// The manifest with every default filled in and every path absolute, as TOML.
@@ -224,7 +239,7 @@ fn resolve_component(
 }
 
 /// The options of a component that are paths, by its schema.
-fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
+pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
     let Ok(info) = registry.info(slot, name) else { return Vec::new() };
     let properties = info.schema.get("properties").and_then(|p| p.as_object());
     let is_path = |option: &serde_json::Value| option.get("format").and_then(|f| f.as_str()) == Some("path");

@@ -1,11 +1,13 @@
 //! Running an experiment, and evaluating a finished run again.
 
+use super::cached::Trained;
 use super::manifest::{Manifest, Mode, Stage, StageType};
 use super::outcome::{Outcome, Row, StageOutcome};
 use super::plan::{Experiment, to_toml};
 use super::report;
 use super::run_dir::RunDir;
 use super::stages::stage_name;
+use crate::cache::Cache;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, prepare};
 use crate::model::{Model, freeze, load_weights, parameters, save_weights};
@@ -18,8 +20,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
-/// A trained stage: the selected weights, their epoch, and those best on valid where others were selected.
-type Trained = (Model, usize, Option<(usize, Model)>);
+/// The file of a run with a line an epoch.
+const METRICS: &str = "metrics.jsonl";
 
 /// Examples of a stage.
 struct Parts {
@@ -40,11 +42,14 @@ impl Experiment {
     fn prepared(&self, progress: &dyn Progress) -> Result<Prepared> {
         let parser = self.parser()?;
         let context = ParserContext { progress, compat: self.manifest.is_compat(), seed: self.manifest.seed };
-        let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"))?;
-        cohort.validate()?;
-        let mut data = prepare(cohort, &self.manifest.data.split).map_err(|e| e.within_key("data.split"))?;
-        data.graph = data.graph.with_precision(self.manifest.backend.precision);
-        Ok(data)
+        let parse = || {
+            let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"))?;
+            cohort.validate()?;
+            Ok(cohort)
+        };
+        let cohort = self.cohort(parser.as_ref(), parse, progress)?;
+        let data = prepare(cohort, &self.manifest.data.split).map_err(|e| e.within_key("data.split"))?;
+        Ok(self.with_precision(data))
     }
 
     /// Prepares the data, trains all stages and evaluates; returns the results and the run's folder.
@@ -63,6 +68,7 @@ impl Experiment {
         }
         let start = Instant::now();
         let text = to_toml(&self.manifest)?;
+        let keys = self.stage_keys()?;
         let data = self.prepared(progress)?;
         let run = RunDir::create(&self.manifest.output.runs, &self.manifest.name, &text)?;
         let log = |line: &str| {
@@ -82,22 +88,36 @@ impl Experiment {
             let parts = self.parts(objective.as_ref(), &data)?;
             model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?;
             let before = Instant::now();
+            let trained = match self.trained_before(keys.get(index), &model) {
+                Some((trained, epochs)) => {
+                    for line in epochs.lines() {
+                        run.append(METRICS, line)?;
+                        history.extend(serde_json::from_str(line).ok());
+                    }
+                    log(&format!("{name}: from the cache, kept epoch {}", trained.epoch + 1))?;
+                    trained
+                }
+                None => {
+                    let mut epochs = String::new();
+                    let mut on_epoch = |record: &EpochRecord| {
+                        progress.line(&epoch_line(record));
+                        let line = record.to_json()?;
+                        run.append(METRICS, &line)?;
+                        epochs += &format!("{line}\n");
+                        history.push(record.clone());
+                        Ok(())
+                    };
+                    let trained =
+                        self.train(model, index, objective.as_ref(), &parts, &data, &mut on_epoch, progress)?;
+                    self.keep_trained(keys.get(index), &name, &trained, &epochs, progress);
+                    let seconds = before.elapsed().as_secs_f64();
+                    log(&format!("{name}: {seconds:.1} s, kept epoch {}", trained.epoch + 1))?;
+                    trained
+                }
+            };
             let (epoch, best_on_valid);
-            (model, epoch, best_on_valid) = self.train(
-                model,
-                index,
-                objective.as_ref(),
-                &parts,
-                &data,
-                |record| {
-                    progress.line(&epoch_line(record));
-                    history.push(record.clone());
-                    run.epoch(record)
-                },
-                progress,
-            )?;
+            Trained { model, epoch, best_on_valid } = trained;
             save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
-            log(&format!("{name}: {:.1} s, kept epoch {}", before.elapsed().as_secs_f64(), epoch + 1))?;
             if stage.r#type == StageType::Finetune {
                 let mut tested = self.test(&model, index, objective.as_ref(), &parts, &data, epoch)?;
                 if let Some((best, model)) = best_on_valid {
@@ -121,7 +141,7 @@ impl Experiment {
         Ok((outcome, run.finish()?))
     }
 
-    /// Repeats the evaluation of a run from its weights, or from one of its checkpoints.
+    /// Repeats the evaluation of a run from its weights, or from one of its checkpoints; the cohort may come from a cache.
     ///
     /// # Errors
     /// When the run or its data cannot be read, or the checkpoint belongs to no stage of it.
@@ -129,10 +149,11 @@ impl Experiment {
         folder: &Path,
         checkpoint: Option<&Path>,
         registry: Registry,
+        cache: Option<Cache>,
         progress: &dyn Progress,
     ) -> Result<Outcome> {
         let run = RunDir::open(folder)?;
-        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?.with_cache(cache);
         plan.placed(guard::catch(|| plan.evaluate_again(&run, checkpoint, progress)))
     }
 
@@ -222,7 +243,7 @@ impl Experiment {
             let fitted = fit.run(model, &mut on_epoch)?;
             (model, epoch, best_on_valid) = (fitted.model, fitted.epoch, fitted.best_on_valid);
         }
-        Ok((model, epoch, best_on_valid))
+        Ok(Trained { model, epoch, best_on_valid })
     }
 
     fn test(

@@ -1,7 +1,6 @@
 //! The folder of a run. It is written under a temporary name and renamed when the run is complete.
 
 use super::outcome::Outcome;
-use crate::train::EpochRecord;
 use crate::{Error, Result};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -66,12 +65,6 @@ impl RunDir {
         let text =
             serde_json::to_string_pretty(value).map_err(|e| Error::program(format!("cannot write {name}: {e}")))?;
         self.write(name, text.as_bytes())
-    }
-
-    /// Adds an epoch to `metrics.jsonl`.
-    pub fn epoch(&self, record: &EpochRecord) -> Result<()> {
-        let line = serde_json::to_string(record).map_err(|e| Error::program(format!("cannot write metrics: {e}")))?;
-        self.append("metrics.jsonl", &line)
     }
 
     /// Adds a line to a file.

@@ -18,6 +18,10 @@ impl Parser for Guarded<dyn Parser> {
         run(&self.origin, || self.inner.check())
     }
 
+    fn inputs(&self) -> Option<Inputs> {
+        run(&self.origin, || self.inner.inputs())
+    }
+
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         run(&self.origin, || self.inner.parse(context))
     }

@@ -101,7 +101,7 @@ impl Registry {
         }
         inspection.verify(sha256)?;
         let register = loader::load(&inspection)?;
-        self.add(format!("plugin {}", inspection.file.display()).into(), register)?;
+        self.add(origin_of(&inspection.file).into(), register)?;
         self.plugins.push(LoadedPlugin {
             name: inspection.name,
             version: inspection.version,
@@ -149,6 +149,13 @@ impl Registry {
     /// When there is none of that name, with those there are.
     pub fn info(&self, slot: Slot, name: &str) -> Result<&ComponentInfo> {
         self.entry(slot, name).map(|e| &e.info)
+    }
+
+    /// SHA-256 of the plugin that brings a component; `None` when that is linked into the program, or there is none.
+    pub fn sha256(&self, slot: Slot, name: &str) -> Option<&str> {
+        let origin = &self.entries.get(&(slot, name.to_owned()))?.info.plugin;
+        let brings = |plugin: &&LoadedPlugin| plugin.file.as_deref().is_some_and(|file| *origin_of(file) == **origin);
+        self.plugins.iter().find(brings)?.sha256.as_deref()
     }
 
     /// Checks options and fills in defaults.
@@ -230,6 +237,11 @@ builders! {
     loss: Loss(()) -> Box<dyn Loss>;
     /// Creates an objective.
     objective: Objective(()) -> Box<dyn Objective>;
+}
+
+/// How errors name the plugin in a file.
+fn origin_of(file: &Path) -> String {
+    format!("plugin {}", file.display())
 }
 
 /// How errors name a component.

@@ -10,7 +10,7 @@ use crate::progress::Silent;
 use crate::{Error, Progress, Result};
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Tensor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
@@ -21,7 +21,7 @@ const STEPS_PER_READING: usize = 16;
 const BATCHES_AHEAD: usize = 2;
 
 /// One pass over examples, as `metrics.jsonl` has it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The stage, such as `3-finetune`.
     pub stage: String,
@@ -30,10 +30,10 @@ pub struct EpochRecord {
     /// Mean loss of the epoch's training examples, dropout on.
     pub train_loss: f64,
     /// Metrics on valid.
-    #[serde(serialize_with = "as_map")]
+    #[serde(with = "as_map")]
     pub valid: Metrics,
     /// Metrics on test; only with `compat = "dualk"`, whose code looks at it.
-    #[serde(serialize_with = "as_map", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "as_map", default, skip_serializing_if = "Vec::is_empty")]
     pub test: Metrics,
     /// Learning rate.
     pub lr: f64,
@@ -41,8 +41,29 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
-fn as_map<S: serde::Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
+impl EpochRecord {
+    /// As a line of JSON.
+    ///
+    /// # Errors
+    /// None that is known of.
+    pub fn to_json(&self) -> crate::Result<String> {
+        serde_json::to_string(self).map_err(|e| crate::Error::program(format!("cannot write metrics: {e}")))
+    }
+}
+
+/// Metrics as an object, in their order; what is no number as null.
+mod as_map {
+    use super::Metrics;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
+        let map = serde_json::Map::deserialize(deserializer)?;
+        Ok(map.into_iter().map(|(name, value)| (name, value.as_f64().unwrap_or(f64::NAN))).collect())
+    }
 }
 
 /// What to train, on what and how.

@@ -14,7 +14,7 @@ pub const DUALK: &str = env!("CARGO_BIN_EXE_dualk");
 /// toolchain, no target folder. What cargo needs is in its cache, since the workspace depends on it too.
 pub fn program(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(name);
-    command.current_dir(folder).env("CARGO_NET_OFFLINE", "true");
+    command.current_dir(folder).env("CARGO_NET_OFFLINE", "true").env("DUALK_CACHE", "off");
     for variable in ["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "RUSTUP_TOOLCHAIN", "CARGO_TARGET_DIR"] {
         command.env_remove(variable);
     }

@@ -243,11 +243,14 @@ pub enum Mode {
 pub struct Output {
     /// Folder of run folders, relative to the current one.
     pub runs: std::path::PathBuf,
+    /// Folder of the cache, relative to the current one. Default: that of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<std::path::PathBuf>,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { runs: "runs".into() }
+        Self { runs: "runs".into(), cache: None }
     }
 }
 
