@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn build(options: GatOptions) -> Result<Gat> {
-        options.build(&GraphEncoderContext { input: 3, device: &Device::flex() })
+        options.build(&GraphEncoderContext { input: 3, codes: &[], device: &Device::flex() })
     }
 
     #[test]
