@@ -9,23 +9,37 @@ use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use std::sync::Arc;
 
+/// The edges with other weights, for [`propagate`](super::propagate): `weight` gets source, target and weight. Made once
+/// and kept with the graph, under `key`, which names the weights.
+///
+/// # Panics
+/// When `weight` gives a number that is not finite.
+pub fn reweighted(graph: &Graph, key: &str, weight: impl Fn(u32, u32, f32) -> f32) -> Arc<Adjacency> {
+    derived(graph, key, |g| g.iter().map(|(s, t, w)| (s, t, weight(s, t, w))).collect())
+}
+
 /// The edges with one loop a node whose weight is the mean of the weights of the other edges into it, 0 when there are
 /// none: PyG's `add_self_loops` with `fill_value = "mean"`, after existing loops are removed.
 pub fn with_mean_self_loops(graph: &Graph) -> Arc<Adjacency> {
-    let looped = graph.derived("mean self loops", |graph| {
+    derived(graph, "mean self loops", |graph| {
         let mut edges: Vec<(u32, u32, f32)> = graph.iter().filter(|(s, t, _)| s != t).collect();
-        let (mut sums, mut counts) = (vec![0f32; graph.nodes()], vec![0f32; graph.nodes()]);
+        let (mut means, mut counts) = (vec![0f32; graph.nodes()], vec![0f32; graph.nodes()]);
         for &(_, target, weight) in &edges {
-            sums[target as usize] += weight;
-            counts[target as usize] += 1.0;
+            let (mean, count) = (&mut means[target as usize], &mut counts[target as usize]);
+            *count += 1.0;
+            *mean += (weight - *mean) / *count;
         }
-        edges.extend((0..graph.nodes()).map(|i| (i as u32, i as u32, sums[i] / counts[i].max(1.0))));
-        Graph::new(graph.nodes(), &edges)
-    });
-    match looped.as_ref() {
-        Ok(looped) => Adjacency::of(looped),
-        // Sums of finite weights can overflow: such a mean is no weight, and 1 stands for it.
-        Err(_) => Adjacency::with_self_loops(graph),
+        edges.extend(means.into_iter().zip(0..).map(|(mean, i)| (i, i, mean)));
+        edges
+    })
+}
+
+/// A graph with the edges that `make` gives, kept with `graph`.
+fn derived(graph: &Graph, key: &str, make: impl FnOnce(&Graph) -> Vec<(u32, u32, f32)>) -> Arc<Adjacency> {
+    let made = graph.derived(key, |g| Graph::new(g.nodes(), &make(g)));
+    match made.as_ref() {
+        Ok(made) => Adjacency::of(made),
+        Err(e) => panic!("{e}"),
     }
 }
 
@@ -227,7 +241,7 @@ impl<'a> Ends<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::attention;
+    use crate::ops::{attention, propagate};
 
     /// A path, a cycle back, a repeated edge, a self loop of weight 3 and node 3 without incoming edges.
     fn graph() -> Graph {
@@ -346,6 +360,12 @@ mod tests {
         // Into 0: {2}; into 1: {0, 0, 3}; into 2: {1, 2}; into 3: nothing.
         close(out, &[-1.0, 0.5, 1.0, 8.0, 3.0, 5.0, 0.0, 0.0]);
         close(values.grad(&grads).unwrap(), &[2.0, 0.0, 3.0, 30.0, 1.0, 10.0, 0.0, 20.0]);
+    }
+
+    #[test]
+    fn other_weights_serve_sums() {
+        let ones = reweighted(&graph(), "ones", |_, _, _| 1.0);
+        close(propagate(&ones, tensor(&[1.0, 10.0, 100.0, 1000.0], 1)), &[100.0, 1002.0, 110.0, 0.0]);
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod edges;
 mod sets;
 
 pub use dense::{Adjacency, attention, propagate};
-pub use edges::with_mean_self_loops;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
+pub use edges::{reweighted, with_mean_self_loops};
 pub use sets::{PaddedSets, Pooling, pool, softmax_pool};
