@@ -30,7 +30,7 @@ impl Component for TransformerOptions {
                                     Do Transformers Really Perform Bad for Graph Representation?, NeurIPS 2021";
 }
 
-/// One layer (eq. 3-4 of Shi et al., PyG's `TransformerConv` with its defaults): for every head
+/// One layer (Shi et al., PyG's `TransformerConv` with its defaults): for every head
 ///
 /// q = x W_q + b_q, k = x W_k + b_k, v = x W_v + b_v, α_ij = softmax_{j → i}(q_i · k_j / √d + c w_ij),
 /// y_i = Σ_j α_ij v_j + x_i W_s + b_s.

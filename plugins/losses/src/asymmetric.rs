@@ -28,7 +28,7 @@ impl Component for AsymmetricOptions {
 /// Stands inside the logarithm of negatives, as in the published code: it bounds the loss of an entry by 18.4.
 const EPSILON: f64 = 1e-8;
 
-/// −mean(y (1 − p)^γ₊ ln p + (1 − y) p_m^γ₋ ln(1 − p_m)), p = σ(z), p_m = max(p − clip, 0) (eq. 7 of the paper). The paper
+/// −mean(y (1 − p)^γ₊ ln p + (1 − y) p_m^γ₋ ln(1 − p_m)), p = σ(z), p_m = max(p − clip, 0) (section 2 of the paper). The paper
 /// gives no mean and its code sums; exponents take part in the gradient, as in the paper.
 #[derive(Debug)]
 pub struct Asymmetric {

@@ -12,7 +12,7 @@ impl Component for LabelWeightedOptions {
     const NAME: &'static str = "label_weighted";
     const ABOUT: &'static str =
         "Binary cross-entropy with positives and negatives weighted by the inverse of their frequency in the batch.";
-    const CITATION: &'static str = "Wang et al., ChestX-ray8, CVPR 2017 (W-CEL, section 4.1)";
+    const CITATION: &'static str = "Wang et al., ChestX-ray8, CVPR 2017 (W-CEL)";
 }
 
 /// −mean(β_P y ln p + β_N (1 − y) ln(1 − p)), p = σ(z), with β_P = (|P| + |N|) / |P| and β_N = (|P| + |N|) / |N|, where |P|

@@ -17,7 +17,7 @@ impl Component for RankingOptions {
 /// Stands for −∞: its exponential is 0 in 32 bits, and it makes no NaN.
 const ABSENT: f64 = -1e30;
 
-/// mean over rows of ln(1 + Σ_{u: y_u = 1} Σ_{v: y_v = 0} e^{z_v − z_u}) (eq. 3 of the paper, without its sampling of
+/// mean over rows of ln(1 + Σ_{u: y_u = 1} Σ_{v: y_v = 0} e^{z_v − z_u}) (the paper's LSEP without its sampling of
 /// pairs): the double sum is the product of Σ_v e^{z_v} and Σ_u e^{−z_u}, so the cost is that of the columns. A row with
 /// labels of one kind alone has no pairs and the loss 0. Logits are comparable within a row only: no probabilities.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ impl Component for GramOptions {
 /// code itself, what stands above it in the ICD, and a root. e_i of a code is its node feature; those of its ancestors are
 /// parameters here. An embedding is as wide as the features.
 ///
-/// The paper takes its hierarchy from CCS for single-level codes, and may start e from GloVe vectors; here it is what the
+/// The paper takes its hierarchy from the multi-level CCS, and may start e from GloVe vectors; here it is what the
 /// codes spell out, and e starts as the node initialiser says, ancestors with the scale of `random`.
 #[derive(Module, Debug)]
 pub struct Gram {

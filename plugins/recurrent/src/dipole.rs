@@ -47,7 +47,7 @@ impl Component for DipoleOptions {
 }
 
 /// x_t = ReLU(v_t W_v + b_v), h_t = [GRU→(x)_t; GRU←(x)_t], c = Σ_{t < T} softmax_{t < T}(score(h_T, h_t)) h_t,
-/// out = tanh([c; h_T] W_c) (eq. 1 and 6-11 of the paper). With one visit c is 0; without any the output is 0. Biases of
+/// out = tanh([c; h_T] W_c) (section 3 of the paper). With one visit c is 0; without any the output is 0. Biases of
 /// the scores of a location would cancel in the softmax.
 #[derive(Module, Debug)]
 pub struct Dipole {
