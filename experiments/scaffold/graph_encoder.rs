@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn gradients_reach_the_layer() {
         let device = Device::flex().autodiff();
-        let encoder = Options { dim: 4 }.build(&GraphEncoderContext { input: 3, device: &device }).unwrap();
+        let encoder = Options { dim: 4 }.build(&GraphEncoderContext { input: 3, codes: &[], device: &device }).unwrap();
         let graph = Graph::new(3, &[(1, 2, 1.0), (2, 1, 1.0)]).unwrap();
         let out = encoder.forward(Tensor::ones([3, 3], &device), &graph);
         assert_eq!(out.dims(), [3, encoder.width()]);

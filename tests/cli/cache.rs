@@ -122,7 +122,11 @@ fn what_changed_is_computed_anew_and_nothing_else() {
         kept.into_iter().filter(|what| said.contains(&format!("{what}: from the cache"))).collect()
     };
     assert_eq!(taken("model.graph_encoder.type=gcn"), ["cohort"], "an encoder never parses again");
-    assert_eq!(taken("data.split={ type = \"random\", train = 0.5, valid = 0.3, test = 0.2 }"), ["cohort"], "nor does a split");
+    assert_eq!(
+        taken("data.split={ type = \"random\", train = 0.5, valid = 0.3, test = 0.2 }"),
+        ["cohort"],
+        "nor does a split"
+    );
     assert_eq!(taken("stage[1].lr=0.002"), ["cohort", "1-lab"], "nor does a later stage train an earlier one");
     assert_eq!(taken("stage[0].epochs=3"), ["cohort"]);
     assert!(taken("data.parser.patients=390").is_empty());

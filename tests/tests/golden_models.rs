@@ -194,7 +194,8 @@ mod golden {
         let Some(case) = open(name) else { return };
         let device = device();
         let (graph, weighted) = case.graph();
-        let context = GraphEncoderContext { input: case.shape("gnn_layer.node_features")[1], device: &device };
+        let context =
+            GraphEncoderContext { input: case.shape("gnn_layer.node_features")[1], codes: &[], device: &device };
         let mut model = case.model(stage, build(&case, &context, weighted), &device);
         let batch = case.batch();
         let (labels, loss) = match stage {

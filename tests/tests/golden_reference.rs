@@ -71,7 +71,8 @@ mod golden {
         let [nodes, input] = x.dims();
         let (graph, weighted) = graph(&path, nodes);
         let dims = ["param.conv1.lin.weight", "param.conv2.lin.weight"].map(|name| shape(&file, name)[0]).to_vec();
-        let encoder = options(dims, weighted).build(&GraphEncoderContext { input, device: &device }).unwrap();
+        let encoder =
+            options(dims, weighted).build(&GraphEncoderContext { input, codes: &[], device: &device }).unwrap();
         check(&file, encoder, &[], ("param.node_features", x), |e, x| e.forward(x, &graph));
     }
 

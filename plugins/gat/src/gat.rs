@@ -1,10 +1,11 @@
 //! `gat`: graph attention layers.
 
+use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
-use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::ops::{Adjacency, attention, dropout};
+use dualk_sdk::component::in_range;
+use dualk_sdk::ops::{Adjacency, attention, attention_with_edges, dropout, edge_weights, with_mean_self_loops};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -18,12 +19,14 @@ options! {
         pub dropout: f64 = 0.2,
         /// Slope of LeakyReLU below zero.
         pub slope: f64 = 0.2,
+        /// Whether edge weights enter the scores. Published: `false`.
+        pub edge_weight: bool = false,
     }
 }
 
 impl Component for GatOptions {
     const NAME: &'static str = "gat";
-    const ABOUT: &'static str = "Graph attention layers with ReLU and dropout between; edge weights do not enter.";
+    const ABOUT: &'static str = "Graph attention layers with ReLU and dropout between.";
     const CITATION: &'static str = "Veličković et al., Graph Attention Networks, ICLR 2018";
 }
 
@@ -31,27 +34,33 @@ impl Component for GatOptions {
 /// each node, and for every head
 ///
 /// h = x W, e_ij = LeakyReLU(a_dst · h_i + a_src · h_j), α_ij = softmax_{j → i} e_ij, y_i = Σ_j α_ij h_j + b.
+///
+/// With edge weights w_ij, as PyG's `edge_dim = 1`, the score has a third term w_ij (a_edge · W_edge), and the loop of a
+/// node has the mean weight of the other edges into it.
 #[derive(Module, Debug)]
 pub struct GatConv {
     lin: Linear,
     att_src: Param<Tensor<3>>,
     att_dst: Param<Tensor<3>>,
+    lin_edge: Option<Linear>,
+    att_edge: Option<Param<Tensor<3>>>,
     bias: Param<Tensor<1>>,
     slope: f64,
 }
 
 impl GatConv {
-    fn new(input: usize, output: usize, heads: usize, slope: f64, device: &Device) -> Self {
-        // PyG's glorot takes the last two dimensions of `[1, heads, d]` for fan-in and fan-out.
+    fn new(input: usize, output: usize, options: &GatOptions, device: &Device) -> Self {
         let glorot = Initializer::XavierUniform { gain: 1.0 };
-        let width = output / heads;
-        let score = || glorot.init_with([1, heads, width], Some(heads), Some(width), device);
+        let linear = |input| LinearConfig::new(input, output).with_bias(false).with_initializer(glorot.clone());
+        let score = || glorot_vectors(options.heads, output / options.heads, device);
         Self {
-            lin: LinearConfig::new(input, output).with_bias(false).with_initializer(glorot.clone()).init(device),
+            lin: linear(input).init(device),
             att_src: score(),
             att_dst: score(),
+            lin_edge: options.edge_weight.then(|| linear(1).init(device)),
+            att_edge: options.edge_weight.then(score),
             bias: Initializer::Zeros.init([output], device),
-            slope,
+            slope: options.slope,
         }
     }
 
@@ -64,8 +73,22 @@ impl GatConv {
         let h = self.lin.forward(x); // [nodes, heads * d]
         let target = scores(h.clone(), self.att_dst.val()); // [nodes, heads]
         let source = scores(h.clone(), self.att_src.val()); // [nodes, heads]
-        let sum = attention(adjacency, target, source, h, self.slope); // [nodes, heads * d]
+        let sum = match self.edge_scores(adjacency, &h.device()) {
+            None => attention(adjacency, target, source, h, self.slope), // [nodes, heads * d]
+            Some(edge) => attention_with_edges(adjacency, target, source, edge, h, self.slope),
+        };
         sum + self.bias.val().unsqueeze_dim(0)
+    }
+
+    /// The term that an edge adds to its scores, when edge weights enter.
+    ///
+    /// # Shapes
+    /// - output: `[edges, heads]`
+    fn edge_scores(&self, adjacency: &Adjacency, device: &Device) -> Option<Tensor<2>> {
+        let (lin, a) = (self.lin_edge.as_ref()?, self.att_edge.as_ref()?.val());
+        // a · (w W) = w (a · W): one factor a head, and nothing of size edges × width.
+        let factors = scores(lin.weight.val(), a); // [1, heads]
+        Some(edge_weights(adjacency, device).matmul(factors))
     }
 }
 
@@ -92,37 +115,31 @@ pub struct Gat {
     more: Vec<GatConv>,
     dropout: Dropout,
     width: usize,
+    edge_weight: bool,
 }
 
 impl BuildGraphEncoder for GatOptions {
     type Module = Gat;
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Gat> {
-        at_least("heads", self.heads, 1)?;
         in_range("dropout", self.dropout, 0.0, 1.0)?;
         in_range("slope", self.slope, 0.0, 1.0)?;
-        let Some(&width) = self.dims.last() else {
-            return Err(Error::user("expected the width of at least one layer, found none").at_key("dims"));
-        };
-        for &dim in &self.dims {
-            at_least("dims", dim, 1)?;
-            if !dim.is_multiple_of(self.heads) {
-                let message = format!("expected a number that divides every width in `dims`, found {}", self.heads);
-                return Err(Error::user(message).at_key("heads").help(format!("{dim} is not a multiple of it")));
-            }
-        }
+        let width = check_heads(&self.dims, self.heads)?;
         let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let mut layers =
-            inputs.zip(&self.dims).map(|(i, &o)| GatConv::new(i, o, self.heads, self.slope, context.device));
+        let mut layers = inputs.zip(&self.dims).map(|(i, &o)| GatConv::new(i, o, &self, context.device));
         let Some(conv1) = layers.next() else { unreachable!("`dims` has a first width") };
         let (conv2, more) = (layers.next(), layers.collect());
-        Ok(Gat { conv1, conv2, more, dropout: DropoutConfig::new(self.dropout).init(), width })
+        let dropout = DropoutConfig::new(self.dropout).init();
+        Ok(Gat { conv1, conv2, more, dropout, width, edge_weight: self.edge_weight })
     }
 }
 
 impl GraphEncoder for Gat {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let adjacency = Adjacency::with_self_loops(graph);
+        let adjacency = match self.edge_weight {
+            true => with_mean_self_loops(graph),
+            false => Adjacency::with_self_loops(graph),
+        };
         let first = self.conv1.forward(features, &adjacency); // [nodes, dims[0]]
         self.conv2.iter().chain(&self.more).fold(first, |x, conv| {
             conv.forward(dropout(relu(x), &self.dropout), &adjacency) // [nodes, dims[i]]
@@ -143,7 +160,7 @@ mod tests {
     }
 
     fn build(options: GatOptions) -> Result<Gat> {
-        options.build(&GraphEncoderContext { input: 3, device: &Device::flex() })
+        options.build(&GraphEncoderContext { input: 3, codes: &[], device: &Device::flex() })
     }
 
     #[test]
@@ -161,6 +178,18 @@ mod tests {
         let x = Tensor::ones([4, 3], &Device::flex());
         let expected = gat.conv1.lin.forward(x.clone());
         gat.forward(x, &graph()).into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+    }
+
+    #[test]
+    fn edge_weights_enter_when_asked_for() {
+        let device = Device::flex();
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0], [0.0, 2.0, 1.0]], &device);
+        let graph = |w| Graph::new(3, &[(0, 2, w), (1, 2, 0.5)]).unwrap();
+        for (edge_weight, equal) in [(false, true), (true, false)] {
+            let gat = build(GatOptions { dims: vec![4], edge_weight, ..Default::default() }).unwrap();
+            let difference = gat.forward(x.clone(), &graph(0.1)) - gat.forward(x.clone(), &graph(0.9));
+            assert_eq!(difference.abs().sum().into_scalar::<f32>() < 1e-6, equal);
+        }
     }
 
     #[test]

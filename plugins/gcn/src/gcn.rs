@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn build(options: GcnOptions) -> Result<Gcn> {
-        options.build(&GraphEncoderContext { input: 3, device: &Device::flex() })
+        options.build(&GraphEncoderContext { input: 3, codes: &[], device: &Device::flex() })
     }
 
     #[test]

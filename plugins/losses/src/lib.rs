@@ -1,9 +1,25 @@
-//! Binary cross-entropy, plain and weighted.
+//! Losses over independent labels, and one over their order.
 
+mod asymmetric;
 mod bce;
+mod focal;
+mod label_weighted;
+mod log_sigmoid;
+mod ranking;
 mod weighted_bce;
 
+pub use asymmetric::{Asymmetric, AsymmetricOptions};
 pub use bce::{Bce, BceOptions};
+pub use focal::{Focal, FocalOptions};
+pub use label_weighted::{LabelWeighted, LabelWeightedOptions};
+pub use ranking::{Ranking, RankingOptions};
 pub use weighted_bce::{WeightedBce, WeightedBceOptions};
 
-dualk_sdk::export_plugin! { loss: BceOptions, loss: WeightedBceOptions }
+dualk_sdk::export_plugin! {
+    loss: AsymmetricOptions,
+    loss: BceOptions,
+    loss: FocalOptions,
+    loss: LabelWeightedOptions,
+    loss: RankingOptions,
+    loss: WeightedBceOptions,
+}

@@ -1,4 +1,4 @@
-//! What both recurrent fusions share: the linear parts of the gates and the walk over padded sets.
+//! What the recurrent fusions share: the linear parts of the gates and the walk over padded sets.
 
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
@@ -43,19 +43,50 @@ impl Gates {
     ) -> Tensor<2> {
         let padded = PaddedSets::new(sets, &values.device());
         let start = Tensor::<2>::zeros([sets.len(), width], &values.device());
+        self.each(values, &padded, start.clone(), step, |_| {}).unwrap_or(start)
+    }
+
+    /// The same, with the states after every member; those of a set that has ended are its last.
+    ///
+    /// # Shapes
+    /// - output: `[sets, longest, width]`; `longest` is at least 1
+    pub fn states(
+        &self,
+        values: Tensor<2>,
+        padded: &PaddedSets,
+        width: usize,
+        step: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<3> {
+        let mut states = Vec::with_capacity(padded.longest());
+        let start = Tensor::<2>::zeros([padded.len(), width], &values.device());
+        self.each(values, padded, start, step, |state| states.push(state.clone()));
+        Tensor::stack(states, 1) // [sets, longest, width]
+    }
+
+    /// Walks and shows each state; `None` when there are no members.
+    fn each(
+        &self,
+        values: Tensor<2>,
+        padded: &PaddedSets,
+        start: Tensor<2>,
+        step: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+        mut show: impl FnMut(&Tensor<2>),
+    ) -> Option<Tensor<2>> {
         if padded.longest() == 0 {
-            return start;
+            return None;
         }
         // Projected once a row of the table, however often the row occurs in the sets.
         let inputs = padded.gather(self.ih.forward(values)); // [sets, longest, gates * hidden]
         let mask = padded.mask(); // [sets, longest, 1]
-        (0..padded.longest()).fold(start, |state, t| {
+        Some((0..padded.longest()).fold(start, |state, t| {
             let input = inputs.clone().narrow(1, t, 1).squeeze_dim(1); // [sets, gates * hidden]
             let runs = mask.clone().narrow(1, t, 1).squeeze_dim::<2>(1); // [sets, 1]
             let next = step(input, state.clone());
             // Products with exact 0 and 1: a running set gets exactly `next`.
-            next * runs.clone() + state * (runs.neg() + 1.0)
-        })
+            let state = next * runs.clone() + state * (runs.neg() + 1.0);
+            show(&state);
+            state
+        }))
     }
 }
 

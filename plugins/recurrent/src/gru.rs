@@ -38,19 +38,26 @@ impl BuildFusion for GruOptions {
 
 impl Fusion for Gru {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        self.gates.walk(values, sets, self.hidden, |x, h| {
-            let from_h = self.gates.hh.forward(h.clone()); // [sets, 3 * hidden]
-            let (x, from_h) = (|g| gate(&x, g, self.hidden), |g| gate(&from_h, g, self.hidden));
-            let r = sigmoid(x(0) + from_h(0)); // [sets, hidden]
-            let z = sigmoid(x(1) + from_h(1)); // [sets, hidden]
-            let n = tanh(x(2) + r * from_h(2)); // [sets, hidden]
-            (z.clone().neg() + 1.0) * n + z * h
-        })
+        self.gates.walk(values, sets, self.hidden, |x, h| step(&self.gates, self.hidden, x, h))
     }
 
     fn width(&self) -> usize {
         self.hidden
     }
+}
+
+/// The state after a member, from the inputs' part of the gates and the state before.
+///
+/// # Shapes
+/// - `x`: `[sets, 3 * hidden]`
+/// - `h`, output: `[sets, hidden]`
+pub fn step(gates: &Gates, hidden: usize, x: Tensor<2>, h: Tensor<2>) -> Tensor<2> {
+    let from_h = gates.hh.forward(h.clone()); // [sets, 3 * hidden]
+    let (x, from_h) = (|g| gate(&x, g, hidden), |g| gate(&from_h, g, hidden));
+    let r = sigmoid(x(0) + from_h(0)); // [sets, hidden]
+    let z = sigmoid(x(1) + from_h(1)); // [sets, hidden]
+    let n = tanh(x(2) + r * from_h(2)); // [sets, hidden]
+    (z.clone().neg() + 1.0) * n + z * h
 }
 
 #[cfg(test)]

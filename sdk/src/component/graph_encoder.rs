@@ -10,6 +10,9 @@ use burn::tensor::{Device, Tensor};
 pub struct GraphEncoderContext<'a> {
     /// Width of the node features.
     pub input: usize,
+    /// Code of each node, dotted; entry 0 is the empty text of the padding node. A check before the data is read gives
+    /// few made-up ones.
+    pub codes: &'a [String],
     /// Where to create parameters.
     pub device: &'a Device,
 }

@@ -29,7 +29,7 @@ pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoder
 pub use loss::{BuildLoss, Loss};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
 pub use objective::{BuildObjective, HeadInput, HeadKind, HeadSpec, Objective, Part, Predictions};
-pub use options::{Component, FilePath, at_least, in_range};
+pub use options::{Component, FilePath, at_least, in_range, last_width};
 pub use parser::{BuildParser, Inputs, Parser, ParserContext};
 
 /// The places of an experiment that a component can take.

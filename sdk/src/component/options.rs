@@ -100,3 +100,10 @@ pub fn in_range(key: &str, value: f64, low: f64, high: f64) -> Result<f64> {
         false => Err(Error::user(format!("expected a number in [{low}, {high}), found {value}")).at_key(key)),
     }
 }
+
+/// The last of the widths of layers, or an error naming `key` when there is none or one of them is 0.
+pub fn last_width(key: &str, widths: &[usize]) -> Result<usize> {
+    widths.iter().try_for_each(|&width| at_least(key, width, 1).map(drop))?;
+    let none = || Error::user("expected the width of at least one layer, found none").at_key(key);
+    widths.last().copied().ok_or_else(none)
+}

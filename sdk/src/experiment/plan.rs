@@ -171,7 +171,7 @@ impl Experiment {
         let part = &parts.node_init;
         registry.node_init(&part.r#type, options(part), &()).map_err(within("node_init"))?;
         let part = &parts.graph_encoder;
-        let context = GraphEncoderContext { input: SMALL, device };
+        let context = GraphEncoderContext { input: SMALL, codes: &[String::new(), "428.0".to_owned()], device };
         registry.graph_encoder(&part.r#type, options(part), &context).map_err(within("graph_encoder"))?;
         let part = &parts.code_fusion;
         let context = FusionContext { width: SMALL, level: FusionLevel::Codes, device };

@@ -41,7 +41,7 @@ impl Experiment {
             return Err(Error::program(message).at_key("model.node_init"));
         }
         let part = &parts.graph_encoder;
-        let context = GraphEncoderContext { input, device };
+        let context = GraphEncoderContext { input, codes, device };
         let encoder = self.registry.graph_encoder(&part.r#type, part.options.clone(), &context);
         let encoder = encoder.map_err(within("graph_encoder"))?;
         let part = &parts.code_fusion;

@@ -19,6 +19,7 @@ mod csr;
 #[cfg(cube)]
 mod cube;
 mod dropout;
+mod edges;
 mod flex;
 mod kernels;
 mod padded;
@@ -32,6 +33,8 @@ pub use adjacency::Adjacency;
 pub use attention::attention;
 pub use csr::{Csr, Transposed};
 pub use dropout::dropout;
+pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
+pub use edges::{reweighted, with_mean_self_loops};
 pub(crate) use kernels::{AdamStep, Kernels};
 pub use padded::PaddedSets;
 pub use precision::Precision;

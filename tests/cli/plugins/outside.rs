@@ -38,7 +38,7 @@ fn plugin(folder: &Path) -> PathBuf {
 }
 
 fn part(registry: &Registry, input: usize, options: Table, device: &Device) -> Part {
-    let context = GraphEncoderContext { input, device };
+    let context = GraphEncoderContext { input, codes: &[], device };
     Part { encoder: registry.graph_encoder("outside", options, &context).unwrap() }
 }
 

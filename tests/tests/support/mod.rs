@@ -34,7 +34,41 @@ pub fn tensor<const D: usize>(file: &Tensors<f32>, name: &str, device: &Device) 
 
 /// Torch's Linear and recurrent weights are `[out, in]`, ours `[in, out]`.
 fn is_transposed(path: &str) -> bool {
-    ["fc1", "fc2", "fc3", "fc", "lin", "ih", "hh"].iter().any(|layer| path.ends_with(&format!("{layer}.weight")))
+    const LINEAR: [&str; 32] = [
+        "fc1",
+        "fc2",
+        "fc3",
+        "fc",
+        "fc_alpha",
+        "fc_beta",
+        "fc_out",
+        "fc_pair",
+        "fc_score",
+        "lin",
+        "lin_edge",
+        "lin_key",
+        "lin_l",
+        "lin_query",
+        "lin_r",
+        "lin_skip",
+        "lin_value",
+        "ih",
+        "hh",
+        "ancestor",
+        "code",
+        "content",
+        "embed",
+        "gate",
+        "key",
+        "linear_inner",
+        "linear_outer",
+        "output",
+        "project",
+        "query",
+        "score",
+        "value",
+    ];
+    path.strip_suffix(".weight").is_some_and(|path| path.rsplit('.').next().is_some_and(|last| LINEAR.contains(&last)))
 }
 
 fn transposed(shape: &[usize], values: &[f32]) -> (Vec<usize>, Vec<f32>) {

@@ -1,0 +1,150 @@
+//! `transformer`: dot-product attention over the edges of the graph.
+
+use crate::heads::check_heads;
+use dualk_sdk::burn::module::Initializer;
+use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::component::in_range;
+use dualk_sdk::ops::{Adjacency, dot_attention, dropout, edge_weights};
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `transformer`.
+    pub struct TransformerOptions {
+        /// Output width of each layer, all heads together.
+        pub dims: Vec<usize> = vec![256, 256],
+        /// Heads of each layer; their outputs are joined. Divides every width.
+        pub heads: usize = 4,
+        /// Part of the numbers between two layers that is dropped during training.
+        pub dropout: f64 = 0.2,
+        /// Whether the weight of an edge, times a learned number a head, is added to its scores.
+        pub edge_weight: bool = true,
+    }
+}
+
+impl Component for TransformerOptions {
+    const NAME: &'static str = "transformer";
+    const ABOUT: &'static str =
+        "Dot-product attention over edges, biased by their weights, with ReLU and dropout between; edges × width.";
+    const CITATION: &'static str = "Shi et al., Masked Label Prediction, IJCAI 2021; the bias of an edge: Ying et al., \
+                                    Do Transformers Really Perform Bad for Graph Representation?, NeurIPS 2021";
+}
+
+/// One layer (Shi et al., PyG's `TransformerConv` with its defaults): for every head
+///
+/// q = x W_q + b_q, k = x W_k + b_k, v = x W_v + b_v, α_ij = softmax_{j → i}(q_i · k_j / √d + c w_ij),
+/// y_i = Σ_j α_ij v_j + x_i W_s + b_s.
+///
+/// No self loops are added: a node reaches itself through W_s. c starts at 0 and is one number a head; PyG has no such
+/// term, its `edge_dim` adds to keys and values instead.
+#[derive(Module, Debug)]
+pub struct TransformerConv {
+    lin_query: Linear,
+    lin_key: Linear,
+    lin_value: Linear,
+    lin_skip: Linear,
+    edge_bias: Option<Param<Tensor<2>>>,
+    heads: usize,
+}
+
+impl TransformerConv {
+    fn new(input: usize, output: usize, options: &TransformerOptions, device: &Device) -> Self {
+        let linear = || LinearConfig::new(input, output).init(device);
+        Self {
+            lin_query: linear(),
+            lin_key: linear(),
+            lin_value: linear(),
+            lin_skip: linear(),
+            edge_bias: options.edge_weight.then(|| Initializer::Zeros.init([1, options.heads], device)),
+            heads: options.heads,
+        }
+    }
+
+    /// One layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[nodes, input]`
+    /// - output: `[nodes, output]`
+    pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
+        let bias = self.edge_bias.as_ref().map(|c| edge_weights(adjacency, &x.device()).matmul(c.val())); // [edges, heads]
+        let [query, key, value, skip] =
+            [&self.lin_query, &self.lin_key, &self.lin_value, &self.lin_skip].map(|linear| linear.forward(x.clone())); // [nodes, output] each
+        dot_attention(adjacency, query, key, value, bias, self.heads) + skip
+    }
+}
+
+/// Layers with ReLU and dropout between, none after the last.
+#[derive(Module, Debug)]
+pub struct Transformer {
+    convs: Vec<TransformerConv>,
+    dropout: Dropout,
+    width: usize,
+}
+
+impl BuildGraphEncoder for TransformerOptions {
+    type Module = Transformer;
+
+    fn build(self, context: &GraphEncoderContext<'_>) -> Result<Transformer> {
+        let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
+        let width = check_heads(&self.dims, self.heads)?;
+        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
+        let convs = inputs.zip(&self.dims).map(|(i, &o)| TransformerConv::new(i, o, &self, context.device)).collect();
+        Ok(Transformer { convs, dropout, width })
+    }
+}
+
+impl GraphEncoder for Transformer {
+    fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+        let adjacency = Adjacency::of(graph);
+        self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
+            let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
+            conv.forward(x, &adjacency) // [nodes, dims[i]]
+        })
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(options: TransformerOptions) -> Result<Transformer> {
+        options.build(&GraphEncoderContext { input: 3, codes: &[], device: &Device::flex() })
+    }
+
+    #[test]
+    fn widths_follow_the_options() {
+        let graph = Graph::new(4, &[(0, 1, 1.0), (1, 2, 1.0), (2, 0, 1.0), (3, 3, 1.0)]).unwrap();
+        for (dims, edge_weight) in [(vec![4], false), (vec![8, 4], true), (vec![8, 6, 2, 4], false)] {
+            let encoder = build(TransformerOptions { dims, heads: 2, edge_weight, ..Default::default() }).unwrap();
+            let out = encoder.forward(Tensor::ones([4, 3], &Device::flex()), &graph);
+            assert_eq!((out.dims(), encoder.width()), ([4, 4], 4));
+        }
+    }
+
+    #[test]
+    fn a_large_bias_picks_the_heaviest_edge() {
+        let device = Device::flex();
+        let mut encoder = build(TransformerOptions { dims: vec![2], heads: 1, ..Default::default() }).unwrap();
+        encoder.convs[0].edge_bias = Some(Param::from_tensor(Tensor::full([1, 1], 1e4, &device)));
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0], [0.0, 2.0, 1.0]], &device);
+        let graph = Graph::new(3, &[(0, 2, 0.25), (1, 2, 0.5)]).unwrap();
+        let conv = &encoder.convs[0];
+        let expected = conv.lin_value.forward(x.clone()).slice([1..2]) + conv.lin_skip.forward(x.clone()).slice([2..3]);
+        let out = encoder.forward(x, &graph).slice([2..3]);
+        out.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+    }
+
+    #[test]
+    fn bad_options_name_their_key() {
+        let of = |o: TransformerOptions| build(o).unwrap_err().to_string();
+        assert!(of(TransformerOptions { dims: vec![], ..Default::default() }).starts_with("`dims`"));
+        assert!(of(TransformerOptions { dims: vec![8, 0], ..Default::default() }).starts_with("`dims`"));
+        assert!(of(TransformerOptions { heads: 0, ..Default::default() }).starts_with("`heads`"));
+        assert!(of(TransformerOptions { heads: 3, ..Default::default() }).starts_with("`heads`"));
+        assert!(of(TransformerOptions { dropout: f64::NAN, ..Default::default() }).starts_with("`dropout`"));
+    }
+}

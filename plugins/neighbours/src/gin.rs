@@ -1,0 +1,142 @@
+//! `gin`: a perceptron over a node plus the sum of its neighbours.
+
+use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::component::{in_range, last_width};
+use dualk_sdk::ops::{Adjacency, dropout, propagate, reweighted};
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `gin`.
+    pub struct GinOptions {
+        /// Output width of each layer, which is also the hidden width of its perceptron.
+        pub dims: Vec<usize> = vec![256, 256],
+        /// Part of the numbers between two layers that is dropped during training.
+        pub dropout: f64 = 0.2,
+        /// ε, by how much a node counts more than a neighbour; more than −1.
+        pub eps: f64 = 0.0,
+        /// Whether ε is trained, starting from `eps`.
+        pub train_eps: bool = false,
+    }
+}
+
+impl Component for GinOptions {
+    const NAME: &'static str = "gin";
+    const ABOUT: &'static str =
+        "Two-layer perceptrons over a node plus the sum of its neighbours, with ReLU and dropout between.";
+    const CITATION: &'static str = "Xu et al., How Powerful are Graph Neural Networks?, ICLR 2019";
+}
+
+/// One layer (eq. 4.1 of the paper, PyG's `GINConv`): y_i = MLP((1 + ε) x_i + Σ_{j → i} x_j) with
+/// MLP(x) = ReLU(x W_1 + b_1) W_2 + b_2. Edge weights do not enter. The paper also normalises over the batch, of which
+/// there is one here, the graph: left out.
+#[derive(Module, Debug)]
+pub struct GinConv {
+    fc1: Linear,
+    fc2: Linear,
+    trained_eps: Option<Param<Tensor<1>>>,
+    eps: f64,
+}
+
+impl GinConv {
+    fn new(input: usize, output: usize, options: &GinOptions, device: &Device) -> Self {
+        let eps = || Param::from_tensor(Tensor::from_floats([options.eps as f32], device));
+        Self {
+            fc1: LinearConfig::new(input, output).init(device),
+            fc2: LinearConfig::new(output, output).init(device),
+            trained_eps: options.train_eps.then(eps),
+            eps: options.eps,
+        }
+    }
+
+    /// One layer.
+    ///
+    /// # Shapes
+    /// - `x`: `[nodes, input]`
+    /// - output: `[nodes, output]`
+    pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
+        let own = match &self.trained_eps {
+            Some(eps) => x.clone() * (eps.val() + 1.0).unsqueeze_dim(0),
+            None => x.clone() * (1.0 + self.eps),
+        };
+        let sum = own + propagate(adjacency, x); // [nodes, input]
+        self.fc2.forward(relu(self.fc1.forward(sum))) // [nodes, output]
+    }
+}
+
+/// Layers with ReLU and dropout between, none after the last.
+#[derive(Module, Debug)]
+pub struct Gin {
+    convs: Vec<GinConv>,
+    dropout: Dropout,
+    width: usize,
+}
+
+impl BuildGraphEncoder for GinOptions {
+    type Module = Gin;
+
+    fn build(self, context: &GraphEncoderContext<'_>) -> Result<Gin> {
+        let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
+        in_range("eps", self.eps, -1.0, f64::INFINITY)?;
+        let width = last_width("dims", &self.dims)?;
+        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
+        let convs = inputs.zip(&self.dims).map(|(i, &o)| GinConv::new(i, o, &self, context.device)).collect();
+        Ok(Gin { convs, dropout, width })
+    }
+}
+
+impl GraphEncoder for Gin {
+    fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+        let adjacency = reweighted(graph, "ones", |_, _, _| 1.0);
+        self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
+            let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
+            conv.forward(x, &adjacency) // [nodes, dims[i]]
+        })
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build(options: GinOptions) -> Result<Gin> {
+        options.build(&GraphEncoderContext { input: 3, codes: &[], device: &Device::flex() })
+    }
+
+    #[test]
+    fn widths_follow_the_options() {
+        let graph = Graph::new(4, &[(0, 1, 0.5), (1, 2, 2.0), (2, 0, 1.0)]).unwrap();
+        for (dims, train_eps) in [(vec![4], false), (vec![8, 4], true), (vec![8, 6, 2, 4], false)] {
+            let gin = build(GinOptions { dims, train_eps, ..Default::default() }).unwrap();
+            let out = gin.forward(Tensor::ones([4, 3], &Device::flex()), &graph);
+            assert_eq!((out.dims(), gin.width()), ([4, 4], 4));
+        }
+    }
+
+    #[test]
+    fn a_neighbour_weighs_as_much_as_the_node_itself() {
+        // With ε = 0 the two nodes of a pair see the same sum.
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0]], &Device::flex());
+        let graph = Graph::new(2, &[(0, 1, 3.0), (1, 0, 0.2)]).unwrap();
+        Device::flex().seed(1);
+        for (eps, equal) in [(0.0, true), (0.5, false)] {
+            let gin = build(GinOptions { dims: vec![32], eps, ..Default::default() }).unwrap();
+            let out = gin.forward(x.clone(), &graph);
+            let difference = out.clone().slice([0..1]) - out.slice([1..2]);
+            assert_eq!(difference.abs().sum().into_scalar::<f32>() < 1e-5, equal);
+        }
+    }
+
+    #[test]
+    fn bad_options_name_their_key() {
+        let of = |o: GinOptions| build(o).unwrap_err().to_string();
+        assert!(of(GinOptions { dims: vec![], ..Default::default() }).starts_with("`dims`"));
+        assert!(of(GinOptions { dims: vec![0], ..Default::default() }).starts_with("`dims`"));
+        assert!(of(GinOptions { dropout: 1.0, ..Default::default() }).starts_with("`dropout`"));
+        assert!(of(GinOptions { eps: f64::NAN, ..Default::default() }).starts_with("`eps`"));
+    }
+}

@@ -1,0 +1,201 @@
+//! Encoders, fusions and losses against numbers of PyTorch Geometric and PyTorch, which `golden-pyg/make.py` made.
+
+mod support;
+
+use dualk_plugin_attention::{GatedOptions, TransformerOptions as VisitTransformerOptions};
+use dualk_plugin_gat::{GatOptions, GatV2Options, TransformerOptions};
+use dualk_plugin_gcn::{GcnOptions, LightGcnOptions};
+use dualk_plugin_losses::{AsymmetricOptions, FocalOptions, LabelWeightedOptions, RankingOptions};
+use dualk_plugin_neighbours::{Aggregate, GinOptions, SageOptions};
+use dualk_plugin_ontology::GramOptions;
+use dualk_plugin_pooling::{Activation, MaxOptions, MeanOptions, SumOptions};
+use dualk_plugin_recurrent::{DipoleOptions, RetainOptions, Score};
+use dualk_sdk::burn::module::Module;
+use dualk_sdk::burn::optim::GradientsParams;
+use dualk_sdk::prelude::*;
+use dualk_tests::{Tensors, load, load_i64};
+use std::path::{Path, PathBuf};
+use support::{allowed, assert_tensor, assert_values, largest, read_parameters, set_parameters, tensor, with_prefix};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden-pyg").join(format!("{name}.safetensors"))
+}
+
+/// The part of a module's largest gradient below which gradients are compared with that part.
+const CANCELLED: f32 = 1e-2;
+
+fn device() -> Device {
+    Device::flex().autodiff()
+}
+
+/// Compares the output, and the gradients of Σ output · cotangent, of a module and its input.
+fn check<M: Module>(file: &Tensors<f32>, module: M, forward: impl Fn(&M, Tensor<2>) -> Tensor<2>) {
+    let module = set_parameters(module, &with_prefix(file, "param."));
+    let x = tensor::<2>(file, "input.x", &device()).require_grad();
+    let output = forward(&module, x.clone());
+    assert_tensor("output", output.clone(), file);
+    let mut gradients = (output * tensor::<2>(file, "cotangent", &device())).sum().backward();
+    assert_tensor("grad.x", x.grad(&gradients).unwrap(), file);
+    let gradients = GradientsParams::from_module(&mut gradients, &module);
+    let mut expected = with_prefix(file, "grad.param.");
+    let ours = read_parameters(&module, Some(&gradients));
+    // What the output does not depend on has a gradient of zeros there and none here.
+    expected.retain(|path, (_, values)| ours.contains_key(path) || values.iter().any(|&v| v != 0.0));
+    if !expected.is_empty() {
+        // Where terms cancel, what is left is of the size of the largest gradient's last digits.
+        let floor = CANCELLED * expected.values().map(|(_, values)| largest(values)).fold(0.0, f32::max);
+        assert_values("gradient", &ours, &expected, |_, expected| allowed(expected, floor));
+    }
+}
+
+/// A graph with isolated nodes, repeated edges and self loops, and one of a single node.
+fn check_encoder<O: BuildGraphEncoder>(name: &str, options: impl Fn() -> O) {
+    for graph in ["small", "one"] {
+        let path = path(&format!("encoder_{name}_{graph}"));
+        let file = load(&path);
+        let ([nodes, input], weights) = (tensor::<2>(&file, "input.x", &device()).dims(), &file["input.weight"].1);
+        let (_, ends) = &load_i64(&path)["edges"];
+        let (sources, targets) = ends.split_at(weights.len());
+        let edges: Vec<(u32, u32, f32)> =
+            sources.iter().zip(targets).zip(weights).map(|((&s, &t), &w)| (s as u32, t as u32, w)).collect();
+        let graph = Graph::new(nodes, &edges).unwrap();
+        let context = GraphEncoderContext { input, codes: &[], device: &device() };
+        check(&file, options().build(&context).unwrap(), |encoder, x| encoder.forward(x, &graph));
+    }
+}
+
+const DIMS: [usize; 2] = [8, 4];
+
+#[test]
+fn gat() {
+    for (name, edge_weight) in [("gat_heads", false), ("gat_edges", true)] {
+        let dims = || DIMS.to_vec();
+        check_encoder(name, || GatOptions { dims: dims(), heads: 2, dropout: 0.0, edge_weight, ..Default::default() });
+    }
+}
+
+#[test]
+fn gatv2() {
+    for (name, edge_weight) in [("gatv2_heads", false), ("gatv2_edges", true)] {
+        let dims = || DIMS.to_vec();
+        check_encoder(name, || GatV2Options {
+            dims: dims(),
+            heads: 2,
+            dropout: 0.0,
+            edge_weight,
+            ..Default::default()
+        });
+    }
+}
+
+#[test]
+fn gcn() {
+    check_encoder("gcn", || GcnOptions { dims: DIMS.to_vec(), dropout: 0.0, edge_weight: true });
+}
+
+#[test]
+fn graph_transformer() {
+    for (name, edge_weight) in [("transformer", false), ("transformer_edges", true)] {
+        check_encoder(name, || TransformerOptions { dims: DIMS.to_vec(), heads: 2, dropout: 0.0, edge_weight });
+    }
+}
+
+#[test]
+fn sage() {
+    for (name, aggregate) in
+        [("sage_mean", Aggregate::Mean), ("sage_max", Aggregate::Max), ("sage_sum", Aggregate::Sum)]
+    {
+        check_encoder(name, || SageOptions { dims: DIMS.to_vec(), aggregate, dropout: 0.0 });
+    }
+}
+
+#[test]
+fn gin() {
+    for (name, train_eps) in [("gin", false), ("gin_trained", true)] {
+        check_encoder(name, || GinOptions { dims: DIMS.to_vec(), dropout: 0.0, eps: 0.25, train_eps });
+    }
+}
+
+#[test]
+fn lightgcn() {
+    for (name, edge_weight) in [("lightgcn", false), ("lightgcn_edges", true)] {
+        check_encoder(name, || LightGcnOptions { layers: 3, edge_weight });
+    }
+}
+
+#[test]
+fn gram() {
+    let codes = ["", "428.0", "428.21", "V10.3"].map(String::from);
+    let context = GraphEncoderContext { input: 5, codes: &codes, device: &device() };
+    let encoder = GramOptions { hidden: 3, ..Default::default() }.build(&context).unwrap();
+    let graph = Graph::new(4, &[]).unwrap();
+    check(&load(&path("encoder_gram")), encoder, |encoder, x| encoder.forward(x, &graph));
+}
+
+/// Sets of different lengths, one of them empty, with repeats.
+fn check_fusion<O: BuildFusion>(name: &str, level: FusionLevel, options: O) {
+    let path = path(&format!("fusion_{name}"));
+    let integers = load_i64(&path);
+    let offsets = integers["offsets"].1.iter().map(|&o| o as usize).collect();
+    let members = integers["members"].1.iter().map(|&m| m as u32).collect();
+    let sets = Sets::new(Ragged::from_parts(offsets, members).unwrap());
+    let file = load(&path);
+    let width = file["input.x"].0[1];
+    let fusion = options.build(&FusionContext { width, level, device: &device() }).unwrap();
+    check(&file, fusion, |fusion, x| fusion.forward(x, &sets));
+}
+
+#[test]
+fn pooling() {
+    check_fusion("mean", FusionLevel::Codes, MeanOptions {});
+    check_fusion("max", FusionLevel::Codes, MaxOptions {});
+    check_fusion("sum", FusionLevel::Codes, SumOptions { activation: Activation::None });
+    check_fusion("sum_tanh", FusionLevel::Codes, SumOptions { activation: Activation::Tanh });
+}
+
+#[test]
+fn gated() {
+    check_fusion("gated", FusionLevel::Codes, GatedOptions { hidden: 3 });
+}
+
+#[test]
+fn visit_transformer() {
+    let options = || VisitTransformerOptions { dim: 8, heads: 2, layers: 2, feed_forward: 12, dropout: 0.0 };
+    check_fusion("transformer_visits", FusionLevel::Visits, options());
+    check_fusion("transformer_codes", FusionLevel::Codes, options());
+}
+
+#[test]
+fn retain() {
+    check_fusion("retain", FusionLevel::Visits, RetainOptions { hidden: 3 });
+}
+
+#[test]
+fn dipole() {
+    for (name, score, bidirectional) in [
+        ("dipole_location", Score::Location, true),
+        ("dipole_general", Score::General, true),
+        ("dipole_concat", Score::Concat, true),
+        ("dipole_location_ahead", Score::Location, false),
+    ] {
+        check_fusion(name, FusionLevel::Visits, DipoleOptions { hidden: 3, embed: 5, dim: 6, score, bidirectional });
+    }
+}
+
+fn check_loss(name: &str, options: impl BuildLoss) {
+    let (file, device) = (load(&path(&format!("loss_{name}"))), device());
+    let logits = tensor::<2>(&file, "input.x", &device).require_grad();
+    let value = options.build().unwrap().forward(logits.clone(), tensor(&file, "input.targets", &device));
+    assert_tensor("output", value.clone(), &file);
+    let gradients = (value * tensor::<1>(&file, "cotangent", &device)).backward();
+    assert_tensor("grad.x", logits.grad(&gradients).unwrap(), &file);
+}
+
+#[test]
+fn losses() {
+    check_loss("focal", FocalOptions::default());
+    check_loss("focal_other", FocalOptions { alpha: 0.6, gamma: 1.5 });
+    check_loss("asymmetric", AsymmetricOptions::default());
+    check_loss("label_weighted", LabelWeightedOptions {});
+    check_loss("ranking", RankingOptions {});
+}
