@@ -1,69 +1,51 @@
-//! diagnoses_icd → dotted ICD-9 codes of each admission.
+//! diagnoses_icd → codes of each admission.
 
-use dualk_sdk::data::codes::{IcdMap, dotted};
-use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::tables::{Rows, Table};
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// Codes by admission.
-#[derive(Default)]
-pub struct Diagnoses {
-    /// Per admission its codes as indices into the names, in file order, repeats kept.
-    pub codes: HashMap<i64, Vec<u32>>,
-    /// Dotted ICD-9 codes, each once.
-    pub names: Vec<String>,
-    /// ICD-10 codes without an ICD-9 equivalent.
-    pub unmapped: u64,
-}
+/// Per admission the numbers of its codes, in file order, repeats kept.
+pub type Codes = HashMap<i64, Vec<u32>>;
 
-/// What is written in the table stands for this.
-#[derive(Clone, Copy)]
-enum Meaning {
-    Nothing,
-    Unmapped,
-    Code(u32),
-}
-
-/// Finds the table and checks its columns.
+/// Finds the table of MIMIC-IV and checks its columns.
 pub fn open(root: &Path) -> Result<Table> {
     Table::open(root, "diagnoses_icd", &["subject_id", "hadm_id", "icd_code", "icd_version"])
 }
 
-/// Reads the codes of the given patients.
-pub fn read(table: &Table, map: &IcdMap, patients: &HashSet<i64>) -> Result<Diagnoses> {
+/// Reads the codes of the given patients in MIMIC-IV, which names the edition of each.
+pub fn read(table: &Table, coding: &mut Coding, patients: &HashSet<i64>) -> Result<Codes> {
     let rows = table.read()?;
-    let subjects = rows.integers("subject_id")?;
-    let admissions = rows.integers("hadm_id")?;
     let versions = rows.integers("icd_version")?;
-    let mut read = Diagnoses::default();
-    // Millions of rows hold some ten thousand codes: each is translated once.
-    let mut meanings = HashMap::new();
-    let mut numbers = HashMap::new();
-    for (i, text) in rows.texts("icd_code")?.enumerate() {
-        let version = versions[i];
-        if version != 9 && version != 10 {
-            return Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {version}")));
-        }
-        if !patients.contains(&subjects[i]) {
-            continue;
-        }
-        let code = text.map_or("", str::trim_end);
-        let meaning = *meanings.entry((version, code)).or_insert_with(|| {
-            match if version == 9 { Some(code) } else { map.icd9(code) } {
-                Some("") => Meaning::Nothing,
-                None => Meaning::Unmapped,
-                Some(code) => Meaning::Code(*numbers.entry(dotted(code)).or_insert_with_key(|name| {
-                    read.names.push(name.clone());
-                    read.names.len() as u32 - 1
-                })),
-            }
-        });
-        match meaning {
-            Meaning::Nothing => {}
-            Meaning::Unmapped => read.unmapped += 1,
-            Meaning::Code(code) => read.codes.entry(admissions[i]).or_default().push(code),
+    let edition = |i: usize| match versions[i] {
+        9 => Ok(Icd::Icd9),
+        10 => Ok(Icd::Icd10),
+        other => Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {other}"))),
+    };
+    read_rows(&rows, ["subject_id", "hadm_id", "icd_code"], edition, coding, patients)
+}
+
+/// Reads the codes of the given patients; `columns` are those of patients, admissions and codes.
+pub fn read_rows(
+    rows: &Rows<'_>,
+    columns: [&str; 3],
+    edition: impl Fn(usize) -> Result<Icd>,
+    coding: &mut Coding,
+    patients: &HashSet<i64>,
+) -> Result<Codes> {
+    let [subject, admission, code] = columns;
+    let subjects = rows.integers(subject)?;
+    let admissions = rows.integers(admission)?;
+    let mut codes = Codes::new();
+    for (i, text) in rows.texts(code)?.enumerate() {
+        let edition = edition(i)?;
+        if patients.contains(&subjects[i])
+            && let Some(code) = coding.code(edition, text.unwrap_or(""))
+        {
+            codes.entry(admissions[i]).or_default().push(code);
         }
     }
-    Ok(read)
+    Ok(codes)
 }

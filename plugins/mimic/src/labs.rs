@@ -21,6 +21,16 @@ pub struct Labs {
     pub bad_rows: u64,
 }
 
+impl Labs {
+    /// Puts the items into a cohort of the same admissions; returns the items that the table lacks and the skipped rows.
+    pub fn add_to(self, cohort: &mut Cohort) -> (u64, u64) {
+        cohort.labs = self.admissions;
+        cohort.lab_items = self.items;
+        cohort.lab_categories = CATEGORIES.map(str::to_owned).to_vec();
+        (self.unknown, self.bad_rows)
+    }
+}
+
 /// Columns of the events, in the order in which they are asked for.
 const COLUMNS: [&str; 3] = ["hadm_id", "itemid", "flag"];
 const ADMISSION: usize = 0;
@@ -30,21 +40,22 @@ const FLAG: usize = 2;
 /// The tables that are needed.
 pub struct Tables {
     events: Table,
-    items: Table,
+    /// With the names of its columns as the file has them.
+    items: (Table, Vec<String>),
 }
 
 impl Tables {
     /// Finds the tables and checks their columns.
     pub fn open(root: &Path) -> Result<Self> {
         Ok(Self {
-            events: Table::open(root, "labevents", &COLUMNS)?,
-            items: Table::open(root, "d_labitems", &["itemid", "category"])?,
+            events: Table::open_any_case(root, "labevents", &COLUMNS)?.0,
+            items: Table::open_any_case(root, "d_labitems", &["itemid", "category"])?,
         })
     }
 
     /// Both.
     pub fn tables(&self) -> [&Table; 2] {
-        [&self.events, &self.items]
+        [&self.events, &self.items.0]
     }
 
     /// Reads the abnormal items of the given admissions. The events pass by: only the sets are held.
@@ -90,9 +101,10 @@ impl Tables {
     }
 
     fn categories(&self) -> Result<HashMap<i64, Option<u8>>> {
-        let rows = self.items.read()?;
-        let ids = rows.integers("itemid")?;
-        let texts = rows.texts("category")?.map(|text| text.unwrap_or("").to_lowercase());
+        let (table, columns) = &self.items;
+        let rows = table.read()?;
+        let ids = rows.integers(&columns[0])?;
+        let texts = rows.texts(&columns[1])?.map(|text| text.unwrap_or("").to_lowercase());
         let of = |text: String| CATEGORIES.iter().position(|c| *c == text).map(|c| c as u8);
         Ok(ids.into_iter().zip(texts.map(of)).collect())
     }

@@ -276,7 +276,11 @@ mod tests {
     use serde_json::json;
 
     fn put(cache: &Cache, key: &Key, text: &str) {
-        cache.put("demo", key, "a demo", |folder| Ok(fs::write(folder.join("a.txt"), text).unwrap())).unwrap();
+        let write = |folder: &Path| {
+            fs::write(folder.join("a.txt"), text).unwrap();
+            Ok(())
+        };
+        cache.put("demo", key, "a demo", write).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every parser yields: patients, their admissions in time order, codes and abnormal labs.
 
 use super::Ragged;
+use std::collections::HashMap;
 
 /// A laboratory item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,52 @@ pub struct Cohort {
 }
 
 impl Cohort {
+    /// From patients with their admissions in time order, and the codes of each admission as indices into `names`, for
+    /// parsers. Patients that have an admission without codes are left out, as published; so are codes that nobody is
+    /// left with. Returns how many patients were left out too. There are no laboratory items yet.
+    pub fn of_admissions(
+        patients: Vec<(i64, Vec<i64>)>,
+        codes: &HashMap<i64, Vec<u32>>,
+        names: &[String],
+    ) -> (Self, u64) {
+        let (mut cohort, mut left_out) = (Self::default(), 0);
+        let mut numbers = vec![None; names.len()];
+        for (patient, admissions) in patients {
+            if !admissions.iter().all(|admission| codes.get(admission).is_some_and(|codes| !codes.is_empty())) {
+                left_out += 1;
+                continue;
+            }
+            for admission in &admissions {
+                let code_names = &mut cohort.code_names;
+                cohort.codes.push(codes[admission].iter().map(|&code| {
+                    *numbers[code as usize].get_or_insert_with(|| {
+                        code_names.push(names[code as usize].clone());
+                        code_names.len() as u32 - 1
+                    })
+                }));
+                cohort.labs.push([]);
+            }
+            cohort.patients.push(patient);
+            cohort.admissions.push(admissions);
+        }
+        (cohort, left_out)
+    }
+
+    /// Sets the abnormal laboratory items: for each admission, in the cohort's order, the keys of its items; `item` gives
+    /// identifier and category of a key. Only items that are abnormal somewhere become items of the cohort.
+    pub fn set_labs<K: Ord + Copy>(&mut self, mut sets: Vec<Vec<K>>, item: impl Fn(K) -> LabItem) {
+        let mut keys: Vec<K> = sets.iter().flatten().copied().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let rank = |key: K| keys.partition_point(|&k| k < key) as u32;
+        for set in &mut sets {
+            set.sort_unstable();
+            set.dedup();
+        }
+        self.labs = sets.into_iter().map(|set| set.into_iter().map(rank).collect::<Vec<_>>()).collect();
+        self.lab_items = keys.into_iter().map(item).collect();
+    }
+
     /// Number of admissions of patient `p`.
     pub fn visits(&self, p: usize) -> usize {
         self.admissions.range(p).len()

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which edition of the classification codes belong to. V and E codes exist in both, so a code alone does not tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "serde", rename_all = "snake_case")]
 pub enum Icd {
     /// ICD-9-CM: three digits, or V and two, or E and three, before the dot.

@@ -10,6 +10,7 @@ mod split;
 mod vocabulary;
 
 pub mod codes;
+pub mod coding;
 pub mod hierarchy;
 pub mod legacy_random;
 pub mod tables;

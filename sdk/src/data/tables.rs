@@ -49,6 +49,21 @@ impl Table {
         Self::at(path, columns)
     }
 
+    /// The same with names in any case, such as `ADMISSIONS.csv` with the column `HADM_ID`; the columns as the file has
+    /// them, in the order of `columns`, which are in lower case.
+    pub fn open_any_case(folder: &Path, name: &str, columns: &[&str]) -> Result<(Self, Vec<String>)> {
+        let written = tables_in(folder).into_iter().find(|table| table.eq_ignore_ascii_case(name));
+        let path = Self::open(folder, written.as_deref().unwrap_or(name), &[])?.path;
+        let header = Self::at(&path, &[])?.header;
+        let own = |column: &&str| {
+            let same = header.iter().filter(|h| h.eq_ignore_ascii_case(column));
+            same.max_by_key(|h| h == column).cloned().unwrap_or_else(|| (*column).to_owned())
+        };
+        let own: Vec<String> = columns.iter().map(own).collect();
+        let table = Self::at(&path, &own.iter().map(String::as_str).collect::<Vec<_>>())?;
+        Ok((table, own))
+    }
+
     /// The table in the file `path`, with at least `columns`.
     pub fn at(path: &Path, columns: &[&str]) -> Result<Self> {
         let types = parquet::types(path)?;
@@ -146,7 +161,13 @@ impl Table {
             .with_row_index(Some(RowIndex { name: ROW.into(), offset: 0 }))
             .finish()?;
         let needed: Vec<Expr> = self.columns.iter().map(|c| col(c.as_str())).chain([col(ROW)]).collect();
-        Ok(scan.select(needed))
+        let scan = scan.select(needed);
+        // Empty lines are no rows; in a table of one column they may be.
+        let written = self.columns.iter().map(|c| col(c.as_str()).is_not_null()).reduce(Expr::or);
+        Ok(match written.filter(|_| self.header.len() > 1 && self.columns.len() > 1) {
+            Some(written) => scan.filter(written),
+            None => scan,
+        })
     }
 }
 

@@ -52,7 +52,8 @@ impl Experiment {
         let context = FusionContext { width: code_fusion.width(), level: FusionLevel::Visits, device };
         let visit_fusion = self.registry.fusion(&part.r#type, part.options.clone(), &context);
         let visit_fusion = visit_fusion.map_err(within("visit_fusion"))?;
-        let labs = data.vocabulary.labs.len();
+        // A column of zeros where the cohort has no items: tensors without columns are not for every device.
+        let labs = data.vocabulary.labs.len().max(1);
         let part = &parts.lab;
         let lab = self.registry.lab(&part.r#type, part.options.clone(), &LabEncoderContext { labs, device });
         let lab = lab.map_err(within("lab"))?;

@@ -1,0 +1,369 @@
+//! `eicu`: the tables of the eICU Collaborative Research Database.
+
+use crate::intervals::{Abnormal, Results};
+use dualk_sdk::component::Inputs;
+use dualk_sdk::data::LabItem;
+use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::tables::{OnBadRow, Row, Table};
+use dualk_sdk::prelude::*;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+options! {
+    /// Options of `eicu`.
+    pub struct EicuOptions {
+        /// Folder with patient, diagnosis and lab as `.csv`, `.csv.gz` or `.parquet`.
+        pub root: FilePath = FilePath::default(),
+        /// Edition of the cohort's codes; diagnoses are written in both, so neither needs a table.
+        pub code_system: CodeSystem = CodeSystem::Icd9,
+        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
+        pub group: FilePath = FilePath::default(),
+        /// How abnormal results are found, as the tables do not say: `interval` or `none`.
+        pub abnormal: Abnormal = Abnormal::Interval,
+        /// What becomes of a row of lab that cannot be used: `error`, or `skip`, which counts it.
+        pub on_bad_row: OnBadRow = OnBadRow::Error,
+    }
+}
+
+impl Component for EicuOptions {
+    const NAME: &'static str = "eicu";
+    const ABOUT: &'static str = "eICU tables: stays of a hospital admission are its visits";
+    const CITATION: &'static str = "Pollard et al., The eICU Collaborative Research Database, 2018";
+}
+
+impl BuildParser for EicuOptions {
+    fn build(self) -> Result<Box<dyn Parser>> {
+        self.root.required("root")?;
+        Ok(Box::new(Eicu { options: self }))
+    }
+}
+
+/// Reads eICU, as the published code of DuaLK does: a hospital stay (`patienthealthsystemstayid`) stands for a patient,
+/// its unit stays for admissions, in the order of −`hospitaladmitoffset`.
+struct Eicu {
+    options: EicuOptions,
+}
+
+/// The categories of laboratory items, and the `labtypeid` of each.
+const CATEGORIES: [(&str, &[u8]); 3] = [("hematology", b"3"), ("chemistry", b"1"), ("blood gas", b"7")];
+
+const LAB_COLUMNS: [&str; 5] = ["patientunitstayid", "labtypeid", "labname", "labresult", "labmeasurenamesystem"];
+
+struct Tables {
+    patients: Table,
+    diagnoses: Table,
+    labs: Option<Table>,
+}
+
+impl Eicu {
+    fn open(&self) -> Result<Tables> {
+        let open = |name: &str, columns: &[&str]| Table::open(self.options.root.as_path(), name, columns);
+        Ok(Tables {
+            patients: open("patient", &["patientunitstayid", "patienthealthsystemstayid", "hospitaladmitoffset"])?,
+            diagnoses: open("diagnosis", &["patientunitstayid", "icd9code"])?,
+            labs: match self.options.abnormal {
+                Abnormal::None => None,
+                Abnormal::Interval => Some(open("lab", &LAB_COLUMNS)?),
+            },
+        })
+    }
+}
+
+impl Parser for Eicu {
+    fn check(&self) -> Result<()> {
+        self.open().map_err(|e| e.at_key("root"))?;
+        Coding::check(None, self.options.group.given())
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let Tables { patients, diagnoses, labs } = self.open().ok()?;
+        let tables = [Some(patients), Some(diagnoses), labs].into_iter().flatten();
+        Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        self.check()?;
+        let options = &self.options;
+        let tables = self.open()?;
+        let mut coding = Coding::new(options.code_system, None, options.group.given())?;
+        let task = context.progress.begin("patients and stays", "tables", None);
+        let patients = stays(&tables.patients)?;
+        task.finish("");
+        let task = context.progress.begin("diagnoses", "tables", None);
+        let (codes, unread) = diagnoses(&tables.diagnoses, options.code_system, context.compat, &mut coding)?;
+        task.finish("");
+        let (mut cohort, dropped) = Cohort::of_admissions(patients, &codes, coding.names());
+        if cohort.patients.is_empty() {
+            let left_out = format!("left out: {dropped} patients with a stay without codes");
+            return Err(Error::user("no patient is left").at_file(options.root.as_path()).help(left_out));
+        }
+        cohort.notes = vec![
+            ("patients left out for a stay without codes".into(), dropped),
+            ("diagnoses without a code of that edition left out".into(), unread),
+        ];
+        cohort.notes.extend(options.group.given().map(|_| coding.notes()[1].clone()));
+        if let Some(table) = &tables.labs {
+            let bad = labs(table, &mut cohort, options.on_bad_row, context.progress)?;
+            cohort.notes.push(("rows of lab skipped because they cannot be used".into(), bad));
+        }
+        Ok(cohort)
+    }
+}
+
+/// Hospital stays in the order of their first row, with their unit stays in the order of time.
+fn stays(table: &Table) -> Result<Vec<(i64, Vec<i64>)>> {
+    let rows = table.read()?;
+    let (units, hospitals) = (rows.integers("patientunitstayid")?, rows.integers("patienthealthsystemstayid")?);
+    let offsets = rows.integers("hospitaladmitoffset")?;
+    let (mut place, mut seen) = (HashMap::new(), HashSet::new());
+    let mut patients: Vec<(i64, Vec<(i64, i64)>)> = Vec::new();
+    for (i, &unit) in units.iter().enumerate() {
+        if !seen.insert(unit) {
+            return Err(rows.error(i, format!("the stay {unit} occurs twice")));
+        }
+        let at = *place.entry(hospitals[i]).or_insert_with(|| {
+            patients.push((hospitals[i], Vec::new()));
+            patients.len() - 1
+        });
+        patients[at].1.push((offsets[i].saturating_neg(), unit));
+    }
+    let ordered = |(patient, mut stays): (i64, Vec<(i64, i64)>)| {
+        stays.sort_by_key(|stay| stay.0);
+        (patient, stays.into_iter().map(|stay| stay.1).collect())
+    };
+    Ok(patients.into_iter().map(ordered).collect())
+}
+
+/// Per stay its codes, each once, in the order of the file; and how many diagnoses have none.
+fn diagnoses(
+    table: &Table,
+    system: CodeSystem,
+    compat: bool,
+    coding: &mut Coding,
+) -> Result<(HashMap<i64, Vec<u32>>, u64)> {
+    let rows = table.read()?;
+    let stays = rows.integers("patientunitstayid")?;
+    let (mut codes, mut unread) = (HashMap::<i64, Vec<u32>>::new(), 0);
+    for (&stay, text) in stays.iter().zip(rows.texts("icd9code")?) {
+        let mut written = text.unwrap_or("").split(',').map(str::trim);
+        let code = match system {
+            CodeSystem::Icd9 => written.next().and_then(|code| icd9(code, compat)).map(|code| (Icd::Icd9, code)),
+            CodeSystem::Icd10 => written.find(|c| is_icd10(c)).map(|code| (Icd::Icd10, code.to_owned())),
+        };
+        match code {
+            None => unread += 1,
+            Some((edition, code)) => {
+                if let Some(number) = coding.code(edition, &code) {
+                    let codes = codes.entry(stay).or_default();
+                    if !codes.contains(&number) {
+                        codes.push(number);
+                    }
+                }
+            }
+        }
+    }
+    Ok((codes, unread))
+}
+
+/// A code of ICD-9-CM without its dot: numbers are filled up to three digits before the dot. With `compat` V and E codes
+/// are none, as in the published code.
+fn icd9(text: &str, compat: bool) -> Option<String> {
+    let (category, rest) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !rest.is_empty() && !(digits(rest) && rest.len() <= 2) {
+        return None;
+    }
+    let within = |number: &str, length: usize, range: std::ops::RangeInclusive<u32>| {
+        digits(number) && number.len() == length && number.parse().is_ok_and(|n| range.contains(&n))
+    };
+    match category.split_at_checked(1) {
+        Some(("V", number)) => (!compat && within(number, 2, 1..=91)).then(|| format!("{category}{rest}")),
+        Some(("E", number)) => (!compat && within(number, 3, 800..=999)).then(|| format!("{category}{rest}")),
+        _ => (digits(category) && category.len() <= 3).then(|| format!("{category:0>3}{rest}")),
+    }
+}
+
+/// Whether a text looks like a code of ICD-10-CM and like none of ICD-9-CM.
+fn is_icd10(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let shape = bytes.len() >= 3 && bytes[0].is_ascii_uppercase() && bytes[1].is_ascii_digit();
+    shape && bytes[2].is_ascii_alphanumeric() && bytes.get(3).is_none_or(|&b| b == b'.') && icd9(text, false).is_none()
+}
+
+/// Adds the abnormal items: an item is a name of the table in one unit, numbered from 1 in the order of the alphabet.
+/// Two passes over the table; results are held as numbers, rows are not.
+fn labs(table: &Table, cohort: &mut Cohort, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<u64> {
+    type Item = (Vec<u8>, Vec<u8>);
+    let place: HashMap<i64, usize> = cohort.admissions.values().iter().copied().zip(0..).collect();
+    let read = |row: &Row<'_>| -> std::result::Result<Option<(usize, Item, usize, f32)>, _> {
+        let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == row.bytes(1)) else { return Ok(None) };
+        let stay = row.integer(0)?;
+        let text = std::str::from_utf8(row.bytes(3)).unwrap_or("").trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
+        let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());
+        Ok(place.get(&stay).map(|&at| (at, item, category, value)))
+    };
+    let mut task = progress.begin("lab results", "rows", None);
+    let (mut results, mut categories) = (Results::default(), BTreeMap::<Item, usize>::new());
+    let scanned = table.scan(
+        on_bad_row,
+        |found: &mut Vec<_>, row| {
+            found.extend(read(row)?);
+            Ok(())
+        },
+        |found, rows| {
+            for (_, item, category, value) in found {
+                categories.insert(item.clone(), category);
+                results.add(item, value);
+            }
+            task.advance(rows);
+            Ok(())
+        },
+    )?;
+    task.finish("");
+    let intervals = results.intervals();
+    let ids: HashMap<&Item, u32> = categories.keys().zip(0..).collect();
+    let mut task = progress.begin("abnormal lab results", "rows", None);
+    let mut sets = vec![Vec::new(); place.len()];
+    table.scan(
+        on_bad_row,
+        |found: &mut Vec<_>, row| {
+            found.extend(read(row)?);
+            Ok(())
+        },
+        |found, rows| {
+            for (at, item, _, value) in found {
+                if intervals.get(&item).is_some_and(|&(low, high)| value < low || value > high) {
+                    sets[at].push(ids[&item]);
+                }
+            }
+            task.advance(rows);
+            Ok(())
+        },
+    )?;
+    task.finish("");
+    let category: Vec<usize> = categories.values().copied().collect();
+    cohort.set_labs(sets, |id| LabItem { id: i64::from(id) + 1, category: Some(category[id as usize] as u8) });
+    cohort.lab_categories = CATEGORIES.map(|(name, _)| name.to_owned()).to_vec();
+    Ok(scanned.bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Folder, parse};
+
+    fn folder() -> Folder {
+        let folder = Folder::new();
+        folder.write(
+            "patient.csv",
+            "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,-5\n12,1,-2258\n21,2,0\n31,3,0\n",
+        );
+        folder.write(
+            "diagnosis.csv",
+            "patientunitstayid,icd9code\n11,\"253.2, E23.0\"\n11,\"253.2, E23.0\"\n12,\"41.4, B96.2\"\n11,V45.81\n\
+             21,\"E849.0, Y92\"\n21,\n21,\"038.9, A41.9\"\n31,\n",
+        );
+        let mut labs = String::from("patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n");
+        // Glucose of 1 … 200, in one stay; of stay 21 one far above. Drug levels (2) do not count.
+        (1..=200).for_each(|v| labs += &format!("12,1,glucose,{v},mg/dL\n"));
+        labs +=
+            "21,1,glucose,500,mg/dL\n21,3,Hgb,7,g/dL\n21,2,vancomycin,1000,\n21,3,Hgb,,g/dL\n99,1,glucose,1,mg/dL\n";
+        folder.write("lab.csv", &labs);
+        folder
+    }
+
+    fn options(folder: &Folder) -> EicuOptions {
+        EicuOptions { root: FilePath(folder.path().to_owned()), ..Default::default() }
+    }
+
+    #[test]
+    fn stays_codes_and_items_follow_the_rules() {
+        let folder = folder();
+        let cohort = parse(options(&folder), false).unwrap();
+        assert_eq!(cohort.patients, [1, 2], "3 has a stay without codes");
+        assert_eq!(cohort.admissions.row(0), [11, 12], "by -hospitaladmitoffset");
+        let codes = |row: usize| -> Vec<&str> {
+            cohort.codes.row(row).iter().map(|&c| cohort.code_names[c as usize].as_str()).collect()
+        };
+        assert_eq!([codes(0), codes(1), codes(2)], [vec!["253.2", "V45.81"], vec!["041.4"], vec!["E849.0", "038.9"]]);
+        // Of 201 results six are below and six above.
+        assert_eq!(cohort.lab_items, [LabItem { id: 2, category: Some(1) }], "Hgb has too few results");
+        assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
+        let without = parse(EicuOptions { abnormal: Abnormal::None, ..options(&folder) }, false).unwrap();
+        assert!(without.lab_items.is_empty() && without.codes == cohort.codes);
+    }
+
+    #[test]
+    fn the_published_code_knows_no_v_and_e_codes() {
+        let cohort = parse(options(&folder()), true).unwrap();
+        assert_eq!(cohort.code_names, ["253.2", "041.4", "038.9"]);
+    }
+
+    #[test]
+    fn codes_may_stay_icd10() {
+        let folder = folder();
+        folder.write("ccs.csv", "code,group\nE23.0,pituitary\nB962,bacteria\nA41.9,sepsis\n");
+        let icd10 = || EicuOptions { code_system: CodeSystem::Icd10, ..options(&folder) };
+        assert_eq!(parse(icd10(), false).unwrap().code_names, ["E23.0", "B96.2", "Y92", "A41.9"]);
+        let grouped = EicuOptions { group: FilePath(folder.path().join("ccs.csv")), ..icd10() };
+        let cohort = parse(grouped, false).unwrap();
+        assert_eq!(cohort.code_names, ["pituitary", "bacteria", "sepsis"]);
+        assert_eq!(cohort.notes[2], ("codes without a group left out".to_owned(), 1));
+    }
+
+    #[test]
+    fn codes_of_both_editions_are_told_apart() {
+        for (text, sound, compat) in [
+            ("41.4", Some("0414"), Some("0414")),
+            ("518.81", Some("51881"), Some("51881")),
+            ("V45.81", Some("V4581"), None),
+            ("E849.0", Some("E8490"), None),
+            ("V92", None, None),
+            ("E23.0", None, None),
+            ("I50.9", None, None),
+            ("1234", None, None),
+            ("41.x", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!((icd9(text, false).as_deref(), icd9(text, true).as_deref()), (sound, compat), "{text}");
+        }
+        assert_eq!(
+            ["E23.0", "Y92", "C7A.1", "V45.81", "41.4", "é", ""].map(is_icd10),
+            [true, true, true, false, false, false, false]
+        );
+    }
+
+    #[test]
+    fn broken_tables_are_refused() {
+        for (file, content, says) in [
+            (
+                "patient.csv",
+                "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,-5\n11,1,-6\n",
+                "patient.csv:3",
+            ),
+            ("patient.csv", "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,soon\n", "`soon`"),
+            ("diagnosis.csv", "patientunitstayid,icd10code\n", "`icd9code` is missing"),
+            (
+                "lab.csv",
+                "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n",
+                "lab.csv:2",
+            ),
+        ] {
+            let folder = folder();
+            folder.write(file, content);
+            let error = parse(options(&folder), false).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        let folder = folder();
+        folder.write(
+            "lab.csv",
+            "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n",
+        );
+        let skipping = EicuOptions { on_bad_row: OnBadRow::Skip, ..options(&folder) };
+        assert_eq!(parse(skipping, false).unwrap().notes.last().unwrap().1, 1);
+    }
+}

@@ -1,0 +1,400 @@
+//! `meds`: the Medical Event Data Standard.
+
+use crate::intervals::{Abnormal, Results};
+use dualk_sdk::component::Inputs;
+use dualk_sdk::data::LabItem;
+use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::tables::{Rows, Table};
+use dualk_sdk::prelude::*;
+use dualk_sdk::schemars::JsonSchema;
+use dualk_sdk::serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+options! {
+    /// Options of `meds`.
+    pub struct MedsOptions {
+        /// Root of the data set, whose folder `data` has the Parquet files, in folders or not.
+        pub root: FilePath = FilePath::default(),
+        /// What a visit is: `admission`, from an admission to the next, or `day`, each day with a diagnosis.
+        pub visits: Visits = Visits::Admission,
+        /// Beginning of the codes of admissions.
+        pub admission: String = "HOSPITAL_ADMISSION".into(),
+        /// Beginning of the codes of diagnoses in ICD-9-CM; the rest is the code.
+        pub icd9: String = "DIAGNOSIS//ICD//9//".into(),
+        /// Beginning of the codes of diagnoses in ICD-10-CM; the rest is the code.
+        pub icd10: String = "DIAGNOSIS//ICD//10//".into(),
+        /// Beginning of the codes of laboratory results.
+        pub lab: String = "LAB//".into(),
+        /// Edition of the cohort's codes.
+        pub code_system: CodeSystem = CodeSystem::Icd9,
+        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, to make one of the other.
+        pub icd_map: FilePath = FilePath::default(),
+        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
+        pub group: FilePath = FilePath::default(),
+        /// How abnormal results are found, as events do not say: `interval` or `none`.
+        pub abnormal: Abnormal = Abnormal::Interval,
+    }
+}
+
+/// What a visit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum Visits {
+    /// The events from an admission up to the next; what is before the first belongs to none.
+    #[default]
+    Admission,
+    /// The events of a day that has a diagnosis.
+    Day,
+}
+
+impl Component for MedsOptions {
+    const NAME: &'static str = "meds";
+    const ABOUT: &'static str = "Medical Event Data Standard: Parquet files of events";
+    const CITATION: &'static str = "Arnrich et al., Medical Event Data Standard (MEDS), ICLR TS4H 2024";
+}
+
+impl BuildParser for MedsOptions {
+    fn build(self) -> Result<Box<dyn Parser>> {
+        self.root.required("root")?;
+        for (key, prefix) in
+            [("admission", &self.admission), ("icd9", &self.icd9), ("icd10", &self.icd10), ("lab", &self.lab)]
+        {
+            if prefix.is_empty() {
+                return Err(Error::user("expected the beginning of codes, found nothing").at_key(key));
+            }
+        }
+        Ok(Box::new(Meds { options: self }))
+    }
+}
+
+/// Reads the events of one file after the other; a subject's are in one file, as the standard has it.
+struct Meds {
+    options: MedsOptions,
+}
+
+const COLUMNS: [&str; 4] = ["subject_id", "time", "code", "numeric_value"];
+
+/// What counts of an event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum What {
+    Admission,
+    Code(u32),
+    /// A result, by the place of its code among those of laboratory results.
+    Result(usize, f32),
+}
+
+struct Event {
+    /// Date and time as digits: 20160520191652.
+    time: i64,
+    what: What,
+}
+
+impl Meds {
+    fn files(&self) -> Result<Vec<PathBuf>> {
+        let root = self.options.root.as_path();
+        let data = root.join("data");
+        let folder = if data.is_dir() { data } else { root.to_owned() };
+        let mut files = Vec::new();
+        parquet_in(&folder, &mut files)?;
+        files.sort_unstable();
+        match files.is_empty() {
+            true => Err(Error::user("there is no .parquet file here")
+                .at_file(folder)
+                .help("give the root of a data set in the Medical Event Data Standard, with its folder `data`")),
+            false => Ok(files),
+        }
+    }
+
+    /// The results of every laboratory code, for their intervals.
+    fn results(&self, files: &[PathBuf], progress: &dyn Progress) -> Result<Results<String>> {
+        let mut results = Results::default();
+        let mut task = progress.begin("lab results", "files", Some(files.len() as u64));
+        for file in files {
+            let table = Table::at(file, &COLUMNS)?;
+            let rows = table.read()?;
+            for (i, (code, value)) in rows.texts("code")?.zip(rows.texts("numeric_value")?).enumerate() {
+                if let (Some(code), Some(value)) = (code.filter(|c| c.starts_with(&self.options.lab)), value) {
+                    results.add(code.to_owned(), number(&rows, i, value)?);
+                }
+            }
+            task.advance(1);
+        }
+        task.finish("");
+        Ok(results)
+    }
+
+    /// The events of each subject in the order of time, admissions before what is at the same time.
+    fn events(
+        &self,
+        rows: &Rows<'_>,
+        items: &HashMap<&str, usize>,
+        coding: &mut Coding,
+    ) -> Result<BTreeMap<i64, Vec<Event>>> {
+        let options = &self.options;
+        let subjects = rows.integers("subject_id")?;
+        let columns = rows.texts("time")?.zip(rows.texts("code")?).zip(rows.texts("numeric_value")?);
+        let mut events = BTreeMap::<i64, Vec<Event>>::new();
+        for (i, ((time, code), value)) in columns.enumerate() {
+            // What has no time, such as a birthplace, belongs to no visit.
+            let (Some(time), Some(code)) = (time, code) else { continue };
+            let what = if let Some(code) = code.strip_prefix(&options.icd9) {
+                coding.code(Icd::Icd9, code).map(What::Code)
+            } else if let Some(code) = code.strip_prefix(&options.icd10) {
+                coding.code(Icd::Icd10, code).map(What::Code)
+            } else if code.starts_with(&options.admission) {
+                Some(What::Admission)
+            } else {
+                let item = items.get(code).copied();
+                let value = item.and(value).map(|value| number(rows, i, value)).transpose()?;
+                item.zip(value).map(|(item, value)| What::Result(item, value))
+            };
+            let Some(what) = what else { continue };
+            let Some(time) = digits(time) else {
+                return Err(rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52"));
+            };
+            events.entry(subjects[i]).or_default().push(Event { time, what });
+        }
+        for events in events.values_mut() {
+            events.sort_by_key(|event| (event.time, event.what != What::Admission));
+        }
+        Ok(events)
+    }
+}
+
+/// Parquet files in a folder and below.
+fn parquet_in(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let fail = |e| Error::io("read the folder", folder, e);
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.is_dir() {
+            parquet_in(&path, files)?;
+        } else if path.extension().is_some_and(|end| end == "parquet") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn number(rows: &Rows<'_>, i: usize, text: &str) -> Result<f32> {
+    text.parse().map_err(|_| rows.error(i, "the column `numeric_value` must hold a number"))
+}
+
+/// `2016-05-20 19:16:52` or only its date as a number that sorts as it does.
+fn digits(text: &str) -> Option<i64> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).take(14).collect();
+    (digits.len() >= 8).then(|| format!("{digits:0<14}").parse().ok()).flatten()
+}
+
+/// Visits of one subject: codes, and laboratory items that are abnormal.
+#[derive(Default)]
+struct Visit {
+    codes: Vec<u32>,
+    items: Vec<usize>,
+}
+
+/// Groups events into visits; how many codes belong to none.
+fn visits(events: &[Event], by: Visits, intervals: &[Option<(f32, f32)>]) -> (Vec<Visit>, u64) {
+    let (mut visits, mut without) = (Vec::new(), 0);
+    let (mut open, mut day) = (None::<Visit>, 0);
+    for event in events {
+        let today = event.time / 1_000_000;
+        let begins = match by {
+            Visits::Admission => event.what == What::Admission,
+            Visits::Day => today != day,
+        };
+        if begins {
+            visits.extend(open.replace(Visit::default()));
+        }
+        day = today;
+        match (&mut open, event.what) {
+            (_, What::Admission) => {}
+            (Some(visit), What::Code(code)) => visit.codes.push(code),
+            (Some(visit), What::Result(item, value)) => {
+                visit.items.extend(intervals[item].filter(|(low, high)| value < *low || value > *high).map(|_| item));
+            }
+            (None, What::Code(_)) => without += 1,
+            (None, What::Result(..)) => {}
+        }
+    }
+    visits.extend(open);
+    if by == Visits::Day {
+        visits.retain(|visit| !visit.codes.is_empty());
+    }
+    (visits, without)
+}
+
+impl Parser for Meds {
+    fn check(&self) -> Result<()> {
+        for file in self.files().map_err(|e| e.at_key("root"))? {
+            Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root"))?;
+        }
+        Coding::check(self.options.icd_map.given(), self.options.group.given())
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        Some(Inputs { files: self.files().ok()?, seed: false })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        self.check()?;
+        let options = &self.options;
+        let files = self.files()?;
+        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
+        let results = match options.abnormal {
+            Abnormal::None => Results::default(),
+            Abnormal::Interval => self.results(&files, context.progress)?,
+        };
+        let named: BTreeMap<String, (f32, f32)> = results.intervals().into_iter().collect();
+        let items: HashMap<&str, usize> = named.keys().map(String::as_str).zip(0..).collect();
+        let intervals: Vec<Option<(f32, f32)>> = named.values().map(|&interval| Some(interval)).collect();
+        let (mut patients, mut codes, mut sets) = (Vec::new(), HashMap::new(), HashMap::new());
+        let (mut without, mut number) = (0, 0);
+        let mut task = context.progress.begin("events", "files", Some(files.len() as u64));
+        for file in &files {
+            let table = Table::at(file, &COLUMNS)?;
+            for (subject, events) in self.events(&table.read()?, &items, &mut coding)? {
+                let (visits, lost) = visits(&events, options.visits, &intervals);
+                without += lost;
+                let mut admissions = Vec::new();
+                for visit in visits {
+                    number += 1;
+                    admissions.push(number);
+                    codes.insert(number, visit.codes);
+                    sets.insert(number, visit.items);
+                }
+                if !admissions.is_empty() {
+                    patients.push((subject, admissions));
+                }
+            }
+            task.advance(1);
+        }
+        task.finish("");
+        let (mut cohort, dropped) = Cohort::of_admissions(patients, &codes, coding.names());
+        if cohort.patients.is_empty() {
+            let left_out =
+                format!("left out: {dropped} subjects with a visit without codes, {without} codes of no visit");
+            return Err(Error::user("no subject is left").at_file(options.root.as_path()).help(left_out).help(
+                "the options admission, icd9 and icd10 say how the codes of these events begin; visits = \"day\" needs no \
+                 admissions",
+            ));
+        }
+        let [other_edition, ungrouped] = coding.notes();
+        cohort.notes = vec![
+            ("subjects left out for a visit without codes".into(), dropped),
+            ("codes before the first admission left out".into(), without),
+            other_edition,
+        ];
+        cohort.notes.extend(options.group.given().map(|_| ungrouped));
+        if options.abnormal == Abnormal::Interval {
+            let sets = cohort.admissions.values().iter().map(|visit| sets.remove(visit).unwrap_or_default()).collect();
+            cohort.set_labs(sets, |item| LabItem { id: item as i64 + 1, category: Some(0) });
+            cohort.lab_categories = vec!["laboratory".into()];
+        }
+        Ok(cohort)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Folder, parse};
+    use dualk_sdk::polars::prelude::*;
+
+    type Row = (i64, Option<&'static str>, &'static str, Option<f32>);
+
+    /// A file with the standard's columns and types: int64, timestamp in microseconds, string, float32.
+    fn shard(folder: &Folder, name: &str, rows: &[Row]) {
+        let path = folder.path().join("data").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let time: Vec<Option<String>> = rows.iter().map(|row| row.1.map(str::to_owned)).collect();
+        let mut frame = df!(
+            "subject_id" => rows.iter().map(|row| row.0).collect::<Vec<_>>(),
+            "time" => time,
+            "code" => rows.iter().map(|row| row.2).collect::<Vec<_>>(),
+            "numeric_value" => rows.iter().map(|row| row.3).collect::<Vec<_>>(),
+        )
+        .unwrap();
+        let micros = |text: &str| -> i64 {
+            let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
+            // Days of 2016 alone.
+            let days: i64 = 16_801 + [0, 31, 60, 91, 121][part(5..7) as usize - 1] + part(8..10) - 1;
+            (days * 86_400 + part(11..13) * 3600 + part(14..16) * 60) * 1_000_000
+        };
+        let times: Vec<Option<i64>> = rows.iter().map(|row| row.1.map(micros)).collect();
+        let times = Column::new("time".into(), times).cast(&DataType::Datetime(TimeUnit::Microseconds, None)).unwrap();
+        frame.with_column(times).unwrap();
+        let file = fs::File::create(path).unwrap();
+        ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed).finish(&mut frame).unwrap();
+    }
+
+    fn folder() -> Folder {
+        let folder = Folder::new();
+        let at = Some;
+        let mut first: Vec<Row> = vec![
+            (7, None, "GENDER//F", None),
+            (7, at("2016-01-02 10:00"), "DIAGNOSIS//ICD//9//486", None),
+            (7, at("2016-03-01 10:00"), "HOSPITAL_ADMISSION//EW EMER.", None),
+            (7, at("2016-03-01 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+            (7, at("2016-03-09 10:00"), "DIAGNOSIS//ICD//10//E119", None),
+            (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+            (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//10//I509", None),
+            (7, at("2016-02-02 11:00"), "LAB//50931//mg/dL", Some(500.0)),
+        ];
+        first.extend((1..=200).map(|v| (7, at("2016-03-02 09:00"), "LAB//50931//mg/dL", Some(v as f32))));
+        shard(&folder, "train/0.parquet", &first);
+        let second = [
+            (8, at("2016-04-01 00:00"), "HOSPITAL_ADMISSION", None),
+            (9, at("2016-04-01 00:00"), "HOSPITAL_ADMISSION", None),
+            (9, at("2016-04-01 05:00"), "DIAGNOSIS//ICD//9//4280", None),
+        ];
+        shard(&folder, "held_out/0.parquet", &second);
+        folder.write("map.csv", "ICD10,ICD9\nI509,4280\n");
+        folder
+    }
+
+    fn options(folder: &Folder) -> MedsOptions {
+        let path = |name: &str| FilePath(folder.path().join(name));
+        MedsOptions { root: path(""), icd_map: path("map.csv"), ..Default::default() }
+    }
+
+    fn codes(cohort: &Cohort) -> Vec<Vec<&str>> {
+        let name = |&code: &u32| cohort.code_names[code as usize].as_str();
+        cohort.codes.rows().map(|row| row.iter().map(name).collect()).collect()
+    }
+
+    #[test]
+    fn events_become_visits_from_one_admission_to_the_next() {
+        let cohort = parse(options(&folder()), false).unwrap();
+        assert_eq!(cohort.patients, [9, 7], "8 has an admission without codes; files in the order of their paths");
+        assert_eq!(codes(&cohort), [["428.0"], ["428.0"], ["428.0"]]);
+        assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
+        assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
+        let notes: Vec<u64> = cohort.notes.iter().map(|note| note.1).collect();
+        assert_eq!(notes, [1, 1, 1], "{:?}", cohort.notes);
+    }
+
+    #[test]
+    fn days_need_no_admissions_and_codes_may_stay_icd10() {
+        let folder = folder();
+        let days = MedsOptions { visits: Visits::Day, code_system: CodeSystem::Icd10, ..options(&folder) };
+        let cohort = parse(days, false).unwrap();
+        assert_eq!((cohort.patients.as_slice(), codes(&cohort)), (&[7][..], vec![vec!["I50.9"], vec!["E11.9"]]));
+    }
+
+    #[test]
+    fn what_is_no_meds_data_set_is_refused() {
+        let folder = Folder::new();
+        let said = |options| parse(options, false).unwrap_err().to_string();
+        assert!(said(options(&folder)).contains("no .parquet file"));
+        folder.write("a.parquet", "text");
+        assert!(said(options(&folder)).contains("a.parquet"));
+        let folder = self::folder();
+        let other = MedsOptions { admission: "VISIT".into(), ..options(&folder) };
+        assert!(said(other).contains("no subject is left"));
+        assert!(said(MedsOptions { lab: String::new(), ..options(&folder) }).starts_with("`lab`"));
+    }
+}
