@@ -1,7 +1,7 @@
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
-use dualk_sdk::experiment::Experiment;
+use dualk_sdk::experiment::{Evaluation, Experiment};
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Console;
 use std::path::PathBuf;
@@ -14,6 +14,9 @@ pub struct Eval {
     /// Evaluate this checkpoint of the run instead of its final weights.
     #[arg(long)]
     checkpoint: Option<PathBuf>,
+    /// Write the logits of the test patients to this Parquet file, a column a code.
+    #[arg(long, value_name = "FILE")]
+    predictions: Option<PathBuf>,
     /// Read the raw tables again instead of taking the cohort from the cache.
     #[arg(long)]
     no_cache: bool,
@@ -22,9 +25,12 @@ pub struct Eval {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let progress = Console::default();
-        let cache = Cache::of_user().filter(|_| !self.no_cache);
-        let checkpoint = self.checkpoint.as_deref();
-        let outcome = Experiment::evaluate_run(&self.run, checkpoint, Registry::new(), cache, &progress)?;
+        let evaluation = Evaluation {
+            checkpoint: self.checkpoint.as_deref(),
+            predictions: self.predictions.as_deref(),
+            cache: Cache::of_user().filter(|_| !self.no_cache),
+        };
+        let outcome = Experiment::evaluate_run(&self.run, evaluation, Registry::new(), &progress)?;
         println!("{}", outcome.table());
         Ok(())
     }

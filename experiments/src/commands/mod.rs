@@ -5,6 +5,7 @@ mod cache;
 mod check;
 mod doctor;
 mod eval;
+mod import;
 mod list;
 mod plugin;
 mod prepare;
@@ -31,6 +32,8 @@ pub enum Command {
     Prepare(prepare::Prepare),
     /// Repeat the evaluation of a run from its weights.
     Eval(eval::Eval),
+    /// Make a run of the files that the published DuaLK code saves.
+    Import(import::Import),
     /// Show, clean and check what is kept between runs.
     Cache(cache::CacheCommand),
     /// Measure training steps, evaluation, kernels and the machine.
@@ -55,6 +58,7 @@ impl Command {
             Command::Check(command) => command.run(),
             Command::Prepare(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Import(command) => command.run(),
             Command::Cache(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::List(command) => command.run(),

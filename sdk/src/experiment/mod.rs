@@ -8,6 +8,7 @@
 
 mod cached;
 pub mod device;
+mod evaluation;
 pub mod manifest;
 mod outcome;
 mod plan;
@@ -16,6 +17,7 @@ mod run;
 mod run_dir;
 mod stages;
 
+pub use evaluation::Evaluation;
 pub use manifest::{ComponentRef, Manifest};
 pub use outcome::{Outcome, Row, StageOutcome};
 pub use plan::Experiment;

@@ -1,33 +1,31 @@
-//! Running an experiment, and evaluating a finished run again.
+//! Running an experiment.
 
 use super::cached::Trained;
-use super::manifest::{Manifest, Mode, Stage, StageType};
+use super::manifest::{Mode, Stage, StageType};
 use super::outcome::{Outcome, Row, StageOutcome};
 use super::plan::{Experiment, to_toml};
 use super::report;
 use super::run_dir::RunDir;
 use super::stages::stage_name;
-use crate::cache::Cache;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, prepare};
-use crate::model::{Model, freeze, load_weights, parameters, save_weights};
-use crate::plugin::{Registry, Stamp, guard};
+use crate::model::{Model, freeze, parameters, save_weights};
+use crate::plugin::{Stamp, guard};
 use crate::progress::Silent;
 use crate::train::{EpochRecord, Fit, Fixed, Metrics, derive_seed, evaluate};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::ops::Range;
-use std::path::Path;
 use std::time::Instant;
 
 /// The file of a run with a line an epoch.
 const METRICS: &str = "metrics.jsonl";
 
 /// Examples of a stage.
-struct Parts {
-    train: Examples,
-    valid: Examples,
-    test: Examples,
+pub(super) struct Parts {
+    pub train: Examples,
+    pub valid: Examples,
+    pub test: Examples,
 }
 
 impl Experiment {
@@ -39,7 +37,7 @@ impl Experiment {
         self.placed(guard::catch(|| self.prepared(progress)))
     }
 
-    fn prepared(&self, progress: &dyn Progress) -> Result<Prepared> {
+    pub(super) fn prepared(&self, progress: &dyn Progress) -> Result<Prepared> {
         let parser = self.parser()?;
         let context = ParserContext { progress, compat: self.manifest.is_compat(), seed: self.manifest.seed };
         let parse = || {
@@ -141,56 +139,7 @@ impl Experiment {
         Ok((outcome, run.finish()?))
     }
 
-    /// Repeats the evaluation of a run from its weights, or from one of its checkpoints; the cohort may come from a cache.
-    ///
-    /// # Errors
-    /// When the run or its data cannot be read, or the checkpoint belongs to no stage of it.
-    pub fn evaluate_run(
-        folder: &Path,
-        checkpoint: Option<&Path>,
-        registry: Registry,
-        cache: Option<Cache>,
-        progress: &dyn Progress,
-    ) -> Result<Outcome> {
-        let run = RunDir::open(folder)?;
-        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?.with_cache(cache);
-        plan.placed(guard::catch(|| plan.evaluate_again(&run, checkpoint, progress)))
-    }
-
-    fn evaluate_again(&self, run: &RunDir, checkpoint: Option<&Path>, progress: &dyn Progress) -> Result<Outcome> {
-        let start = Instant::now();
-        let last = self.manifest.stage.len() - 1;
-        let stage = match checkpoint.and_then(|c| c.file_stem()).and_then(|s| s.to_str()) {
-            None | Some("model") => last,
-            Some(stem) => {
-                let names: Vec<String> =
-                    self.manifest.stage.iter().enumerate().map(|(i, s)| stage_name(i, s)).collect();
-                names.iter().position(|name| name == stem).ok_or_else(|| {
-                    Error::user(format!("the checkpoint `{stem}` belongs to no stage of the run")).suggest(stem, names)
-                })?
-            }
-        };
-        let file = checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
-        let data = self.prepared(progress)?;
-        let device = self.device.device.clone().autodiff();
-        let mut model = self.model(&data, &device, |_| {})?;
-        for index in 0..stage {
-            let objective = self.objective(index)?;
-            model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?.keep_heads();
-        }
-        let objective = self.objective(stage)?;
-        model = self.enter_stage(model, stage, objective.as_ref(), &data, &device)?;
-        model = load_weights(model, &file)?;
-        let parts = self.parts(objective.as_ref(), &data)?;
-        let recorded = run.outcome()?;
-        let name = stage_name(stage, &self.manifest.stage[stage]);
-        let epoch = recorded.stages.iter().find(|s| s.stage == name).map_or(0, |s| s.epoch);
-        let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, epoch)?;
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(Outcome { seconds, device: self.device.name.clone(), stages: vec![tested], ..recorded })
-    }
-
-    fn parts(&self, objective: &dyn Objective, data: &Prepared) -> Result<Parts> {
+    pub(super) fn parts(&self, objective: &dyn Objective, data: &Prepared) -> Result<Parts> {
         let examples = |part| objective.examples(data, part);
         Ok(Parts { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
     }
@@ -246,7 +195,7 @@ impl Experiment {
         Ok(Trained { model, epoch, best_on_valid })
     }
 
-    fn test(
+    pub(super) fn test(
         &self,
         model: &Model,
         index: usize,
@@ -269,7 +218,7 @@ impl Experiment {
         Ok(StageOutcome { stage, objective, examples: parts.test.len(), epoch, rows })
     }
 
-    fn write_environment(&self, run: &RunDir) -> Result<()> {
+    pub(super) fn write_environment(&self, run: &RunDir) -> Result<()> {
         let stamp = Stamp::current();
         let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);

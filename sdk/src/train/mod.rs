@@ -10,7 +10,7 @@ mod schedule;
 
 pub use adam::Adam;
 pub use ahead::Fixed;
-pub use evaluate::{Metrics, evaluate, frequency_baseline};
+pub use evaluate::{Metrics, evaluate, frequency_baseline, predict};
 pub use fit::{EpochRecord, Fit, Fitted};
 pub use random::{derive_seed, shuffled};
 pub use schedule::{Schedule, Select};

@@ -1,0 +1,75 @@
+//! `dualk import`: what the published DuaLK code saves, as a run of this project.
+
+mod pickle;
+mod published;
+mod torch;
+
+use clap::Args;
+use dualk_sdk::experiment::{Experiment, Manifest};
+use dualk_sdk::plugin::Registry;
+use dualk_sdk::progress::{Console, Progress};
+use dualk_sdk::{Error, Result};
+use published::Published;
+use std::fs;
+use std::path::PathBuf;
+
+/// Arguments of `dualk import`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Import {
+    /// Folder with the published files: code_maps.pkl, pids.pkl and a fine-tuned model, perhaps ICD2HAKE_*.pkl.
+    #[arg(required_unless_present = "show")]
+    folder: Option<PathBuf>,
+    /// Manifest whose [data] reads the tables that the model was trained on.
+    #[arg(long, required_unless_present = "show")]
+    data: Option<PathBuf>,
+    /// The fine-tuned model, a .pth file with the state of the whole model.
+    #[arg(long, default_value = "checkpoint.pth")]
+    checkpoint: PathBuf,
+    /// Change a key of the manifest: `--set data.parser.root=/data/mimic-iv/hosp`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Folder of run folders.
+    #[arg(long, default_value = "runs")]
+    runs: PathBuf,
+    /// Write the vectors of ICD2HAKE_*.pkl to this .safetensors file, for the node initialiser `hake`.
+    #[arg(long, value_name = "FILE")]
+    vectors: Option<PathBuf>,
+    /// Only show what is in a .pkl or .pth file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["folder", "data"])]
+    show: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "Examples:
+  dualk import ~/dualk/output --data experiments/mimic4.toml --set data.parser.root=/data/mimic-iv/hosp
+  dualk import ~/dualk/output --data experiments/mimic4.toml --vectors data/hake.safetensors
+  dualk import --show ~/dualk/output/checkpoint.pth
+  dualk eval runs/imported-1a2b3c4d --predictions logits.parquet";
+
+impl Import {
+    pub fn run(self) -> Result<()> {
+        let progress = Console::default();
+        if let Some(file) = &self.show {
+            return published::show(file);
+        }
+        let (Some(folder), Some(data)) = (&self.folder, &self.data) else { return Ok(()) };
+        let published = Published::read(folder, &self.checkpoint)?;
+        if let Some(out) = &self.vectors {
+            let count = published.write_vectors(out)?;
+            progress.line(&format!("{count} vectors: {}", out.display()));
+        }
+        let (data, source) = Manifest::load(data, &self.settings)?;
+        let prepared = Experiment::data_only((data.clone(), source), Registry::new())?;
+        let manifest = published.manifest(&prepared.resolved()?, &self.runs)?;
+        let folder = tempfile::tempdir().map_err(|e| Error::io("write to", std::env::temp_dir(), e))?;
+        let (file, weights) = (folder.path().join("imported.toml"), folder.path().join("model.safetensors"));
+        fs::write(&file, manifest).map_err(|e| Error::io("write", &file, e))?;
+        let experiment = Experiment::new(Manifest::load(&file, &[])?, Registry::new())?;
+        let cohort = experiment.prepare(&progress)?;
+        published.write_weights(&cohort, &weights)?;
+        let (outcome, run) = experiment.adopt(&weights, &progress)?;
+        println!("{}", outcome.table());
+        println!("run: {}", run.path().display());
+        Ok(())
+    }
+}

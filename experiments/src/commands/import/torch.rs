@@ -1,0 +1,139 @@
+//! Reads `.pth` files of PyTorch: a zip archive with a pickle and a file for each storage.
+
+use super::pickle::{Id, Node, Pickle, decode};
+use dualk_sdk::{Error, Result};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use zip::ZipArchive;
+
+/// A tensor: shape and numbers, row after row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// The tensors of a file by name; a file that holds a single one has it under the empty name.
+///
+/// # Errors
+/// When the file is no such archive, holds anything but tensors, or says sizes that its storages do not have.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>> {
+    let wrong = |what: String| Error::user(what).at_file(path);
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    let mut archive = ZipArchive::new(file).map_err(|e| {
+        wrong(format!("this is no archive of PyTorch: {e}"))
+            .help("files of PyTorch before 1.6 have another form: load and save them again with a newer one")
+    })?;
+    let name = archive.file_names().find(|name| name.ends_with("/data.pkl")).map(str::to_owned);
+    let name = name.ok_or_else(|| wrong("the archive has no data.pkl".into()))?;
+    let folder = name.trim_end_matches("data.pkl").to_owned();
+    if let Ok(order) = entry(&mut archive, &format!("{folder}byteorder"), path)
+        && order != b"little"
+    {
+        return Err(wrong("numbers with the highest byte first".into()));
+    }
+    let pickle = Pickle::read(entry(&mut archive, &name, path)?, path)?;
+    let mut tensors = BTreeMap::new();
+    match pickle.dict(pickle.root()) {
+        None => drop(tensors.insert(String::new(), tensor(&pickle, pickle.root(), &folder, &mut archive, path)?)),
+        Some(entries) => {
+            for &(key, value) in entries {
+                let key = pickle.text(key).ok_or_else(|| wrong("a tensor whose name is no text".into()))?;
+                tensors.insert(key.to_owned(), tensor(&pickle, value, &folder, &mut archive, path)?);
+            }
+        }
+    }
+    Ok(tensors)
+}
+
+fn entry(archive: &mut ZipArchive<File>, name: &str, path: &Path) -> Result<Vec<u8>> {
+    let wrong =
+        |e: &dyn std::fmt::Display| Error::user(format!("cannot read {name} of the archive: {e}")).at_file(path);
+    let file = archive.by_name(name).map_err(|e| wrong(&e))?;
+    let mut bytes = Vec::new();
+    // No more than the archive says, whatever is inside.
+    let size = file.size();
+    file.take(size).read_to_end(&mut bytes).map_err(|e| wrong(&e))?;
+    Ok(bytes)
+}
+
+fn tensor(pickle: &Pickle, id: Id, folder: &str, archive: &mut ZipArchive<File>, path: &Path) -> Result<Tensor> {
+    let wrong = |what: &str| Error::user(what).at_file(path);
+    let Node::Tensor { storage, offset, shape, strides } = pickle.node(id) else {
+        return Err(wrong("there is something else than a tensor in the file")
+            .help("save the state_dict of the model alone, as the published scripts do"));
+    };
+    let Node::Storage { kind, key, count } = pickle.node(*storage) else {
+        return Err(wrong("a tensor without a storage"));
+    };
+    let bytes = entry(archive, &format!("{folder}data/{key}"), path)?;
+    let stored = decode(kind, true, &bytes).ok_or_else(|| wrong("a storage of half numbers"))?;
+    let size = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).filter(|&n| n <= stored.len().max(1));
+    let fits = shape.len() == strides.len() && stored.len() == *count;
+    let Some(size) = size.filter(|_| fits) else { return Err(wrong("a tensor of another size than its storage")) };
+    let mut values = Vec::with_capacity(size);
+    for flat in 0..size {
+        let (mut left, mut at) = (flat, *offset);
+        for (&length, &stride) in shape.iter().zip(strides).rev() {
+            at = at.saturating_add((left % length).saturating_mul(stride));
+            left /= length;
+        }
+        values.push(*stored.get(at).ok_or_else(|| wrong("a tensor that reaches beyond its storage"))? as f32);
+    }
+    Ok(Tensor { shape: shape.clone(), values })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use zip::ZipWriter;
+    use zip::write::FileOptions;
+
+    /// `torch.save({"w": torch.tensor([[1., 2.], [3., 4.]]).t()})`, put together by hand: size, stride and count as given.
+    fn archive(size: u8, stride: u8, count: u8) -> tempfile::NamedTempFile {
+        let mut pickle =
+            b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storage".to_vec();
+        pickle.extend(b"ctorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK");
+        pickle.push(count);
+        pickle.extend(b"tQK\x00K\x02K");
+        pickle.push(size);
+        pickle.extend(b"\x86K\x01K");
+        pickle.push(stride);
+        pickle.extend(b"\x86\x89ccollections\nOrderedDict\n)RtRs.");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut zip = ZipWriter::new(file.reopen().unwrap());
+        let numbers: Vec<u8> = [1f32, 2.0, 3.0, 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
+        for (name, bytes) in [("a/data.pkl", &pickle[..]), ("a/byteorder", b"little"), ("a/data/0", &numbers)] {
+            zip.start_file(name, FileOptions::default()).unwrap();
+            zip.write_all(bytes).unwrap();
+        }
+        zip.finish().unwrap();
+        file
+    }
+
+    #[test]
+    fn tensors_are_read_by_their_strides() {
+        let tensors = read(archive(2, 2, 4).path()).unwrap();
+        assert_eq!(tensors["w"], Tensor { shape: vec![2, 2], values: vec![1.0, 3.0, 2.0, 4.0] });
+    }
+
+    #[test]
+    fn sizes_that_storages_do_not_have_are_refused() {
+        for (size, stride, count) in [(3, 2, 4), (255, 0, 4), (2, 200, 4), (2, 2, 9)] {
+            let file = archive(size, stride, count);
+            let error = read(file.path()).unwrap_err().to_string();
+            assert!(error.contains("storage"), "{error}");
+        }
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"\x80\x02.").unwrap();
+        let error = read(file.path()).unwrap_err().to_string();
+        assert!(error.contains("no archive of PyTorch"), "{error}");
+    }
+}

@@ -1,0 +1,165 @@
+//! Evaluating a finished run again, writing its predictions, and making a run of weights from elsewhere.
+
+use super::manifest::Manifest;
+use super::outcome::Outcome;
+use super::plan::{Experiment, to_toml};
+use super::report;
+use super::run_dir::RunDir;
+use super::stages::stage_name;
+use crate::cache::Cache;
+use crate::component::Objective;
+use crate::data::{Examples, Prepared};
+use crate::model::{Model, load_weights, parameters, save_weights};
+use crate::plugin::{Registry, guard};
+use crate::progress::Silent;
+use crate::train::predict;
+use crate::{Error, Progress, Result};
+use polars::prelude::*;
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
+
+/// How a run is evaluated again.
+#[derive(Debug, Default)]
+pub struct Evaluation<'a> {
+    /// A checkpoint of the run, instead of its final weights.
+    pub checkpoint: Option<&'a Path>,
+    /// Where the logits of the test examples go, as a Parquet file.
+    pub predictions: Option<&'a Path>,
+    /// Where the cohort may come from.
+    pub cache: Option<Cache>,
+}
+
+impl Experiment {
+    /// Repeats the evaluation of a run from its weights.
+    ///
+    /// # Errors
+    /// When the run or its data cannot be read, the checkpoint belongs to no stage of it, or the predictions cannot be
+    /// written.
+    pub fn evaluate_run(
+        folder: &Path,
+        evaluation: Evaluation<'_>,
+        registry: Registry,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        let run = RunDir::open(folder)?;
+        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        let plan = plan.with_cache(evaluation.cache.clone());
+        plan.placed(guard::catch(|| plan.evaluate_again(&run, &evaluation, progress)))
+    }
+
+    fn evaluate_again(&self, run: &RunDir, evaluation: &Evaluation<'_>, progress: &dyn Progress) -> Result<Outcome> {
+        let start = Instant::now();
+        let stage = self.stage_of(evaluation.checkpoint)?;
+        let file = evaluation.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
+        let data = self.prepared(progress)?;
+        let (model, objective) = self.model_of_stage(stage, &file, &data)?;
+        let parts = self.parts(objective.as_ref(), &data)?;
+        if let Some(out) = evaluation.predictions {
+            write_predictions(&model, &parts.test, &data, out)?;
+        }
+        let recorded = run.outcome()?;
+        let name = stage_name(stage, &self.manifest.stage[stage]);
+        let epoch = recorded.stages.iter().find(|s| s.stage == name).map_or(0, |s| s.epoch);
+        let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, epoch)?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(Outcome { seconds, device: self.device.name.clone(), stages: vec![tested], ..recorded })
+    }
+
+    /// Makes a run of weights that were trained elsewhere: those of the last stage, by the names of its parameters. The
+    /// run can be evaluated, and its manifest be run to train anew.
+    ///
+    /// # Errors
+    /// When the data cannot be read or the weights do not fit the model; nothing is left behind.
+    pub fn adopt(&self, weights: &Path, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        self.placed(guard::catch(|| self.adopt_weights(weights, progress)))
+    }
+
+    fn adopt_weights(&self, weights: &Path, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        let start = Instant::now();
+        let text = to_toml(&self.manifest)?;
+        let data = self.prepared(progress)?;
+        let stage = self.stage_of(None)?;
+        let (model, objective) = self.model_of_stage(stage, weights, &data)?;
+        let parts = self.parts(objective.as_ref(), &data)?;
+        let run = RunDir::create(&self.manifest.output.runs, &self.manifest.name, &text)?;
+        self.write_environment(&run)?;
+        let name = stage_name(stage, &self.manifest.stage[stage]);
+        save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
+        save_weights(&model, &run.file("model.safetensors"))?;
+        let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, 0)?;
+        let outcome = Outcome {
+            name: self.manifest.name.clone(),
+            device: self.device.name.clone(),
+            parameters: parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum(),
+            seconds: start.elapsed().as_secs_f64(),
+            stages: vec![tested],
+        };
+        run.append("log.txt", "weights from elsewhere; nothing was trained")?;
+        run.write("metrics.jsonl", b"")?;
+        run.write_json("result.json", &outcome)?;
+        run.write("report.html", report::html(&outcome, &[], &text).as_bytes())?;
+        Ok((outcome, run.finish()?))
+    }
+
+    /// The stage that a checkpoint is of; the last without one.
+    fn stage_of(&self, checkpoint: Option<&Path>) -> Result<usize> {
+        let stages = &self.manifest.stage;
+        let last = stages.len().checked_sub(1).ok_or_else(|| Error::user("the manifest has no [[stage]]"))?;
+        match checkpoint.and_then(|c| c.file_stem()).and_then(|s| s.to_str()) {
+            None | Some("model") => Ok(last),
+            Some(stem) => {
+                let names: Vec<String> = stages.iter().enumerate().map(|(i, s)| stage_name(i, s)).collect();
+                names.iter().position(|name| name == stem).ok_or_else(|| {
+                    Error::user(format!("the checkpoint `{stem}` belongs to no stage of the run")).suggest(stem, names)
+                })
+            }
+        }
+    }
+
+    /// The model of a stage with the weights in a file, and what the stage learns.
+    fn model_of_stage(&self, stage: usize, weights: &Path, data: &Prepared) -> Result<(Model, Box<dyn Objective>)> {
+        let device = self.device.device.clone().autodiff();
+        let mut model = self.model(data, &device, |_| {})?;
+        for index in 0..stage {
+            let objective = self.objective(index)?;
+            model = self.enter_stage(model, index, objective.as_ref(), data, &device)?.keep_heads();
+        }
+        let objective = self.objective(stage)?;
+        model = self.enter_stage(model, stage, objective.as_ref(), data, &device)?;
+        Ok((load_weights(model, weights)?, objective))
+    }
+}
+
+/// Writes the logits of all heads: a row an example with its patient, a column a label, named by the code where labels are
+/// the codes to predict, else by head and number.
+fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
+    let offsets = data.cohort.admissions.offsets();
+    let patient = |i: usize| {
+        let first = *examples.visits.row(i).first()? as usize;
+        data.cohort.patients.get(offsets.partition_point(|&o| o <= first) - 1).copied()
+    };
+    let patients: Option<Vec<i64>> = (0..examples.len()).map(patient).collect();
+    let Some(patients) = patients else {
+        return Err(Error::user("the examples of this stage are no patients with visits: they have no predictions")
+            .help("give a checkpoint of a stage that does, or none"));
+    };
+    let rows = patients.len();
+    let mut columns = vec![Column::new("patient".into(), patients)];
+    let logits = predict(model, &data.graph, examples, &mut Silent);
+    for (spec, logits) in model.head_specs().iter().zip(&logits) {
+        for label in 0..spec.outputs {
+            let name = match spec.outputs == data.vocabulary.target_codes {
+                true => data.vocabulary.codes[label + 1].clone(),
+                false => format!("{}:{label}", spec.name),
+            };
+            let values: Vec<f32> = (0..rows).map(|row| logits[row * spec.outputs + label]).collect();
+            columns.push(Column::new(name.into(), values));
+        }
+    }
+    let failed = |e: PolarsError| Error::program("cannot write the predictions").at_file(out).because(e);
+    let mut frame = DataFrame::new_infer_height(columns).map_err(failed)?;
+    let file = File::create(out).map_err(|e| Error::io("write the predictions", out, e))?;
+    let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
+    writer.finish(&mut frame).map(drop).map_err(failed)
+}
