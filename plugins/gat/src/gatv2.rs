@@ -5,7 +5,7 @@ use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, dropout, dynamic_attention, edge_weights, with_mean_self_loops};
+use dualk_sdk::ops::{Adjacency, dropout, dynamic_attention, edge_weights};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -107,7 +107,7 @@ impl BuildGraphEncoder for GatV2Options {
 impl GraphEncoder for GatV2 {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
         let adjacency = match self.edge_weight {
-            true => with_mean_self_loops(graph),
+            true => Adjacency::with_mean_self_loops(graph),
             false => Adjacency::with_self_loops(graph),
         };
         self.convs.iter().enumerate().fold(features, |x, (i, conv)| {

@@ -1,7 +1,7 @@
 //! `lightgcn`: the mean of the features propagated 0, 1, 2, … times, without weights.
 
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::{Adjacency, propagate, reweighted};
+use dualk_sdk::ops::{Adjacency, propagate};
 use dualk_sdk::prelude::*;
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ fn normalised(graph: &Graph, edge_weight: bool) -> Arc<Adjacency> {
         (0..graph.nodes() as u32).map(scale).collect::<Vec<f32>>()
     });
     let key = if edge_weight { "normalised weights without loops" } else { "normalised counts without loops" };
-    reweighted(graph, key, |s, t, w| weight(w) * scales[s as usize] * scales[t as usize])
+    Adjacency::reweighted(graph, key, |s, t, w| weight(w) * scales[s as usize] * scales[t as usize])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, dropout, propagate, reweighted};
+use dualk_sdk::ops::{Adjacency, dropout, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -87,7 +87,7 @@ impl BuildGraphEncoder for GinOptions {
 
 impl GraphEncoder for Gin {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let adjacency = reweighted(graph, "ones", |_, _, _| 1.0);
+        let adjacency = Adjacency::reweighted(graph, "ones", |_, _, _| 1.0);
         self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
             let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
             conv.forward(x, &adjacency) // [nodes, dims[i]]

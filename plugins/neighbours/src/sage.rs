@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, dropout, max_over_edges, propagate, reweighted};
+use dualk_sdk::ops::{Adjacency, dropout, max_over_edges, propagate};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -91,9 +91,9 @@ impl GraphEncoder for Sage {
         let adjacency = match self.aggregate {
             Aggregate::Mean => {
                 let degree = |target: u32| graph.incoming(target as usize).0.len() as f32;
-                reweighted(graph, "1 / in-degree", |_, target, _| 1.0 / degree(target))
+                Adjacency::reweighted(graph, "1 / in-degree", |_, target, _| 1.0 / degree(target))
             }
-            Aggregate::Sum => reweighted(graph, "ones", |_, _, _| 1.0),
+            Aggregate::Sum => Adjacency::reweighted(graph, "ones", |_, _, _| 1.0),
             Aggregate::Max => Adjacency::of(graph),
         };
         let aggregate = |x| match self.aggregate {

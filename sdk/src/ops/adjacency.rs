@@ -1,8 +1,9 @@
 //! The edges of a graph as encoders want them.
 
 use super::Csr;
+use super::edges::Ends;
 use crate::graph::Graph;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Edges by target, with their weights, ready for [`attention`](super::attention) and
 /// [`propagate`](super::propagate). Repeated edges count repeatedly.
@@ -11,6 +12,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Adjacency {
     csr: Arc<Csr>,
+    /// Made on first use.
+    ends: OnceLock<Ends>,
 }
 
 impl Adjacency {
@@ -28,6 +31,27 @@ impl Adjacency {
     pub fn with_self_loops(graph: &Graph) -> Arc<Self> {
         graph.derived("one self loop a node", |g| {
             Self::new(g, |t| triples(g, t, move |s| s != t).chain([(t as u32, 1.0)]))
+        })
+    }
+
+    /// With one edge from each node to itself whose weight is the mean of the weights of the other edges into it, 0
+    /// when there are none: PyG's `add_self_loops` with `fill_value = "mean"`, after existing loops are removed.
+    pub fn with_mean_self_loops(graph: &Graph) -> Arc<Self> {
+        graph.derived("one self loop of mean weight a node", |g| {
+            Self::new(g, |t| {
+                let others = || triples(g, t, move |s| s != t);
+                let mean = others().map(|(_, w)| w).sum::<f32>() / others().count().max(1) as f32;
+                others().chain([(t as u32, mean)])
+            })
+        })
+    }
+
+    /// The edges with other weights: `weight` gets source, target and weight. `key` names them, for they are kept with
+    /// the graph; other weights must have another key.
+    pub fn reweighted(graph: &Graph, key: &str, weight: impl Fn(u32, u32, f32) -> f32) -> Arc<Self> {
+        graph.derived(&format!("reweighted: {key}"), |g| {
+            let weight = &weight;
+            Self::new(g, |t| triples(g, t, |_| true).map(move |(s, w)| (s, weight(s, t as u32, w))))
         })
     }
 
@@ -52,7 +76,7 @@ impl Adjacency {
             });
             let weights = weights.collect();
             let (offsets, sources) = (edges.csr.offsets().to_vec(), edges.csr.members().to_vec());
-            Self { csr: Csr::with_precision(offsets, sources, Some(weights), g.precision()) }
+            Self::from(Csr::with_precision(offsets, sources, Some(weights), g.precision()))
         })
     }
 
@@ -65,7 +89,7 @@ impl Adjacency {
             }
             offsets.push(sources.len() as u32);
         }
-        Self { csr: Csr::with_precision(offsets, sources, Some(weights), graph.precision()) }
+        Self::from(Csr::with_precision(offsets, sources, Some(weights), graph.precision()))
     }
 
     /// Number of nodes.
@@ -84,9 +108,20 @@ impl Adjacency {
         (&self.csr.members()[range.clone()], &self.csr.weights().unwrap_or_default()[range])
     }
 
+    /// The ends of the edges, one by one.
+    pub(super) fn ends(&self) -> &Ends {
+        self.ends.get_or_init(|| Ends::of(&self.csr))
+    }
+
     /// The edges in compressed form: for each target its sources.
     pub fn csr(&self) -> Arc<Csr> {
         self.csr.clone()
+    }
+}
+
+impl From<Arc<Csr>> for Adjacency {
+    fn from(csr: Arc<Csr>) -> Self {
+        Self { csr, ends: OnceLock::new() }
     }
 }
 

@@ -1,47 +1,17 @@
-//! Operations over edges whose scores are no sum of two terms, written with plain tensors.
+//! Operations over edges whose scores are no sum of two terms, put together from the kernels of this module's siblings.
 //!
-//! Rows of the ends are gathered edge by edge, so the attentions here hold some tensors of edges × width numbers for the
-//! backward pass: about 1 GB each at 1,000,000 edges and a width of 256. [`max_over_edges`] holds none.
+//! Rows of the ends are gathered edge by edge, so each attention here holds up to five tables of edges × width numbers
+//! until the backward pass: about 5 GB at 1,000,000 edges and a width of 256. [`max_over_edges`] holds none. All read
+//! rows in 32 bits, whatever the precision of the graph.
 
-use super::Adjacency;
-use crate::graph::Graph;
+use super::kernels::Kernels;
+use super::product::product;
+use super::{Adjacency, Csr};
+use burn::backend::Dispatch;
 use burn::tensor::activation::leaky_relu;
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
 use std::sync::Arc;
-
-/// The edges with other weights, for [`propagate`](super::propagate): `weight` gets source, target and weight. Made once
-/// and kept with the graph, under `key`, which names the weights.
-///
-/// # Panics
-/// When `weight` gives a number that is not finite.
-pub fn reweighted(graph: &Graph, key: &str, weight: impl Fn(u32, u32, f32) -> f32) -> Arc<Adjacency> {
-    derived(graph, key, |g| g.iter().map(|(s, t, w)| (s, t, weight(s, t, w))).collect())
-}
-
-/// The edges with one loop a node whose weight is the mean of the weights of the other edges into it, 0 when there are
-/// none: PyG's `add_self_loops` with `fill_value = "mean"`, after existing loops are removed.
-pub fn with_mean_self_loops(graph: &Graph) -> Arc<Adjacency> {
-    derived(graph, "mean self loops", |graph| {
-        let mut edges: Vec<(u32, u32, f32)> = graph.iter().filter(|(s, t, _)| s != t).collect();
-        let (mut means, mut counts) = (vec![0f32; graph.nodes()], vec![0f32; graph.nodes()]);
-        for &(_, target, weight) in &edges {
-            let (mean, count) = (&mut means[target as usize], &mut counts[target as usize]);
-            *count += 1.0;
-            *mean += (weight - *mean) / *count;
-        }
-        edges.extend(means.into_iter().zip(0..).map(|(mean, i)| (i, i, mean)));
-        edges
-    })
-}
-
-/// A graph with the edges that `make` gives, kept with `graph`.
-fn derived(graph: &Graph, key: &str, make: impl FnOnce(&Graph) -> Vec<(u32, u32, f32)>) -> Arc<Adjacency> {
-    let made = graph.derived(key, |g| Graph::new(g.nodes(), &make(g)));
-    match made.as_ref() {
-        Ok(made) => Adjacency::of(made),
-        Err(e) => panic!("{e}"),
-    }
-}
 
 /// The weights of the edges, in the order of `adjacency`; a constant.
 ///
@@ -52,17 +22,20 @@ pub fn edge_weights(adjacency: &Adjacency, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(weights, [adjacency.edges(), 1]), &device.clone().without_autodiff())
 }
 
-/// [`attention`](super::attention) with a term of its own for every edge:
+/// [`attention`](super::attention()) with a term of its own for every edge:
 ///
 /// α_ij = softmax_{j → i} LeakyReLU(target_i + source_j + edge_ij), output_i = Σ_j α_ij · value_j.
 ///
-/// A node without incoming edges gets the zero vector.
+/// A node without incoming edges gets the zero vector. One table of edges × width numbers.
 ///
 /// # Shapes
 /// - `target`, `source`: `[nodes, h]`
 /// - `edge`: `[edges, h]`, in the order of `adjacency`
 /// - `values`: `[nodes, h * d]`, head after head
 /// - output: `[nodes, h * d]`
+///
+/// # Panics
+/// When the tensors have other shapes.
 pub fn attention_with_edges(
     adjacency: &Adjacency,
     target: Tensor<2>,
@@ -71,25 +44,25 @@ pub fn attention_with_edges(
     values: Tensor<2>,
     slope: f64,
 ) -> Tensor<2> {
-    if adjacency.edges() == 0 {
-        return values.zeros_like();
-    }
-    let ends = Ends::new(adjacency, &values.device());
-    let scores = leaky_relu(ends.at_targets(target) + ends.at_sources(source) + edge, slope); // [edges, h]
-    ends.attend(scores, values)
+    let ends = adjacency.ends();
+    let scores = ends.at_sources(source) + edge; // [edges, h]
+    ends.attend(target, scores, ends.at_sources(values), slope)
 }
 
 /// Dynamic attention over incoming edges, as in GATv2 (Brody et al. 2022, eq. 7): for node i and each head,
 ///
 /// α_ij = softmax_{j → i} a · LeakyReLU(target_i + source_j + edge_ij), output_i = Σ_j α_ij · source_j.
 ///
-/// A node without incoming edges gets the zero vector.
+/// A node without incoming edges gets the zero vector. Four tables of edges × width numbers, five with `edge`.
 ///
 /// # Shapes
 /// - `target`, `source`: `[nodes, h * d]`, head after head
 /// - `edge`: `[edges, h * d]`, in the order of `adjacency`
 /// - `a`: `[1, h, d]`
 /// - output: `[nodes, h * d]`
+///
+/// # Panics
+/// When the tensors have other shapes.
 pub fn dynamic_attention(
     adjacency: &Adjacency,
     target: Tensor<2>,
@@ -98,16 +71,11 @@ pub fn dynamic_attention(
     a: Tensor<3>,
     slope: f64,
 ) -> Tensor<2> {
-    if adjacency.edges() == 0 {
-        return source.zeros_like();
-    }
-    let [_, heads, d] = a.dims();
-    let ends = Ends::new(adjacency, &source.device());
-    let sum = ends.at_targets(target) + ends.at_sources(source.clone()); // [edges, h * d]
+    let ends = adjacency.ends();
+    let values = ends.at_sources(source); // [edges, h * d]
+    let sum = ends.at_targets(target) + values.clone(); // [edges, h * d]
     let sum = edge.into_iter().fold(sum, |sum, edge| sum + edge);
-    let sum = leaky_relu(sum, slope).reshape([adjacency.edges(), heads, d]); // [edges, h, d]
-    let scores = (sum * a).sum_dim(2).squeeze_dim(2); // [edges, h]
-    ends.attend(scores, source)
+    ends.attend_to(head_products(leaky_relu(sum, slope), a), values)
 }
 
 /// Scaled dot-product attention over incoming edges (Vaswani et al. 2017, eq. 1; over edges as in Shi et al. 2021): for
@@ -115,12 +83,15 @@ pub fn dynamic_attention(
 ///
 /// α_ij = softmax_{j → i}(query_i · key_j / √d + bias_ij), output_i = Σ_j α_ij · value_j.
 ///
-/// A node without incoming edges gets the zero vector.
+/// A node without incoming edges gets the zero vector. Four tables of edges × width numbers.
 ///
 /// # Shapes
 /// - `query`, `key`, `values`: `[nodes, h * d]`, head after head
 /// - `bias`: `[edges, h]`, in the order of `adjacency`
 /// - output: `[nodes, h * d]`
+///
+/// # Panics
+/// When the tensors have other shapes.
 pub fn dot_attention(
     adjacency: &Adjacency,
     query: Tensor<2>,
@@ -129,118 +100,141 @@ pub fn dot_attention(
     bias: Option<Tensor<2>>,
     heads: usize,
 ) -> Tensor<2> {
-    if adjacency.edges() == 0 {
-        return values.zeros_like();
-    }
-    let [_, width] = query.dims();
-    let d = width / heads;
-    let ends = Ends::new(adjacency, &values.device());
+    let ends = adjacency.ends();
+    let d = query.dims()[1] / heads;
+    let scale = Tensor::full([1, heads, d], (d as f64).sqrt().recip(), &query.device());
     let products = ends.at_targets(query) * ends.at_sources(key); // [edges, h * d]
-    let products = products.reshape([adjacency.edges(), heads, d]).sum_dim(2).squeeze_dim::<2>(2); // [edges, h]
-    let scores = products / (d as f64).sqrt();
-    ends.attend(bias.into_iter().fold(scores, |scores, bias| scores + bias), values)
+    let scores = head_products(products, scale); // [edges, h]
+    ends.attend_to(bias.into_iter().fold(scores, |scores, bias| scores + bias), ends.at_sources(values))
+}
+
+/// The products a · row of each row and head.
+///
+/// # Shapes
+/// - `rows`: `[edges, h * d]`
+/// - `a`: `[1, h, d]`
+/// - output: `[edges, h]`
+fn head_products(rows: Tensor<2>, a: Tensor<3>) -> Tensor<2> {
+    let ([edges, _], [_, heads, d]) = (rows.dims(), a.dims());
+    if heads == 1 {
+        return rows.matmul(a.reshape([d, 1])); // [edges, 1]
+    }
+    (rows.reshape([edges, heads, d]) * a).sum_dim(2).squeeze_dim(2) // [edges, h]
 }
 
 /// The largest value of the sources of incoming edges, separately for every channel; zeros for a node without them.
 ///
 /// Equal largest values pass their gradient to the first of them. Which source is the largest is found on the host, in
-/// edges × width comparisons; what stays for the backward pass is nodes × width numbers.
+/// edges × d comparisons after a copy of `values`; what stays for the backward pass is nodes × d numbers.
 ///
 /// # Shapes
 /// - `values`: `[nodes, d]`
 /// - output: `[nodes, d]`
+///
+/// # Panics
+/// When `values` has another number of rows.
 pub fn max_over_edges(adjacency: &Adjacency, values: Tensor<2>) -> Tensor<2> {
-    let ([n, d], device) = (values.dims(), values.device().without_autodiff());
+    let [n, d] = values.dims();
+    assert!(n == adjacency.nodes(), "{n} rows of values for {} nodes", adjacency.nodes());
     let numbers: Vec<f32> = values.clone().detach().into_data().iter::<f32>().collect();
-    let (mut largest, mut reached) = (vec![0i32; n * d], vec![0f32; n]);
-    for target in 0..n {
-        let Some((&first, others)) = adjacency.incoming(target).0.split_first() else { continue };
-        let row = &mut largest[target * d..(target + 1) * d];
-        row.fill(first as i32);
-        reached[target] = 1.0;
-        for &source in others {
-            for (c, best) in row.iter_mut().enumerate() {
-                if numbers[source as usize * d + c] > numbers[*best as usize * d + c] {
-                    *best = source as i32;
-                }
+    let largest: Vec<Vec<u32>> =
+        (0..n).into_par_iter().map(|i| largest(&numbers, d, adjacency.incoming(i).0)).collect();
+    // For each number of the output its place among those of the input, or nothing.
+    let ends = largest.iter().scan(0, |end, places| {
+        let start = *end;
+        *end += places.len() as u32;
+        Some((1..=d as u32).map(move |c| if places.is_empty() { start } else { start + c }))
+    });
+    let offsets = std::iter::once(0).chain(ends.flatten()).collect();
+    let picked = Csr::new(offsets, largest.concat(), None);
+    product(picked, values.reshape([n * d, 1]), n * d).reshape([n, d])
+}
+
+/// For each channel the place of the largest number in the rows `sources` of `numbers`; nothing without sources.
+fn largest(numbers: &[f32], d: usize, sources: &[u32]) -> Vec<u32> {
+    let row = |source: u32| source as usize * d..(source as usize + 1) * d;
+    let Some((&first, others)) = sources.split_first() else { return Vec::new() };
+    let (mut tops, mut tops_of) = (numbers[row(first)].to_vec(), vec![first; d]);
+    for &source in others {
+        for ((top, of), &x) in tops.iter_mut().zip(&mut tops_of).zip(&numbers[row(source)]) {
+            if x > *top {
+                (*top, *of) = (x, source);
             }
         }
     }
-    let largest = Tensor::<2, Int>::from_data(TensorData::new(largest, [n, d]), &device);
-    values.gather(0, largest) * Tensor::<2>::from_data(TensorData::new(reached, [n, 1]), &device) // [nodes, d]
+    tops_of.iter().zip(0..).map(|(&source, c)| source * d as u32 + c).collect()
 }
 
-/// The ends of the edges as row numbers.
-struct Ends<'a> {
-    adjacency: &'a Adjacency,
-    sources: Tensor<1, Int>,
-    targets: Tensor<1, Int>,
+/// The ends of the edges: lists for [`product`] that gather rows edge by edge, and whose backward pass adds them up.
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// For each edge its source.
+    sources: Arc<Csr>,
+    /// For each edge its target.
+    targets: Arc<Csr>,
+    /// For each node the numbers of the edges into it.
+    incoming: Arc<Csr>,
 }
 
-impl<'a> Ends<'a> {
-    fn new(adjacency: &'a Adjacency, device: &Device) -> Self {
-        let device = device.clone().without_autodiff();
-        let rows = |rows: Vec<i32>| Tensor::from_data(TensorData::new(rows, [adjacency.edges()]), &device);
-        let each = |target| adjacency.incoming(target).0.iter();
-        let sources = (0..adjacency.nodes()).flat_map(|t| each(t).map(|&s| s as i32)).collect();
-        let targets = (0..adjacency.nodes()).flat_map(|t| each(t).map(move |_| t as i32)).collect();
-        Self { adjacency, sources: rows(sources), targets: rows(targets) }
+impl Ends {
+    pub(super) fn of(edges: &Csr) -> Self {
+        let count = edges.members().len() as u32;
+        let single = |rows: Vec<u32>| Csr::new((0..=count).collect(), rows, None);
+        let targets = (0..edges.len()).flat_map(|i| edges.range(i).map(move |_| i as u32)).collect();
+        Self {
+            sources: single(edges.members().to_vec()),
+            targets: single(targets),
+            incoming: Csr::new(edges.offsets().to_vec(), (0..count).collect(), None),
+        }
     }
 
     /// `[nodes, d]` → `[edges, d]`
     fn at_sources(&self, table: Tensor<2>) -> Tensor<2> {
-        table.select(0, self.sources.clone())
+        product(self.sources.clone(), table, self.sources.len())
     }
 
     /// `[nodes, d]` → `[edges, d]`
     fn at_targets(&self, table: Tensor<2>) -> Tensor<2> {
-        table.select(0, self.targets.clone())
+        product(self.targets.clone(), table, self.targets.len())
     }
 
-    /// Sums over the edges into each node: `[edges, d]` → `[nodes, d]`.
-    fn sum(&self, edges: Tensor<2>) -> Tensor<2> {
-        let [_, d] = edges.dims();
-        let zeros = Tensor::zeros([self.adjacency.nodes(), d], &edges.device());
-        zeros.select_assign(0, self.targets.clone(), edges, IndexingUpdateOp::Add)
+    /// [`Ends::attend`] by scores as they are.
+    fn attend_to(&self, scores: Tensor<2>, values: Tensor<2>) -> Tensor<2> {
+        let target = Tensor::zeros([self.incoming.len(), scores.dims()[1]], &scores.device());
+        self.attend(target, scores, values, 1.0) // of slope 1, LeakyReLU is the identity
     }
 
-    /// Softmax of the scores over the edges into each node, and the weighted sum of the sources' values.
+    /// Softmax of LeakyReLU(target + score) over the edges into each node, and the weighted sum of the values: the kernel
+    /// of attention, with the edges in the place of their sources.
     ///
     /// # Shapes
+    /// - `target`: `[nodes, h]`
     /// - `scores`: `[edges, h]`
-    /// - `values`: `[nodes, h * d]`
+    /// - `values`: `[edges, h * d]`
     /// - output: `[nodes, h * d]`
-    fn attend(&self, scores: Tensor<2>, values: Tensor<2>) -> Tensor<2> {
-        let ([edges, heads], [n, width]) = (scores.dims(), values.dims());
-        let exp = (scores.clone() - self.largest(scores)).exp(); // [edges, h]
-        let weights = exp.clone() / self.at_targets(self.sum(exp)); // [edges, h]
-        let values = self.at_sources(values).reshape([edges, heads, width / heads]); // [edges, h, d]
-        let weighted = weights.unsqueeze_dim::<3>(2) * values; // [edges, h, d]
-        self.sum(weighted.reshape([edges, width])).reshape([n, width]) // [nodes, h * d]
-    }
-
-    /// The largest score among the edges into the same node, for every edge. A constant: a softmax does not change with
-    /// what is subtracted from its scores, so no gradient is lost.
-    fn largest(&self, scores: Tensor<2>) -> Tensor<2> {
-        let ([edges, heads], device) = (scores.dims(), scores.device().without_autodiff());
-        let mut numbers: Vec<f32> = scores.detach().into_data().iter::<f32>().collect();
-        let mut first = 0;
-        for target in 0..self.adjacency.nodes() {
-            let end = first + self.adjacency.incoming(target).0.len();
-            for head in 0..heads {
-                let at = |edge: usize| edge * heads + head;
-                let most = (first..end).map(|edge| numbers[at(edge)]).fold(f32::NEG_INFINITY, f32::max);
-                (first..end).for_each(|edge| numbers[at(edge)] = most);
-            }
-            first = end;
+    fn attend(&self, target: Tensor<2>, scores: Tensor<2>, values: Tensor<2>, slope: f64) -> Tensor<2> {
+        let ([edges, width], [n, heads]) = (values.dims(), target.dims());
+        let fits = edges == self.sources.len() && n == self.incoming.len() && width.is_multiple_of(heads);
+        assert!(
+            fits && scores.dims() == [edges, heads],
+            "target {:?}, scores {:?}, values {:?}",
+            target.dims(),
+            scores.dims(),
+            values.dims()
+        );
+        if edges == 0 || width == 0 {
+            return Tensor::zeros([n, width], &values.device());
         }
-        Tensor::from_data(TensorData::new(numbers, [edges, heads]), &device)
+        let [target, scores, values] = [target, scores, values].map(Tensor::into_dispatch);
+        let (output, _) = Dispatch::edge_attention(target, scores, values, self.incoming.clone(), slope as f32);
+        Tensor::from_dispatch(output)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Graph;
     use crate::ops::{attention, propagate};
 
     /// A path, a cycle back, a repeated edge, a self loop of weight 3 and node 3 without incoming edges.
@@ -299,7 +293,9 @@ mod tests {
     #[test]
     fn attentions_agree_with_their_equations() {
         let graph = graph();
-        for (a, heads) in [(Adjacency::of(&graph), 1), (Adjacency::of(&graph), 2), (with_mean_self_loops(&graph), 2)] {
+        for (a, heads) in
+            [(Adjacency::of(&graph), 1), (Adjacency::of(&graph), 2), (Adjacency::with_mean_self_loops(&graph), 2)]
+        {
             let (q, k, v) = (numbers(16, 0.3), numbers(16, 1.1), numbers(16, 2.5));
             let (edge, d) = (numbers(a.edges() * heads, 0.9), 4 / heads);
             let dot = |i: usize, j: usize, head: usize| -> f32 {
@@ -364,13 +360,13 @@ mod tests {
 
     #[test]
     fn other_weights_serve_sums() {
-        let ones = reweighted(&graph(), "ones", |_, _, _| 1.0);
+        let ones = Adjacency::reweighted(&graph(), "ones", |_, _, _| 1.0);
         close(propagate(&ones, tensor(&[1.0, 10.0, 100.0, 1000.0], 1)), &[100.0, 1002.0, 110.0, 0.0]);
     }
 
     #[test]
     fn mean_self_loops_average_the_other_edges() {
-        let a = with_mean_self_loops(&graph());
+        let a = Adjacency::with_mean_self_loops(&graph());
         let own = |i: usize| {
             let (sources, weights) = a.incoming(i);
             sources.iter().zip(weights).filter(|(s, _)| **s == i as u32).map(|(_, w)| *w).collect::<Vec<_>>()

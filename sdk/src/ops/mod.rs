@@ -6,11 +6,15 @@
 //! | [`propagate`] | weighted sum over incoming edges | O(edges · width) | none |
 //! | [`softmax_pool`] | attention over the members of sets, with dropout | O(members · width) | none |
 //! | [`pool`] | sum or mean over the members of sets | O(members · width) | none |
+//! | [`attention_with_edges`] | attention with a term for every edge | O(edges · width) | edges × width |
+//! | [`dynamic_attention`], [`dot_attention`] | attention by products of both ends | O(edges · width) | 4 × edges × width |
+//! | [`max_over_edges`] | maximum over incoming edges, found on the host | O(edges · width) | none |
 //! | [`dropout()`] | dropout without a mask | O(numbers) | none |
 //!
 //! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
 //! Outputs have one owner each, which adds in a fixed order: repeated calls give the same bits on the same device.
-//! [`PaddedSets`] serves what no kernel covers, such as recurrences.
+//! Those that hold tables of edges × width are put together from such kernels. [`PaddedSets`] serves what no kernel
+//! covers, such as recurrences.
 
 mod adjacency;
 mod attention;
@@ -34,7 +38,6 @@ pub use attention::attention;
 pub use csr::{Csr, Transposed};
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
-pub use edges::{reweighted, with_mean_self_loops};
 pub(crate) use kernels::{AdamStep, Kernels};
 pub use padded::PaddedSets;
 pub use precision::Precision;
