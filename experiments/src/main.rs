@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     // `dualk list | head` ends quietly.
     sigpipe::reset();
     memory::keep();
+    quiet_display();
     let outcome = dualk_sdk::plugin::guard::catch(|| Cli::parse().command.run());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -35,3 +36,20 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Looking for a GPU through OpenGL asks for a display, and Wayland's library prints an error of its own where there is
+/// no session, as in a container. A place without one is looked at in silence.
+#[cfg(target_os = "linux")]
+fn quiet_display() {
+    const PLACE: &str = "XDG_RUNTIME_DIR";
+    if std::env::var_os(PLACE).is_none() {
+        // SAFETY: no other thread runs yet.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var(PLACE, "/nonexistent");
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn quiet_display() {}

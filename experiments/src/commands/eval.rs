@@ -1,8 +1,8 @@
+use super::TrustArgs;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::{Evaluation, Experiment};
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Console;
 use std::path::PathBuf;
 
@@ -20,6 +20,8 @@ pub struct Eval {
     /// Read the raw tables again instead of taking the cohort from the cache.
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl Eval {
@@ -30,7 +32,7 @@ impl Eval {
             predictions: self.predictions.as_deref(),
             cache: Cache::of_user().filter(|_| !self.no_cache),
         };
-        let outcome = Experiment::evaluate_run(&self.run, evaluation, Registry::new(), &progress)?;
+        let outcome = Experiment::evaluate_run(&self.run, evaluation, self.trust.registry(&self.run)?, &progress)?;
         println!("{}", outcome.table());
         Ok(())
     }

@@ -1,3 +1,4 @@
+use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::component::Slot;
@@ -13,12 +14,14 @@ pub struct List {
     /// Load this plugin too.
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
+    #[command(flatten)]
+    writable: WritableArg,
 }
 
 impl List {
     pub fn run(self) -> Result<()> {
         let slot = self.slot.as_deref().map(Slot::from_name).transpose()?;
-        let mut registry = Registry::new();
+        let mut registry = Registry::new().trusting(self.writable.trust());
         registry.load_shipped()?;
         self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
         for each in Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)) {

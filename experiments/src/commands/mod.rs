@@ -18,8 +18,8 @@ use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::plugin::Registry;
-use std::path::PathBuf;
+use dualk_sdk::plugin::{PluginsLock, Registry, Trust};
+use std::path::{Path, PathBuf};
 
 /// What `dualk` can do.
 #[derive(Subcommand)]
@@ -81,6 +81,62 @@ pub struct ManifestArgs {
     /// Compute on auto, cpu, cuda, cuda:1, wgpu …; the same as --set backend.device=….
     #[arg(long)]
     device: Option<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+/// Which plugin files may be loaded.
+#[derive(Args)]
+pub struct TrustArgs {
+    /// Load only plugins of the plugins.lock beside the manifest; `dualk plugin lock` writes it.
+    #[arg(long)]
+    locked: bool,
+    #[command(flatten)]
+    writable: WritableArg,
+}
+
+/// Whether a plugin file may be anyone's to change.
+#[derive(Args)]
+pub struct WritableArg {
+    /// Load plugin files that anyone on this machine may change, too.
+    #[arg(long)]
+    allow_world_writable: bool,
+}
+
+impl TrustArgs {
+    /// A registry that loads what is trusted; the lock is in `folder`.
+    fn registry(&self, folder: &Path) -> Result<Registry> {
+        let trust = self.writable.trust();
+        Ok(Registry::new().trusting(match self.locked {
+            true => trust.locked(PluginsLock::read(&folder.join("plugins.lock"))?),
+            false => trust,
+        }))
+    }
+}
+
+impl WritableArg {
+    /// Shows every plugin that did not come with the program before it runs.
+    fn trust(&self) -> Trust {
+        let own = own_folders();
+        let trust = Trust::default().announce(move |plugin| {
+            if plugin.file.parent().is_none_or(|folder| !own.iter().any(|own| own == folder)) {
+                let (name, version, sha256) = (&plugin.name, &plugin.version, &plugin.sha256);
+                eprintln!("plugin {name} {version}: {}\n  sha256 {sha256}", plugin.file.display());
+            }
+        });
+        match self.allow_world_writable {
+            true => trust.allow_world_writable(),
+            false => trust,
+        }
+    }
+}
+
+/// Where the plugins are that come with this program.
+fn own_folders() -> Vec<PathBuf> {
+    let program = std::env::current_exe().ok().and_then(|program| program.canonicalize().ok());
+    let beside = program.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let installed = beside.as_ref().and_then(|folder| folder.join("../lib/dualk").canonicalize().ok());
+    beside.into_iter().chain(installed).collect()
 }
 
 /// Whether to use what earlier runs kept.
@@ -104,12 +160,18 @@ impl CacheArgs {
 impl ManifestArgs {
     /// Loads the manifest and everything it names.
     fn experiment(self) -> Result<Experiment> {
-        Experiment::new(self.load()?, Registry::new())
+        let registry = self.registry()?;
+        Experiment::new(self.load()?, registry)
     }
 
     /// Loads the manifest and what its data need.
     fn data_only(self) -> Result<Experiment> {
-        Experiment::data_only(self.load()?, Registry::new())
+        let registry = self.registry()?;
+        Experiment::data_only(self.load()?, registry)
+    }
+
+    fn registry(&self) -> Result<Registry> {
+        self.trust.registry(self.manifest.parent().unwrap_or(Path::new(".")))
     }
 
     fn load(self) -> Result<(Manifest, Source)> {

@@ -170,7 +170,7 @@ fn diagnoses(
 fn icd9(text: &str, compat: bool) -> Option<String> {
     let (category, rest) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !rest.is_empty() && !(digits(rest) && rest.len() <= 2) {
+    if !(rest.is_empty() || digits(rest) && rest.len() <= 2) {
         return None;
     }
     let within = |number: &str, length: usize, range: std::ops::RangeInclusive<u32>| {

@@ -20,5 +20,5 @@ mod stages;
 pub use evaluation::Evaluation;
 pub use manifest::{ComponentRef, Manifest};
 pub use outcome::{Outcome, Row, StageOutcome};
-pub use plan::Experiment;
+pub use plan::{Experiment, listed_plugins};
 pub use run_dir::RunDir;

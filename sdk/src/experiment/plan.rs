@@ -1,14 +1,14 @@
 //! A manifest with its components found and checked: everything that can be known before work starts.
 
 use super::device::{self, NamedDevice};
-use super::manifest::{ComponentRef, Manifest, Source};
+use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
 use crate::cache::Cache;
 use crate::component::*;
 use crate::ops::Precision;
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use burn::tensor::Device;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// An experiment that is ready to run: plugins are loaded, components exist, options are complete.
@@ -119,11 +119,7 @@ impl Experiment {
         for i in 0..self.manifest.plugin.len() {
             let key = format!("plugin[{i}]");
             let plugin = self.manifest.plugin[i].clone();
-            let is_path = plugin.path.contains(['/', '\\', '.']);
-            let path = match is_path {
-                true => absolute(&self.source.folder_of(&key), Path::new(&plugin.path)),
-                false => plugin.path.clone().into(),
-            };
+            let path = plugin_path(&plugin.path, &self.source.folder_of(&key));
             self.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key))?;
             self.manifest.plugin[i].path = path.to_string_lossy().into_owned();
         }
@@ -244,6 +240,20 @@ pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<S
     let properties = info.schema.get("properties").and_then(|p| p.as_object());
     let is_path = |option: &serde_json::Value| option.get("format").and_then(|f| f.as_str()) == Some("path");
     properties.into_iter().flatten().filter(|(_, option)| is_path(option)).map(|(name, _)| name.clone()).collect()
+}
+
+/// The plugins that a manifest lists, as [`Registry::load`] takes them.
+pub fn listed_plugins((manifest, source): &(Manifest, Source)) -> Vec<PathBuf> {
+    let path = |(i, plugin): (usize, &PluginRef)| plugin_path(&plugin.path, &source.folder_of(&format!("plugin[{i}]")));
+    manifest.plugin.iter().enumerate().map(path).collect()
+}
+
+/// A name as it is; a path from the folder of the manifest.
+fn plugin_path(written: &str, folder: &Path) -> PathBuf {
+    match written.contains(['/', '\\', '.']) {
+        true => absolute(folder, Path::new(written)),
+        false => written.into(),
+    }
 }
 
 /// `path`, taken from `folder` when it is relative; the current folder when that is where it is.

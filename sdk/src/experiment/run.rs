@@ -10,7 +10,7 @@ use super::stages::stage_name;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, prepare};
 use crate::model::{Model, freeze, parameters, save_weights};
-use crate::plugin::{Stamp, guard};
+use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
 use crate::progress::Silent;
 use crate::train::{EpochRecord, Fit, Fixed, Metrics, derive_seed, evaluate};
 use crate::{Error, Progress, Result};
@@ -224,14 +224,8 @@ impl Experiment {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let environment = json!({ "sdk": fields, "device": self.device.name, "threads": threads });
         run.write_json("environment.json", &environment)?;
-        let plugins: Vec<_> = self
-            .registry
-            .plugins()
-            .iter()
-            .map(|p| json!({ "name": p.name, "version": p.version, "path": p.file, "sha256": p.sha256 }))
-            .collect();
-        let table = toml::Table::try_from(json!({ "plugin": plugins })).map_err(|e| Error::program(e.to_string()))?;
-        run.write("plugins.lock", toml::to_string(&table).map_err(|e| Error::program(e.to_string()))?.as_bytes())
+        let plugins = self.registry.plugins().iter().map(LockedPlugin::from).collect();
+        run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
     }
 }
 

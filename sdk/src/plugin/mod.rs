@@ -10,6 +10,7 @@ pub mod guard;
 mod guarded;
 mod loader;
 mod registry;
+mod trust;
 
 pub use descriptor::{DESCRIPTOR_SYMBOL, Descriptor, Stamp, anchor};
 pub(crate) use erased::slot_module;
@@ -18,3 +19,4 @@ pub use erased::{
 };
 pub use loader::{Inspection, inspect, plugin_file_name, search_path};
 pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};
+pub use trust::{LockedPlugin, PluginsLock, Trust};

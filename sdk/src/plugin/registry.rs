@@ -1,7 +1,8 @@
 //! All components that an experiment can name.
 
 use super::guarded::Guarded;
-use super::loader;
+use super::loader::{self, Inspection};
+use super::trust::Trust;
 use crate::component::*;
 use crate::{Error, Result};
 use schemars::Schema;
@@ -72,12 +73,40 @@ struct Entry {
 pub struct Registry {
     entries: BTreeMap<(Slot, String), Entry>,
     plugins: Vec<LoadedPlugin>,
+    trust: Trust,
 }
 
 impl Registry {
     /// No components.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Asks this of every plugin file from now on, before any of its code runs.
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// What the files say that would be loaded for these plugins and components, without running any of it: as
+    /// [`Registry::load`] and [`Registry::require`] find them.
+    ///
+    /// # Errors
+    /// When a file is missing, is no plugin, or no plugin brings a component.
+    pub fn files(plugins: &[PathBuf], components: &[(Slot, String)]) -> Result<Vec<Inspection>> {
+        let mut found: Vec<Inspection> = Vec::new();
+        for plugin in plugins {
+            found.push(loader::inspect(&loader::locate(plugin)?)?);
+        }
+        for (slot, name) in components {
+            let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && n == name);
+            if !found.iter().any(brings) {
+                let provider = loader::provider(*slot, name);
+                let (_, file) =
+                    provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
+                found.push(loader::inspect(&file)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Adds the components of a plugin that is linked into this program: its `register` function.
@@ -100,6 +129,7 @@ impl Registry {
             return Ok(());
         }
         inspection.verify(sha256)?;
+        self.trust.check(&inspection)?;
         let register = loader::load(&inspection)?;
         self.add(origin_of(&inspection.file).into(), register)?;
         self.plugins.push(LoadedPlugin {

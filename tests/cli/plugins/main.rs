@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
+mod many;
 mod outside;
 mod panics;
 mod refused;
 mod scaffold;
 mod support;
+mod trust;

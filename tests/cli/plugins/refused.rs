@@ -2,7 +2,6 @@
 
 use crate::support::{beside, fail, library, program};
 use dualk_sdk::Error;
-use dualk_sdk::component::Slot;
 use dualk_sdk::error::Blame;
 use dualk_sdk::plugin::{Registry, Stamp, inspect, plugin_file_name};
 use std::fs;
@@ -23,7 +22,8 @@ fn position(bytes: &[u8], wanted: &[u8]) -> usize {
 fn edited(folder: &Path, old: &[u8], new: &[u8]) -> PathBuf {
     let mut bytes = fs::read(shipped()).unwrap();
     let descriptor = position(&bytes, MAGIC);
-    let length = old.len().max(new.len()) + 1;
+    // Texts of one length need no room; others are fields of their own, which end with zeros.
+    let length = if old.len() == new.len() { old.len() } else { old.len().max(new.len()) + 1 };
     let padded = |text: &[u8]| [text, &vec![0; length - text.len()][..]].concat();
     let at = descriptor + position(&bytes[descriptor..], &padded(old));
     bytes[at..at + length].copy_from_slice(&padded(new));

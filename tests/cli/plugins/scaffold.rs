@@ -1,6 +1,6 @@
 //! `dualk plugin new` and `dualk plugin build`, as a new user meets them.
 
-use crate::support::{build, dualk, fail, library, new, program, stderr, succeed};
+use crate::support::{build, dualk, fail, library, new, program, replaced, stderr, succeed};
 use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::{Registry, Stamp, inspect};
 use std::fs;
@@ -147,20 +147,33 @@ fn another_compiler_or_none_is_refused_with_both_sides() {
 
 /// The flags name the SDK's build, so that cargo compiles again when the library behind the same path has changed.
 #[test]
-fn a_new_sdk_makes_cargo_compile_again() {
+fn a_plugin_of_an_older_sdk_is_refused_and_building_it_again_mends_it() {
+    const OLDER: &str = "0123456789abcdef";
     let folder = tempfile::tempdir().unwrap();
     let project = new(folder.path(), "again", Slot::Loss, None);
     let settings = project.join(".cargo/config.toml");
     let ours = fs::read_to_string(&settings).unwrap();
     let build_number = Stamp::current().build;
     assert!(ours.contains(&build_number) && ours.contains(&library("dualk_sdk")));
-    fs::write(&settings, ours.replace(&build_number, "0123456789abcdef")).unwrap();
+    fs::write(&settings, ours.replace(&build_number, OLDER)).unwrap();
     // Plain cargo works with what was written for an earlier SDK.
     let status = program("cargo", &project).args(["build", "--release", "--quiet"]).status().unwrap();
     assert!(status.success());
+    // What the older SDK would have put into it.
+    let file = project.join("target/release").join(library("again"));
+    let bytes = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, replaced(&bytes, build_number.as_bytes(), OLDER.as_bytes())).unwrap();
+    let error = fail(&project, &["check", "experiment.toml", "--device", "cpu"], 2);
+    let sides = [format!("plugin: {OLDER}\n"), format!("dualk:  {build_number}\n")];
+    for part in [sides[0].as_str(), &sides[1], "was built for another SDK build", "`dualk plugin build`"] {
+        assert!(error.contains(part), "lacks {part:?}: {error}");
+    }
+
     let compiles = |project: &Path| stderr(&dualk(project, &["plugin", "build"])).contains("Compiling again");
     assert!(compiles(&project), "the SDK has changed");
     assert_eq!(fs::read_to_string(&settings).unwrap(), ours);
     assert!(!compiles(&project), "nothing has changed");
     inspect(&build(&project)).unwrap().verify(None).unwrap();
+    succeed(&project, &["check", "experiment.toml", "--device", "cpu"]);
 }

@@ -73,3 +73,12 @@ pub fn build(project: &Path) -> PathBuf {
     let (_, lines) = printed.split_once("[[plugin]]").unwrap();
     lines.parse::<Table>().unwrap()["path"].as_str().unwrap().into()
 }
+
+/// `bytes` with `new` in every place of `old`, which is as long.
+pub fn replaced(bytes: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
+    let mut edited = bytes.to_vec();
+    let places: Vec<usize> = (0..=bytes.len() - old.len()).filter(|&i| bytes[i..].starts_with(old)).collect();
+    assert!(!places.is_empty() && old.len() == new.len());
+    places.iter().for_each(|&place| edited[place..place + old.len()].copy_from_slice(new));
+    edited
+}

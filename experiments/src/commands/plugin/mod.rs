@@ -2,6 +2,7 @@
 
 mod build;
 mod inspect;
+mod lock;
 mod new;
 mod scaffold;
 mod sdk;
@@ -22,6 +23,8 @@ enum Action {
     New(new::New),
     /// Compile a plugin against the SDK that this program runs on.
     Build(build::Build),
+    /// Write plugins.lock beside a manifest: the plugins that it loads, by their SHA-256.
+    Lock(lock::Lock),
     /// Show what a plugin's file says of itself, without running any of it.
     Inspect(inspect::Inspect),
 }
@@ -32,6 +35,7 @@ impl Plugin {
             Action::New(command) => command.run(),
             Action::Build(command) => command.run(),
             Action::Inspect(command) => command.run(),
+            Action::Lock(command) => command.run(),
         }
     }
 }

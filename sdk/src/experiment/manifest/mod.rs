@@ -7,6 +7,7 @@ pub use schema::manifest_schema;
 pub use source::Source;
 
 use super::manifest::source::from_serde;
+use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
@@ -255,6 +256,26 @@ impl Default for Output {
 }
 
 impl Manifest {
+    /// The components that it names: slot and name, each once.
+    pub fn components(&self) -> Vec<(Slot, String)> {
+        let model = &self.model;
+        let mut named = vec![
+            (Slot::Parser, self.data.parser.r#type.clone()),
+            (Slot::NodeInit, model.node_init.r#type.clone()),
+            (Slot::GraphEncoder, model.graph_encoder.r#type.clone()),
+            (Slot::Fusion, model.code_fusion.r#type.clone()),
+            (Slot::Fusion, model.visit_fusion.r#type.clone()),
+            (Slot::Lab, model.lab.r#type.clone()),
+        ];
+        for stage in &self.stage {
+            named.push((Slot::Objective, stage.objective().1.r#type));
+            named.push((Slot::Loss, stage.loss().r#type));
+        }
+        named.sort();
+        named.dedup();
+        named
+    }
+
     /// Reads a manifest with what it `extends`, and applies `key=value` settings over it.
     ///
     /// # Errors

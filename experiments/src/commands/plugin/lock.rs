@@ -1,0 +1,28 @@
+use clap::Args;
+use dualk_sdk::Result;
+use dualk_sdk::experiment::{Manifest, listed_plugins};
+use dualk_sdk::plugin::{LockedPlugin, PluginsLock, Registry};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `dualk plugin lock`.
+#[derive(Args)]
+pub struct Lock {
+    /// The manifest, a TOML file.
+    manifest: PathBuf,
+}
+
+impl Lock {
+    /// Reads what the files say; runs none of them.
+    pub fn run(self) -> Result<()> {
+        let loaded = Manifest::load(&self.manifest, &[])?;
+        let files = Registry::files(&listed_plugins(&loaded), &loaded.0.components())?;
+        for file in &files {
+            file.verify(None)?;
+            println!("{} {}  {}  {}", file.name, file.version, file.sha256, file.file.display());
+        }
+        let lock = self.manifest.parent().unwrap_or(Path::new("")).join("plugins.lock");
+        PluginsLock::write(&lock, files.iter().map(LockedPlugin::from).collect())?;
+        println!("lock: {}", lock.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What is loaded is shown before it runs, and what is not trusted is not loaded.
+
+use crate::support::{DUALK, beside, dualk, fail, library, program, stderr, succeed};
+use dualk_sdk::plugin::{inspect, plugin_file_name};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A manifest with a copy of a shipped plugin; the copy.
+fn experiment(folder: &Path) -> PathBuf {
+    let file = folder.join(library("mine"));
+    fs::copy(beside(&plugin_file_name("recurrent")), &file).unwrap();
+    let manifest = format!(
+        r#"name = "locked"
+
+[backend]
+device = "cpu"
+
+[[plugin]]
+path = "{}"
+
+[data]
+parser = {{ type = "synthetic", patients = 120, codes = 40, labs = 6, clusters = 4 }}
+split = {{ type = "random", train = 0.6, valid = 0.2, test = 0.2 }}
+
+[model]
+node_init = {{ type = "random", dim = 4 }}
+graph_encoder = {{ type = "gcn", dims = [4] }}
+visit_fusion = {{ type = "gru", hidden = 4 }}
+lab = {{ type = "linear", dim = 4 }}
+
+[[stage]]
+type = "finetune"
+task = "diagnosis"
+epochs = 1
+"#,
+        library("mine")
+    );
+    fs::write(folder.join("locked.toml"), manifest).unwrap();
+    fs::canonicalize(file).unwrap()
+}
+
+#[test]
+fn a_plugin_from_elsewhere_is_shown_before_it_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path());
+    let output = dualk(folder.path(), &["check", "locked.toml"]);
+    let shown = stderr(&output);
+    let sha256 = inspect(&file).unwrap().sha256;
+    assert!(shown.contains(&format!("{}\n  sha256 {sha256}", file.display())), "{shown}");
+    assert_eq!(shown.matches("sha256").count(), 1, "only what did not come with the program: {shown}");
+}
+
+#[test]
+fn locked_loads_what_the_lock_holds_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path());
+    let none = fail(folder.path(), &["check", "locked.toml", "--locked"], 2);
+    assert!(none.contains("plugins.lock") && none.contains("dualk plugin lock"), "{none}");
+
+    let printed = succeed(folder.path(), &["plugin", "lock", "locked.toml"]);
+    let found = inspect(&file).unwrap();
+    assert!(printed.contains(&found.sha256) && printed.contains("dualk-plugin-gcn"), "{printed}");
+    assert!(!printed.contains("dualk-plugin-gat"), "the experiment does not use it: {printed}");
+    succeed(folder.path(), &["check", "locked.toml", "--locked"]);
+
+    // The same plugin of another build: one byte more.
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, [&bytes[..], b"\0"].concat()).unwrap();
+    let changed = fail(folder.path(), &["check", "locked.toml", "--locked"], 2);
+    let (locked, now) = (found.sha256, inspect(&file).unwrap().sha256);
+    for part in ["the plugin `dualk-plugin-recurrent` is not in the lock", "plugins.lock", &locked, &now] {
+        assert!(changed.contains(part), "lacks {part:?}: {changed}");
+    }
+    assert!(!changed.contains(&format!("\n  sha256 {now}")), "nothing of it is announced, let alone run: {changed}");
+    fs::write(&file, bytes).unwrap();
+
+    // A component of a plugin that the lock does not name.
+    let other = fail(
+        folder.path(),
+        &["check", "locked.toml", "--locked", "--set", "model.graph_encoder={ type = \"gat\" }"],
+        2,
+    );
+    assert!(other.contains("the plugin `dualk-plugin-gat` is not in the lock"), "{other}");
+
+    fs::write(folder.path().join("plugins.lock"), "[[plugin]]\nname = 3\n").unwrap();
+    let wrong = fail(folder.path(), &["check", "locked.toml", "--locked"], 2);
+    assert!(wrong.contains("this is no plugins.lock") && wrong.contains("plugins.lock"), "{wrong}");
+}
+
+/// A run records what it loaded, in a form that its evaluation accepts.
+#[test]
+fn a_run_can_be_evaluated_with_the_very_plugins_that_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path());
+    succeed(folder.path(), &["run", "locked.toml", "--device", "cpu", "--set", "output.runs=\"runs\""]);
+    let run = fs::read_dir(folder.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    succeed(folder.path(), &["eval", run.to_str().unwrap(), "--locked"]);
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, [&bytes[..], b"\0"].concat()).unwrap();
+    let error = fail(folder.path(), &["eval", run.to_str().unwrap(), "--locked"], 2);
+    assert!(error.contains("is not in the lock"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_anyone_may_change_is_refused_unless_allowed() {
+    use std::os::unix::fs::PermissionsExt;
+    let allow = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = experiment(folder.path());
+    succeed(folder.path(), &["check", "locked.toml"]);
+
+    allow(&file, 0o666);
+    let error = fail(folder.path(), &["check", "locked.toml"], 2);
+    let remedy = format!("chmod o-w {}", file.display());
+    for part in ["anyone on this machine may change the plugin", &remedy, "--allow-world-writable", "locked.toml:6"] {
+        assert!(error.contains(part), "lacks {part:?}: {error}");
+    }
+    succeed(folder.path(), &["check", "locked.toml", "--allow-world-writable"]);
+    allow(&file, 0o644);
+
+    // Whoever may write the folder may put another file in its place, unless the folder is sticky, as /tmp is.
+    allow(folder.path(), 0o777);
+    let error = fail(folder.path(), &["check", "locked.toml"], 2);
+    let real = fs::canonicalize(folder.path()).unwrap();
+    assert!(error.contains(&format!("chmod o-w {}\n", real.display())), "{error}");
+    allow(folder.path(), 0o1777);
+    succeed(folder.path(), &["check", "locked.toml"]);
+    allow(folder.path(), 0o755);
+}
+
+/// Plugins of several folders are found by name, the first folder first.
+#[test]
+fn plugins_are_found_in_the_folders_of_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    fs::create_dir_all(&one).unwrap();
+    fs::create_dir_all(&two).unwrap();
+    let name = plugin_file_name("recurrent");
+    let bytes = fs::read(beside(&name)).unwrap();
+    fs::write(two.join(&name), &bytes).unwrap();
+    fs::write(two.join(plugin_file_name("of-two")), &bytes).unwrap();
+    let list = |path: &[&Path]| {
+        let joined = std::env::join_paths(path).unwrap();
+        program(DUALK, folder.path()).args(["list", "fusion"]).env("DUALK_PLUGIN_PATH", joined).output().unwrap()
+    };
+    let origin = |path: &Path| format!("from plugin {}", fs::canonicalize(path).unwrap().join(&name).display());
+
+    fs::remove_file(two.join(plugin_file_name("of-two"))).unwrap();
+    let output = list(&[&one, &two]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&origin(&two)), "{}", stderr(&output));
+    fs::write(one.join(&name), &bytes).unwrap();
+    let output = list(&[&one, &two]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(printed.contains(&origin(&one)) && !printed.contains(&origin(&two)), "{printed}{}", stderr(&output));
+
+    // Another file name with the same component is a conflict that names both.
+    fs::write(two.join(plugin_file_name("of-two")), [&bytes[..], b"\0"].concat()).unwrap();
+    let output = list(&[&one, &two]);
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("two plugins bring a fusion named") && error.contains("of_two"), "{error}");
+}
