@@ -22,7 +22,7 @@ impl Component for LinearOptions {
 /// y = ReLU(x W + b).
 #[derive(Module, Debug)]
 pub struct LinearLab {
-    fc: Linear,
+    pub(crate) fc: Linear,
     width: usize,
 }
 
