@@ -9,6 +9,7 @@ options! {
     /// Options of `@NAME@`.
     pub struct Options {
         /// Width of a fused vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 64,
     }
 }
@@ -54,16 +55,9 @@ export_plugin! { fusion: Options }
 mod tests {
     use super::*;
 
+    // Shapes, gradients, weights, empty sets, wrong options: `cargo test` says what is wrong with any of it.
     #[test]
-    fn gradients_reach_the_layer_and_an_empty_set_is_zero() {
-        let device = Device::flex().autodiff();
-        let context = FusionContext { width: 3, level: FusionLevel::Codes, device: &device };
-        let fusion = Options { dim: 4 }.build(&context).unwrap();
-        let sets = Sets::new([vec![0, 1], vec![]].into_iter().collect());
-        let out = fusion.forward(Tensor::ones([2, 3], &device), &sets);
-        assert_eq!(out.dims(), [2, fusion.width()]);
-        out.clone().slice([1..2]).into_data().assert_eq(&TensorData::zeros::<f32, _>([1, 4]), true);
-        let gradients = out.sum().backward();
-        assert!(fusion.layer.weight.val().grad(&gradients).is_some());
+    fn it_is_a_sound_fusion() {
+        dualk_sdk::testing::check_fusion(Options { dim: 4 });
     }
 }

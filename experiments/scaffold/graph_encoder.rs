@@ -9,6 +9,7 @@ options! {
     /// Options of `@NAME@`.
     pub struct Options {
         /// Width of an embedding.
+        #[schemars(range(min = 1))]
         pub dim: usize = 64,
     }
 }
@@ -53,14 +54,9 @@ export_plugin! { graph_encoder: Options }
 mod tests {
     use super::*;
 
+    // Shapes, gradients, weights, odd graphs, wrong options: `cargo test` says what is wrong with any of it.
     #[test]
-    fn gradients_reach_the_layer() {
-        let device = Device::flex().autodiff();
-        let encoder = Options { dim: 4 }.build(&GraphEncoderContext { input: 3, codes: &[], device: &device }).unwrap();
-        let graph = Graph::new(3, &[(1, 2, 1.0), (2, 1, 1.0)]).unwrap();
-        let out = encoder.forward(Tensor::ones([3, 3], &device), &graph);
-        assert_eq!(out.dims(), [3, encoder.width()]);
-        let gradients = out.sum().backward();
-        assert!(encoder.layer.weight.val().grad(&gradients).is_some());
+    fn it_is_a_sound_graph_encoder() {
+        dualk_sdk::testing::check_graph_encoder(Options { dim: 4 });
     }
 }

@@ -9,6 +9,7 @@ options! {
     /// Options of `@NAME@`.
     pub struct Options {
         /// Width of the vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 64,
     }
 }
@@ -52,13 +53,9 @@ export_plugin! { lab: Options }
 mod tests {
     use super::*;
 
+    // Shapes, gradients, weights, wrong options: `cargo test` says what is wrong with any of it.
     #[test]
-    fn gradients_reach_the_layer() {
-        let device = Device::flex().autodiff();
-        let lab = Options { dim: 4 }.build(&LabEncoderContext { labs: 3, device: &device }).unwrap();
-        let out = lab.forward(Tensor::ones([2, 3], &device));
-        assert_eq!(out.dims(), [2, lab.width()]);
-        let gradients = out.sum().backward();
-        assert!(lab.layer.weight.val().grad(&gradients).is_some());
+    fn it_is_a_sound_lab_encoder() {
+        dualk_sdk::testing::check_lab(Options { dim: 4 });
     }
 }

@@ -7,6 +7,7 @@ options! {
     /// Options of `@NAME@`.
     pub struct Options {
         /// How much less an entry counts that is nearly right; 1 or more.
+        #[schemars(range(min = 1.0), extend("exclusiveMaximum" = 100.0))]
         pub gamma: f64 = 2.0,
     }
 }
@@ -57,5 +58,11 @@ mod tests {
         };
         assert!((of(0.0) - 0.25 * std::f32::consts::LN_2).abs() < 1e-6);
         assert!(of(30.0) < 1e-6 && of(-30.0) > 29.0);
+    }
+
+    // Gradients, large logits, rows of one kind, wrong options: `cargo test` says what is wrong with any of it.
+    #[test]
+    fn it_is_sound() {
+        dualk_sdk::testing::check_loss(Options::default());
     }
 }

@@ -7,8 +7,10 @@ options! {
     /// Options of `@NAME@`.
     pub struct Options {
         /// Width of a vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 64,
         /// What each beginning of a code adds to its vector.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 100.0))]
         pub scale: f64 = 0.3,
     }
 }
@@ -67,5 +69,11 @@ mod tests {
         let values: Vec<f32> = features.into_data().iter::<f32>().collect();
         let product = |a: usize, b: usize| (0..64).map(|i| values[a * 64 + i] * values[b * 64 + i]).sum::<f32>();
         assert!(product(0, 0) == 0.0 && product(1, 2) > product(1, 3));
+    }
+
+    // Shapes, unknown codes, wrong options: `cargo test` says what is wrong with any of it.
+    #[test]
+    fn it_is_sound() {
+        dualk_sdk::testing::check_node_init(Options::default());
     }
 }

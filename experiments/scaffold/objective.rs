@@ -10,6 +10,7 @@ options! {
     /// Options of `@NAME@`.
     pub struct Options {
         /// How many letters of a code name its family.
+        #[schemars(range(min = 1))]
         pub letters: usize = 3,
     }
 }
@@ -103,5 +104,11 @@ mod tests {
         assert_eq!(options.heads(&data).unwrap()[0].outputs, 3);
         let examples = options.examples(&data, Part::Train).unwrap();
         assert_eq!((examples.targets[0].row(0), examples.visits.row(0).len()), (&[0, 2][..], 1));
+    }
+
+    // Heads, targets and metrics that belong together, wrong options: `cargo test` says what is wrong with any of it.
+    #[test]
+    fn it_is_sound() {
+        dualk_sdk::testing::check_objective(Options::default());
     }
 }

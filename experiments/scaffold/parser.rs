@@ -105,4 +105,10 @@ mod tests {
         assert!(table.line(7, "1,2,428.0").unwrap_err().to_string().contains("visits.csv:7"));
         assert!(table.line(7, "one,2,428.0,").unwrap_err().to_string().contains("patient"));
     }
+
+    // A consistent cohort, the same twice, absent files, wrong options: `cargo test` says what is wrong with any of it.
+    #[test]
+    fn it_is_sound() {
+        dualk_sdk::testing::check_parser(Options { path: FilePath("visits.csv".into()) });
+    }
 }

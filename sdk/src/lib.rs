@@ -5,6 +5,7 @@
 //! - [`ops`]: graph and set operations that encoders and fusions are built on;
 //! - [`model`], [`train`]: the model that the slots form, and the loop that trains it in stages;
 //! - [`plugin`]: loading shared libraries, and [`plugin::Registry`] for embedding without them;
+//! - [`testing`]: one call that checks a component, for its author;
 //! - [`experiment`]: manifests, runs and their results;
 //! - [`cache`]: results of expensive stages, kept between runs.
 //!
@@ -25,6 +26,7 @@ pub mod ops;
 pub mod plugin;
 pub mod prelude;
 pub mod progress;
+pub mod testing;
 pub mod train;
 
 pub use burn;

@@ -2,8 +2,7 @@ use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::component::Slot;
-use dualk_sdk::plugin::{ComponentInfo, Registry};
-use dualk_sdk::serde_json::Value;
+use dualk_sdk::plugin::{ComponentInfo, OptionInfo, Registry};
 use std::path::PathBuf;
 
 /// Arguments of `dualk list`.
@@ -42,10 +41,8 @@ fn describe(info: &ComponentInfo) {
         println!("  {:18} {}", "", info.citation);
     }
     println!("  {:18} from {}", "", info.plugin);
-    let options = info.schema.get("properties").and_then(Value::as_object);
-    for (name, option) in options.into_iter().flatten() {
-        let about = option.get("description").and_then(Value::as_str).unwrap_or("").replace('\n', " ");
-        let default = option.get("default").map_or_else(String::new, Value::to_string);
-        println!("    {name:16} {default:14} {about}");
+    for OptionInfo { name, kind, default, about } in info.options() {
+        println!("    {name:16} {kind}, default {default}");
+        println!("    {:16} {}", "", about.replace('\n', " "));
     }
 }

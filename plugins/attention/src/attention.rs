@@ -10,6 +10,7 @@ options! {
     /// Options of `attention`.
     pub struct AttentionOptions {
         /// Part of the attention weights that is dropped during training.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.2,
     }
 }

@@ -10,6 +10,7 @@ options! {
     /// Options of `gated`.
     pub struct GatedOptions {
         /// Width of the two projections that make a score.
+        #[schemars(range(min = 1))]
         pub hidden: usize = 128,
     }
 }

@@ -10,14 +10,19 @@ options! {
     /// Options of `transformer`.
     pub struct TransformerOptions {
         /// Width inside, which is the fused vector's.
+        #[schemars(range(min = 1))]
         pub dim: usize = 128,
         /// Heads of the attention. Divides `dim`.
+        #[schemars(range(min = 1))]
         pub heads: usize = 4,
         /// Number of layers.
+        #[schemars(range(min = 1))]
         pub layers: usize = 1,
         /// Hidden width of the perceptron of a layer.
+        #[schemars(range(min = 1))]
         pub feed_forward: usize = 256,
         /// Part of the numbers that is dropped during training.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.1,
     }
 }

@@ -12,12 +12,16 @@ options! {
     /// Options of `gat`.
     pub struct GatOptions {
         /// Output width of each layer, all heads together.
+        #[schemars(length(min = 1), inner(range(min = 1)))]
         pub dims: Vec<usize> = vec![256, 256],
         /// Heads of each layer; their outputs are joined. Divides every width.
+        #[schemars(range(min = 1))]
         pub heads: usize = 1,
         /// Part of the numbers between two layers that is dropped during training.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.2,
         /// Slope of LeakyReLU below zero.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub slope: f64 = 0.2,
         /// Whether edge weights enter the scores. Published: `false`.
         pub edge_weight: bool = false,

@@ -12,10 +12,13 @@ options! {
     /// Options of `transformer`.
     pub struct TransformerOptions {
         /// Output width of each layer, all heads together.
+        #[schemars(length(min = 1), inner(range(min = 1)))]
         pub dims: Vec<usize> = vec![256, 256],
         /// Heads of each layer; their outputs are joined. Divides every width.
+        #[schemars(range(min = 1))]
         pub heads: usize = 4,
         /// Part of the numbers between two layers that is dropped during training.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.2,
         /// Whether the weight of an edge, times a learned number a head, is added to its scores.
         pub edge_weight: bool = true,

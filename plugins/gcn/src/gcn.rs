@@ -3,7 +3,7 @@
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
-use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::component::{in_range, last_width};
 use dualk_sdk::ops::{Adjacency, dropout, propagate};
 use dualk_sdk::prelude::*;
 
@@ -11,8 +11,10 @@ options! {
     /// Options of `gcn`.
     pub struct GcnOptions {
         /// Output width of each layer.
+        #[schemars(length(min = 1), inner(range(min = 1)))]
         pub dims: Vec<usize> = vec![256, 256],
         /// Part of the numbers between two layers that is dropped during training.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.2,
         /// Whether edge weights enter. The published training drops them: `false` reproduces it.
         pub edge_weight: bool = true,
@@ -70,10 +72,7 @@ impl BuildGraphEncoder for GcnOptions {
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Gcn> {
         in_range("dropout", self.dropout, 0.0, 1.0)?;
-        let Some(&width) = self.dims.last() else {
-            return Err(Error::user("expected the width of at least one layer, found none").at_key("dims"));
-        };
-        self.dims.iter().try_for_each(|&dim| at_least("dims", dim, 1).map(drop))?;
+        let width = last_width("dims", &self.dims)?;
         let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
         let mut layers = inputs.zip(&self.dims).map(|(i, &o)| GcnConv::new(i, o, context.device));
         let Some(conv1) = layers.next() else { unreachable!("`dims` has a first width") };

@@ -12,6 +12,7 @@ options! {
         /// `codes` and `vectors`.
         pub path: FilePath = FilePath::default(),
         /// Width of a vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 2000,
     }
 }
@@ -121,5 +122,13 @@ mod tests {
         assert!(message(path, 0).starts_with("`dim`"));
         assert!(message(PathBuf::new(), 2).starts_with("`path`"));
         assert!(message(folder.path().join("absent.npz"), 2).starts_with("`path`: cannot read"));
+    }
+
+    #[test]
+    fn it_is_a_sound_node_initialiser() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.safetensors");
+        write_safetensors(&path, &["428", "428.2", "V10"], &[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+        dualk_sdk::testing::check_node_init(HakeOptions { path: FilePath(path), dim: 2 });
     }
 }

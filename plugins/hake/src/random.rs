@@ -20,10 +20,12 @@ options! {
     /// Options of `random`.
     pub struct RandomOptions {
         /// Width of a vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 256,
         /// `normal` or `uniform`.
         pub distribution: Distribution = Distribution::Normal,
         /// Standard deviation of the normal distribution, or bound of the uniform one.
+        #[schemars(range(min = 0.0))]
         pub scale: f64 = 0.1,
     }
 }

@@ -9,6 +9,7 @@ options! {
     /// Options of `linear`.
     pub struct LinearOptions {
         /// Width of the lab vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 256,
     }
 }

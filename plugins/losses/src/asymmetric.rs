@@ -14,6 +14,7 @@ options! {
         /// The same for entries that are not there.
         pub gamma_negative: f64 = 4.0,
         /// Probability up to which an entry that is not there costs nothing. In [0, 1).
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub clip: f64 = 0.05,
     }
 }

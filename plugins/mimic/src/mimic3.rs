@@ -178,4 +178,13 @@ mod tests {
         fs::remove_file(folder.path().join("LABEVENTS.csv")).unwrap();
         assert!(parse(folder.path(), true).unwrap_err().to_string().contains("labs = false"));
     }
+
+    #[test]
+    fn it_is_a_sound_parser() {
+        let folder = folder();
+        dualk_sdk::testing::check_parser(Mimic3Options {
+            root: FilePath(folder.path().to_owned()),
+            ..Default::default()
+        });
+    }
 }

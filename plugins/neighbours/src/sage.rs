@@ -24,10 +24,12 @@ options! {
     /// Options of `sage`.
     pub struct SageOptions {
         /// Output width of each layer.
+        #[schemars(length(min = 1), inner(range(min = 1)))]
         pub dims: Vec<usize> = vec![256, 256],
         /// `mean`, `max` or `sum` of the neighbours.
         pub aggregate: Aggregate = Aggregate::Mean,
         /// Part of the numbers between two layers that is dropped during training.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.2,
     }
 }

@@ -27,6 +27,7 @@ options! {
         /// The largest number of labels; default 3 with `total` and 20 with `train`.
         pub most: Option<u64> = None,
         /// With `train`: how many codes to draw.
+        #[schemars(range(min = 1))]
         pub sample: usize = 200,
         /// With `train`: seed of the draw.
         pub seed: u32 = 99,

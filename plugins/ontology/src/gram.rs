@@ -13,6 +13,7 @@ options! {
     /// Options of `gram`.
     pub struct GramOptions {
         /// Width of the attention's hidden layer.
+        #[schemars(range(min = 1))]
         pub hidden: usize = 100,
         /// Edition of the codes: `icd9` or `icd10`.
         pub edition: Icd = Icd::Icd9,

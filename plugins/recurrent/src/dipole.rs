@@ -26,10 +26,13 @@ options! {
     /// Options of `dipole`.
     pub struct DipoleOptions {
         /// Width of a state of each direction.
+        #[schemars(range(min = 1))]
         pub hidden: usize = 128,
         /// Width of an embedded visit.
+        #[schemars(range(min = 1))]
         pub embed: usize = 128,
         /// Width of the fused vector.
+        #[schemars(range(min = 1))]
         pub dim: usize = 128,
         /// `location`, `general` or `concat`.
         pub score: Score = Score::Location,

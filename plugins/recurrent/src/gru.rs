@@ -9,6 +9,7 @@ options! {
     /// Options of `gru`.
     pub struct GruOptions {
         /// Width of the state, which is the fused vector.
+        #[schemars(range(min = 1))]
         pub hidden: usize = 256,
     }
 }

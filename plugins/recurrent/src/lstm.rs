@@ -9,6 +9,7 @@ options! {
     /// Options of `lstm`.
     pub struct LstmOptions {
         /// Width of the output, which is the fused vector.
+        #[schemars(range(min = 1))]
         pub hidden: usize = 256,
     }
 }

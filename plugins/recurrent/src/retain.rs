@@ -12,6 +12,7 @@ options! {
     /// Options of `retain`.
     pub struct RetainOptions {
         /// Width of the states of both recurrent units.
+        #[schemars(range(min = 1))]
         pub hidden: usize = 128,
     }
 }

@@ -366,4 +366,10 @@ mod tests {
         let skipping = EicuOptions { on_bad_row: OnBadRow::Skip, ..options(&folder) };
         assert_eq!(parse(skipping, false).unwrap().notes.last().unwrap().1, 1);
     }
+
+    #[test]
+    fn it_is_a_sound_parser() {
+        let folder = folder();
+        dualk_sdk::testing::check_parser(options(&folder));
+    }
 }

@@ -397,4 +397,10 @@ mod tests {
         assert!(said(other).contains("no subject is left"));
         assert!(said(MedsOptions { lab: String::new(), ..options(&folder) }).starts_with("`lab`"));
     }
+
+    #[test]
+    fn it_is_a_sound_parser() {
+        let folder = folder();
+        dualk_sdk::testing::check_parser(options(&folder));
+    }
 }

@@ -333,4 +333,10 @@ mod tests {
         let none = OmopOptions { visit_concepts: vec![1], ..options(&folder) };
         assert!(parse(none, false).unwrap_err().to_string().contains("no person is left"));
     }
+
+    #[test]
+    fn it_is_a_sound_parser() {
+        let folder = folder();
+        dualk_sdk::testing::check_parser(options(&folder));
+    }
 }

@@ -8,16 +8,20 @@ options! {
     /// Options of `synthetic`.
     pub struct SyntheticOptions {
         /// Number of patients.
+        #[schemars(range(min = 1))]
         pub patients: usize = 3600,
         /// Part of the patients with two or more admissions.
         pub multi: f64 = 0.4,
         /// Most admissions of a patient.
+        #[schemars(range(min = 2))]
         pub max_visits: usize = 8,
         /// Number of clusters of diseases.
+        #[schemars(range(min = 2))]
         pub clusters: usize = 44,
         /// Number of diagnosis codes.
         pub codes: usize = 880,
         /// Number of laboratory items in the three categories together.
+        #[schemars(range(min = 3))]
         pub labs: usize = 150,
         /// Chance that a visit records a chronic condition of its patient.
         pub persistence: f64 = 0.85,

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 /// What a lab encoder gets from the experiment.
 pub struct LabEncoderContext<'a> {
-    /// Number of laboratory items.
+    /// Number of laboratory items, at least 1.
     pub labs: usize,
     /// Where to create parameters.
     pub device: &'a Device,

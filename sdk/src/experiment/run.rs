@@ -16,6 +16,7 @@ use crate::train::{EpochRecord, Fit, Fixed, Metrics, derive_seed, evaluate};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// The file of a run with a line an epoch.
@@ -52,9 +53,14 @@ impl Experiment {
 
     /// Prepares the data, trains all stages and evaluates; returns the results and the run's folder.
     ///
+    /// One run at a time: others of this process wait, because burn's generator is the process's and runs that drew from
+    /// it in turns would not repeat. A run keeps all cores busy by itself.
+    ///
     /// # Errors
     /// Leave no folder behind.
     pub fn run(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        static GENERATOR: Mutex<()> = Mutex::new(());
+        let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
         self.placed(guard::catch(|| self.run_stages(progress)))
     }
 

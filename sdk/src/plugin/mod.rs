@@ -9,6 +9,7 @@ mod export;
 pub mod guard;
 mod guarded;
 mod loader;
+mod option_info;
 mod registry;
 mod trust;
 
@@ -18,5 +19,6 @@ pub use erased::{
     ErasedMapper, ErasedParam, ErasedParamRef, ErasedVisitor, MapperToErased, VisitorToErased, map_with, visit_with,
 };
 pub use loader::{Inspection, inspect, plugin_file_name, search_path};
+pub use option_info::OptionInfo;
 pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};
 pub use trust::{LockedPlugin, PluginsLock, Trust};

@@ -2,6 +2,7 @@
 
 use super::guarded::Guarded;
 use super::loader::{self, Inspection};
+use super::option_info::{OptionInfo, options_of};
 use super::trust::Trust;
 use crate::component::*;
 use crate::{Error, Result};
@@ -347,24 +348,33 @@ fn parse_options<C: Component>(table: Table) -> Result<C> {
     let known = schema.get("properties").and_then(|p| p.as_object());
     let known: Vec<&str> = known.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
     if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(key).suggest(key, known));
+        let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(key).suggest(key, known);
+        return Err(with_options(error, C::NAME, &schema, key));
     }
     serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
         let key = e.path().to_string();
         let error = Error::user(e.inner().to_string().trim().to_owned()).at_key(if key == "." { "" } else { &key });
-        match option_help(&schema, key.split(['.', '[']).next().unwrap_or_default()) {
-            Some(help) => error.help(help),
-            None => error,
-        }
+        with_options(error, C::NAME, &schema, key.split(['.', '[']).next().unwrap_or_default())
     })
 }
 
-/// Description and default of an option, from its schema.
-fn option_help(schema: &Schema, key: &str) -> Option<String> {
-    let option = schema.get("properties")?.get(key)?;
-    let about = option.get("description").and_then(|d| d.as_str()).unwrap_or("");
-    let default = option.get("default").map(|d| format!(" Default: {d}.")).unwrap_or_default();
-    Some(format!("{key}: {about}{default}"))
+/// The error with what the option means that it is about, and what the component accepts, an option a line.
+fn with_options(error: Error, component: &str, schema: &Schema, key: &str) -> Error {
+    let options = options_of(schema);
+    let error = match options.iter().find(|option| option.name == key) {
+        Some(option) => error.help(format!("{key}: {}", option.about)),
+        None => error,
+    };
+    let name = options.iter().map(|option| option.name.len()).max().unwrap_or(0);
+    let kind = options.iter().map(|option| option.kind.chars().count()).max().unwrap_or(0);
+    let line = |o: &OptionInfo| format!("      {:name$}  {:kind$}  {}", o.name, o.kind, o.default);
+    let table: Vec<String> = options.iter().map(line).collect();
+    match table.is_empty() {
+        true => error.help(format!("`{component}` has no options")),
+        false => error
+            .help(format!("options of `{component}`, with their defaults:\n{}", table.join("\n")))
+            .help("`dualk list SLOT` says what they mean"),
+    }
 }
 
 #[cfg(test)]

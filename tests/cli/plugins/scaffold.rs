@@ -24,8 +24,17 @@ fn works(slot: Slot) {
 
     let tests = program("cargo", &project).args(["test", "--quiet"]).output().unwrap();
     let report = String::from_utf8_lossy(&tests.stdout).into_owned();
-    assert!(tests.status.success() && report.contains("1 passed"), "{slot}: {report}{}", stderr(&tests));
+    assert!(tests.status.success() && report.contains(" passed; 0 failed"), "{slot}: {report}{}", stderr(&tests));
     assert!(!stderr(&tests).contains("warning"), "{slot}: {}", stderr(&tests));
+
+    let mut check = vec!["plugin", "check", file.to_str().unwrap()];
+    if slot == Slot::Parser {
+        check.extend(["--set", "path=visits.csv"]);
+    }
+    let printed = succeed(&project, &check);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines[0] == format!("{slot} `{name}`") && lines.len() > 5, "{printed}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("  ok ")), "{printed}");
 
     let printed = succeed(&project, &["run", "experiment.toml", "--device", "cpu"]);
     // The first recall of a row of the results.

@@ -1,6 +1,7 @@
 //! `dualk plugin`: from nothing to a shared library that a manifest can name.
 
 mod build;
+mod check;
 mod inspect;
 mod lock;
 mod new;
@@ -23,6 +24,8 @@ enum Action {
     New(new::New),
     /// Compile a plugin against the SDK that this program runs on.
     Build(build::Build),
+    /// Check the components of a plugin: shapes, gradients, weights, odd inputs, wrong options.
+    Check(check::Check),
     /// Write plugins.lock beside a manifest: the plugins that it loads, by their SHA-256.
     Lock(lock::Lock),
     /// Show what a plugin's file says of itself, without running any of it.
@@ -34,6 +37,7 @@ impl Plugin {
         match self.action {
             Action::New(command) => command.run(),
             Action::Build(command) => command.run(),
+            Action::Check(command) => command.run(),
             Action::Inspect(command) => command.run(),
             Action::Lock(command) => command.run(),
         }

@@ -1,0 +1,228 @@
+//! Parameters, their gradients, and finite differences.
+
+use crate::{Error, Result};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+
+/// How often something that draws random numbers is repeated until no other test drew in between.
+const ATTEMPTS: usize = 20;
+
+/// A parameter with its gradient, when it has one.
+pub(super) struct Slope {
+    pub path: String,
+    pub value: TensorData,
+    pub gradient: Option<Vec<f32>>,
+}
+
+/// Every float parameter, with its gradient.
+pub(super) fn slopes<M: Module>(module: &M, gradients: Option<&Gradients>) -> Vec<Slope> {
+    struct Collect<'a> {
+        path: Vec<String>,
+        gradients: Option<&'a Gradients>,
+        found: Vec<Slope>,
+    }
+    impl ModuleVisitor for Collect<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.gradients.and_then(|g| param.val().grad(g)).map(|g| g.into_data().iter().collect());
+            self.found.push(Slope { path: self.path.join("."), value: param.val().into_data(), gradient });
+        }
+    }
+    let mut collect = Collect { path: Vec::new(), gradients, found: Vec::new() };
+    module.visit(&mut collect);
+    collect.found
+}
+
+/// The module with one number of one parameter moved.
+fn moved<M: Module>(module: M, path: &str, index: usize, by: f32) -> M {
+    struct Move<'a> {
+        path: Vec<String>,
+        wanted: &'a str,
+        index: usize,
+        by: f32,
+    }
+    impl ModuleMapper for Move<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.path.join(".") != self.wanted {
+                return param;
+            }
+            let (index, by) = (self.index, self.by);
+            param.map(|value| {
+                let device = value.device();
+                let trains = value.is_require_grad();
+                Tensor::from_data(shifted(&value.into_data(), index, by), &device).set_require_grad(trains)
+            })
+        }
+    }
+    module.map(&mut Move { path: Vec::new(), wanted: path, index, by })
+}
+
+fn shifted(data: &TensorData, index: usize, by: f32) -> TensorData {
+    let mut values: Vec<f32> = data.iter().collect();
+    values[index] += by;
+    TensorData::new(values, data.shape().clone())
+}
+
+pub(super) fn values(tensor: Tensor<2>) -> Vec<f32> {
+    tensor.into_data().iter().collect()
+}
+
+/// What `compute` gives when it starts at that seed and nobody draws in between: twice the same.
+///
+/// # Errors
+/// When that never happens.
+pub(super) fn undisturbed<T: PartialEq>(device: &Device, mut compute: impl FnMut() -> T) -> Result<T> {
+    let mut once = || {
+        device.seed(1);
+        compute()
+    };
+    let mut last = once();
+    for _ in 0..ATTEMPTS {
+        let next = once();
+        if next == last {
+            return Ok(next);
+        }
+        last = next;
+    }
+    Err(Error::program("the same seed never gives the same numbers twice")
+        .help("draw from burn's generator, or from one with a seed of its own"))
+}
+
+/// A scalar function of a module and its input: Σ c_i y_i with fixed c.
+pub(super) struct Function<'a, M> {
+    pub module: M,
+    pub input: TensorData,
+    pub output: &'a dyn Fn(&M, Tensor<2>) -> Tensor<2>,
+    /// Whether gradients must reach the input.
+    pub input_slope: bool,
+}
+
+impl<M: Module> Function<'_, M> {
+    fn weights(len: usize) -> Vec<f32> {
+        (0..len).map(|i| 0.5 + ((i * 7919 + 13) % 101) as f32 / 100.0 * if i % 2 == 0 { 1.0 } else { -1.0 }).collect()
+    }
+
+    fn outputs(&self, module: &M, input: &TensorData, device: &Device) -> Result<Vec<f32>> {
+        undisturbed(device, || values((self.output)(module, Tensor::from_data(input.clone(), device))))
+    }
+
+    fn sum(outputs: &[f32]) -> f64 {
+        outputs.iter().zip(Self::weights(outputs.len())).map(|(y, c)| f64::from(*y) * f64::from(c)).sum()
+    }
+
+    /// Compares gradients with finite differences: four numbers of each parameter and of the input, those of the largest
+    /// gradient among them.
+    pub fn compare(&self, device: &Device, findings: &mut Vec<String>) -> Result<()> {
+        if !self.input_slope && slopes(&self.module, None).is_empty() {
+            return Ok(()); // nothing learns
+        }
+        let plain = self.outputs(&self.module, &self.input, device)?;
+        let mut analytic = None;
+        for _ in 0..ATTEMPTS {
+            device.seed(1);
+            let input = Tensor::<2>::from_data(self.input.clone(), device).set_require_grad(self.input_slope);
+            let out = (self.output)(&self.module, input.clone());
+            if values(out.clone()) == plain {
+                let weights = TensorData::new(Self::weights(plain.len()), out.dims());
+                analytic = Some((input, (out * Tensor::from_data(weights, device)).sum().backward()));
+                break;
+            }
+        }
+        let Some((input, gradients)) = analytic else {
+            return Err(Error::program("the same seed never gives the same numbers twice"));
+        };
+        // What rounding in 32 bits may change in the sum.
+        let size = plain.iter().map(|y| f64::from(y.abs())).fold(0.0, f64::max) * (plain.len() as f64).sqrt();
+        let noise = 3e-6 * size.max(1e-3);
+
+        let mut parts = slopes(&self.module, Some(&gradients));
+        if self.input_slope && self.input.num_elements() > 0 {
+            let gradient = input.grad(&gradients).map(|g| g.into_data().iter().collect());
+            parts.push(Slope { path: "the input".into(), value: self.input.clone(), gradient });
+        }
+        let last = if self.input_slope { parts.len().saturating_sub(1) } else { usize::MAX };
+        for (number, Slope { path, value, gradient }) in parts.iter().enumerate() {
+            if value.num_elements() == 0 {
+                continue;
+            }
+            let at = |index: usize, by: f32| -> Result<f64> {
+                let (module, input) = match number == last {
+                    true => (self.module.clone(), shifted(&self.input, index, by)),
+                    false => (moved(self.module.clone(), path, index, by), self.input.clone()),
+                };
+                Ok(Self::sum(&self.outputs(&module, &input, device)?))
+            };
+            compare_one(path, value, gradient.as_deref(), noise, at, findings)?;
+        }
+        Ok(())
+    }
+}
+
+/// Compares a few numbers of one parameter.
+fn compare_one(
+    path: &str,
+    value: &TensorData,
+    gradient: Option<&[f32]>,
+    noise: f64,
+    at: impl Fn(usize, f32) -> Result<f64>,
+    findings: &mut Vec<String>,
+) -> Result<()> {
+    const STEPS: [f32; 3] = [1e-2, 2e-3, 5e-2];
+    let len = value.num_elements();
+    let mut chosen: Vec<usize> = (0..3).map(|i| (i * 7919 + 5) % len).collect();
+    let largest = gradient.map(|g| (0..len).max_by(|&a, &b| g[a].abs().total_cmp(&g[b].abs())).unwrap_or(0));
+    chosen.extend(largest);
+    chosen.sort_unstable();
+    chosen.dedup();
+    let scale = largest.and_then(|i| gradient.map(|g| f64::from(g[i].abs()))).unwrap_or(0.0);
+    let mut felt = false;
+    for index in chosen {
+        let slope = gradient.map_or(0.0, |g| f64::from(g[index]));
+        if !slope.is_finite() {
+            findings.push(format!("{path}: the gradient of number {index} is {slope}"));
+            return Ok(());
+        }
+        // A step may cross a kink, as that of ReLU: one of three steps must agree.
+        let mut nearest = (f64::INFINITY, 0.0);
+        for step in STEPS {
+            let numeric = (at(index, step)? - at(index, -step)?) / (2.0 * f64::from(step));
+            let allowed = 0.02 * slope.abs().max(numeric.abs()) + 2e-3 * scale + noise / f64::from(step);
+            felt |= numeric.abs() > 2.0 * noise / f64::from(step);
+            let error = (numeric - slope).abs() / allowed;
+            if error < nearest.0 {
+                nearest = (error, numeric);
+            }
+            if error <= 1.0 {
+                break;
+            }
+        }
+        if gradient.is_some() && nearest.0 > 1.0 {
+            let numeric = nearest.1;
+            findings.push(format!(
+                "{path}: the gradient of number {index} is {slope:.5}, finite differences give {numeric:.5}"
+            ));
+        }
+    }
+    if gradient.is_none() {
+        findings.push(match felt {
+            true => format!("{path}: changes the output, but no gradient reaches it"),
+            false => format!("{path}: no gradient reaches it, and it does not change the output: is it used?"),
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Small inputs for components.
+
+use crate::Result;
+use crate::data::{Cohort, LabItem, Prepared, Ragged, Sets, SplitOptions, prepare};
+use crate::graph::Graph;
+use burn::tensor::{Device, TensorData};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
+
+/// Numbers in ±1.5, the same in every process.
+pub(super) fn numbers(seed: u64, rows: usize, columns: usize) -> TensorData {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<f32> = (0..rows * columns).map(|_| rng.random_range(-1.5..1.5)).collect();
+    TensorData::new(values, [rows, columns])
+}
+
+/// Zeros and ones, a third of them ones.
+pub(super) fn bits(seed: u64, rows: usize, columns: usize) -> TensorData {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let values: Vec<f32> = (0..rows * columns).map(|_| f32::from(u8::from(rng.random_bool(0.34)))).collect();
+    TensorData::new(values, [rows, columns])
+}
+
+/// Codes of ICD-9-CM, all in chapters that differ or share families; the padding node has the empty text.
+pub(super) fn codes(nodes: usize) -> Vec<String> {
+    let known = ["", "428.0", "428.1", "250.00", "401.9", "584.9", "V45.81", "E878.2", "427.31"];
+    (0..nodes).map(|i| known.get(i).map_or_else(|| format!("{}.{}", 100 + i, i % 10), |&c| c.to_owned())).collect()
+}
+
+/// Nine nodes: the padding node without edges, a hub, a repeated edge, a self loop, a node that only gives and one
+/// without any edge.
+pub(super) fn graph() -> Result<Graph> {
+    let hub = (2..8).map(|i| (i, 1, 0.25 * i as f32));
+    let others = [(1, 2, 1.0), (2, 3, 0.5), (3, 2, 0.75), (2, 3, 0.125), (4, 4, 2.0), (5, 6, 1.5)];
+    Graph::new(9, &hub.chain(others).collect::<Vec<_>>())
+}
+
+/// Sets of many, one and no members; a member may be there twice.
+pub(super) fn sets() -> Sets {
+    Sets::new([vec![0, 3, 5, 1], vec![2], vec![], vec![6, 6, 4], vec![1, 2]].into_iter().collect())
+}
+
+/// Data to try an objective on: 80 made-up patients with one to four visits, codes of ICD-9-CM in which those of the
+/// first visits come back, heart failure (428.*) and seldom codes among them, and three categories of laboratory items.
+///
+/// # Errors
+/// None that a user could cause.
+pub fn prepared() -> Result<Prepared> {
+    const PATIENTS: i64 = 80;
+    const COMMON: usize = 24;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut cohort = Cohort {
+        patients: (1..=PATIENTS).collect(),
+        code_names: codes(COMMON + 20).into_iter().skip(1).collect(),
+        lab_categories: ["hematology", "chemistry", "blood gas"].map(String::from).to_vec(),
+        lab_items: (0..12).map(|i| LabItem { id: 50_800 + i, category: Some((i % 3) as u8) }).collect(),
+        ..Cohort::default()
+    };
+    let mut admission = 20_000;
+    for patient in 0..PATIENTS {
+        let own: Vec<u32> = (0..4).map(|_| rng.random_range(0..COMMON as u32)).collect();
+        let visits = 1 + patient % 4;
+        cohort.admissions.push((0..visits).map(|visit| admission + visit));
+        admission += visits;
+        for visit in 0..visits {
+            let seldom = (patient % 4 == 3 && visit == 3).then_some((COMMON + (patient / 4) as usize - 1) as u32);
+            let new = rng.random_range(0..COMMON as u32);
+            let codes: Vec<u32> = own.iter().copied().chain([new]).chain(seldom).collect();
+            let labs: BTreeSet<u32> = codes.iter().map(|code| code % 12).collect();
+            cohort.codes.push(codes);
+            cohort.labs.push(labs);
+        }
+    }
+    cohort.validate()?;
+    prepare(cohort, &SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed: 1 })
+}
+
+/// Rows of a table as sets of columns that hold a one.
+pub(super) fn ones(rows: usize, columns: usize, values: &[f32]) -> Ragged<u32> {
+    (0..rows).map(|r| (0..columns as u32).filter(move |&c| values[r * columns + c as usize] == 1.0)).collect()
+}
+
+/// The device to move to.
+pub(super) fn other_device() -> Result<(Device, f64)> {
+    let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    let tolerance = match name.split(':').next() {
+        Some("cuda") => 1e-2,
+        Some("wgpu") => 1e-3,
+        _ => 0.0,
+    };
+    Ok((crate::experiment::device::open(&name)?.device, tolerance))
+}

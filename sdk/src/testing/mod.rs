@@ -1,0 +1,133 @@
+//! One call that checks a component of any slot, for the tests of its author.
+//!
+//! ```
+//! # use dualk_sdk::prelude::*;
+//! # options! {
+//! #     /// Options of `square`.
+//! #     pub struct Options {}
+//! # }
+//! # impl Component for Options {
+//! #     const NAME: &'static str = "square";
+//! #     const ABOUT: &'static str = "Mean square of the difference of probability and target.";
+//! # }
+//! # struct Square;
+//! # impl Loss for Square {
+//! #     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+//! #         (burn::tensor::activation::sigmoid(logits) - targets).powi_scalar(2).mean()
+//! #     }
+//! # }
+//! # impl BuildLoss for Options {
+//! #     fn build(self) -> Result<Box<dyn Loss>> {
+//! #         Ok(Box::new(Square))
+//! #     }
+//! # }
+//! // In a test of the plugin; it panics with everything that was found.
+//! dualk_sdk::testing::check_loss(Options::default());
+//! ```
+//!
+//! The component is used as an experiment uses it: registered, built from a table of options, behind the slot's trait.
+//! What is checked, where it applies: the documentation of the options, options of wrong types and out of range, shapes,
+//! one element, empty sets, gradients against finite differences for every parameter, save → load → the same output, the
+//! same output twice, and a move to another device. That device is the one that `DUALK_TEST_DEVICE` names, as in the
+//! tests of the SDK; without it, the module moves within the CPU.
+//!
+//! burn has one random generator in a process, and other tests may draw from it in between. What depends on a seed is
+//! therefore repeated until it was undisturbed.
+
+mod data;
+mod gradients;
+mod inputs;
+mod modules;
+mod options;
+mod plain;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use inputs::prepared;
+pub use report::{Check, Report};
+
+use crate::component::*;
+use crate::plugin::{Registrar, Registry};
+use crate::{Error, Result};
+use toml::Table;
+
+/// Checks a component of a registry with these options; what is missing in them has its default.
+///
+/// # Errors
+/// When there is no such component.
+pub fn examine(registry: &Registry, slot: Slot, name: &str, options: Table) -> Result<Report> {
+    let subject = Subject { registry, slot, name, options };
+    let mut report = Report::new(format!("{slot} `{name}`"));
+    options::check_documentation(&subject, registry.info(slot, name)?, &mut report);
+    match slot {
+        Slot::GraphEncoder => modules::graph_encoder(&subject, &mut report),
+        Slot::Fusion => modules::fusion(&subject, &mut report),
+        Slot::Lab => modules::lab(&subject, &mut report),
+        Slot::Loss => plain::loss(&subject, &mut report),
+        Slot::NodeInit => plain::node_init(&subject, &mut report),
+        Slot::Parser => data::parser(&subject, &mut report),
+        Slot::Objective => data::objective(&subject, &mut report),
+    }
+    Ok(report)
+}
+
+/// A component, as the checks use it.
+struct Subject<'a> {
+    registry: &'a Registry,
+    slot: Slot,
+    name: &'a str,
+    options: Table,
+}
+
+/// Registers one component alone and examines it.
+#[track_caller]
+fn check<C: Component>(slot: Slot, options: C, register: fn(&mut Registrar<'_>)) {
+    let examined = Registry::new().with(register).and_then(|registry| {
+        let options = Table::try_from(&options)
+            .map_err(|e| Error::program(format!("options of `{}` cannot be written as TOML: {e}", C::NAME)))?;
+        examine(&registry, slot, C::NAME, options)
+    });
+    match examined {
+        Ok(report) if report.passed() => (),
+        Ok(report) => panic!("\n{report}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Defines `check_<slot>`.
+macro_rules! checks {
+    ($($(#[$meta:meta])* $check:ident: $slot:ident, $build:ident, $method:ident;)*) => {
+        $(
+            $(#[$meta])*
+            ///
+            /// # Panics
+            /// With everything that was found.
+            #[track_caller]
+            pub fn $check<C: $build>(options: C) {
+                check(Slot::$slot, options, |registrar| registrar.$method::<C>());
+            }
+        )*
+    };
+}
+
+checks! {
+    /// Checks a graph encoder on small graphs: with a hub, isolated nodes and repeated edges; without edges; of one node.
+    check_graph_encoder: GraphEncoder, BuildGraphEncoder, graph_encoder;
+    /// Checks a fusion at both levels: sets of many, of one and of no members, each set by itself and all together.
+    check_fusion: Fusion, BuildFusion, fusion;
+    /// Checks a lab encoder on admissions with many, one and no abnormal items, each by itself and all together, and
+    /// where there is a single item.
+    check_lab: Lab, BuildLabEncoder, lab;
+    /// Checks a loss: finite for logits of any size and labels of one kind alone, lower for right answers than for wrong
+    /// ones.
+    check_loss: Loss, BuildLoss, loss;
+    /// Checks a node initialiser on known, unknown and no codes.
+    check_node_init: NodeInit, BuildNodeInit, node_init;
+    /// Checks a parser on the files that the options name: the same cohort twice, a consistent one, its inputs, and what
+    /// it says of files that are not there.
+    check_parser: Parser, BuildParser, parser;
+    /// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
+    /// have better metrics than wrong ones.
+    check_objective: Objective, BuildObjective, objective;
+}

@@ -1,0 +1,230 @@
+//! Slots whose components are modules: graph encoders, fusions, lab encoders.
+
+use super::gradients::{Function, slopes, undisturbed, values};
+use super::inputs::{bits, codes, graph, numbers, other_device, sets};
+use super::options::check_options;
+use super::{Report, Subject};
+use crate::component::*;
+use crate::data::{Ragged, Sets};
+use crate::graph::Graph;
+use crate::model::{load_weights, save_weights};
+use crate::{Error, Result};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use toml::Table;
+
+const WIDTH: usize = 6;
+
+/// A way to build and use a module: what it is called, its input, and how many rows it must give.
+struct Case<'a, M> {
+    what: &'static str,
+    input: TensorData,
+    rows: usize,
+    /// Rows that must be zero.
+    zero: Vec<usize>,
+    build: Box<dyn Fn(Table, &Device) -> Result<M> + 'a>,
+    forward: Box<dyn Fn(&M, Tensor<2>) -> Tensor<2> + 'a>,
+}
+
+impl<M: Module> Case<'_, M> {
+    fn output(&self, options: &Table, device: &Device) -> Result<Tensor<2>> {
+        let module = (self.build)(options.clone(), device)?;
+        Ok((self.forward)(&module, Tensor::from_data(self.input.clone(), device)))
+    }
+}
+
+/// Checks that every module passes; the first case is the one for gradients and weights.
+fn check_module<M: Module>(
+    subject: &Subject<'_>,
+    cases: &[Case<'_, M>],
+    width: impl Fn(&M) -> usize,
+    input_slope: bool,
+    report: &mut Report,
+) {
+    let device = Device::flex();
+    let options = &subject.options;
+    for case in cases {
+        report.check(format!("shapes: {}", case.what), |findings| {
+            let module = (case.build)(options.clone(), &device)?;
+            let out = (case.forward)(&module, Tensor::from_data(case.input.clone(), &device));
+            let (found, expected) = (out.dims(), [case.rows, width(&module)]);
+            if found != expected {
+                findings.push(format!("the output is {found:?}, expected {expected:?}: rows and width()"));
+                return Ok(());
+            }
+            let out = values(out);
+            if let Some(wrong) = out.iter().find(|y| !y.is_finite()) {
+                findings.push(format!("a number of the output is {wrong}"));
+            }
+            for &row in &case.zero {
+                if out[row * expected[1]..(row + 1) * expected[1]].iter().any(|&y| y != 0.0) {
+                    findings.push("the vector of the empty set is not zero".to_owned());
+                }
+            }
+            Ok(())
+        });
+    }
+    let Some(case) = cases.first() else { return };
+    let learning = device.clone().autodiff();
+    report.check("gradients of every parameter against finite differences", |findings| {
+        let module = (case.build)(options.clone(), &learning)?;
+        let (input, output) = (case.input.clone(), &*case.forward);
+        Function { module, input, output, input_slope }.compare(&learning, findings)
+    });
+    report.check("save, load, the same output", |findings| {
+        let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder", std::env::temp_dir(), e))?;
+        let file = folder.path().join("weights.safetensors");
+        let input = || Tensor::from_data(case.input.clone(), &device);
+        let one = (case.build)(options.clone(), &device)?;
+        save_weights(&one, &file)?;
+        device.seed(77);
+        let other = load_weights((case.build)(options.clone(), &device)?, &file)?;
+        if values((case.forward)(&one, input())) != values((case.forward)(&other, input())) {
+            findings.push("loaded weights give another output: is something random outside of the parameters?".into());
+        }
+        Ok(())
+    });
+    report.check("the same output twice, the same parameters from the same seed", |findings| {
+        let module = (case.build)(options.clone(), &device)?;
+        let once = || values((case.forward)(&module, Tensor::from_data(case.input.clone(), &device)));
+        if once() != once() {
+            findings
+                .push("without training, two passes differ: dropout must be off on a device without autodiff".into());
+        }
+        let fresh = || -> Result<Vec<TensorData>> {
+            let module = (case.build)(options.clone(), &device)?;
+            Ok(slopes(&module, None).into_iter().map(|slope| slope.value).collect())
+        };
+        undisturbed(&device, || fresh().map_err(|e| e.to_string())).map(drop)
+    });
+    report.check("move to another device", |findings| {
+        let (other, tolerance) = other_device()?;
+        let module = (case.build)(options.clone(), &device)?;
+        let here = values((case.forward)(&module, Tensor::from_data(case.input.clone(), &device)));
+        let moved = module.to_device(&other);
+        let there = values((case.forward)(&moved, Tensor::from_data(case.input.clone(), &other)));
+        let largest = here.iter().fold(0f32, |m, y| m.max(y.abs()));
+        let difference = here.iter().zip(&there).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        if here.len() != there.len() || f64::from(difference) > tolerance * f64::from(largest) {
+            findings.push(format!("the output differs by {difference}, where the largest number is {largest}"));
+        }
+        Ok(())
+    });
+    check_options(subject, report, |options| case.output(&options, &device).map(values));
+}
+
+pub(super) fn graph_encoder(subject: &Subject<'_>, report: &mut Report) {
+    let graphs = [
+        ("a hub, isolated nodes, repeated edges", graph()),
+        ("no edges", Graph::new(4, &[])),
+        ("the padding node alone", Graph::new(1, &[])),
+    ];
+    let graphs: Result<Vec<(&str, Graph)>> = graphs.into_iter().map(|(what, graph)| Ok((what, graph?))).collect();
+    let Ok(graphs) = graphs else { return };
+    let names: Vec<Vec<String>> = graphs.iter().map(|(_, graph)| codes(graph.nodes())).collect();
+    let cases: Vec<Case<'_, GraphEncoderModule>> = graphs
+        .iter()
+        .zip(&names)
+        .map(|((what, graph), codes)| Case {
+            what,
+            input: numbers(1, graph.nodes(), WIDTH),
+            rows: graph.nodes(),
+            zero: Vec::new(),
+            build: Box::new(|options, device| {
+                let context = GraphEncoderContext { input: WIDTH, codes, device };
+                subject.registry.graph_encoder(subject.name, options, &context)
+            }),
+            forward: Box::new(|module, input| module.forward(input, graph)),
+        })
+        .collect();
+    check_module(subject, &cases, GraphEncoder::width, true, report);
+}
+
+fn fusion_case<'a>(
+    subject: &'a Subject<'a>,
+    what: &'static str,
+    level: FusionLevel,
+    sets: &'a Sets,
+) -> Case<'a, FusionModule> {
+    Case {
+        what,
+        input: numbers(2, 7, WIDTH),
+        rows: sets.len(),
+        zero: sets.members().rows().enumerate().filter(|(_, set)| set.is_empty()).map(|(i, _)| i).collect(),
+        build: Box::new(move |options, device| {
+            let context = FusionContext { width: WIDTH, level, device };
+            subject.registry.fusion(subject.name, options, &context)
+        }),
+        forward: Box::new(move |module, input| module.forward(input, sets)),
+    }
+}
+
+pub(super) fn fusion(subject: &Subject<'_>, report: &mut Report) {
+    let (all, one) = (sets(), Sets::new([vec![4]].into_iter().collect()));
+    let (empty, none) = (Sets::new([vec![]].into_iter().collect()), Sets::new(Ragged::new()));
+    let cases = [
+        fusion_case(subject, "visits of patients", FusionLevel::Visits, &all),
+        fusion_case(subject, "codes of visits", FusionLevel::Codes, &all),
+        fusion_case(subject, "one set of one member", FusionLevel::Visits, &one),
+        fusion_case(subject, "one empty set", FusionLevel::Visits, &empty),
+        fusion_case(subject, "no sets", FusionLevel::Visits, &none),
+    ];
+    check_module(subject, &cases, Fusion::width, true, report);
+    report.check("a set does not depend on those beside it", |findings| {
+        let device = Device::flex();
+        let case = &cases[0];
+        let module = (case.build)(subject.options.clone(), &device)?;
+        let input = || Tensor::from_data(case.input.clone(), &device);
+        let together = values(module.forward(input(), &all));
+        let width = module.width();
+        for (i, set) in all.members().rows().enumerate() {
+            let alone = Sets::new([set.to_vec()].into_iter().collect());
+            let alone = values(module.forward(input(), &alone));
+            compare_rows(&format!("set {i}"), &alone, &together[i * width..(i + 1) * width], findings);
+        }
+        Ok(())
+    });
+}
+
+fn compare_rows(what: &str, alone: &[f32], together: &[f32], findings: &mut Vec<String>) {
+    let largest = together.iter().fold(1e-6f32, |m, y| m.max(y.abs()));
+    let difference = alone.iter().zip(together).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+    if alone.len() != together.len() || difference > 1e-4 * largest {
+        findings.push(format!("{what} by itself differs by {difference} from the same among others"));
+    }
+}
+
+pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
+    const LABS: usize = 9;
+    let case = |what, labs: usize, input: TensorData| -> Case<'_, LabEncoderModule> {
+        Case {
+            what,
+            rows: input.shape()[0],
+            input,
+            zero: Vec::new(),
+            build: Box::new(move |options, device| {
+                subject.registry.lab(subject.name, options, &LabEncoderContext { labs, device })
+            }),
+            forward: Box::new(|module, input| module.forward(input)),
+        }
+    };
+    let cases = [
+        case("admissions with items", LABS, bits(3, 5, LABS)),
+        case("one admission", LABS, bits(4, 1, LABS)),
+        case("no abnormal items", LABS, TensorData::zeros::<f32, _>([2, LABS])),
+        case("a single item", 1, bits(5, 3, 1)),
+    ];
+    check_module(subject, &cases, LabEncoder::width, false, report);
+    report.check("an admission does not depend on those beside it", |findings| {
+        let device = Device::flex();
+        let module = (cases[0].build)(subject.options.clone(), &device)?;
+        let input = Tensor::<2>::from_data(cases[0].input.clone(), &device);
+        let together = values(module.forward(input.clone()));
+        let width = module.width();
+        for i in 0..5 {
+            let alone = values(module.forward(input.clone().slice([i..i + 1])));
+            compare_rows(&format!("admission {i}"), &alone, &together[i * width..(i + 1) * width], findings);
+        }
+        Ok(())
+    });
+}
