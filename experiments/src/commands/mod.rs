@@ -6,6 +6,7 @@ mod check;
 mod doctor;
 mod eval;
 mod import;
+mod install;
 mod list;
 mod plugin;
 mod prepare;
@@ -46,6 +47,8 @@ pub enum Command {
     Synth(synth::Synth),
     /// Print the JSON Schema of manifests, for editors.
     Schema(schema::Schema),
+    /// Install program, SDK, plugins and what plugins are compiled against, from a clone.
+    Install(install::Install),
     /// Show devices, versions and what is missing.
     Doctor(doctor::Doctor),
 }
@@ -65,6 +68,7 @@ impl Command {
             Command::Plugin(command) => command.run(),
             Command::Synth(command) => command.run(),
             Command::Schema(command) => command.run(),
+            Command::Install(command) => command.run(),
             Command::Doctor(command) => command.run(),
         }
     }

@@ -1,16 +1,25 @@
+use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::manifest::manifest_schema;
 use dualk_sdk::plugin::Registry;
+use std::path::PathBuf;
 
 /// Arguments of `dualk schema`.
 #[derive(Args)]
-pub struct Schema {}
+pub struct Schema {
+    /// With the components of this plugin too.
+    #[arg(long, value_name = "FILE")]
+    plugin: Vec<PathBuf>,
+    #[command(flatten)]
+    writable: WritableArg,
+}
 
 impl Schema {
     pub fn run(self) -> Result<()> {
-        let mut registry = Registry::new();
+        let mut registry = Registry::new().trusting(self.writable.trust());
         registry.load_shipped()?;
+        self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
         println!("{:#}", manifest_schema(&registry));
         Ok(())
     }

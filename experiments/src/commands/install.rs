@@ -1,0 +1,187 @@
+//! `dualk install`: program, SDK, shipped plugins and what plugins are compiled against, in one folder.
+
+use clap::Args;
+use dualk_sdk::plugin::Stamp;
+use dualk_sdk::{Error, Result};
+use std::collections::HashSet;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+/// Arguments of `dualk install`.
+#[derive(Args)]
+pub struct Install {
+    /// Where to put bin/dualk, lib/dualk and share/dualk.
+    #[arg(long, value_name = "FOLDER")]
+    prefix: PathBuf,
+    /// Leave out what plugins are compiled against: a third of the size remains, and no `dualk plugin build`.
+    #[arg(long)]
+    without_metadata: bool,
+}
+
+/// Files of the build that are installed.
+struct Parts {
+    program: PathBuf,
+    /// The SDK and the shipped plugins.
+    libraries: Vec<PathBuf>,
+    /// Metadata of all packages, and the compiler plugins among them.
+    metadata: Vec<PathBuf>,
+}
+
+impl Install {
+    pub fn run(self) -> Result<()> {
+        let mut parts = parts()?;
+        parts.libraries.push(standard_library()?);
+        if self.without_metadata {
+            parts.metadata.clear();
+        }
+        let prefix = std::path::absolute(&self.prefix).map_err(|e| Error::io("find the folder", &self.prefix, e))?;
+        let (library, share) = (prefix.join("lib/dualk"), prefix.join("share/dualk"));
+        // Everything is there before anything of an earlier installation goes.
+        let (new_library, new_share) = (fresh(&library)?, fresh(&share)?);
+        let mut size = copy_all(&parts.libraries, &new_library)?;
+        if !parts.metadata.is_empty() {
+            size += copy_all(&parts.metadata, &new_library.join("deps"))?;
+        }
+        // cargo tells where the package is that it runs.
+        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let manifests = package.as_deref().map(manifests).transpose()?.unwrap_or_default();
+        let above = package.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        for manifest in &manifests {
+            let place = new_share.join(manifest.strip_prefix(above).unwrap_or(manifest));
+            size += copy_all(std::slice::from_ref(manifest), place.parent().unwrap_or(&new_share))?;
+        }
+        let bin = prefix.join("bin");
+        fs::create_dir_all(&bin).map_err(|e| Error::io("create the folder", &bin, e))?;
+        let program = bin.join(format!("dualk{EXE_SUFFIX}"));
+        let new_program = bin.join(format!(".dualk-{}", std::process::id()));
+        size += copy(&parts.program, &new_program)?;
+        replace(&new_library, &library)?;
+        replace(&new_share, &share)?;
+        fs::rename(&new_program, &program).map_err(|e| Error::io("install", &program, e))?;
+        println!("{}", program.display());
+        println!("{}  SDK and {} plugins", library.display(), parts.libraries.len().saturating_sub(2));
+        println!("{}  {} manifests", share.display(), manifests.len());
+        println!("{} MiB", size >> 20);
+        let on_path = env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder == bin));
+        if !on_path {
+            println!("{} is not on PATH", bin.display());
+        }
+        Ok(())
+    }
+}
+
+/// The build that this program is part of.
+fn parts() -> Result<Parts> {
+    let program =
+        env::current_exe().and_then(fs::canonicalize).map_err(|e| Error::io("find this program", "dualk", e))?;
+    let folder = program.parent().unwrap_or(Path::new("."));
+    let elsewhere = || {
+        Error::user("this installs from a clone of the project, where it was built")
+            .at_file(folder)
+            .help("in the clone: cargo run --release -- install --prefix ~/.local")
+    };
+    let sdk = folder.join(format!("{DLL_PREFIX}dualk_sdk{DLL_SUFFIX}"));
+    let archive = fs::read(folder.join("libdualk_sdk.rlib")).map_err(|_| elsewhere())?;
+    let named = hashes(&archive);
+    let is_plugin = |path: &PathBuf| {
+        let name = name_of(path);
+        name.starts_with(&format!("{DLL_PREFIX}dualk_plugin_")) && name.ends_with(DLL_SUFFIX)
+    };
+    let mut libraries = files_of(folder)?;
+    libraries.retain(is_plugin);
+    libraries.push(sdk);
+    let mut metadata = files_of(&folder.join("deps"))?;
+    metadata.retain(|path| {
+        let name = name_of(path);
+        let stem = name.strip_suffix(".rmeta").or_else(|| name.strip_suffix(DLL_SUFFIX));
+        stem.and_then(|stem| stem.rsplit_once('-')).is_some_and(|(_, hash)| named.contains(hash.as_bytes()))
+    });
+    Ok(Parts { program, libraries, metadata })
+}
+
+/// What follows a hyphen and may be the hash in a file name of cargo: the SDK's own metadata name every package that it
+/// was made from by it.
+fn hashes(archive: &[u8]) -> HashSet<&[u8]> {
+    const LENGTH: usize = 16;
+    let digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    let after = archive.windows(LENGTH + 1).filter(|window| window[0] == b'-');
+    after.map(|window| &window[1..]).filter(|hash| hash.iter().all(digit)).collect()
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Files of a folder by name.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(|e| Error::io("read the folder", folder, e))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    Ok(files)
+}
+
+/// Rust's own shared library, so that the program runs where there is no Rust.
+fn standard_library() -> Result<PathBuf> {
+    let output = Command::new("rustc").args(["--print", "target-libdir"]).output();
+    let output = output.map_err(|_| Error::user("there is no `rustc`").help("install Rust: https://rustup.rs"))?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    let is_std = |path: &PathBuf| {
+        let name = name_of(path);
+        name.starts_with(&format!("{DLL_PREFIX}std-")) && name.ends_with(DLL_SUFFIX)
+    };
+    files_of(&folder)?.into_iter().find(is_std).ok_or_else(|| {
+        Error::user("the compiler has no shared standard library").at_file(folder).help(Stamp::current().rustc)
+    })
+}
+
+/// Manifests of the project, at any depth.
+fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| Error::io("read the folder", folder, e))?.flatten() {
+        let path = entry.path();
+        let code = ["src", "examples", "scaffold"].iter().any(|name| entry.file_name() == *name);
+        if path.is_dir() && !code {
+            found.extend(manifests(&path)?);
+        } else if path.extension().is_some_and(|end| end == "toml") && entry.file_name() != "Cargo.toml" {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// An empty folder beside `folder`.
+fn fresh(folder: &Path) -> Result<PathBuf> {
+    let new = beside(folder, "new");
+    let _ = fs::remove_dir_all(&new);
+    fs::create_dir_all(&new).map_err(|e| Error::io("create the folder", &new, e))?;
+    Ok(new)
+}
+
+fn beside(folder: &Path, what: &str) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}-{what}-{}", std::process::id()))
+}
+
+/// Puts `new` in the place of `folder`.
+fn replace(new: &Path, folder: &Path) -> Result<()> {
+    let old = beside(folder, "old");
+    if folder.exists() {
+        fs::rename(folder, &old).map_err(|e| Error::io("replace", folder, e))?;
+    }
+    fs::rename(new, folder).map_err(|e| Error::io("install", folder, e))?;
+    let _ = fs::remove_dir_all(old);
+    Ok(())
+}
+
+/// Copies files into a folder; their size.
+fn copy_all(files: &[PathBuf], folder: &Path) -> Result<u64> {
+    fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+    files.iter().map(|file| copy(file, &folder.join(file.file_name().unwrap_or_default()))).sum()
+}
+
+fn copy(file: &Path, to: &Path) -> Result<u64> {
+    fs::copy(file, to).map_err(|e| Error::io("write", to, e))
+}
