@@ -128,7 +128,7 @@ mod tests {
         for (eps, equal) in [(0.0, true), (0.5, false)] {
             let gin = build(GinOptions { dims: vec![32], eps, ..Default::default() }).unwrap();
             let out = gin.forward(x.clone(), &graph);
-            let difference = out.clone().slice([0..1]) - out.slice([1..2]);
+            let difference = out.clone().narrow(0, 0, 1) - out.narrow(0, 1, 1);
             assert_eq!(difference.abs().sum().into_scalar::<f32>() < 1e-5, equal);
         }
     }

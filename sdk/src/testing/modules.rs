@@ -15,6 +15,9 @@ use toml::Table;
 
 const WIDTH: usize = 6;
 
+type Build<'a, M> = Box<dyn Fn(Table, &Device) -> Result<M> + 'a>;
+type Forward<'a, M> = Box<dyn Fn(&M, Tensor<2>) -> Tensor<2> + 'a>;
+
 /// A way to build and use a module: what it is called, its input, and how many rows it must give.
 struct Case<'a, M> {
     what: &'static str,
@@ -22,8 +25,8 @@ struct Case<'a, M> {
     rows: usize,
     /// Rows that must be zero.
     zero: Vec<usize>,
-    build: Box<dyn Fn(Table, &Device) -> Result<M> + 'a>,
-    forward: Box<dyn Fn(&M, Tensor<2>) -> Tensor<2> + 'a>,
+    build: Build<'a, M>,
+    forward: Forward<'a, M>,
 }
 
 impl<M: Module> Case<'_, M> {
@@ -222,7 +225,7 @@ pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
         let together = values(module.forward(input.clone()));
         let width = module.width();
         for i in 0..5 {
-            let alone = values(module.forward(input.clone().slice([i..i + 1])));
+            let alone = values(module.forward(input.clone().narrow(0, i, 1)));
             compare_rows(&format!("admission {i}"), &alone, &together[i * width..(i + 1) * width], findings);
         }
         Ok(())
