@@ -20,7 +20,7 @@ pub struct Import {
     /// Folder with the published files: code_maps.pkl, pids.pkl and a fine-tuned model, perhaps ICD2HAKE_*.pkl.
     #[arg(required_unless_present = "show")]
     folder: Option<PathBuf>,
-    /// Manifest whose [data] reads the tables that the model was trained on.
+    /// Manifest whose section `data` reads the tables that the model was trained on.
     #[arg(long, required_unless_present = "show")]
     data: Option<PathBuf>,
     /// The fine-tuned model, a .pth file with the state of the whole model.
