@@ -50,13 +50,17 @@ pub use report::{Check, Report};
 use crate::component::*;
 use crate::plugin::{Registrar, Registry};
 use crate::{Error, Result};
+use std::sync::{Mutex, PoisonError};
 use toml::Table;
 
-/// Checks a component of a registry with these options; what is missing in them has its default.
+/// Checks a component of a registry with these options; what is missing in them has its default. One check at a time:
+/// others of this process wait, so that they do not draw each other's random numbers.
 ///
 /// # Errors
 /// When there is no such component.
 pub fn examine(registry: &Registry, slot: Slot, name: &str, options: Table) -> Result<Report> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
     let subject = Subject { registry, slot, name, options };
     let mut report = Report::new(format!("{slot} `{name}`"));
     options::check_documentation(&subject, registry.info(slot, name)?, &mut report);
