@@ -2,11 +2,12 @@
 
 use dualk_plugin_mimic::Mimic4Options;
 use dualk_plugin_synthetic::{Files, SyntheticOptions, generate, write_raw};
+use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::tables::{OnBadRow, Table};
-use dualk_sdk::polars::prelude::*;
 use dualk_sdk::prelude::{Cohort, FilePath, ParserContext, Result, *};
 use dualk_sdk::progress::Silent;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 fn parse(folder: &Path, on_bad_row: OnBadRow) -> Result<Cohort> {
@@ -30,19 +31,20 @@ fn insert(folder: &Path, before_line: usize, rows: &[&[u8]]) {
 }
 
 #[test]
-fn a_scan_finds_what_polars_finds_in_the_same_order() {
+fn a_scan_finds_what_another_reader_finds_in_the_same_order() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("hosp");
     // Some five blocks.
     Files { patients: 400, lab_rows: 50_000, seed: 2, gzip: true }.write(&out, &Silent).unwrap();
     let table = Table::open(&out, "labevents", &["itemid", "hadm_id", "flag"]).unwrap();
-    let mut expected = Vec::new();
-    table
-        .each_where("flag", "abnormal", |rows| {
-            expected.extend(rows.integers("itemid")?.into_iter().zip(rows.optional_integers("hadm_id")?));
-            Ok(())
-        })
-        .unwrap();
+    let records = records(flate2::read::MultiGzDecoder::new(fs::File::open(table.path()).unwrap()));
+    let place = |name: &str| records[0].iter().position(|column| column == name).unwrap();
+    let (itemid, hadm_id, flag) = (place("itemid"), place("hadm_id"), place("flag"));
+    let expected: Vec<(i64, Option<i64>)> = records[1..]
+        .iter()
+        .filter(|row| row[flag] == "abnormal")
+        .map(|row| (row[itemid].parse().unwrap(), row[hadm_id].parse().ok()))
+        .collect();
     let mut found = Vec::new();
     let scanned = table.scan(
         OnBadRow::Error,
@@ -144,17 +146,44 @@ fn a_line_without_end_is_refused_and_not_held() {
     assert_eq!(Cohort { notes: vec![], ..read }, Cohort { notes: vec![], ..whole });
 }
 
-fn to_parquet(folder: &Path, table: &str, types: &[(&str, DataType)]) {
+/// All records of a CSV file, read character by character.
+fn records(mut file: impl Read) -> Vec<Vec<String>> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    let (mut records, mut record, mut field, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '"' if quoted && characters.next_if_eq(&'"').is_some() => field.push('"'),
+            '"' => quoted = !quoted,
+            ',' if !quoted => record.push(std::mem::take(&mut field)),
+            '\n' if !quoted => {
+                record.push(std::mem::take(&mut field));
+                records.push(std::mem::take(&mut record));
+            }
+            c => field.push(c),
+        }
+    }
+    records
+}
+
+/// Makes Parquet of a table: integers where all values are, else text, but for the columns that are told.
+fn to_parquet(folder: &Path, table: &str, texts: &[&str], floats: &[&str]) {
     let path = folder.join(format!("{table}.csv"));
-    let types: Schema = types.iter().map(|(name, t)| Field::new((*name).into(), t.clone())).collect();
-    let mut frame = LazyCsvReader::new(PlRefPath::new(path.to_str().unwrap()))
-        .with_infer_schema_length(None)
-        .with_dtype_overwrite(Some(types.into()))
-        .finish()
-        .and_then(LazyFrame::collect)
-        .unwrap();
-    let file = fs::File::create(folder.join(format!("{table}.parquet"))).unwrap();
-    ParquetWriter::new(file).finish(&mut frame).unwrap();
+    let records = records(fs::File::open(&path).unwrap());
+    let values = |column: usize| {
+        let cells = || records[1..].iter().map(move |row| Some(row[column].as_str()).filter(|cell| !cell.is_empty()));
+        let integers: Option<Vec<Option<i64>>> = cells().map(|c| c.map(str::parse).transpose().ok()).collect();
+        match (records[0][column].as_str(), integers) {
+            (name, _) if floats.contains(&name) => {
+                Values::from(cells().map(|c| c.map(|c| c.parse::<f64>().unwrap())).collect::<Vec<_>>())
+            }
+            (name, Some(integers)) if !texts.contains(&name) => integers.into(),
+            _ => cells().collect::<Vec<_>>().into(),
+        }
+    };
+    let columns = records[0].iter().enumerate().map(|(column, name)| (name.clone(), values(column)));
+    write_parquet(&folder.join(format!("{table}.parquet")), columns.collect()).unwrap();
     fs::remove_file(path).unwrap();
 }
 
@@ -162,12 +191,11 @@ fn to_parquet(folder: &Path, table: &str, types: &[(&str, DataType)]) {
 fn parquet_tables_give_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let cohort = small(folder.path());
-    let code = [("icd_code", DataType::String)];
     for table in ["patients", "admissions", "diagnoses_icd", "d_labitems"] {
-        to_parquet(folder.path(), table, &code[..usize::from(table == "diagnoses_icd")]);
+        to_parquet(folder.path(), table, &["icd_code"], &[]);
     }
     // What pandas makes of integers some of which are missing.
-    to_parquet(folder.path(), "labevents", &[("hadm_id", DataType::Float64)]);
+    to_parquet(folder.path(), "labevents", &[], &["hadm_id"]);
     assert_eq!(parse(folder.path(), OnBadRow::Error).unwrap(), cohort);
 }
 
@@ -175,7 +203,7 @@ fn parquet_tables_give_the_same() {
 fn broken_parquet_tables_are_named() {
     let folder = tempfile::tempdir().unwrap();
     small(folder.path());
-    to_parquet(folder.path(), "labevents", &[("itemid", DataType::Float64)]);
+    to_parquet(folder.path(), "labevents", &[], &["itemid"]);
     let path = folder.path().join("labevents.parquet");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
@@ -185,7 +213,7 @@ fn broken_parquet_tables_are_named() {
     let other = tempfile::tempdir().unwrap();
     small(other.path());
     insert(other.path(), 2, &[b"1,1,,2.5,,abnormal,\n"]);
-    to_parquet(other.path(), "labevents", &[("itemid", DataType::Float64)]);
+    to_parquet(other.path(), "labevents", &[], &["itemid"]);
     let error = parse(other.path(), OnBadRow::Error).unwrap_err().to_string();
     assert!(error.contains("must hold an integer, found `2.5`") && error.contains("number 1 of the file"), "{error}");
 }

@@ -108,7 +108,7 @@ const BROKEN: &[(&str, Break, &[&str])] = &[
     ("labevents", Field(2, 2, "first"), &["`hadm_id` must hold an integer", "labevents.csv:2"]),
     ("patients", Insert(3, b"\xff\xfe"), &["not UTF-8", "patients.csv:3"]),
     ("labevents", Insert(10, b"\xe9"), &["not UTF-8", "labevents.csv:10"]),
-    ("diagnoses_icd", Insert(6, b"1,2,"), &["`icd_version` must hold 9 or 10", "diagnoses_icd.csv:6"]),
+    ("diagnoses_icd", Insert(6, b"1,2,"), &["the row has 7 fields, and the table 5 columns", "diagnoses_icd.csv:6:1"]),
     ("admissions", Insert(6, b"\""), &["a quote that opens in this row is never closed", "admissions.csv:6"]),
     ("labevents", Insert(10, b"\""), &["text follows the closing quote", "labevents.csv:10:1"]),
     ("labevents", Insert(6, b"1,2,"), &["the row has 9 fields, and the table 7 columns", "labevents.csv:6:1"]),

@@ -302,7 +302,7 @@ impl Parser for Meds {
 mod tests {
     use super::*;
     use crate::testing::{Folder, parse};
-    use dualk_sdk::polars::prelude::*;
+    use dualk_sdk::data::columns::{Values, write_parquet};
 
     type Row = (i64, Option<&'static str>, &'static str, Option<f32>);
 
@@ -310,25 +310,19 @@ mod tests {
     fn shard(folder: &Folder, name: &str, rows: &[Row]) {
         let path = folder.path().join("data").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let time: Vec<Option<String>> = rows.iter().map(|row| row.1.map(str::to_owned)).collect();
-        let mut frame = df!(
-            "subject_id" => rows.iter().map(|row| row.0).collect::<Vec<_>>(),
-            "time" => time,
-            "code" => rows.iter().map(|row| row.2).collect::<Vec<_>>(),
-            "numeric_value" => rows.iter().map(|row| row.3).collect::<Vec<_>>(),
-        )
-        .unwrap();
         let micros = |text: &str| -> i64 {
             let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
             // Days of 2016 alone.
             let days: i64 = 16_801 + [0, 31, 60, 91, 121][part(5..7) as usize - 1] + part(8..10) - 1;
             (days * 86_400 + part(11..13) * 3600 + part(14..16) * 60) * 1_000_000
         };
-        let times: Vec<Option<i64>> = rows.iter().map(|row| row.1.map(micros)).collect();
-        let times = Column::new("time".into(), times).cast(&DataType::Datetime(TimeUnit::Microseconds, None)).unwrap();
-        frame.with_column(times).unwrap();
-        let file = fs::File::create(path).unwrap();
-        ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed).finish(&mut frame).unwrap();
+        let columns = [
+            ("subject_id", Values::from(rows.iter().map(|row| row.0).collect::<Vec<_>>())),
+            ("time", Values::times(rows.iter().map(|row| row.1.map(micros)).collect())),
+            ("code", rows.iter().map(|row| row.2).collect::<Vec<_>>().into()),
+            ("numeric_value", rows.iter().map(|row| row.3).collect::<Vec<_>>().into()),
+        ];
+        write_parquet(&path, columns.map(|(name, values)| (name.to_owned(), values)).into()).unwrap();
     }
 
     fn folder() -> Folder {

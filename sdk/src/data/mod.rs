@@ -11,6 +11,7 @@ mod vocabulary;
 
 pub mod codes;
 pub mod coding;
+pub mod columns;
 pub mod hierarchy;
 pub mod legacy_random;
 pub mod tables;

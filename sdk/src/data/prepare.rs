@@ -1,10 +1,10 @@
 //! From a cohort to what stages learn from, and to files.
 
+use super::columns::{Values, write_parquet};
 use super::tasks::RARE_THRESHOLD;
 use super::{Cohort, Prepared, SplitOptions, build_vocabulary, split};
 use crate::graph::cooccurrence;
 use crate::{Error, Result};
-use polars::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -143,47 +143,36 @@ fn vocabulary(prepared: &Prepared) -> Value {
 }
 
 /// One row an admission.
-fn patients(prepared: &Prepared) -> PolarsResult<DataFrame> {
+fn patients(prepared: &Prepared) -> Vec<(String, Values)> {
     let cohort = &prepared.cohort;
     let (mut patient, mut order) = (Vec::new(), Vec::new());
     for (p, row) in cohort.admissions.rows().enumerate() {
         patient.extend(row.iter().map(|_| cohort.patients[p]));
         order.extend(0..row.len() as u32);
     }
-    let codes = cohort.codes.rows().map(|row| {
-        let texts = row.iter().map(|&c| cohort.code_names[c as usize].as_str());
-        Series::new(PlSmallStr::EMPTY, texts.collect::<Vec<_>>())
-    });
-    let labs = cohort.labs.rows().map(|row| {
-        let ids = row.iter().map(|&l| cohort.lab_items[l as usize].id);
-        Series::new(PlSmallStr::EMPTY, ids.collect::<Vec<i64>>())
-    });
-    DataFrame::new_infer_height(vec![
-        Column::new("patient".into(), patient),
-        Column::new("admission".into(), cohort.admissions.values()),
-        Column::new("order".into(), order),
-        Column::new("codes".into(), codes.collect::<Vec<_>>()),
-        Column::new("abnormal_labs".into(), labs.collect::<Vec<_>>()),
+    let codes = cohort.codes.rows().map(|row| row.iter().map(|&c| cohort.code_names[c as usize].as_str()));
+    let labs = cohort.labs.rows().map(|row| row.iter().map(|&l| cohort.lab_items[l as usize].id));
+    named([
+        ("patient", patient.into()),
+        ("admission", cohort.admissions.values().to_vec().into()),
+        ("order", order.into()),
+        ("codes", Values::text_lists(codes)),
+        ("abnormal_labs", Values::integer_lists(labs)),
     ])
 }
 
-fn graph(prepared: &Prepared) -> PolarsResult<DataFrame> {
+fn graph(prepared: &Prepared) -> Vec<(String, Values)> {
     let mut edges: Vec<(u32, u32, f32)> = prepared.graph.iter().collect();
     edges.sort_unstable_by_key(|e| (e.0, e.1));
-    DataFrame::new_infer_height(vec![
-        Column::new("source".into(), edges.iter().map(|e| e.0).collect::<Vec<_>>()),
-        Column::new("target".into(), edges.iter().map(|e| e.1).collect::<Vec<_>>()),
-        Column::new("weight".into(), edges.iter().map(|e| e.2).collect::<Vec<_>>()),
+    named([
+        ("source", edges.iter().map(|e| e.0).collect::<Vec<_>>().into()),
+        ("target", edges.iter().map(|e| e.1).collect::<Vec<_>>().into()),
+        ("weight", edges.iter().map(|e| e.2).collect::<Vec<_>>().into()),
     ])
 }
 
-fn write_parquet(path: &Path, frame: PolarsResult<DataFrame>) -> Result<()> {
-    let failed = |e: PolarsError| Error::program("cannot write the table").at_file(path).because(e);
-    let mut frame = frame.map_err(failed)?;
-    let file = fs::File::create(path).map_err(|e| Error::io("write the table", path, e))?;
-    // The Parquet codecs are not built in; tables of this size do without.
-    let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
-    writer.finish(&mut frame).map(drop).map_err(failed)
+fn named<const N: usize>(columns: [(&str, Values); N]) -> Vec<(String, Values)> {
+    columns.into_iter().map(|(name, values)| (name.to_owned(), values)).collect()
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<()> {

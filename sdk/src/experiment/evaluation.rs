@@ -8,14 +8,13 @@ use super::run_dir::RunDir;
 use super::stages::stage_name;
 use crate::cache::Cache;
 use crate::component::Objective;
+use crate::data::columns::{Values, write_parquet};
 use crate::data::{Examples, Prepared};
 use crate::model::{Model, load_weights, parameters, save_weights};
 use crate::plugin::{Registry, guard};
 use crate::progress::Silent;
 use crate::train::predict;
 use crate::{Error, Progress, Result};
-use polars::prelude::*;
-use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
@@ -145,7 +144,7 @@ fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &
             .help("give a checkpoint of a stage that does, or none"));
     };
     let rows = patients.len();
-    let mut columns = vec![Column::new("patient".into(), patients)];
+    let mut columns = vec![("patient".to_owned(), Values::from(patients))];
     let logits = predict(model, &data.graph, examples, &mut Silent);
     for (spec, logits) in model.head_specs().iter().zip(&logits) {
         for label in 0..spec.outputs {
@@ -154,12 +153,8 @@ fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &
                 false => format!("{}:{label}", spec.name),
             };
             let values: Vec<f32> = (0..rows).map(|row| logits[row * spec.outputs + label]).collect();
-            columns.push(Column::new(name.into(), values));
+            columns.push((name, values.into()));
         }
     }
-    let failed = |e: PolarsError| Error::program("cannot write the predictions").at_file(out).because(e);
-    let mut frame = DataFrame::new_infer_height(columns).map_err(failed)?;
-    let file = File::create(out).map_err(|e| Error::io("write the predictions", out, e))?;
-    let writer = ParquetWriter::new(file).with_compression(ParquetCompression::Uncompressed);
-    writer.finish(&mut frame).map(drop).map_err(failed)
+    write_parquet(out, columns)
 }

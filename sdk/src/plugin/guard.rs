@@ -40,6 +40,11 @@ pub fn catch<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
     })
 }
 
+/// Calls into a library that panics over damaged files. A panic becomes its message.
+pub fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, String> {
+    watched(call).map_err(|payload| message_of(&*payload))
+}
+
 /// Catches a panic of `call`, keeping it off standard error.
 fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
     static HOOK: Once = Once::new();

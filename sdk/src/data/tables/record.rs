@@ -7,6 +7,9 @@ use std::path::Path;
 /// The longest field that is read, in bytes: more is a quote that was never closed.
 pub const LONGEST_FIELD: usize = 1 << 17;
 
+/// The message of a fault.
+pub const NOT_UTF8: &str = "the text is not UTF-8";
+
 /// What is wrong with a record.
 #[derive(Debug)]
 pub struct Fault {
@@ -32,7 +35,9 @@ impl Fault {
         let line = first_line + before.iter().filter(|&&b| b == b'\n').count();
         let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
         let column = 1 + String::from_utf8_lossy(&before[start..]).chars().count();
-        Error::user(self.message).at_column(path, line, column)
+        let not_utf8 = self.message == NOT_UTF8;
+        let error = Error::user(self.message).at_column(path, line, column);
+        if not_utf8 { error.help(super::stream::CONVERT) } else { error }
     }
 }
 
@@ -95,9 +100,10 @@ const fn zeros(bytes: u64) -> u64 {
 /// The inside of a field in quotes, doubled ones kept, and where the field ends.
 fn quoted(text: &[u8], at: usize) -> Result<(Range<usize>, usize), Fault> {
     let mut from = at + 1;
+    let last = text.len().min(from + LONGEST_FIELD + 1);
     loop {
-        let Some(close) = memchr::memchr(b'"', &text[from..]).map(|n| from + n) else {
-            return Err(Fault::new(at, "a quote that opens in this row is never closed"));
+        let Some(close) = memchr::memchr(b'"', &text[from.min(last)..last]).map(|n| from + n) else {
+            return Err(Fault::new(at, never_closed(last < text.len())));
         };
         let inside = at + 1..close;
         match (text.get(close + 1), text.get(close + 2)) {
@@ -106,6 +112,14 @@ fn quoted(text: &[u8], at: usize) -> Result<(Range<usize>, usize), Fault> {
             (Some(b'\r'), None | Some(b'\n')) => return Ok((inside, close + 2)),
             _ => return Err(Fault::new(at, "text follows the closing quote of this field")),
         }
+    }
+}
+
+fn never_closed(more: bool) -> String {
+    let quote = "a quote that opens in this row is";
+    match more {
+        true => format!("{quote} not closed within {LONGEST_FIELD} bytes, the longest that a field may be"),
+        false => format!("{quote} never closed"),
     }
 }
 
@@ -140,6 +154,12 @@ mod tests {
         assert!(fields("a,b\"c\n").unwrap_err().ends_with("at 3"));
         assert!(fields("a,\"b\nc").unwrap_err().contains("never closed at 2"));
         assert!(fields("a,\"b\"c\n").unwrap_err().contains("closing quote of this field at 2"));
+        let lines = format!("1,\"{}", "x\n".repeat(LONGEST_FIELD));
+        assert!(fields(&lines).unwrap_err().contains("not closed within 131072 bytes, the longest"));
+        let doubled = format!("1,\"{}", "\"\"".repeat(LONGEST_FIELD));
+        assert!(fields(&doubled).unwrap_err().contains("not closed within 131072 bytes, the longest"));
+        let longest = format!("1,\"{}\"\n", "x".repeat(LONGEST_FIELD));
+        assert_eq!(fields(&longest).unwrap()[0][1].len(), LONGEST_FIELD);
         let long = format!("1,{}\n", "x".repeat(LONGEST_FIELD + 1));
         assert!(fields(&long).unwrap_err().contains("longer than 131072 bytes at 2"));
     }

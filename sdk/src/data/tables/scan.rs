@@ -2,7 +2,7 @@
 
 use super::blocks::Blocks;
 use super::record::{self, Fault};
-use super::{Table, parquet, stream};
+use super::{Table, stream};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,20 @@ pub struct Row<'t> {
 impl<'t> Row<'t> {
     pub(super) fn new(text: &'t [u8], columns: &'t [(usize, &'t str)], fields: &'t [Range<usize>]) -> Self {
         Self { text, columns, fields }
+    }
+
+    /// All the text around the row, and where the row's first field starts in it.
+    pub(super) fn text(&self) -> &'t [u8] {
+        self.text
+    }
+
+    pub(super) fn start(&self) -> usize {
+        self.fields.first().map_or(0, |field| field.start)
+    }
+
+    /// Number of needed columns.
+    pub(super) fn width(&self) -> usize {
+        self.columns.len()
     }
 
     /// The bytes of the `column`-th of the table's needed columns, without the quotes around them.
@@ -109,9 +123,19 @@ impl Table {
         row: impl Fn(&mut A, &Row<'_>) -> Result<(), Fault> + Sync,
         mut each: impl FnMut(A, u64) -> Result<()>,
     ) -> Result<Scanned> {
-        if self.is_parquet() {
-            return parquet::scan(self, on_bad_row, row, each);
+        match &self.parquet {
+            Some(file) => file.scan(self, on_bad_row, row, each),
+            None => self.scan_text(on_bad_row, row, |found, rows, _| each(found, rows)),
         }
+    }
+
+    /// The same of a text file; `each` gets the line that a block begins with as well.
+    pub(super) fn scan_text<A: Default + Send>(
+        &self,
+        on_bad_row: OnBadRow,
+        row: impl Fn(&mut A, &Row<'_>) -> Result<(), Fault> + Sync,
+        mut each: impl FnMut(A, u64, usize) -> Result<()>,
+    ) -> Result<Scanned> {
         let input = stream::body(self.path())?;
         let mut line = 2;
         let columns = self.places();
@@ -147,10 +171,10 @@ impl Table {
                 if let Some(fault) = part.fault {
                     return Err(fault.explain(self.path(), &part.block.bytes, line));
                 }
-                line += part.lines;
                 // The reader may be gone already.
                 let _ = give_back.send(part.block.bytes);
-                each(part.found, part.scanned.rows)
+                line += part.lines;
+                each(part.found, part.scanned.rows, line - part.lines)
             });
             stop.store(true, Ordering::Relaxed);
             drop(found);
@@ -212,7 +236,7 @@ impl Table {
     fn check_record(&self, text: &[u8], at: Range<usize>, fields: usize, utf8: bool) -> Result<(), Fault> {
         let start = at.start;
         if !utf8 && let Err(e) = std::str::from_utf8(&text[at]) {
-            return Err(Fault::new(start + e.valid_up_to(), "the text is not UTF-8"));
+            return Err(Fault::new(start + e.valid_up_to(), record::NOT_UTF8));
         }
         if fields != self.header.len() {
             let message = format!("the row has {fields} fields, and the table {} columns", self.header.len());

@@ -1,5 +1,6 @@
-//! Files as bytes: decompression, the header, and where a row is.
+//! Files as bytes: decompression and the header.
 
+use super::record::NOT_UTF8;
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -57,15 +58,24 @@ pub fn text(path: &Path) -> Result<String> {
     })
 }
 
-/// The error for a line that is not UTF-8.
-pub fn not_utf8(path: &Path, line: usize) -> Error {
-    Error::user("the text is not UTF-8").at_line(path, line).help("convert the file, for instance with iconv -t UTF-8")
+/// What to do about text that is not UTF-8.
+pub const CONVERT: &str = "convert the file, for instance with iconv -t UTF-8";
+
+fn not_utf8(path: &Path, line: usize) -> Error {
+    Error::user(NOT_UTF8).at_line(path, line).help(CONVERT)
 }
+
+/// The longest first line that is read, in bytes.
+const LONGEST_HEADER: u64 = 1 << 20;
 
 /// The column names of a table.
 pub fn header(path: &Path) -> Result<Vec<String>> {
     let mut line = Vec::new();
-    open(path)?.read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
+    open(path)?.take(LONGEST_HEADER + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
+    if line.len() as u64 > LONGEST_HEADER {
+        let message = format!("the first line must name the columns, and it is longer than {LONGEST_HEADER} bytes");
+        return Err(Error::user(message).at_line(path, 1));
+    }
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
     let line = std::str::from_utf8(line).map_err(|_| not_utf8(path, 1))?.trim_end_matches(['\n', '\r']);
     if line.trim().is_empty() {
@@ -88,48 +98,18 @@ fn fields(record: &str) -> Vec<String> {
     fields
 }
 
-/// Calls `each` with the number of every record's first line and the record, the header included, until it is false.
-pub fn records(path: &Path, mut each: impl FnMut(usize, &[u8]) -> bool) -> Result<()> {
-    let mut input = open(path)?;
-    let (mut record, mut line, mut first) = (Vec::new(), 0, 1);
-    loop {
-        let read = input.read_until(b'\n', &mut record).map_err(|e| unreadable(path, e))?;
-        line += 1;
-        let quotes = record.iter().filter(|&&b| b == b'"').count();
-        if read > 0 && quotes % 2 == 1 {
-            continue;
-        }
-        let content = record.strip_suffix(b"\n").unwrap_or(&record);
-        let content = content.strip_suffix(b"\r").unwrap_or(content);
-        if !record.is_empty() && !each(first, content) || read == 0 {
-            return Ok(());
-        }
-        record.clear();
-        first = line + 1;
-    }
-}
-
-/// The first line of row `row`, counted from 0 without the header.
-pub fn line_of_row(path: &Path, row: u64) -> Option<usize> {
-    let (mut at, mut found) = (0, None);
-    let read = records(path, |line, _| {
-        found = (at == row + 1).then_some(line);
-        at += 1;
-        found.is_none()
-    });
-    read.ok().and(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_found_behind_quoted_line_breaks() {
+    fn headers_may_be_quoted_and_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
-        std::fs::write(&path, "a,\"b\"\r\n1,\"x\ny\"\n2,z\n").unwrap();
+        std::fs::write(&path, "a,\"b\"\r\n1,2\n").unwrap();
         assert_eq!(header(&path).unwrap(), ["a", "b"]);
-        assert_eq!([0, 1, 2].map(|row| line_of_row(&path, row)), [Some(2), Some(4), None]);
+        std::fs::write(&path, vec![b'x'; LONGEST_HEADER as usize + 1]).unwrap();
+        let error = header(&path).unwrap_err().to_string();
+        assert!(error.contains("longer than 1048576 bytes") && error.contains("t.csv:1"), "{error}");
     }
 }

@@ -1,0 +1,230 @@
+//! Rows of a table in memory: a text a column, and where its cells end.
+
+use super::record::Fault;
+use super::scan::Row;
+use super::{Table, integer, not_an_integer, parquet};
+use crate::{Error, Result};
+use std::fmt::{self, Write};
+
+/// The cells of one column, one behind the other.
+#[derive(Debug, Default)]
+pub struct Texts {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    /// Adds a cell; false when the column has become too long for its ends.
+    pub fn push(&mut self, cell: &str) -> bool {
+        self.text.push_str(cell);
+        self.end()
+    }
+
+    /// The same with a cell that is written; one that fails to be is empty.
+    pub fn write(&mut self, cell: fmt::Arguments<'_>) -> bool {
+        let _ = self.text.write_fmt(cell);
+        self.end()
+    }
+
+    fn end(&mut self) -> bool {
+        let end = u32::try_from(self.text.len());
+        self.ends.push(end.unwrap_or(u32::MAX));
+        end.is_ok()
+    }
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The `i`-th cell.
+    pub fn get(&self, i: usize) -> &str {
+        let start = i.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
+        &self.text[start..self.ends[i] as usize]
+    }
+
+    fn shrink(&mut self) {
+        self.text.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+}
+
+/// Rows that were read at once.
+#[derive(Debug, Default)]
+pub struct Part {
+    columns: Vec<Texts>,
+    /// The line that the block begins with or, in Parquet, the number of the first row from 0.
+    first: u64,
+    /// How many lines further each row starts; nothing in Parquet, where rows have no lines.
+    lines: Vec<u32>,
+    rows: usize,
+}
+
+impl Part {
+    /// Rows of a Parquet file, from row `first` on.
+    pub fn of_group(mut columns: Vec<Texts>, first: u64, rows: usize) -> Self {
+        columns.iter_mut().for_each(Texts::shrink);
+        Self { columns, first, lines: Vec::new(), rows }
+    }
+}
+
+/// Rows of a block of text while it is gone through.
+#[derive(Default)]
+pub struct Block {
+    part: Part,
+    /// Up to where lines have been counted, and how many there were.
+    at: usize,
+    line: u32,
+}
+
+impl Block {
+    /// Adds a row.
+    pub fn add(&mut self, row: &Row<'_>) -> Result<(), Fault> {
+        let start = row.start();
+        self.line += memchr::memchr_iter(b'\n', &row.text()[self.at..start]).count() as u32;
+        self.at = start;
+        self.part.lines.push(self.line);
+        self.part.rows += 1;
+        self.part.columns.resize_with(row.width(), Texts::default);
+        for (i, column) in self.part.columns.iter_mut().enumerate() {
+            let cell = std::str::from_utf8(row.bytes(i)).map_err(|_| row.fault(i, super::record::NOT_UTF8))?;
+            // Only inside of quotes, where it is doubled.
+            let fits = match cell.contains('"') {
+                true => column.push(&cell.replace("\"\"", "\"")),
+                false => column.push(cell),
+            };
+            debug_assert!(fits, "a block is short");
+        }
+        Ok(())
+    }
+
+    /// The rows, when the block begins on line `first`.
+    pub fn at_line(mut self, first: usize) -> Part {
+        self.part.columns.iter_mut().for_each(Texts::shrink);
+        self.part.lines.shrink_to_fit();
+        Part { first: first as u64, ..self.part }
+    }
+}
+
+/// The rows of a table.
+pub struct Rows<'t> {
+    table: &'t Table,
+    parts: Vec<Part>,
+    /// Before each part, the number of rows.
+    starts: Vec<usize>,
+    len: usize,
+}
+
+impl<'t> Rows<'t> {
+    pub(super) fn new(table: &'t Table, parts: Vec<Part>) -> Self {
+        let mut len = 0;
+        let starts = parts
+            .iter()
+            .map(|part| {
+                len += part.rows;
+                len - part.rows
+            })
+            .collect();
+        Self { table, parts, starts, len }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The texts of a column; `None` where nothing is written.
+    pub fn texts(&self, column: &str) -> Result<impl Iterator<Item = Option<&str>>> {
+        let broken = || Error::program(format!("cannot use the column `{column}`: it was not asked for"));
+        let number = self.table.columns.iter().position(|c| c == column).ok_or_else(broken)?;
+        let cells =
+            move |part: &'_ Part| -> std::ops::Range<usize> { 0..part.columns.get(number).map_or(0, Texts::len) };
+        let all = self.parts.iter().flat_map(move |part| cells(part).map(move |i| part.columns[number].get(i)));
+        Ok(all.map(|text| Some(text).filter(|t| !t.is_empty())))
+    }
+
+    /// The integers of a column.
+    ///
+    /// # Errors
+    /// Names the first line that holds something else, or nothing.
+    pub fn integers(&self, column: &str) -> Result<Vec<i64>> {
+        let parse =
+            |(i, text): (usize, Option<&str>)| integer(text).ok_or_else(|| self.not_an_integer(i, column, text));
+        self.texts(column)?.enumerate().map(parse).collect()
+    }
+
+    /// The integers of a column, `None` where nothing is written.
+    ///
+    /// # Errors
+    /// Names the first line that holds something else.
+    pub fn optional_integers(&self, column: &str) -> Result<Vec<Option<i64>>> {
+        let parse = |(i, text): (usize, Option<&str>)| match (text, integer(text)) {
+            (Some(_), None) => Err(self.not_an_integer(i, column, text)),
+            (_, value) => Ok(value),
+        };
+        self.texts(column)?.enumerate().map(parse).collect()
+    }
+
+    /// An error at row `i` of these.
+    pub fn error(&self, i: usize, message: impl Into<String>) -> Error {
+        let error = Error::user(message);
+        match (self.line(i), self.part(i)) {
+            (Some(line), _) => error.at_line(self.table.path(), line),
+            (None, Some((part, i))) => parquet::at_row(error, self.table.path(), part.first + i as u64),
+            (None, None) => error.at_file(self.table.path()),
+        }
+    }
+
+    /// The line of row `i`, from 1; nothing for Parquet.
+    pub fn line(&self, i: usize) -> Option<usize> {
+        let (part, i) = self.part(i)?;
+        part.lines.get(i).map(|&line| part.first as usize + line as usize)
+    }
+
+    /// The part that holds row `i`, and its place there.
+    fn part(&self, i: usize) -> Option<(&Part, usize)> {
+        let number = self.starts.partition_point(|&start| start <= i).checked_sub(1)?;
+        Some((&self.parts[number], i - self.starts[number]))
+    }
+
+    fn not_an_integer(&self, i: usize, column: &str, text: Option<&str>) -> Error {
+        self.error(i, not_an_integer(column, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_know_their_lines_behind_quoted_line_breaks_and_empty_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, "a,\"b\"\r\n1,\"x\ny\"\n\n2,\"say \"\"z\"\"\"\r\n3,\n").unwrap();
+        let table = Table::at(&path, &["b", "a"]).unwrap();
+        let rows = table.read().unwrap();
+        assert_eq!(rows.texts("b").unwrap().collect::<Vec<_>>(), [Some("x\ny"), Some("say \"z\""), None]);
+        assert_eq!(rows.integers("a").unwrap(), [1, 2, 3]);
+        assert_eq!([0, 1, 2, 3].map(|row| rows.line(row)), [Some(2), Some(5), Some(6), None]);
+        assert!(rows.texts("c").is_err());
+    }
+
+    #[test]
+    fn lines_are_counted_across_blocks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        // Some three blocks of lines that differ in length.
+        let lines: Vec<String> = (0..200_000).map(|i| format!("{i},{}\n", "x".repeat(i % 13))).collect();
+        std::fs::write(&path, format!("id,text\n{}", lines.concat())).unwrap();
+        let table = Table::at(&path, &["id", "text"]).unwrap();
+        let rows = table.read().unwrap();
+        assert!(rows.parts.len() > 2 && rows.integers("id").unwrap().into_iter().eq(0..200_000));
+        assert!((0..200_000).all(|row| rows.line(row) == Some(row + 2)));
+        assert!(rows.texts("text").unwrap().enumerate().all(|(i, t)| t.map_or(0, str::len) == i % 13));
+    }
+}
