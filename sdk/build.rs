@@ -6,8 +6,6 @@ use std::process::Command;
 use std::{env, fs};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo:rerun-if-changed=src");
-    println!("cargo:rerun-if-changed=Cargo.toml");
     // Any device that runs CubeCL kernels.
     println!("cargo:rustc-check-cfg=cfg(cube)");
     if env::var_os("CARGO_FEATURE_CUDA").is_some() || env::var_os("CARGO_FEATURE_WGPU").is_some() {
@@ -29,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "FEATURES",
             features.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(","),
         ),
-        ("BUILD", format!("{:016x}", source_hash(Path::new("src"))?)),
+        ("BUILD", format!("{:016x}", build_hash()?)),
     ];
     for (name, value) in facts {
         println!("cargo:rustc-env=DUALK_{name}={value}");
@@ -44,25 +42,30 @@ fn burn_version() -> Result<String, Box<dyn std::error::Error>> {
     Ok(line.split('"').nth(1).ok_or("burn has no version")?.trim_start_matches('=').to_owned())
 }
 
-/// FNV-1a over the names and contents of the sources, so that a plugin knows the very build it was made for.
-fn source_hash(folder: &Path) -> std::io::Result<u64> {
+/// What decides the machine code of this library beside the compiler, from this folder.
+const INPUTS: [&str; 5] = ["src", "Cargo.toml", "../Cargo.toml", "../Cargo.lock", "../vendor"];
+
+/// FNV-1a over the names and contents of the sources, the versions and profiles of what they are compiled with, and the
+/// flags of the compiler, so that a plugin knows the very build it was made for.
+fn build_hash() -> std::io::Result<u64> {
     let mut files = BTreeMap::new();
-    collect(folder, &mut files)?;
+    for input in INPUTS.map(Path::new).into_iter().filter(|path| path.exists()) {
+        println!("cargo:rerun-if-changed={}", input.display());
+        collect(input, &mut files)?;
+    }
     let bytes = files.into_iter().flat_map(|(path, text)| {
         let name = path.to_string_lossy().replace('\\', "/");
         name.into_bytes().into_iter().chain(text)
     });
-    Ok(bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().into_bytes();
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    Ok(bytes.chain(flags).fold(0xcbf2_9ce4_8422_2325, hash))
 }
 
-fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else {
-            files.insert(path.clone(), fs::read(&path)?);
-        }
+fn collect(path: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
+    if path.is_file() {
+        files.insert(path.to_owned(), fs::read(path)?);
+        return Ok(());
     }
-    Ok(())
+    fs::read_dir(path)?.try_for_each(|entry| collect(&entry?.path(), files))
 }
