@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-use dualk_sdk::polars::prelude::*;
+use dualk_sdk::data::tables;
 use dualk_sdk::toml::Table;
 use safetensors::SafeTensors;
 use std::fs;
@@ -74,12 +74,15 @@ mod golden {
             .iter()
             .map(|b| i64::from_le_bytes(*b))
             .collect();
-        let frame = ParquetReader::new(fs::File::open(folder.path().join("logits.parquet")).unwrap()).finish().unwrap();
-        assert_eq!((frame.height(), frame.width()), (rows, columns + 1));
-        let patients: Vec<i64> = frame.column("patient").unwrap().i64().unwrap().iter().map(Option::unwrap).collect();
+        let path = folder.path().join("logits.parquet");
+        let names = tables::Table::at(&path, &[]).unwrap().header().to_vec();
+        let table = tables::Table::at(&path, &names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        let predictions = table.read().unwrap();
+        assert_eq!((predictions.len(), names.len()), (rows, columns + 1));
+        let patients = predictions.integers("patient").unwrap();
         // Columns of the published model are numbered by its code map, which is the vocabulary's order.
-        let ours: Vec<Vec<f32>> =
-            frame.columns()[1..].iter().map(|c| c.f32().unwrap().iter().map(Option::unwrap).collect()).collect();
+        let logits_of = |name: &String| predictions.texts(name).unwrap().map(|x| x.unwrap().parse().unwrap()).collect();
+        let ours: Vec<Vec<f32>> = names[1..].iter().map(logits_of).collect();
         let logits = floats(logits.data());
         let largest = logits.iter().fold(0f32, |m, x| m.max(x.abs()));
         for (row, pid) in pids.iter().enumerate() {

@@ -1,6 +1,8 @@
 //! What the tests share: where the golden numbers and the data sets are, and how to read them.
 //!
-//! Tests that need a folder which is absent print so and pass: a clone without them still runs every other test.
+//! Numbers of the published implementation are in `golden/` beside this crate; `shared/golden` beside the workspace, or
+//! where `DUALK_GOLDEN` says, holds more. Tests that need what only these folders have are ignored without them: the
+//! build script looks.
 
 use dualk_sdk::serde_json::Value;
 use safetensors::{Dtype, SafeTensors};
@@ -10,33 +12,32 @@ use std::path::{Path, PathBuf};
 /// Tensors by name: shape and row-major values.
 pub type Tensors<T> = HashMap<String, (Vec<usize>, Vec<T>)>;
 
-/// The folder of golden numbers: `DUALK_GOLDEN`, else `shared/golden` beside the workspace. `None`, with a message,
-/// when it is absent; a `DUALK_GOLDEN` that is no folder is a mistake and panics.
-pub fn golden_dir() -> Option<PathBuf> {
+/// The folder of golden numbers: `DUALK_GOLDEN`, else `shared/golden` beside the workspace, else this crate's own.
+///
+/// # Panics
+/// When `DUALK_GOLDEN` is no folder.
+pub fn golden_dir() -> PathBuf {
     match std::env::var_os("DUALK_GOLDEN") {
         Some(given) => {
             let path = PathBuf::from(given);
             assert!(path.is_dir(), "DUALK_GOLDEN = {} is not a folder", path.display());
-            Some(path)
+            path
         }
-        None => beside_workspace("golden"),
+        None => beside_workspace("golden").unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")),
     }
 }
 
-/// The folder of data sets: `shared/data` beside the workspace. `None`, with a message, when it is absent.
-pub fn data_dir() -> Option<PathBuf> {
-    beside_workspace("data")
+/// The folder of data sets, `shared/data` beside the workspace.
+///
+/// # Panics
+/// When it is absent: tests that need it say so with `cfg_attr(not(real_tables), ignore)`.
+pub fn data_dir() -> PathBuf {
+    beside_workspace("data").unwrap_or_else(|| panic!("there is no folder shared/data beside the workspace"))
 }
 
 fn beside_workspace(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);
-    match path.is_dir() {
-        true => Some(path.canonicalize().unwrap_or(path)),
-        false => {
-            eprintln!("skipped: there is no folder {}", path.display());
-            None
-        }
-    }
+    path.is_dir().then(|| path.canonicalize().unwrap_or(path))
 }
 
 /// The `f32` tensors of a safetensors file.
@@ -53,6 +54,14 @@ pub fn load(path: &Path) -> Tensors<f32> {
 /// When the file cannot be read.
 pub fn load_i64(path: &Path) -> Tensors<i64> {
     select(path, Dtype::I64, |b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
+}
+
+/// The `f64` tensors of a safetensors file.
+///
+/// # Panics
+/// When the file cannot be read.
+pub fn load_f64(path: &Path) -> Tensors<f64> {
+    select(path, Dtype::F64, |b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]))
 }
 
 /// The metadata of a safetensors file, whose values are JSON.

@@ -1,217 +1,57 @@
-//! Whole models against the published implementation: logits, gradients, and losses and weights of three Adam steps.
+//! Whole models against the published implementation: logits, gradients, and losses and weights of three Adam steps; and
+//! where dropout acts in them, and how much.
 
 mod support;
 
 mod golden {
+    use crate::support::published::{Case, Stage, renames};
     use crate::support::{Values, allowed, assert_close, assert_tensor, assert_values, device, largest};
-    use crate::support::{read_parameters, renamed, set_parameters, tensor, with_prefix};
-    use dualk_plugin_attention::AttentionOptions;
+    use crate::support::{read_parameters, renamed, tensor, with_prefix};
     use dualk_plugin_gat::GatOptions;
     use dualk_plugin_gcn::GcnOptions;
-    use dualk_plugin_lab::LinearOptions;
     use dualk_plugin_losses::{BceOptions, WeightedBceOptions};
-    use dualk_sdk::burn::optim::{GradientsParams, ModuleOptimizer};
+    use dualk_sdk::burn::optim::GradientsParams;
     use dualk_sdk::data::Batch;
-    use dualk_sdk::model::{HeadOptions, Model, ModelParts, freeze};
+    use dualk_sdk::model::Model;
     use dualk_sdk::prelude::*;
-    use dualk_sdk::serde_json::Value;
-    use dualk_sdk::train::Adam;
-    use dualk_tests::{Tensors, golden_dir, load, load_i64, metadata};
-    use std::collections::HashMap;
-    use std::path::Path;
+    use dualk_sdk::train::Optimizer;
+    use dualk_tests::{Tensors, golden_dir};
+    use std::ops::Range;
 
     /// A gradient smaller than this part of the model's largest is compared as if it had that size: it is what
     /// cancellation left of sums as large as the others.
     const MODEL_FLOOR: f32 = 1e-3;
 
-    /// What is trained.
-    #[derive(Clone, Copy, PartialEq)]
-    enum Stage {
-        Pretrain,
-        Direct,
-        Finetune,
+    /// What is minimised, and the targets of each head.
+    fn learnt(case: &Case, stage: Stage, device: &Device) -> (Box<dyn Loss>, Vec<Tensor<2>>) {
+        let (labels, loss) = match stage {
+            Stage::Pretrain => (0..3, BceOptions {}.build()),
+            _ => (3..4, WeightedBceOptions::default().build()),
+        };
+        (loss.unwrap(), labels.map(|i| tensor(&case.file, &format!("labels.{i}"), device)).collect())
     }
 
-    /// A file of a whole model.
-    struct Case {
-        file: Tensors<f32>,
-        metadata: HashMap<String, Value>,
-        codes: (Vec<usize>, Vec<i64>),
-        /// The state before the first step, by the published names.
-        before: Values,
-    }
-
-    fn open(name: &str) -> Option<Case> {
-        let path = golden_dir()?.join("reference").join(name);
-        let file = load(&path);
-        let codes = load_i64(&path).remove("codes_x").unwrap_or_else(|| panic!("{name} has no `codes_x`"));
-        let before = initial_state(name, &file)?;
-        Some(Case { file, metadata: metadata(&path), codes, before })
-    }
-
-    /// The state before the first step.
-    ///
-    /// A state that was saved by reference has been trained along: `before` then equals `after`, and the published
-    /// numbers belong to another state. It is recovered where `initial/` has it (see its README): the one state with
-    /// the published logits, first gradients, losses and weights after three steps.
-    fn initial_state(name: &str, file: &Tensors<f32>) -> Option<Values> {
-        let (before, after) = (with_prefix(file, "before."), with_prefix(file, "after."));
-        if before != after {
-            return Some(before);
-        }
-        let recovered = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/initial").join(name);
-        if recovered.is_file() {
-            let recovered = with_prefix(&load(&recovered), "");
-            // Three Adam steps move a weight by at most about three learning rates: another file's state is told apart.
-            let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.05;
-            let same = |path: &String, a: &(Vec<usize>, Vec<f32>)| {
-                recovered.get(path).is_some_and(|r| r.0 == a.0 && r.1.iter().zip(&a.1).all(near))
-            };
-            if recovered.len() == after.len() && after.iter().all(|(path, a)| same(path, a)) {
-                return Some(recovered);
-            }
-        }
-        eprintln!("skipped: in {name} the state before training is the state after it, so nothing can be computed");
-        None
-    }
-
-    /// Published names → paths in [`Model`].
-    fn renames(stage: Stage) -> Vec<(&'static str, &'static str)> {
-        let mut names = vec![
-            ("gnn_layer.node_features", "nodes"),
-            ("gnn_layer.", "encoder."),
-            ("visit_attention.attn_weights", "code_fusion.weight"),
-            ("patient_attention.attn_weights", "visit_fusion.weight"),
-            ("lab_layer.", "lab.fc."),
-            ("classifier.", "heads.0."),
-        ];
-        names.extend(match stage {
-            Stage::Pretrain => [("decoder1.", "heads.0."), ("decoder2.", "heads.1."), ("decoder3.", "heads.2.")],
-            _ => [("decoder1.", "decoders.0."), ("decoder2.", "decoders.1."), ("decoder3.", "decoders.2.")],
-        });
-        names
-    }
-
-    impl Case {
-        fn shape(&self, name: &str) -> &[usize] {
-            &self.before.get(name).unwrap_or_else(|| panic!("the state has no `{name}`")).0
-        }
-
-        fn widths(&self, head: &str, layers: &[&str]) -> Vec<usize> {
-            layers.iter().map(|layer| self.shape(&format!("{head}.{layer}.weight"))[0]).collect()
-        }
-
-        fn columns(&self, label: usize) -> usize {
-            self.file[&format!("labels.{label}")].0[1]
-        }
-
-        fn graph(&self) -> (Graph, bool) {
-            let ends = &self.metadata["edge_index"];
-            let weights = self.metadata.get("edge_weight").and_then(Value::as_array);
-            let end = |side: usize, i: usize| ends[side][i].as_u64().unwrap() as u32;
-            let weight = |i: usize| weights.map_or(1.0, |w| w[i].as_f64().unwrap() as f32);
-            let edges = (0..ends[0].as_array().unwrap().len()).map(|i| (end(0, i), end(1, i), weight(i)));
-            let nodes = self.shape("gnn_layer.node_features")[0];
-            (Graph::new(nodes, &edges.collect::<Vec<_>>()).unwrap(), weights.is_some())
-        }
-
-        /// Code 0 is padding, and so is a visit without codes.
-        fn batch(&self) -> Batch {
-            let &[patients, visits, length] = &self.codes.0[..] else {
-                panic!("codes_x is no three-dimensional array")
-            };
-            let (mut codes, mut sets) = (Ragged::new(), Ragged::new());
-            for patient in self.codes.1.chunks_exact(visits * length) {
-                let first = codes.len() as u32;
-                for visit in patient.chunks_exact(length) {
-                    let visit: Vec<u32> = visit.iter().filter(|&&c| c != 0).map(|&c| c as u32).collect();
-                    if !visit.is_empty() {
-                        codes.push(visit);
-                    }
-                }
-                sets.push(first..codes.len() as u32);
-            }
-            assert_eq!(sets.len(), patients);
-            let (shape, values) = &self.file["labs_x"];
-            assert!(values.iter().all(|&v| v == 0.0 || v == 1.0), "labs_x is not of zeros and ones");
-            let abnormal = |row: &[f32]| (0..row.len() as u32).filter(|&c| row[c as usize] == 1.0).collect::<Vec<_>>();
-            let labs = values.chunks_exact(shape[1]).map(abnormal).collect();
-            Batch { codes: Sets::new(codes), visits: Sets::new(sets), labs, targets: Vec::new() }
-        }
-
-        fn model(&self, stage: Stage, encoder: GraphEncoderModule, device: &Device) -> Model {
-            let features = Tensor::zeros(
-                [self.shape("gnn_layer.node_features")[0], self.shape("gnn_layer.node_features")[1]],
-                device,
-            );
-            let width = encoder.width();
-            let fusion = |level| {
-                let context = FusionContext { width, level, device };
-                FusionModule::new(AttentionOptions { dropout: 0.0 }.build(&context).unwrap(), "attention")
-            };
-            let (labs, dim) = match stage {
-                Stage::Pretrain => (1, 1), // the published model of this stage has no lab layer
-                _ => (self.shape("lab_layer.weight")[1], self.shape("lab_layer.weight")[0]),
-            };
-            let lab = LinearOptions { dim }.build(&LabEncoderContext { labs, device }).unwrap();
-            let parts = ModelParts {
-                features,
-                encoder,
-                code_fusion: fusion(FusionLevel::Codes),
-                visit_fusion: fusion(FusionLevel::Visits),
-                lab: LabEncoderModule::new(lab, "linear"),
-                labs,
-            };
-            let options = HeadOptions {
-                decoder: self.widths(if stage == Stage::Direct { "classifier" } else { "decoder1" }, &["fc1", "fc2"]),
-                classifier: if stage == Stage::Finetune { self.widths("classifier", &["fc1"]) } else { vec![1] },
-                dropout: 0.0,
-            };
-            let head = |label: usize, input, kind| {
-                let (name, outputs) = (label.to_string(), self.columns(label));
-                HeadSpec { name, input, kind, outputs, keep: true }
-            };
-            let decoders = (0..3).map(|i| head(i, HeadInput::Patient, HeadKind::Decoder)).collect();
-            let model = Model::new(parts);
-            let (model, heads) = match stage {
-                Stage::Pretrain => (model, decoders),
-                Stage::Direct => (model, vec![head(3, HeadInput::PatientLab, HeadKind::Decoder)]),
-                Stage::Finetune => {
-                    let model = model.with_new_decoders(decoders, &options, device);
-                    (model, vec![head(3, HeadInput::Full, HeadKind::Classifier)])
-                }
-            };
-            let model = model.with_new_heads(heads, &options, device).unwrap();
-            let mut state = renamed(self.before.clone(), &renames(stage));
-            if stage == Stage::Pretrain {
-                state.extend(read_parameters(&model, None).into_iter().filter(|(path, _)| path.starts_with("lab.")));
-            }
-            freeze(set_parameters(model, &state), &["lab".to_owned()])
-        }
+    fn forward(model: &Model, graph: &Graph, batch: &Batch, heads: Range<usize>) -> Vec<Tensor<2>> {
+        let patients = model.embeddings(graph).map(|e| model.patients(e, batch));
+        model.logits(patients, batch, heads)
     }
 
     fn check(name: &str, stage: Stage, build: impl Fn(&Case, &GraphEncoderContext<'_>, bool) -> GraphEncoderModule) {
-        let Some(case) = open(name) else { return };
+        let case = Case::open(name);
         let device = device();
         let (graph, weighted) = case.graph();
         let context =
             GraphEncoderContext { input: case.shape("gnn_layer.node_features")[1], codes: &[], device: &device };
         let mut model = case.model(stage, build(&case, &context, weighted), &device);
         let batch = case.batch();
-        let (labels, loss) = match stage {
-            Stage::Pretrain => (0..3, BceOptions {}.build()),
-            _ => (3..4, WeightedBceOptions::default().build()),
-        };
-        let loss = loss.unwrap();
-        let targets: Vec<Tensor<2>> = labels.map(|i| tensor(&case.file, &format!("labels.{i}"), &device)).collect();
-        let mut optimizer = ModuleOptimizer::from(Adam);
+        let (loss, targets) = learnt(&case, stage, &device);
+        let mut optimizer = Optimizer::new();
         let lr = case.metadata["lr"].as_f64().unwrap();
         let expected = renamed(with_prefix(&case.file, "grad."), &renames(stage));
         let floor = MODEL_FLOOR * expected.values().map(|(_, g)| largest(g)).fold(0.0, f32::max);
         let (mut losses, mut first) = (Vec::new(), Values::new());
         for step in 0..case.file["losses"].1.len() {
-            let patients = model.embeddings(&graph).map(|e| model.patients(e, &batch));
-            let logits = model.logits(patients, &batch, 0..targets.len());
+            let logits = forward(&model, &graph, &batch, 0..targets.len());
             if step == 0 {
                 for (i, logits) in logits.iter().enumerate() {
                     assert_tensor(&format!("logits.{i}"), logits.clone(), &case.file);
@@ -226,7 +66,7 @@ mod golden {
                 first = read_parameters(&model, Some(&gradients));
                 assert_values("gradient", &first, &expected, |_, expected| allowed(expected, floor));
             }
-            model = optimizer.step(lr, model, gradients);
+            model = optimizer.step(model, gradients, lr);
         }
         assert_close("losses", &losses, &case.file["losses"].1);
         let after = renamed(with_prefix(&case.file, "after."), &renames(stage));
@@ -290,5 +130,94 @@ mod golden {
     #[test]
     fn gcn_finetune() {
         check("model_gcn_finetune.safetensors", Stage::Finetune, gcn);
+    }
+
+    /// Draws of dropout; the published moments are over more.
+    const DRAWS: usize = 6000;
+
+    /// Sums of a number and of its square.
+    #[derive(Clone, Default)]
+    struct Moments {
+        sum: f64,
+        square: f64,
+    }
+
+    impl Moments {
+        fn add(&mut self, x: f64) {
+            self.sum += x;
+            self.square += x * x;
+        }
+
+        fn mean(&self) -> f64 {
+            self.sum / DRAWS as f64
+        }
+
+        fn spread(&self) -> f64 {
+            (self.square / DRAWS as f64 - self.mean().powi(2)).max(0.0).sqrt()
+        }
+    }
+
+    /// Compares means within 4 standard errors and spreads within 5 %.
+    fn assert_moments(name: &str, ours: &[Moments], mean: &[f64], spread: &[f64], published_draws: f64) {
+        assert_eq!(ours.len(), mean.len(), "size of {name}");
+        for (i, ours) in ours.iter().enumerate() {
+            let error = spread[i] * (1.0 / DRAWS as f64 + 1.0 / published_draws).sqrt();
+            let (m, s) = (ours.mean(), ours.spread());
+            assert!((m - mean[i]).abs() <= 4.0 * error + 1e-6, "{name}[{i}]: mean {m}, published {}", mean[i]);
+            assert!((s / spread[i] - 1.0).abs() <= 0.05, "{name}[{i}]: spread {s}, published {}", spread[i]);
+        }
+    }
+
+    /// Loss and logits in training mode over many draws of dropout, at the published weights.
+    fn check_dropout(name: &str, stage: Stage) {
+        let case = Case::open(name);
+        let device = Device::flex().autodiff();
+        let (graph, _) = case.graph();
+        let context =
+            GraphEncoderContext { input: case.shape("gnn_layer.node_features")[1], codes: &[], device: &device };
+        let dims = case.widths("gnn_layer", &["conv1.lin", "conv2.lin"]);
+        let encoder = GatOptions { dims, dropout: case.dropout("GNN"), ..Default::default() }.build(&context).unwrap();
+        let model = case.model(stage, GraphEncoderModule::new(encoder, "gat"), &device);
+        let batch = case.batch();
+        let (loss, targets) = learnt(&case, stage, &device);
+        let mut losses = [Moments::default()];
+        let mut logits: Vec<Vec<Moments>> =
+            targets.iter().map(|t| vec![Moments::default(); t.dims().iter().product()]).collect();
+        device.seed(1);
+        for _ in 0..DRAWS {
+            let drawn = forward(&model, &graph, &batch, 0..targets.len());
+            let each =
+                drawn.iter().zip(&targets).map(|(logits, targets)| loss.forward(logits.clone(), targets.clone()));
+            losses[0].add(each.reduce(|sum, loss| sum + loss).unwrap().into_scalar::<f64>());
+            for (moments, drawn) in logits.iter_mut().zip(drawn) {
+                drawn.into_data().iter::<f64>().zip(moments).for_each(|(x, moments)| moments.add(x));
+            }
+        }
+        let wide = load_f64(name);
+        let draws = case.metadata["draws"].as_f64().unwrap();
+        assert_moments("loss", &losses, &wide["loss_mean"].1, &wide["loss_sd"].1, draws);
+        for (i, moments) in logits.iter().enumerate() {
+            let (mean, spread) = (&wide[&format!("logit_mean.{i}")].1, &wide[&format!("logit_sd.{i}")].1);
+            assert_moments(&format!("logits.{i}"), moments, mean, spread, draws);
+        }
+    }
+
+    fn load_f64(name: &str) -> Tensors<f64> {
+        dualk_tests::load_f64(&golden_dir().join("reference").join(name))
+    }
+
+    #[test]
+    fn dropout_pretrain() {
+        check_dropout("dropout_gat_pretrain.safetensors", Stage::Pretrain);
+    }
+
+    #[test]
+    fn dropout_direct() {
+        check_dropout("dropout_gat_direct.safetensors", Stage::Direct);
+    }
+
+    #[test]
+    fn dropout_finetune() {
+        check_dropout("dropout_gat_finetune.safetensors", Stage::Finetune);
     }
 }

@@ -19,8 +19,8 @@ mod golden {
     use dualk_tests::{Tensors, golden_dir, json, load, metadata};
     use std::path::PathBuf;
 
-    fn path(name: &str) -> Option<PathBuf> {
-        Some(golden_dir()?.join("reference").join(name))
+    fn path(name: &str) -> PathBuf {
+        golden_dir().join("reference").join(name)
     }
 
     /// The graph in the metadata of a file, with its edge weights if it has them.
@@ -65,7 +65,7 @@ mod golden {
     }
 
     fn check_encoder<O: BuildGraphEncoder>(name: &str, options: impl Fn(Vec<usize>, bool) -> O) {
-        let Some(path) = path(name) else { return };
+        let path = path(name);
         let (file, device) = (load(&path), device());
         let x = tensor::<2>(&file, "param.node_features", &device);
         let [nodes, input] = x.dims();
@@ -93,7 +93,7 @@ mod golden {
         renames: &[(&str, &str)],
         options: impl Fn(&Tensors<f32>) -> O,
     ) {
-        let Some(path) = path(name) else { return };
+        let path = path(name);
         let (file, device) = (load(&path), device());
         let full = shape(&file, "input.x");
         let (width, members) = (full[full.len() - 1], full[full.len() - 2]);
@@ -150,7 +150,7 @@ mod golden {
 
     #[test]
     fn decoder() {
-        let Some(path) = path("decoder.safetensors") else { return };
+        let path = path("decoder.safetensors");
         let (file, device) = (load(&path), device());
         let [first, second, outputs] = ["fc1", "fc2", "fc3"].map(|l| shape(&file, &format!("param.{l}.weight"))[0]);
         let x = tensor::<2>(&file, "input.x", &device);
@@ -161,7 +161,7 @@ mod golden {
 
     #[test]
     fn classifier() {
-        let Some(path) = path("classifier.safetensors") else { return };
+        let path = path("classifier.safetensors");
         let (file, device) = (load(&path), device());
         let [hidden, outputs] = ["fc1", "fc2"].map(|l| shape(&file, &format!("param.{l}.weight"))[0]);
         let x = tensor::<2>(&file, "input.x", &device);
@@ -171,7 +171,7 @@ mod golden {
     }
 
     fn check_loss(name: &str, loss: Box<dyn Loss>) {
-        let Some(path) = path(name) else { return };
+        let path = path(name);
         let (file, device) = (load(&path), device());
         let logits = tensor::<2>(&file, "logits", &device).require_grad();
         let value = loss.forward(logits.clone(), tensor(&file, "targets", &device));
@@ -195,7 +195,7 @@ mod golden {
 
     #[test]
     fn metrics_json() {
-        let Some(path) = path("metrics.json") else { return };
+        let path = path("metrics.json");
         let file = json(&path);
         let list = |v: &Value| v.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>();
         let rows = |name: &str| file[name].as_array().unwrap().iter().map(list).collect::<Vec<_>>();

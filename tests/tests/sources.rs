@@ -29,8 +29,9 @@ fn path(path: &Path) -> FilePath {
 }
 
 #[test]
+#[cfg_attr(not(real_tables), ignore = "needs the public demo tables")]
 fn mimic3_demo() {
-    let Some(data) = data_dir() else { return };
+    let data = data_dir();
     let root = path(&data.join("mimic-iii-demo"));
     let cohort = parse(Mimic3Options { root: root.clone(), labs: false, ..Default::default() }, false);
     assert_eq!(counts(&cohort), [100, 129, 1761, 581, 14]);
@@ -41,8 +42,9 @@ fn mimic3_demo() {
 }
 
 #[test]
+#[cfg_attr(not(real_tables), ignore = "needs the public demo tables")]
 fn eicu_demo() {
-    let Some(data) = data_dir() else { return };
+    let data = data_dir();
     let options = || EicuOptions { root: path(&data.join("eicu-demo")), ..Default::default() };
     let sound = parse(options(), false);
     assert_eq!(counts(&sound), [111, 119, 425, 142, 8]);
@@ -54,8 +56,9 @@ fn eicu_demo() {
 }
 
 #[test]
+#[cfg_attr(not(real_tables), ignore = "needs the public demo tables")]
 fn mimic4_demo_in_icd10() {
-    let Some(data) = data_dir() else { return };
+    let data = data_dir();
     let root = path(&data.join("mimic-iv-demo-2.2/hosp"));
     let cohort = parse(Mimic4Options { root, code_system: CodeSystem::Icd10, ..Default::default() }, false);
     assert!(!cohort.patients.is_empty());

@@ -19,7 +19,7 @@ options! {
         pub heads: usize = 1,
         /// Part of the numbers between two layers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-        pub dropout: f64 = 0.2,
+        pub dropout: f64 = 0.0,
         /// Slope of LeakyReLU below zero.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub slope: f64 = 0.2,

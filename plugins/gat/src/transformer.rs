@@ -19,7 +19,7 @@ options! {
         pub heads: usize = 4,
         /// Part of the numbers between two layers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-        pub dropout: f64 = 0.2,
+        pub dropout: f64 = 0.0,
         /// Whether the weight of an edge, times a learned number a head, is added to its scores.
         pub edge_weight: bool = true,
     }

@@ -15,7 +15,7 @@ options! {
         pub dims: Vec<usize> = vec![256, 256],
         /// Part of the numbers between two layers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-        pub dropout: f64 = 0.2,
+        pub dropout: f64 = 0.0,
         /// Whether edge weights enter. The published training drops them: `false` reproduces it.
         pub edge_weight: bool = true,
     }

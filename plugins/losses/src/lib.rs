@@ -3,6 +3,7 @@
 mod asymmetric;
 mod bce;
 mod focal;
+mod label_weight;
 mod label_weighted;
 mod log_sigmoid;
 mod ranking;
@@ -11,6 +12,7 @@ mod weighted_bce;
 pub use asymmetric::{Asymmetric, AsymmetricOptions};
 pub use bce::{Bce, BceOptions};
 pub use focal::{Focal, FocalOptions};
+pub use label_weight::{LabelWeight, LabelWeightOptions};
 pub use label_weighted::{LabelWeighted, LabelWeightedOptions};
 pub use ranking::{Ranking, RankingOptions};
 pub use weighted_bce::{WeightedBce, WeightedBceOptions};
@@ -19,6 +21,7 @@ dualk_sdk::export_plugin! {
     loss: AsymmetricOptions,
     loss: BceOptions,
     loss: FocalOptions,
+    loss: LabelWeightOptions,
     loss: LabelWeightedOptions,
     loss: RankingOptions,
     loss: WeightedBceOptions,

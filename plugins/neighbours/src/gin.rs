@@ -14,7 +14,7 @@ options! {
         pub dims: Vec<usize> = vec![256, 256],
         /// Part of the numbers between two layers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-        pub dropout: f64 = 0.2,
+        pub dropout: f64 = 0.0,
         /// ε, by how much a node counts more than a neighbour; more than −1.
         #[schemars(range(min = -1.0))]
         pub eps: f64 = 0.0,

@@ -30,7 +30,7 @@ options! {
         pub aggregate: Aggregate = Aggregate::Mean,
         /// Part of the numbers between two layers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
-        pub dropout: f64 = 0.2,
+        pub dropout: f64 = 0.0,
     }
 }
 

@@ -55,9 +55,15 @@ pub fn examples(data: &Prepared, patients: &[usize], targets: &Ragged<u32>, drop
 
 /// Weighted F1 and recall at 10, 20, 30 and 40.
 pub fn ranking_metrics(predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+    ranking_metrics_at(predictions, &KS)
+}
+
+/// Weighted F1 and recall at each of `ks`.
+pub fn ranking_metrics_at(predictions: &[Predictions<'_>], ks: &[usize]) -> Vec<(String, f64)> {
     let Some(p) = predictions.first() else { return Vec::new() };
-    let recall = |k| (format!("R@{k}"), recall_at_k(p.logits, p.columns, p.targets, k));
-    std::iter::once(("F1-w".to_owned(), f1_weighted(p.logits, p.columns, p.targets))).chain(KS.map(recall)).collect()
+    let recall = |&k| (format!("R@{k}"), recall_at_k(p.logits, p.columns, p.targets, k));
+    let f1 = ("F1-w".to_owned(), f1_weighted(p.logits, p.columns, p.targets));
+    std::iter::once(f1).chain(ks.iter().map(recall)).collect()
 }
 
 /// The codes' frequencies in training as a ranking.

@@ -49,6 +49,9 @@ impl BuildObjective for Rare {
     }
 }
 
+/// Where the published code cuts recall off for codes that are rare in training.
+const TRAIN_KS: [usize; 3] = [5, 8, 15];
+
 impl Rare {
     fn codes(&self, data: &Prepared) -> Vec<u32> {
         match self.by {
@@ -73,11 +76,17 @@ impl Objective for Rare {
     }
 
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        next_visit::ranking_metrics(predictions)
+        match self.by {
+            RareBy::Total => next_visit::ranking_metrics(predictions),
+            RareBy::Train => next_visit::ranking_metrics_at(predictions, &TRAIN_KS),
+        }
     }
 
     fn primary(&self) -> &str {
-        "R@10"
+        match self.by {
+            RareBy::Total => "R@10",
+            RareBy::Train => "R@8",
+        }
     }
 
     fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {

@@ -2,6 +2,7 @@
 
 use super::Component;
 use crate::Result;
+use crate::data::Ragged;
 use burn::tensor::Tensor;
 
 /// Compares logits with targets.
@@ -12,6 +13,13 @@ pub trait Loss: Send + Sync {
     /// - `logits`, `targets`: `[batch, columns]`, targets 0 or 1
     /// - output: `[1]`
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1>;
+
+    /// The same loss for one head, after a look at its training targets: the positive columns, of `columns`, of each
+    /// example. `None`, the default, where nothing depends on them.
+    fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {
+        let _ = (targets, columns);
+        None
+    }
 }
 
 /// Options of a loss.

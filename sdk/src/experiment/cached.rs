@@ -6,11 +6,13 @@
 
 use super::manifest::ComponentRef;
 use super::plan::{Experiment, path_options};
+use super::training::Trained;
 use crate::cache::{Cache, Key, fingerprint};
 use crate::component::{Inputs, Parser, Slot};
 use crate::data::{Cohort, Prepared, cohort_file};
 use crate::model::{Model, load_weights, save_weights};
 use crate::plugin::Stamp;
+use crate::train::Optimizer;
 use crate::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -20,10 +22,11 @@ use std::path::Path;
 const COHORT: &str = "cohort";
 const STAGE: &str = "stage";
 /// Changes when the files of an entry do.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 const WEIGHTS: &str = "weights.safetensors";
 const BEST: &str = "best_on_valid.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
 const EPOCHS: &str = "metrics.jsonl";
 const TRAINED: &str = "trained.json";
 
@@ -32,16 +35,6 @@ const TRAINED: &str = "trained.json";
 struct Numbers {
     epoch: usize,
     best_epoch: Option<usize>,
-}
-
-/// A stage as training leaves it.
-pub(super) struct Trained {
-    /// With the weights that were selected.
-    pub model: Model,
-    /// Their epoch, from 0.
-    pub epoch: usize,
-    /// Epoch and model that were best on valid, where others were selected.
-    pub best_on_valid: Option<(usize, Model)>,
 }
 
 impl Experiment {
@@ -128,6 +121,7 @@ impl Experiment {
                 "before": before,
                 "index": index,
                 "stage": table,
+                "optimizer_kept": self.carried_on(index),
                 "objective": objective,
                 "loss": loss,
             }));
@@ -160,7 +154,12 @@ impl Experiment {
     }
 
     /// A stage that was trained before: `model` with its weights, and its lines of `metrics.jsonl`.
-    pub(super) fn trained_before(&self, key: Option<&Key>, model: &Model) -> Option<(Trained, String)> {
+    pub(super) fn trained_before(
+        &self,
+        key: Option<&Key>,
+        model: &Model,
+        with_optimizer: bool,
+    ) -> Option<(Trained, String)> {
         let entry = self.cache.as_ref()?.get(STAGE, key?)?;
         let numbers: Numbers = serde_json::from_slice(&fs::read(entry.join(TRAINED)).ok()?).ok()?;
         let epochs = fs::read_to_string(entry.join(EPOCHS)).ok()?;
@@ -169,7 +168,11 @@ impl Experiment {
             Some(epoch) => Some((epoch, load(BEST)?)),
             None => None,
         };
-        Some((Trained { model: load(WEIGHTS)?, epoch: numbers.epoch, best_on_valid }, epochs))
+        let optimizer = match with_optimizer {
+            true => Optimizer::load(&entry.join(OPTIMIZER), &model.device()).ok()?,
+            false => Optimizer::new(),
+        };
+        Some((Trained { model: load(WEIGHTS)?, optimizer, epoch: numbers.epoch, best_on_valid }, epochs))
     }
 
     /// Adds a trained stage to the cache.
@@ -178,6 +181,7 @@ impl Experiment {
         key: Option<&Key>,
         name: &str,
         trained: &Trained,
+        with_optimizer: bool,
         epochs: &str,
         progress: &dyn Progress,
     ) {
@@ -194,6 +198,9 @@ impl Experiment {
             }
             if let Some((_, best)) = &trained.best_on_valid {
                 save_weights(best, &folder.join(BEST))?;
+            }
+            if with_optimizer {
+                trained.optimizer.save(&folder.join(OPTIMIZER))?;
             }
             save_weights(&trained.model, &folder.join(WEIGHTS))
         };

@@ -16,9 +16,11 @@ mod report;
 mod run;
 mod run_dir;
 mod stages;
+mod training;
 
 pub use evaluation::Evaluation;
 pub use manifest::{ComponentRef, Manifest};
 pub use outcome::{Outcome, Row, StageOutcome};
 pub use plan::{Experiment, listed_plugins};
 pub use run_dir::RunDir;
+pub use training::{Observers, Trained};

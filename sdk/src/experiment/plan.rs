@@ -181,21 +181,15 @@ impl Experiment {
     }
 
     fn resolve_stage(&mut self, i: usize) -> Result<()> {
-        let (compat, stage) = (self.manifest.is_compat(), self.manifest.stage[i].clone());
+        let mut stage = self.manifest.completed_stage(i)?;
         let (key, objective) = stage.objective();
         let objective = self.component(Slot::Objective, &format!("stage[{i}].{key}"), objective)?;
-        let loss = self.component(Slot::Loss, &format!("stage[{i}].loss"), stage.loss())?;
-        let target = &mut self.manifest.stage[i];
+        stage.loss = Some(self.component(Slot::Loss, &format!("stage[{i}].loss"), stage.loss())?);
         match key {
-            "task" => target.task = Some(objective),
-            _ => target.objective = Some(objective),
+            "task" => stage.task = Some(objective),
+            _ => stage.objective = Some(objective),
         }
-        target.loss = Some(loss);
-        target.epochs = Some(stage.epochs());
-        target.batch = Some(stage.batch());
-        target.schedule = Some(stage.schedule());
-        target.select = Some(stage.select(compat));
-        target.freeze = Some(stage.freeze());
+        self.manifest.stage[i] = stage;
         // Building them checks the values of their options.
         self.objective(i)?;
         self.loss(i).map(|_| ())

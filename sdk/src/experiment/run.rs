@@ -1,21 +1,20 @@
 //! Running an experiment.
 
-use super::cached::Trained;
-use super::manifest::{Mode, Stage, StageType};
+use super::manifest::StageType;
 use super::outcome::{Outcome, Row, StageOutcome};
 use super::plan::{Experiment, to_toml};
 use super::report;
 use super::run_dir::RunDir;
 use super::stages::stage_name;
+use super::training::{Observers, Trained, check_frozen};
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, prepare};
-use crate::model::{Model, freeze, parameters, save_weights};
+use crate::model::{Model, parameters, save_weights};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
 use crate::progress::Silent;
-use crate::train::{EpochRecord, Fit, Fixed, Metrics, derive_seed, evaluate};
+use crate::train::{EpochRecord, Metrics, Optimizer, OptimizerState, evaluate};
 use crate::{Error, Progress, Result};
 use serde_json::json;
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -70,6 +69,11 @@ impl Experiment {
                 Error::user("the manifest has no [[stage]]").help("`dualk prepare` needs none; `dualk run` does")
             );
         }
+        if self.manifest.evaluate_only {
+            return Err(Error::user("this manifest describes imported weights, and not how they were trained")
+                .at_key("evaluate_only")
+                .help("`dualk eval RUN` evaluates them; to train, start from experiments/mimic4.toml"));
+        }
         let start = Instant::now();
         let text = to_toml(&self.manifest)?;
         let keys = self.stage_keys()?;
@@ -85,6 +89,11 @@ impl Experiment {
         let mut notes = Vec::new();
         let mut model = self.model(&data, &device, |note| notes.push(note))?;
         notes.iter().try_for_each(|note| log(note))?;
+        self.check_frozen_parts(&model)?;
+        if let Some(note) = self.untrained_lab_layer(&model) {
+            log(&note)?;
+        }
+        let mut optimizer = Optimizer::new();
         let (mut stages, mut history) = (Vec::new(), Vec::new());
         for (index, stage) in self.manifest.stage.iter().enumerate() {
             let name = stage_name(index, stage);
@@ -92,7 +101,8 @@ impl Experiment {
             let parts = self.parts(objective.as_ref(), &data)?;
             model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?;
             let before = Instant::now();
-            let trained = match self.trained_before(keys.get(index), &model) {
+            let carried_on = self.carried_on(index);
+            let trained = match self.trained_before(keys.get(index), &model, carried_on) {
                 Some((trained, epochs)) => {
                     for line in epochs.lines() {
                         run.append(METRICS, line)?;
@@ -111,16 +121,17 @@ impl Experiment {
                         history.push(record.clone());
                         Ok(())
                     };
+                    let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress };
                     let trained =
-                        self.train(model, index, objective.as_ref(), &parts, &data, &mut on_epoch, progress)?;
-                    self.keep_trained(keys.get(index), &name, &trained, &epochs, progress);
+                        self.train(model, optimizer, index, objective.as_ref(), &parts, &data, &mut observers)?;
+                    self.keep_trained(keys.get(index), &name, &trained, carried_on, &epochs, progress);
                     let seconds = before.elapsed().as_secs_f64();
                     log(&format!("{name}: {seconds:.1} s, kept epoch {}", trained.epoch + 1))?;
                     trained
                 }
             };
             let (epoch, best_on_valid);
-            Trained { model, epoch, best_on_valid } = trained;
+            Trained { model, optimizer, epoch, best_on_valid } = trained;
             save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
             if stage.r#type == StageType::Finetune {
                 let mut tested = self.test(&model, index, objective.as_ref(), &parts, &data, epoch)?;
@@ -145,60 +156,39 @@ impl Experiment {
         Ok((outcome, run.finish()?))
     }
 
+    /// Refuses prefixes of frozen parameters that the model lacks before anything trains; those of heads, which come with
+    /// their stage, are looked at there.
+    fn check_frozen_parts(&self, model: &Model) -> Result<()> {
+        for (index, stage) in self.manifest.stage.iter().enumerate() {
+            let mut stage = stage.clone();
+            let of_heads = |prefix: &String| prefix.starts_with("heads") || prefix.starts_with("decoders");
+            stage.freeze.iter_mut().for_each(|freeze| freeze.retain(|prefix| !of_heads(prefix)));
+            check_frozen(&stage, index, model)?;
+        }
+        Ok(())
+    }
+
+    /// A line for experiments whose fine-tuning finds a lab layer that no stage has trained.
+    fn untrained_lab_layer(&self, model: &Model) -> Option<String> {
+        let stages = &self.manifest.stage;
+        let first = stages.iter().position(|stage| stage.r#type == StageType::Finetune)?;
+        let trained = stages[..first].iter().any(|stage| stage.r#type == StageType::Lab);
+        let has_one = parameters(model).iter().any(|p| p.path.starts_with("lab."));
+        let frozen = stages[first].freeze().iter().any(|prefix| prefix == "lab");
+        (has_one && !trained).then(|| match frozen {
+            true => "warning: the lab layer is random and frozen: no stage of type `lab` trains it".to_owned(),
+            false => "the lab layer is trained by fine-tuning: there is no stage of type `lab` before it".to_owned(),
+        })
+    }
+
+    /// Whether the optimizer of stage `index` goes on in the next.
+    pub(super) fn carried_on(&self, index: usize) -> bool {
+        self.manifest.stage.get(index + 1).is_some_and(|next| next.optimizer() == OptimizerState::Carried)
+    }
+
     pub(super) fn parts(&self, objective: &dyn Objective, data: &Prepared) -> Result<Parts> {
         let examples = |part| objective.examples(data, part);
         Ok(Parts { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
-    }
-
-    /// Trains the heads of a stage: all together, or each in turn.
-    #[allow(clippy::too_many_arguments)] // one call site; a struct would only rename them
-    fn train(
-        &self,
-        mut model: Model,
-        index: usize,
-        objective: &dyn Objective,
-        parts: &Parts,
-        data: &Prepared,
-        mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
-        progress: &dyn Progress,
-    ) -> Result<Trained> {
-        let stage = &self.manifest.stage[index];
-        let loss = self.loss(index)?;
-        let heads = model.head_specs().len();
-        let turns: Vec<Range<usize>> = match stage.mode() {
-            Mode::Joint => std::iter::once(0..heads).collect(),
-            Mode::Individual => (0..heads).map(|head| head..head + 1).collect(),
-        };
-        let (mut epoch, mut best_on_valid) = (0, None);
-        for (turn, heads) in turns.into_iter().enumerate() {
-            let name = match stage.mode() {
-                Mode::Joint => stage_name(index, stage),
-                Mode::Individual => format!("{}:{}", stage_name(index, stage), model.head_specs()[turn].name),
-            };
-            let resting = frozen(stage, &heads, model.head_specs().len());
-            model = freeze(model, &resting);
-            let fit = Fit {
-                name: &name,
-                graph: &data.graph,
-                objective,
-                loss: loss.as_ref(),
-                train: &parts.train,
-                valid: &parts.valid,
-                watch: self.manifest.is_compat().then_some(&parts.test),
-                heads,
-                fixed: Fixed::of(&resting, self.manifest.is_compat()),
-                epochs: stage.epochs(),
-                batch: stage.batch(),
-                lr: stage.lr,
-                schedule: stage.schedule(),
-                select: stage.select(self.manifest.is_compat()),
-                seed: derive_seed(self.manifest.seed, &[2, index as u64, turn as u64]),
-                progress,
-            };
-            let fitted = fit.run(model, &mut on_epoch)?;
-            (model, epoch, best_on_valid) = (fitted.model, fitted.epoch, fitted.best_on_valid);
-        }
-        Ok(Trained { model, epoch, best_on_valid })
     }
 
     pub(super) fn test(
@@ -233,12 +223,6 @@ impl Experiment {
         let plugins = self.registry.plugins().iter().map(LockedPlugin::from).collect();
         run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
     }
-}
-
-/// What does not train: the manifest's prefixes, and the heads whose turn it is not.
-fn frozen(stage: &Stage, heads: &Range<usize>, all: usize) -> Vec<String> {
-    let resting = (0..all).filter(|h| !heads.contains(h)).map(|h| format!("heads.{h}"));
-    stage.freeze().into_iter().chain(resting).collect()
 }
 
 /// An epoch as a line.

@@ -14,8 +14,14 @@ crate::options! {
         pub decoder: Vec<usize> = vec![256, 128],
         /// Width of the hidden layer of a classifier.
         pub classifier: Vec<usize> = vec![256],
-        /// Part of the hidden numbers that is dropped during training.
+        /// Part of the hidden numbers that is dropped during training, in heads without a key of their own.
         pub dropout: f64 = 0.4,
+        /// The same in decoders: after the first hidden layer, and before the last layer.
+        pub decoder_dropout: Option<f64> = None,
+        /// The same in classifiers.
+        pub classifier_dropout: Option<f64> = None,
+        /// The same before the single layer of a linear head, which trains the lab layer.
+        pub linear_dropout: Option<f64> = None,
     }
 }
 
@@ -27,11 +33,18 @@ impl HeadOptions {
     pub fn check(&self) -> Result<()> {
         widths("decoder", &self.decoder, 2)?;
         widths("classifier", &self.classifier, 1)?;
-        in_range("dropout", self.dropout, 0.0, 1.0).map(drop)
+        in_range("dropout", self.dropout, 0.0, 1.0)?;
+        let own = [
+            ("decoder_dropout", self.decoder_dropout),
+            ("classifier_dropout", self.classifier_dropout),
+            ("linear_dropout", self.linear_dropout),
+        ];
+        own.into_iter().try_for_each(|(key, rate)| rate.map_or(Ok(()), |rate| in_range(key, rate, 0.0, 1.0).map(drop)))
     }
 
-    fn dropout(&self) -> Dropout {
-        DropoutConfig::new(self.dropout).init()
+    /// With a head's own rate, or that of all heads.
+    fn dropout(&self, own: Option<f64>) -> Dropout {
+        DropoutConfig::new(own.unwrap_or(self.dropout)).init()
     }
 }
 
@@ -47,8 +60,8 @@ fn linear(input: usize, output: usize, device: &Device) -> Linear {
     LinearConfig::new(input, output).init(device)
 }
 
-/// Three layers, fc3(h₂), h₂ = dropout(ReLU(fc2(h₁))), h₁ = dropout(ReLU(fc1(x))). One for each category of
-/// laboratory items in pretraining; h₂ is what it lends to the classifier.
+/// Three layers, fc3(dropout(h₂)), h₂ = ReLU(fc2(h₁)), h₁ = dropout(ReLU(fc1(x))). One for each category of laboratory
+/// items in pretraining; h₂ is what it lends to the classifier, without dropout of its own, as published.
 #[derive(Module, Debug)]
 pub struct Decoder {
     fc1: Linear,
@@ -65,7 +78,7 @@ impl Decoder {
             fc1: linear(input, first, device),
             fc2: linear(first, second, device),
             fc3: linear(second, outputs, device),
-            dropout: options.dropout(),
+            dropout: options.dropout(options.decoder_dropout),
         }
     }
 
@@ -76,7 +89,7 @@ impl Decoder {
     /// - output: `[batch, decoder[1]]`
     pub fn embed(&self, x: Tensor<2>) -> Tensor<2> {
         let h = self.dropout.forward(relu(self.fc1.forward(x))); // [batch, decoder[0]]
-        self.dropout.forward(relu(self.fc2.forward(h))) // [batch, decoder[1]]
+        relu(self.fc2.forward(h)) // [batch, decoder[1]]
     }
 
     /// Logits.
@@ -85,7 +98,7 @@ impl Decoder {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.fc3.forward(self.embed(x)) // [batch, outputs]
+        self.fc3.forward(self.dropout.forward(self.embed(x))) // [batch, outputs]
     }
 }
 
@@ -101,7 +114,8 @@ impl Classifier {
     /// A new classifier.
     pub fn new(input: usize, outputs: usize, options: &HeadOptions, device: &Device) -> Self {
         let hidden = options.classifier[0];
-        Self { fc1: linear(input, hidden, device), fc2: linear(hidden, outputs, device), dropout: options.dropout() }
+        let dropout = options.dropout(options.classifier_dropout);
+        Self { fc1: linear(input, hidden, device), fc2: linear(hidden, outputs, device), dropout }
     }
 
     /// The hidden layer.
@@ -133,7 +147,7 @@ pub struct LinearHead {
 impl LinearHead {
     /// A new layer.
     pub fn new(input: usize, outputs: usize, options: &HeadOptions, device: &Device) -> Self {
-        Self { fc: linear(input, outputs, device), dropout: options.dropout() }
+        Self { fc: linear(input, outputs, device), dropout: options.dropout(options.linear_dropout) }
     }
 
     /// Logits.
@@ -211,7 +225,7 @@ mod tests {
     #[test]
     fn shapes_follow_the_options() {
         let device = Device::flex();
-        let options = HeadOptions { decoder: vec![7, 5], classifier: vec![6], dropout: 0.4 };
+        let options = HeadOptions { decoder: vec![7, 5], classifier: vec![6], ..HeadOptions::default() };
         options.check().unwrap();
         for (kind, width) in [(HeadKind::Decoder, 5), (HeadKind::Classifier, 6), (HeadKind::Linear, 3)] {
             let head = Head::new(kind, 3, 4, &options, &device);

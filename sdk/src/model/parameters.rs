@@ -1,7 +1,7 @@
 //! The parameters of a module by path: freezing, saving, loading.
 
 use crate::{Error, Result};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
@@ -43,6 +43,17 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
     let mut list = List { path: Vec::new(), found: Vec::new() };
     module.visit(&mut list);
     list.found
+}
+
+/// Switches dropout, and whatever else asks whether it trains, on or off in all parts of a module.
+pub fn set_dropout<M: Module>(module: M, active: bool) -> M {
+    struct Set(bool);
+    impl ModuleMapper for Set {
+        fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+            flag.with_value(self.0)
+        }
+    }
+    module.map(&mut Set(active))
 }
 
 /// Makes exactly those parameters train whose path starts with none of `prefixes` (whole path components).

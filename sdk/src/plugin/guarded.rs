@@ -2,7 +2,7 @@
 
 use super::guard::run;
 use crate::component::*;
-use crate::data::{Cohort, Examples, Prepared};
+use crate::data::{Cohort, Examples, Prepared, Ragged};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::sync::Arc;
@@ -36,6 +36,11 @@ impl NodeInit for Guarded<dyn NodeInit> {
 impl Loss for Guarded<dyn Loss> {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         run(&self.origin, || self.inner.forward(logits, targets))
+    }
+
+    fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {
+        let inner = run(&self.origin, || self.inner.fitted(targets, columns))?;
+        Some(Box::new(Guarded { origin: self.origin.clone(), inner }))
     }
 }
 

@@ -1,14 +1,14 @@
 //! The training loop.
 
 use super::ahead::Ahead;
-use super::{Adam, Fixed, Metrics, Schedule, Select, derive_seed, evaluate, shuffled};
+use super::{Fixed, Metrics, Optimizer, Schedule, Select, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::{Batch, Examples};
 use crate::graph::Graph;
-use crate::model::{Model, dense};
+use crate::model::{Model, dense, set_dropout};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
-use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -84,12 +84,18 @@ pub struct Fit<'a> {
     pub watch: Option<&'a Examples>,
     /// The heads to train.
     pub heads: Range<usize>,
-    /// What before the heads does not train.
-    pub fixed: Fixed,
+    /// Prefixes of the paths of parameters that do not train.
+    pub frozen: &'a [String],
+    /// Whether frozen parts before the heads keep their dropout, as published.
+    pub dropout_in_frozen: bool,
     /// Passes over the examples.
     pub epochs: usize,
+    /// Epochs, from the first, in which dropout acts; all of them when `None`.
+    pub dropout_epochs: Option<usize>,
     /// Examples a step.
     pub batch: usize,
+    /// Whether each epoch takes the examples in an order of its own.
+    pub shuffle: bool,
     /// Learning rate.
     pub lr: f64,
     /// How it falls.
@@ -100,6 +106,17 @@ pub struct Fit<'a> {
     pub seed: u64,
     /// Where to show progress.
     pub progress: &'a dyn Progress,
+    /// Who wants to know of every step; each is then waited for.
+    pub on_step: Option<&'a dyn Fn(StepRecord)>,
+}
+
+/// One step of the optimizer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepRecord {
+    /// The loss, before the step.
+    pub loss: f64,
+    /// The learning rate.
+    pub lr: f64,
 }
 
 /// What training yields.
@@ -107,6 +124,8 @@ pub struct Fit<'a> {
 pub struct Fitted {
     /// The selected weights.
     pub model: Model,
+    /// The optimizer after the last step.
+    pub optimizer: Optimizer,
     /// The epoch they are from.
     pub epoch: usize,
     /// Epoch and weights that were best on valid, where others were selected although there is a valid part.
@@ -116,46 +135,88 @@ pub struct Fitted {
 }
 
 impl Fit<'_> {
-    /// Trains.
+    /// Trains, the optimizer going on from what it knows.
     ///
     /// # Errors
-    /// When there is nothing to learn from, the loss stops being a number, or `on_epoch` fails.
-    pub fn run(&self, mut model: Model, mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>) -> Result<Fitted> {
+    /// When there is nothing to learn from, the loss stops being a number, the objective's primary metric is none of
+    /// its metrics, or `on_epoch` fails.
+    pub fn run(
+        &self,
+        mut model: Model,
+        mut optimizer: Optimizer,
+        mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
+    ) -> Result<Fitted> {
         if self.train.is_empty() {
             return Err(Error::user(format!("stage {} has no training examples", self.name))
                 .help("the cohort is too small for this split or objective"));
         }
-        let ahead = Ahead::new(self.fixed, &model, self.graph, self.train);
-        let mut optimizer = ModuleOptimizer::from(Adam);
+        let losses = self.losses(&model);
         let mut history = Vec::with_capacity(self.epochs);
-        let mut best: Option<(f64, usize, Model)> = None;
+        let mut best = None;
+        let (mut dropout, mut ahead) = (true, self.ahead(&model, self.drops_in(0)));
         for epoch in 0..self.epochs {
             let start = Instant::now();
+            if dropout != self.drops_in(epoch) {
+                dropout = self.drops_in(epoch);
+                model = set_dropout(model, dropout);
+                ahead = self.ahead(&model, dropout);
+            }
             let lr = self.schedule.rate(self.lr, epoch);
             let train_loss;
-            (model, train_loss) = self.epoch(model, &ahead, &mut optimizer, epoch, lr)?;
+            (model, train_loss) = self.epoch(model, &losses, &ahead, &mut optimizer, epoch, lr)?;
             let valid = self.metrics(&model, self.valid);
             let test = self.watch.map(|examples| self.metrics(&model, examples)).unwrap_or_default();
             let seconds = start.elapsed().as_secs_f64();
             let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
-            let score = record.valid.iter().find(|(name, _)| name == self.objective.primary()).map(|m| m.1);
-            if let Some(score) = score
-                && self.remembers_best()
-                && best.as_ref().is_none_or(|(top, ..)| score > *top)
-            {
-                best = Some((score, epoch, model.clone()));
+            if self.remembers_best() && !record.valid.is_empty() {
+                remember(&mut best, self.score(&record.valid)?, epoch, &model);
             }
             history.push(record);
         }
         let last = (self.epochs.saturating_sub(1), model);
-        let best = best.map(|(_, epoch, model)| (epoch, model));
+        let best = best.map(|best: Best| (best.epoch, best.model));
         let ((epoch, model), best_on_valid) = match (self.select, best) {
             (Select::Best, Some(best)) => (best, None),
             (Select::Best, None) => (last, None),
             (Select::Last, best) => (last, best),
         };
-        Ok(Fitted { model, epoch, best_on_valid, history })
+        let restored = |model| if self.dropout_epochs.is_some() { set_dropout(model, true) } else { model };
+        let best_on_valid = best_on_valid.map(|(epoch, model)| (epoch, restored(model)));
+        Ok(Fitted { model: restored(model), optimizer, epoch, best_on_valid, history })
+    }
+
+    /// Whether dropout acts in `epoch`.
+    fn drops_in(&self, epoch: usize) -> bool {
+        self.dropout_epochs.is_none_or(|epochs| epoch < epochs)
+    }
+
+    /// What frozen parts give, computed once where no dropout makes every step differ.
+    fn ahead(&self, model: &Model, dropout: bool) -> Ahead {
+        let fixed = Fixed::of(self.frozen, self.dropout_in_frozen && dropout);
+        Ahead::new(fixed, model, self.graph, self.train)
+    }
+
+    /// The loss of each head in [`Fit::heads`] where it looks at the training targets; elsewhere [`Fit::loss`] serves.
+    fn losses(&self, model: &Model) -> Vec<Option<Box<dyn Loss>>> {
+        let fitted = |head: usize| self.loss.fitted(&self.train.targets[head], model.head_specs()[head].outputs);
+        self.heads.clone().map(fitted).collect()
+    }
+
+    /// The metric that chooses the epoch.
+    fn score(&self, metrics: &Metrics) -> Result<f64> {
+        let primary = self.objective.primary();
+        match metrics.iter().find(|(name, _)| name == primary) {
+            Some((_, score)) => Ok(*score),
+            None => {
+                let names: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
+                Err(Error::program(format!(
+                    "stage {}: the objective chooses epochs by `{primary}`, which is none of its metrics: {}",
+                    self.name,
+                    names.join(", ")
+                )))
+            }
+        }
     }
 
     /// Whether the best weights on valid are wanted: to select them, or beside the last ones as the published protocol
@@ -167,8 +228,9 @@ impl Fit<'_> {
     fn epoch(
         &self,
         mut model: Model,
+        losses: &[Option<Box<dyn Loss>>],
         ahead: &Ahead,
-        optimizer: &mut ModuleOptimizer,
+        optimizer: &mut Optimizer,
         epoch: usize,
         lr: f64,
     ) -> Result<(Model, f64)> {
@@ -176,26 +238,29 @@ impl Fit<'_> {
         let device = model.device();
         device.seed(seed);
         let synchronous = device.without_autodiff() == Device::flex();
-        let order = shuffled(self.train.len(), seed);
+        let order = if self.shuffle { shuffled(self.train.len(), seed) } else { (0..self.train.len()).collect() };
         let what = format!("{} {}/{}", self.name, epoch + 1, self.epochs);
         let mut task = self.progress.begin(&what, "examples", Some(order.len() as u64));
-        let mut losses = Losses::default();
+        let mut total = Losses::default();
         let (send, batches) = sync_channel(BATCHES_AHEAD);
         std::thread::scope(|scope| {
-            let mut chunks = order.chunks(self.batch);
+            let (mut chunks, train) = (order.chunks(self.batch), self.train);
             // Ends with the last batch, or when nobody takes them any more.
-            scope.spawn(move || chunks.all(|chunk| send.send((chunk, ahead.batch(self.train, chunk))).is_ok()));
+            scope.spawn(move || chunks.all(|chunk| send.send((chunk, ahead.batch(train, chunk))).is_ok()));
             for (step, (chunk, batch)) in batches.into_iter().enumerate() {
                 let loss;
-                (model, loss) = self.step(model, ahead, optimizer, chunk, &batch, lr);
-                losses.add(loss, chunk.len());
+                (model, loss) = self.step(model, losses, ahead, optimizer, chunk, &batch, lr);
+                if let Some(on_step) = self.on_step {
+                    on_step(StepRecord { loss: loss.clone().into_scalar::<f64>(), lr });
+                }
+                total.add(loss, chunk.len());
                 if synchronous && step % STEPS_PER_READING == STEPS_PER_READING - 1 {
-                    task.message(&format!("loss {:.4}", losses.mean()));
+                    task.message(&format!("loss {:.4}", total.mean()));
                 }
                 task.advance(chunk.len() as u64);
             }
             task.finish("");
-            let mean = losses.mean();
+            let mean = total.mean();
             match mean.is_finite() {
                 true => Ok((model, mean)),
                 false => Err(Error::user(format!("stage {}, epoch {epoch}: the loss became {mean}", self.name))
@@ -204,11 +269,13 @@ impl Fit<'_> {
         })
     }
 
+    #[allow(clippy::too_many_arguments)] // what an epoch hands to each of its steps
     fn step(
         &self,
         model: Model,
+        losses: &[Option<Box<dyn Loss>>],
         ahead: &Ahead,
-        optimizer: &mut ModuleOptimizer,
+        optimizer: &mut Optimizer,
         examples: &[usize],
         batch: &Batch,
         lr: f64,
@@ -216,13 +283,14 @@ impl Fit<'_> {
         let device = model.device();
         let patients = ahead.patients(&model, self.graph, batch, examples);
         let logits = model.logits(patients, batch, self.heads.clone());
-        let losses = logits.into_iter().zip(self.heads.clone()).map(|(logits, head)| {
+        let each = logits.into_iter().zip(self.heads.clone()).zip(losses).map(|((logits, head), fitted)| {
             let columns = logits.dims()[1];
-            self.loss.forward(logits, dense(&batch.targets[head], columns, &device))
+            let loss = fitted.as_deref().unwrap_or(self.loss);
+            loss.forward(logits, dense(&batch.targets[head], columns, &device))
         });
-        let loss = losses.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &device));
+        let loss = each.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &device));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        (optimizer.step(lr, model, gradients), loss.detach())
+        (optimizer.step(model, gradients, lr), loss.detach())
     }
 
     fn metrics(&self, model: &Model, examples: &Examples) -> Metrics {
@@ -230,6 +298,20 @@ impl Fit<'_> {
             true => Metrics::new(),
             false => evaluate(model, self.graph, examples, self.objective, &mut Silent),
         }
+    }
+}
+
+/// The best weights so far.
+struct Best {
+    score: f64,
+    epoch: usize,
+    model: Model,
+}
+
+/// Keeps `model` when its score is the first, or higher than the best; any number is higher than none.
+fn remember(best: &mut Option<Best>, score: f64, epoch: usize, model: &Model) {
+    if best.as_ref().is_none_or(|best| score > best.score || (best.score.is_nan() && !score.is_nan())) {
+        *best = Some(Best { score, epoch, model: model.clone() });
     }
 }
 

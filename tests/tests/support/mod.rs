@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test program uses a part of it
 
+pub mod published;
+
 use dualk_sdk::burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use dualk_sdk::burn::optim::GradientsParams;
 use dualk_sdk::prelude::*;

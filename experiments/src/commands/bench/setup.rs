@@ -34,6 +34,7 @@ mode = "individual"
 
 [[stage]]
 type = "finetune"
+freeze = ["lab"]
 "#;
 
 /// Which stage is measured.
@@ -133,7 +134,9 @@ pub struct Case {
     pub model: Model,
     /// The heads that train.
     pub heads: Range<usize>,
-    /// What before them does not.
+    /// Prefixes of what does not.
+    pub frozen: Vec<String>,
+    /// What before the heads does not.
     pub fixed: Fixed,
     /// Autodiff is on.
     pub device: Device,
@@ -157,11 +160,11 @@ impl Case {
         model = experiment.enter_stage(model, stage.index(), objective.as_ref(), &data, &device)?;
         let all = model.head_specs().len();
         let heads = if stage == Stage::Individual { 0..1 } else { 0..all };
-        let resting = (heads.end..all).map(|h| format!("heads.{h}"));
-        let resting: Vec<String> = options.freeze().into_iter().chain(resting).collect();
-        model = freeze(model, &resting);
-        let fixed = Fixed::of(&resting, experiment.manifest.is_compat());
-        Ok(Self { stage, objective, loss, model, heads, fixed, device, data, experiment })
+        let others = (heads.end..all).map(|h| format!("heads.{h}"));
+        let frozen: Vec<String> = options.freeze().iter().cloned().chain(others).collect();
+        model = freeze(model, &frozen);
+        let fixed = Fixed::of(&frozen, experiment.manifest.is_compat());
+        Ok(Self { stage, objective, loss, model, heads, frozen, fixed, device, data, experiment })
     }
 
     /// The stage's keys of the manifest.

@@ -12,7 +12,7 @@ use dualk_sdk::data::{Examples, Ragged};
 use dualk_sdk::model::dense;
 use dualk_sdk::progress::{Progress, Task};
 use dualk_sdk::serde_json::{Value, json};
-use dualk_sdk::train::{Fit, Fixed, Schedule, Select};
+use dualk_sdk::train::{Fit, Fixed, Optimizer, Schedule, Select};
 use dualk_sdk::{Error, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -148,17 +148,21 @@ fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case
         valid: &none,
         watch: None,
         heads: case.heads.clone(),
-        fixed: case.fixed,
+        frozen: &case.frozen,
+        dropout_in_frozen: case.experiment.manifest.is_compat(),
         epochs: 1,
+        dropout_epochs: None,
         batch,
-        lr: case.options().lr,
+        shuffle: true,
+        lr: case.options().lr(),
         schedule: Schedule::Constant,
         select: Select::Last,
         seed: case.experiment.manifest.seed,
         progress: &watch,
+        on_step: None,
     };
     // The loop owns the only copy of the weights, as in a run.
-    case.model = fit.run(case.model, |_| Ok(()))?.model;
+    case.model = fit.run(case.model, Optimizer::new(), |_| Ok(()))?.model;
     let ends = watch.ends.lock().unwrap_or_else(PoisonError::into_inner);
     let seconds = ends.windows(2).map(|w| (w[1] - w[0]).as_secs_f64()).collect();
     Ok((case, seconds))

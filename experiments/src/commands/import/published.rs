@@ -86,7 +86,7 @@ impl Published {
         let mut table: Table = from_str(data).map_err(|e| Error::program(e.to_string()))?;
         let size = |name: &str, axis: usize| self.width(name, axis).map(|width| Value::Integer(width as i64));
         let is_gat = self.state.contains_key("gnn_layer.conv1.att_src");
-        let mut encoder = toml! { dropout = 0.2 };
+        let mut encoder = toml! { dropout = 0.0 };
         let kind = if is_gat { "gat" } else { "gcn" };
         encoder.insert("type".into(), kind.into());
         encoder.insert("dims".into(), vec![size("gnn_layer.conv1.bias", 0)?, size("gnn_layer.conv2.bias", 0)?].into());
@@ -112,6 +112,7 @@ impl Published {
         };
         table.insert("name".into(), "imported".into());
         table.insert("compat".into(), "dualk".into());
+        table.insert("evaluate_only".into(), true.into());
         table.insert("model".into(), model.into());
         table.insert("stage".into(), Value::Array(vec![stage.into()]));
         let runs = std::path::absolute(runs).map_err(|e| Error::io("use", runs, e))?;

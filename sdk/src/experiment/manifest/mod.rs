@@ -2,16 +2,17 @@
 
 mod schema;
 mod source;
+mod stage;
 
 pub use schema::manifest_schema;
 pub use source::Source;
+pub use stage::{Mode, Stage, StageType};
 
 use super::manifest::source::from_serde;
 use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
-use crate::train::{Schedule, Select};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,9 @@ pub struct Manifest {
     /// `"dualk"` reproduces quirks of the published code; leave it out for the sound behaviour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compat: Option<Compat>,
+    /// The manifest describes weights that came from elsewhere, and not how to train them: `dualk run` refuses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub evaluate_only: bool,
     /// Where to compute.
     #[serde(default)]
     pub backend: Backend,
@@ -174,70 +178,6 @@ impl JsonSchema for ComponentRef {
     }
 }
 
-/// One stage of training.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stage {
-    /// What kind of stage; decides the defaults of the other keys.
-    pub r#type: StageType,
-    /// For `pretrain`: all heads together, or each head in turn over a frozen encoder.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<Mode>,
-    /// What is learnt. Default: `abnormal_labs` for `pretrain`, `lab_layer` for `lab`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub objective: Option<ComponentRef>,
-    /// The same for `finetune`; default `diagnosis`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<ComponentRef>,
-    /// Default: `weighted_bce` for `finetune`, else `bce`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub loss: Option<ComponentRef>,
-    /// Passes over the training examples. Default: 100 for `lab`, 50 for `finetune`, 1 for `pretrain`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<usize>,
-    /// Examples a step. Default: 256 for `pretrain`, 128 for `lab`, 32 for `finetune`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<usize>,
-    /// Learning rate of Adam.
-    #[serde(default = "default_lr")]
-    pub lr: f64,
-    /// How the learning rate falls. Default: the published schedule of the stage.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<Schedule>,
-    /// Which epoch's weights to keep: the best on valid, or the last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub select: Option<Select>,
-    /// Parameters that do not train, as prefixes of their paths. Default: by type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub freeze: Option<Vec<String>>,
-}
-
-fn default_lr() -> f64 {
-    1e-3
-}
-
-/// Kinds of stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum StageType {
-    /// Learns encoder and fusions from an auxiliary target.
-    Pretrain,
-    /// Learns the lab layer.
-    Lab,
-    /// Learns the task.
-    Finetune,
-}
-
-/// How the heads of a pretraining stage train.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// All heads together, encoder included.
-    Joint,
-    /// Each head of the earlier joint stage in turn, everything else frozen.
-    Individual,
-}
-
 /// Where results go.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -319,107 +259,5 @@ impl Manifest {
         self.model.head.check().map_err(|e| e.within_key("model.head"))?;
         self.data.split.check().map_err(|e| e.within_key("data.split"))?;
         self.stage.iter().enumerate().try_for_each(|(i, s)| s.check().map_err(|e| e.within_key(&format!("stage[{i}]"))))
-    }
-}
-
-impl Stage {
-    fn check(&self) -> Result<()> {
-        let positive = |key: &str, value: Option<usize>| match value {
-            Some(0) => Err(Error::user("expected at least 1, found 0").at_key(key)),
-            _ => Ok(()),
-        };
-        positive("epochs", self.epochs)?;
-        positive("batch", self.batch)?;
-        if !(self.lr > 0.0 && self.lr.is_finite()) {
-            return Err(Error::user(format!("expected a positive number, found {}", self.lr)).at_key("lr"));
-        }
-        if self.mode.is_some() && self.r#type != StageType::Pretrain {
-            return Err(Error::user("only stages of type `pretrain` have a mode").at_key("mode").help("remove it"));
-        }
-        if self.task.is_some() && self.r#type != StageType::Finetune {
-            return Err(Error::user("only stages of type `finetune` have a task")
-                .at_key("task")
-                .help("other stages name what they learn with `objective`"));
-        }
-        if self.task.is_some() && self.objective.is_some() {
-            return Err(Error::user("`task` and `objective` mean the same")
-                .at_key("objective")
-                .help("keep one of them"));
-        }
-        self.schedule.as_ref().map_or(Ok(()), |s| s.check().map_err(|e| e.within_key("schedule")))
-    }
-
-    /// How heads train.
-    pub fn mode(&self) -> Mode {
-        self.mode.unwrap_or(Mode::Joint)
-    }
-
-    /// What is learnt: the key that says so, and the component.
-    pub fn objective(&self) -> (&'static str, ComponentRef) {
-        let default = match self.r#type {
-            StageType::Pretrain => "abnormal_labs",
-            StageType::Lab => "lab_layer",
-            StageType::Finetune => "diagnosis",
-        };
-        match (&self.task, &self.objective) {
-            (Some(task), _) => ("task", task.clone()),
-            (_, Some(objective)) => ("objective", objective.clone()),
-            _ => ("objective", ComponentRef::named(default)),
-        }
-    }
-
-    /// The loss.
-    pub fn loss(&self) -> ComponentRef {
-        let default = match self.r#type {
-            StageType::Finetune => "weighted_bce",
-            StageType::Pretrain | StageType::Lab => "bce",
-        };
-        self.loss.clone().unwrap_or_else(|| ComponentRef::named(default))
-    }
-
-    /// Passes over the training examples.
-    pub fn epochs(&self) -> usize {
-        self.epochs.unwrap_or(match self.r#type {
-            StageType::Pretrain => 1,
-            StageType::Lab => 100,
-            StageType::Finetune => 50,
-        })
-    }
-
-    /// Examples a step.
-    pub fn batch(&self) -> usize {
-        self.batch.unwrap_or(match self.r#type {
-            StageType::Pretrain => 256,
-            StageType::Lab => 128,
-            StageType::Finetune => 32,
-        })
-    }
-
-    /// How the learning rate falls.
-    pub fn schedule(&self) -> Schedule {
-        self.schedule.clone().unwrap_or_else(|| match self.r#type {
-            StageType::Pretrain => Schedule::Milestones { epochs: vec![10, 20, 30, 40, 50], factor: 0.5 },
-            StageType::Lab => Schedule::Step { every: 20, factor: 0.5 },
-            StageType::Finetune => Schedule::Piecewise { from: vec![30, 40], lr: vec![5e-4, 1e-4] },
-        })
-    }
-
-    /// Which epoch's weights to keep: the lab layer's last ones as published, elsewhere the best unless `compat`.
-    pub fn select(&self, compat: bool) -> Select {
-        self.select.unwrap_or(match (self.r#type, compat) {
-            (StageType::Lab, _) | (_, true) => Select::Last,
-            _ => Select::Best,
-        })
-    }
-
-    /// Prefixes of the paths of parameters that do not train.
-    pub fn freeze(&self) -> Vec<String> {
-        let frozen: &[&str] = match (self.r#type, self.mode()) {
-            (StageType::Pretrain, Mode::Joint) => &[],
-            (StageType::Pretrain, Mode::Individual) => &["nodes", "encoder", "code_fusion", "visit_fusion"],
-            (StageType::Lab, _) => &[],
-            (StageType::Finetune, _) => &["lab"],
-        };
-        self.freeze.clone().unwrap_or_else(|| frozen.iter().map(|&s| s.to_owned()).collect())
     }
 }

@@ -1,0 +1,150 @@
+//! Training a stage of an experiment.
+
+use super::manifest::{Mode, Stage};
+use super::plan::Experiment;
+use super::run::Parts;
+use super::stages::stage_name;
+use crate::component::Objective;
+use crate::data::Prepared;
+use crate::model::{Model, freeze, parameters};
+use crate::plugin::guard;
+use crate::train::{EpochRecord, Fit, Optimizer, OptimizerState, StepRecord, derive_seed};
+use crate::{Error, Progress, Result};
+use std::ops::Range;
+
+/// A stage as training leaves it.
+pub struct Trained {
+    /// With the weights that were selected.
+    pub model: Model,
+    /// The optimizer after the last step.
+    pub optimizer: Optimizer,
+    /// The epoch of the weights, from 0.
+    pub epoch: usize,
+    /// Epoch and model that were best on valid, where others were selected.
+    pub best_on_valid: Option<(usize, Model)>,
+}
+
+/// Who is told how training goes.
+pub struct Observers<'a> {
+    /// Of every epoch; an error ends the training.
+    pub on_epoch: &'a mut dyn FnMut(&EpochRecord) -> Result<()>,
+    /// Of every step, each of which is then waited for.
+    pub on_step: Option<&'a dyn Fn(StepRecord)>,
+    /// Of how long it takes.
+    pub progress: &'a dyn Progress,
+}
+
+impl Experiment {
+    /// Trains stage `index` of a model that [entered](Experiment::enter_stage) it, with the optimizer of the stage before,
+    /// which goes on where the manifest says so.
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn train_stage(
+        &self,
+        model: Model,
+        optimizer: Optimizer,
+        index: usize,
+        data: &Prepared,
+        observers: &mut Observers<'_>,
+    ) -> Result<Trained> {
+        self.placed(guard::catch(|| {
+            let objective = self.objective(index)?;
+            let parts = self.parts(objective.as_ref(), data)?;
+            self.train(model, optimizer, index, objective.as_ref(), &parts, data, observers)
+        }))
+    }
+
+    /// Trains the heads of a stage: all together, or each in turn.
+    #[allow(clippy::too_many_arguments)] // two call sites; a struct would only rename them
+    pub(super) fn train(
+        &self,
+        mut model: Model,
+        mut optimizer: Optimizer,
+        index: usize,
+        objective: &dyn Objective,
+        parts: &Parts,
+        data: &Prepared,
+        observers: &mut Observers<'_>,
+    ) -> Result<Trained> {
+        let stage = &self.manifest.stage[index];
+        check_frozen(stage, index, &model)?;
+        if stage.optimizer() == OptimizerState::Fresh {
+            optimizer = Optimizer::new();
+        }
+        let loss = self.loss(index)?;
+        let heads = model.head_specs().len();
+        let (mut epoch, mut best_on_valid) = (0, None);
+        for (turn, heads) in turns(stage, heads).into_iter().enumerate() {
+            let name = match stage.mode() {
+                Mode::Joint => stage_name(index, stage),
+                Mode::Individual => format!("{}:{}", stage_name(index, stage), model.head_specs()[turn].name),
+            };
+            let frozen = frozen(stage, &heads, model.head_specs().len());
+            model = freeze(model, &frozen);
+            let fit = Fit {
+                name: &name,
+                graph: &data.graph,
+                objective,
+                loss: loss.as_ref(),
+                train: &parts.train,
+                valid: &parts.valid,
+                watch: self.manifest.is_compat().then_some(&parts.test),
+                heads,
+                frozen: &frozen,
+                dropout_in_frozen: self.manifest.is_compat(),
+                epochs: stage.epochs(),
+                dropout_epochs: stage.dropout_epochs,
+                batch: stage.batch(),
+                shuffle: stage.shuffle(),
+                lr: stage.lr(),
+                schedule: stage.schedule(),
+                select: stage.select(self.manifest.is_compat()),
+                seed: derive_seed(self.manifest.seed, &[2, index as u64, turn as u64]),
+                progress: observers.progress,
+                on_step: observers.on_step,
+            };
+            let fitted = fit.run(model, optimizer, &mut *observers.on_epoch)?;
+            (model, optimizer) = (fitted.model, fitted.optimizer);
+            (epoch, best_on_valid) = (fitted.epoch, fitted.best_on_valid);
+        }
+        Ok(Trained { model, optimizer, epoch, best_on_valid })
+    }
+}
+
+/// The heads that train together, in their order.
+fn turns(stage: &Stage, heads: usize) -> Vec<Range<usize>> {
+    match stage.mode() {
+        Mode::Joint => std::iter::once(0..heads).collect(),
+        Mode::Individual => (0..heads).map(|head| head..head + 1).collect(),
+    }
+}
+
+/// What does not train: the manifest's prefixes, and the heads whose turn it is not.
+fn frozen(stage: &Stage, heads: &Range<usize>, all: usize) -> Vec<String> {
+    let others = (0..all).filter(|h| !heads.contains(h)).map(|h| format!("heads.{h}"));
+    stage.freeze().iter().cloned().chain(others).collect()
+}
+
+/// Refuses a prefix that no parameter has.
+pub(super) fn check_frozen(stage: &Stage, index: usize, model: &Model) -> Result<()> {
+    let paths: Vec<String> = parameters(model).into_iter().map(|p| p.path).collect();
+    let begins =
+        |path: &str, prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.'));
+    let unknown = |prefix: &&String| !paths.iter().any(|path| begins(path, prefix));
+    match stage.freeze().iter().enumerate().find(|(_, prefix)| unknown(prefix)) {
+        None => Ok(()),
+        Some((i, prefix)) => Err(Error::user(format!("no parameter's path begins with `{prefix}`"))
+            .at_key(format!("stage[{index}].freeze[{i}]"))
+            .suggest(prefix, prefixes(&paths, prefix))),
+    }
+}
+
+/// What could have been meant: prefixes of paths with as many components as `like`.
+fn prefixes(paths: &[String], like: &str) -> Vec<String> {
+    let depth = like.split('.').count();
+    let mut prefixes: Vec<String> =
+        paths.iter().map(|path| path.split('.').take(depth).collect::<Vec<_>>().join(".")).collect();
+    prefixes.dedup();
+    prefixes
+}
