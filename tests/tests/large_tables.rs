@@ -35,7 +35,7 @@ fn a_scan_finds_what_another_reader_finds_in_the_same_order() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("hosp");
     // Some five blocks.
-    Files { patients: 400, lab_rows: 50_000, seed: 2, gzip: true }.write(&out, &Silent).unwrap();
+    Files { patients: 400, lab_rows: 50_000, seed: 2, gzip: true, ..Files::default() }.write(&out, &Silent).unwrap();
     let table = Table::open(&out, "labevents", &["itemid", "hadm_id", "flag"]).unwrap();
     let records = records(flate2::read::MultiGzDecoder::new(fs::File::open(table.path()).unwrap()));
     let place = |name: &str| records[0].iter().position(|column| column == name).unwrap();
@@ -68,7 +68,7 @@ fn a_scan_finds_what_another_reader_finds_in_the_same_order() {
 fn made_up_files_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
     let (plain, packed) = (folder.path().join("plain"), folder.path().join("packed"));
-    let files = Files { patients: 400, lab_rows: 30_000, seed: 2, gzip: false };
+    let files = Files { patients: 400, lab_rows: 30_000, seed: 2, ..Files::default() };
     files.write(&plain, &Silent).unwrap();
     Files { gzip: true, ..files }.write(&packed, &Silent).unwrap();
     let cohort = parse(&plain, OnBadRow::Error).unwrap();

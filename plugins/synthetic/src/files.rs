@@ -3,10 +3,10 @@
 
 use crate::SyntheticOptions;
 use crate::draw::Draw;
-use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT, Patient, number_of_visits};
+use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT, Patient, Visit, number_of_visits};
 use crate::patient_rows::{PatientRows, Texts, icd10};
 use crate::world::{CATEGORIES, World};
-use dualk_sdk::component::at_least;
+use dualk_sdk::component::{at_least, in_range};
 use dualk_sdk::prelude::*;
 use flate2::{Compression, write::GzEncoder};
 use rayon::prelude::*;
@@ -21,6 +21,10 @@ use std::sync::mpsc::sync_channel;
 const ROWS_AT_A_TIME: u64 = 20_000;
 /// More rows than this for one patient would not be held in little memory.
 const MOST_ROWS_OF_A_PATIENT: u64 = 10_000;
+/// As many as in a cohort of default size.
+const CODES_OF_A_CLUSTER: usize = 20;
+/// Texts of codes are different up to here.
+const MOST_CODES: usize = 19_800;
 
 const PATIENTS: &str = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n";
 const ADMISSIONS: &str = "subject_id,hadm_id,admittime,dischtime,deathtime,admission_type,admit_provider_id,\
@@ -41,6 +45,21 @@ pub struct Files {
     pub seed: u64,
     /// Whether tables are `.csv.gz`, each a single gzip stream as those of PhysioNet.
     pub gzip: bool,
+    /// Number of diagnosis codes that there are.
+    pub codes: usize,
+    /// Number of laboratory items that there are.
+    pub labs: usize,
+    /// Part of the patients with two or more admissions.
+    pub multi: f64,
+    /// Further codes of each admission, from anywhere: they fill the graph of diseases.
+    pub incidental: usize,
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        let SyntheticOptions { codes, labs, multi, .. } = SyntheticOptions::default();
+        Self { patients: 10_000, lab_rows: 1_000_000, seed: 1, gzip: false, codes, labs, multi, incidental: 0 }
+    }
 }
 
 impl Files {
@@ -51,6 +70,12 @@ impl Files {
     /// When `out` holds something, or the numbers do not fit one another.
     pub fn write(&self, out: &Path, progress: &dyn Progress) -> Result<()> {
         at_least("--patients", self.patients, 1)?;
+        at_least("--codes", self.codes, 2 * CODES_OF_A_CLUSTER)?;
+        at_least("--labs", self.labs, 3)?;
+        in_range("--multi", self.multi, 0.0, 1.0 + f64::EPSILON)?;
+        if self.codes > MOST_CODES {
+            return Err(Error::user(format!("expected at most {MOST_CODES}, found {}", self.codes)).at_key("--codes"));
+        }
         let most = MOST_ROWS_OF_A_PATIENT.saturating_mul(self.patients as u64);
         if self.lab_rows > most {
             let message = format!("{} patients have at most {most} lab rows, found {}", self.patients, self.lab_rows);
@@ -70,7 +95,9 @@ impl Files {
     }
 
     fn write_all(&self, folder: &Path, progress: &dyn Progress) -> Result<()> {
-        let options = SyntheticOptions { patients: self.patients, ..SyntheticOptions::default() };
+        let Self { patients, codes, labs, multi, .. } = *self;
+        let clusters = codes / CODES_OF_A_CLUSTER;
+        let options = SyntheticOptions { patients, codes, labs, multi, clusters, ..SyntheticOptions::default() };
         let world = World::new(&options, &mut Draw::new(self.seed));
         let table = |name: &str, header: &str| Output::create(folder, name, self.gzip, header);
         table("d_labitems", &lab_items(&world))?.finish()?;
@@ -143,7 +170,8 @@ impl Maker<'_> {
         for p in patients {
             let mut draw = self.files.draw(p);
             let number = number_of_visits(self.options, &mut draw);
-            let visits = Patient::new(self.world, self.options, &mut draw).visits(number, &mut draw);
+            let mut visits = Patient::new(self.world, self.options, &mut draw).visits(number, &mut draw);
+            visits.iter_mut().for_each(|visit| self.add_incidental(visit, &mut draw));
             let subject = FIRST_PATIENT + 3 * p as i64;
             // Every eighth patient was admitted too early for the published cohort.
             let mut rows = PatientRows::new(self.world, subject, p % 8 == 7, &mut texts, &mut draw);
@@ -158,6 +186,16 @@ impl Maker<'_> {
             }
         }
         texts
+    }
+
+    /// Codes of any cluster, some far more often than others: ranks fall as 1 / rank.
+    fn add_incidental(&self, visit: &mut Visit, draw: &mut Draw) {
+        let codes = self.world.codes.len();
+        for _ in 0..self.files.incidental {
+            let rank = (codes as f64).powf(draw.unit()) as usize - 1;
+            // 7919 is a prime that divides no such number of codes: ranks are spread over clusters.
+            visit.codes.push((rank * 7919 % codes) as u32);
+        }
     }
 
     fn events_before(&self, visit: u64) -> u64 {
@@ -246,7 +284,7 @@ mod tests {
 
     #[test]
     fn the_numbers_are_kept_and_the_seed_decides() {
-        let files = Files { patients: 700, lab_rows: 54_321, seed: 3, gzip: false };
+        let files = Files { patients: 700, lab_rows: 54_321, seed: 3, ..Files::default() };
         let tables = written(&files);
         let lines = |name: &str| tables.iter().find(|t| t.0 == name).unwrap().1.iter().filter(|&&b| b == b'\n').count();
         assert_eq!(lines("labevents.csv"), 54_321 + 1);
@@ -255,11 +293,38 @@ mod tests {
         assert_ne!(tables, written(&Files { seed: 4, ..files }));
     }
 
+    /// Figures of the book were measured on these files.
+    #[test]
+    fn default_files_stay_what_they_were() {
+        let tables = written(&Files { patients: 50, lab_rows: 900, seed: 5, ..Files::default() });
+        let bytes: Vec<u8> =
+            tables.into_iter().flat_map(|(name, bytes)| name.into_bytes().into_iter().chain(bytes)).collect();
+        let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        assert_eq!(format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv)), "");
+    }
+
+    #[test]
+    fn as_many_codes_and_items_as_asked_for() {
+        for codes in [40, 880, 2_000, 7_945, 19_800] {
+            let files = Files { patients: 3, lab_rows: 0, codes, labs: 445, incidental: 4, ..Files::default() };
+            let tables = written(&files);
+            let table = |name: &str| String::from_utf8(tables.iter().find(|t| t.0 == name).unwrap().1.clone()).unwrap();
+            let map = table("icd10-icd9.csv");
+            let old: std::collections::BTreeSet<&str> =
+                map.lines().skip(1).map(|l| l.rsplit(',').next().unwrap()).collect();
+            assert_eq!(old.len(), codes, "different codes");
+            assert_eq!(table("d_labitems.csv").lines().count(), 446);
+        }
+        let files = Files { codes: 19_801, ..Files::default() };
+        let message = files.write(Path::new("nowhere"), &Silent).unwrap_err().to_string();
+        assert!(message.contains("expected at most 19800, found 19801"), "{message}");
+    }
+
     #[test]
     fn what_is_there_is_kept_and_impossible_numbers_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mine"), "").unwrap();
-        let files = Files { patients: 2, lab_rows: 10, seed: 1, gzip: true };
+        let files = Files { patients: 2, lab_rows: 10, gzip: true, ..Files::default() };
         let message = files.write(folder.path(), &Silent).unwrap_err().to_string();
         assert!(message.contains("not empty"), "{message}");
         let files = Files { lab_rows: 20_001, ..files };

@@ -57,7 +57,8 @@ impl World {
         let mut clusters = Vec::new();
         for k in 0..options.clusters {
             let end = options.codes * (k + 1) / options.clusters;
-            clusters.push(cluster(k, end - codes.len(), labs.len(), &mut codes, draw));
+            let text = if options.clusters <= CLUSTERS_WITH_OWN_NUMBERS { code } else { code_of_many };
+            clusters.push(cluster(k, end - codes.len(), labs.len(), text, &mut codes, draw));
         }
         Self { clusters, codes, labs }
     }
@@ -75,12 +76,19 @@ fn categories(labs: usize) -> Vec<u8> {
 
 /// A cluster of `n` codes: about a third chronic, a fifth rare, the rest in episodes. Each of these has its own family of
 /// codes, so that the hierarchy of codes says something too.
-fn cluster(k: usize, n: usize, labs: usize, codes: &mut Vec<String>, draw: &mut Draw) -> Cluster {
+fn cluster(
+    k: usize,
+    n: usize,
+    labs: usize,
+    text: fn(usize, usize, usize) -> String,
+    codes: &mut Vec<String>,
+    draw: &mut Draw,
+) -> Cluster {
     let (chronic, rare) = (n * 3 / 10, n / 5);
     let mut family = 0;
     let mut take = |number: usize| -> Vec<u32> {
         let first = codes.len() as u32;
-        codes.extend((0..number).map(|i| code(k, family, i)));
+        codes.extend((0..number).map(|i| text(k, family, i)));
         family += 1;
         (first..first + number as u32).collect()
     };
@@ -100,6 +108,15 @@ fn cluster(k: usize, n: usize, labs: usize, codes: &mut Vec<String>, draw: &mut 
         episodes: episodes.into_iter().map(|codes| Episode { codes, labs: items(4) }).collect(),
         rare,
     }
+}
+
+/// Clusters up to which every family of codes has a number of three digits for itself.
+const CLUSTERS_WITH_OWN_NUMBERS: usize = 99;
+
+/// The same for more clusters: ten families share a number, each with one digit after the point for itself.
+fn code_of_many(cluster: usize, family: usize, i: usize) -> String {
+    let family = cluster * 8 + family;
+    format!("{:03}.{}{}", family * 53 % 792 + 1, family / 792, i)
 }
 
 /// The `i`-th code of a family of a cluster, dotted as ICD-9. The chronic family of the first cluster is heart failure.

@@ -53,7 +53,7 @@ impl Prepare {
             let folder = self.cache.join(format!("{rows}{}", if self.gzip { "-gz" } else { "" }));
             if !folder.exists() {
                 let patients = rows.div_ceil(ROWS_OF_A_PATIENT) as usize;
-                let files = Files { patients, lab_rows: rows, seed: 1, gzip: self.gzip };
+                let files = Files { patients, lab_rows: rows, gzip: self.gzip, ..Files::default() };
                 files.write(&folder, &Console::default())?;
             }
             match self.generate {
