@@ -130,6 +130,28 @@ fn build_says_what_is_wrong() {
     assert!(fail(folder.path(), &["plugin", "build"], 2).contains("`dualk plugin new` writes one"));
 }
 
+#[test]
+fn target_folders_of_the_user_do_not_move_the_library() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = new(folder.path(), "settled", Slot::Loss, None);
+    fs::create_dir(folder.path().join(".cargo")).unwrap();
+    fs::write(folder.path().join(".cargo/config.toml"), "[build]\ntarget-dir = \"configured\"\n").unwrap();
+    let variable = folder.path().join("variable");
+    for set in [false, true] {
+        let mut build = program(crate::support::DUALK, &project);
+        if set {
+            build.env("CARGO_TARGET_DIR", &variable);
+        }
+        let output = build.args(["plugin", "build"]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let file = project.join("target/release").join(library("settled"));
+        fs::remove_file(&file).map_err(|e| format!("{}: {e}", file.display())).unwrap();
+    }
+    assert!(!variable.exists() && !folder.path().join("configured").exists());
+    succeed(&project, &["plugin", "build"]);
+    succeed(&project, &["check", "experiment.toml", "--device", "cpu"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn another_compiler_or_none_is_refused_with_both_sides() {

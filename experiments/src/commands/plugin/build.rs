@@ -84,10 +84,12 @@ fn check_compiler(project: &Path, sdk: &Sdk) -> Result<()> {
         .help(format!("let the plugin's rust-toolchain.toml say channel = \"{channel}\"")))
 }
 
-/// Runs cargo, whose messages go to standard error, and returns the shared library.
+/// Runs cargo, whose messages go to standard error, and returns the shared library. It goes where manifests look for it,
+/// whatever target folder the user's variables or configuration name.
 fn compile(project: &Path) -> Result<PathBuf> {
     let mut cargo = tool("cargo".into(), project);
     cargo.args(["build", "--release", "--message-format=json-render-diagnostics"]).stderr(Stdio::inherit());
+    cargo.arg("--target-dir").arg(project.join("target")).env_remove("CARGO_BUILD_TARGET");
     let output = cargo.output().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => Error::user("there is no `cargo`").help("install Rust: https://rustup.rs"),
         _ => Error::io("run cargo in", project, e),
