@@ -1,22 +1,7 @@
-//! Says which data are there, so that tests without theirs are `ignored` and not `ok`.
+//! Says which data are there.
 
-use std::env;
-use std::path::{Path, PathBuf};
+include!("data_cfg.rs");
 
 fn main() {
-    println!("cargo:rerun-if-env-changed=DUALK_GOLDEN");
-    let shared = Path::new("../../shared");
-    let data = shared.join("data");
-    let golden = env::var_os("DUALK_GOLDEN").map_or(shared.join("golden"), PathBuf::from);
-    mark("real_tables", &[&data]);
-    mark("golden_tables", &[&golden.join("cohort-a"), &golden.join("artifacts-a"), &data]);
-}
-
-/// Sets `cfg(name)` where all of `folders` are there.
-fn mark(name: &str, folders: &[&Path]) {
-    println!("cargo:rustc-check-cfg=cfg({name})");
-    folders.iter().for_each(|folder| println!("cargo:rerun-if-changed={}", folder.display()));
-    if folders.iter().all(|folder| folder.is_dir()) {
-        println!("cargo:rustc-cfg={name}");
-    }
+    say_which_data_are_there();
 }

@@ -129,7 +129,9 @@ fn apply(folder: &Path, table: &str, what: &Break) {
             let mut lines = lines();
             let text = String::from_utf8(lines[line - 1].clone()).unwrap();
             let mut fields: Vec<&str> = text.splitn(column + 2, ',').collect();
-            fields[column] = value;
+            // The last field of a row has its end of line.
+            let value = if fields[column].ends_with('\n') { format!("{value}\n") } else { value.to_owned() };
+            fields[column] = &value;
             lines[line - 1] = fields.join(",").into_bytes();
             lines.concat()
         }
