@@ -23,7 +23,9 @@ const PLACES: [(&str, &str, Slot); 9] = [
 pub fn manifest_schema(registry: &Registry) -> Value {
     let mut schema = schema_for!(Manifest).to_value();
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
-        let base = json!({ "type": "string", "description": "Another manifest, merged under this one." });
+        let paths = json!([{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]);
+        let about = "Another manifest, merged under this one; or several, the later ones over the earlier.";
+        let base = json!({ "anyOf": paths, "description": about });
         properties.insert("extends".into(), base);
     }
     // What a manifest leaves out may stand in the one that it extends.

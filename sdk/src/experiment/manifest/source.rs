@@ -25,10 +25,19 @@ pub struct Source {
     origins: BTreeMap<String, Origin>,
 }
 
+/// The manifests that were met while one is read.
+#[derive(Default)]
+struct Extended {
+    /// Those that are being read, from the first to the one that it led to.
+    chain: Vec<PathBuf>,
+    /// Those that were read: a base of two bases counts once, under both.
+    read: Vec<PathBuf>,
+}
+
 impl Source {
     /// Reads a file, merges it over what it `extends`, and applies `key=value` settings.
     pub(super) fn load(path: &Path, settings: &[String]) -> Result<Self> {
-        let mut source = Self::read(path, &mut Vec::new())?;
+        let mut source = Self::read(path, &mut Extended::default())?;
         settings.iter().try_for_each(|setting| source.set(setting))?;
         Ok(source)
     }
@@ -71,12 +80,16 @@ impl Source {
         &self.path
     }
 
-    fn read(path: &Path, chain: &mut Vec<PathBuf>) -> Result<Self> {
+    /// A file over what it extends, but for what was read before.
+    fn read(path: &Path, extended: &mut Extended) -> Result<Self> {
         let canonical = fs::canonicalize(path).map_err(|e| Error::io("open the manifest", path, e))?;
-        if chain.contains(&canonical) {
+        if extended.chain.contains(&canonical) {
             return Err(Error::user("this manifest extends itself").at_key("extends").at_file(path));
         }
-        chain.push(canonical);
+        if extended.read.contains(&canonical) {
+            return Ok(Self::default());
+        }
+        extended.chain.push(canonical);
         let bytes = fs::read(path).map_err(|e| Error::io("read the manifest", path, e))?;
         let text = String::from_utf8(bytes).map_err(|e| {
             let valid = e.utf8_error().valid_up_to();
@@ -84,17 +97,21 @@ impl Source {
             Error::user("the manifest is not UTF-8 text").at_line(path, line).because(e.utf8_error())
         })?;
         let mut own = Self::parse(path, &text)?;
-        let Some(base) = own.table.remove("extends") else { return Ok(own) };
-        let Value::String(base) = base else {
-            let error = Error::user("expected the path of another manifest").at_key("extends");
-            return Err(own.place(error));
-        };
-        let base = path.parent().unwrap_or(Path::new("")).join(base);
-        let mut merged = Self::read(&base, chain).map_err(|e| own.place(e.at_key("extends")))?;
-        merge(&mut merged.table, own.table);
-        merged.origins.extend(own.origins);
-        merged.path = own.path;
+        let mut merged = Self::default();
+        for (key, base) in bases(own.table.remove("extends")).map_err(|e| own.place(e))? {
+            let base = path.parent().unwrap_or(Path::new("")).join(base);
+            merged.put(Self::read(&base, extended).map_err(|e| own.place(e.at_key(key)))?);
+        }
+        extended.read.extend(extended.chain.pop());
+        merged.put(own);
         Ok(merged)
+    }
+
+    /// Puts a manifest on top of this one.
+    fn put(&mut self, over: Self) {
+        merge(&mut self.table, over.table);
+        self.origins.extend(over.origins);
+        self.path = over.path;
     }
 
     /// Applies one `key=value`; the value is TOML, or else a text.
@@ -157,6 +174,26 @@ impl Source {
             }
             key = &key[..key.rfind(['.', '['])?];
         }
+    }
+}
+
+/// The manifests that `extends` names, each with its key.
+fn bases(extends: Option<Value>) -> Result<Vec<(String, String)>> {
+    let expected = |key: &str, found: &Value| {
+        let message = format!("expected the path of another manifest, or a list of paths, found {found}");
+        Error::user(message).at_key(key)
+    };
+    match extends {
+        None => Ok(Vec::new()),
+        Some(Value::String(path)) => Ok(vec![("extends".to_owned(), path)]),
+        Some(Value::Array(paths)) => {
+            let path = |(i, path)| match path {
+                Value::String(path) => Ok((format!("extends[{i}]"), path)),
+                other => Err(expected(&format!("extends[{i}]"), &other)),
+            };
+            paths.into_iter().enumerate().map(path).collect()
+        }
+        Some(other) => Err(expected("extends", &other)),
     }
 }
 
@@ -274,6 +311,27 @@ mod tests {
         assert_eq!(source.table, toml::from_str::<Table>(expected).unwrap());
         assert!(source.set("stage[4].epochs=3").unwrap_err().to_string().contains("the list has 1"));
         assert!(source.set("nonsense").is_err());
+    }
+
+    #[test]
+    fn several_manifests_are_extended_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("base.toml", "seed = 1\nname = 'base'\n");
+        write("a.toml", "extends = 'base.toml'\nseed = 2\ndata = { parser = 'a' }\n");
+        write("b.toml", "extends = 'base.toml'\nname = 'b'\n");
+        write("c.toml", "extends = ['a.toml', 'b.toml']\nname = 'c'\n");
+        let load = |name: &str| Source::load(&folder.path().join(name), &[]);
+        let source = load("c.toml").unwrap();
+        // The base of both is under both.
+        let expected = "seed = 2\nname = 'c'\ndata = { parser = 'a' }";
+        assert_eq!(source.table, toml::from_str::<Table>(expected).unwrap());
+        assert_eq!(source.origin("name").unwrap().file, Some(folder.path().join("c.toml")));
+        assert_eq!(source.folder_of("data.parser"), folder.path());
+        write("d.toml", "extends = ['a.toml', 3]\n");
+        assert!(load("d.toml").unwrap_err().to_string().starts_with("`extends[1]`"));
+        write("e.toml", "extends = ['a.toml', 'e.toml']\n");
+        assert!(load("e.toml").unwrap_err().to_string().contains("extends itself"));
     }
 
     #[test]
