@@ -1,6 +1,6 @@
 use clap::Args;
 use dualk_sdk::Result;
-use dualk_sdk::experiment::device::devices;
+use dualk_sdk::experiment::device::{devices, missing_for_cuda};
 use dualk_sdk::plugin::{Registry, Stamp, search_path};
 
 /// Arguments of `dualk doctor`.
@@ -19,7 +19,7 @@ impl Doctor {
         }
         let has = |kind: &str| devices.iter().any(|d| d.name.starts_with(kind));
         if !has("cuda") {
-            println!("  no CUDA device: that takes an NVIDIA driver and NVRTC (libnvrtc) on the library path");
+            println!("  no CUDA device: {}", missing_for_cuda().unwrap_or("the driver sees none"));
         }
         if !has("wgpu") {
             println!("  no wgpu adapter: that takes a Vulkan driver, or Metal, or DirectX 12");

@@ -28,7 +28,10 @@ pub fn devices() -> Vec<NamedDevice> {
 
 #[cfg(feature = "cuda")]
 fn cuda(number: &impl Fn(&str, Vec<Device>) -> Vec<NamedDevice>) -> Vec<NamedDevice> {
-    number("cuda", Device::enumerate(DeviceType::Cuda).into_vec())
+    match missing_for_cuda() {
+        None => number("cuda", Device::enumerate(DeviceType::Cuda).into_vec()),
+        Some(_) => Vec::new(),
+    }
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -44,6 +47,44 @@ fn wgpu(number: &impl Fn(&str, Vec<Device>) -> Vec<NamedDevice>) -> Vec<NamedDev
 #[cfg(not(feature = "wgpu"))]
 fn wgpu(_: &impl Fn(&str, Vec<Device>) -> Vec<NamedDevice>) -> Vec<NamedDevice> {
     Vec::new()
+}
+
+/// What an NVIDIA device lacks for kernels to be compiled when they are needed, and what to do; `None` when all is there.
+/// Without it, the first kernel would end the program.
+pub fn missing_for_cuda() -> Option<&'static str> {
+    match (has_library(&["libcuda.so.1", "libcuda.so"]), has_library(&NVRTC), has_headers()) {
+        _ if !cfg!(feature = "cuda") => Some("this dualk was built without the feature `cuda`"),
+        (false, ..) => Some("there is no NVIDIA driver (libcuda.so.1)"),
+        (_, false, _) => Some(
+            "there is no NVRTC (libnvrtc.so.13 or .12): install the CUDA toolkit 12 or 13, or the packages \
+             nvidia-cuda-nvrtc and nvidia-cuda-runtime of PyPI, and let LD_LIBRARY_PATH name its folder",
+        ),
+        (_, _, false) => Some(
+            "there are no CUDA headers (cuda_fp16.h): let CUDA_PATH name the folder of the CUDA toolkit, the one with \
+             `include`",
+        ),
+        _ => None,
+    }
+}
+
+const NVRTC: [&str; 3] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12"];
+
+/// Whether one of these can be loaded. Only asked on Linux; elsewhere the answer is yes.
+fn has_library(names: &[&str]) -> bool {
+    // SAFETY: these are NVIDIA's own libraries, whose initialisers have no requirements.
+    #[allow(unsafe_code)]
+    let loads = |name: &&str| unsafe { libloading::Library::new(*name) }.is_ok();
+    !cfg!(target_os = "linux") || names.iter().any(loads)
+}
+
+#[cfg(feature = "cuda")]
+fn has_headers() -> bool {
+    cubecl_cuda::install::cuda_path().is_some_and(|path| path.join("include/cuda_fp16.h").is_file())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn has_headers() -> bool {
+    false
 }
 
 /// Whether a wgpu adapter is a rasterizer in software, which `auto` never chooses.
@@ -75,7 +116,11 @@ pub fn open(name: &str) -> Result<NamedDevice> {
         None => {
             let error = Error::user(format!("there is no device `{name}` on this machine")).at_key("backend.device");
             let known = std::iter::once("auto".to_owned()).chain(all.into_iter().map(|d| d.name));
-            Err(error.suggest(name, known).help("`dualk doctor` shows what is missing"))
+            let error = error.suggest(name, known).help("`dualk doctor` shows what is missing");
+            Err(match missing_for_cuda().filter(|_| wanted.starts_with("cuda") || name == "gpu") {
+                Some(missing) => error.help(format!("for CUDA {missing}")),
+                None => error,
+            })
         }
     }
 }
