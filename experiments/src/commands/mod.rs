@@ -8,6 +8,7 @@ mod eval;
 mod import;
 mod install;
 mod list;
+mod package;
 mod plugin;
 mod prepare;
 mod run;
@@ -49,6 +50,8 @@ pub enum Command {
     Schema(schema::Schema),
     /// Install program, SDK, plugins and what plugins are compiled against, from a clone.
     Install(install::Install),
+    /// Write archives that run on machines of the same kind without Rust.
+    Package(package::Package),
     /// Show devices, versions and what is missing.
     Doctor(doctor::Doctor),
 }
@@ -69,6 +72,7 @@ impl Command {
             Command::Synth(command) => command.run(),
             Command::Schema(command) => command.run(),
             Command::Install(command) => command.run(),
+            Command::Package(command) => command.run(),
             Command::Doctor(command) => command.run(),
         }
     }
