@@ -14,7 +14,7 @@ mod golden {
     use dualk_sdk::data::Batch;
     use dualk_sdk::model::Model;
     use dualk_sdk::prelude::*;
-    use dualk_sdk::train::Optimizer;
+    use dualk_sdk::train::{Algorithm, Optimizer, Rates, Update};
     use dualk_tests::{Tensors, golden_dir};
     use std::ops::Range;
 
@@ -47,9 +47,10 @@ mod golden {
         let (loss, targets) = learnt(&case, stage, &device);
         let mut optimizer = Optimizer::new();
         let lr = case.metadata["lr"].as_f64().unwrap();
+        let (algorithm, rates) = (Algorithm::default(), Rates::constant(lr));
         let expected = renamed(with_prefix(&case.file, "grad."), &renames(stage));
         let floor = MODEL_FLOOR * expected.values().map(|(_, g)| largest(g)).fold(0.0, f32::max);
-        let (mut losses, mut first) = (Vec::new(), Values::new());
+        let (mut losses, mut gradients_of) = (Vec::new(), Vec::<Values>::new());
         for step in 0..case.file["losses"].1.len() {
             let logits = forward(&model, &graph, &batch, 0..targets.len());
             if step == 0 {
@@ -62,23 +63,25 @@ mod golden {
             losses.push(total.clone().into_scalar::<f32>());
             let mut gradients = total.backward();
             let gradients = GradientsParams::from_module(&mut gradients, &model);
+            gradients_of.push(read_parameters(&model, Some(&gradients)));
             if step == 0 {
-                first = read_parameters(&model, Some(&gradients));
-                assert_values("gradient", &first, &expected, |_, expected| allowed(expected, floor));
+                assert_values("gradient", &gradients_of[0], &expected, |_, expected| allowed(expected, floor));
             }
-            model = optimizer.step(model, gradients, lr);
+            let update = Update { algorithm: &algorithm, rates: &rates, epoch: 0, clip_norm: None };
+            model = optimizer.step(model, gradients, update);
         }
         assert_close("losses", &losses, &case.file["losses"].1);
         let after = renamed(with_prefix(&case.file, "after."), &renames(stage));
         assert_values("weight after training", &read_parameters(&model, None), &after, |path, weights| {
             let mut margin = allowed(weights, 0.0);
-            if let (Some((_, published)), Some((_, ours))) = (expected.get(path), first.get(path)) {
-                // Adam divides a gradient by its size: what a gradient may differ by moves the three steps by as large
-                // a part of them. Where both gradients are exactly zero, nothing may move.
-                let noise = allowed(published, floor).into_iter().zip(published.iter().zip(ours));
-                for (margin, (noise, (&p, &o))) in margin.iter_mut().zip(noise) {
-                    let part = if p == 0.0 && o == 0.0 { 0.0 } else { (noise / p.abs()).min(1.0) };
-                    *margin += reach(lr, case.file["losses"].1.len()) * part;
+            // Adam divides a gradient by its size: what a gradient may differ by moves that step, and by its momentum the
+            // later ones, by as large a part of them. Where a gradient is exactly zero, nothing may move.
+            for (step, gradients) in gradients_of.iter().enumerate() {
+                let Some((_, gradient)) = gradients.get(path) else { continue };
+                let noise = allowed(gradient, floor);
+                for (margin, (noise, g)) in margin.iter_mut().zip(noise.into_iter().zip(gradient)) {
+                    let part = if *g == 0.0 { 0.0 } else { (noise / g.abs()).min(1.0) };
+                    *margin += reach(lr, gradients_of.len() - step) * part;
                 }
             }
             margin

@@ -1,6 +1,7 @@
 //! Losses over independent labels, and one over their order.
 
 mod asymmetric;
+mod balanced_bce;
 mod bce;
 mod focal;
 mod label_weight;
@@ -10,6 +11,7 @@ mod ranking;
 mod weighted_bce;
 
 pub use asymmetric::{Asymmetric, AsymmetricOptions};
+pub use balanced_bce::{BalancedBce, BalancedBceOptions};
 pub use bce::{Bce, BceOptions};
 pub use focal::{Focal, FocalOptions};
 pub use label_weight::{LabelWeight, LabelWeightOptions};
@@ -19,6 +21,7 @@ pub use weighted_bce::{WeightedBce, WeightedBceOptions};
 
 dualk_sdk::export_plugin! {
     loss: AsymmetricOptions,
+    loss: BalancedBceOptions,
     loss: BceOptions,
     loss: FocalOptions,
     loss: LabelWeightOptions,

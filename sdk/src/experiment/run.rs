@@ -1,6 +1,6 @@
 //! Running an experiment.
 
-use super::manifest::StageType;
+use super::manifest::{Stage, StageType};
 use super::outcome::{Outcome, Row, StageOutcome};
 use super::plan::{Experiment, to_toml};
 use super::report;
@@ -12,7 +12,7 @@ use crate::data::{Examples, Prepared, prepare};
 use crate::model::{Model, parameters, save_weights};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
 use crate::progress::Silent;
-use crate::train::{EpochRecord, Metrics, Optimizer, OptimizerState, evaluate};
+use crate::train::{EpochRecord, Metrics, Optimizer, evaluate};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::sync::{Mutex, PoisonError};
@@ -183,7 +183,7 @@ impl Experiment {
 
     /// Whether the optimizer of stage `index` goes on in the next.
     pub(super) fn carried_on(&self, index: usize) -> bool {
-        self.manifest.stage.get(index + 1).is_some_and(|next| next.optimizer() == OptimizerState::Carried)
+        self.manifest.stage.get(index + 1).is_some_and(Stage::carries_optimizer)
     }
 
     pub(super) fn parts(&self, objective: &dyn Objective, data: &Prepared) -> Result<Parts> {

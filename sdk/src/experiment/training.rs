@@ -8,7 +8,7 @@ use crate::component::Objective;
 use crate::data::Prepared;
 use crate::model::{Model, freeze, parameters};
 use crate::plugin::guard;
-use crate::train::{EpochRecord, Fit, Optimizer, OptimizerState, StepRecord, derive_seed};
+use crate::train::{EpochRecord, Fit, Optimizer, StepRecord, derive_seed};
 use crate::{Error, Progress, Result};
 use std::ops::Range;
 
@@ -69,9 +69,11 @@ impl Experiment {
     ) -> Result<Trained> {
         let stage = &self.manifest.stage[index];
         check_frozen(stage, index, &model)?;
-        if stage.optimizer() == OptimizerState::Fresh {
+        check_rates(stage, index, &model)?;
+        if !stage.carries_optimizer() {
             optimizer = Optimizer::new();
         }
+        let (rates, algorithm) = (stage.rates(), stage.optimizer());
         let loss = self.loss(index)?;
         let heads = model.head_specs().len();
         let (mut epoch, mut best_on_valid) = (0, None);
@@ -97,8 +99,11 @@ impl Experiment {
                 dropout_epochs: stage.dropout_epochs,
                 batch: stage.batch(),
                 shuffle: stage.shuffle(),
-                lr: stage.lr(),
-                schedule: stage.schedule(),
+                accumulate: stage.accumulate(),
+                rates: &rates,
+                algorithm: &algorithm,
+                clip_norm: stage.clip_norm,
+                patience: stage.patience,
                 select: stage.select(self.manifest.is_compat()),
                 seed: derive_seed(self.manifest.seed, &[2, index as u64, turn as u64]),
                 progress: observers.progress,
@@ -126,22 +131,31 @@ fn frozen(stage: &Stage, heads: &Range<usize>, all: usize) -> Vec<String> {
     stage.freeze().iter().cloned().chain(others).collect()
 }
 
-/// Refuses a prefix that no parameter has.
+/// Refuses a prefix of frozen parameters that no parameter has.
 pub(super) fn check_frozen(stage: &Stage, index: usize, model: &Model) -> Result<()> {
+    let prefixes = stage.freeze().iter().enumerate();
+    check_prefixes(prefixes.map(|(i, prefix)| (prefix.as_str(), format!("stage[{index}].freeze[{i}]"))), model)
+}
+
+/// Refuses a learning rate for parameters that there are none of.
+fn check_rates(stage: &Stage, index: usize, model: &Model) -> Result<()> {
+    check_prefixes(stage.lr_of.keys().map(|prefix| (prefix.as_str(), format!("stage[{index}].lr_of.{prefix}"))), model)
+}
+
+fn check_prefixes<'a>(mut prefixes: impl Iterator<Item = (&'a str, String)>, model: &Model) -> Result<()> {
     let paths: Vec<String> = parameters(model).into_iter().map(|p| p.path).collect();
     let begins =
         |path: &str, prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.'));
-    let unknown = |prefix: &&String| !paths.iter().any(|path| begins(path, prefix));
-    match stage.freeze().iter().enumerate().find(|(_, prefix)| unknown(prefix)) {
+    match prefixes.find(|(prefix, _)| !paths.iter().any(|path| begins(path, prefix))) {
         None => Ok(()),
-        Some((i, prefix)) => Err(Error::user(format!("no parameter's path begins with `{prefix}`"))
-            .at_key(format!("stage[{index}].freeze[{i}]"))
-            .suggest(prefix, prefixes(&paths, prefix))),
+        Some((prefix, key)) => Err(Error::user(format!("no parameter's path begins with `{prefix}`"))
+            .at_key(key)
+            .suggest(prefix, prefixes_like(&paths, prefix))),
     }
 }
 
 /// What could have been meant: prefixes of paths with as many components as `like`.
-fn prefixes(paths: &[String], like: &str) -> Vec<String> {
+fn prefixes_like(paths: &[String], like: &str) -> Vec<String> {
     let depth = like.split('.').count();
     let mut prefixes: Vec<String> =
         paths.iter().map(|path| path.split('.').take(depth).collect::<Vec<_>>().join(".")).collect();

@@ -1,14 +1,14 @@
 //! The training loop.
 
 use super::ahead::Ahead;
-use super::{Fixed, Metrics, Optimizer, Schedule, Select, derive_seed, evaluate, shuffled};
+use super::{Algorithm, Fixed, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::{Batch, Examples};
 use crate::graph::Graph;
 use crate::model::{Model, dense, set_dropout};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -96,10 +96,16 @@ pub struct Fit<'a> {
     pub batch: usize,
     /// Whether each epoch takes the examples in an order of its own.
     pub shuffle: bool,
-    /// Learning rate.
-    pub lr: f64,
-    /// How it falls.
-    pub schedule: Schedule,
+    /// Batches whose mean gradient makes a step.
+    pub accumulate: usize,
+    /// Learning rates.
+    pub rates: &'a Rates,
+    /// The optimizer.
+    pub algorithm: &'a Algorithm,
+    /// The largest norm of all gradients together.
+    pub clip_norm: Option<f64>,
+    /// Epochs without a better score on valid after which training ends.
+    pub patience: Option<usize>,
     /// Which epoch's weights to return.
     pub select: Select,
     /// Seed of order and dropout.
@@ -150,9 +156,13 @@ impl Fit<'_> {
             return Err(Error::user(format!("stage {} has no training examples", self.name))
                 .help("the cohort is too small for this split or objective"));
         }
+        if self.patience.is_some() && self.valid.is_empty() {
+            return Err(Error::user(format!("stage {} has a `patience` and no valid examples to judge by", self.name))
+                .help("remove `patience`, or give the split valid patients"));
+        }
         let losses = self.losses(&model);
         let mut history = Vec::with_capacity(self.epochs);
-        let mut best = None;
+        let mut best: Option<Best> = None;
         let (mut dropout, mut ahead) = (true, self.ahead(&model, self.drops_in(0)));
         for epoch in 0..self.epochs {
             let start = Instant::now();
@@ -161,21 +171,27 @@ impl Fit<'_> {
                 model = set_dropout(model, dropout);
                 ahead = self.ahead(&model, dropout);
             }
-            let lr = self.schedule.rate(self.lr, epoch);
+            let lr = self.rates.at(epoch);
             let train_loss;
-            (model, train_loss) = self.epoch(model, &losses, &ahead, &mut optimizer, epoch, lr)?;
+            (model, train_loss) = self.epoch(model, &losses, &ahead, &mut optimizer, epoch)?;
             let valid = self.metrics(&model, self.valid);
             let test = self.watch.map(|examples| self.metrics(&model, examples)).unwrap_or_default();
             let seconds = start.elapsed().as_secs_f64();
             let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
-            if self.remembers_best() && !record.valid.is_empty() {
+            if (self.remembers_best() || self.patience.is_some()) && !record.valid.is_empty() {
                 remember(&mut best, self.score(&record.valid)?, epoch, &model);
             }
             history.push(record);
+            if let (Some(patience), Some(best)) = (self.patience, &best)
+                && epoch - best.epoch >= patience
+            {
+                self.progress.line(&format!("{}: no better score since epoch {}", self.name, best.epoch + 1));
+                break;
+            }
         }
-        let last = (self.epochs.saturating_sub(1), model);
-        let best = best.map(|best: Best| (best.epoch, best.model));
+        let last = (history.len().saturating_sub(1), model);
+        let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
         let ((epoch, model), best_on_valid) = match (self.select, best) {
             (Select::Best, Some(best)) => (best, None),
             (Select::Best, None) => (last, None),
@@ -232,7 +248,6 @@ impl Fit<'_> {
         ahead: &Ahead,
         optimizer: &mut Optimizer,
         epoch: usize,
-        lr: f64,
     ) -> Result<(Model, f64)> {
         let seed = derive_seed(self.seed, &[epoch as u64]);
         let device = model.device();
@@ -247,11 +262,27 @@ impl Fit<'_> {
             let (mut chunks, train) = (order.chunks(self.batch), self.train);
             // Ends with the last batch, or when nobody takes them any more.
             scope.spawn(move || chunks.all(|chunk| send.send((chunk, ahead.batch(train, chunk))).is_ok()));
+            let mut accumulated = GradientsAccumulator::new();
             for (step, (chunk, batch)) in batches.into_iter().enumerate() {
-                let loss;
-                (model, loss) = self.step(model, losses, ahead, optimizer, chunk, &batch, lr);
+                // The examples of the group of batches that this one belongs to, and whether it is the last of them.
+                let group = self.batch * self.accumulate;
+                let group_end = order.len().min((step / self.accumulate + 1) * group);
+                let weight = chunk.len() as f64 / (group_end - step / self.accumulate * group) as f64;
+                let (loss, gradients) = self.gradients(&model, losses, ahead, chunk, &batch, weight);
+                let last = step * self.batch + chunk.len() == group_end;
+                let gradients = match (self.accumulate, last) {
+                    (1, _) => Some(gradients),
+                    (_, last) => {
+                        accumulated.accumulate(&model, gradients);
+                        last.then(|| accumulated.grads())
+                    }
+                };
+                if let Some(gradients) = gradients {
+                    let (algorithm, rates, clip_norm) = (self.algorithm, self.rates, self.clip_norm);
+                    model = optimizer.step(model, gradients, Update { algorithm, rates, epoch, clip_norm });
+                }
                 if let Some(on_step) = self.on_step {
-                    on_step(StepRecord { loss: loss.clone().into_scalar::<f64>(), lr });
+                    on_step(StepRecord { loss: loss.clone().into_scalar::<f64>(), lr: self.rates.at(epoch) });
                 }
                 total.add(loss, chunk.len());
                 if synchronous && step % STEPS_PER_READING == STEPS_PER_READING - 1 {
@@ -269,19 +300,18 @@ impl Fit<'_> {
         })
     }
 
-    #[allow(clippy::too_many_arguments)] // what an epoch hands to each of its steps
-    fn step(
+    /// The loss of a batch, and the gradients of `weight` times it.
+    fn gradients(
         &self,
-        model: Model,
+        model: &Model,
         losses: &[Option<Box<dyn Loss>>],
         ahead: &Ahead,
-        optimizer: &mut Optimizer,
         examples: &[usize],
         batch: &Batch,
-        lr: f64,
-    ) -> (Model, Tensor<1>) {
+        weight: f64,
+    ) -> (Tensor<1>, GradientsParams) {
         let device = model.device();
-        let patients = ahead.patients(&model, self.graph, batch, examples);
+        let patients = ahead.patients(model, self.graph, batch, examples);
         let logits = model.logits(patients, batch, self.heads.clone());
         let each = logits.into_iter().zip(self.heads.clone()).zip(losses).map(|((logits, head), fitted)| {
             let columns = logits.dims()[1];
@@ -289,8 +319,8 @@ impl Fit<'_> {
             loss.forward(logits, dense(&batch.targets[head], columns, &device))
         });
         let loss = each.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &device));
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        (optimizer.step(model, gradients, lr), loss.detach())
+        let weighted = if weight == 1.0 { loss.clone() } else { loss.clone() * weight };
+        (loss.detach(), GradientsParams::from_grads(weighted.backward(), model))
     }
 
     fn metrics(&self, model: &Model, examples: &Examples) -> Metrics {

@@ -11,6 +11,7 @@ mod schedule;
 pub use ahead::Fixed;
 pub use evaluate::{Metrics, evaluate, frequency_baseline, predict};
 pub use fit::{EpochRecord, Fit, Fitted, StepRecord};
-pub use optimizer::{Optimizer, OptimizerState};
+pub use optimizer::{Algorithm, Optimizer, Rates, Update};
+pub(crate) use optimizer::{named_or_table, named_or_table_schema};
 pub use random::{derive_seed, shuffled};
 pub use schedule::{Schedule, Select};

@@ -31,6 +31,15 @@ pub enum Schedule {
         /// The rates.
         lr: Vec<f64>,
     },
+    /// From `lr` down to `least` along half a cosine (PyTorch's `CosineAnnealingLR`); `least` after that.
+    Cosine {
+        /// Epochs that this takes. Default: those of the stage.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        epochs: Option<usize>,
+        /// The last rate.
+        #[serde(default)]
+        least: f64,
+    },
 }
 
 /// Which epoch's weights a stage keeps.
@@ -55,6 +64,10 @@ impl Schedule {
             Schedule::Piecewise { from, lr: rates } => {
                 from.iter().zip(rates).rev().find(|(f, _)| **f <= epoch).map_or(lr, |(_, rate)| *rate)
             }
+            Schedule::Cosine { epochs, least } => {
+                let part = (epoch as f64 / epochs.unwrap_or(1).max(1) as f64).min(1.0);
+                least + (lr - least) * (1.0 + (std::f64::consts::PI * part).cos()) / 2.0
+            }
         }
     }
 
@@ -74,6 +87,13 @@ impl Schedule {
             Schedule::Piecewise { from, .. } if from.windows(2).any(|w| w[0] >= w[1]) => {
                 Err(Error::user("expected ascending epochs").at_key("from"))
             }
+            Schedule::Cosine { epochs: Some(0), .. } => {
+                Err(Error::user("expected at least 1, found 0").at_key("epochs"))
+            }
+            Schedule::Cosine { least, .. } if !(*least >= 0.0 && least.is_finite()) => {
+                Err(Error::user(format!("expected a number that is not negative, found {least}")).at_key("least"))
+            }
+            Schedule::Cosine { .. } => Ok(()),
             Schedule::Piecewise { lr, .. } => lr.iter().try_for_each(|&rate| positive("lr", rate)),
         }
     }

@@ -12,7 +12,7 @@ use dualk_sdk::data::{Examples, Ragged};
 use dualk_sdk::model::dense;
 use dualk_sdk::progress::{Progress, Task};
 use dualk_sdk::serde_json::{Value, json};
-use dualk_sdk::train::{Fit, Fixed, Optimizer, Schedule, Select};
+use dualk_sdk::train::{Algorithm, Fit, Fixed, Optimizer, Rates, Select};
 use dualk_sdk::{Error, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -154,8 +154,11 @@ fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case
         dropout_epochs: None,
         batch,
         shuffle: true,
-        lr: case.options().lr(),
-        schedule: Schedule::Constant,
+        accumulate: 1,
+        rates: &Rates::constant(case.options().lr()),
+        algorithm: &Algorithm::default(),
+        clip_norm: None,
+        patience: None,
         select: Select::Last,
         seed: case.experiment.manifest.seed,
         progress: &watch,

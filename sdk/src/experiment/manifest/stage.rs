@@ -1,10 +1,11 @@
 //! A stage of a manifest, and the defaults of its keys.
 
 use super::{ComponentRef, Manifest};
-use crate::train::{OptimizerState, Schedule, Select};
+use crate::train::{Algorithm, Rates, Schedule, Select, named_or_table, named_or_table_schema};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One stage of training.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -30,12 +31,18 @@ pub struct Stage {
     /// Examples a step. Default: 256 for `pretrain`, 128 for `lab`, 32 for `finetune`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// Learning rate of Adam. Default: 0.001, or with `optimizer = "carried"` the one that the stage before ended with.
+    /// Learning rate. Default: 0.001, or with `carry_optimizer` the one that the stage before ended with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
+    /// Learning rates of parameters by the prefixes of their paths; they change with the epoch as `lr` does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lr_of: BTreeMap<String, f64>,
     /// How the learning rate falls. Default: the published schedule of the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Epochs over which learning rates rise to what the schedule says. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<usize>,
     /// Which epoch's weights to keep: the best on valid, or the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub select: Option<Select>,
@@ -43,10 +50,23 @@ pub struct Stage {
     /// where an earlier stage trained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Vec<String>>,
-    /// Whether Adam starts anew or goes on from the stage before. Default: anew, but for individual pretraining with
-    /// `compat`.
+    /// The optimizer: `adam`, `adamw` or `sgd`, or a table with its `type` and options. Default: Adam, as published.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "named_or_table")]
+    #[schemars(schema_with = "named_or_table_schema")]
+    pub optimizer: Option<Algorithm>,
+    /// Whether the optimizer goes on with the moments and step counts of the stage before. Default: false, but for
+    /// individual pretraining with `compat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub optimizer: Option<OptimizerState>,
+    pub carry_optimizer: Option<bool>,
+    /// The largest norm of all gradients together; larger ones are scaled down to it. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// Batches whose mean gradient makes a step. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accumulate: Option<usize>,
+    /// Epochs without a better score on valid after which the stage ends. Default: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Epochs, from the first, in which dropout acts; an individual stage counts them for each head. Default: all, but
     /// for pretraining with `compat`, whose code leaves training mode after the first epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -88,9 +108,16 @@ impl Stage {
         };
         positive("epochs", self.epochs)?;
         positive("batch", self.batch)?;
-        if !(self.lr() > 0.0 && self.lr().is_finite()) {
-            return Err(Error::user(format!("expected a positive number, found {}", self.lr())).at_key("lr"));
-        }
+        positive("accumulate", self.accumulate)?;
+        positive("patience", self.patience)?;
+        let above_zero = |key: &str, value: f64| match value > 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::user(format!("expected a positive number, found {value}")).at_key(key)),
+        };
+        above_zero("lr", self.lr())?;
+        self.lr_of.iter().try_for_each(|(prefix, &lr)| above_zero(&format!("lr_of.{prefix}"), lr))?;
+        self.clip_norm.map_or(Ok(()), |norm| above_zero("clip_norm", norm))?;
+        self.optimizer().check().map_err(|e| e.within_key("optimizer"))?;
         if self.mode.is_some() && self.r#type != StageType::Pretrain {
             return Err(Error::user("only stages of type `pretrain` have a mode").at_key("mode").help("remove it"));
         }
@@ -158,10 +185,16 @@ impl Stage {
         self.lr.unwrap_or(LR)
     }
 
+    /// Learning rates by parameter and epoch.
+    pub fn rates(&self) -> Rates {
+        let warmup = self.warmup.unwrap_or(0);
+        Rates { lr: self.lr(), by_prefix: self.lr_of.clone(), schedule: self.schedule(), warmup }
+    }
+
     /// How the learning rate falls.
     pub fn schedule(&self) -> Schedule {
         self.schedule.clone().unwrap_or_else(|| match (self.r#type, self.mode()) {
-            _ if self.optimizer() == OptimizerState::Carried => Schedule::Constant,
+            _ if self.carries_optimizer() => Schedule::Constant,
             (StageType::Pretrain, Mode::Individual) => Schedule::Constant,
             (StageType::Pretrain, Mode::Joint) => {
                 Schedule::Milestones { epochs: vec![10, 20, 30, 40, 50], factor: 0.5 }
@@ -184,9 +217,19 @@ impl Stage {
         self.freeze.as_deref().unwrap_or_default()
     }
 
-    /// Whether Adam starts anew.
-    pub fn optimizer(&self) -> OptimizerState {
-        self.optimizer.unwrap_or(OptimizerState::Fresh)
+    /// The optimizer.
+    pub fn optimizer(&self) -> Algorithm {
+        self.optimizer.clone().unwrap_or_default()
+    }
+
+    /// Whether the optimizer goes on from the stage before.
+    pub fn carries_optimizer(&self) -> bool {
+        self.carry_optimizer.unwrap_or(false)
+    }
+
+    /// Batches a step.
+    pub fn accumulate(&self) -> usize {
+        self.accumulate.unwrap_or(1)
     }
 
     /// Whether each epoch takes the examples in an order of its own.
@@ -212,16 +255,26 @@ impl Manifest {
         stage.select = Some(stage.select(compat));
         stage.shuffle = Some(stage.shuffle());
         let follows_joint = i > 0 && self.stage[i - 1].r#type == StageType::Pretrain;
-        stage.optimizer = Some(stage.optimizer.unwrap_or(match compat && stage.is_individual() && follows_joint {
-            true => OptimizerState::Carried,
-            false => OptimizerState::Fresh,
-        }));
-        stage.lr = Some(match (stage.lr, stage.optimizer()) {
-            (Some(lr), _) => lr,
-            (None, OptimizerState::Fresh) => LR,
-            (None, OptimizerState::Carried) => self.last_rate_before(i)?,
+        stage.carry_optimizer = Some(stage.carry_optimizer.unwrap_or(compat && stage.is_individual() && follows_joint));
+        let before = match stage.carries_optimizer() {
+            true => Some(self.stage_to_carry_on(i)?),
+            false => None,
+        };
+        let algorithm = stage.optimizer.clone().or_else(|| before.as_ref().map(Stage::optimizer)).unwrap_or_default();
+        if let Some(other) = before.as_ref().map(Stage::optimizer).filter(|other| other.name() != algorithm.name()) {
+            let message = format!("{} cannot go on from {} of the stage before", algorithm.name(), other.name());
+            return Err(Error::user(message).at_key(format!("stage[{i}].optimizer")).help("use the same optimizer"));
+        }
+        stage.optimizer = Some(algorithm);
+        // The rate of the last epoch.
+        let carried = before.map(|before| before.rates().at(before.epochs().saturating_sub(1)));
+        stage.lr = stage.lr.or(carried).or(Some(LR));
+        stage.warmup = Some(stage.warmup.unwrap_or(0));
+        stage.accumulate = Some(stage.accumulate());
+        stage.schedule = Some(match stage.schedule() {
+            Schedule::Cosine { epochs, least } => Schedule::Cosine { epochs: epochs.or(stage.epochs), least },
+            other => other,
         });
-        stage.schedule = Some(stage.schedule());
         if stage.r#type == StageType::Pretrain && compat {
             stage.dropout_epochs = stage.dropout_epochs.or(Some(1));
         }
@@ -229,15 +282,14 @@ impl Manifest {
         Ok(stage)
     }
 
-    /// The learning rate of the last epoch of the stage before `i`.
-    fn last_rate_before(&self, i: usize) -> Result<f64> {
-        let Some(before) = i.checked_sub(1) else {
-            return Err(Error::user("the first stage has no optimizer to carry on")
-                .at_key(format!("stage[{i}].optimizer"))
-                .help("use optimizer = \"fresh\", or put the stage whose optimizer goes on before it"));
-        };
-        let before = self.completed_stage(before)?;
-        Ok(before.schedule().rate(before.lr(), before.epochs().saturating_sub(1)))
+    /// The stage before `i`, whose optimizer goes on.
+    fn stage_to_carry_on(&self, i: usize) -> Result<Stage> {
+        match i.checked_sub(1) {
+            Some(before) => self.completed_stage(before),
+            None => Err(Error::user("the first stage has no optimizer to carry on")
+                .at_key(format!("stage[{i}].carry_optimizer"))
+                .help("leave it out, or put the stage whose optimizer goes on before it")),
+        }
     }
 
     fn default_freeze(&self, i: usize) -> Vec<String> {
@@ -267,8 +319,7 @@ mod tests {
     fn individual_pretraining_goes_on_where_joint_ended() {
         let joint = "[[stage]]\ntype = \"pretrain\"\nepochs = 12\n";
         let stages = completed(&format!("{joint}[[stage]]\ntype = \"pretrain\"\nmode = \"individual\"\n")).unwrap();
-        assert_eq!(stages[0].optimizer(), OptimizerState::Fresh);
-        assert_eq!(stages[1].optimizer(), OptimizerState::Carried);
+        assert_eq!([&stages[0], &stages[1]].map(Stage::carries_optimizer), [false, true]);
         assert_eq!((stages[1].lr(), stages[1].schedule()), (5e-4, Schedule::Constant));
         assert_eq!([stages[0].dropout_epochs, stages[1].dropout_epochs], [Some(1); 2]);
         assert_eq!(stages[1].freeze(), ["nodes", "encoder", "code_fusion", "visit_fusion"]);
@@ -287,7 +338,27 @@ mod tests {
 
     #[test]
     fn the_first_stage_has_nothing_to_carry_on() {
-        let error = completed("[[stage]]\ntype = \"lab\"\noptimizer = \"carried\"\n").unwrap_err();
-        assert!(error.to_string().starts_with("`stage[0].optimizer`"), "{error}");
+        let error = completed("[[stage]]\ntype = \"lab\"\ncarry_optimizer = true\n").unwrap_err();
+        assert!(error.to_string().starts_with("`stage[0].carry_optimizer`"), "{error}");
+    }
+    #[test]
+    fn optimizers_are_named_or_written_out() {
+        let stage = |keys: &str| completed(&format!("[[stage]]\ntype = \"lab\"\nepochs = 8\n{keys}"));
+        let [plain, named, table] = ["", "optimizer = \"adamw\"", "optimizer = { type = \"sgd\", momentum = 0.9 }"]
+            .map(|keys| stage(keys).unwrap()[0].optimizer());
+        assert_eq!(plain, Algorithm::default());
+        assert_eq!(named, Algorithm::Adamw { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 });
+        assert_eq!(table, Algorithm::Sgd { momentum: 0.9, nesterov: false, weight_decay: 0.0 });
+        let cosine = stage("schedule = { type = \"cosine\" }\nwarmup = 2\nlr_of = { lab = 0.01 }").unwrap();
+        assert_eq!(cosine[0].schedule(), Schedule::Cosine { epochs: Some(8), least: 0.0 });
+        assert_eq!((cosine[0].rates().warmup, cosine[0].rates().of("lab.fc.bias", 8)), (2, 0.0));
+    }
+
+    #[test]
+    fn another_optimizer_cannot_go_on() {
+        let stages =
+            "[[stage]]\ntype = \"lab\"\n[[stage]]\ntype = \"pretrain\"\ncarry_optimizer = true\noptimizer = \"sgd\"\n";
+        let error = completed(stages).unwrap_err().to_string();
+        assert!(error.contains("sgd cannot go on from adam"), "{error}");
     }
 }

@@ -1,0 +1,200 @@
+//! How a gradient becomes a step: Adam, AdamW, stochastic gradient descent.
+
+use super::Moments;
+use crate::ops::{AdamStep, Kernels};
+use crate::{Error, Result};
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The optimizer of a stage, with the defaults of PyTorch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Algorithm {
+    /// Adam (Kingma and Ba 2015, algorithm 1); weight decay is added to the gradient.
+    Adam {
+        /// Decay of the running mean of gradients.
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// Decay of the running mean of their squares.
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// What is added to the root of the second moment.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Part of a parameter that is added to its gradient.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+    /// AdamW (Loshchilov and Hutter 2019, algorithm 2): weight decay apart from the gradient.
+    Adamw {
+        /// Decay of the running mean of gradients.
+        #[serde(default = "beta1")]
+        beta1: f64,
+        /// Decay of the running mean of their squares.
+        #[serde(default = "beta2")]
+        beta2: f64,
+        /// What is added to the root of the second moment.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// Part of a parameter, times the learning rate, that goes at every step.
+        #[serde(default = "decoupled")]
+        weight_decay: f64,
+    },
+    /// Stochastic gradient descent, with momentum as in Sutskever et al. 2013 when it is not 0.
+    Sgd {
+        /// Part of the last step's direction that is kept.
+        #[serde(default)]
+        momentum: f64,
+        /// Whether the gradient is taken after the momentum's step (Nesterov).
+        #[serde(default)]
+        nesterov: bool,
+        /// Part of a parameter that is added to its gradient.
+        #[serde(default)]
+        weight_decay: f64,
+    },
+}
+
+fn beta1() -> f64 {
+    0.9
+}
+
+fn beta2() -> f64 {
+    0.999
+}
+
+fn epsilon() -> f64 {
+    1e-8
+}
+
+fn decoupled() -> f64 {
+    0.01
+}
+
+impl Default for Algorithm {
+    fn default() -> Self {
+        Self::Adam { beta1: beta1(), beta2: beta2(), epsilon: epsilon(), weight_decay: 0.0 }
+    }
+}
+
+impl Algorithm {
+    /// Its name in manifests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Adam { .. } => "adam",
+            Self::Adamw { .. } => "adamw",
+            Self::Sgd { .. } => "sgd",
+        }
+    }
+
+    /// Refuses numbers that make no sense.
+    pub(crate) fn check(&self) -> Result<()> {
+        let below_one = |key: &str, value: f64| within(key, value, (0.0..1.0).contains(&value), "from 0 to below 1");
+        let from_zero =
+            |key: &str, value: f64| within(key, value, value >= 0.0 && value.is_finite(), "that is not negative");
+        match *self {
+            Self::Adam { beta1, beta2, epsilon, weight_decay }
+            | Self::Adamw { beta1, beta2, epsilon, weight_decay } => {
+                below_one("beta1", beta1)?;
+                below_one("beta2", beta2)?;
+                from_zero("epsilon", epsilon)?;
+                from_zero("weight_decay", weight_decay)
+            }
+            Self::Sgd { momentum, nesterov, weight_decay } => {
+                below_one("momentum", momentum)?;
+                from_zero("weight_decay", weight_decay)?;
+                match nesterov && momentum == 0.0 {
+                    true => Err(Error::user("`nesterov` needs a momentum above 0").at_key("momentum")),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// A parameter after a step, and its moments.
+    ///
+    /// # Shapes
+    /// - all: `[numbers]`
+    pub(super) fn step(
+        &self,
+        value: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: Option<Moments>,
+        lr: f64,
+    ) -> (Tensor<1>, Moments) {
+        match *self {
+            Self::Adam { beta1, beta2, epsilon, weight_decay } => {
+                let gradient = with_decay(gradient, &value, weight_decay);
+                adam(value, gradient, moments, AdamStep { lr, beta1, beta2, epsilon, time: 0 })
+            }
+            Self::Adamw { beta1, beta2, epsilon, weight_decay } => {
+                let value = if weight_decay == 0.0 { value } else { value * (1.0 - lr * weight_decay) };
+                adam(value, gradient, moments, AdamStep { lr, beta1, beta2, epsilon, time: 0 })
+            }
+            Self::Sgd { momentum, nesterov, weight_decay } => {
+                let gradient = with_decay(gradient, &value, weight_decay);
+                descend(value, gradient, moments, lr, momentum, nesterov)
+            }
+        }
+    }
+}
+
+fn within(key: &str, value: f64, good: bool, accepted: &str) -> Result<()> {
+    match good {
+        true => Ok(()),
+        false => Err(Error::user(format!("expected a number {accepted}, found {value}")).at_key(key)),
+    }
+}
+
+fn with_decay(gradient: Tensor<1>, value: &Tensor<1>, decay: f64) -> Tensor<1> {
+    if decay == 0.0 { gradient } else { gradient + value.clone() * decay }
+}
+
+fn adam(value: Tensor<1>, gradient: Tensor<1>, moments: Option<Moments>, step: AdamStep) -> (Tensor<1>, Moments) {
+    let device = value.device();
+    let Moments { steps, mean, square } = moments.unwrap_or_else(|| Moments::zero(value.dims()[0], &device));
+    let steps = steps + 1;
+    let square = square.unwrap_or_else(|| value.zeros_like());
+    let [p, g] = [value, gradient].map(Tensor::into_dispatch);
+    let [m, v] = [mean, square].map(|t| t.to_device(&device).into_dispatch());
+    let (p, m, v) = Dispatch::adam(p, g, m, v, AdamStep { time: steps, ..step });
+    let [p, mean, square] = [p, m, v].map(Tensor::<1>::from_dispatch);
+    (p, Moments { steps, mean, square: Some(square) })
+}
+
+/// b ← momentum · b + g, the first being g itself; p ← p − lr · b, or − lr · (g + momentum · b) after Nesterov.
+fn descend(
+    value: Tensor<1>,
+    gradient: Tensor<1>,
+    moments: Option<Moments>,
+    lr: f64,
+    momentum: f64,
+    nesterov: bool,
+) -> (Tensor<1>, Moments) {
+    let device = value.device();
+    let (steps, buffer) = match moments {
+        Some(Moments { steps, mean, .. }) if momentum > 0.0 => {
+            (steps, mean.to_device(&device) * momentum + gradient.clone())
+        }
+        Some(Moments { steps, .. }) => (steps, gradient.clone()),
+        None => (0, gradient.clone()),
+    };
+    let direction = if nesterov { gradient + buffer.clone() * momentum } else { buffer.clone() };
+    (value - direction * lr, Moments { steps: steps + 1, mean: buffer, square: None })
+}
+
+/// `optimizer = "adamw"`, or a table with its `type` and options.
+pub(crate) fn named_or_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Algorithm>, D::Error> {
+    let value = match toml::Value::deserialize(deserializer)? {
+        toml::Value::String(name) => toml::Table::from_iter([("type".to_owned(), name.into())]).into(),
+        other => other,
+    };
+    Algorithm::deserialize(value).map(Some).map_err(|e| serde::de::Error::custom(e.message()))
+}
+
+/// The schema of [`named_or_table`].
+pub(crate) fn named_or_table_schema(generator: &mut SchemaGenerator) -> Schema {
+    let table = generator.subschema_for::<Algorithm>();
+    json_schema!({ "anyOf": [{ "type": "string", "enum": ["adam", "adamw", "sgd"] }, table] })
+}
