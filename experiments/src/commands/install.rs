@@ -83,7 +83,10 @@ fn parts() -> Result<Parts> {
             .help("in the clone: cargo run --release -- install --prefix ~/.local")
     };
     let sdk = folder.join(format!("{DLL_PREFIX}dualk_sdk{DLL_SUFFIX}"));
-    let archive = fs::read(folder.join("libdualk_sdk.rlib")).map_err(|_| elsewhere())?;
+    // In the target folder itself only when the SDK was asked for by name.
+    let archive =
+        fs::read(folder.join("deps/libdualk_sdk.rlib")).or_else(|_| fs::read(folder.join("libdualk_sdk.rlib")));
+    let archive = archive.map_err(|_| elsewhere())?;
     let named = hashes(&archive);
     let is_plugin = |path: &PathBuf| {
         let name = name_of(path);
