@@ -62,7 +62,7 @@ impl Package {
         let unfinished = staging.join(format!("{name}.tar.xz"));
         let mut tar = Command::new("tar");
         tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--use-compress-program"]);
-        tar.arg("xz -6 -T1").args(options).arg("-C").arg(staging).arg("-cf").arg(&unfinished).arg(folder);
+        tar.arg("xz -6 -T0").args(options).arg("-C").arg(staging).arg("-cf").arg(&unfinished).arg(folder);
         finish(&mut tar, "tar")?;
         fs::rename(&unfinished, &file).map_err(|e| Error::io("write", &file, e))?;
         let size = fs::metadata(&file).map_err(|e| Error::io("read", &file, e))?.len();
