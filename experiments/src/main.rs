@@ -1,6 +1,7 @@
 //! `dualk`: experiments on health records from the command line. Everything it does is in `dualk-sdk`.
 
 mod commands;
+mod interrupt;
 mod memory;
 
 use clap::Parser;
@@ -13,6 +14,9 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Let errors show values of tables and identifiers of patients and admissions.
+    #[arg(long, global = true)]
+    show_values: bool,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -20,14 +24,21 @@ const EXAMPLES: &str = "Examples:
   dualk run experiments/quickstart.toml --set model.graph_encoder.type=gcn
   dualk check experiments/mimic4.toml --set data.parser.root=/data/mimic-iv/hosp
   dualk list graph_encoder
-  dualk eval runs/quickstart-1a2b3c4d";
+  dualk eval runs/quickstart-1a2b3c4d5e6f7a8b";
 
 fn main() -> ExitCode {
     // `dualk list | head` ends quietly.
     sigpipe::reset();
     memory::keep();
     quiet_display();
-    let outcome = dualk_sdk::plugin::guard::catch(|| Cli::parse().command.run());
+    interrupt::watch();
+    let outcome = dualk_sdk::plugin::guard::catch(|| {
+        let Cli { command, show_values } = Cli::parse();
+        if show_values {
+            dualk_sdk::error::show_values();
+        }
+        command.run()
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

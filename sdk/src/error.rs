@@ -13,6 +13,8 @@ pub enum Blame {
     User,
     /// A defect of this program or of a plugin: exit code 1.
     Program,
+    /// Nobody's: a signal of this number asked to stop. Exit code 128 and that number.
+    Signal(u8),
 }
 
 /// Where the mistake is.
@@ -67,6 +69,11 @@ impl Error {
     /// A defect of the program or of a plugin.
     pub fn program(message: impl Into<String>) -> Self {
         Self::new(Blame::Program, message)
+    }
+
+    /// The end of work that a signal asked for.
+    pub fn stopped(signal: u8, message: impl Into<String>) -> Self {
+        Self::new(Blame::Signal(signal), message)
     }
 
     /// A file that could not be read or written.
@@ -167,11 +174,12 @@ impl Error {
         self
     }
 
-    /// 2 for the user's mistake, 1 for ours.
+    /// 2 for the user's mistake, 1 for ours, 128 and its number for a signal.
     pub fn exit_code(&self) -> u8 {
         match self.inner.blame {
             Blame::User => 2,
             Blame::Program => 1,
+            Blame::Signal(number) => 128 + (number & 127),
         }
     }
 }
@@ -207,6 +215,22 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.inner.source.as_ref().map(|s| s.as_ref() as _)
+    }
+}
+
+/// Whether errors may show what stands in tables.
+static SHOW_VALUES: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+/// From now on, errors of this process show values of cells and identifiers of patients and admissions: `--show-values`.
+pub fn show_values() {
+    SHOW_VALUES.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
+/// A value of a table, or an identifier, for an error: hidden unless the user wants to [see it](show_values).
+pub fn value(text: impl fmt::Display) -> String {
+    match SHOW_VALUES.load(std::sync::atomic::Ordering::Relaxed) {
+        true => format!("`{text}`"),
+        false => "(--show-values shows it)".to_owned(),
     }
 }
 

@@ -7,7 +7,8 @@
 //! - [`plugin`]: loading shared libraries, and [`plugin::Registry`] for embedding without them;
 //! - [`testing`]: one call that checks a component, for its author;
 //! - [`experiment`]: manifests, runs and their results;
-//! - [`cache`]: results of expensive stages, kept between runs.
+//! - [`cache`]: results of expensive stages, kept between runs;
+//! - [`storage`]: files and folders that are whole or not there, for their owner alone.
 //!
 //! This crate is a shared library that holds the process's only copy of burn; plugins use it as
 //! [`dualk_sdk::burn`].
@@ -21,11 +22,13 @@ pub mod data;
 pub mod error;
 pub mod experiment;
 pub mod graph;
+pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod plugin;
 pub mod prelude;
 pub mod progress;
+pub mod storage;
 pub mod testing;
 pub mod train;
 

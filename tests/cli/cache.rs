@@ -68,7 +68,8 @@ impl Place {
     }
 
     fn entries(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.path("cache")).into_iter().flatten().map(|e| e.unwrap().path()).collect()
+        let all = fs::read_dir(self.path("cache")).into_iter().flatten().map(|e| e.unwrap().path());
+        all.filter(|path| path.is_dir()).collect()
     }
 }
 

@@ -256,12 +256,12 @@ fn cases() -> Vec<Case> {
         files(
             "duplicate admission",
             |d| edit(d, "admissions.csv", |t| t.replacen(",1010,", ",1000,", 1)),
-            &["admissions.csv:3", "1000"],
+            &["admissions.csv:3", "occurs twice", "--show-values"],
         ),
         files(
             "unknown patient",
             |d| edit(d, "admissions.csv", |t| t.replacen("\n100,", "\n999,", 1)),
-            &["admissions.csv:2", "999"],
+            &["admissions.csv:2", "--show-values"],
         ),
         files(
             "table not UTF-8",

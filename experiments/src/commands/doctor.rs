@@ -1,11 +1,15 @@
+use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::device::{devices, missing_for_cuda};
-use dualk_sdk::plugin::{Registry, Stamp, search_path};
+use dualk_sdk::plugin::{Stamp, search_path};
 
 /// Arguments of `dualk doctor`.
 #[derive(Args)]
-pub struct Doctor {}
+pub struct Doctor {
+    #[command(flatten)]
+    writable: WritableArg,
+}
 
 impl Doctor {
     pub fn run(self) -> Result<()> {
@@ -26,7 +30,7 @@ impl Doctor {
         }
         println!("\nplugins are looked up by name in");
         search_path().iter().for_each(|folder| println!("  {}", folder.display()));
-        let mut registry = Registry::new();
+        let mut registry = self.writable.registry();
         registry.load_shipped()?;
         println!("\nplugins found");
         for plugin in registry.plugins() {

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use dualk_sdk::plugin::Stamp;
+use dualk_sdk::storage::{self, Access, Draft};
 use dualk_sdk::{Error, Result};
 use std::collections::HashSet;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX};
@@ -39,8 +40,9 @@ impl Install {
         let prefix = std::path::absolute(&self.prefix).map_err(|e| Error::io("find the folder", &self.prefix, e))?;
         let (library, share) = (prefix.join("lib/dualk"), prefix.join("share/dualk"));
         // Everything is there before anything of an earlier installation goes.
-        let (new_library, new_share) = (fresh(&library)?, fresh(&share)?);
-        let mut size = copy_all(&parts.libraries, &new_library)?;
+        let (drafts, bin) = ((draft(&library)?, draft(&share)?), prefix.join("bin"));
+        let (new_library, new_share) = (drafts.0.path(), drafts.1.path());
+        let mut size = copy_all(&parts.libraries, new_library)?;
         if !parts.metadata.is_empty() {
             size += copy_all(&parts.metadata, &new_library.join("deps"))?;
         }
@@ -50,16 +52,16 @@ impl Install {
         let above = package.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         for manifest in &manifests {
             let place = new_share.join(manifest.strip_prefix(above).unwrap_or(manifest));
-            size += copy_all(std::slice::from_ref(manifest), place.parent().unwrap_or(&new_share))?;
+            size += copy_all(std::slice::from_ref(manifest), place.parent().unwrap_or(new_share))?;
         }
-        let bin = prefix.join("bin");
         fs::create_dir_all(&bin).map_err(|e| Error::io("create the folder", &bin, e))?;
         let program = bin.join(format!("dualk{EXE_SUFFIX}"));
-        let new_program = bin.join(format!(".dualk-{}", std::process::id()));
-        size += copy(&parts.program, &new_program)?;
-        replace(&new_library, &library)?;
-        replace(&new_share, &share)?;
-        fs::rename(&new_program, &program).map_err(|e| Error::io("install", &program, e))?;
+        storage::replace(&program, |new| {
+            size += copy(&parts.program, new)?;
+            // The new program with the new libraries: only now, and one right after the other.
+            drafts.0.commit(Access::Private)?;
+            drafts.1.commit(Access::Private)
+        })?;
         println!("{}", program.display());
         println!("{}  SDK and {} plugins", library.display(), parts.libraries.len().saturating_sub(2));
         println!("{}  {} manifests", share.display(), manifests.len());
@@ -155,28 +157,18 @@ fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// An empty folder beside `folder`.
-fn fresh(folder: &Path) -> Result<PathBuf> {
-    let new = beside(folder, "new");
-    let _ = fs::remove_dir_all(&new);
-    fs::create_dir_all(&new).map_err(|e| Error::io("create the folder", &new, e))?;
-    Ok(new)
-}
-
-fn beside(folder: &Path, what: &str) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!(".{name}-{what}-{}", std::process::id()))
-}
-
-/// Puts `new` in the place of `folder`.
-fn replace(new: &Path, folder: &Path) -> Result<()> {
-    let old = beside(folder, "old");
-    if folder.exists() {
-        fs::rename(folder, &old).map_err(|e| Error::io("replace", folder, e))?;
+/// A folder that will take the place of `folder`, for all to read.
+fn draft(folder: &Path) -> Result<Draft> {
+    let above = folder.parent().unwrap_or(folder);
+    fs::create_dir_all(above).map_err(|e| Error::io("create the folder", above, e))?;
+    let draft = Draft::beside(folder)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o755))
+            .map_err(|e| Error::io("create the folder", folder, e))?;
     }
-    fs::rename(new, folder).map_err(|e| Error::io("install", folder, e))?;
-    let _ = fs::remove_dir_all(old);
-    Ok(())
+    Ok(draft)
 }
 
 /// Copies files into a folder; their size.

@@ -2,7 +2,7 @@ use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::component::Slot;
-use dualk_sdk::plugin::{ComponentInfo, OptionInfo, Registry};
+use dualk_sdk::plugin::{ComponentInfo, OptionInfo};
 use std::path::PathBuf;
 
 /// Arguments of `dualk list`.
@@ -20,7 +20,7 @@ pub struct List {
 impl List {
     pub fn run(self) -> Result<()> {
         let slot = self.slot.as_deref().map(Slot::from_name).transpose()?;
-        let mut registry = Registry::new().trusting(self.writable.trust());
+        let mut registry = self.writable.registry();
         registry.load_shipped()?;
         self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
         for each in Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)) {

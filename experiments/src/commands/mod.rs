@@ -13,6 +13,7 @@ mod plugin;
 mod prepare;
 mod run;
 mod schema;
+mod scrub;
 mod synth;
 
 use clap::{Args, Subcommand};
@@ -34,6 +35,8 @@ pub enum Command {
     Prepare(prepare::Prepare),
     /// Repeat the evaluation of a run from its weights.
     Eval(eval::Eval),
+    /// Copy a run without what must not be shown to others.
+    Scrub(scrub::Scrub),
     /// Make a run of the files that the published DuaLK code saves.
     Import(import::Import),
     /// Show, clean and check what is kept between runs.
@@ -64,6 +67,7 @@ impl Command {
             Command::Check(command) => command.run(),
             Command::Prepare(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Scrub(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Cache(command) => command.run(),
             Command::Bench(command) => command.run(),
@@ -104,9 +108,9 @@ pub struct TrustArgs {
 }
 
 /// Whether a plugin file may be anyone's to change.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct WritableArg {
-    /// Load plugin files that anyone on this machine may change, too.
+    /// Load plugin files that others on this machine may change, too.
     #[arg(long)]
     allow_world_writable: bool,
 }
@@ -114,15 +118,24 @@ pub struct WritableArg {
 impl TrustArgs {
     /// A registry that loads what is trusted; the lock is in `folder`.
     fn registry(&self, folder: &Path) -> Result<Registry> {
-        let trust = self.writable.trust();
-        Ok(Registry::new().trusting(match self.locked {
-            true => trust.locked(PluginsLock::read(&folder.join("plugins.lock"))?),
-            false => trust,
-        }))
+        Ok(match self.locked {
+            true => registry(self.writable.trust().locked(PluginsLock::read(&folder.join("plugins.lock"))?)),
+            false => self.writable.registry(),
+        })
     }
 }
 
+/// The one way to a registry that loads plugins for a command: what is loaded is announced and trusted.
+fn registry(trust: Trust) -> Registry {
+    Registry::new().trusting(trust)
+}
+
 impl WritableArg {
+    /// A registry that loads what is trusted, without a lock.
+    fn registry(&self) -> Registry {
+        registry(self.trust())
+    }
+
     /// Shows every plugin that did not come with the program before it runs.
     fn trust(&self) -> Trust {
         let own = own_folders();

@@ -2,7 +2,6 @@ use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::manifest::manifest_schema;
-use dualk_sdk::plugin::Registry;
 use std::path::PathBuf;
 
 /// Arguments of `dualk schema`.
@@ -17,7 +16,7 @@ pub struct Schema {
 
 impl Schema {
     pub fn run(self) -> Result<()> {
-        let mut registry = Registry::new().trusting(self.writable.trust());
+        let mut registry = self.writable.registry();
         registry.load_shipped()?;
         self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
         println!("{:#}", manifest_schema(&registry));

@@ -2,6 +2,7 @@
 
 use crate::time::Time;
 use dualk_sdk::data::tables::Table;
+use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -52,10 +53,10 @@ impl Tables {
             let (subject, admission) = (subjects[i], admissions[i]);
             if let Some(first) = first_row.insert(admission, i) {
                 let before = rows.line(first).map_or(String::new(), |line| format!(", first on line {line}"));
-                return Err(rows.error(i, format!("the admission {admission} occurs twice{before}")));
+                return Err(rows.error(i, format!("the admission {} occurs twice{before}", value(admission))));
             }
             let Some(offset) = offsets.get(&subject) else {
-                let error = rows.error(i, format!("the patient {subject} is not in the table `patients`"));
+                let error = rows.error(i, format!("the patient {} is not in the table `patients`", value(subject)));
                 return Err(error.at_file(self.patients.path()));
             };
             let Some(time) = text.and_then(Time::parse) else {
@@ -90,7 +91,9 @@ impl Tables {
             };
             match offsets.entry(subjects[i]) {
                 Entry::Vacant(entry) => entry.insert(years[i] - start),
-                Entry::Occupied(_) => return Err(rows.error(i, format!("the patient {} occurs twice", subjects[i]))),
+                Entry::Occupied(_) => {
+                    return Err(rows.error(i, format!("the patient {} occurs twice", value(subjects[i]))));
+                }
             };
         }
         Ok(offsets)

@@ -3,6 +3,7 @@
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
+use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -22,7 +23,7 @@ pub fn read(table: &Table, coding: &mut Coding, patients: &HashSet<i64>) -> Resu
     let edition = |i: usize| match versions[i] {
         9 => Ok(Icd::Icd9),
         10 => Ok(Icd::Icd10),
-        other => Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {other}"))),
+        other => Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {}", value(other)))),
     };
     read_rows(&rows, ["subject_id", "hadm_id", "icd_code"], edition, coding, patients)
 }

@@ -6,6 +6,7 @@ use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::Table;
+use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -91,7 +92,7 @@ fn admissions((table, columns): &(Table, Vec<String>)) -> Result<Vec<(i64, Vec<i
     let mut patients: Vec<(i64, Vec<(Time, i64)>)> = Vec::new();
     for (i, text) in rows.texts(&columns[2])?.enumerate() {
         if !seen.insert(ids[i]) {
-            return Err(rows.error(i, format!("the admission {} occurs twice", ids[i])));
+            return Err(rows.error(i, format!("the admission {} occurs twice", value(ids[i]))));
         }
         let Some(time) = text.and_then(Time::parse) else {
             let message = format!("the column `{}` must hold a time such as 2166-05-20 19:16:52", columns[2]);
@@ -167,7 +168,7 @@ mod tests {
             ),
             ("ADMISSIONS.csv", "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,yesterday\n", "`ADMITTIME` must hold a time"),
             ("ADMISSIONS.csv", "SUBJECT_ID,ADMITTIME\n", "`hadm_id` is missing"),
-            ("DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,ICD9_CODE\nseven,11,4280\n", "found `seven`"),
+            ("DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,ICD9_CODE\nseven,11,4280\n", "--show-values"),
         ] {
             let folder = folder();
             write(folder.path(), file, content);

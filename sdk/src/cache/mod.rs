@@ -3,13 +3,16 @@
 //! An entry is a folder `<kind>-<key>`, where the key is the SHA-256 of everything that determines the result
 //! ([`Key`]). It is written under a temporary name, synchronised to disk and renamed, so that an entry is whole or not
 //! there: two runs that make the same entry at once both succeed, and a run that is killed leaves only a temporary
-//! folder, which [`Cache::collect`] removes. `entry.json` has the size and SHA-256 of every file; they are compared
+//! folder, which [`Cache::collect`] removes. Nothing else in the folder is ever touched: one that has other things in
+//! it is refused. `entry.json` has the size and SHA-256 of every file; they are compared
 //! whenever an entry is read, and an entry that does not fit is made anew.
 
 mod key;
+mod root;
 
 pub use key::{Key, fingerprint};
 
+use crate::storage::{self, lock_folder, lock_new};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -104,37 +107,54 @@ impl Cache {
         self.root.join(format!("{kind}-{}", &key.hex()[..32]))
     }
 
-    /// The folder of an entry whose files are as they were written; `None` when there is none. A damaged one is
-    /// removed.
+    /// The folder of an entry whose files are as they were written; `None` when there is none. A damaged one is taken
+    /// out of the way first; one that cannot be read is left alone.
     pub fn get(&self, kind: &str, key: &Key) -> Option<PathBuf> {
         let path = self.path(kind, key);
-        let contents = read_contents(&path).ok().filter(|contents| contents.key == key.hex());
-        if contents.is_some_and(|contents| damage(&path, &contents).is_none()) {
-            // The time of its last use; of no consequence where the folder is read-only.
-            let _ =
-                File::options().append(true).open(path.join(MANIFEST)).and_then(|f| f.set_modified(SystemTime::now()));
-            return Some(path);
+        let contents = match read_contents(&path) {
+            Ok(contents) if contents.key == key.hex() => contents,
+            _ => return None,
+        };
+        match damage(&path, &contents) {
+            Ok(None) => {
+                // The time of its last use; of no consequence where the folder is read-only.
+                let _ = File::options()
+                    .append(true)
+                    .open(path.join(MANIFEST))
+                    .and_then(|f| f.set_modified(SystemTime::now()));
+                Some(path)
+            }
+            Ok(Some(_)) => {
+                self.set_aside(&path);
+                None
+            }
+            Err(_) => None,
         }
-        let _ = fs::remove_dir_all(&path);
-        None
+    }
+
+    /// Takes an entry away under another name, so that nobody finds half of it, and removes it.
+    fn set_aside(&self, path: &Path) {
+        let Ok((aside, _lock)) = lock_new(&self.root, UNFINISHED) else { return };
+        // Over the empty folder.
+        let _ = storage::rename(path, &aside);
+        let _ = fs::remove_dir_all(aside);
     }
 
     /// Adds an entry: `write` fills the folder it is given. Does nothing when another run was faster.
     ///
     /// # Errors
-    /// When the folder cannot be written; nothing of the entry is left then.
+    /// When the folder has other things in it or cannot be written; nothing of the entry is left then.
     pub fn put(&self, kind: &str, key: &Key, about: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let target = self.path(kind, key);
-        fs::create_dir_all(&self.root).map_err(|e| Error::io("create the cache", &self.root, e))?;
-        let folder = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&self.root);
-        let folder = folder.map_err(|e| Error::io("write to the cache", &self.root, e))?;
-        write(folder.path())?;
-        let fail = |e| Error::io("write to the cache", folder.path(), e);
+        root::claim(&self.root)?;
+        let draft = Unfinished::new(&self.root)?;
+        let folder = &draft.path;
+        write(folder)?;
+        let fail = |e| Error::io("write to the cache", folder, e);
         let mut files = BTreeMap::new();
-        for file in fs::read_dir(folder.path()).map_err(fail)? {
+        for file in fs::read_dir(folder).map_err(fail)? {
             let file = file.map_err(fail)?;
             let contents = file_contents(&file.path()).map_err(fail)?;
-            File::open(file.path()).and_then(|f| f.sync_all()).map_err(fail)?;
             files.insert(file.file_name().to_string_lossy().into_owned(), contents);
         }
         let contents = Contents {
@@ -146,16 +166,10 @@ impl Cache {
         };
         let text = serde_json::to_string_pretty(&contents)
             .map_err(|e| Error::program(format!("cannot write the entry of the cache: {e}")))?;
-        let manifest = folder.path().join(MANIFEST);
-        fs::write(&manifest, text).and_then(|()| File::open(&manifest)?.sync_all()).map_err(fail)?;
-        File::open(folder.path()).and_then(|f| f.sync_all()).map_err(fail)?;
-        match fs::rename(folder.path(), &target) {
-            Ok(()) => {
-                let _ = folder.keep(); // it has another name now
-                File::open(&self.root)
-                    .and_then(|f| f.sync_all())
-                    .map_err(|e| Error::io("write to the cache", &self.root, e))
-            }
+        storage::write(&folder.join(MANIFEST), text.as_bytes())?;
+        storage::sync_tree(folder)?;
+        match storage::rename(folder, &target) {
+            Ok(()) => storage::sync_folder(&self.root).map_err(|e| Error::io("write to the cache", &self.root, e)),
             Err(_) if target.is_dir() => Ok(()),
             Err(e) => Err(fail(e)),
         }
@@ -164,12 +178,13 @@ impl Cache {
     /// Every entry, the last used first.
     ///
     /// # Errors
-    /// When the folder cannot be read; an absent one is an empty cache.
+    /// When the folder cannot be read or has other things in it; an absent one is an empty cache.
     pub fn entries(&self) -> Result<Vec<Entry>> {
         let fail = |e| Error::io("read the cache", &self.root, e);
         if !self.root.exists() {
             return Ok(Vec::new());
         }
+        root::check(&self.root)?;
         let mut entries = Vec::new();
         for folder in fs::read_dir(&self.root).map_err(fail)? {
             let path = folder.map_err(fail)?.path();
@@ -188,7 +203,8 @@ impl Cache {
     pub fn verify(&self) -> Result<Vec<Entry>> {
         let mut entries = self.entries()?;
         for entry in entries.iter_mut().filter(|entry| entry.state == State::Complete) {
-            if let Some(what) = read_contents(&entry.path).map_or_else(Some, |c| damage(&entry.path, &c)) {
+            let found = read_contents(&entry.path).and_then(|contents| damage(&entry.path, &contents));
+            if let Some(what) = found.unwrap_or_else(Some) {
                 entry.state = State::Damaged(what);
             }
         }
@@ -199,8 +215,13 @@ impl Cache {
     /// killed runs left. Returns what was removed.
     ///
     /// # Errors
-    /// When the folder cannot be read or an entry cannot be removed.
+    /// When the folder carries no marker of the cache, has other things in it, cannot be read, or an entry cannot be
+    /// removed.
     pub fn collect(&self, unused: Option<Duration>, bytes: Option<u64>) -> Result<Vec<Entry>> {
+        if self.root.exists() {
+            // Caches of older versions have no marker yet.
+            root::claim(&self.root)?;
+        }
         let now = SystemTime::now();
         let age = |entry: &Entry| now.duration_since(entry.used).unwrap_or_default();
         let mut left = 0;
@@ -211,7 +232,7 @@ impl Cache {
                 left += if keep { entry.bytes } else { 0 };
                 keep
             }
-            State::Unfinished => age(entry) < ABANDONED,
+            State::Unfinished => age(entry) < ABANDONED || lock_folder(&entry.path).is_none(),
             State::Damaged(_) => false,
         });
         removed.iter().try_for_each(|entry| self.remove(entry))?;
@@ -223,7 +244,33 @@ impl Cache {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(&self, entry: &Entry) -> Result<()> {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+        if entry.path.parent() != Some(&self.root) || !root::is_own(&name) {
+            return Err(Error::program("this is no entry of the cache").at_file(&entry.path));
+        }
+        root::claim(&self.root)?;
         fs::remove_dir_all(&entry.path).map_err(|e| Error::io("remove from the cache", &entry.path, e))
+    }
+}
+
+/// An entry being written, which goes unless it got its name.
+struct Unfinished {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Unfinished {
+    fn new(root: &Path) -> Result<Self> {
+        let (path, lock) = lock_new(root, UNFINISHED)?;
+        storage::remember(&path);
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+        storage::forget(&self.path);
     }
 }
 
@@ -247,13 +294,25 @@ fn read_contents(path: &Path) -> std::result::Result<Contents, String> {
     serde_json::from_slice(&text).map_err(|e| format!("{MANIFEST}: {e}"))
 }
 
-/// The first file that is not as it was written.
-fn damage(path: &Path, contents: &Contents) -> Option<String> {
-    contents.files.iter().find_map(|(name, written)| match file_contents(&path.join(name)) {
-        Ok(found) if found == *written => None,
-        Ok(_) => Some(format!("{name} differs from what was written")),
-        Err(e) => Some(format!("{name}: {e}")),
-    })
+/// The first file that is not as it was written, or is gone.
+///
+/// # Errors
+/// Names the first file that cannot be read.
+fn damage(path: &Path, contents: &Contents) -> std::result::Result<Option<String>, String> {
+    for (name, written) in &contents.files {
+        match file_contents(&path.join(name)) {
+            Ok(found) if found == *written => {}
+            Ok(_) => return Ok(Some(format!("{name} differs from what was written"))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Some(format!("{name} is missing"))),
+            Err(e) => return Err(format!("{name}: {e}")),
+        }
+    }
+    Ok(None)
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
+    file_contents(path).map(|contents| contents.sha256)
 }
 
 fn file_contents(path: &Path) -> std::io::Result<FileContents> {
@@ -311,7 +370,50 @@ mod tests {
             Err(Error::user("no"))
         });
         assert!(failed.is_err() && cache.get("demo", &key).is_none());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["CACHEDIR.TAG"]);
+    }
+
+    #[test]
+    fn what_is_not_the_caches_is_never_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let key = Key::of(json!(1));
+        put(&cache, &key, "hello");
+        fs::create_dir(folder.path().join("thesis")).unwrap();
+        fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+        for refused in [cache.entries(), cache.verify(), cache.collect(None, Some(0))] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("notes.txt, thesis"), "{error}");
+        }
+        let foreign = Entry {
+            path: folder.path().join("thesis"),
+            kind: String::new(),
+            about: String::new(),
+            bytes: 0,
+            used: SystemTime::now(),
+            state: State::Damaged(String::new()),
+        };
+        assert!(cache.remove(&foreign).is_err() && folder.path().join("thesis").is_dir());
+        assert!(cache.get("demo", &key).is_some(), "what is there can still be read");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_entry_that_cannot_be_read_is_left_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        let key = Key::of(json!(1));
+        put(&cache, &key, "hello");
+        let path = cache.path("demo", &key);
+        // A folder in the place of a file: reading it fails for root, too.
+        fs::remove_file(path.join("a.txt")).unwrap();
+        fs::create_dir(path.join("a.txt")).unwrap();
+        assert_eq!(cache.get("demo", &key), None);
+        assert!(path.is_dir());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&path.join(MANIFEST))), (0o700, 0o600));
     }
 
     #[test]

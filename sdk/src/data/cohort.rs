@@ -97,6 +97,16 @@ impl Cohort {
         if self.patients.len() != self.admissions.len() {
             return fail("patients and rows of admissions differ in number");
         }
+        let twice = |identifiers: &[i64]| {
+            let mut seen = std::collections::HashSet::with_capacity(identifiers.len());
+            !identifiers.iter().all(|identifier| seen.insert(*identifier))
+        };
+        if twice(&self.patients) {
+            return fail("a patient occurs twice");
+        }
+        if twice(self.admissions.values()) {
+            return fail("an admission occurs twice");
+        }
         if self.codes.len() != rows || self.labs.len() != rows {
             return fail("codes and labs need one row per admission");
         }

@@ -1,7 +1,7 @@
 //! A cohort as files, for the cache.
 
 use super::{Cohort, LabItem, Ragged};
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -43,14 +43,14 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
     let views = bytes.iter().map(|(name, n, data)| Ok((*name, TensorView::new(Dtype::I64, vec![*n], data)?)));
     let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
     let serialized = safetensors::serialize(views, None).map_err(failed)?;
-    fs::write(&file, serialized).map_err(|e| Error::io("write", &file, e))?;
+    storage::write(&file, &serialized)?;
     let names = Names {
         codes: cohort.code_names.clone(),
         lab_categories: cohort.lab_categories.clone(),
         notes: cohort.notes.clone(),
     };
     let text = serde_json::to_vec(&names).map_err(|e| Error::program(format!("cannot write {NAMES}: {e}")))?;
-    fs::write(folder.join(NAMES), text).map_err(|e| Error::io("write", folder.join(NAMES), e))
+    storage::write(&folder.join(NAMES), &text)
 }
 
 /// Reads what [`save`] wrote; `None` when it does not make a cohort.

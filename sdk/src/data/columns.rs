@@ -1,18 +1,18 @@
 //! Columns of values, written as a Parquet file that pandas, Polars and DuckDB open: plain types alone, no compression, and
 //! no types of Arrow that only some readers know.
 
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use arrow::array::{Array, Int64Array, ListArray, PrimitiveArray, Utf8Array};
 use arrow::datatypes::{ArrowDataType as Type, ArrowSchema, Field, TimeUnit};
 use arrow::offset::Offsets;
 use arrow::record_batch::RecordBatchT;
+use polars::error::PolarsError;
 use polars_arrow as arrow;
 use polars_parquet::write::{
     CompressionOptions, Encoding, FileWriter, StatisticsOptions, Version, WriteOptions, row_group_iter,
     to_parquet_schema,
 };
-use std::fs::File;
-use std::io::BufWriter;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -88,13 +88,22 @@ impl From<Vec<Option<&str>>> for Values {
     }
 }
 
-/// Writes columns, which have one length, as a Parquet file.
+/// Writes columns, which have one length, as a Parquet file: whole, or not at all.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_parquet(path: &Path, columns: Vec<(String, Values)>) -> Result<()> {
-    let file = File::create(path).map_err(|e| Error::io("write the table", path, e))?;
-    let failed = |e| Error::program("cannot write the table").at_file(path).because(e);
+    storage::replace(path, |new| write_to(new, columns))
+}
+
+fn write_to(path: &Path, columns: Vec<(String, Values)>) -> Result<()> {
+    let mut out = storage::create(path)?;
+    let cause = out.cause();
+    // What the system said is lost on the way through the writer.
+    let failed = |e: PolarsError| match cause.take() {
+        Some(error) => Error::io("write the table", path, error),
+        None => Error::program("cannot write the table").at_file(path).because(e),
+    };
     let field = |(name, values): &(String, Values)| {
         Field::new(name.as_str().into(), values.0.dtype().clone(), values.0.null_count() > 0)
     };
@@ -108,7 +117,7 @@ pub fn write_parquet(path: &Path, columns: Vec<(String, Values)>) -> Result<()> 
     let types = to_parquet_schema(&schema).map_err(failed)?;
     let encodings: Vec<Vec<Encoding>> = columns.iter().map(|_| vec![Encoding::Plain]).collect();
     let encodings = polars_buffer::Buffer::from(encodings);
-    let mut writer = FileWriter::new_with_parquet_schema(BufWriter::new(file), schema.clone(), types.clone(), options);
+    let mut writer = FileWriter::new_with_parquet_schema(&mut out, schema.clone(), types.clone(), options);
     let (rows, schema) = (columns.first().map_or(0, |c| c.1.0.len()), Arc::new(schema));
     for start in (0..rows).step_by(ROW_GROUP) {
         let n = ROW_GROUP.min(rows - start);
@@ -118,13 +127,16 @@ pub fn write_parquet(path: &Path, columns: Vec<(String, Values)>) -> Result<()> 
         writer.write(n as u64, group).map_err(failed)?;
     }
     // Without Arrow's own description of the types, which not all readers understand alike.
-    writer.end(Some(Vec::new())).map(drop).map_err(failed)
+    writer.end(Some(Vec::new())).map(drop).map_err(failed)?;
+    drop(writer);
+    out.flush().map_err(|e| Error::io("write the table", path, e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use polars_parquet::read::{PhysicalType, read_metadata};
+    use std::fs::File;
 
     #[test]
     fn types_are_those_that_every_reader_knows() {

@@ -4,6 +4,7 @@ use super::columns::{Values, write_parquet};
 use super::tasks::RARE_THRESHOLD;
 use super::{Cohort, Prepared, SplitOptions, build_vocabulary, split};
 use crate::graph::cooccurrence;
+use crate::storage::{self, Access};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
@@ -76,22 +77,14 @@ impl Prepared {
 /// When `out` holds anything but the result of an earlier call, which is replaced.
 pub fn write(prepared: &Prepared, out: &Path) -> Result<()> {
     replaceable(out)?;
-    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|e| Error::io("create the folder", parent, e))?;
-    let partial = tempfile::Builder::new().prefix(".dualk-prepare-").tempdir_in(parent);
-    let partial = partial.map_err(|e| Error::io("write beside", out, e))?;
-    let new = partial.path().join("new");
-    fs::create_dir(&new).map_err(|e| Error::io("create the folder", &new, e))?;
-    write_json(&new.join(SUMMARY), &Value::Object(prepared.counts()))?;
-    write_json(&new.join("splits.json"), &splits(prepared))?;
-    write_json(&new.join("vocabulary.json"), &vocabulary(prepared))?;
-    write_parquet(&new.join("patients.parquet"), patients(prepared))?;
-    write_parquet(&new.join("graph.parquet"), graph(prepared))?;
-    write_tensors(&new.join("tensors.safetensors"), prepared)?;
-    if out.exists() {
-        fs::rename(out, partial.path().join("old")).map_err(|e| Error::io("replace the folder", out, e))?;
-    }
-    fs::rename(&new, out).map_err(|e| Error::io("write the folder", out, e))
+    storage::folder(out, Access::Private, |new| {
+        write_json(&new.join(SUMMARY), &Value::Object(prepared.counts()))?;
+        write_json(&new.join("splits.json"), &splits(prepared))?;
+        write_json(&new.join("vocabulary.json"), &vocabulary(prepared))?;
+        write_parquet(&new.join("patients.parquet"), patients(prepared))?;
+        write_parquet(&new.join("graph.parquet"), graph(prepared))?;
+        write_tensors(&new.join("tensors.safetensors"), prepared)
+    })
 }
 
 /// Whether `out` may be replaced: absent, empty, or holding what an earlier call wrote and nothing else.
@@ -178,7 +171,7 @@ fn named<const N: usize>(columns: [(&str, Values); N]) -> Vec<(String, Values)> 
 fn write_json(path: &Path, value: &Value) -> Result<()> {
     let mut text = serde_json::to_string_pretty(value).map_err(|e| Error::program("cannot write JSON").because(e))?;
     text.push('\n');
-    fs::write(path, text).map_err(|e| Error::io("write the file", path, e))
+    storage::write(path, text.as_bytes())
 }
 
 /// Ragged arrays over admissions: identifiers of codes, columns of labs; and the admissions of each patient.
@@ -200,5 +193,5 @@ fn write_tensors(path: &Path, prepared: &Prepared) -> Result<()> {
     let views = bytes.iter().map(|(name, n, data)| Ok((*name, TensorView::new(Dtype::I64, vec![*n], data)?)));
     let views: Vec<(&str, TensorView<'_>)> =
         views.collect::<Result<_, safetensors::SafeTensorError>>().map_err(failed)?;
-    safetensors::serialize_to_file(views, None, path).map_err(failed)
+    storage::write(path, &safetensors::serialize(views, None).map_err(failed)?)
 }

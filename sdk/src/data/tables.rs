@@ -136,7 +136,7 @@ fn not_an_integer(column: &str, text: Option<&str>) -> String {
     let found = match text {
         None => "nothing".to_owned(),
         // Longer texts may hold anything; only what was meant as a number is repeated.
-        Some(text) if text.len() <= 20 => format!("`{text}`"),
+        Some(text) if text.len() <= 20 => crate::error::value(text),
         Some(_) => "a longer text".to_owned(),
     };
     format!("the column `{column}` must hold an integer, found {found}")

@@ -5,6 +5,7 @@
 //! would tell when it changes.
 
 use super::manifest::ComponentRef;
+use super::outcome::TrainedStage;
 use super::plan::{Experiment, path_options};
 use super::training::Trained;
 use crate::cache::{Cache, Key, fingerprint};
@@ -13,7 +14,7 @@ use crate::data::{Cohort, Prepared, cohort_file};
 use crate::model::{Model, load_weights, save_weights};
 use crate::plugin::Stamp;
 use crate::train::Optimizer;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -22,7 +23,7 @@ use std::path::Path;
 const COHORT: &str = "cohort";
 const STAGE: &str = "stage";
 /// Changes when the files of an entry do.
-const FORM: u32 = 2;
+const FORM: u32 = 3;
 
 const WEIGHTS: &str = "weights.safetensors";
 const BEST: &str = "best_on_valid.safetensors";
@@ -35,6 +36,20 @@ const TRAINED: &str = "trained.json";
 struct Numbers {
     epoch: usize,
     best_epoch: Option<usize>,
+    /// Wall time of the training, in seconds.
+    seconds: f64,
+    /// Largest memory of the process in it, in bytes.
+    peak_memory: Option<u64>,
+}
+
+/// A stage from the cache.
+pub(super) struct Kept {
+    pub trained: Trained,
+    /// Its lines of `metrics.jsonl`.
+    pub epochs: String,
+    /// What it took to train.
+    pub seconds: f64,
+    pub peak_memory: Option<u64>,
 }
 
 impl Experiment {
@@ -45,8 +60,8 @@ impl Experiment {
         parse: impl FnOnce() -> Result<Cohort>,
         progress: &dyn Progress,
     ) -> Result<Cohort> {
-        let key = self.cohort_key(parser)?;
-        let Some((cache, key)) = self.cache.as_ref().zip(key) else { return parse() };
+        let Some(cache) = &self.cache else { return parse() };
+        let Some(key) = self.cohort_key(parser)? else { return parse() };
         if let Some(entry) = cache.get(COHORT, &key)
             && let Some(cohort) = cohort_file::load(&entry)
         {
@@ -66,8 +81,10 @@ impl Experiment {
 
     /// Everything that determines the cohort; `None` when that is not known.
     fn cohort_key(&self, parser: &dyn Parser) -> Result<Option<Key>> {
-        let (Some(_), Some(Inputs { files, seed })) = (&self.cache, parser.inputs()) else { return Ok(None) };
-        let Some(component) = self.identity(Slot::Parser, &self.manifest.data.parser)? else { return Ok(None) };
+        let Some(Inputs { files, seed }) = parser.inputs() else { return Ok(None) };
+        let Some(component) = self.component_identity(Slot::Parser, &self.manifest.data.parser)? else {
+            return Ok(None);
+        };
         let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
         Ok(Some(Key::of(json!({
             "form": FORM,
@@ -79,9 +96,35 @@ impl Experiment {
         }))))
     }
 
+    /// The files that the parser reads, by what tells them from others; null for a parser that does not name them.
+    pub(super) fn data_files(&self) -> Result<Value> {
+        let Some(Inputs { files, .. }) = self.parser()?.inputs() else { return Ok(Value::Null) };
+        let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
+        let named = files.into_iter().enumerate().map(|(i, file)| {
+            let name = file["name"].as_str().map_or_else(|| i.to_string(), str::to_owned);
+            (name, file)
+        });
+        Ok(named.collect::<Map<_, _>>().into())
+    }
+
+    /// The files that the options of a component name, by option. Those that cannot be read are left out: what needs
+    /// them will say so.
+    pub(super) fn files_of(&self, slot: Slot, component: &ComponentRef) -> Vec<(String, Value)> {
+        let paths = path_options(&self.registry, slot, &component.r#type);
+        let files = component.options.iter().filter(|(name, _)| paths.contains(name));
+        let file = |(name, value): (&String, &toml::Value)| {
+            let path = value.as_str().filter(|path| !path.is_empty())?;
+            Some((name.clone(), fingerprint(Path::new(path)).ok()?))
+        };
+        files.filter_map(file).collect()
+    }
+
     /// The keys of the stages, as far as they are known: each of everything up to its end.
     pub(super) fn stage_keys(&self) -> Result<Vec<Key>> {
         let parser = self.parser()?;
+        if self.cache.is_none() {
+            return Ok(Vec::new());
+        }
         let Some(cohort) = self.cohort_key(parser.as_ref())? else { return Ok(Vec::new()) };
         let written = |what: &'static str, value: serde_json::Result<Value>| {
             value.map_err(|e| Error::program(format!("{what} cannot be written as JSON: {e}")))
@@ -96,7 +139,7 @@ impl Experiment {
         ];
         let mut model = Vec::new();
         for (slot, part) in components {
-            let Some(identity) = self.identity(slot, part)? else { return Ok(Vec::new()) };
+            let Some(identity) = self.component_identity(slot, part)? else { return Ok(Vec::new()) };
             model.push(identity);
         }
         let mut before = json!({
@@ -114,8 +157,10 @@ impl Experiment {
         });
         let mut keys = Vec::new();
         for (index, stage) in self.manifest.stage.iter().enumerate() {
-            let objective = self.identity(Slot::Objective, &stage.objective().1)?;
-            let Some((objective, loss)) = objective.zip(self.identity(Slot::Loss, &stage.loss())?) else { break };
+            let objective = self.component_identity(Slot::Objective, &stage.objective().1)?;
+            let Some((objective, loss)) = objective.zip(self.component_identity(Slot::Loss, &stage.loss())?) else {
+                break;
+            };
             let table = written("a stage", serde_json::to_value(stage))?;
             let key = Key::of(json!({
                 "before": before,
@@ -133,7 +178,7 @@ impl Experiment {
 
     /// Name, options, plugin and files of a component. `None` when it is in no plugin, or has files that cannot be read:
     /// what needs them will say so.
-    fn identity(&self, slot: Slot, component: &ComponentRef) -> Result<Option<Value>> {
+    fn component_identity(&self, slot: Slot, component: &ComponentRef) -> Result<Option<Value>> {
         let Some(plugin) = self.registry.sha256(slot, &component.r#type) else { return Ok(None) };
         let paths = path_options(&self.registry, slot, &component.r#type);
         let mut options = Map::new();
@@ -153,13 +198,8 @@ impl Experiment {
         Ok(Some(json!({ "type": component.r#type, "plugin": plugin, "options": options })))
     }
 
-    /// A stage that was trained before: `model` with its weights, and its lines of `metrics.jsonl`.
-    pub(super) fn trained_before(
-        &self,
-        key: Option<&Key>,
-        model: &Model,
-        with_optimizer: bool,
-    ) -> Option<(Trained, String)> {
+    /// A stage that was trained before: `model` with its weights.
+    pub(super) fn trained_before(&self, key: Option<&Key>, model: &Model, with_optimizer: bool) -> Option<Kept> {
         let entry = self.cache.as_ref()?.get(STAGE, key?)?;
         let numbers: Numbers = serde_json::from_slice(&fs::read(entry.join(TRAINED)).ok()?).ok()?;
         let epochs = fs::read_to_string(entry.join(EPOCHS)).ok()?;
@@ -172,30 +212,33 @@ impl Experiment {
             true => Optimizer::load(&entry.join(OPTIMIZER), &model.device()).ok()?,
             false => Optimizer::new(),
         };
-        Some((Trained { model: load(WEIGHTS)?, optimizer, epoch: numbers.epoch, best_on_valid }, epochs))
+        let Numbers { epoch, seconds, peak_memory, .. } = numbers;
+        let trained = Trained { model: load(WEIGHTS)?, optimizer, epoch, best_on_valid };
+        Some(Kept { trained, epochs, seconds, peak_memory })
     }
 
     /// Adds a trained stage to the cache.
     pub(super) fn keep_trained(
         &self,
         key: Option<&Key>,
-        name: &str,
         trained: &Trained,
         with_optimizer: bool,
-        epochs: &str,
+        (what, epochs): (&TrainedStage, &str),
         progress: &dyn Progress,
     ) {
         let Some((cache, key)) = self.cache.as_ref().zip(key) else { return };
-        let about = format!("{} {name}, kept epoch {}", self.manifest.name, trained.epoch + 1);
+        let about = format!("{} {}, kept epoch {}", self.manifest.name, what.stage, trained.epoch + 1);
         let write = |folder: &Path| {
-            let numbers =
-                Numbers { epoch: trained.epoch, best_epoch: trained.best_on_valid.as_ref().map(|(epoch, _)| *epoch) };
+            let numbers = Numbers {
+                epoch: trained.epoch,
+                best_epoch: trained.best_on_valid.as_ref().map(|(epoch, _)| *epoch),
+                seconds: what.seconds,
+                peak_memory: what.peak_memory,
+            };
             let text =
                 serde_json::to_vec(&numbers).map_err(|e| Error::program(format!("cannot write {TRAINED}: {e}")))?;
-            let files = [(TRAINED, text), (EPOCHS, epochs.as_bytes().to_vec())];
-            for (name, contents) in files {
-                fs::write(folder.join(name), contents).map_err(|e| Error::io("write", folder.join(name), e))?;
-            }
+            storage::write(&folder.join(TRAINED), &text)?;
+            storage::write(&folder.join(EPOCHS), epochs.as_bytes())?;
             if let Some((_, best)) = &trained.best_on_valid {
                 save_weights(best, &folder.join(BEST))?;
             }
@@ -215,7 +258,7 @@ impl Experiment {
 }
 
 /// The SDK that runs.
-fn sdk() -> Value {
+pub(super) fn sdk() -> Value {
     Stamp::current()
         .fields()
         .into_iter()

@@ -1,7 +1,7 @@
 //! Evaluating a finished run again, writing its predictions, and making a run of weights from elsewhere.
 
 use super::manifest::Manifest;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, StageOutcome};
 use super::plan::{Experiment, to_toml};
 use super::report;
 use super::run_dir::RunDir;
@@ -59,10 +59,43 @@ impl Experiment {
         }
         let recorded = run.outcome()?;
         let name = stage_name(stage, &self.manifest.stage[stage]);
-        let epoch = recorded.stages.iter().find(|s| s.stage == name).map_or(0, |s| s.epoch);
+        let before = recorded.stages.iter().find(|s| s.stage == name);
+        let trained = recorded.trained.iter().find(|s| s.stage == name).map(|s| s.epoch);
+        let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
         let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, epoch)?;
+        self.compare(run, before, &tested, progress)?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(Outcome { seconds, device: self.device.name.clone(), stages: vec![tested], ..recorded })
+    }
+
+    /// Says what differs from what the run recorded: metrics of the same weights, and what may have changed them.
+    fn compare(
+        &self,
+        run: &RunDir,
+        recorded: Option<&StageOutcome>,
+        now: &StageOutcome,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let causes = match run.identity() {
+            Some(then) => then.differences(&self.identity()?),
+            None => Vec::new(),
+        };
+        let last = |outcome: &StageOutcome| outcome.rows.last().map(|row| row.metrics.clone()).unwrap_or_default();
+        let mut differing = Vec::new();
+        for (name, then) in recorded.map(last).unwrap_or_default() {
+            let value = last(now).into_iter().find(|(other, _)| *other == name).map(|(_, value)| value);
+            // Reading JSON may change the last digit.
+            if let Some(value) = value.filter(|value| (value - then).abs() > 1e-12) {
+                differing.push(format!("{name} was {then:.4} and is {value:.4}"));
+            }
+        }
+        if !differing.is_empty() {
+            progress.line(&format!("warning: this is not what the run recorded: {}", differing.join(", ")));
+        }
+        for cause in &causes {
+            progress.line(&format!("warning: since the run, something changed: {cause}"));
+        }
+        Ok(())
     }
 
     /// Makes a run of weights that were trained elsewhere: those of the last stage, by the names of its parameters. The
@@ -81,7 +114,9 @@ impl Experiment {
         let stage = self.stage_of(None)?;
         let (model, objective) = self.model_of_stage(stage, weights, &data)?;
         let parts = self.parts(objective.as_ref(), &data)?;
-        let run = RunDir::create(&self.manifest.output.runs, &self.manifest.name, &text)?;
+        let output = &self.manifest.output;
+        let identity = self.identity()?;
+        let run = RunDir::create(&output.runs, &self.manifest.name, &identity, &text, output.access)?;
         self.write_environment(&run)?;
         let name = stage_name(stage, &self.manifest.stage[stage]);
         save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
@@ -92,6 +127,7 @@ impl Experiment {
             device: self.device.name.clone(),
             parameters: parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum(),
             seconds: start.elapsed().as_secs_f64(),
+            trained: Vec::new(),
             stages: vec![tested],
         };
         run.append("log.txt", "weights from elsewhere; nothing was trained")?;

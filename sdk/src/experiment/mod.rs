@@ -7,20 +7,30 @@
 //! ```
 
 mod cached;
+mod checkpoint;
 pub mod device;
 mod evaluation;
+mod identity;
 pub mod manifest;
 mod outcome;
 mod plan;
+mod recorder;
+mod rehearsal;
 mod report;
 mod run;
 mod run_dir;
+mod scrub;
 mod stages;
+mod stop;
 mod training;
 
 pub use evaluation::Evaluation;
+pub use identity::Identity;
 pub use manifest::{ComponentRef, Manifest};
-pub use outcome::{Outcome, Row, StageOutcome};
+pub use outcome::{Outcome, Row, StageOutcome, TrainedStage};
 pub use plan::{Experiment, listed_plugins};
-pub use run_dir::RunDir;
+pub use rehearsal::StageMemory;
+pub use run_dir::{RunDir, Status};
+pub use scrub::scrub;
+pub use stop::Stop;
 pub use training::{Observers, Trained};

@@ -28,6 +28,33 @@ pub struct StageOutcome {
     pub rows: Vec<Row>,
 }
 
+/// A stage that was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedStage {
+    /// The stage, such as `3-finetune`.
+    pub stage: String,
+    /// The epoch whose weights were kept, from 0.
+    pub epoch: usize,
+    /// Wall time of its training in seconds, when it was trained.
+    pub seconds: f64,
+    /// Largest memory of the process in its training, in bytes, where the system tells.
+    pub peak_memory: Option<u64>,
+    /// Whether it came from the cache; time and memory are those of the run that trained it.
+    pub from_cache: bool,
+}
+
+impl TrainedStage {
+    /// A line for logs.
+    pub fn line(&self) -> String {
+        let memory = self.peak_memory.map_or(String::new(), |bytes| format!(", {:.2} GB", bytes as f64 / 1e9));
+        let (stage, seconds, epoch) = (&self.stage, self.seconds, self.epoch + 1);
+        match self.from_cache {
+            true => format!("{stage}: from the cache, kept epoch {epoch} (trained in {seconds:.1} s{memory})"),
+            false => format!("{stage}: {seconds:.1} s{memory}, kept epoch {epoch}"),
+        }
+    }
+}
+
 /// What a run yields: `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -39,6 +66,9 @@ pub struct Outcome {
     pub parameters: usize,
     /// Wall time in seconds.
     pub seconds: f64,
+    /// All stages, tested or not, in their order.
+    #[serde(default)]
+    pub trained: Vec<TrainedStage>,
     /// Tested stages, the last one being the experiment's result.
     pub stages: Vec<StageOutcome>,
 }

@@ -2,6 +2,7 @@
 
 use super::device::{self, NamedDevice};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
+use super::stop::Stop;
 use crate::cache::Cache;
 use crate::component::*;
 use crate::ops::Precision;
@@ -18,6 +19,7 @@ pub struct Experiment {
     pub(super) registry: Registry,
     pub(super) device: NamedDevice,
     pub(super) cache: Option<Cache>,
+    pub(super) stop: Stop,
     source: Source,
 }
 
@@ -44,7 +46,7 @@ impl Experiment {
         resolve: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Self> {
         let cache = manifest.output.cache.as_deref().map(Cache::at);
-        let mut plan = Self { manifest, registry, device: device::open("cpu")?, cache, source };
+        let mut plan = Self { manifest, registry, device: device::open("cpu")?, cache, stop: Stop::new(), source };
         match resolve(&mut plan) {
             Ok(()) => Ok(plan),
             Err(error) => Err(plan.source.place(error)),
@@ -61,6 +63,11 @@ impl Experiment {
     /// The same without any cache, whatever the manifest says.
     pub fn without_cache(self) -> Self {
         Self { cache: None, ..self }
+    }
+
+    /// The same, which stops training when `stop` is asked for.
+    pub fn stopping_at(self, stop: Stop) -> Self {
+        Self { stop, ..self }
     }
 
     /// The manifest with every default filled in and every path absolute, as TOML.
@@ -131,6 +138,12 @@ impl Experiment {
 
     fn resolve(&mut self) -> Result<()> {
         self.resolve_data()?;
+        let minutes = self.manifest.output.checkpoint_minutes;
+        if minutes.is_nan() || minutes < 0.0 {
+            return Err(Error::user(format!("expected minutes, at least 0, found {minutes}"))
+                .at_key("output.checkpoint_minutes")
+                .help("`inf` writes checkpoints at ends of epochs alone"));
+        }
         self.device = device::open(&self.manifest.backend.device)?;
         if self.manifest.backend.precision != Precision::F32 && self.device.name != "cpu" {
             let message = format!("on {} graph kernels read rows in f32 alone, found \"bf16\"", self.device.name);

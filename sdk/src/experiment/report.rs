@@ -1,6 +1,6 @@
 //! `report.html`: results, curves and configuration of a run on one page without outside resources.
 
-use super::outcome::{Outcome, StageOutcome};
+use super::outcome::{Outcome, StageOutcome, TrainedStage};
 use crate::train::EpochRecord;
 use std::fmt::Write;
 
@@ -29,6 +29,7 @@ pub(super) fn html(outcome: &Outcome, history: &[EpochRecord], manifest: &str) -
         escape(&outcome.device)
     );
     outcome.stages.iter().for_each(|stage| table(&mut page, stage));
+    trained(&mut page, &outcome.trained);
     let mut stages: Vec<&str> = history.iter().map(|r| r.stage.as_str()).collect();
     stages.dedup();
     for stage in stages {
@@ -64,6 +65,27 @@ fn table(page: &mut String, stage: &StageOutcome) {
             let _ = write!(page, "<td>{value:.4}</td>");
         }
         page.push_str("</tr>");
+    }
+    page.push_str("</tbody></table>\n");
+}
+
+/// What training each stage took; of those from the cache, when they were trained.
+fn trained(page: &mut String, stages: &[TrainedStage]) {
+    if stages.is_empty() {
+        return;
+    }
+    page.push_str(
+        "<h2>Training</h2><table><thead><tr><th></th><th>kept epoch</th><th>seconds</th><th>peak memory</th>\
+         <th>from the cache</th></tr></thead><tbody>",
+    );
+    for stage in stages {
+        let memory = stage.peak_memory.map_or("–".to_owned(), |bytes| format!("{:.2} GB", bytes as f64 / 1e9));
+        let cached = if stage.from_cache { "yes" } else { "" };
+        let (name, epoch, seconds) = (escape(&stage.stage), stage.epoch + 1, stage.seconds);
+        let _ = write!(
+            page,
+            "<tr><td>{name}</td><td>{epoch}</td><td>{seconds:.1}</td><td>{memory}</td><td>{cached}</td></tr>"
+        );
     }
     page.push_str("</tbody></table>\n");
 }

@@ -1,25 +1,27 @@
 //! Running an experiment.
 
-use super::manifest::{Stage, StageType};
-use super::outcome::{Outcome, Row, StageOutcome};
+use super::cached::Kept;
+use super::checkpoint::{Checkpoint, Inside};
+use super::identity::Identity;
+use super::manifest::{Mode, Stage, StageType};
+use super::outcome::{Outcome, Row, StageOutcome, TrainedStage};
 use super::plan::{Experiment, to_toml};
+use super::recorder::{METRICS, Recorder};
 use super::report;
 use super::run_dir::RunDir;
-use super::stages::stage_name;
-use super::training::{Observers, Trained, check_frozen};
+use super::stages::{no_joint_stage, stage_name};
+use super::training::{Keeping, Observers, Trained, check_frozen};
+use crate::cache::Key;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, prepare};
 use crate::model::{Model, parameters, save_weights};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
 use crate::progress::Silent;
-use crate::train::{EpochRecord, Metrics, Optimizer, evaluate};
+use crate::train::{EpochRecord, Metrics, Optimizer, Start, evaluate};
 use crate::{Error, Progress, Result};
 use serde_json::json;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
-
-/// The file of a run with a line an epoch.
-const METRICS: &str = "metrics.jsonl";
 
 /// Examples of a stage.
 pub(super) struct Parts {
@@ -56,14 +58,28 @@ impl Experiment {
     /// it in turns would not repeat. A run keeps all cores busy by itself.
     ///
     /// # Errors
-    /// Leave no folder behind.
+    /// Leave no folder behind, or one that [`Experiment::resume`] goes on with.
     pub fn run(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
-        static GENERATOR: Mutex<()> = Mutex::new(());
-        let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-        self.placed(guard::catch(|| self.run_stages(progress)))
+        self.run_alone(false, progress)
     }
 
-    fn run_stages(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+    /// The same from the last checkpoint of a run of the same [identity](super::Identity) that was killed, stopped or
+    /// failed; anew where there is none. On the CPU, weights and metrics are those of a run that was never interrupted,
+    /// to the bit.
+    ///
+    /// # Errors
+    /// Those of [`Experiment::run`].
+    pub fn resume(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        self.run_alone(true, progress)
+    }
+
+    fn run_alone(&self, resume: bool, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        static GENERATOR: Mutex<()> = Mutex::new(());
+        let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+        self.placed(guard::catch(|| self.run_stages(resume, progress)))
+    }
+
+    fn run_stages(&self, resume: bool, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
         if self.manifest.stage.is_empty() {
             return Err(
                 Error::user("the manifest has no [[stage]]").help("`dualk prepare` needs none; `dualk run` does")
@@ -74,86 +90,189 @@ impl Experiment {
                 .at_key("evaluate_only")
                 .help("`dualk eval RUN` evaluates them; to train, start from experiments/mimic4.toml"));
         }
-        let start = Instant::now();
         let text = to_toml(&self.manifest)?;
-        let keys = self.stage_keys()?;
+        let identity = self.identity()?;
+        let (left, checkpoint) = self.left(&identity, resume, progress);
         let data = self.prepared(progress)?;
-        let run = RunDir::create(&self.manifest.output.runs, &self.manifest.name, &text)?;
-        let log = |line: &str| {
-            progress.line(line);
-            run.append("log.txt", line)
+        let output = &self.manifest.output;
+        let run = match left {
+            Some(run) => run,
+            None => RunDir::create(&output.runs, &self.manifest.name, &identity, &text, output.access)?,
         };
-        self.write_environment(&run)?;
-        summarise(&data).iter().try_for_each(|line| log(line))?;
+        let listening = self.stop.listen();
+        let trained = guard::catch(|| self.train_in(&run, checkpoint, &text, &data, progress));
+        drop(listening);
+        match trained {
+            Ok(outcome) => Ok((outcome, run.finish()?)),
+            Err(error) => Err(run.end_with(error)),
+        }
+    }
+
+    /// The run to go on with and its last whole checkpoint, said in one line.
+    fn left(&self, identity: &Identity, resume: bool, progress: &dyn Progress) -> (Option<RunDir>, Option<Checkpoint>) {
+        let output = &self.manifest.output;
+        let left = RunDir::unfinished(&output.runs, &self.manifest.name, identity, output.access);
+        let Some(run) = left else {
+            if resume {
+                progress.line("no run of this experiment was interrupted: starting anew");
+            }
+            return (None, None);
+        };
+        let folder = run.path().display().to_string();
+        if !resume {
+            progress.line(&format!("starting anew; --resume would go on with {folder}"));
+            return (None, None);
+        }
+        let damaged =
+            |path: &Path, what: &str| progress.line(&format!("damaged checkpoint {}: {what}", path.display()));
+        match Checkpoint::last(&run, damaged) {
+            Some(checkpoint) => {
+                let state = &checkpoint.state;
+                let stage = stage_name(state.stage, &self.manifest.stage[state.stage]);
+                let place = match &state.inside {
+                    Some(Inside { position, .. }) => {
+                        format!("epoch {}, step {}", position.epoch + 1, position.step + 1)
+                    }
+                    None => "its end".to_owned(),
+                };
+                progress.line(&format!("going on with {folder}: stage {stage}, {place}"));
+                (Some(run), Some(checkpoint))
+            }
+            None => {
+                progress.line(&format!("no checkpoint in {folder} is whole: starting anew"));
+                (None, None)
+            }
+        }
+    }
+
+    /// Trains and tests what is left after a checkpoint, and writes the results.
+    fn train_in(
+        &self,
+        run: &RunDir,
+        checkpoint: Option<Checkpoint>,
+        text: &str,
+        data: &Prepared,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        let keys = self.stage_keys()?;
+        let state = checkpoint.as_ref().map(|c| c.state.clone()).unwrap_or_default();
+        let lines: String = state.epochs.iter().map(|line| format!("{line}\n")).collect();
+        run.write(METRICS, lines.as_bytes())?;
+        let minutes = self.manifest.output.checkpoint_minutes;
+        let recorder = Recorder::new(run, progress, &self.stop, minutes, state);
+        self.write_environment(run)?;
+        run.status("running", "")?;
+        match &checkpoint {
+            Some(_) => recorder.log("resumed from a checkpoint")?,
+            None => summarise(data).iter().try_for_each(|line| recorder.log(line))?,
+        }
         let device = self.device.device.clone().autodiff();
         let mut notes = Vec::new();
-        let mut model = self.model(&data, &device, |note| notes.push(note))?;
-        notes.iter().try_for_each(|note| log(note))?;
-        self.check_frozen_parts(&model)?;
-        if let Some(note) = self.untrained_lab_layer(&model) {
-            log(&note)?;
+        let mut model = self.model(data, &device, |note| notes.push(note))?;
+        if checkpoint.is_none() {
+            notes.iter().try_for_each(|note| recorder.log(note))?;
+            self.untrained_lab_layer(&model).iter().try_for_each(|note| recorder.log(note))?;
         }
+        self.check_frozen_parts(&model)?;
+        self.check_turns()?;
         let mut optimizer = Optimizer::new();
-        let (mut stages, mut history) = (Vec::new(), Vec::new());
-        for (index, stage) in self.manifest.stage.iter().enumerate() {
-            let name = stage_name(index, stage);
-            let objective = self.objective(index)?;
-            let parts = self.parts(objective.as_ref(), &data)?;
-            model = self.enter_stage(model, index, objective.as_ref(), &data, &device)?;
-            let before = Instant::now();
-            let carried_on = self.carried_on(index);
-            let trained = match self.trained_before(keys.get(index), &model, carried_on) {
-                Some((trained, epochs)) => {
-                    for line in epochs.lines() {
-                        run.append(METRICS, line)?;
-                        history.extend(serde_json::from_str(line).ok());
-                    }
-                    log(&format!("{name}: from the cache, kept epoch {}", trained.epoch + 1))?;
-                    trained
+        let (mut first, mut from) = (0, None);
+        if let Some(checkpoint) = checkpoint {
+            first = checkpoint.state.stage;
+            for index in 0..=first {
+                let objective = self.objective(index)?;
+                model = self.enter_stage(model, index, objective.as_ref(), data, &device)?;
+                if index < first {
+                    model = model.keep_heads();
                 }
+            }
+            let (loaded, best, state) = checkpoint.load(model)?;
+            (model, optimizer) = (loaded, state);
+            match checkpoint.state.inside {
+                Some(Inside { turn, position }) => from = Some((turn, Start { position, best })),
                 None => {
-                    let mut epochs = String::new();
-                    let mut on_epoch = |record: &EpochRecord| {
-                        progress.line(&epoch_line(record));
-                        let line = record.to_json()?;
-                        run.append(METRICS, &line)?;
-                        epochs += &format!("{line}\n");
-                        history.push(record.clone());
-                        Ok(())
-                    };
-                    let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress };
-                    let trained =
-                        self.train(model, optimizer, index, objective.as_ref(), &parts, &data, &mut observers)?;
-                    self.keep_trained(keys.get(index), &name, &trained, carried_on, &epochs, progress);
-                    let seconds = before.elapsed().as_secs_f64();
-                    log(&format!("{name}: {seconds:.1} s, kept epoch {}", trained.epoch + 1))?;
-                    trained
+                    first += 1;
+                    if first < self.manifest.stage.len() {
+                        model = model.keep_heads();
+                    }
                 }
-            };
-            let (epoch, best_on_valid);
-            Trained { model, optimizer, epoch, best_on_valid } = trained;
-            save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
-            if stage.r#type == StageType::Finetune {
-                let mut tested = self.test(&model, index, objective.as_ref(), &parts, &data, epoch)?;
-                if let Some((best, model)) = best_on_valid {
-                    let metrics = evaluate(&model, &data.graph, &parts.test, objective.as_ref(), &mut Silent);
-                    let row = Row { name: format!("best on valid, epoch {}", best + 1), metrics };
-                    tested.rows.insert(tested.rows.len() - 1, row);
-                }
-                stages.push(tested);
             }
-            if index + 1 < self.manifest.stage.len() {
-                model = model.keep_heads();
-            }
+        }
+        for index in first..self.manifest.stage.len() {
+            (model, optimizer) =
+                self.run_stage((model, optimizer), index, keys.get(index), data, from.take(), &recorder, progress)?;
         }
         save_weights(&model, &run.file("model.safetensors"))?;
         let parameters = parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-        let seconds = start.elapsed().as_secs_f64();
-        let (name, device) = (self.manifest.name.clone(), self.device.name.clone());
-        let outcome = Outcome { name, device, parameters, seconds, stages };
+        let (trained, stages) = recorder.stages();
+        let (name, device, seconds) = (self.manifest.name.clone(), self.device.name.clone(), recorder.seconds());
+        let outcome = Outcome { name, device, parameters, seconds, trained, stages };
         run.write_json("result.json", &outcome)?;
-        run.write("report.html", report::html(&outcome, &history, &text).as_bytes())?;
-        Ok((outcome, run.finish()?))
+        run.write("report.html", report::html(&outcome, &recorder.history(), text).as_bytes())?;
+        Ok(outcome)
+    }
+
+    /// Trains a stage, or takes it from the cache, and tests it; `from` is where its training was interrupted, the model
+    /// and the optimizer being those of that place.
+    #[allow(clippy::too_many_arguments)] // one call site; a struct would only rename them
+    fn run_stage(
+        &self,
+        (mut model, optimizer): (Model, Optimizer),
+        index: usize,
+        key: Option<&Key>,
+        data: &Prepared,
+        from: Option<(usize, Start)>,
+        recorder: &Recorder<'_>,
+        progress: &dyn Progress,
+    ) -> Result<(Model, Optimizer)> {
+        let (stage, run) = (&self.manifest.stage[index], recorder.run());
+        let name = stage_name(index, stage);
+        let objective = self.objective(index)?;
+        let parts = self.parts(objective.as_ref(), data)?;
+        if from.is_none() {
+            let device = self.device.device.clone().autodiff();
+            model = self.enter_stage(model, index, objective.as_ref(), data, &device)?;
+        }
+        let carried_on = self.carried_on(index);
+        let cached = from.is_none().then(|| self.trained_before(key, &model, carried_on)).flatten();
+        recorder.begin_stage(index, from.is_some());
+        let (what, trained) = match cached {
+            Some(Kept { trained, epochs, seconds, peak_memory }) => {
+                epochs.lines().try_for_each(|line| recorder.epoch(line))?;
+                let epoch = trained.epoch;
+                (TrainedStage { stage: name.clone(), epoch, seconds, peak_memory, from_cache: true }, trained)
+            }
+            None => {
+                let mut on_epoch = |record: &EpochRecord| {
+                    progress.line(&epoch_line(record));
+                    recorder.epoch(&record.to_json()?)
+                };
+                let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress };
+                let keeping = Keeping { recorder: Some(recorder), from };
+                let objective = objective.as_ref();
+                let trained = self.train(model, optimizer, index, objective, &parts, data, &mut observers, keeping)?;
+                let (epoch, (seconds, peak_memory)) = (trained.epoch, recorder.cost_of_stage());
+                let what = TrainedStage { stage: name.clone(), epoch, seconds, peak_memory, from_cache: false };
+                self.keep_trained(key, &trained, carried_on, (&what, &recorder.epochs_of_stage()), progress);
+                (what, trained)
+            }
+        };
+        recorder.log(&what.line())?;
+        let Trained { model, optimizer, epoch, best_on_valid } = trained;
+        save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
+        let mut tested = None;
+        if stage.r#type == StageType::Finetune {
+            let mut outcome = self.test(&model, index, objective.as_ref(), &parts, data, epoch)?;
+            if let Some((best, model)) = best_on_valid {
+                let metrics = evaluate(&model, &data.graph, &parts.test, objective.as_ref(), &mut Silent);
+                let row = Row { name: format!("best on valid, epoch {}", best + 1), metrics };
+                outcome.rows.insert(outcome.rows.len() - 1, row);
+            }
+            tested = Some(outcome);
+        }
+        let more = index + 1 < self.manifest.stage.len();
+        recorder.end_stage(what, tested, &model, &optimizer, more)?;
+        Ok((if more { model.keep_heads() } else { model }, optimizer))
     }
 
     /// Refuses prefixes of frozen parameters that the model lacks before anything trains; those of heads, which come with
@@ -164,6 +283,19 @@ impl Experiment {
             let of_heads = |prefix: &String| prefix.starts_with("heads") || prefix.starts_with("decoders");
             stage.freeze.iter_mut().for_each(|freeze| freeze.retain(|prefix| !of_heads(prefix)));
             check_frozen(&stage, index, model)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an individual stage without a joint one before it, before anything trains.
+    fn check_turns(&self) -> Result<()> {
+        let stages = &self.manifest.stage;
+        let is = |stage: &Stage, mode| stage.r#type == StageType::Pretrain && stage.mode() == mode;
+        for (index, stage) in stages.iter().enumerate().filter(|(_, stage)| is(stage, Mode::Individual)) {
+            let same = |before: &Stage| is(before, Mode::Joint) && before.objective().1 == stage.objective().1;
+            if !stages[..index].iter().any(same) {
+                return Err(no_joint_stage(index));
+            }
         }
         Ok(())
     }

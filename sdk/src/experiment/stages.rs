@@ -78,9 +78,7 @@ impl Experiment {
         let specs = objective.heads(data)?;
         if stage.r#type == StageType::Pretrain && stage.mode() == Mode::Individual {
             if model.decoder_specs() != specs {
-                return Err(Error::user("an individual stage trains the heads of an earlier joint stage")
-                    .at_key(format!("stage[{index}].mode"))
-                    .help("put a stage with mode = \"joint\" and the same objective before it"));
+                return Err(no_joint_stage(index));
             }
             return Ok(model.decoders_as_heads());
         }
@@ -91,6 +89,12 @@ impl Experiment {
         };
         model.with_new_heads(specs, options, device)
     }
+}
+
+pub(super) fn no_joint_stage(index: usize) -> Error {
+    Error::user("an individual stage trains the heads of an earlier joint stage")
+        .at_key(format!("stage[{index}].mode"))
+        .help("put a stage with mode = \"joint\" and the same objective before it")
 }
 
 /// Decoders for experiments without a pretraining stage: one a laboratory category.

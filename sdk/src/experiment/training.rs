@@ -2,13 +2,14 @@
 
 use super::manifest::{Mode, Stage};
 use super::plan::Experiment;
+use super::recorder::Recorder;
 use super::run::Parts;
 use super::stages::stage_name;
 use crate::component::Objective;
 use crate::data::Prepared;
 use crate::model::{Model, freeze, parameters};
 use crate::plugin::guard;
-use crate::train::{EpochRecord, Fit, Optimizer, StepRecord, derive_seed};
+use crate::train::{EpochRecord, Fit, Keeper, Moment, Optimizer, Start, StepRecord, derive_seed};
 use crate::{Error, Progress, Result};
 use std::ops::Range;
 
@@ -34,6 +35,26 @@ pub struct Observers<'a> {
     pub progress: &'a dyn Progress,
 }
 
+/// Where the training of a stage begins, and who records how it goes.
+#[derive(Default)]
+pub(super) struct Keeping<'a> {
+    pub recorder: Option<&'a Recorder<'a>>,
+    /// The turn and the place in it, when the model and the optimizer are those of a checkpoint.
+    pub from: Option<(usize, Start)>,
+}
+
+impl Keeping<'_> {
+    fn begin_turn(&self, turn: usize) {
+        self.recorder.iter().for_each(|recorder| recorder.begin_turn(turn));
+    }
+}
+
+impl Keeper for Keeping<'_> {
+    fn look(&self, moment: &Moment<'_>) -> Result<()> {
+        self.recorder.map_or(Ok(()), |recorder| recorder.look(moment))
+    }
+}
+
 impl Experiment {
     /// Trains stage `index` of a model that [entered](Experiment::enter_stage) it, with the optimizer of the stage before,
     /// which goes on where the manifest says so.
@@ -51,7 +72,7 @@ impl Experiment {
         self.placed(guard::catch(|| {
             let objective = self.objective(index)?;
             let parts = self.parts(objective.as_ref(), data)?;
-            self.train(model, optimizer, index, objective.as_ref(), &parts, data, observers)
+            self.train(model, optimizer, index, objective.as_ref(), &parts, data, observers, Keeping::default())
         }))
     }
 
@@ -66,18 +87,21 @@ impl Experiment {
         parts: &Parts,
         data: &Prepared,
         observers: &mut Observers<'_>,
+        mut keeping: Keeping<'_>,
     ) -> Result<Trained> {
         let stage = &self.manifest.stage[index];
         check_frozen(stage, index, &model)?;
         check_rates(stage, index, &model)?;
-        if !stage.carries_optimizer() {
+        if keeping.from.is_none() && !stage.carries_optimizer() {
             optimizer = Optimizer::new();
         }
         let (rates, algorithm) = (stage.rates(), stage.optimizer());
         let loss = self.loss(index)?;
         let heads = model.head_specs().len();
         let (mut epoch, mut best_on_valid) = (0, None);
-        for (turn, heads) in turns(stage, heads).into_iter().enumerate() {
+        let first = keeping.from.as_ref().map_or(0, |(turn, _)| *turn);
+        for (turn, heads) in turns(stage, heads).into_iter().enumerate().skip(first) {
+            keeping.begin_turn(turn);
             let name = match stage.mode() {
                 Mode::Joint => stage_name(index, stage),
                 Mode::Individual => format!("{}:{}", stage_name(index, stage), model.head_specs()[turn].name),
@@ -109,7 +133,8 @@ impl Experiment {
                 progress: observers.progress,
                 on_step: observers.on_step,
             };
-            let fitted = fit.run(model, optimizer, &mut *observers.on_epoch)?;
+            let start = keeping.from.take().map(|(_, start)| start).unwrap_or_default();
+            let fitted = fit.run_from(model, optimizer, start, &keeping, &mut *observers.on_epoch)?;
             (model, optimizer) = (fitted.model, fitted.optimizer);
             (epoch, best_on_valid) = (fitted.epoch, fitted.best_on_valid);
         }

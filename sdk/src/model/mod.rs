@@ -6,4 +6,4 @@ mod parameters;
 
 pub use assembled::{Model, ModelParts, dense};
 pub use head::{Classifier, Decoder, Head, HeadOptions, LinearHead};
-pub use parameters::{Parameter, freeze, load_weights, parameters, save_weights, set_dropout};
+pub use parameters::{Parameter, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout};

@@ -1,6 +1,6 @@
 //! The parameters of a module by path: freezing, saving, loading.
 
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -43,6 +43,34 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
     let mut list = List { path: Vec::new(), found: Vec::new() };
     module.visit(&mut list);
     list.found
+}
+
+/// The first parameter, in the order of fields, that has a number which is not finite, and that number.
+pub fn first_not_finite<M: Module>(module: &M) -> Option<(String, f32)> {
+    struct Look {
+        path: Vec<String>,
+        found: Option<(String, f32)>,
+    }
+    impl ModuleVisitor for Look {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.found.is_none() {
+                let data = param.val().into_data();
+                let number = data.iter::<f32>().find(|number| !number.is_finite());
+                self.found = number.map(|number| (self.path.join("."), number));
+            }
+        }
+    }
+    let mut look = Look { path: Vec::new(), found: None };
+    module.visit(&mut look);
+    look.found
 }
 
 /// Switches dropout, and whatever else asks whether it trains, on or off in all parts of a module.
@@ -122,7 +150,7 @@ pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
         .collect::<Result<_, _>>()
         .map_err(unwritable)?;
     let bytes = safetensors::serialize(views, None).map_err(unwritable)?;
-    fs::write(file, bytes).map_err(|e| Error::io("write weights", file, e))
+    storage::write(file, &bytes)
 }
 
 /// Reads weights written by [`save_weights`] into a module of the same shape.

@@ -6,7 +6,9 @@ use super::{Registrar, anchor};
 use crate::component::Slot;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{env, fs};
 
 /// What a plugin's file says, read without running any of it.
@@ -64,11 +66,22 @@ impl Inspection {
     }
 }
 
+/// A plugin's file, read once: what it says, and the very bytes that [`load`] runs.
+pub(super) struct Opened {
+    pub inspection: Inspection,
+    bytes: Vec<u8>,
+}
+
 /// Reads what a plugin's file says, without running any of it.
 ///
 /// # Errors
 /// When the file cannot be read or is no plugin.
 pub fn inspect(file: &Path) -> Result<Inspection> {
+    open_file(file).map(|opened| opened.inspection)
+}
+
+/// The same, with the bytes that were looked at.
+pub(super) fn open_file(file: &Path) -> Result<Opened> {
     let file = fs::canonicalize(file).map_err(|e| Error::io("open the plugin", file, e))?;
     let bytes = fs::read(&file).map_err(|e| Error::io("read the plugin", &file, e))?;
     let Some(found) = descriptor::find(&bytes) else {
@@ -85,7 +98,7 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
             .help("copy or build it again"));
     }
     let components = found.components.lines().filter_map(|line| line.split_once(' '));
-    Ok(Inspection {
+    let inspection = Inspection {
         sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
         components: components.map(|(slot, name)| (slot.to_owned(), name.to_owned())).collect(),
         name: found.name,
@@ -93,7 +106,8 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
         stamp: found.stamp,
         layout: found.layout,
         file,
-    })
+    };
+    Ok(Opened { inspection, bytes })
 }
 
 /// Whether a 64-bit little-endian ELF file ends before its section table, which its header places at the end: mapping
@@ -104,17 +118,43 @@ fn is_truncated(bytes: &[u8]) -> bool {
         && (bytes.len() < 64 || number(0x28, 8) + number(0x3a, 2) * number(0x3c, 2) > bytes.len() as u64)
 }
 
+/// What a plugin registers its components with.
+type Register = fn(&mut Registrar<'_>);
+
 /// Opens a verified plugin for good and returns its `register` function. Plugins are never closed: vtables and
-/// backward steps of tensors live in them.
-pub(super) fn load(inspection: &Inspection) -> Result<fn(&mut Registrar<'_>)> {
+/// backward steps of tensors live in them. The bytes that run are those that were looked at, whatever has become of the
+/// file since; the same bytes are opened once in a process.
+pub(super) fn load(opened: &Opened) -> Result<Register> {
+    static LOADED: Mutex<BTreeMap<String, Register>> = Mutex::new(BTreeMap::new());
+    let inspection = &opened.inspection;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(register) = loaded.get(&inspection.sha256) {
+        return Ok(*register);
+    }
+    let register = load_new(opened)?;
+    loaded.insert(inspection.sha256.clone(), register);
+    Ok(register)
+}
+
+fn load_new(opened: &Opened) -> Result<Register> {
+    let inspection = &opened.inspection;
     let refuse = |message: String| Error::user(message).at_file(&inspection.file);
     let unusable = |e: libloading::Error| {
         refuse(format!("the plugin `{}` cannot be opened", inspection.name))
             .help(std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
             .help("rebuild it against this SDK: `dualk plugin build` in the plugin's folder")
     };
+    // Memory without a name: nobody can put other bytes there. Where the system has none, or refuses to run what is in
+    // it, a copy in a folder that only this user can enter.
     // SAFETY: opening runs the plugin's initialisers, which is what loading a plugin means; its stamp matches.
-    let library = unsafe { open(&inspection.file) }.map_err(unusable)?;
+    let library = match private_memory(&opened.bytes).and_then(|file| unsafe { open(&file) }.ok()) {
+        Some(library) => library,
+        None => {
+            let copy = private_copy(&inspection.file, &opened.bytes)?;
+            // SAFETY: as above.
+            unsafe { open(&copy.1) }.map_err(unusable)?
+        }
+    };
     // SAFETY: the symbol is a static `Descriptor` of the form that the stamp and layout name.
     let descriptor: &'static Descriptor = unsafe {
         let symbol = library.get::<*const Descriptor>(DESCRIPTOR_SYMBOL).map_err(unusable)?;
@@ -132,6 +172,30 @@ pub(super) fn load(inspection: &Inspection) -> Result<fn(&mut Registrar<'_>)> {
             .help("build it with `dualk plugin build`, which passes `-C prefer-dynamic`"));
     }
     Ok(descriptor.register)
+}
+
+/// The bytes as a file without a name, by a path that stays theirs: the dynamic linker knows libraries by their paths.
+#[cfg(target_os = "linux")]
+fn private_memory(bytes: &[u8]) -> Option<PathBuf> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    use std::io::Write;
+    use std::os::fd::IntoRawFd;
+    let mut file = fs::File::from(memfd_create("dualk-plugin", MemfdFlags::CLOEXEC).ok()?);
+    file.write_all(bytes).ok()?;
+    Some(format!("/proc/self/fd/{}", file.into_raw_fd()).into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn private_memory(_: &[u8]) -> Option<PathBuf> {
+    None
+}
+
+/// The bytes in a folder of this user alone, which goes when it is dropped.
+fn private_copy(file: &Path, bytes: &[u8]) -> Result<(crate::storage::Draft, PathBuf)> {
+    let folder = crate::storage::Draft::beside(&env::temp_dir().join("dualk-plugin"))?;
+    let copy = folder.path().join(file.file_name().unwrap_or_default());
+    crate::storage::write(&copy, bytes)?;
+    Ok((folder, copy))
 }
 
 #[cfg(unix)]
@@ -152,16 +216,18 @@ pub fn plugin_file_name(name: &str) -> String {
     format!("{}dualk_plugin_{}{}", env::consts::DLL_PREFIX, name.replace('-', "_"), env::consts::DLL_SUFFIX)
 }
 
-/// Folders where plugins are looked up by name: those of `DUALK_PLUGIN_PATH`, then beside the program.
+/// Folders where plugins are looked up by name: those of `DUALK_PLUGIN_PATH`, then beside the program and where it is
+/// installed.
 pub fn search_path() -> Vec<PathBuf> {
     let listed = env::var_os("DUALK_PLUGIN_PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&listed).filter(|p| !p.as_os_str().is_empty()).collect();
     let program = env::current_exe().ok().and_then(|exe| fs::canonicalize(exe).ok());
     if let Some(folder) = program.as_deref().and_then(Path::parent) {
-        // Beside the program, its installed library folder, and above it for test programs in `deps/`.
         folders.push(folder.to_owned());
         folders.push(folder.join("../lib/dualk"));
-        folders.push(folder.join(".."));
+        // Cargo puts tests and examples one folder below the plugins.
+        let made_by_cargo = ["deps", "examples"].iter().any(|name| folder.ends_with(name));
+        folders.extend(folder.parent().filter(|_| made_by_cargo).map(Path::to_owned));
     }
     folders
 }
@@ -204,11 +270,24 @@ pub(super) fn shipped() -> Vec<(String, PathBuf)> {
     found
 }
 
-/// The plugin of the search path that brings a component, by name.
-pub(super) fn provider(slot: Slot, name: &str) -> Option<(String, PathBuf)> {
-    let brings = |file: &Path| {
-        let inspection = inspect(file).ok()?;
-        inspection.components.iter().any(|(s, n)| s == slot.name() && n == name).then_some(())
-    };
-    shipped().into_iter().find(|(_, file)| brings(file).is_some())
+/// The file in the search path that brings a component.
+///
+/// # Errors
+/// When two of them do: neither is the one that was meant.
+pub(super) fn provider(slot: Slot, name: &str) -> Result<Option<PathBuf>> {
+    let mut found: Vec<Inspection> = Vec::new();
+    for (_, file) in shipped() {
+        let Ok(inspection) = inspect(&file) else { continue };
+        let brings = inspection.components.iter().any(|(s, n)| s == slot.name() && n == name);
+        if brings && !found.iter().any(|other| other.sha256 == inspection.sha256) {
+            found.push(inspection);
+        }
+    }
+    match &found[..] {
+        [first, second, ..] => Err(Error::user(format!("two plugins bring a {slot} named `{name}`"))
+            .help(format!("first:  plugin {}", first.file.display()))
+            .help(format!("second: plugin {}", second.file.display()))
+            .help("remove one of the two from the folders where plugins are looked up")),
+        found => Ok(found.first().map(|found| found.file.clone())),
+    }
 }

@@ -101,9 +101,8 @@ impl Registry {
         for (slot, name) in components {
             let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && n == name);
             if !found.iter().any(brings) {
-                let provider = loader::provider(*slot, name);
-                let (_, file) =
-                    provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
+                let provider = loader::provider(*slot, name)?;
+                let file = provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
                 found.push(loader::inspect(&file)?);
             }
         }
@@ -125,20 +124,17 @@ impl Registry {
     /// # Errors
     /// When there is no such file, it was not built for this SDK, its checksum differs, or a name is taken.
     pub fn load(&mut self, plugin: &Path, sha256: Option<&str>) -> Result<()> {
-        let inspection = loader::inspect(&loader::locate(plugin)?)?;
+        let opened = loader::open_file(&loader::locate(plugin)?)?;
+        let inspection = &opened.inspection;
         if self.plugins.iter().any(|p| p.sha256.as_ref() == Some(&inspection.sha256)) {
             return Ok(());
         }
         inspection.verify(sha256)?;
-        self.trust.check(&inspection)?;
-        let register = loader::load(&inspection)?;
+        self.trust.check(inspection)?;
+        let register = loader::load(&opened)?;
         self.add(origin_of(&inspection.file).into(), register)?;
-        self.plugins.push(LoadedPlugin {
-            name: inspection.name,
-            version: inspection.version,
-            file: Some(inspection.file),
-            sha256: Some(inspection.sha256),
-        });
+        let Inspection { name, version, file, sha256, .. } = opened.inspection;
+        self.plugins.push(LoadedPlugin { name, version, file: Some(file), sha256: Some(sha256) });
         Ok(())
     }
 
@@ -150,8 +146,8 @@ impl Registry {
         if self.entries.contains_key(&(slot, name.to_owned())) {
             return Ok(());
         }
-        match loader::provider(slot, name) {
-            Some((_, file)) => self.load(&file, None),
+        match loader::provider(slot, name)? {
+            Some(file) => self.load(&file, None),
             None => self.load_shipped().and_then(|()| self.entry(slot, name).map(|_| ())),
         }
     }
@@ -194,7 +190,8 @@ impl Registry {
     /// # Errors
     /// For unknown components, unknown keys and values of the wrong type.
     pub fn check(&self, slot: Slot, name: &str, options: Table) -> Result<Table> {
-        (self.entry(slot, name)?.check)(options)
+        let entry = self.entry(slot, name)?;
+        super::guard::catch(|| super::guard::run(&origin(&entry.info), || (entry.check)(options)))
     }
 
     fn add(&mut self, plugin: Arc<str>, register: fn(&mut Registrar<'_>)) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Which plugin files may be loaded: loading one runs its code.
 
 use super::{Inspection, LoadedPlugin};
+use crate::storage::{self, Access};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -81,7 +82,11 @@ impl PluginsLock {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(file: &Path, plugins: Vec<LockedPlugin>) -> Result<()> {
-        fs::write(file, Self::text(plugins)?).map_err(|e| Error::io("write the lock of plugins", file, e))
+        let text = Self::text(plugins)?;
+        storage::replace(file, |new| {
+            storage::write(new, text.as_bytes())?;
+            Access::All.give(new)
+        })
     }
 
     /// What the file of such a lock holds.
@@ -112,7 +117,7 @@ impl Trust {
         Self { lock: Some(lock), ..self }
     }
 
-    /// Loads files that anyone on the machine may change, too.
+    /// Loads files that others on the machine may change, too.
     pub fn allow_world_writable(self) -> Self {
         Self { world_writable: true, ..self }
     }
@@ -137,26 +142,54 @@ impl Trust {
     }
 }
 
+/// Refuses a file that somebody else than this user and root can change, or put another one in the place of: by
+/// writing it, as its owner, or in any of the folders above it. What lies beside the program is as safe as that is, and
+/// only the file itself is looked at.
 #[cfg(unix)]
 fn refuse_world_writable(found: &Inspection) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    const OTHERS_WRITE: u32 = 0o002;
-    /// In such a folder only the owner of a file may replace it.
-    const STICKY: u32 = 0o1000;
-    let mode = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
-    let folder = found.file.parent().unwrap_or(&found.file);
-    let open = match (mode(&found.file) & OTHERS_WRITE != 0, mode(folder) & (OTHERS_WRITE | STICKY) == OTHERS_WRITE) {
-        (true, _) => &found.file,
-        (false, true) => folder,
-        (false, false) => return Ok(()),
+    let beside_program = || {
+        let program = std::env::current_exe().and_then(fs::canonicalize).ok()?;
+        let folder = program.parent()?;
+        let installed = fs::canonicalize(folder.join("../lib/dualk")).ok();
+        let own = found.file.parent()?;
+        Some(own == folder || Some(own) == installed.as_deref())
     };
-    Err(Error::user(format!(
-        "anyone on this machine may change the plugin `{}`, and loading it runs its code",
-        found.name
-    ))
-    .at_file(&found.file)
-    .help(format!("take that away: chmod o-w {}", open.display()))
-    .help("or allow it: --allow-world-writable"))
+    let looked_at = if beside_program() == Some(true) { 1 } else { usize::MAX };
+    for path in found.file.ancestors().take(looked_at) {
+        if let Some((who, remedy)) = others_may_change(path) {
+            return Err(Error::user(format!(
+                "{who} may change the plugin `{}`, and loading it runs its code",
+                found.name
+            ))
+            .at_file(&found.file)
+            .help(remedy)
+            .help("or allow it: --allow-world-writable"));
+        }
+    }
+    Ok(())
+}
+
+/// Who else may change a file or what a folder holds, and what to do about it. A sticky folder, as `/tmp` is, keeps
+/// others from replacing a file, and not from making one that is missing: it does not pass.
+#[cfg(unix)]
+fn others_may_change(path: &Path) -> Option<(&'static str, String)> {
+    use std::os::unix::fs::MetadataExt;
+    const GROUP_WRITES: u32 = 0o020;
+    const OTHERS_WRITE: u32 = 0o002;
+    let meta = fs::metadata(path).ok()?;
+    let shown = path.display();
+    // The owner of this process is that of its folder in /proc; where there is none, root's files alone pass.
+    let user = fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or(0);
+    if meta.uid() != 0 && meta.uid() != user {
+        return Some(("another user", format!("it belongs to user {}: {shown}", meta.uid())));
+    }
+    if meta.mode() & OTHERS_WRITE != 0 {
+        return Some(("anyone on this machine", format!("take that away: chmod o-w {shown}")));
+    }
+    if meta.mode() & GROUP_WRITES != 0 && meta.gid() != 0 {
+        return Some(("a group of users", format!("take that away: chmod g-w {shown}")));
+    }
+    None
 }
 
 #[cfg(not(unix))]

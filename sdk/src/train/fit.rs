@@ -1,6 +1,8 @@
 //! The training loop.
 
 use super::ahead::Ahead;
+use super::position::{Keeper, Losses, Moment, Nobody, Position, Start, not_finite, number};
+use super::record::EpochRecord;
 use super::{Algorithm, Fixed, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::{Batch, Examples};
@@ -10,7 +12,6 @@ use crate::progress::Silent;
 use crate::{Error, Progress, Result};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
@@ -19,52 +20,6 @@ use std::time::Instant;
 const STEPS_PER_READING: usize = 16;
 /// Batches that are made ahead of the step that takes them.
 const BATCHES_AHEAD: usize = 2;
-
-/// One pass over examples, as `metrics.jsonl` has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
-    /// The stage, such as `3-finetune`.
-    pub stage: String,
-    /// Epoch, from 0.
-    pub epoch: usize,
-    /// Mean loss of the epoch's training examples, dropout on.
-    pub train_loss: f64,
-    /// Metrics on valid.
-    #[serde(with = "as_map")]
-    pub valid: Metrics,
-    /// Metrics on test; only with `compat = "dualk"`, whose code looks at it.
-    #[serde(with = "as_map", default, skip_serializing_if = "Vec::is_empty")]
-    pub test: Metrics,
-    /// Learning rate.
-    pub lr: f64,
-    /// Wall time, evaluation included.
-    pub seconds: f64,
-}
-
-impl EpochRecord {
-    /// As a line of JSON.
-    ///
-    /// # Errors
-    /// None that is known of.
-    pub fn to_json(&self) -> crate::Result<String> {
-        serde_json::to_string(self).map_err(|e| crate::Error::program(format!("cannot write metrics: {e}")))
-    }
-}
-
-/// Metrics as an object, in their order; what is no number as null.
-mod as_map {
-    use super::Metrics;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(metrics.iter().map(|(name, value)| (name, value)))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
-        let map = serde_json::Map::deserialize(deserializer)?;
-        Ok(map.into_iter().map(|(name, value)| (name, value.as_f64().unwrap_or(f64::NAN))).collect())
-    }
-}
 
 /// What to train, on what and how.
 pub struct Fit<'a> {
@@ -148,8 +103,24 @@ impl Fit<'_> {
     /// its metrics, or `on_epoch` fails.
     pub fn run(
         &self,
+        model: Model,
+        optimizer: Optimizer,
+        on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
+    ) -> Result<Fitted> {
+        self.run_from(model, optimizer, Start::default(), &Nobody, on_epoch)
+    }
+
+    /// The same from any step on; `keeper` looks at what is needed for that after every step. Random numbers of a step
+    /// follow from [`Fit::seed`], epoch and step alone, so that on the CPU it makes no difference where one begins.
+    ///
+    /// # Errors
+    /// As [`Fit::run`], and those of `keeper`.
+    pub fn run_from(
+        &self,
         mut model: Model,
         mut optimizer: Optimizer,
+        start: Start,
+        keeper: &dyn Keeper,
         mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
     ) -> Result<Fitted> {
         if self.train.is_empty() {
@@ -162,9 +133,21 @@ impl Fit<'_> {
         }
         let losses = self.losses(&model);
         let mut history = Vec::with_capacity(self.epochs);
-        let mut best: Option<Best> = None;
-        let (mut dropout, mut ahead) = (true, self.ahead(&model, self.drops_in(0)));
-        for epoch in 0..self.epochs {
+        let Start { mut position, best } = start;
+        let mut best = position.best.zip(best).map(|((score, epoch), model)| Best { score, epoch, model });
+        let mut dropout = self.drops_in(position.epoch);
+        if !dropout {
+            model = set_dropout(model, false);
+        }
+        let mut ahead = self.ahead(&model, dropout);
+        for epoch in position.epoch..self.epochs {
+            // Here, so that a resumed training ends where it would have.
+            if let (Some(patience), Some(best)) = (self.patience, &best)
+                && epoch > best.epoch + patience
+            {
+                self.progress.line(&format!("{}: no better score since epoch {}", self.name, best.epoch + 1));
+                break;
+            }
             let start = Instant::now();
             if dropout != self.drops_in(epoch) {
                 dropout = self.drops_in(epoch);
@@ -173,24 +156,31 @@ impl Fit<'_> {
             }
             let lr = self.rates.at(epoch);
             let train_loss;
-            (model, train_loss) = self.epoch(model, &losses, &ahead, &mut optimizer, epoch)?;
+            let spent = position.spent;
+            let pass = Pass { losses: &losses, ahead: &ahead, keeper, best: best.as_ref(), from: &position };
+            (model, train_loss) = self.epoch(model, &mut optimizer, pass)?;
             let valid = self.metrics(&model, self.valid);
             let test = self.watch.map(|examples| self.metrics(&model, examples)).unwrap_or_default();
-            let seconds = start.elapsed().as_secs_f64();
+            let seconds = (start.elapsed() + spent).as_secs_f64();
             let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
             if (self.remembers_best() || self.patience.is_some()) && !record.valid.is_empty() {
                 remember(&mut best, self.score(&record.valid)?, epoch, &model);
             }
             history.push(record);
-            if let (Some(patience), Some(best)) = (self.patience, &best)
-                && epoch - best.epoch >= patience
-            {
-                self.progress.line(&format!("{}: no better score since epoch {}", self.name, best.epoch + 1));
-                break;
-            }
+            position = Position { epoch: epoch + 1, best: scored(best.as_ref()), ..Position::default() };
+            let best = best.as_ref().map(|best| &best.model);
+            let optimizer = &optimizer;
+            keeper.look(&Moment {
+                model: &model,
+                optimizer,
+                best,
+                epoch_ended: true,
+                position: position.clone(),
+                losses: None,
+            })?;
         }
-        let last = (history.len().saturating_sub(1), model);
+        let last = (position.epoch.saturating_sub(1), model);
         let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
         let ((epoch, model), best_on_valid) = match (self.select, best) {
             (Select::Best, Some(best)) => (best, None),
@@ -241,34 +231,35 @@ impl Fit<'_> {
         self.select == Select::Best || self.watch.is_some()
     }
 
-    fn epoch(
-        &self,
-        mut model: Model,
-        losses: &[Option<Box<dyn Loss>>],
-        ahead: &Ahead,
-        optimizer: &mut Optimizer,
-        epoch: usize,
-    ) -> Result<(Model, f64)> {
+    /// The steps of an epoch from [`Pass::from`] on, and the mean loss of all of its steps.
+    fn epoch(&self, mut model: Model, optimizer: &mut Optimizer, pass: Pass<'_>) -> Result<(Model, f64)> {
+        let (start, epoch, first) = (Instant::now(), pass.from.epoch, pass.from.step);
         let seed = derive_seed(self.seed, &[epoch as u64]);
         let device = model.device();
-        device.seed(seed);
-        let synchronous = device.without_autodiff() == Device::flex();
+        let synchronous = device.clone().without_autodiff() == Device::flex();
         let order = if self.shuffle { shuffled(self.train.len(), seed) } else { (0..self.train.len()).collect() };
+        let rest = order.get(first * self.batch..).unwrap_or_default();
         let what = format!("{} {}/{}", self.name, epoch + 1, self.epochs);
         let mut task = self.progress.begin(&what, "examples", Some(order.len() as u64));
-        let mut total = Losses::default();
+        task.advance((order.len() - rest.len()) as u64);
+        let mut total = Losses::resume(&pass.from.losses, &device);
         let (send, batches) = sync_channel(BATCHES_AHEAD);
         std::thread::scope(|scope| {
-            let (mut chunks, train) = (order.chunks(self.batch), self.train);
+            let (mut chunks, train, ahead) = (rest.chunks(self.batch), self.train, pass.ahead);
             // Ends with the last batch, or when nobody takes them any more.
             scope.spawn(move || chunks.all(|chunk| send.send((chunk, ahead.batch(train, chunk))).is_ok()));
             let mut accumulated = GradientsAccumulator::new();
-            for (step, (chunk, batch)) in batches.into_iter().enumerate() {
+            for (step, (chunk, batch)) in (first..).zip(batches) {
+                // Seeding another device waits for it: there, the numbers of a step follow from where one began, too.
+                if synchronous || step == first {
+                    device.seed(derive_seed(seed, &[step as u64]));
+                }
                 // The examples of the group of batches that this one belongs to, and whether it is the last of them.
                 let group = self.batch * self.accumulate;
                 let group_end = order.len().min((step / self.accumulate + 1) * group);
                 let weight = chunk.len() as f64 / (group_end - step / self.accumulate * group) as f64;
-                let (loss, gradients) = self.gradients(&model, losses, ahead, chunk, &batch, weight);
+                let (loss, gradients) =
+                    self.gradients(&model, &pass, chunk, &batch, weight, synchronous.then_some(step))?;
                 let last = step * self.batch + chunk.len() == group_end;
                 let gradients = match (self.accumulate, last) {
                     (1, _) => Some(gradients),
@@ -277,6 +268,7 @@ impl Fit<'_> {
                         last.then(|| accumulated.grads())
                     }
                 };
+                let stepped = gradients.is_some();
                 if let Some(gradients) = gradients {
                     let (algorithm, rates, clip_norm) = (self.algorithm, self.rates, self.clip_norm);
                     model = optimizer.step(model, gradients, Update { algorithm, rates, epoch, clip_norm });
@@ -284,43 +276,63 @@ impl Fit<'_> {
                 if let Some(on_step) = self.on_step {
                     on_step(StepRecord { loss: loss.clone().into_scalar::<f64>(), lr: self.rates.at(epoch) });
                 }
-                total.add(loss, chunk.len());
+                total.add(loss, chunk.len(), !synchronous);
                 if synchronous && step % STEPS_PER_READING == STEPS_PER_READING - 1 {
                     task.message(&format!("loss {:.4}", total.mean()));
                 }
                 task.advance(chunk.len() as u64);
+                // Gradients that wait for others of their group are nowhere kept.
+                if stepped {
+                    let (spent, best) = (start.elapsed() + pass.from.spent, scored(pass.best));
+                    pass.keeper.look(&Moment {
+                        model: &model,
+                        optimizer,
+                        best: pass.best.map(|best| &best.model),
+                        epoch_ended: false,
+                        position: Position { epoch, step: step + 1, best, spent, ..Position::default() },
+                        losses: Some(&total),
+                    })?;
+                }
             }
             task.finish("");
             let mean = total.mean();
             match mean.is_finite() {
                 true => Ok((model, mean)),
-                false => Err(Error::user(format!("stage {}, epoch {epoch}: the loss became {mean}", self.name))
-                    .help("lower the stage's `lr`, or check the node features for extreme values")),
+                false => {
+                    let step = total.first_not_finite().map(|step| first + step);
+                    Err(not_finite(self.name, epoch, step, mean, &model))
+                }
             }
         })
     }
 
-    /// The loss of a batch, and the gradients of `weight` times it.
+    /// The loss of a batch, and the gradients of `weight` times it. The loss of the step `looked_at` is waited for.
     fn gradients(
         &self,
         model: &Model,
-        losses: &[Option<Box<dyn Loss>>],
-        ahead: &Ahead,
+        pass: &Pass<'_>,
         examples: &[usize],
         batch: &Batch,
         weight: f64,
-    ) -> (Tensor<1>, GradientsParams) {
+        looked_at: Option<usize>,
+    ) -> Result<(Tensor<1>, GradientsParams)> {
         let device = model.device();
-        let patients = ahead.patients(model, self.graph, batch, examples);
+        let patients = pass.ahead.patients(model, self.graph, batch, examples);
         let logits = model.logits(patients, batch, self.heads.clone());
-        let each = logits.into_iter().zip(self.heads.clone()).zip(losses).map(|((logits, head), fitted)| {
+        let each = logits.into_iter().zip(self.heads.clone()).zip(pass.losses).map(|((logits, head), fitted)| {
             let columns = logits.dims()[1];
             let loss = fitted.as_deref().unwrap_or(self.loss);
             loss.forward(logits, dense(&batch.targets[head], columns, &device))
         });
         let loss = each.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &device));
+        if looked_at.is_some() {
+            let value = number(loss.clone().detach());
+            if !value.is_finite() {
+                return Err(not_finite(self.name, pass.from.epoch, looked_at, value, model));
+            }
+        }
         let weighted = if weight == 1.0 { loss.clone() } else { loss.clone() * weight };
-        (loss.detach(), GradientsParams::from_grads(weighted.backward(), model))
+        Ok((loss.detach(), GradientsParams::from_grads(weighted.backward(), model)))
     }
 
     fn metrics(&self, model: &Model, examples: &Examples) -> Metrics {
@@ -329,6 +341,15 @@ impl Fit<'_> {
             false => evaluate(model, self.graph, examples, self.objective, &mut Silent),
         }
     }
+}
+
+/// What the steps of an epoch have in common.
+struct Pass<'a> {
+    losses: &'a [Option<Box<dyn Loss>>],
+    ahead: &'a Ahead,
+    keeper: &'a dyn Keeper,
+    best: Option<&'a Best>,
+    from: &'a Position,
 }
 
 /// The best weights so far.
@@ -345,27 +366,6 @@ fn remember(best: &mut Option<Best>, score: f64, epoch: usize, model: &Model) {
     }
 }
 
-/// The losses of an epoch, added up on the device until somebody asks.
-#[derive(Default)]
-struct Losses {
-    waiting: Option<Tensor<1>>,
-    sum: f64,
-    examples: usize,
-}
-
-impl Losses {
-    fn add(&mut self, mean: Tensor<1>, examples: usize) {
-        let loss = mean.mul_scalar(examples as f64);
-        self.waiting = Some(match self.waiting.take() {
-            Some(total) => total + loss,
-            None => loss,
-        });
-        self.examples += examples;
-    }
-
-    /// The mean over examples. Waits for the device.
-    fn mean(&mut self) -> f64 {
-        self.sum += self.waiting.take().and_then(|l| l.into_data().iter::<f64>().next()).unwrap_or(0.0);
-        self.sum / self.examples as f64
-    }
+fn scored(best: Option<&Best>) -> Option<(f64, usize)> {
+    best.map(|best| (best.score, best.epoch))
 }

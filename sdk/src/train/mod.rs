@@ -5,13 +5,17 @@ mod evaluate;
 mod fit;
 pub mod metrics;
 mod optimizer;
+mod position;
 mod random;
+mod record;
 mod schedule;
 
 pub use ahead::Fixed;
 pub use evaluate::{Metrics, evaluate, frequency_baseline, predict};
-pub use fit::{EpochRecord, Fit, Fitted, StepRecord};
+pub use fit::{Fit, Fitted, StepRecord};
 pub use optimizer::{Algorithm, Optimizer, Rates, Update};
 pub(crate) use optimizer::{named_or_table, named_or_table_schema};
+pub use position::{Keeper, LossesSoFar, Moment, Position, Start};
 pub use random::{derive_seed, shuffled};
+pub use record::EpochRecord;
 pub use schedule::{Schedule, Select};

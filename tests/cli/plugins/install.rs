@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 #[test]
 fn an_installed_dualk_needs_nothing_of_the_clone() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let prefix = folder.path().join("prefix");
     // As `cargo run` starts it: cargo's variables and target folder are those of this test.
     let install = |arguments: &[&str]| {

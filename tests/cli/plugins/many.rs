@@ -13,7 +13,7 @@ const PLUGINS: usize = 50;
 /// One plugin that knows its number by its component's name alone, and copies of its file with other names in them.
 #[test]
 fn fifty_plugins_at_once_keep_to_themselves() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let project = new(folder.path(), "member", Slot::Loss, Some(include_str!("fixtures/member.rs")));
     let manifest = project.join("Cargo.toml");
     let text = fs::read_to_string(&manifest).unwrap().replace("[dependencies]", "[dependencies]\nrand = \"0.8\"");

@@ -82,7 +82,7 @@ fn features(device: &Device) -> Tensor<2> {
 
 #[test]
 fn a_plugin_outside_the_workspace_trains_like_any_part() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let library = plugin(folder.path());
     let mut registry = Registry::new();
     registry.load(&library, None).unwrap();

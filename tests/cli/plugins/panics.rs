@@ -30,7 +30,7 @@ epochs = 1
 
 #[test]
 fn a_panic_names_plugin_component_and_line() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let project = new(folder.path(), "defective", Slot::GraphEncoder, Some(include_str!("fixtures/panics.rs")));
     let library = build(&project);
     let names = |error: &str, component: &str, what: &str| {

@@ -47,7 +47,7 @@ fn assert_says(error: &Error, expected: &[&str]) {
 
 #[test]
 fn a_plugin_of_another_build_is_refused_with_both_sides() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let host = Stamp::current();
     let others = [
         ("SDK version", host.sdk.as_str(), "9.8.7"),
@@ -70,7 +70,7 @@ fn a_plugin_of_another_build_is_refused_with_both_sides() {
 
 #[test]
 fn a_descriptor_of_another_form_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let mut bytes = fs::read(shipped()).unwrap();
     let at = position(&bytes, MAGIC) + MAGIC.len();
     assert_eq!(bytes[at..at + 4], [1, 0, 0, 0]);
@@ -82,7 +82,7 @@ fn a_descriptor_of_another_form_is_refused() {
 
 #[test]
 fn an_unknown_slot_is_refused_with_a_suggestion() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let file = edited(folder.path(), b"graph_encoder gat\n", b"graph_encodor gat\n");
     let says = ["unknown slot `graph_encodor`", "did you mean `graph_encoder`?", "`dualk-plugin-gat` brings `gat`"];
     assert_says(&refusal(&file), &says);
@@ -91,7 +91,7 @@ fn an_unknown_slot_is_refused_with_a_suggestion() {
 
 #[test]
 fn what_is_no_plugin_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let text = folder.path().join("text.so");
     fs::write(&text, "not a library").unwrap();
     assert_says(&refusal(&text), &["this file is no shared library", "text.so", "dualk plugin new"]);
@@ -110,7 +110,7 @@ fn what_is_no_plugin_is_refused() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_library_that_the_system_cannot_open_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let mut bytes = fs::read(shipped()).unwrap();
     bytes[18..20].copy_from_slice(&[0xff, 0xff]); // the processor that an ELF file is for
     let file = folder.path().join(library("foreign"));
@@ -133,7 +133,7 @@ fn a_pin_refuses_every_other_file() {
 
 #[test]
 fn a_file_can_be_loaded_twice_but_a_name_comes_from_one_plugin() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let mut registry = Registry::new();
     registry.load("gat".as_ref(), None).unwrap();
     registry.load(&shipped(), None).unwrap();
@@ -152,7 +152,7 @@ fn a_file_can_be_loaded_twice_but_a_name_comes_from_one_plugin() {
 
 #[test]
 fn a_file_without_its_end_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let bytes = fs::read(shipped()).unwrap();
     let file = folder.path().join(library("short"));
     fs::write(&file, &bytes[..bytes.len() - 64]).unwrap();
@@ -169,7 +169,7 @@ fn a_plugin_with_its_own_sdk_is_refused() {
 }
 
 fn refuse_own_sdk(kind: &str) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cli/plugins/fixtures/loss.rs");
     let (deps, file) = (beside("deps"), folder.path().join(library("alone")));
     let mut rustc = program("rustc", Path::new(env!("CARGO_MANIFEST_DIR")));

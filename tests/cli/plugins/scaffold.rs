@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Builds, tests, loads and trains the template of a slot in an empty folder.
 fn works(slot: Slot) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let name = format!("my-{}", slot.name().replace('_', "-"));
     let project = new(folder.path(), &name, slot, None);
     let file = build(&project);
@@ -77,7 +77,7 @@ templates! {
 
 #[test]
 fn new_refuses_what_would_not_work() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let refuse = |arguments: &[&str], says: &[&str]| {
         let error = fail(folder.path(), &[&["plugin", "new"], arguments].concat(), 2);
         says.iter().for_each(|part| assert!(error.contains(part), "{arguments:?} lacks {part:?}: {error}"));
@@ -99,7 +99,7 @@ fn new_refuses_what_would_not_work() {
 
 #[test]
 fn build_says_what_is_wrong() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let project = new(folder.path(), "wrong", Slot::Loss, None);
     let refuse = |says: &[&str]| {
         let error = fail(folder.path(), &["plugin", "build", "wrong"], 2);
@@ -156,7 +156,7 @@ fn target_folders_of_the_user_do_not_move_the_library() {
 #[test]
 fn another_compiler_or_none_is_refused_with_both_sides() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let project = new(folder.path(), "other", Slot::Loss, None);
     let fake = folder.path().join("rustc");
     fs::write(&fake, "#!/bin/sh\necho 'rustc 1.0.0 (a59de37e9 2015-05-13)'\n").unwrap();
@@ -180,7 +180,7 @@ fn another_compiler_or_none_is_refused_with_both_sides() {
 #[test]
 fn a_plugin_of_an_older_sdk_is_refused_and_building_it_again_mends_it() {
     const OLDER: &str = "0123456789abcdef";
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let project = new(folder.path(), "again", Slot::Loss, None);
     let settings = project.join(".cargo/config.toml");
     let ours = fs::read_to_string(&settings).unwrap();

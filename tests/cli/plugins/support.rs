@@ -21,6 +21,11 @@ pub fn program(name: &str, folder: &Path) -> Command {
     command
 }
 
+/// A folder whose plugins may be loaded: one in `/tmp`, where others can write, would be refused.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
 /// Runs `dualk` in a folder.
 pub fn dualk(folder: &Path, arguments: &[&str]) -> Output {
     program(DUALK, folder).args(arguments).output().unwrap()

@@ -41,7 +41,7 @@ epochs = 1
 
 #[test]
 fn a_plugin_from_elsewhere_is_shown_before_it_is_loaded() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let file = experiment(folder.path());
     let output = dualk(folder.path(), &["check", "locked.toml"]);
     let shown = stderr(&output);
@@ -52,7 +52,7 @@ fn a_plugin_from_elsewhere_is_shown_before_it_is_loaded() {
 
 #[test]
 fn locked_loads_what_the_lock_holds_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let file = experiment(folder.path());
     let none = fail(folder.path(), &["check", "locked.toml", "--locked"], 2);
     assert!(none.contains("plugins.lock") && none.contains("dualk plugin lock"), "{none}");
@@ -90,7 +90,7 @@ fn locked_loads_what_the_lock_holds_and_nothing_else() {
 /// A run records what it loaded, in a form that its evaluation accepts.
 #[test]
 fn a_run_can_be_evaluated_with_the_very_plugins_that_made_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let file = experiment(folder.path());
     succeed(folder.path(), &["run", "locked.toml", "--device", "cpu", "--set", "output.runs=\"runs\""]);
     let run = fs::read_dir(folder.path().join("runs")).unwrap().next().unwrap().unwrap().path();
@@ -106,7 +106,7 @@ fn a_run_can_be_evaluated_with_the_very_plugins_that_made_it() {
 fn what_anyone_may_change_is_refused_unless_allowed() {
     use std::os::unix::fs::PermissionsExt;
     let allow = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let file = experiment(folder.path());
     succeed(folder.path(), &["check", "locked.toml"]);
 
@@ -119,20 +119,71 @@ fn what_anyone_may_change_is_refused_unless_allowed() {
     succeed(folder.path(), &["check", "locked.toml", "--allow-world-writable"]);
     allow(&file, 0o644);
 
-    // Whoever may write the folder may put another file in its place, unless the folder is sticky, as /tmp is.
-    allow(folder.path(), 0o777);
-    let error = fail(folder.path(), &["check", "locked.toml"], 2);
-    let real = fs::canonicalize(folder.path()).unwrap();
-    assert!(error.contains(&format!("chmod o-w {}\n", real.display())), "{error}");
-    allow(folder.path(), 0o1777);
-    succeed(folder.path(), &["check", "locked.toml"]);
+    // Whoever may write a folder above may put another file in its place, and a sticky folder is no better.
+    let (inner, real) = (folder.path().join("a/b"), fs::canonicalize(folder.path()).unwrap());
+    fs::create_dir_all(&inner).unwrap();
+    experiment(&inner);
+    succeed(&inner, &["check", "locked.toml"]);
+    for (mode, who, change) in [(0o777, "anyone", "o-w"), (0o1777, "anyone", "o-w"), (0o775, "a group", "g-w")] {
+        if mode == 0o775 && !not_roots_group(folder.path()) {
+            continue;
+        }
+        allow(folder.path(), mode);
+        for place in [folder.path(), &inner] {
+            let error = fail(place, &["check", "locked.toml"], 2);
+            let remedy = format!("chmod {change} {}\n", real.display());
+            assert!(error.contains(&remedy) && error.contains(who), "{mode:o}: {error}");
+        }
+        succeed(&inner, &["check", "locked.toml", "--allow-world-writable"]);
+    }
     allow(folder.path(), 0o755);
+
+    // A file of somebody else, where the test may give one away.
+    if std::os::unix::fs::chown(&file, Some(4321), None).is_ok() {
+        let error = fail(folder.path(), &["check", "locked.toml"], 2);
+        assert!(error.contains("another user may change the plugin") && error.contains("user 4321"), "{error}");
+    }
+}
+
+/// Gives a folder to a group that is not root's, which may write everything anyway.
+#[cfg(unix)]
+fn not_roots_group(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let _ = std::os::unix::fs::chown(folder, None, Some(4321));
+    fs::metadata(folder).unwrap().gid() != 0
+}
+
+/// What runs is what was read: the file may be exchanged at any time after it was hashed.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_bytes_that_were_hashed_are_those_that_run() {
+    let folder = crate::support::folder();
+    experiment(folder.path());
+    let mut child = program(DUALK, folder.path())
+        .args(["run", "locked.toml", "--set", "stage[0].epochs=100000"])
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let maps = format!("/proc/{}/maps", child.id());
+    let begun = std::time::Instant::now();
+    let mapped = loop {
+        let text = fs::read_to_string(&maps).unwrap_or_default();
+        if text.contains("memfd:dualk-plugin") || begun.elapsed().as_secs() > 60 {
+            break text;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(mapped.contains("memfd:dualk-plugin"), "{mapped}");
+    assert!(!mapped.contains(&library("mine")), "the file itself is not mapped: {mapped}");
 }
 
 /// Plugins of several folders are found by name, the first folder first.
 #[test]
 fn plugins_are_found_in_the_folders_of_the_path() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     fs::create_dir_all(&one).unwrap();
     fs::create_dir_all(&two).unwrap();
@@ -154,10 +205,20 @@ fn plugins_are_found_in_the_folders_of_the_path() {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(printed.contains(&origin(&one)) && !printed.contains(&origin(&two)), "{printed}{}", stderr(&output));
 
-    // Another file name with the same component is a conflict that names both.
+    // Another file name with the same component is a conflict that names both, also where one would do.
     fs::write(two.join(plugin_file_name("of-two")), [&bytes[..], b"\0"].concat()).unwrap();
     let output = list(&[&one, &two]);
     let error = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(error.contains("two plugins bring a fusion named") && error.contains("of_two"), "{error}");
+    experiment(folder.path());
+    let manifest = fs::read_to_string(folder.path().join("locked.toml")).unwrap();
+    let (before, after) = (manifest.find("[[plugin]]").unwrap(), manifest.find("[data]").unwrap());
+    let manifest = [&manifest[..before], &manifest[after..]].concat();
+    fs::write(folder.path().join("plain.toml"), manifest).unwrap();
+    let joined = std::env::join_paths([&one, &two]).unwrap();
+    let output =
+        program(DUALK, folder.path()).args(["check", "plain.toml"]).env("DUALK_PLUGIN_PATH", joined).output().unwrap();
+    let error = stderr(&output);
+    assert!(error.contains("two plugins bring a fusion named `gru`") && error.contains("of_two"), "{error}");
 }

@@ -1,12 +1,12 @@
 //! From raw tables to what stages learn from, at sizes up to and beyond those of MIMIC-IV.
 
 use super::report::{Format, Report};
+use crate::commands::WritableArg;
 use clap::Args;
 use dualk_plugin_synthetic::Files;
 use dualk_sdk::component::{ParserContext, Slot};
 use dualk_sdk::data::{Prepared, SplitOptions, build_vocabulary, split, write};
 use dualk_sdk::graph::cooccurrence;
-use dualk_sdk::plugin::Registry;
 
 use dualk_sdk::progress::{Console, Progress, Task};
 use dualk_sdk::serde_json::{Map, Value, from_slice, json};
@@ -92,7 +92,7 @@ fn measured(rows: u64, gzip: bool, folder: &Path) -> Result<Value> {
 fn measure(folder: &Path) -> Result<Value> {
     let start = Instant::now();
     let phases = Phases::default();
-    let mut registry = Registry::new();
+    let mut registry = WritableArg::default().registry();
     registry.require(Slot::Parser, "mimic4")?;
     let path = |path: PathBuf| path.display().to_string();
     let mut options = Table::new();

@@ -1,6 +1,7 @@
 //! The model of a measurement, built as a run builds it.
 
 use super::workload::Sizes;
+use crate::commands::WritableArg;
 use clap::{Args, ValueEnum};
 use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::component::{Loss, Objective};
@@ -8,7 +9,6 @@ use dualk_sdk::data::Prepared;
 use dualk_sdk::experiment::manifest::Stage as StageOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::model::{Model, freeze};
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::train::Fixed;
 use dualk_sdk::{Error, Result};
 use std::ops::Range;
@@ -110,7 +110,7 @@ impl ModelArgs {
             format!("model.lab.dim={last}"),
         ];
         settings.extend(self.settings.iter().cloned());
-        Experiment::new(Manifest::parse(MANIFEST, &settings)?, Registry::new())
+        Experiment::new(Manifest::parse(MANIFEST, &settings)?, WritableArg::default().registry())
     }
 }
 

@@ -4,14 +4,13 @@ mod pickle;
 mod published;
 mod torch;
 
+use super::TrustArgs;
 use clap::Args;
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::{Console, Progress};
-use dualk_sdk::{Error, Result};
+use dualk_sdk::{Result, storage};
 use published::Published;
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk import`.
 #[derive(Args)]
@@ -38,13 +37,15 @@ pub struct Import {
     /// Only show what is in a .pkl or .pth file.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["folder", "data"])]
     show: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 const EXAMPLES: &str = "Examples:
   dualk import ~/dualk/output --data experiments/mimic4.toml --set data.parser.root=/data/mimic-iv/hosp
   dualk import ~/dualk/output --data experiments/mimic4.toml --vectors data/hake.safetensors
   dualk import --show ~/dualk/output/checkpoint.pth
-  dualk eval runs/imported-1a2b3c4d --predictions logits.parquet";
+  dualk eval runs/imported-1a2b3c4d5e6f7a8b --predictions logits.parquet";
 
 impl Import {
     pub fn run(self) -> Result<()> {
@@ -58,13 +59,14 @@ impl Import {
             let count = published.write_vectors(out)?;
             progress.line(&format!("{count} vectors: {}", out.display()));
         }
+        let beside = data.parent().unwrap_or(Path::new(".")).to_owned();
         let (data, source) = Manifest::load(data, &self.settings)?;
-        let prepared = Experiment::data_only((data.clone(), source), Registry::new())?;
+        let prepared = Experiment::data_only((data.clone(), source), self.trust.registry(&beside)?)?;
         let manifest = published.manifest(&prepared.resolved()?, &self.runs)?;
-        let folder = tempfile::tempdir().map_err(|e| Error::io("write to", std::env::temp_dir(), e))?;
+        let folder = storage::Draft::beside(&std::env::temp_dir().join("dualk-import"))?;
         let (file, weights) = (folder.path().join("imported.toml"), folder.path().join("model.safetensors"));
-        fs::write(&file, manifest).map_err(|e| Error::io("write", &file, e))?;
-        let experiment = Experiment::new(Manifest::load(&file, &[])?, Registry::new())?;
+        storage::write(&file, manifest.as_bytes())?;
+        let experiment = Experiment::new(Manifest::load(&file, &[])?, self.trust.registry(&beside)?)?;
         let cohort = experiment.prepare(&progress)?;
         published.write_weights(&cohort, &weights)?;
         let (outcome, run) = experiment.adopt(&weights, &progress)?;

@@ -15,6 +15,7 @@
 use super::pickle::{Node, Pickle};
 use super::torch::{self, Tensor};
 use dualk_sdk::data::Prepared;
+use dualk_sdk::storage;
 use dualk_sdk::toml::{Table, Value, from_str, to_string, toml};
 use dualk_sdk::{Error, Result, serde_json};
 use safetensors::tensor::{Dtype, TensorView};
@@ -298,7 +299,7 @@ fn write(tensors: &BTreeMap<String, Tensor>, metadata: Option<HashMap<String, St
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(failed)?;
     let file = safetensors::serialize(views, metadata).map_err(failed)?;
-    fs::write(out, file).map_err(|e| Error::io("write", out, e))
+    storage::replace(out, |new| storage::write(new, &file))
 }
 
 /// Prints what is in a file: names and shapes of tensors, entries of dicts.

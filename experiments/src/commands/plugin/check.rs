@@ -1,7 +1,7 @@
 use crate::commands::WritableArg;
 use clap::Args;
 use dualk_sdk::component::Slot;
-use dualk_sdk::plugin::{Registry, inspect};
+use dualk_sdk::plugin::inspect;
 use dualk_sdk::testing::{Report, examine};
 use dualk_sdk::toml::{Table, Value};
 use dualk_sdk::{Error, Result};
@@ -25,7 +25,7 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> Result<()> {
         let options = self.options()?;
-        let mut registry = Registry::new().trusting(self.writable.trust());
+        let mut registry = self.writable.registry();
         registry.load(&self.file, None)?;
         let found = inspect(&self.file)?.components;
         let names: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();

@@ -1,8 +1,9 @@
 use super::scaffold::files;
 use super::sdk::Sdk;
+use crate::commands::WritableArg;
 use clap::Args;
 use dualk_sdk::component::Slot;
-use dualk_sdk::plugin::Registry;
+use dualk_sdk::storage::{self, Access};
 use dualk_sdk::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,21 +19,26 @@ pub struct New {
     /// Folder to write; by default one of that name in the current folder.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
+    #[command(flatten)]
+    writable: WritableArg,
 }
 
 impl New {
     pub fn run(self) -> Result<()> {
         let slot = Slot::from_name(&self.slot).map_err(|e| e.at_key("--slot"))?;
         check_name(&self.name)?;
-        check_free(slot, &self.name)?;
+        check_free(&self.writable, slot, &self.name)?;
         let sdk = Sdk::find()?;
         let folder = self.path.unwrap_or_else(|| PathBuf::from(&self.name));
-        let existed = check_folder(&folder)?;
-        write(&folder, slot, &self.name, &sdk).inspect_err(|_| {
-            if !existed {
-                let _ = fs::remove_dir_all(&folder); // the error that matters is the first
+        match check_folder(&folder)? {
+            false => storage::folder(&folder, Access::All, |new| write(new, slot, &self.name, &sdk))?,
+            // An empty folder may be the current one of a shell: it stays, and is filled by changes of names.
+            true => {
+                let whole = folder.join(".dualk-plugin-new");
+                storage::folder(&whole, Access::All, |new| write(new, slot, &self.name, &sdk))?;
+                move_up(&whole, &folder).map_err(|e| Error::io("write", &folder, e))?;
             }
-        })?;
+        }
         println!("A {slot} that works, to start from: {}", folder.join("src/lib.rs").display());
         println!("\n  cd {}", folder.display());
         println!("  dualk plugin build           compile it against the SDK of this dualk");
@@ -66,8 +72,8 @@ const RESERVED: &str = "abstract alloc as async await become box break build bur
     yield";
 
 /// Refuses the name of a component that is shipped, since a manifest could not tell the two apart.
-fn check_free(slot: Slot, name: &str) -> Result<()> {
-    let mut registry = Registry::new();
+fn check_free(writable: &WritableArg, slot: Slot, name: &str) -> Result<()> {
+    let mut registry = writable.registry();
     registry.load_shipped()?;
     let taken = registry.components().find(|info| info.slot == slot && info.name == name);
     taken.map_or(Ok(()), |info| {
@@ -96,10 +102,19 @@ fn write(folder: &Path, slot: Slot, name: &str, sdk: &Sdk) -> Result<()> {
     for (file, text) in files(slot, name) {
         let file = folder.join(file);
         let parent = file.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|e| Error::io("create the folder", parent, e))?;
-        fs::write(&file, text).map_err(|e| Error::io("write", &file, e))?;
+        storage::own_folder(parent)?;
+        storage::write(&file, text.as_bytes())?;
     }
     sdk.write_settings(folder)
+}
+
+/// Moves all that is in `from` to the folder `to`, and removes `from`.
+fn move_up(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::rename(entry.path(), to.join(entry.file_name()))?;
+    }
+    fs::remove_dir(from)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use dualk_sdk::plugin::Stamp;
 use dualk_sdk::serde_json::json;
+use dualk_sdk::storage::{self, Access};
 use dualk_sdk::toml::{self, Table};
 use dualk_sdk::{Error, Result};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
@@ -62,7 +63,7 @@ impl Sdk {
     /// When a file cannot be written, or the flags were written by hand.
     pub fn write_settings(&self, project: &Path) -> Result<()> {
         let cargo = project.join(".cargo");
-        fs::create_dir_all(&cargo).map_err(|e| Error::io("create the folder", &cargo, e))?;
+        storage::own_folder(&cargo)?;
         let file = cargo.join("config.toml");
         if !refresh(&file, &self.flags()?)? {
             return Err(Error::user("these settings were not written by dualk")
@@ -117,6 +118,9 @@ fn refresh(file: &Path, text: &str) -> Result<bool> {
         Ok(old) if !old.starts_with(MARK) => return Ok(false),
         _ => (),
     }
-    fs::write(file, text).map_err(|e| Error::io("write", file, e))?;
+    storage::replace(file, |new| {
+        storage::write(new, text.as_bytes())?;
+        Access::All.give(new)
+    })?;
     Ok(true)
 }

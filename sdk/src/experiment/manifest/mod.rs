@@ -13,6 +13,7 @@ use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
+use crate::storage::Access;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -187,11 +188,16 @@ pub struct Output {
     /// Folder of the cache, relative to the current one. Default: that of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<std::path::PathBuf>,
+    /// Minutes between two checkpoints inside an epoch; 0 writes one after every step. The end of an epoch writes one,
+    /// too, unless checkpoints would take more than a twentieth of the time.
+    pub checkpoint_minutes: f64,
+    /// Who may read the run's folder, beside its owner: `private` for nobody, `group` or `all`.
+    pub access: Access,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { runs: "runs".into(), cache: None }
+        Self { runs: "runs".into(), cache: None, checkpoint_minutes: 5.0, access: Access::Private }
     }
 }
 

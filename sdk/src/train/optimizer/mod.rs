@@ -9,7 +9,7 @@ pub use algorithm::Algorithm;
 pub(crate) use algorithm::{named_or_table, named_or_table_schema};
 pub use rates::Rates;
 
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -96,7 +96,7 @@ impl Optimizer {
         let steps: HashMap<String, String> =
             self.moments.iter().map(|(p, m)| (p.clone(), m.steps.to_string())).collect();
         let bytes = safetensors::serialize(views, Some(steps)).map_err(failed)?;
-        std::fs::write(file, bytes).map_err(|e| Error::io("write the optimizer", file, e))
+        storage::write(file, &bytes)
     }
 
     /// What [`Optimizer::save`] wrote.

@@ -1,0 +1,73 @@
+//! Signals: training saves and stops; other work leaves nothing half-written and ends.
+
+use dualk_sdk::experiment::Stop;
+use dualk_sdk::{Error, Result, storage};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::{exit, signal_name};
+use std::sync::OnceLock;
+
+static STOP: OnceLock<Stop> = OnceLock::new();
+static HANDLE: OnceLock<Handle> = OnceLock::new();
+
+/// The wish of the user to stop.
+pub fn stop() -> Stop {
+    STOP.get_or_init(Stop::new).clone()
+}
+
+/// Looks at SIGINT and SIGTERM from now on. Without that, the system would end the program, as before.
+pub fn watch() {
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    let _ = HANDLE.set(signals.handle());
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let name = signal_name(signal).unwrap_or("signal");
+            let stop = stop();
+            if stop.is_listened() && stop.requested().is_none() {
+                eprintln!("{name}: stopping after this step; once more stops at once");
+                stop.request(signal as u8);
+            } else if stop.is_listened() {
+                exit(128 + signal);
+            } else {
+                storage::abandon();
+                eprintln!("error: stopped by {name}; nothing half-written is left");
+                exit(128 + signal);
+            }
+        }
+    });
+}
+
+/// Looks at one more signal.
+///
+/// # Errors
+/// When the system does not let programs handle it.
+pub fn also_on(signal: i32) -> Result<()> {
+    let Some(handle) = HANDLE.get() else { return Ok(()) };
+    handle.add_signal(signal).map_err(|e| Error::user(format!("signal {signal} cannot be handled: {e}")))
+}
+
+/// A signal by name or number.
+pub fn signal(text: &str) -> std::result::Result<i32, String> {
+    const KNOWN: [&str; 9] = ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "XCPU", "CONT"];
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let by_name = |number: &i32| signal_name(*number).is_some_and(|known| known.strip_prefix("SIG") == Some(name));
+    let accepted = |number: &i32| KNOWN.iter().any(|known| signal_name(*number) == Some(&format!("SIG{known}")));
+    let number = (SIGHUP..64).find(by_name).or_else(|| name.parse().ok());
+    number.filter(accepted).ok_or_else(|| format!("expected one of {}", KNOWN.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        assert_eq!(signal("USR1"), signal("SIGUSR1"));
+        assert_eq!(signal("usr1"), Ok(signal_hook::consts::SIGUSR1));
+        assert_eq!(signal("15"), Ok(SIGTERM));
+        for wrong in ["", "KILL", "9", "99", "-1", "never"] {
+            assert!(signal(wrong).is_err(), "{wrong}");
+        }
+    }
+}

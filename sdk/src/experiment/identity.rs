@@ -1,0 +1,130 @@
+//! What decides the results of a run.
+
+use super::cached::sdk;
+use super::plan::Experiment;
+use crate::cache::Key;
+use crate::component::Slot;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Digits of the hash in the name of a run folder.
+const SHORT: usize = 16;
+
+/// Everything that decides the results of a run, as `identity.json` has it: the manifest without the places of output,
+/// the plugins and data files by content, the build of the SDK, device and threads.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// SHA-256 of the rest, in hexadecimal.
+    pub sha256: String,
+    /// What it was made from.
+    pub made_from: Value,
+}
+
+impl Identity {
+    /// The beginning of the hash, for names.
+    pub fn short(&self) -> &str {
+        &self.sha256[..SHORT.min(self.sha256.len())]
+    }
+
+    /// What differs in another one, a line each, without the manifest.
+    pub fn differences(&self, other: &Identity) -> Vec<String> {
+        let mut found = Vec::new();
+        let (Some(ours), Some(theirs)) = (self.made_from.as_object(), other.made_from.as_object()) else {
+            return found;
+        };
+        for (key, value) in ours.iter().filter(|(key, _)| *key != "manifest") {
+            compare(key, value, theirs.get(key).unwrap_or(&Value::Null), &mut found);
+        }
+        found
+    }
+}
+
+/// Goes down into objects; a line for each value that differs.
+fn compare(place: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            for key in keys {
+                let at = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+                compare(&format!("{place} {key}"), &at(a), &at(b), found);
+            }
+        }
+        _ if ours == theirs => {}
+        _ => found.push(format!("{place}: then {}, now {}", shown(ours), shown(theirs))),
+    }
+}
+
+/// A value on part of a line.
+fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Null => return "none".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+impl Experiment {
+    /// What decides the results of this experiment.
+    ///
+    /// # Errors
+    /// When a file that it reads cannot be read.
+    pub fn identity(&self) -> Result<Identity> {
+        let mut manifest = serde_json::to_value(&self.manifest)
+            .map_err(|e| Error::program(format!("the manifest cannot be written as JSON: {e}")))?;
+        if let Some(table) = manifest.as_object_mut() {
+            table.shift_remove("output");
+        }
+        let parts = &self.manifest.model;
+        let mut components = vec![
+            (Slot::NodeInit, parts.node_init.clone()),
+            (Slot::GraphEncoder, parts.graph_encoder.clone()),
+            (Slot::Fusion, parts.code_fusion.clone()),
+            (Slot::Fusion, parts.visit_fusion.clone()),
+            (Slot::Lab, parts.lab.clone()),
+        ];
+        for stage in &self.manifest.stage {
+            components.push((Slot::Objective, stage.objective().1));
+            components.push((Slot::Loss, stage.loss()));
+        }
+        let mut files = serde_json::Map::new();
+        for (slot, component) in components {
+            for (option, file) in self.files_of(slot, &component) {
+                files.insert(format!("{slot} {} {option}", component.r#type), file);
+            }
+        }
+        let plugins: serde_json::Map<String, Value> =
+            self.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();
+        let made_from = json!({
+            "manifest": manifest,
+            "sdk": sdk(),
+            "plugins": plugins,
+            "data": self.data_files()?,
+            "files": files,
+            "device": self.device.name,
+            "threads": rayon::current_num_threads(),
+        });
+        Ok(Identity { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_named() {
+        let identity = |plugin: &str, threads: u32| Identity {
+            sha256: "0".repeat(64),
+            made_from: json!({ "manifest": plugin, "plugins": { "gat": plugin, "gcn": "x" }, "threads": threads }),
+        };
+        let (a, b) = (identity("aa", 2), identity("bb", 1));
+        assert_eq!(a.differences(&b), ["plugins gat: then aa, now bb", "threads: then 2, now 1"]);
+        assert!(a.differences(&a).is_empty());
+        assert_eq!(a.short().len(), SHORT);
+    }
+}

@@ -1,0 +1,126 @@
+//! A copy of a run that can be shown to others.
+
+use super::identity::Identity;
+use super::report;
+use super::run_dir::RunDir;
+use crate::storage::{self, Access};
+use crate::{Error, Result};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+
+/// Files that hold weights: what was learnt from patients.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "checkpoints"];
+
+/// Copies results, curves and settings of a finished run to the folder `out`: without weights (unless `with_weights`),
+/// logs, fingerprints of data files and the folders of this machine, of whose paths the last part remains. Nothing that
+/// a run writes names patients, admissions or values of theirs; the settings and the number of patients remain.
+///
+/// # Errors
+/// When the run is not finished, there is something at `out`, or a file cannot be read or written.
+pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
+    if out.exists() {
+        return Err(Error::user("there is something at this place already").at_file(out).help("choose another --out"));
+    }
+    let outcome = run.outcome()?;
+    let read = |name: &str| {
+        let file = run.file(name);
+        fs::read_to_string(&file).map_err(|e| Error::io("read", file, e))
+    };
+    let broken = |name: &'static str| {
+        let file = run.file(name);
+        move |e: &dyn std::fmt::Display| Error::user(format!("this is not what a run writes: {e}")).at_file(&file)
+    };
+    let mut manifest: toml::Table = read("manifest.toml")?.parse().map_err(|e| broken("manifest.toml")(&e))?;
+    manifest.remove("output");
+    manifest.iter_mut().for_each(|(_, value)| hide_in_toml(value));
+    let manifest = toml::to_string(&manifest).map_err(|e| Error::program(e.to_string()))?;
+    let epochs = read("metrics.jsonl")?;
+    let history: Vec<_> = epochs.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut environment: Value =
+        serde_json::from_str(&read("environment.json")?).map_err(|e| broken("environment.json")(&e))?;
+    hide_in_json(&mut environment);
+    let mut lock: toml::Table = read("plugins.lock")?.parse().map_err(|e| broken("plugins.lock")(&e))?;
+    lock.iter_mut().for_each(|(_, value)| hide_in_toml(value));
+    storage::folder(out, Access::Private, |new| {
+        let write = |name: &str, text: &str| storage::write(&new.join(name), text.as_bytes());
+        let pretty = |value: &Value| format!("{value:#}\n");
+        write("manifest.toml", &manifest)?;
+        write("metrics.jsonl", &epochs)?;
+        write("environment.json", &pretty(&environment))?;
+        write("plugins.lock", &toml::to_string(&lock).map_err(|e| Error::program(e.to_string()))?)?;
+        if let Some(Identity { sha256, made_from }) = run.identity() {
+            let kept = ["sdk", "plugins", "device", "threads"].map(|key| (key.to_owned(), made_from[key].clone()));
+            let kept: serde_json::Map<_, _> = kept.into_iter().collect();
+            write("identity.json", &pretty(&json!({ "sha256": sha256, "made_from": kept })))?;
+        }
+        let result = serde_json::to_value(&outcome).map_err(|e| Error::program(e.to_string()))?;
+        write("result.json", &pretty(&result))?;
+        write("report.html", &report::html(&outcome, &history, &manifest))?;
+        match with_weights {
+            true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),
+            false => Ok(()),
+        }
+    })
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if !from.is_dir() {
+        let bytes = fs::read(from).map_err(|e| Error::io("read", from, e))?;
+        return storage::write(to, &bytes);
+    }
+    storage::own_folder(to)?;
+    for entry in fs::read_dir(from).map_err(|e| Error::io("read", from, e))? {
+        let entry = entry.map_err(|e| Error::io("read", from, e))?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// The last part of a path that begins at the root, at home or at a drive.
+fn hidden(text: &str) -> Option<String> {
+    let drive = text.len() > 2 && text.as_bytes()[1] == b':' && matches!(text.as_bytes()[2], b'\\' | b'/');
+    let is_path = text.starts_with(['/', '~', '\\']) || drive;
+    is_path.then(|| text.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default().to_owned())
+}
+
+fn hide_in_toml(value: &mut toml::Value) {
+    match value {
+        toml::Value::String(text) => {
+            if let Some(hidden) = hidden(text) {
+                *text = hidden;
+            }
+        }
+        toml::Value::Array(values) => values.iter_mut().for_each(hide_in_toml),
+        toml::Value::Table(table) => table.iter_mut().for_each(|(_, value)| hide_in_toml(value)),
+        _ => {}
+    }
+}
+
+fn hide_in_json(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if let Some(hidden) = hidden(text) {
+                *text = hidden;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(hide_in_json),
+        Value::Object(map) => map.values_mut().for_each(hide_in_json),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lose_their_folders() {
+        assert_eq!(hidden("/home/ann/mimic/hosp/").as_deref(), Some("hosp"));
+        assert_eq!(hidden("~/map.csv").as_deref(), Some("map.csv"));
+        assert_eq!(hidden("C:\\data\\map.csv").as_deref(), Some("map.csv"));
+        for kept in ["gat", "DIAGNOSIS//ICD//9//", "", "a/b"] {
+            assert_eq!(hidden(kept), None, "{kept}");
+        }
+    }
+}

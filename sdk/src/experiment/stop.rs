@@ -1,0 +1,49 @@
+//! Ending a run early, from a signal or another thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+/// A wish to stop that training looks at after every step: it saves what it needs to go on, and ends with
+/// [`Error::stopped`](crate::Error::stopped). Copies are one wish.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    signal: Arc<AtomicU8>,
+    listening: Arc<AtomicUsize>,
+}
+
+impl Stop {
+    /// One that nobody has asked for.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks to stop, as the signal of this number would (2 for SIGINT, 15 for SIGTERM); 0 withdraws it.
+    pub fn request(&self, signal: u8) {
+        self.signal.store(signal, Ordering::SeqCst);
+    }
+
+    /// The signal, once somebody asked.
+    pub fn requested(&self) -> Option<u8> {
+        Some(self.signal.load(Ordering::SeqCst)).filter(|signal| *signal != 0)
+    }
+
+    /// Whether something runs that will stop when it is asked. Other work, such as reading tables, does not look and has
+    /// nothing to save.
+    pub fn is_listened(&self) -> bool {
+        self.listening.load(Ordering::SeqCst) > 0
+    }
+
+    /// From now until the guard goes, requests are looked at.
+    pub(super) fn listen(&self) -> Listening {
+        self.listening.fetch_add(1, Ordering::SeqCst);
+        Listening(self.listening.clone())
+    }
+}
+
+pub(super) struct Listening(Arc<AtomicUsize>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

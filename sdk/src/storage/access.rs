@@ -1,0 +1,88 @@
+//! Who may read what is written.
+
+use super::fault::{Step, at};
+use crate::{Error, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+/// Who may read a result, beside its owner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Nobody: folders are 0700 and files 0600.
+    #[default]
+    Private,
+    /// The group of the folder: 0750 and 0640.
+    Group,
+    /// Everybody on the machine: 0755 and 0644.
+    All,
+}
+
+impl Access {
+    /// Gives a folder and all in it to whom it is for. Nothing is taken away from anybody: what is there was private.
+    ///
+    /// # Errors
+    /// When the rights of a file cannot be changed.
+    pub fn give(self, folder: &Path) -> Result<()> {
+        match self {
+            Access::Private => Ok(()),
+            _ => self.give_all(folder).map_err(|e| Error::io("change who may read", folder, e)),
+        }
+    }
+
+    #[cfg(unix)]
+    fn give_all(self, path: &Path) -> std::io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let is_folder = fs::symlink_metadata(path)?.is_dir();
+        if is_folder {
+            for entry in fs::read_dir(path)? {
+                self.give_all(&entry?.path())?;
+            }
+        }
+        let mode = match (self, is_folder) {
+            (Access::All, true) => 0o755,
+            (Access::All, false) => 0o644,
+            (Access::Group, true) => 0o750,
+            (Access::Group, false) => 0o640,
+            (Access::Private, true) => 0o700,
+            (Access::Private, false) => 0o600,
+        };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+    }
+
+    #[cfg(not(unix))]
+    fn give_all(self, _: &Path) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Creates a folder and those above it that are missing, each for its owner alone. One that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn own_folder(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    at(Step::Create, || builder.create(path)).map_err(|e| Error::io("create the folder", path, e))
+}
+
+/// Options that create a file for its owner alone.
+pub(super) fn own_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}

@@ -1,0 +1,182 @@
+//! Files, for their owner alone.
+
+use super::access::own_file;
+use super::draft::renamed;
+use super::fault::{Step, at};
+use super::live::{forget, remember};
+use crate::{Error, Result};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A file that is written, through a buffer.
+pub struct Output(BufWriter<Guarded>);
+
+/// What the system said when a write failed, for writers that lose it on the way.
+#[derive(Debug, Clone, Default)]
+pub struct Cause(Arc<Mutex<Option<io::Error>>>);
+
+impl Cause {
+    /// The error, once.
+    pub fn take(&self) -> Option<io::Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn remember(&self, error: &io::Error) {
+        let copy = match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
+    }
+}
+
+impl Output {
+    /// Where the error of a failed write can be found.
+    pub fn cause(&self) -> Cause {
+        self.0.get_ref().1.clone()
+    }
+}
+
+/// Each write may be made to fail.
+struct Guarded(File, Cause);
+
+impl Write for Guarded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        at(Step::Write, || self.0.write(bytes)).inspect_err(|e| self.1.remember(e))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Creates or empties a file. [`Write::flush`] must end the writing: errors of what is dropped are lost.
+///
+/// # Errors
+/// Name the file.
+pub fn create(path: &Path) -> Result<Output> {
+    let open = || own_file().write(true).create(true).truncate(true).open(path);
+    let file = at(Step::Create, open).map_err(|e| Error::io("write", path, e))?;
+    Ok(Output(BufWriter::with_capacity(1 << 16, Guarded(file, Cause::default()))))
+}
+
+/// Writes a file inside a folder that nobody reads yet.
+///
+/// # Errors
+/// Name the file.
+pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
+    let mut out = create(path)?;
+    out.write_all(contents).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, e))
+}
+
+/// Adds a line to a file.
+///
+/// # Errors
+/// Name the file.
+pub fn append(path: &Path, line: &str) -> Result<()> {
+    let fail = |e| Error::io("write", path, e);
+    let mut file = at(Step::Create, || own_file().create(true).append(true).open(path)).map_err(fail)?;
+    at(Step::Write, || file.write_all(format!("{line}\n").as_bytes())).map_err(fail)
+}
+
+/// Makes a file of its own beside `path`, lets `fill` write it, and gives it that name when it is whole and on the disk:
+/// a reader finds the old file or the new one.
+///
+/// # Errors
+/// Those of `fill`, or those of the file, which name it; the old file is still there then.
+pub fn replace(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let fail = |e| Error::io("write", path, e);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = at(Step::Create, || tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(folder));
+    let new = Unfinished(new.map_err(fail)?.into_temp_path());
+    remember(&new.0);
+    fill(&new.0).map_err(|e| renamed(e, &new.0, path))?;
+    at(Step::Sync, || File::open(&new.0)?.sync_all()).map_err(fail)?;
+    at(Step::Rename, || fs::rename(&new.0, path)).map_err(fail)?;
+    at(Step::Sync, || File::open(folder)?.sync_all()).map_err(fail)
+}
+
+struct Unfinished(tempfile::TempPath);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        forget(&self.0);
+    }
+}
+
+/// Changes a name.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    at(Step::Rename, || fs::rename(from, to))
+}
+
+/// Forces the names in a folder to the disk.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    at(Step::Sync, || File::open(folder)?.sync_all())
+}
+
+/// Forces a folder and all in it to the disk.
+///
+/// # Errors
+/// Name the file.
+pub fn sync_tree(folder: &Path) -> Result<()> {
+    let mut folders: Vec<PathBuf> = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let fail = |e| Error::io("write", &folder, e);
+        for entry in fs::read_dir(&folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => at(Step::Sync, || File::open(&path)?.sync_all()).map_err(|e| Error::io("write", &path, e))?,
+            }
+        }
+        at(Step::Sync, || File::open(&folder)?.sync_all()).map_err(fail)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        replace(&path, |new| write(new, b"one")).unwrap();
+        let failed = replace(&path, |new| {
+            write(new, b"tw")?;
+            Err(Error::user("no"))
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        replace(&path, |new| write(new, b"two")).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_are_their_owners() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        for (name, made) in [("a", write as fn(&Path, &[u8]) -> Result<()>), ("b", |p, b| replace(p, |n| write(n, b)))]
+        {
+            let path = folder.path().join(name);
+            made(&path, b"x").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What `check --memory` expects is what a run takes.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![cfg(target_os = "linux")]
+
+use dualk_sdk::serde_json::{self, Value};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Parameters, graph and logits that weigh more than the program itself.
+const MANIFEST: &str = r#"name = "large"
+
+[backend]
+device = "cpu"
+
+[data]
+parser = { type = "synthetic", patients = 12000, codes = 2000, labs = 200, clusters = 60 }
+split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
+
+[model]
+node_init = { type = "random", dim = 512 }
+graph_encoder = { type = "gat", dims = [256, 256] }
+
+[output]
+runs = "runs"
+
+[[stage]]
+type = "lab"
+epochs = 3
+
+[[stage]]
+type = "pretrain"
+epochs = 2
+
+[[stage]]
+type = "finetune"
+epochs = 2
+"#;
+
+fn dualk(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    let output = command.current_dir(folder).env("DUALK_CACHE", "off").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn expected_memory_is_within_a_quarter_of_what_is_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("large.toml"), MANIFEST).unwrap();
+    let printed = dualk(folder.path(), &["check", "large.toml", "--memory"]).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let expected: HashMap<&str, f64> = printed
+        .lines()
+        .map(|line| {
+            let (stage, amount) = line.split_once(' ').unwrap();
+            (stage, amount.trim().strip_suffix(" GB").unwrap().parse().unwrap())
+        })
+        .collect();
+    dualk(folder.path(), &["run", "large.toml"]);
+    let run = fs::read_dir(folder.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let result: Value = serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap();
+    let trained = result["trained"].as_array().unwrap();
+    assert_eq!(trained.len(), 3);
+    for stage in trained {
+        let name = stage["stage"].as_str().unwrap();
+        let (expected, measured) = (expected[name], stage["peak_memory"].as_f64().unwrap() / 1e9);
+        println!("{name}: expected {expected:.3} GB, measured {measured:.3} GB");
+        assert!((expected / measured - 1.0).abs() < 0.25, "{name}: expected {expected} GB, measured {measured} GB");
+    }
+}

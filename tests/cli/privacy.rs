@@ -1,0 +1,203 @@
+//! Nothing of a patient leaves the tables: identifiers that occur nowhere else are put into every table, and must not be
+//! found in what commands print, log, report or make shareable.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const MANIFEST: &str = r#"name = "canary"
+seed = 1
+
+[backend]
+device = "cpu"
+
+[data]
+parser = { type = "mimic4", root = "raw", icd_map = "map.csv" }
+split = { type = "random", train = 0.5, valid = 0.25, test = 0.25 }
+
+[model]
+node_init = { type = "random", dim = 8 }
+graph_encoder = { type = "gat", dims = [8] }
+lab = { type = "linear", dim = 8 }
+head = { decoder = [8, 8], classifier = [8], dropout = 0.0 }
+
+[output]
+runs = "runs"
+
+[[stage]]
+type = "lab"
+epochs = 1
+
+[[stage]]
+type = "finetune"
+epochs = 1
+"#;
+
+/// How the identifiers of patients, admissions and laboratory events begin, and what stands in the other columns.
+const CANARIES: [&str; 4] = ["7712", "8834", "9945", "CANARY"];
+
+/// Tables like those of MIMIC-IV whose every row has canaries.
+fn write_tables(folder: &Path) {
+    let raw = folder.join("raw");
+    fs::create_dir_all(&raw).unwrap();
+    let mut patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n".to_owned();
+    let mut admissions = "subject_id,hadm_id,admittime,dischtime,insurance\n".to_owned();
+    let mut diagnoses = "subject_id,hadm_id,seq_num,icd_code,icd_version\n".to_owned();
+    let mut labs = "labevent_id,subject_id,hadm_id,itemid,charttime,flag,comments\n".to_owned();
+    let codes = ["4280", "25000", "4019", "5849", "2724", "41401"];
+    for p in 0..24 {
+        let patient = 77_120_000 + p;
+        patients += &format!("{patient},F,60,2150,2014 - 2016,CANARY{p}\n");
+        for v in 0..1 + p % 2 {
+            let hadm = 88_340_000 + 10 * p + v;
+            admissions += &format!("{patient},{hadm},2150-0{}-01 10:00:00,2150-09-09 10:00:00,CANARY{p}\n", v + 1);
+            for c in 0..3 {
+                diagnoses += &format!("{patient},{hadm},{},{},9\n", c + 1, codes[((p + v + c) % 6) as usize]);
+            }
+            for item in 0..6 {
+                let flag = if (p + v + item) % 2 == 0 { "abnormal" } else { "" };
+                let event = 99_450_000 + 100 * p + 10 * v + item;
+                labs += &format!("{event},{patient},{hadm},{},2150-01-01 11:00:00,{flag},CANARY{p}\n", 500 + item);
+            }
+        }
+    }
+    let items = "itemid,label,fluid,category\n500,a,Blood,Chemistry\n501,b,Blood,Chemistry\n502,c,Blood,Hematology\n\
+                 503,d,Blood,Hematology\n504,e,Blood,Blood Gas\n505,f,Blood,Blood Gas\n";
+    for (name, text) in [
+        ("patients.csv", patients.as_str()),
+        ("admissions.csv", &admissions),
+        ("diagnoses_icd.csv", &diagnoses),
+        ("labevents.csv", &labs),
+        ("d_labitems.csv", items),
+    ] {
+        fs::write(raw.join(name), text).unwrap();
+    }
+    fs::write(folder.join("map.csv"), "ICD10,ICD9\nI509,4289\nE119,25000\n").unwrap();
+    fs::write(folder.join("canary.toml"), MANIFEST).unwrap();
+}
+
+fn dualk(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    command.current_dir(folder).env("DUALK_CACHE", folder.join("cache")).args(arguments).output().unwrap()
+}
+
+/// What a command printed has no canary.
+fn printed(output: &Output, what: &str) -> String {
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    for canary in CANARIES {
+        assert!(!text.contains(canary), "{what} prints {canary}: {text}");
+    }
+    text
+}
+
+/// No file below a folder has a canary as text, nor an identifier as a number of 64 bits.
+fn searched(folder: &Path) -> usize {
+    let mut count = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            count += searched(&path);
+            continue;
+        }
+        count += 1;
+        let bytes = fs::read(&path).unwrap();
+        for canary in CANARIES {
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{} has {canary}", path.display());
+        }
+        let number = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+        let is_identifier =
+            |n: i64| [77_120_000, 88_340_000, 99_450_000].iter().any(|from| (*from..from + 10_000).contains(&n));
+        assert!(!bytes.windows(8).any(|w| is_identifier(number(w))), "{} has an identifier", path.display());
+    }
+    count
+}
+
+fn run_of(folder: &Path) -> PathBuf {
+    fs::read_dir(folder.join("runs")).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn no_identifier_is_printed_logged_reported_or_shared() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    for arguments in [
+        &["check", "canary.toml"][..],
+        &["prepare", "canary.toml", "--out", "out"],
+        &["run", "canary.toml"],
+        &["run", "canary.toml"],
+        &["cache", "ls"],
+        &["cache", "verify"],
+    ] {
+        let output = dualk(folder.path(), arguments);
+        let text = printed(&output, &format!("{arguments:?}"));
+        assert!(output.status.success(), "{arguments:?}: {text}");
+    }
+    let run = run_of(folder.path());
+    let output = dualk(folder.path(), &["eval", run.to_str().unwrap(), "--predictions", "logits.parquet"]);
+    assert!(output.status.success(), "{}", printed(&output, "eval"));
+    assert!(searched(&run) >= 8, "the run's folder: log, report, results, weights");
+    // The search finds what is there: predictions and prepared patients are patient data.
+    let is_found = |path: PathBuf| {
+        let bytes = fs::read(path).unwrap();
+        bytes.windows(8).any(|w| (77_120_000..77_120_024).contains(&i64::from_le_bytes(w.try_into().unwrap())))
+    };
+    assert!(is_found(folder.path().join("logits.parquet")) && is_found(folder.path().join("out/patients.parquet")));
+}
+
+#[test]
+fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    let output = dualk(folder.path(), &["run", "canary.toml"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let run = run_of(folder.path());
+    let output = dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "shared"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let shared = folder.path().join("shared");
+    assert!(searched(&shared) >= 6);
+    assert!(!shared.join("model.safetensors").exists() && !shared.join("log.txt").exists());
+    let here = folder.path().to_str().unwrap();
+    for name in ["manifest.toml", "report.html", "plugins.lock", "environment.json", "identity.json", "result.json"] {
+        let text = fs::read_to_string(shared.join(name)).unwrap();
+        assert!(!text.contains(here), "{name} has {here}: {text}");
+    }
+    let text = fs::read_to_string(shared.join("manifest.toml")).unwrap();
+    assert!(text.contains("root = \"raw\"") && text.contains("gat"), "{text}");
+    assert_eq!(dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "shared"]).status.code(), Some(2));
+    let output = dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "weights", "--with-weights"]);
+    assert!(output.status.success());
+    assert_eq!(
+        fs::read(run.join("model.safetensors")).unwrap(),
+        fs::read(folder.path().join("weights/model.safetensors")).unwrap()
+    );
+}
+
+/// What an error shows of a damaged table: place and what is accepted, and the value only with `--show-values`.
+#[test]
+fn errors_show_values_only_when_asked() {
+    let damages: [(&str, &str, &str, &str); 5] = [
+        ("admissions.csv", "88340010,", "88340000,", "88340000"),
+        ("admissions.csv", "77120001,88340010", "77129999,88340010", "77129999"),
+        ("admissions.csv", "88340010,", "CANARY,", "CANARY"),
+        ("diagnoses_icd.csv", "77120000,88340000,1", "77120000,CANARY,1", "CANARY"),
+        ("patients.csv", "77120001,F", "77120000,F", "77120000"),
+    ];
+    for (table, from, to, value) in damages {
+        let folder = tempfile::tempdir().unwrap();
+        write_tables(folder.path());
+        let file = folder.path().join("raw").join(table);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from));
+        fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        let output = dualk(folder.path(), &["run", "canary.toml"]);
+        assert_eq!(output.status.code(), Some(2));
+        let hidden = printed(&output, &format!("{table}: {to}"));
+        assert!(hidden.contains(table), "{hidden}");
+        let shown = dualk(folder.path(), &["run", "canary.toml", "--show-values"]);
+        let shown = String::from_utf8_lossy(&shown.stderr).into_owned();
+        assert!(shown.contains(value), "{shown}");
+    }
+}

@@ -1,0 +1,88 @@
+//! Tables are split as the `csv` crate splits them, whatever stands in them, and in time that grows with their length.
+
+use dualk_sdk::data::tables::{OnBadRow, Table};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Pieces of fields: all that the format treats in a way of its own, and text of several bytes.
+const PIECES: [&str; 10] = ["a", "é", ",", "\"", "\n", "\r\n", " ", "12", "\"\"", "'"];
+
+fn field(random: &mut StdRng) -> String {
+    let pieces = random.random_range(0..5);
+    (0..pieces).map(|_| PIECES[random.random_range(0..PIECES.len())]).collect()
+}
+
+/// The cells of all columns as this project reads them.
+fn ours(path: &Path, columns: &[String]) -> Vec<Vec<String>> {
+    let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+    let table = Table::at(path, &names).unwrap();
+    let rows = table.read().unwrap();
+    let texts = |name: &&str| rows.texts(name).unwrap().map(|t| t.unwrap_or_default().to_owned()).collect();
+    names.iter().map(texts).collect()
+}
+
+fn theirs(path: &Path, columns: usize) -> Vec<Vec<String>> {
+    let mut found = vec![Vec::new(); columns];
+    for record in csv::Reader::from_path(path).unwrap().records() {
+        record.unwrap().iter().zip(&mut found).for_each(|(cell, column)| column.push(cell.to_owned()));
+    }
+    found
+}
+
+#[test]
+fn tables_are_split_as_the_csv_crate_splits_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    for seed in 0..400 {
+        let random = &mut StdRng::seed_from_u64(seed);
+        let columns: Vec<String> = (0..random.random_range(2..6)).map(|i| format!("c{i}")).collect();
+        let mut writer = csv::WriterBuilder::new()
+            .terminator(if random.random() { csv::Terminator::CRLF } else { csv::Terminator::Any(b'\n') })
+            .quote_style(if random.random() { csv::QuoteStyle::Necessary } else { csv::QuoteStyle::Always })
+            .from_path(&path)
+            .unwrap();
+        writer.write_record(&columns).unwrap();
+        // Now and then far more than a block.
+        let rows = if seed % 100 == 0 { 200_000 } else { random.random_range(0..40) };
+        for _ in 0..rows {
+            writer.write_record(columns.iter().map(|_| field(random))).unwrap();
+        }
+        writer.flush().unwrap();
+        drop(writer);
+        assert!(ours(&path, &columns) == theirs(&path, columns.len()), "seed {seed}");
+    }
+}
+
+/// A quote in the first row that is never closed, and one in every row: neither may cost more than in proportion.
+#[test]
+fn quotes_that_are_never_closed_take_linear_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    let time = |lines: usize, row: &str, first: &str, on_bad_row: OnBadRow| -> Duration {
+        fs::write(&path, format!("a,b\n{first}\n{}", row.repeat(lines))).unwrap();
+        let table = Table::at(&path, &["a", "b"]).unwrap();
+        let begun = Instant::now();
+        let scanned = table.scan(on_bad_row, |_: &mut (), _| Ok(()), |(), _| Ok(()));
+        match on_bad_row {
+            OnBadRow::Error => {
+                let error = scanned.unwrap_err().to_string();
+                assert!(error.contains("t.csv:2:3") && error.contains("131072 bytes"), "{error}");
+            }
+            OnBadRow::Skip => assert!(scanned.unwrap().bad > 0),
+        }
+        begun.elapsed()
+    };
+    for on_bad_row in [OnBadRow::Error, OnBadRow::Skip] {
+        let cases = [("1,plain text of a row\n", "1,\"open"), ("1,\"open\n", "1,\"open")];
+        for (row, first) in cases.into_iter().take(if on_bad_row == OnBadRow::Error { 1 } else { 2 }) {
+            let (short, long) = (time(20_000, row, first, on_bad_row), time(160_000, row, first, on_bad_row));
+            println!("{on_bad_row:?} {row:?}: {short:?} for 20,000 lines, {long:?} for 160,000");
+            // Eight times the lines; sixty-four times the time would be quadratic.
+            let most = short.max(Duration::from_millis(20)) * 24;
+            assert!(long < most, "{on_bad_row:?} {row:?}: {short:?} for 20,000 lines and {long:?} for 160,000");
+        }
+    }
+}
