@@ -1,0 +1,64 @@
+"""Writes the tables of this folder from files of the CMS and the AHRQ (see ../README.md for their sources).
+
+    python make.py FOLDER
+
+FOLDER holds icd10cm-to-icd9cm-gem-2018.csv.gz and icd9cm-to-icd10cm-gem-2018.csv.gz (the General Equivalence Mappings with
+the columns source, target, flags …, as NBER distributes them), icd10cm-titles-2024.txt.gz (code and title in columns of 8
+characters), icd9cm-titles-v32.txt.gz (of 6), icd10cm-ccsr-default.json.gz (code → default category for inpatient data), and
+ICD9CM.csv (code, parent_code, name), of which only the headings are taken, which the CMS' titles lack.
+
+A table is two columns, one after the other with an empty line between: its keys in ascending order, and their values. Each
+line begins with a character that says how many characters it shares with the line before ("!" for none), where "front" says
+so. The files have no time stamp: the same sources give the same bytes.
+"""
+import csv
+import gzip
+import json
+import sys
+from pathlib import Path
+
+source, target = Path(sys.argv[1]), Path(__file__).parent
+
+
+def lines(name, encoding="utf-8"):
+    return gzip.open(source / name, "rt", encoding=encoding).read().splitlines()
+
+
+def front(lines):
+    before, coded = "", []
+    for line in lines:
+        shared = 0
+        while shared < min(len(before), len(line), 93) and before[shared] == line[shared]:
+            shared += 1
+        coded.append(chr(33 + shared) + line[shared:])
+        before = line
+    return coded
+
+
+def write(name, keys, values):
+    text = "\n".join([*front(keys), "", *values])
+    (target / name).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+
+
+def titles(name, rows, width):
+    rows = sorted((line[:width].strip(), line[width:].strip()) for line in rows)
+    write(name, [code for code, _ in rows], front([title for _, title in rows]))
+
+
+def gem(name, file):
+    rows = sorted(csv.reader(lines(file)[1:]), key=lambda row: row[0])  # stable: choices stay in order
+    write(name, [row[0] for row in rows], [f"{row[1]} {row[2]}" for row in rows])
+
+
+titles("titles-icd10cm.txt.gz", lines("icd10cm-titles-2024.txt.gz"), 8)
+nine = lines("icd9cm-titles-v32.txt.gz", "latin-1")
+known = {line[:6].strip() for line in nine}
+rows = csv.reader((source / "ICD9CM.csv").open(encoding="latin-1"))
+# What is not ASCII there went through the wrong encoding twice.
+headings = {row[0].replace(".", ""): row[2] for row in list(rows)[1:] if "-" not in row[0] and row[2].isascii()}
+nine += [f"{code:6}{title}" for code, title in headings.items() if code not in known]
+titles("titles-icd9cm.txt.gz", nine, 6)
+gem("icd10cm-to-icd9cm.txt.gz", "icd10cm-to-icd9cm-gem-2018.csv.gz")
+gem("icd9cm-to-icd10cm.txt.gz", "icd9cm-to-icd10cm-gem-2018.csv.gz")
+ccsr = sorted(json.load(gzip.open(source / "icd10cm-ccsr-default.json.gz")).items())
+write("ccsr-icd10cm.txt.gz", [code for code, _ in ccsr], [category for _, category in ccsr])
