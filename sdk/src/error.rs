@@ -53,11 +53,20 @@ struct Inner {
     places: Vec<Place>,
     help: Vec<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Other mistakes that were found with this one.
+    others: Vec<Error>,
 }
 
 impl Error {
     fn new(blame: Blame, message: impl Into<String>) -> Self {
-        let inner = Inner { blame, message: message.into(), places: Vec::new(), help: Vec::new(), source: None };
+        let inner = Inner {
+            blame,
+            message: message.into(),
+            places: Vec::new(),
+            help: Vec::new(),
+            source: None,
+            others: Vec::new(),
+        };
         Self { inner: Box::new(inner) }
     }
 
@@ -129,6 +138,12 @@ impl Error {
         self
     }
 
+    /// Adds another mistake, which is shown below this one.
+    pub fn and(mut self, other: Error) -> Self {
+        self.inner.others.push(other);
+        self
+    }
+
     /// Keeps the error underneath.
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
@@ -163,6 +178,14 @@ impl Error {
         &self.inner.message
     }
 
+    /// The first manifest key that it names.
+    pub fn key(&self) -> Option<&str> {
+        self.inner.places.iter().find_map(|place| match place {
+            Place::Key(key) => Some(key.as_str()),
+            Place::File { .. } => None,
+        })
+    }
+
     /// The places, innermost first.
     pub fn places(&self) -> &[Place] {
         &self.inner.places
@@ -170,7 +193,11 @@ impl Error {
 
     /// Replaces every place, for instance manifest keys by file and line.
     pub fn map_places(mut self, f: impl Fn(Place) -> Vec<Place>) -> Self {
-        self.inner.places = std::mem::take(&mut self.inner.places).into_iter().flat_map(f).collect();
+        self.inner.places = std::mem::take(&mut self.inner.places).into_iter().flat_map(&f).collect();
+        let others = std::mem::take(&mut self.inner.others);
+        let moved: Vec<Error> =
+            others.into_iter().map(|other| other.map_places(&f as &dyn Fn(Place) -> Vec<Place>)).collect();
+        self.inner.others = moved;
         self
     }
 
@@ -184,13 +211,43 @@ impl Error {
     }
 }
 
+/// Mistakes that are collected, so that all can be shown at once.
+#[derive(Debug, Default)]
+pub struct Mistakes {
+    found: Vec<Error>,
+}
+
+impl Mistakes {
+    /// What went well, or nothing, and the mistake is kept.
+    pub fn note<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.found.push(error)).ok()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Nothing, or the first mistake with all others below it.
+    ///
+    /// # Errors
+    /// When there was a mistake.
+    pub fn done(self) -> Result<()> {
+        match self.found.into_iter().reduce(Error::and) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.inner.places.iter().find_map(|p| match p {
-            Place::Key(key) => Some(key),
-            Place::File { .. } => None,
-        });
-        match key {
+        match self.key() {
             Some(key) => write!(f, "`{key}`: {}", self.inner.message)?,
             None => f.write_str(&self.inner.message)?,
         }
@@ -208,7 +265,7 @@ impl fmt::Display for Error {
         for help in &self.inner.help {
             write!(f, "\n  = {help}")?;
         }
-        Ok(())
+        self.inner.others.iter().try_for_each(|other| write!(f, "\nerror: {other}"))
     }
 }
 
@@ -244,6 +301,21 @@ mod tests {
         assert!(near.contains("did you mean `gat`?") && near.contains("accepted: gat, gcn"), "{near}");
         let far = Error::user("unknown type `transformer`").suggest("transformer", ["gat", "gcn"]).to_string();
         assert!(!far.contains("did you mean"), "{far}");
+    }
+
+    #[test]
+    fn mistakes_are_shown_together() {
+        let mut mistakes = Mistakes::default();
+        assert_eq!(mistakes.note(Ok(3)), Some(3));
+        for key in ["a", "b", "c"] {
+            assert_eq!(mistakes.note::<()>(Err(Error::user("wrong").at_key(key).help("mend it"))), None);
+        }
+        assert_eq!((mistakes.len(), mistakes.is_empty()), (3, false));
+        let place = |_| vec![Place::File { path: "m.toml".into(), line: Some(1), column: None }];
+        let error = mistakes.done().unwrap_err().map_places(place).to_string();
+        let one = "wrong\n  --> m.toml:1\n  = mend it";
+        assert_eq!(error, [one; 3].join("\nerror: "));
+        assert!(Mistakes::default().done().is_ok());
     }
 
     #[test]

@@ -46,8 +46,10 @@ impl Install {
         if !parts.metadata.is_empty() {
             size += copy_all(&parts.metadata, &new_library.join("deps"))?;
         }
-        // cargo tells where the package is that it runs.
+        // cargo tells where the package is that it runs; a program that was started without it knows where it was built.
         let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        let package =
+            package.or_else(|| Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).filter(|built| built.is_dir()));
         let manifests = package.as_deref().map(manifests).transpose()?.unwrap_or_default();
         let above = package.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         for manifest in &manifests {
@@ -64,7 +66,10 @@ impl Install {
         })?;
         println!("{}", program.display());
         println!("{}  SDK and {} plugins", library.display(), parts.libraries.len().saturating_sub(2));
-        println!("{}  {} manifests", share.display(), manifests.len());
+        match package {
+            Some(_) => println!("{}  {} manifests", share.display(), manifests.len()),
+            None => println!("{}  no manifests: the clone that this program was built in is gone", share.display()),
+        }
         println!("{} MiB", size >> 20);
         let on_path = env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder == bin));
         if !on_path {

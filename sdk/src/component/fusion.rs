@@ -3,6 +3,7 @@
 use super::Component;
 use crate::Result;
 use crate::data::Sets;
+use crate::plugin::guard::has_shape;
 use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
 
@@ -45,7 +46,12 @@ slot_module! {
 
 impl Fusion for FusionModule {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        self.guard(|inner| inner.forward(values, sets))
+        let rows = sets.len();
+        self.guard(|inner| {
+            let output = inner.forward(values, sets);
+            has_shape(output.dims(), rows, inner.width());
+            output
+        })
     }
 
     fn width(&self) -> usize {

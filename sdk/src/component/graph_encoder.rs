@@ -3,6 +3,7 @@
 use super::Component;
 use crate::Result;
 use crate::graph::Graph;
+use crate::plugin::guard::has_shape;
 use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
 
@@ -37,7 +38,12 @@ slot_module! {
 
 impl GraphEncoder for GraphEncoderModule {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        self.guard(|inner| inner.forward(features, graph))
+        let rows = features.dims()[0];
+        self.guard(|inner| {
+            let output = inner.forward(features, graph);
+            has_shape(output.dims(), rows, inner.width());
+            output
+        })
     }
 
     fn width(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use super::Component;
 use crate::Result;
+use crate::plugin::guard::has_shape;
 use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
 
@@ -33,7 +34,12 @@ slot_module! {
 
 impl LabEncoder for LabEncoderModule {
     fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
-        self.guard(|inner| inner.forward(labs))
+        let rows = labs.dims()[0];
+        self.guard(|inner| {
+            let output = inner.forward(labs);
+            has_shape(output.dims(), rows, inner.width());
+            output
+        })
     }
 
     fn width(&self) -> usize {

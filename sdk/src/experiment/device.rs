@@ -115,6 +115,13 @@ pub fn open(name: &str) -> Result<NamedDevice> {
         Some(index) => Ok(all.swap_remove(index)),
         None => {
             let error = Error::user(format!("there is no device `{name}` on this machine")).at_key("backend.device");
+            let a_gpu = ["gpu", "nvidia", "amd", "metal", "mps", "rocm", "vulkan", "opencl"];
+            if a_gpu.iter().any(|gpu| name.to_ascii_lowercase().starts_with(gpu)) {
+                let found: Vec<String> = all.into_iter().map(|d| d.name).collect();
+                return Err(error
+                    .help("`auto` takes the best that there is; `cuda` is an NVIDIA GPU, `wgpu` any GPU")
+                    .help(format!("on this machine: {}; `dualk doctor` shows what is missing", found.join(", "))));
+            }
             let known = std::iter::once("auto".to_owned()).chain(all.into_iter().map(|d| d.name));
             let error = error.suggest(name, known).help("`dualk doctor` shows what is missing");
             Err(match missing_for_cuda().filter(|_| wanted.starts_with("cuda") || name == "gpu") {

@@ -5,6 +5,7 @@ use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
 use super::stop::Stop;
 use crate::cache::Cache;
 use crate::component::*;
+use crate::error::Mistakes;
 use crate::ops::Precision;
 use crate::plugin::Registry;
 use crate::{Error, Result};
@@ -123,13 +124,16 @@ impl Experiment {
     }
 
     fn resolve_data(&mut self) -> Result<()> {
+        let mut mistakes = Mistakes::default();
         for i in 0..self.manifest.plugin.len() {
             let key = format!("plugin[{i}]");
             let plugin = self.manifest.plugin[i].clone();
             let path = plugin_path(&plugin.path, &self.source.folder_of(&key));
-            self.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key))?;
+            mistakes.note(self.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key)));
             self.manifest.plugin[i].path = path.to_string_lossy().into_owned();
         }
+        // Components of a plugin that is not there would be missing too.
+        mistakes.done()?;
         let parser = self.manifest.data.parser.clone();
         self.manifest.data.parser = self.component(Slot::Parser, "data.parser", parser)?;
         // Building it checks the values of its options.
@@ -137,19 +141,17 @@ impl Experiment {
     }
 
     fn resolve(&mut self) -> Result<()> {
-        self.resolve_data()?;
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.resolve_data());
         let minutes = self.manifest.output.checkpoint_minutes;
         if minutes.is_nan() || minutes < 0.0 {
-            return Err(Error::user(format!("expected minutes, at least 0, found {minutes}"))
-                .at_key("output.checkpoint_minutes")
-                .help("`inf` writes checkpoints at ends of epochs alone"));
+            let error = Error::user(format!("expected minutes, at least 0, found {minutes}"));
+            let error = error.at_key("output.checkpoint_minutes");
+            mistakes.note::<()>(Err(error.help("`inf` writes checkpoints at ends of epochs alone")));
         }
-        self.device = device::open(&self.manifest.backend.device)?;
-        if self.manifest.backend.precision != Precision::F32 && self.device.name != "cpu" {
-            let message = format!("on {} graph kernels read rows in f32 alone, found \"bf16\"", self.device.name);
-            return Err(Error::user(message)
-                .at_key("backend.precision")
-                .help("use precision = \"f32\", or device = \"cpu\""));
+        if let Some(device) = mistakes.note(device::open(&self.manifest.backend.device)) {
+            self.device = device;
+            mistakes.note(self.check_precision());
         }
         let model = self.manifest.model.clone();
         let parts = &mut self.manifest.model;
@@ -160,37 +162,52 @@ impl Experiment {
             (Slot::Fusion, "visit_fusion", &mut parts.visit_fusion, model.visit_fusion),
             (Slot::Lab, "lab", &mut parts.lab, model.lab),
         ];
+        let before = mistakes.len();
         for (slot, key, target, written) in places {
-            *target = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written)?;
+            let part = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written);
+            *target = mistakes.note(part).unwrap_or_else(|| target.clone());
         }
-        self.check_model()?;
+        if mistakes.len() == before {
+            self.check_model(&mut mistakes);
+        }
         for i in 0..self.manifest.stage.len() {
-            self.resolve_stage(i)?;
+            let resolved = self.resolve_stage(i);
+            mistakes.note(resolved);
+        }
+        mistakes.done()
+    }
+
+    fn check_precision(&self) -> Result<()> {
+        if self.manifest.backend.precision != Precision::F32 && self.device.name != "cpu" {
+            let message = format!("on {} graph kernels read rows in f32 alone, found \"bf16\"", self.device.name);
+            return Err(Error::user(message)
+                .at_key("backend.precision")
+                .help("use precision = \"f32\", or device = \"cpu\""));
         }
         Ok(())
     }
 
     /// Builds every part of the model at a small size, which checks the values of its options before work starts.
-    fn check_model(&self) -> Result<()> {
+    fn check_model(&self, mistakes: &mut Mistakes) {
         const SMALL: usize = 8;
         let device = &Device::flex();
         let within = |key: &'static str| move |e: Error| e.within_key(&format!("model.{key}"));
         let (registry, parts) = (&self.registry, &self.manifest.model);
         let options = |part: &ComponentRef| part.options.clone();
         let part = &parts.node_init;
-        registry.node_init(&part.r#type, options(part), &()).map_err(within("node_init"))?;
+        mistakes.note(registry.node_init(&part.r#type, options(part), &()).map_err(within("node_init")));
         let part = &parts.graph_encoder;
         let context = GraphEncoderContext { input: SMALL, codes: &[String::new(), "428.0".to_owned()], device };
-        registry.graph_encoder(&part.r#type, options(part), &context).map_err(within("graph_encoder"))?;
+        mistakes.note(registry.graph_encoder(&part.r#type, options(part), &context).map_err(within("graph_encoder")));
         let part = &parts.code_fusion;
         let context = FusionContext { width: SMALL, level: FusionLevel::Codes, device };
-        registry.fusion(&part.r#type, options(part), &context).map_err(within("code_fusion"))?;
+        mistakes.note(registry.fusion(&part.r#type, options(part), &context).map_err(within("code_fusion")));
         let part = &parts.visit_fusion;
         let context = FusionContext { width: SMALL, level: FusionLevel::Visits, device };
-        registry.fusion(&part.r#type, options(part), &context).map_err(within("visit_fusion"))?;
+        mistakes.note(registry.fusion(&part.r#type, options(part), &context).map_err(within("visit_fusion")));
         let part = &parts.lab;
         let context = LabEncoderContext { labs: SMALL, device };
-        registry.lab(&part.r#type, options(part), &context).map_err(within("lab")).map(|_| ())
+        mistakes.note(registry.lab(&part.r#type, options(part), &context).map_err(within("lab")));
     }
 
     fn resolve_stage(&mut self, i: usize) -> Result<()> {

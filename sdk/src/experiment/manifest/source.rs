@@ -250,6 +250,26 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
+/// Takes a key out of a table, wherever it is; whether it was there.
+pub(super) fn remove(table: &mut Table, key: &str) -> bool {
+    let steps: Vec<&str> = key.split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+    let Some((last, before)) = steps.split_last() else { return false };
+    let Some((first, inner)) = before.split_first() else { return table.remove(*last).is_some() };
+    let mut at = table.get_mut(*first);
+    for step in inner {
+        at = match at {
+            Some(Value::Table(table)) => table.get_mut(*step),
+            Some(Value::Array(items)) => step.parse::<usize>().ok().and_then(|i| items.get_mut(i)),
+            _ => None,
+        };
+    }
+    match at {
+        Some(Value::Table(table)) => table.remove(*last).is_some(),
+        // The others keep their places.
+        _ => false,
+    }
+}
+
 fn assign(at: &mut Value, steps: &[&str], value: Value) -> Result<()> {
     let Some((step, rest)) = steps.split_first() else {
         *at = value;
@@ -332,6 +352,14 @@ mod tests {
         assert!(load("d.toml").unwrap_err().to_string().starts_with("`extends[1]`"));
         write("e.toml", "extends = ['a.toml', 'e.toml']\n");
         assert!(load("e.toml").unwrap_err().to_string().contains("extends itself"));
+    }
+
+    #[test]
+    fn keys_are_taken_out_wherever_they_are() {
+        let mut table: Table = toml::from_str("a = 1\nb = { c = 2, d = [{ e = 3, f = 4 }] }").unwrap();
+        assert!(remove(&mut table, "b.d[0].e") && remove(&mut table, "a"));
+        assert!(!remove(&mut table, "b.d[1].e") && !remove(&mut table, "b.x.y") && !remove(&mut table, "b.d[0]"));
+        assert_eq!(table, toml::from_str::<Table>("b = { c = 2, d = [{ f = 4 }] }").unwrap());
     }
 
     #[test]
