@@ -3,6 +3,7 @@
 mod asymmetric;
 mod balanced_bce;
 mod bce;
+mod cross_entropy;
 mod focal;
 mod label_weight;
 mod label_weighted;
@@ -13,6 +14,7 @@ mod weighted_bce;
 pub use asymmetric::{Asymmetric, AsymmetricOptions};
 pub use balanced_bce::{BalancedBce, BalancedBceOptions};
 pub use bce::{Bce, BceOptions};
+pub use cross_entropy::{CrossEntropy, CrossEntropyOptions};
 pub use focal::{Focal, FocalOptions};
 pub use label_weight::{LabelWeight, LabelWeightOptions};
 pub use label_weighted::{LabelWeighted, LabelWeightedOptions};
@@ -23,6 +25,7 @@ dualk_sdk::export_plugin! {
     loss: AsymmetricOptions,
     loss: BalancedBceOptions,
     loss: BceOptions,
+    loss: CrossEntropyOptions,
     loss: FocalOptions,
     loss: LabelWeightOptions,
     loss: LabelWeightedOptions,

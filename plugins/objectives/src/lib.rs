@@ -1,19 +1,30 @@
-//! What the stages of DuaLK learn.
+//! What the stages of DuaLK learn, and tasks about stays.
 
 mod abnormal_labs;
 mod chronic_excluded;
 mod diagnosis;
+mod drug_recommendation;
 mod heart_failure;
 mod lab_layer;
+mod length_of_stay;
+mod mortality;
 mod next_visit;
 mod rare;
+mod readmission;
+mod stays;
+#[cfg(test)]
+mod testing;
 
 pub use abnormal_labs::AbnormalLabs;
 pub use chronic_excluded::ChronicExcluded;
 pub use diagnosis::Diagnosis;
+pub use drug_recommendation::DrugRecommendation;
 pub use heart_failure::HeartFailure;
 pub use lab_layer::LabLayer;
+pub use length_of_stay::LengthOfStay;
+pub use mortality::Mortality;
 pub use rare::Rare;
+pub use readmission::Readmission;
 
 dualk_sdk::export_plugin! {
     objective: AbnormalLabs,
@@ -22,4 +33,8 @@ dualk_sdk::export_plugin! {
     objective: HeartFailure,
     objective: Rare,
     objective: ChronicExcluded,
+    objective: DrugRecommendation,
+    objective: LengthOfStay,
+    objective: Mortality,
+    objective: Readmission,
 }

@@ -1,0 +1,125 @@
+//! `drug_recommendation`: the drugs of a visit from its diagnoses and the visits before it.
+
+use crate::next_visit::{self, TaskHead, ranking_metrics_at};
+use crate::stays::{self, Stay};
+use dualk_sdk::data::Events;
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `drug_recommendation`.
+    pub struct DrugRecommendation {
+        /// Kind of the codes to recommend, as the parser calls them.
+        pub kind: String = "drugs".into(),
+        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        pub head: TaskHead = TaskHead::Full,
+    }
+}
+
+impl Component for DrugRecommendation {
+    const NAME: &'static str = "drug_recommendation";
+    const ABOUT: &'static str = "Recommends the drugs of a visit from its diagnoses and the visits before it.";
+    const CITATION: &'static str = "PyHealth, drug_recommendation_mimic4_fn";
+}
+
+impl BuildObjective for DrugRecommendation {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(self))
+    }
+}
+
+/// Where recall is cut off.
+const KS: [usize; 2] = [10, 20];
+
+impl DrugRecommendation {
+    fn events<'a>(&self, data: &'a Prepared) -> Result<&'a Events> {
+        let cohort = &data.cohort;
+        let found = cohort.events(&self.kind).filter(|events| !events.names.is_empty());
+        found.ok_or_else(|| {
+            let error = Error::user(format!("this cohort has no {}", self.kind)).at_key("kind");
+            let kinds = cohort.events.iter().map(|events| events.kind.clone());
+            error.suggest(&self.kind, kinds).help("parsers read them when their options say so")
+        })
+    }
+}
+
+impl Objective for DrugRecommendation {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        Ok(next_visit::head("drugs", self.head, self.events(data)?.names.len()))
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let events = self.events(data)?;
+        let mut asked = Vec::new();
+        for &patient in next_visit::patients(data, part) {
+            let rows = data.cohort.admissions.range(patient);
+            for row in rows.clone() {
+                let mut target = events.rows.row(row).to_vec();
+                target.sort_unstable();
+                // A visit without drugs has nothing to recommend.
+                if !target.is_empty() {
+                    asked.push(Stay { seen: rows.start..row + 1, target });
+                }
+            }
+        }
+        Ok(stays::examples(data, &asked))
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        let Some(p) = predictions.first() else { return Vec::new() };
+        let mut metrics = vec![("Jaccard".to_owned(), jaccard(p))];
+        metrics.extend(ranking_metrics_at(predictions, &KS));
+        metrics
+    }
+
+    fn primary(&self) -> &str {
+        "R@20"
+    }
+
+    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        next_visit::frequency(self, heads, train, test)
+    }
+}
+
+/// Mean over examples of |marked ∩ true| / |marked ∪ true|, where codes with a probability above ½ are marked.
+fn jaccard(p: &Predictions<'_>) -> f64 {
+    let one = |(row, truth): (&[f32], &[u32])| {
+        let marked = row.iter().filter(|logit| **logit > 0.0).count();
+        let both = truth.iter().filter(|&&column| row[column as usize] > 0.0).count();
+        both as f64 / (marked + truth.len() - both).max(1) as f64
+    };
+    p.logits.chunks_exact(p.columns.max(1)).zip(p.targets.rows()).map(one).sum::<f64>() / p.targets.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::data;
+
+    #[test]
+    fn drugs_of_the_visit_are_the_targets() {
+        let data = data();
+        let task = DrugRecommendation::default();
+        assert_eq!(task.heads(&data).unwrap()[0].outputs, 5);
+        let examples = task.examples(&data, Part::Train).unwrap();
+        for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
+            let row = visits[visits.len() - 1];
+            let mut drugs: Vec<&str> =
+                target.iter().map(|&d| data.cohort.events[0].names[d as usize].as_str()).collect();
+            drugs.sort_unstable();
+            assert_eq!(drugs, [format!("drug {}", row % 5)]);
+        }
+        let all: usize = data.split.train.iter().map(|&p| data.cohort.visits(p)).sum();
+        assert!(examples.len() < all, "visits without drugs are left out");
+        let other = DrugRecommendation { kind: "drug".into(), ..Default::default() };
+        assert!(other.heads(&data).unwrap_err().to_string().contains("did you mean `drugs`"));
+    }
+
+    /// sklearn.metrics.jaccard_score(average="samples") of [[1,1,0],[0,0,1]] and [[1,0,1],[0,0,1]].
+    #[test]
+    fn jaccard_by_hand() {
+        let targets: Ragged<u32> = [vec![0, 1], vec![2]].into_iter().collect();
+        let logits = [1.0, -1.0, 2.0, -1.0, -1.0, 3.0];
+        let predictions = Predictions { head: "drugs", logits: &logits, columns: 3, targets: &targets };
+        assert_eq!(jaccard(&predictions), (1.0 / 3.0 + 1.0) / 2.0);
+    }
+}

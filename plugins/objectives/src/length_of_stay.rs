@@ -1,0 +1,132 @@
+//! `length_of_stay`: how many days a stay lasts, in ten classes.
+
+use crate::next_visit::{self, TaskHead};
+use crate::stays::{self, Stay};
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `length_of_stay`.
+    pub struct LengthOfStay {
+        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        pub head: TaskHead = TaskHead::Full,
+    }
+}
+
+impl Component for LengthOfStay {
+    const NAME: &'static str = "length_of_stay";
+    const ABOUT: &'static str = "Days of a stay in ten classes: below 1, 1 to 7, up to 14, more; its own codes are seen. Wants the loss cross_entropy.";
+    const CITATION: &'static str = "PyHealth, length_of_stay_prediction_mimic4_fn";
+}
+
+impl BuildObjective for LengthOfStay {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(self))
+    }
+}
+
+const CLASSES: usize = 10;
+const DAY: i64 = 86_400;
+
+/// The class of a number of whole days.
+fn class(days: i64) -> u32 {
+    match days {
+        ..1 => 0,
+        1..=7 => days as u32,
+        8..=14 => 8,
+        _ => 9,
+    }
+}
+
+impl Objective for LengthOfStay {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
+        Ok(next_visit::head("days", self.head, CLASSES))
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
+        let mut asked = Vec::new();
+        for &patient in next_visit::patients(data, part) {
+            let rows = data.cohort.admissions.range(patient);
+            for row in rows.clone() {
+                let Some((start, end)) = facts[row].start.zip(facts[row].end) else { continue };
+                let class = class((end - start).div_euclid(DAY));
+                asked.push(Stay { seen: rows.start..row + 1, target: vec![class] });
+            }
+        }
+        Ok(stays::examples(data, &asked))
+    }
+
+    /// Accuracy of the most likely class, F1 of it averaged over the classes that occur, and by how many classes it is off.
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        let Some(p) = predictions.first() else { return Vec::new() };
+        let mut counts = vec![[0usize; CLASSES]; CLASSES]; // true × predicted
+        for (row, truth) in p.logits.chunks_exact(p.columns.max(1)).zip(p.targets.rows()) {
+            let likely = row.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class);
+            if let Some(&truth) = truth.first() {
+                counts[truth as usize][likely.min(CLASSES - 1)] += 1;
+            }
+        }
+        let all = counts.iter().flatten().sum::<usize>().max(1) as f64;
+        let right: usize = (0..CLASSES).map(|c| counts[c][c]).sum();
+        let off: usize = (0..CLASSES)
+            .flat_map(|t| (0..CLASSES).map(move |p| (t, p)))
+            .map(|(t, p)| counts[t][p] * t.abs_diff(p))
+            .sum();
+        let f1 = (0..CLASSES).filter_map(|c| {
+            let (truth, marked) = (counts[c].iter().sum::<usize>(), counts.iter().map(|row| row[c]).sum::<usize>());
+            (truth + marked > 0).then(|| 2.0 * counts[c][c] as f64 / (truth + marked) as f64)
+        });
+        let f1: Vec<f64> = f1.collect();
+        vec![
+            ("accuracy".to_owned(), right as f64 / all),
+            ("F1-macro".to_owned(), f1.iter().sum::<f64>() / f1.len().max(1) as f64),
+            ("classes off".to_owned(), off as f64 / all),
+        ]
+    }
+
+    fn primary(&self) -> &str {
+        "accuracy"
+    }
+
+    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        let metrics = dualk_sdk::train::frequency_baseline(self, heads, train, test);
+        Some(("most frequent class".to_owned(), metrics))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::data;
+
+    /// categorize_los of PyHealth 1.1.6 for these days.
+    #[test]
+    fn classes_are_those_of_pyhealth() {
+        let days = [-1, 0, 1, 2, 7, 8, 14, 15, 100];
+        assert_eq!(days.map(class), [0, 0, 1, 2, 7, 8, 8, 9, 9]);
+    }
+
+    #[test]
+    fn every_stay_is_asked_about_with_its_own_codes() {
+        let data = data();
+        let examples = LengthOfStay::default().examples(&data, Part::Train).unwrap();
+        assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
+        for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
+            assert_eq!(target, [class(i64::from(visits[visits.len() - 1]) % 16)]);
+        }
+    }
+
+    /// sklearn.metrics: accuracy_score, f1_score(average="macro"), mean_absolute_error of
+    /// [0, 1, 1, 9] and [0, 1, 2, 8].
+    #[test]
+    fn metrics_by_hand() {
+        let mut logits = vec![0f32; 40];
+        [0, 1, 2, 8].iter().enumerate().for_each(|(row, class)| logits[row * 10 + class] = 1.0);
+        let targets: Ragged<u32> = [vec![0], vec![1], vec![1], vec![9]].into_iter().collect();
+        let predictions = Predictions { head: "days", logits: &logits, columns: 10, targets: &targets };
+        let metrics = LengthOfStay::default().metrics(&[predictions]);
+        let values: Vec<f64> = metrics.iter().map(|m| m.1).collect();
+        assert_eq!(values, [0.5, (1.0 + 2.0 / 3.0) / 5.0, 0.5]);
+    }
+}

@@ -1,0 +1,88 @@
+//! `mortality`: whether the patient dies in the next stay.
+
+use crate::next_visit::{self, TaskHead};
+use crate::stays::{self, Stay};
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `mortality`.
+    pub struct Mortality {
+        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        pub head: TaskHead = TaskHead::Full,
+    }
+}
+
+impl Component for Mortality {
+    const NAME: &'static str = "mortality";
+    const ABOUT: &'static str = "Whether the patient dies in the next stay, asked after every visit but the last.";
+    const CITATION: &'static str = "PyHealth, mortality_prediction_mimic4_fn";
+}
+
+impl BuildObjective for Mortality {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Objective for Mortality {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
+        Ok(next_visit::head("mortality", self.head, 1))
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let facts = stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
+        let mut asked = Vec::new();
+        for &patient in next_visit::patients(data, part) {
+            let rows = data.cohort.admissions.range(patient);
+            for next in rows.start + 1..rows.end {
+                // As there, a stay of which it is not known counts as survived.
+                let died = facts[next].died.unwrap_or(false);
+                asked.push(Stay { seen: rows.start..next, target: died.then_some(0).into_iter().collect() });
+            }
+        }
+        Ok(stays::examples(data, &asked))
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        stays::binary_metrics(predictions)
+    }
+
+    fn primary(&self) -> &str {
+        "AUC"
+    }
+
+    fn baseline(&self, _: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+        stays::prevalence(train, test)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::data;
+
+    #[test]
+    fn every_next_stay_is_asked_about() {
+        let data = data();
+        let examples = Mortality::default().examples(&data, Part::Train).unwrap();
+        let expected: usize = data.split.train.iter().map(|&p| data.cohort.visits(p) - 1).sum();
+        assert_eq!(examples.len(), expected);
+        // The second patient's third admission is a death.
+        let deaths = examples.targets[0].rows().filter(|row| !row.is_empty()).count();
+        let asked = |p: &&usize| data.cohort.admissions.range(**p).skip(1).any(|row| row % 7 == 3);
+        assert!(deaths > 0 && data.split.train.iter().filter(asked).count() > 0);
+        for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
+            let next = visits[visits.len() - 1] + 1;
+            assert_eq!(!target.is_empty(), next % 7 == 3, "as the facts of the admission after those that are seen");
+        }
+    }
+
+    #[test]
+    fn without_deaths_there_is_nothing_to_learn() {
+        let mut data = data();
+        data.cohort.admission_facts.clear();
+        let error = Mortality::default().heads(&data).unwrap_err().to_string();
+        assert!(error.contains("who died in hospital"), "{error}");
+    }
+}

@@ -1,0 +1,60 @@
+//! What the tasks about stays share: a visit that is asked about, and the visits that are seen with it. Every visit of a
+//! multi-visit patient may be asked about, not the last alone.
+
+use dualk_sdk::data::AdmissionFacts;
+use dualk_sdk::prelude::*;
+use dualk_sdk::train::metrics::{average_precision, binary_f1_at_half, roc_auc};
+use std::sync::Arc;
+
+/// One example.
+pub struct Stay {
+    /// Rows of the visits that are seen, in time order.
+    pub seen: std::ops::Range<usize>,
+    /// Positive columns.
+    pub target: Vec<u32>,
+}
+
+/// Examples of stays. The laboratory items are those of the last visit that is seen.
+pub fn examples(data: &Prepared, stays: &[Stay]) -> Examples {
+    Examples {
+        codes: Arc::new(data.vocabulary.admission_codes.clone()),
+        visits: stays.iter().map(|stay| stay.seen.start as u32..stay.seen.end as u32).collect(),
+        labs: stays.iter().map(|stay| data.visit_labs(stay.seen.end - 1)).collect(),
+        targets: vec![stays.iter().map(|stay| stay.target.iter().copied()).collect()],
+    }
+}
+
+/// What is known of every admission.
+///
+/// # Errors
+/// When the cohort has nothing of it, or not what `fact` says; `what` names it.
+pub fn facts<'a>(data: &'a Prepared, what: &str, fact: fn(&AdmissionFacts) -> bool) -> Result<&'a [AdmissionFacts]> {
+    let facts = data.cohort.admission_facts.as_slice();
+    match facts.iter().any(fact) {
+        true => Ok(facts),
+        false => Err(Error::user(format!("this cohort does not say {what}"))
+            .help("the page Parsers of the book says which columns are read")),
+    }
+}
+
+/// ROC-AUC, average precision and F1 at 0.5 of the first head.
+pub fn binary_metrics(predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+    let Some(p) = predictions.first() else { return Vec::new() };
+    let truth: Vec<bool> = p.targets.rows().map(|row| !row.is_empty()).collect();
+    let scores: Vec<f32> = p.logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
+    vec![
+        ("AUC".to_owned(), roc_auc(&scores, &truth)),
+        ("AP".to_owned(), average_precision(&scores, &truth)),
+        ("F1".to_owned(), binary_f1_at_half(&scores, &truth)),
+    ]
+}
+
+/// The metrics of giving everyone the prevalence of training: what any model must beat.
+pub fn prevalence(train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
+    let (train, targets) = (train.targets.first()?, test.targets.first()?);
+    let positive = train.rows().filter(|row| !row.is_empty()).count() as f32;
+    let part = (positive / train.len().max(1) as f32).clamp(1e-6, 1.0 - 1e-6);
+    let logits = vec![(part / (1.0 - part)).ln(); targets.len()];
+    let predictions = Predictions { head: "", logits: &logits, columns: 1, targets };
+    Some(("prevalence".to_owned(), binary_metrics(&[predictions])))
+}
