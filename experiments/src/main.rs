@@ -24,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   dualk run experiments/quickstart.toml --set model.graph_encoder.type=gcn
   dualk check experiments/mimic4.toml --set data.parser.root=/data/mimic-iv/hosp
   dualk list graph_encoder
+  dualk icd I48.91
   dualk eval runs/quickstart-1a2b3c4d5e6f7a8b";
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@
 //! where `DUALK_GOLDEN` says, holds more. Tests that need what only these folders have are ignored without them: the
 //! build script looks.
 
+use dualk_sdk::data::Cohort;
 use dualk_sdk::serde_json::Value;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
@@ -11,6 +12,20 @@ use std::path::{Path, PathBuf};
 
 /// Tensors by name: shape and row-major values.
 pub type Tensors<T> = HashMap<String, (Vec<usize>, Vec<T>)>;
+
+/// A cohort without names, facts and counts: what is left is the same whatever table it was read from.
+pub fn bare(cohort: Cohort) -> Cohort {
+    Cohort {
+        patients: cohort.patients,
+        admissions: cohort.admissions,
+        codes: cohort.codes,
+        code_names: cohort.code_names,
+        labs: cohort.labs,
+        lab_items: cohort.lab_items,
+        lab_categories: cohort.lab_categories,
+        ..Cohort::default()
+    }
+}
 
 /// The folder of golden numbers: `DUALK_GOLDEN`, else `shared/golden` beside the workspace, else this crate's own.
 ///

@@ -6,6 +6,7 @@ use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::tables::{OnBadRow, Table};
 use dualk_sdk::prelude::{Cohort, FilePath, ParserContext, Result, *};
 use dualk_sdk::progress::Silent;
+use dualk_tests::bare;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -75,9 +76,9 @@ fn made_up_files_are_read_back() {
     assert_eq!(parse(&packed, OnBadRow::Error).unwrap(), cohort);
     // Every eighth patient was admitted before 2013, its first three admissions or more.
     assert_eq!(cohort.patients.len(), 350 + (0..400).filter(|p| late(&cohort, *p)).count());
-    let note = |start: &str| cohort.notes.iter().find(|n| n.0.starts_with(start)).unwrap().1;
-    assert!(note("admissions before 2013") >= 50);
-    assert_eq!(note("ICD-10 codes without"), 0);
+    let step = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap();
+    assert!(step("rows of admissions").left_out[0].count >= 50);
+    assert_eq!(step("diagnoses").lost_count(), 0);
     assert!(cohort.labs.rows().filter(|row| !row.is_empty()).count() * 10 > cohort.labs.len() * 9);
 }
 
@@ -108,9 +109,9 @@ fn bad_rows_are_left_out_and_counted_when_asked() {
         insert(folder.path(), 3 + 4 * i, &[row]);
     }
     let read = parse(folder.path(), OnBadRow::Skip).unwrap();
-    let count = |c: &Cohort| c.notes.iter().find(|n| n.0.starts_with("rows of labevents skipped")).unwrap().1;
+    let count = |c: &Cohort| c.flow.iter().find(|step| step.what == "rows of labevents").unwrap().left_out[0].count;
     assert_eq!((count(&whole), count(&read)), (0, bad.len() as u64));
-    assert_eq!(Cohort { notes: vec![], ..read }, Cohort { notes: vec![], ..whole });
+    assert_eq!(bare(read), bare(whole));
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn a_line_without_end_is_refused_and_not_held() {
     let error = parse(folder.path(), OnBadRow::Error).unwrap_err().to_string();
     assert!(error.contains("longer than 131072 bytes") && error.contains("labevents.csv:9:1"), "{error}");
     let read = parse(folder.path(), OnBadRow::Skip).unwrap();
-    assert_eq!(Cohort { notes: vec![], ..read }, Cohort { notes: vec![], ..whole });
+    assert_eq!(bare(read), bare(whole));
 }
 
 /// All records of a CSV file, read character by character.

@@ -5,6 +5,8 @@ mod cache;
 mod check;
 mod doctor;
 mod eval;
+mod export;
+mod icd;
 mod import;
 mod install;
 mod list;
@@ -37,6 +39,10 @@ pub enum Command {
     Eval(eval::Eval),
     /// Copy a run without what must not be shown to others.
     Scrub(scrub::Scrub),
+    /// Write the vectors of a run's codes, with their names and titles, as Parquet.
+    Export(export::ExportCommand),
+    /// Show title, chapter, category and equivalents of ICD codes.
+    Icd(icd::IcdCommand),
     /// Make a run of the files that the published DuaLK code saves.
     Import(import::Import),
     /// Show, clean and check what is kept between runs.
@@ -68,6 +74,8 @@ impl Command {
             Command::Prepare(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Scrub(command) => command.run(),
+            Command::Export(command) => command.run(),
+            Command::Icd(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Cache(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -1,5 +1,7 @@
 //! diagnoses_icd → codes of each admission.
 
+use crate::visits::Visits;
+use dualk_sdk::data::Step;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
@@ -16,8 +18,8 @@ pub fn open(root: &Path) -> Result<Table> {
     Table::open(root, "diagnoses_icd", &["subject_id", "hadm_id", "icd_code", "icd_version"])
 }
 
-/// Reads the codes of the given patients in MIMIC-IV, which names the edition of each.
-pub fn read(table: &Table, coding: &mut Coding, patients: &HashSet<i64>) -> Result<Codes> {
+/// Reads the codes of the kept admissions in MIMIC-IV, which names the edition of each.
+pub fn read(table: &Table, coding: &mut Coding, visits: &Visits) -> Result<(Codes, [Step; 2])> {
     let rows = table.read()?;
     let versions = rows.integers("icd_version")?;
     let edition = |i: usize| match versions[i] {
@@ -25,28 +27,43 @@ pub fn read(table: &Table, coding: &mut Coding, patients: &HashSet<i64>) -> Resu
         10 => Ok(Icd::Icd10),
         other => Err(rows.error(i, format!("the column `icd_version` must hold 9 or 10, found {}", value(other)))),
     };
-    read_rows(&rows, ["subject_id", "hadm_id", "icd_code"], edition, coding, patients)
+    read_rows(&rows, ["subject_id", "hadm_id", "icd_code"], edition, coding, visits)
 }
 
-/// Reads the codes of the given patients; `columns` are those of patients, admissions and codes.
+/// Reads the codes of the kept admissions; `columns` are those of patients, admissions and codes. With the codes come two
+/// steps: rows, and codes.
 pub fn read_rows(
     rows: &Rows<'_>,
     columns: [&str; 3],
     edition: impl Fn(usize) -> Result<Icd>,
     coding: &mut Coding,
-    patients: &HashSet<i64>,
-) -> Result<Codes> {
+    visits: &Visits,
+) -> Result<(Codes, [Step; 2])> {
     let [subject, admission, code] = columns;
-    let subjects = rows.integers(subject)?;
-    let admissions = rows.integers(admission)?;
-    let mut codes = Codes::new();
+    let subjects = visits.ids[0].column(rows, subject)?;
+    let admissions = visits.ids[1].column(rows, admission)?;
+    let patients: HashSet<i64> = visits.patients.iter().map(|p| p.0).collect();
+    let (mut codes, mut without, mut unknown, mut not_kept) = (Codes::new(), 0, 0, 0);
     for (i, text) in rows.texts(code)?.enumerate() {
         let edition = edition(i)?;
-        if patients.contains(&subjects[i])
-            && let Some(code) = coding.code(edition, text.unwrap_or(""))
+        let Some(admission) = admissions[i] else {
+            without += 1;
+            continue;
+        };
+        if !visits.admissions.contains(&admission) {
+            unknown += 1;
+        } else if !visits.admission_facts.contains_key(&admission)
+            || !subjects[i].is_some_and(|s| patients.contains(&s))
         {
-            codes.entry(admissions[i]).or_default().push(code);
+            not_kept += 1;
+        } else {
+            let numbers = coding.codes(edition, text.unwrap_or(""));
+            codes.entry(admission).or_default().extend_from_slice(numbers);
         }
     }
-    Ok(codes)
+    let step = Step::new("rows of diagnoses_icd", rows.len() as u64)
+        .lost("without an admission", without)
+        .lost("of an admission that admissions lacks", unknown)
+        .by_rule("of admissions left out above", not_kept);
+    Ok((codes, [step, coding.step("diagnoses")]))
 }

@@ -1,7 +1,7 @@
 //! labevents and d_labitems → the set of abnormal items of each admission.
 
-use dualk_sdk::data::LabItem;
 use dualk_sdk::data::tables::{OnBadRow, Row, Table};
+use dualk_sdk::data::{Ids, LabItem, Step};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,19 +15,20 @@ pub struct Labs {
     pub items: Vec<LabItem>,
     /// Per admission ascending indices into the items.
     pub admissions: Ragged<u32>,
-    /// Items that the table of items lacks.
-    pub unknown: u64,
-    /// Rows of the events that were skipped.
-    pub bad_rows: u64,
+    /// Names of items by identifier.
+    names: HashMap<i64, String>,
+    /// What became of the rows of events and of the items.
+    steps: [Step; 2],
 }
 
 impl Labs {
-    /// Puts the items into a cohort of the same admissions; returns the items that the table lacks and the skipped rows.
-    pub fn add_to(self, cohort: &mut Cohort) -> (u64, u64) {
+    /// Puts the items into a cohort of the same admissions.
+    pub fn add_to(self, cohort: &mut Cohort) {
         cohort.labs = self.admissions;
         cohort.lab_items = self.items;
         cohort.lab_categories = CATEGORIES.map(str::to_owned).to_vec();
-        (self.unknown, self.bad_rows)
+        cohort.set_lab_names(|id| self.names.get(&id).cloned());
+        cohort.flow.extend(self.steps);
     }
 }
 
@@ -42,15 +43,16 @@ pub struct Tables {
     events: Table,
     /// With the names of its columns as the file has them.
     items: (Table, Vec<String>),
+    label: Option<String>,
 }
 
 impl Tables {
     /// Finds the tables and checks their columns.
     pub fn open(root: &Path) -> Result<Self> {
-        Ok(Self {
-            events: Table::open_any_case(root, "labevents", &COLUMNS)?.0,
-            items: Table::open_any_case(root, "d_labitems", &["itemid", "category"])?,
-        })
+        let events = Table::open_any_case(root, "labevents", &COLUMNS)?.0;
+        let (mut items, columns) = Table::open_any_case(root, "d_labitems", &["itemid", "category"])?;
+        let label = items.also("label");
+        Ok(Self { events, items: (items, columns), label })
     }
 
     /// Both.
@@ -59,19 +61,22 @@ impl Tables {
     }
 
     /// Reads the abnormal items of the given admissions. The events pass by: only the sets are held.
-    pub fn read(&self, admissions: &[i64], on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<Labs> {
-        let categories = self.categories()?;
+    pub fn read(&self, admissions: &[i64], ids: &Ids, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<Labs> {
+        let (categories, names) = self.categories()?;
         let place: HashMap<i64, u32> = admissions.iter().copied().zip(0..).collect();
         let mut sets = Sets { numbers: HashMap::new(), of: vec![Vec::new(); admissions.len()] };
         let mut task = progress.begin("abnormal lab events", "rows", None);
-        let abnormal = |found: &mut Vec<(u32, i64)>, row: &Row<'_>| {
+        let abnormal = |(found, without): &mut (Vec<(u32, i64)>, u64), row: &Row<'_>| {
+            *without += u64::from(row.bytes(ADMISSION).is_empty());
             if row.bytes(FLAG) == b"abnormal" {
-                let (admission, item) = (row.optional_integer(ADMISSION)?, row.integer(ITEM)?);
+                let (admission, item) = (row.id(ADMISSION, ids)?, row.integer(ITEM)?);
                 found.extend(admission.and_then(|a| place.get(&a)).map(|&at| (at, item)));
             }
             Ok(())
         };
-        let scanned = self.events.scan(on_bad_row, abnormal, |mut found, rows| {
+        let mut without = 0;
+        let scanned = self.events.scan(on_bad_row, abnormal, |(mut found, without_here), rows| {
+            without += without_here;
             // Results of an admission stand together, and most repeat an item.
             found.sort_unstable();
             found.dedup();
@@ -92,21 +97,33 @@ impl Tables {
         };
         let unknown = items.iter().filter(|item| !categories.contains_key(&item.0)).count() as u64;
         let category = |id: i64| categories.get(&id).copied().flatten();
+        let categorised = (items.len() as u64, items.iter().filter(|item| category(item.0).is_some()).count() as u64);
         Ok(Labs {
             items: items.into_iter().map(|(id, _)| LabItem { id, category: category(id) }).collect(),
             admissions: of.into_iter().map(ascending).collect(),
-            unknown,
-            bad_rows: scanned.bad,
+            names,
+            steps: [
+                Step::new("rows of labevents", scanned.rows)
+                    .lost("that cannot be used", scanned.bad)
+                    .lost("without an admission", without),
+                Step::new("abnormal laboratory items", categorised.0)
+                    .lost("that d_labitems lacks", unknown)
+                    .by_rule("of no category that counts", categorised.0 - categorised.1 - unknown),
+            ],
         })
     }
 
-    fn categories(&self) -> Result<HashMap<i64, Option<u8>>> {
+    /// Categories and names of items.
+    fn categories(&self) -> Result<(HashMap<i64, Option<u8>>, HashMap<i64, String>)> {
         let (table, columns) = &self.items;
         let rows = table.read()?;
         let ids = rows.integers(&columns[0])?;
         let texts = rows.texts(&columns[1])?.map(|text| text.unwrap_or("").to_lowercase());
         let of = |text: String| CATEGORIES.iter().position(|c| *c == text).map(|c| c as u8);
-        Ok(ids.into_iter().zip(texts.map(of)).collect())
+        let labels = rows.texts_if(self.label.as_deref())?;
+        let named = |(&id, label): (&i64, Option<&str>)| label.map(|label| (id, label.to_owned()));
+        let names = ids.iter().zip(labels).filter_map(named).collect();
+        Ok((ids.into_iter().zip(texts.map(of)).collect(), names))
     }
 }
 

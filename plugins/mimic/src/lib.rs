@@ -2,12 +2,15 @@
 
 mod admissions;
 mod diagnoses;
+mod events;
 mod labs;
 mod mimic3;
 mod mimic4;
 mod options;
 mod time;
+mod visits;
 
+pub use events::EventKind;
 pub use mimic3::Mimic3;
 pub use mimic4::Mimic4;
 pub use options::{Mimic3Options, Mimic4Options};

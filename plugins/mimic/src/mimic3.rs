@@ -1,14 +1,15 @@
 //! The tables of MIMIC-III → a cohort.
 
-use crate::time::Time;
+use crate::events::Source;
+use crate::visits::{Columns, Identified, Visits, age};
 use crate::{Mimic3Options, diagnoses, labs};
 use dualk_sdk::component::Inputs;
-use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::error::value;
+use dualk_sdk::data::{Ids, Sex, seconds};
 use dualk_sdk::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// Reads MIMIC-III: all admissions, in the order of their times; a patient stands where its first admission does.
 #[derive(Debug, Clone)]
@@ -18,16 +19,25 @@ pub struct Mimic3 {
 
 /// The tables that are needed, with the names of their columns as the files have them.
 struct Tables {
-    admissions: (Table, Vec<String>),
+    admissions: (Table, Columns),
+    /// For sex and date of birth.
+    patients: Option<(Table, Vec<String>)>,
     diagnoses: (Table, Vec<String>),
     labs: Option<labs::Tables>,
+    /// Further kinds of codes.
+    events: Vec<Source>,
 }
 
 impl Mimic3 {
     fn open(&self) -> Result<Tables> {
         let root = self.options.root.as_path();
+        let (mut admissions, names) =
+            Table::open_any_case(root, "admissions", &["subject_id", "hadm_id", "admittime"])?;
+        let columns = Columns::of(&mut admissions, [&names[0], &names[1], &names[2]]);
         Ok(Tables {
-            admissions: Table::open_any_case(root, "admissions", &["subject_id", "hadm_id", "admittime"])?,
+            events: self.options.events.iter().map(|kind| kind.open(root, false)).collect::<Result<_>>()?,
+            admissions: (admissions, columns),
+            patients: Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok(),
             diagnoses: Table::open_any_case(root, "diagnoses_icd", &["subject_id", "hadm_id", "icd9_code"])?,
             labs: self.options.labs.then(|| labs::Tables::open(root)).transpose().map_err(|e| {
                 e.help("labs = false reads diagnoses alone, for the demo, which comes without laboratory tables")
@@ -45,7 +55,10 @@ impl Parser for Mimic3 {
     fn inputs(&self) -> Option<Inputs> {
         let tables = self.open().ok()?;
         let labs = tables.labs.iter().flat_map(labs::Tables::tables);
-        let tables = [&tables.admissions.0, &tables.diagnoses.0].into_iter().chain(labs);
+        let patients = tables.patients.iter().map(|patients| &patients.0);
+        let tables_of_events = tables.events.iter().map(Source::table);
+        let tables = [&tables.admissions.0, &tables.diagnoses.0].into_iter().chain(patients).chain(labs);
+        let tables = tables.chain(tables_of_events);
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
 
@@ -53,67 +66,60 @@ impl Parser for Mimic3 {
         self.check()?;
         let root = self.options.root.as_path();
         let tables = self.open()?;
-        let mut coding = Coding::new(CodeSystem::Icd9, None, self.options.group.given())?;
+        let mut coding = Coding::new(self.options.code_system, None, self.options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
-        let patients = admissions(&tables.admissions)?;
+        let visits = admissions(&tables)?;
         task.finish("");
-        let known: HashSet<i64> = patients.iter().map(|p| p.0).collect();
         let task = context.progress.begin("diagnoses", "tables", None);
         let (table, columns) = &tables.diagnoses;
         let rows = table.read()?;
         let columns = [columns[0].as_str(), columns[1].as_str(), columns[2].as_str()];
-        let codes = diagnoses::read_rows(&rows, columns, |_| Ok(Icd::Icd9), &mut coding, &known)?;
+        let (codes, steps) = diagnoses::read_rows(&rows, columns, |_| Ok(Icd::Icd9), &mut coding, &visits)?;
         task.finish("");
-        let (mut cohort, dropped) = Cohort::of_admissions(patients, &codes, coding.names());
-        if cohort.patients.is_empty() {
-            let left_out = format!("left out: {dropped} patients with an admission without codes");
-            return Err(Error::user("no patient is left").at_file(root).help(left_out));
+        let (mut cohort, _) = Cohort::of_admissions(visits.patients.clone(), &codes, coding.names());
+        cohort.flow_begins_with(steps);
+        cohort.not_empty().map_err(|e| e.at_file(root))?;
+        visits.describe(&mut cohort);
+        cohort.set_titles(|code| coding.title(code));
+        for source in &tables.events {
+            source.add_to(&mut cohort, &visits.ids[1], self.options.on_bad_row, context.progress)?;
         }
-        cohort.notes = vec![("patients left out for an admission without codes".into(), dropped)];
-        cohort.notes.extend(self.options.group.given().map(|_| coding.notes()[1].clone()));
         if let Some(labs) = &tables.labs {
-            let labs = labs.read(cohort.admissions.values(), self.options.on_bad_row, context.progress)?;
-            let (unknown, bad_rows) = labs.add_to(&mut cohort);
-            cohort.notes.extend([
-                ("lab items that D_LABITEMS lacks, taken as uncategorised".into(), unknown),
-                ("rows of LABEVENTS skipped because they cannot be used".into(), bad_rows),
-            ]);
+            let admissions = cohort.admissions.values();
+            let labs = labs.read(admissions, &visits.ids[1], self.options.on_bad_row, context.progress)?;
+            labs.add_to(&mut cohort);
         }
         Ok(cohort)
     }
 }
 
 /// Patients in the order of their first row, with their admissions in the order of time.
-fn admissions((table, columns): &(Table, Vec<String>)) -> Result<Vec<(i64, Vec<i64>)>> {
+fn admissions(tables: &Tables) -> Result<Visits> {
+    let (table, columns) = &tables.admissions;
     let rows = table.read()?;
-    let subjects = rows.integers(&columns[0])?;
-    let ids = rows.integers(&columns[1])?;
-    let (mut place, mut seen) = (HashMap::new(), HashSet::new());
-    let mut patients: Vec<(i64, Vec<(Time, i64)>)> = Vec::new();
-    for (i, text) in rows.texts(&columns[2])?.enumerate() {
-        if !seen.insert(ids[i]) {
-            return Err(rows.error(i, format!("the admission {} occurs twice", value(ids[i]))));
-        }
-        let Some(time) = text.and_then(Time::parse) else {
-            let message = format!("the column `{}` must hold a time such as 2166-05-20 19:16:52", columns[2]);
-            return Err(rows.error(i, message));
-        };
-        let at = *place.entry(subjects[i]).or_insert_with(|| {
-            patients.push((subjects[i], Vec::new()));
-            patients.len() - 1
-        });
-        patients[at].1.push((time, ids[i]));
-    }
-    let ordered = |(subject, mut admissions): (i64, Vec<(Time, i64)>)| {
-        admissions.sort_by_key(|a| a.0);
-        (subject, admissions.into_iter().map(|a| a.1).collect())
+    let identified = Identified::of(&rows, columns)?;
+    let subjects = match &tables.patients {
+        Some(patients) => subjects(patients, &identified.ids[0])?,
+        None => HashMap::new(),
     };
-    Ok(patients.into_iter().map(ordered).collect())
+    let sex = |subject| subjects.get(&subject).and_then(|known| known.0);
+    let age = |subject, start| age(subjects.get(&subject)?.1?, start);
+    identified.visits(&rows, columns, |_, _, _| Ok(true), sex, age)
+}
+
+/// Sex and date of birth, in seconds, of each subject.
+fn subjects((table, columns): &(Table, Vec<String>), ids: &Ids) -> Result<HashMap<i64, (Option<Sex>, Option<i64>)>> {
+    let rows = table.read()?;
+    let numbers = ids.column(&rows, &columns[0])?;
+    let facts = rows.texts(&columns[1])?.zip(rows.texts(&columns[2])?);
+    let fact = |(sex, birth): (Option<&str>, Option<&str>)| (sex.and_then(Sex::parse), birth.and_then(seconds));
+    Ok(numbers.into_iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some((id?, facts))).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EventKind;
     use dualk_sdk::progress::Silent;
     use std::fs;
     use std::path::Path;
@@ -135,6 +141,37 @@ mod tests {
                     5,21,51222,abnormal\n5,,50912,abnormal\n";
         write(folder.path(), "LABEVENTS.csv", labs);
         folder
+    }
+
+    #[test]
+    fn procedures_and_drugs_are_codes_of_further_kinds() {
+        let folder = folder();
+        write(folder.path(), "PROCEDURES_ICD.csv", "HADM_ID,ICD9_CODE\n11,3893\n11,3893\n21,9604\n99,1\n,2\n");
+        write(
+            folder.path(),
+            "PRESCRIPTIONS.csv",
+            "HADM_ID,DRUG\n12,Aspirin\n12,\"Insulin, regular\"\n21,Aspirin\n21,\n",
+        );
+        let options = Mimic3Options {
+            root: FilePath(folder.path().to_owned()),
+            events: vec![EventKind::Procedures, EventKind::Drugs],
+            ..Default::default()
+        };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        cohort.validate().unwrap();
+        let [procedures, drugs] = &cohort.events[..] else { panic!("{:?}", cohort.events) };
+        assert_eq!(
+            (procedures.names.as_slice(), drugs.names.as_slice()),
+            (
+                &["ICD9:3893".to_owned(), "ICD9:9604".to_owned()][..],
+                &["Aspirin".to_owned(), "Insulin, regular".to_owned()][..]
+            )
+        );
+        assert_eq!(procedures.rows.rows().collect::<Vec<_>>(), [&[0][..], &[], &[1]]);
+        assert_eq!(drugs.rows.rows().collect::<Vec<_>>(), [&[][..], &[0, 1], &[0]]);
+        let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
+        assert_eq!([lost("rows of procedures_icd"), lost("rows of prescriptions")], [1, 1]);
     }
 
     fn parse(folder: &Path, labs: bool) -> Result<Cohort> {

@@ -1,9 +1,9 @@
 //! The tables of MIMIC-IV → a cohort.
 
-use crate::admissions::{self, Admissions};
-use crate::labs;
-use crate::{Mimic4Options, diagnoses};
+use crate::events::Source;
+use crate::{Mimic4Options, admissions, diagnoses, labs};
 use dualk_sdk::component::Inputs;
+use dualk_sdk::data::Step;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::prelude::*;
 
@@ -13,12 +13,20 @@ pub struct Mimic4 {
     pub(crate) options: Mimic4Options,
 }
 
+impl Mimic4 {
+    /// The tables of further kinds of codes.
+    fn events(&self) -> Result<Vec<Source>> {
+        self.options.events.iter().map(|kind| kind.open(self.options.root.as_path(), true)).collect()
+    }
+}
+
 impl Parser for Mimic4 {
     fn check(&self) -> Result<()> {
         let root = self.options.root.as_path();
         admissions::Tables::open(root).map_err(|e| e.at_key("root"))?;
         diagnoses::open(root).map_err(|e| e.at_key("root"))?;
         labs::Tables::open(root).map_err(|e| e.at_key("root"))?;
+        self.events().map_err(|e| e.at_key("events"))?;
         Coding::check(self.options.icd_map.given(), self.options.group.given())
     }
 
@@ -26,40 +34,37 @@ impl Parser for Mimic4 {
         let root = self.options.root.as_path();
         let admissions = admissions::Tables::open(root).ok()?;
         let (diagnoses, labs) = (diagnoses::open(root).ok()?, labs::Tables::open(root).ok()?);
+        let events = self.events().ok()?;
         let tables = admissions.tables().into_iter().chain([&diagnoses]).chain(labs.tables());
+        let tables = tables.chain(events.iter().map(Source::table));
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         self.check()?;
         let options = &self.options;
+        Coding::published(context.compat, options.code_system, options.icd_map.given())?;
         let root = options.root.as_path();
         let labs = labs::Tables::open(root)?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
-        let Admissions { patients, early } = admissions::Tables::open(root)?.read()?;
+        let visits = admissions::Tables::open(root)?.read()?;
         task.finish("");
-        let known = patients.iter().map(|p| p.0).collect();
         let task = context.progress.begin("diagnoses", "tables", None);
-        let codes = diagnoses::read(&diagnoses::open(root)?, &mut coding, &known)?;
+        let (codes, steps) = diagnoses::read(&diagnoses::open(root)?, &mut coding, &visits)?;
         task.finish("");
-        let (mut cohort, dropped) = Cohort::of_admissions(patients, &codes, coding.names());
-        if cohort.patients.is_empty() {
-            let left_out =
-                format!("left out: {early} admissions before 2013, {dropped} patients with an admission without codes");
-            return Err(Error::user("no patient is left").at_file(root).help(left_out));
+        let all = visits.admissions.len() as u64;
+        let read = Step::new("rows of admissions", all).by_rule("before 2013", visits.left_out);
+        let (mut cohort, _) = Cohort::of_admissions(visits.patients.clone(), &codes, coding.names());
+        cohort.flow_begins_with([read].into_iter().chain(steps));
+        cohort.not_empty().map_err(|e| e.at_file(root))?;
+        visits.describe(&mut cohort);
+        cohort.set_titles(|code| coding.title(code));
+        for source in self.events()? {
+            source.add_to(&mut cohort, &visits.ids[1], options.on_bad_row, context.progress)?;
         }
-        let labs = labs.read(cohort.admissions.values(), options.on_bad_row, context.progress)?;
-        let (unknown, bad_rows) = labs.add_to(&mut cohort);
-        let [other_edition, ungrouped] = coding.notes();
-        cohort.notes = vec![
-            ("admissions before 2013 left out".into(), early),
-            ("patients left out for an admission without codes".into(), dropped),
-            other_edition,
-            ("lab items that d_labitems lacks, taken as uncategorised".into(), unknown),
-            ("rows of labevents skipped because they cannot be used".into(), bad_rows),
-        ];
-        cohort.notes.extend(options.group.given().map(|_| ungrouped));
+        let admissions = cohort.admissions.values();
+        labs.read(admissions, &visits.ids[1], options.on_bad_row, context.progress)?.add_to(&mut cohort);
         Ok(cohort)
     }
 }

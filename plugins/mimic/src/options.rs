@@ -1,6 +1,6 @@
 //! Options of `mimic3` and `mimic4`.
 
-use crate::{Mimic3, Mimic4};
+use crate::{EventKind, Mimic3, Mimic4};
 use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::data::tables::OnBadRow;
 use dualk_sdk::prelude::*;
@@ -10,12 +10,15 @@ options! {
     pub struct Mimic4Options {
         /// Folder with patients, admissions, diagnoses_icd, labevents and d_labitems as `.csv`, `.csv.gz` or `.parquet`.
         pub root: FilePath = FilePath::default(),
-        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9; not needed with `icd10`.
+        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
+        /// which is part of the program and goes both ways; needed with `compat`.
         pub icd_map: FilePath = FilePath::default(),
-        /// Edition of the cohort's codes: `icd9`, as published, or `icd10`, which leaves ICD-9 codes out.
+        /// Edition of the cohort's codes: `icd9`, as published, `icd10`, or `ccsr` for categories of ICD-10 codes.
         pub code_system: CodeSystem = CodeSystem::Icd9,
         /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
         pub group: FilePath = FilePath::default(),
+        /// Further kinds of codes to read: `procedures` of procedures_icd, `drugs` of prescriptions.
+        pub events: Vec<EventKind> = Vec::new(),
         /// What becomes of a row of labevents that cannot be used: `error`, or `skip`, which counts it.
         pub on_bad_row: OnBadRow = OnBadRow::Error,
     }
@@ -31,9 +34,6 @@ impl Component for Mimic4Options {
 impl BuildParser for Mimic4Options {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
-        if self.code_system == CodeSystem::Icd9 {
-            self.icd_map.required("icd_map")?;
-        }
         Ok(Box::new(Mimic4 { options: self }))
     }
 }
@@ -46,8 +46,12 @@ options! {
         pub root: FilePath = FilePath::default(),
         /// Whether to read laboratory items.
         pub labs: bool = true,
+        /// Edition of the cohort's codes: `icd9`, as they are written, or `icd10` and `ccsr`, which they become.
+        pub code_system: CodeSystem = CodeSystem::Icd9,
         /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
         pub group: FilePath = FilePath::default(),
+        /// Further kinds of codes to read: `procedures` of procedures_icd, `drugs` of prescriptions.
+        pub events: Vec<EventKind> = Vec::new(),
         /// What becomes of a row of LABEVENTS that cannot be used: `error`, or `skip`, which counts it.
         pub on_bad_row: OnBadRow = OnBadRow::Error,
     }

@@ -2,19 +2,19 @@
 
 use crate::intervals::{Abnormal, Results};
 use dualk_sdk::component::Inputs;
-use dualk_sdk::data::LabItem;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{OnBadRow, Row, Table};
+use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Step};
 use dualk_sdk::prelude::*;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 options! {
     /// Options of `eicu`.
     pub struct EicuOptions {
         /// Folder with patient, diagnosis and lab as `.csv`, `.csv.gz` or `.parquet`.
         pub root: FilePath = FilePath::default(),
-        /// Edition of the cohort's codes; diagnoses are written in both, so neither needs a table.
+        /// Edition of the cohort's codes, in both of which diagnoses are written: `icd9`, `icd10`, or `ccsr` for categories.
         pub code_system: CodeSystem = CodeSystem::Icd9,
         /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
         pub group: FilePath = FilePath::default(),
@@ -49,8 +49,13 @@ const CATEGORIES: [(&str, &[u8]); 3] = [("hematology", b"3"), ("chemistry", b"1"
 
 const LAB_COLUMNS: [&str; 5] = ["patientunitstayid", "labtypeid", "labname", "labresult", "labmeasurenamesystem"];
 
+/// What patient says of a stay beside its identifiers.
+const FACTS: [&str; 5] = ["gender", "age", "ethnicity", "unitdischargeoffset", "unitdischargestatus"];
+
 struct Tables {
     patients: Table,
+    /// Columns of patient that need not be there, in the order of [`FACTS`].
+    facts: Vec<Option<String>>,
     diagnoses: Table,
     labs: Option<Table>,
 }
@@ -58,8 +63,11 @@ struct Tables {
 impl Eicu {
     fn open(&self) -> Result<Tables> {
         let open = |name: &str, columns: &[&str]| Table::open(self.options.root.as_path(), name, columns);
+        let names = ["patientunitstayid", "patienthealthsystemstayid", "hospitaladmitoffset"];
+        let mut patients = open("patient", &names)?;
         Ok(Tables {
-            patients: open("patient", &["patientunitstayid", "patienthealthsystemstayid", "hospitaladmitoffset"])?,
+            facts: FACTS.iter().map(|fact| patients.also(fact)).collect(),
+            patients,
             diagnoses: open("diagnosis", &["patientunitstayid", "icd9code"])?,
             labs: match self.options.abnormal {
                 Abnormal::None => None,
@@ -76,7 +84,7 @@ impl Parser for Eicu {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let Tables { patients, diagnoses, labs } = self.open().ok()?;
+        let Tables { patients, diagnoses, labs, .. } = self.open().ok()?;
         let tables = [Some(patients), Some(diagnoses), labs].into_iter().flatten();
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
@@ -87,73 +95,120 @@ impl Parser for Eicu {
         let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, None, options.group.given())?;
         let task = context.progress.begin("patients and stays", "tables", None);
-        let patients = stays(&tables.patients)?;
+        let stays = stays(&tables)?;
         task.finish("");
         let task = context.progress.begin("diagnoses", "tables", None);
-        let (codes, unread) = diagnoses(&tables.diagnoses, options.code_system, context.compat, &mut coding)?;
+        let (codes, steps) = diagnoses(&tables.diagnoses, options.code_system, context.compat, &mut coding, &stays)?;
         task.finish("");
-        let (mut cohort, dropped) = Cohort::of_admissions(patients, &codes, coding.names());
-        if cohort.patients.is_empty() {
-            let left_out = format!("left out: {dropped} patients with a stay without codes");
-            return Err(Error::user("no patient is left").at_file(options.root.as_path()).help(left_out));
-        }
-        cohort.notes = vec![
-            ("patients left out for a stay without codes".into(), dropped),
-            ("diagnoses without a code of that edition left out".into(), unread),
-        ];
-        cohort.notes.extend(options.group.given().map(|_| coding.notes()[1].clone()));
+        let (mut cohort, _) = Cohort::of_admissions(stays.patients.clone(), &codes, coding.names());
+        cohort.flow_begins_with(steps);
+        cohort.not_empty().map_err(|e| e.at_file(options.root.as_path()))?;
+        cohort.set_names(&stays.ids[0], &stays.ids[1]);
+        let patient = |id| stays.patient_facts.get(&id).cloned().unwrap_or_default();
+        cohort.set_facts(patient, |id| stays.stay_facts.get(&id).copied().unwrap_or_default());
+        cohort.set_titles(|code| coding.title(code));
         if let Some(table) = &tables.labs {
-            let bad = labs(table, &mut cohort, options.on_bad_row, context.progress)?;
-            cohort.notes.push(("rows of lab skipped because they cannot be used".into(), bad));
+            labs(table, &mut cohort, &stays.ids[1], options.on_bad_row, context.progress)?;
         }
         Ok(cohort)
     }
 }
 
-/// Hospital stays in the order of their first row, with their unit stays in the order of time.
-fn stays(table: &Table) -> Result<Vec<(i64, Vec<i64>)>> {
-    let rows = table.read()?;
-    let (units, hospitals) = (rows.integers("patientunitstayid")?, rows.integers("patienthealthsystemstayid")?);
+/// Hospital stays and their stays in units.
+struct Stays {
+    /// Hospital stays in the order of their first row, with their unit stays in the order of time.
+    patients: Vec<(i64, Vec<i64>)>,
+    /// Identifiers of hospital stays and of unit stays.
+    ids: [Ids; 2],
+    patient_facts: HashMap<i64, PatientFacts>,
+    stay_facts: HashMap<i64, AdmissionFacts>,
+}
+
+fn stays(tables: &Tables) -> Result<Stays> {
+    let rows = tables.patients.read()?;
+    let (unit_ids, units) = Ids::of(&rows, "patientunitstayid")?;
+    let (hospital_ids, hospitals) = Ids::of(&rows, "patienthealthsystemstayid")?;
+    unit_ids.each_once(&rows, &units, "stay")?;
     let offsets = rows.integers("hospitaladmitoffset")?;
-    let (mut place, mut seen) = (HashMap::new(), HashSet::new());
+    let facts: Vec<Vec<Option<&str>>> =
+        tables.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
+    let mut place = HashMap::new();
     let mut patients: Vec<(i64, Vec<(i64, i64)>)> = Vec::new();
+    let (mut patient_facts, mut stay_facts) = (HashMap::new(), HashMap::new());
     for (i, &unit) in units.iter().enumerate() {
-        if !seen.insert(unit) {
-            return Err(rows.error(i, format!("the stay {unit} occurs twice")));
-        }
+        let fact = |which: usize| facts[which][i].map(str::trim);
         let at = *place.entry(hospitals[i]).or_insert_with(|| {
             patients.push((hospitals[i], Vec::new()));
+            let facts = PatientFacts { sex: fact(0).and_then(Sex::parse), ethnicity: fact(2).map(str::to_owned) };
+            patient_facts.insert(hospitals[i], facts);
             patients.len() - 1
         });
-        patients[at].1.push((offsets[i].saturating_neg(), unit));
+        let start = offsets[i].saturating_neg();
+        patients[at].1.push((start, unit));
+        // Times are minutes after the admission to the hospital; those of discharge are after that to the unit.
+        let end = fact(3).and_then(|text| text.parse::<i64>().ok()).and_then(|end| start.checked_add(end));
+        let seconds = |minutes: i64| minutes.checked_mul(60);
+        stay_facts.insert(
+            unit,
+            AdmissionFacts {
+                start: seconds(start),
+                end: end.and_then(seconds),
+                age: fact(1).and_then(age),
+                died: match fact(4) {
+                    Some("Expired") => Some(true),
+                    Some("Alive") => Some(false),
+                    _ => None,
+                },
+            },
+        );
     }
     let ordered = |(patient, mut stays): (i64, Vec<(i64, i64)>)| {
         stays.sort_by_key(|stay| stay.0);
         (patient, stays.into_iter().map(|stay| stay.1).collect())
     };
-    Ok(patients.into_iter().map(ordered).collect())
+    let patients = patients.into_iter().map(ordered).collect();
+    Ok(Stays { patients, ids: [hospital_ids, unit_ids], patient_facts, stay_facts })
 }
 
-/// Per stay its codes, each once, in the order of the file; and how many diagnoses have none.
+/// An age in years; `> 89`, which hides the age of the oldest, is 90.
+fn age(text: &str) -> Option<f32> {
+    match text.strip_prefix('>') {
+        Some(rest) => rest.trim().parse().ok().map(|years: f32| years + 1.0),
+        None => text.parse().ok(),
+    }
+}
+
+/// Per stay its codes, each once, in the order of the file.
 fn diagnoses(
     table: &Table,
     system: CodeSystem,
     compat: bool,
     coding: &mut Coding,
-) -> Result<(HashMap<i64, Vec<u32>>, u64)> {
+    stays: &Stays,
+) -> Result<(HashMap<i64, Vec<u32>>, [Step; 2])> {
     let rows = table.read()?;
-    let stays = rows.integers("patientunitstayid")?;
-    let (mut codes, mut unread) = (HashMap::<i64, Vec<u32>>::new(), 0);
-    for (&stay, text) in stays.iter().zip(rows.texts("icd9code")?) {
-        let mut written = text.unwrap_or("").split(',').map(str::trim);
+    let of = stays.ids[1].column(&rows, "patientunitstayid")?;
+    let (mut codes, mut without, mut unread, mut unknown) = (HashMap::<i64, Vec<u32>>::new(), 0, 0, 0);
+    for (stay, text) in of.into_iter().zip(rows.texts("icd9code")?) {
+        let Some(stay) = stay.filter(|stay| stays.stay_facts.contains_key(stay)) else {
+            unknown += 1;
+            continue;
+        };
+        let Some(text) = text else {
+            without += 1;
+            continue;
+        };
+        let mut written = text.split(',').map(str::trim);
         let code = match system {
             CodeSystem::Icd9 => written.next().and_then(|code| icd9(code, compat)).map(|code| (Icd::Icd9, code)),
-            CodeSystem::Icd10 => written.find(|c| is_icd10(c)).map(|code| (Icd::Icd10, code.to_owned())),
+            CodeSystem::Icd10 | CodeSystem::Ccsr => {
+                written.find(|c| is_icd10(c)).map(|code| (Icd::Icd10, code.to_owned()))
+            }
         };
         match code {
             None => unread += 1,
             Some((edition, code)) => {
-                if let Some(number) = coding.code(edition, &code) {
+                for &number in coding.codes(edition, &code) {
                     let codes = codes.entry(stay).or_default();
                     if !codes.contains(&number) {
                         codes.push(number);
@@ -162,7 +217,11 @@ fn diagnoses(
             }
         }
     }
-    Ok((codes, unread))
+    let step = Step::new("rows of diagnosis", rows.len() as u64)
+        .lost("without a code", without)
+        .lost("without a code of that edition", unread)
+        .lost("of a stay that patient lacks", unknown);
+    Ok((codes, [step, coding.step("diagnoses")]))
 }
 
 /// A code of ICD-9-CM without its dot: numbers are filled up to three digits before the dot. With `compat` V and E codes
@@ -192,19 +251,19 @@ fn is_icd10(text: &str) -> bool {
 
 /// Adds the abnormal items: an item is a name of the table in one unit, numbered from 1 in the order of the alphabet.
 /// Two passes over the table; results are held as numbers, rows are not.
-fn labs(table: &Table, cohort: &mut Cohort, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<u64> {
+fn labs(table: &Table, cohort: &mut Cohort, ids: &Ids, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<()> {
     type Item = (Vec<u8>, Vec<u8>);
     let place: HashMap<i64, usize> = cohort.admissions.values().iter().copied().zip(0..).collect();
     let read = |row: &Row<'_>| -> std::result::Result<Option<(usize, Item, usize, f32)>, _> {
         let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == row.bytes(1)) else { return Ok(None) };
-        let stay = row.integer(0)?;
-        let text = std::str::from_utf8(row.bytes(3)).unwrap_or("").trim();
+        let stay = row.id(0, ids)?;
+        let text = row.text(3);
         if text.is_empty() {
             return Ok(None);
         }
         let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
         let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());
-        Ok(place.get(&stay).map(|&at| (at, item, category, value)))
+        Ok(stay.and_then(|stay| place.get(&stay)).map(|&at| (at, item, category, value)))
     };
     let mut task = progress.begin("lab results", "rows", None);
     let (mut results, mut categories) = (Results::default(), BTreeMap::<Item, usize>::new());
@@ -248,7 +307,14 @@ fn labs(table: &Table, cohort: &mut Cohort, on_bad_row: OnBadRow, progress: &dyn
     let category: Vec<usize> = categories.values().copied().collect();
     cohort.set_labs(sets, |id| LabItem { id: i64::from(id) + 1, category: Some(category[id as usize] as u8) });
     cohort.lab_categories = CATEGORIES.map(|(name, _)| name.to_owned()).to_vec();
-    Ok(scanned.bad)
+    let named: Vec<&Item> = categories.keys().collect();
+    cohort.set_lab_names(|id| {
+        let (name, unit) = named.get(usize::try_from(id - 1).ok()?)?;
+        let [name, unit] = [name, unit].map(|text| String::from_utf8_lossy(text));
+        Some(if unit.is_empty() { name.into_owned() } else { format!("{name} ({unit})") })
+    });
+    cohort.flow.push(Step::new("rows of lab", scanned.rows).lost("that cannot be used", scanned.bad));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -312,7 +378,7 @@ mod tests {
         let grouped = EicuOptions { group: FilePath(folder.path().join("ccs.csv")), ..icd10() };
         let cohort = parse(grouped, false).unwrap();
         assert_eq!(cohort.code_names, ["pituitary", "bacteria", "sepsis"]);
-        assert_eq!(cohort.notes[2], ("codes without a group left out".to_owned(), 1));
+        assert_eq!(cohort.flow[1].left_out[2].most, [("Y92".to_owned(), 1)]);
     }
 
     #[test]
@@ -364,7 +430,7 @@ mod tests {
             "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n",
         );
         let skipping = EicuOptions { on_bad_row: OnBadRow::Skip, ..options(&folder) };
-        assert_eq!(parse(skipping, false).unwrap().notes.last().unwrap().1, 1);
+        assert_eq!(parse(skipping, false).unwrap().flow.last().unwrap().lost_count(), 1);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl<K: Hash + Eq> Results<K> {
         }
     }
 
+    /// The results of each item.
+    pub fn into_values(self) -> impl Iterator<Item = (K, Vec<f32>)> {
+        self.values.into_iter()
+    }
+
     /// Lowest and highest normal result of the items that have enough: the k-th smallest and largest, k = ⌈n · 0.025⌉.
     pub fn intervals(self) -> HashMap<K, (f32, f32)> {
         let enough = self.values.into_iter().filter(|(_, values)| values.len() >= FEWEST);
@@ -57,9 +62,25 @@ impl<K: Hash + Eq> Results<K> {
     }
 }
 
+/// The values at which sorted results are cut into `parts` of the same size: the k-th cut is the ⌈n·k/parts⌉-th smallest, so
+/// that a result belongs to the first part whose cut is not below it. Cuts that are equal are kept.
+pub fn quantile(mut values: Vec<f32>, parts: usize) -> Vec<f32> {
+    values.sort_unstable_by(f32::total_cmp);
+    let cut = |k: usize| values.get((values.len() * k).div_ceil(parts).saturating_sub(1)).copied();
+    (1..parts).filter_map(cut).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_have_the_same_size() {
+        // numpy.quantile(range(1, 11), [0.25, 0.5, 0.75], method="inverted_cdf")
+        assert_eq!(quantile((1..=10).rev().map(|v| v as f32).collect(), 4), [3.0, 5.0, 8.0]);
+        assert_eq!(quantile(vec![2.0, 2.0, 2.0], 2), [2.0]);
+        assert!(quantile(vec![], 3).is_empty());
+    }
 
     #[test]
     fn the_central_part_is_normal() {

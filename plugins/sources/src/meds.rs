@@ -2,10 +2,10 @@
 
 use crate::intervals::{Abnormal, Results};
 use dualk_sdk::component::Inputs;
-use dualk_sdk::data::LabItem;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
+use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Step, seconds};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -28,9 +28,10 @@ options! {
         pub icd10: String = "DIAGNOSIS//ICD//10//".into(),
         /// Beginning of the codes of laboratory results.
         pub lab: String = "LAB//".into(),
-        /// Edition of the cohort's codes.
+        /// Edition of the cohort's codes: `icd9`, `icd10`, or `ccsr` for categories of ICD-10.
         pub code_system: CodeSystem = CodeSystem::Icd9,
-        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, to make one of the other.
+        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
+        /// which is part of the program and goes both ways; needed with `compat`.
         pub icd_map: FilePath = FilePath::default(),
         /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
         pub group: FilePath = FilePath::default(),
@@ -78,19 +79,30 @@ struct Meds {
 
 const COLUMNS: [&str; 4] = ["subject_id", "time", "code", "numeric_value"];
 
-/// What counts of an event.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What counts of an event. What is at the same time is taken in this order.
+#[derive(Debug, Clone, PartialEq)]
 enum What {
+    Birth,
     Admission,
-    Code(u32),
+    /// The numbers of what a diagnosis stands for.
+    Codes(Vec<u32>),
     /// A result, by the place of its code among those of laboratory results.
     Result(usize, f32),
+    Discharge,
+    Death,
 }
 
 struct Event {
-    /// Date and time as digits: 20160520191652.
+    /// Seconds since 1970.
     time: i64,
     what: What,
+}
+
+/// The events of a subject, and what has no time.
+#[derive(Default)]
+struct Subject {
+    events: Vec<Event>,
+    facts: PatientFacts,
 }
 
 impl Meds {
@@ -127,41 +139,80 @@ impl Meds {
         Ok(results)
     }
 
-    /// The events of each subject in the order of time, admissions before what is at the same time.
+    /// The events of each subject in the order of time.
     fn events(
         &self,
         rows: &Rows<'_>,
         items: &HashMap<&str, usize>,
         coding: &mut Coding,
-    ) -> Result<BTreeMap<i64, Vec<Event>>> {
+        subjects: &[i64],
+    ) -> Result<BTreeMap<i64, Subject>> {
         let options = &self.options;
-        let subjects = rows.integers("subject_id")?;
         let columns = rows.texts("time")?.zip(rows.texts("code")?).zip(rows.texts("numeric_value")?);
-        let mut events = BTreeMap::<i64, Vec<Event>>::new();
+        let mut found = BTreeMap::<i64, Subject>::new();
         for (i, ((time, code), value)) in columns.enumerate() {
+            let Some(code) = code else { continue };
+            let subject = || subjects[i];
+            if let Some(sex) = code.strip_prefix("GENDER//") {
+                found.entry(subject()).or_default().facts.sex = Sex::parse(sex);
+            } else if let Some(race) = code.strip_prefix("RACE//").or_else(|| code.strip_prefix("ETHNICITY//")) {
+                found.entry(subject()).or_default().facts.ethnicity.get_or_insert_with(|| race.to_owned());
+            }
             // What has no time, such as a birthplace, belongs to no visit.
-            let (Some(time), Some(code)) = (time, code) else { continue };
+            let Some(time) = time else { continue };
             let what = if let Some(code) = code.strip_prefix(&options.icd9) {
-                coding.code(Icd::Icd9, code).map(What::Code)
+                Some(What::Codes(coding.codes(Icd::Icd9, code).to_vec()))
             } else if let Some(code) = code.strip_prefix(&options.icd10) {
-                coding.code(Icd::Icd10, code).map(What::Code)
+                Some(What::Codes(coding.codes(Icd::Icd10, code).to_vec()))
             } else if code.starts_with(&options.admission) {
                 Some(What::Admission)
+            } else if code.starts_with("HOSPITAL_DISCHARGE") {
+                Some(What::Discharge)
+            } else if code.starts_with("MEDS_BIRTH") {
+                Some(What::Birth)
+            } else if code.starts_with("MEDS_DEATH") {
+                Some(What::Death)
             } else {
                 let item = items.get(code).copied();
                 let value = item.and(value).map(|value| number(rows, i, value)).transpose()?;
                 item.zip(value).map(|(item, value)| What::Result(item, value))
             };
             let Some(what) = what else { continue };
-            let Some(time) = digits(time) else {
+            let Some(time) = seconds(time) else {
                 return Err(rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52"));
             };
-            events.entry(subjects[i]).or_default().push(Event { time, what });
+            found.entry(subject()).or_default().events.push(Event { time, what });
         }
-        for events in events.values_mut() {
-            events.sort_by_key(|event| (event.time, event.what != What::Admission));
+        for subject in found.values_mut() {
+            subject.events.sort_by_key(|event| (event.time, event.what.order()));
         }
-        Ok(events)
+        Ok(found)
+    }
+
+    /// The subjects of a file's rows; the first file decides whether they are integers, as the standard has it.
+    fn subjects(rows: &Rows<'_>, ids: &mut Option<Ids>) -> Result<Vec<i64>> {
+        match ids {
+            None => {
+                let (first, numbers) = Ids::of(rows, "subject_id")?;
+                *ids = Some(first);
+                Ok(numbers)
+            }
+            Some(ids) if ids.are_integers() => rows.integers("subject_id"),
+            Some(ids) => Ok(rows.texts("subject_id")?.map(|text| ids.add(text.unwrap_or(""))).collect()),
+        }
+    }
+}
+
+impl What {
+    /// Its place among what is at the same time: admissions first, ends last.
+    fn order(&self) -> u8 {
+        match self {
+            Self::Birth => 0,
+            Self::Admission => 1,
+            Self::Codes(_) | Self::Result(..) => 2,
+            Self::Discharge => 3,
+            Self::Death => 4,
+        }
     }
 }
 
@@ -183,48 +234,68 @@ fn number(rows: &Rows<'_>, i: usize, text: &str) -> Result<f32> {
     text.parse().map_err(|_| rows.error(i, "the column `numeric_value` must hold a number"))
 }
 
-/// `2016-05-20 19:16:52` or only its date as a number that sorts as it does.
-fn digits(text: &str) -> Option<i64> {
-    let digits: String = text.chars().filter(char::is_ascii_digit).take(14).collect();
-    (digits.len() >= 8).then(|| format!("{digits:0<14}").parse().ok()).flatten()
-}
-
 /// Visits of one subject: codes, and laboratory items that are abnormal.
 #[derive(Default)]
 struct Visit {
     codes: Vec<u32>,
     items: Vec<usize>,
+    facts: AdmissionFacts,
 }
 
-/// Groups events into visits; how many codes belong to none.
-fn visits(events: &[Event], by: Visits, intervals: &[Option<(f32, f32)>]) -> (Vec<Visit>, u64) {
-    let (mut visits, mut without) = (Vec::new(), 0);
-    let (mut open, mut day) = (None::<Visit>, 0);
+/// What becomes of the events of one subject.
+#[derive(Default)]
+struct Grouped {
+    visits: Vec<Visit>,
+    /// Diagnoses that are in visits, and those that belong to none.
+    within: u64,
+    without: u64,
+}
+
+const DAY: i64 = 86_400;
+/// Seconds of a mean Gregorian year.
+const YEAR: f64 = 31_556_952.0;
+
+/// Groups events into visits.
+fn visits(events: &[Event], by: Visits, intervals: &[(f32, f32)]) -> Grouped {
+    let mut grouped = Grouped::default();
+    let (mut open, mut day) = (None::<Visit>, None);
+    let find = |what: What| events.iter().find(|event| event.what == what).map(|event| event.time);
+    let (birth, death) = (find(What::Birth), find(What::Death));
     for event in events {
-        let today = event.time / 1_000_000;
+        let today = Some(event.time.div_euclid(DAY));
         let begins = match by {
             Visits::Admission => event.what == What::Admission,
             Visits::Day => today != day,
         };
         if begins {
-            visits.extend(open.replace(Visit::default()));
+            let age = birth.map(|birth| ((event.time - birth) as f64 / YEAR) as f32);
+            let facts = AdmissionFacts { start: Some(event.time), age, ..AdmissionFacts::default() };
+            grouped.visits.extend(open.replace(Visit { facts, ..Visit::default() }));
         }
         day = today;
-        match (&mut open, event.what) {
-            (_, What::Admission) => {}
-            (Some(visit), What::Code(code)) => visit.codes.push(code),
-            (Some(visit), What::Result(item, value)) => {
-                visit.items.extend(intervals[item].filter(|(low, high)| value < *low || value > *high).map(|_| item));
+        match (&mut open, &event.what) {
+            (Some(visit), What::Codes(codes)) => {
+                grouped.within += 1;
+                visit.codes.extend(codes);
             }
-            (None, What::Code(_)) => without += 1,
-            (None, What::Result(..)) => {}
+            (Some(visit), &What::Result(item, value)) => {
+                let (low, high) = intervals[item];
+                visit.items.extend((value < low || value > high).then_some(item));
+            }
+            (Some(visit), What::Discharge) => {
+                visit.facts.end = Some(event.time);
+                // Some sources have the day of a death alone.
+                visit.facts.died = Some(death.is_some_and(|death| death <= event.time));
+            }
+            (None, What::Codes(_)) => grouped.without += 1,
+            _ => {}
         }
     }
-    visits.extend(open);
+    grouped.visits.extend(open);
     if by == Visits::Day {
-        visits.retain(|visit| !visit.codes.is_empty());
+        grouped.visits.retain(|visit| !visit.codes.is_empty());
     }
-    (visits, without)
+    grouped
 }
 
 impl Parser for Meds {
@@ -242,6 +313,7 @@ impl Parser for Meds {
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         self.check()?;
         let options = &self.options;
+        Coding::published(context.compat, options.code_system, options.icd_map.given())?;
         let files = self.files()?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let results = match options.abnormal {
@@ -250,49 +322,57 @@ impl Parser for Meds {
         };
         let named: BTreeMap<String, (f32, f32)> = results.intervals().into_iter().collect();
         let items: HashMap<&str, usize> = named.keys().map(String::as_str).zip(0..).collect();
-        let intervals: Vec<Option<(f32, f32)>> = named.values().map(|&interval| Some(interval)).collect();
+        let intervals: Vec<(f32, f32)> = named.values().copied().collect();
         let (mut patients, mut codes, mut sets) = (Vec::new(), HashMap::new(), HashMap::new());
-        let (mut without, mut number) = (0, 0);
+        let (mut patient_facts, mut facts) = (HashMap::new(), HashMap::new());
+        let (mut ids, mut number, mut within, mut without) = (None, 0, 0, 0);
         let mut task = context.progress.begin("events", "files", Some(files.len() as u64));
         for file in &files {
             let table = Table::at(file, &COLUMNS)?;
-            for (subject, events) in self.events(&table.read()?, &items, &mut coding)? {
-                let (visits, lost) = visits(&events, options.visits, &intervals);
-                without += lost;
+            let rows = table.read()?;
+            let subjects = Self::subjects(&rows, &mut ids)?;
+            for (subject, found) in self.events(&rows, &items, &mut coding, &subjects)? {
+                let grouped = visits(&found.events, options.visits, &intervals);
+                (within, without) = (within + grouped.within, without + grouped.without);
                 let mut admissions = Vec::new();
-                for visit in visits {
+                for visit in grouped.visits {
                     number += 1;
                     admissions.push(number);
                     codes.insert(number, visit.codes);
                     sets.insert(number, visit.items);
+                    facts.insert(number, visit.facts);
                 }
                 if !admissions.is_empty() {
                     patients.push((subject, admissions));
+                    patient_facts.insert(subject, found.facts);
                 }
             }
             task.advance(1);
         }
         task.finish("");
-        let (mut cohort, dropped) = Cohort::of_admissions(patients, &codes, coding.names());
-        if cohort.patients.is_empty() {
-            let left_out =
-                format!("left out: {dropped} subjects with a visit without codes, {without} codes of no visit");
-            return Err(Error::user("no subject is left").at_file(options.root.as_path()).help(left_out).help(
+        let (mut cohort, _) = Cohort::of_admissions(patients, &codes, coding.names());
+        let read = Step::new("diagnoses in time", within + without).lost("before the first admission", without);
+        cohort.flow_begins_with([coding.step("diagnoses"), read]);
+        cohort.not_empty().map_err(|e| {
+            e.at_file(options.root.as_path()).help(
                 "the options admission, icd9 and icd10 say how the codes of these events begin; visits = \"day\" needs no \
                  admissions",
-            ));
-        }
-        let [other_edition, ungrouped] = coding.notes();
-        cohort.notes = vec![
-            ("subjects left out for a visit without codes".into(), dropped),
-            ("codes before the first admission left out".into(), without),
-            other_edition,
-        ];
-        cohort.notes.extend(options.group.given().map(|_| ungrouped));
+            )
+        })?;
+        cohort.set_names(&ids.unwrap_or_default(), &Ids::default());
+        let patient = |id| patient_facts.get(&id).cloned().unwrap_or_default();
+        cohort.set_facts(patient, |id| facts.get(&id).copied().unwrap_or_default());
+        cohort.set_titles(|code| coding.title(code));
         if options.abnormal == Abnormal::Interval {
             let sets = cohort.admissions.values().iter().map(|visit| sets.remove(visit).unwrap_or_default()).collect();
             cohort.set_labs(sets, |item| LabItem { id: item as i64 + 1, category: Some(0) });
             cohort.lab_categories = vec!["laboratory".into()];
+            let named: Vec<&String> = named.keys().collect();
+            let prefix = options.lab.as_str();
+            cohort.set_lab_names(|id| {
+                let code = named.get(usize::try_from(id - 1).ok()?)?;
+                Some(code.strip_prefix(prefix).unwrap_or(code).to_owned())
+            });
         }
         Ok(cohort)
     }
@@ -367,8 +447,10 @@ mod tests {
         assert_eq!(codes(&cohort), [["428.0"], ["428.0"], ["428.0"]]);
         assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
         assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
-        let notes: Vec<u64> = cohort.notes.iter().map(|note| note.1).collect();
-        assert_eq!(notes, [1, 1, 1], "{:?}", cohort.notes);
+        let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
+        assert_eq!(lost, [1, 1, 1, 1], "{:?}", cohort.flow);
+        assert_eq!(cohort.patient_facts[1].sex, Some(Sex::Female));
+        assert_eq!(cohort.admission_facts[1].start, seconds("2016-02-01 10:00"));
     }
 
     #[test]
@@ -388,7 +470,7 @@ mod tests {
         assert!(said(options(&folder)).contains("a.parquet"));
         let folder = self::folder();
         let other = MedsOptions { admission: "VISIT".into(), ..options(&folder) };
-        assert!(said(other).contains("no subject is left"));
+        assert!(said(other).contains("no patient is left"));
         assert!(said(MedsOptions { lab: String::new(), ..options(&folder) }).starts_with("`lab`"));
     }
 

@@ -169,6 +169,6 @@ fn compact(world: World, patients: Vec<i64>, admissions: Ragged<i64>, visits: Ve
         labs: visits.iter().map(|v| v.labs.iter().map(|&lab| places[lab as usize])).collect(),
         lab_items: used.iter().map(item).collect(),
         lab_categories: CATEGORIES.map(|(name, _)| name.to_owned()).to_vec(),
-        notes: Vec::new(),
+        ..Cohort::default()
     }
 }

@@ -3,6 +3,7 @@
 use super::codes::{IcdMap, dotted};
 use super::hierarchy::Icd;
 use super::tables::Table;
+use super::{Step, icd};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,56 +14,59 @@ use std::path::Path;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(crate = "serde", rename_all = "snake_case")]
 pub enum CodeSystem {
-    /// ICD-9-CM, as published: ICD-10 codes go through a table of equivalences, those without one are left out.
+    /// ICD-9-CM, as published: ICD-10 codes become ICD-9.
     #[default]
     Icd9,
-    /// ICD-10-CM as it is; ICD-9 codes have no single equivalent and are left out.
+    /// ICD-10-CM: ICD-9 codes become ICD-10.
     Icd10,
+    /// Categories of the CCSR, some 500 groups of ICD-10-CM codes; ICD-9 codes become ICD-10 first.
+    Ccsr,
 }
 
 /// Translates the codes of a source, numbers them in the order of their first appearance, and counts what it leaves out.
 #[derive(Debug)]
 pub struct Coding {
     system: CodeSystem,
-    map: IcdMap,
+    /// Without one, the mapping of the CMS.
+    map: Option<IcdMap>,
     groups: Option<HashMap<String, String>>,
     /// Millions of rows hold some ten thousand codes: each is translated once.
-    meanings: HashMap<(Icd, String), Meaning>,
+    meanings: [HashMap<String, Meaning>; 2],
     numbers: HashMap<String, u32>,
     names: Vec<String>,
-    other_edition: u64,
-    ungrouped: u64,
+    seen: u64,
+    empty: u64,
 }
 
 /// What is written in a table stands for this.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Meaning {
-    Nothing,
-    OtherEdition,
-    Ungrouped,
-    Code(u32),
+    /// Nothing in the wanted edition; how often it was there.
+    OtherEdition(u64),
+    /// A code without a group, and how often it was there.
+    Ungrouped(u64),
+    /// One code, or several that together say the same.
+    Codes(Vec<u32>),
 }
 
 impl Coding {
-    /// With a table of equivalences (columns `ICD10` and `ICD9`), which is needed where ICD-10 codes become ICD-9, and a
-    /// table of groups (columns `code` and `group`), when codes are to be replaced by their group.
+    /// With a table of equivalences (columns `ICD10` and `ICD9`) in place of the mapping of the CMS, which goes from
+    /// either edition to the other; and with a table of groups (columns `code` and `group`), when codes are to be replaced
+    /// by their group.
     ///
     /// # Errors
     /// Name the file and line.
     pub fn new(system: CodeSystem, icd_map: Option<&Path>, groups: Option<&Path>) -> Result<Self> {
-        let map = match (system, icd_map) {
-            (CodeSystem::Icd9, Some(path)) => IcdMap::read(path).map_err(|e| e.at_key("icd_map"))?,
-            _ => IcdMap::default(),
-        };
+        let map = icd_map.map(IcdMap::read).transpose().map_err(|e| e.at_key("icd_map"))?;
         Ok(Self {
             system,
             map,
             groups: groups.map(read_groups).transpose().map_err(|e| e.at_key("group"))?,
-            meanings: HashMap::new(),
+            meanings: Default::default(),
             numbers: HashMap::new(),
             names: Vec::new(),
-            other_edition: 0,
-            ungrouped: 0,
+            seen: 0,
+            empty: 0,
         })
     }
 
@@ -80,62 +84,119 @@ impl Coding {
         Ok(())
     }
 
-    /// The number of a code, dotted or not; `None` when it is left out.
-    pub fn code(&mut self, edition: Icd, text: &str) -> Option<u32> {
-        let text = text.trim_end();
-        let meaning = match self.meanings.get(&(edition, text.to_owned())) {
-            Some(&meaning) => meaning,
-            None => {
-                let meaning = self.translate(edition, text);
-                self.meanings.insert((edition, text.to_owned()), meaning);
-                meaning
-            }
-        };
-        match meaning {
-            Meaning::Code(number) => return Some(number),
-            Meaning::OtherEdition => self.other_edition += 1,
-            Meaning::Ungrouped => self.ungrouped += 1,
-            Meaning::Nothing => {}
+    /// Whether the published rules have what they need: with `compat` ICD-10 codes go through a table that is given, and
+    /// never through the mapping of the CMS.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn published(compat: bool, system: CodeSystem, icd_map: Option<&Path>) -> Result<()> {
+        if !compat || system != CodeSystem::Icd9 || icd_map.is_some() {
+            return Ok(());
         }
-        None
+        let error =
+            Error::user("compat = \"dualk\" needs the table of equivalences of the publication").at_key("icd_map");
+        Err(error
+            .help("give a table with the columns ICD10 and ICD9")
+            .help("without compat no table is needed: the mapping of the CMS is part of the program"))
+    }
+
+    /// The numbers of what a code stands for, dotted or not: mostly one, several when only together they say the same in
+    /// the other edition, none when it is left out.
+    pub fn codes(&mut self, edition: Icd, text: &str) -> &[u32] {
+        self.seen += 1;
+        let text = text.trim();
+        if text.is_empty() || text == "." {
+            self.empty += 1;
+            return &[];
+        }
+        let of = usize::from(edition == Icd::Icd10);
+        if !self.meanings[of].contains_key(text) {
+            let meaning = self.translate(edition, text);
+            self.meanings[of].insert(text.to_owned(), meaning);
+        }
+        match self.meanings[of].get_mut(text) {
+            Some(Meaning::Codes(numbers)) => numbers,
+            Some(Meaning::OtherEdition(times) | Meaning::Ungrouped(times)) => {
+                *times += 1;
+                &[]
+            }
+            None => &[],
+        }
     }
 
     fn translate(&mut self, edition: Icd, text: &str) -> Meaning {
-        let plain = text.replace('.', "");
-        let code = match (edition, self.system) {
-            _ if plain.is_empty() => return Meaning::Nothing,
-            (Icd::Icd9, CodeSystem::Icd9) | (Icd::Icd10, CodeSystem::Icd10) => plain,
-            (Icd::Icd10, CodeSystem::Icd9) => match self.map.icd9(&plain) {
-                Some(code) => code.to_owned(),
-                None => return Meaning::OtherEdition,
-            },
-            (Icd::Icd9, CodeSystem::Icd10) => return Meaning::OtherEdition,
+        let plain = text.replace('.', "").to_ascii_uppercase();
+        let wanted = match self.system {
+            CodeSystem::Icd9 => Icd::Icd9,
+            CodeSystem::Icd10 | CodeSystem::Ccsr => Icd::Icd10,
         };
-        let name = match (&self.groups, self.system) {
-            (Some(groups), _) => match groups.get(&code) {
-                Some(group) => group.clone(),
-                None => return Meaning::Ungrouped,
-            },
-            (None, CodeSystem::Icd9) => dotted(&code),
-            (None, CodeSystem::Icd10) => dotted_icd10(&code),
+        let codes = match edition == wanted {
+            true => vec![plain],
+            false => self.equivalents(edition, &plain),
         };
-        self.number(name)
-    }
-
-    /// The number of a code of no edition, taken as it is written.
-    pub fn other(&mut self, name: &str) -> Option<u32> {
-        match self.number(name.to_owned()) {
-            Meaning::Code(number) => Some(number),
-            _ => None,
+        if codes.is_empty() {
+            return Meaning::OtherEdition(0);
+        }
+        let name = |code: &String| match (&self.groups, self.system) {
+            (Some(groups), _) => groups.get(code).cloned(),
+            (None, CodeSystem::Icd9) => Some(dotted(code)),
+            (None, CodeSystem::Icd10) => Some(dotted_icd10(code)),
+            (None, CodeSystem::Ccsr) => icd::category(code).map(str::to_owned),
+        };
+        let mut names: Vec<String> = codes.iter().filter_map(name).collect();
+        names.dedup();
+        match names.is_empty() {
+            true => Meaning::Ungrouped(0),
+            false => Meaning::Codes(names.into_iter().map(|name| self.number(name)).collect()),
         }
     }
 
-    fn number(&mut self, name: String) -> Meaning {
+    /// Undotted codes of the other edition that say the same.
+    fn equivalents(&self, from: Icd, code: &str) -> Vec<String> {
+        match (&self.map, from) {
+            (Some(map), Icd::Icd10) => map.icd9(code).map(str::to_owned).into_iter().collect(),
+            // A table of equivalences goes one way.
+            (Some(_), Icd::Icd9) => Vec::new(),
+            (None, from) => icd::first_choice(from, code),
+        }
+    }
+
+    /// The number of a code of no edition, taken as it is written, or replaced by its group; `None` when it has none or
+    /// nothing is written.
+    pub fn other(&mut self, text: &str) -> Option<u32> {
+        self.seen += 1;
+        let text = text.trim();
+        if text.is_empty() {
+            self.empty += 1;
+            return None;
+        }
+        if !self.meanings[0].contains_key(text) {
+            let name = match &self.groups {
+                Some(groups) => groups.get(&text.replace('.', "")).cloned(),
+                None => Some(text.to_owned()),
+            };
+            let meaning = match name {
+                Some(name) => Meaning::Codes(vec![self.number(name)]),
+                None => Meaning::Ungrouped(0),
+            };
+            self.meanings[0].insert(text.to_owned(), meaning);
+        }
+        match self.meanings[0].get_mut(text) {
+            Some(Meaning::Codes(numbers)) => numbers.first().copied(),
+            Some(Meaning::OtherEdition(times) | Meaning::Ungrouped(times)) => {
+                *times += 1;
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn number(&mut self, name: String) -> u32 {
         let names = &mut self.names;
-        Meaning::Code(*self.numbers.entry(name).or_insert_with_key(|name| {
+        *self.numbers.entry(name).or_insert_with_key(|name| {
             names.push(name.clone());
             names.len() as u32 - 1
-        }))
+        })
     }
 
     /// The code of a number.
@@ -143,13 +204,30 @@ impl Coding {
         &self.names
     }
 
-    /// What was left out, as (what, how many).
-    pub fn notes(&self) -> [(String, u64); 2] {
-        let edition = match self.system {
-            CodeSystem::Icd9 => "ICD-10 codes without an ICD-9 equivalent left out",
-            CodeSystem::Icd10 => "ICD-9 codes left out, as code_system is icd10",
+    /// The title of a code of [`Coding::names`]; nothing for groups of a table.
+    pub fn title(&self, name: &str) -> Option<String> {
+        match (&self.groups, self.system) {
+            (Some(_), _) => None,
+            (None, CodeSystem::Icd9) => icd::title(Icd::Icd9, name).map(str::to_owned),
+            (None, CodeSystem::Icd10) => icd::title(Icd::Icd10, name).map(str::to_owned),
+            (None, CodeSystem::Ccsr) => icd::category_title(name),
+        }
+    }
+
+    /// How many codes were given to it, and what was left out of them. `what` says what they are, such as `diagnoses`.
+    pub fn step(&self, what: &str) -> Step {
+        let left = |times: fn(&Meaning) -> u64| {
+            let each = self.meanings.iter().flatten();
+            each.map(move |(text, meaning)| (text.as_str(), times(meaning))).filter(|(_, n)| *n > 0)
         };
-        [(edition.to_owned(), self.other_edition), ("codes without a group left out".to_owned(), self.ungrouped)]
+        let edition = match self.system {
+            CodeSystem::Icd9 => "without an ICD-9 equivalent",
+            CodeSystem::Icd10 | CodeSystem::Ccsr => "without an ICD-10 equivalent",
+        };
+        let step = Step::new(what, self.seen).lost("without a code", self.empty);
+        let other = left(|meaning| if let Meaning::OtherEdition(n) = meaning { *n } else { 0 });
+        let ungrouped = left(|meaning| if let Meaning::Ungrouped(n) = meaning { *n } else { 0 });
+        step.lost_values(edition, other).lost_values("without a group", ungrouped)
     }
 }
 
@@ -188,20 +266,55 @@ mod tests {
     use super::*;
     use std::fs;
 
+    /// The numbers of several codes.
+    fn all<const N: usize>(coding: &mut Coding, codes: [(Icd, &str); N]) -> [Vec<u32>; N] {
+        codes.map(|(edition, text)| coding.codes(edition, text).to_vec())
+    }
+
     #[test]
-    fn codes_of_both_editions_become_one() {
+    fn a_table_of_equivalences_makes_one_edition_of_both() {
         let folder = tempfile::tempdir().unwrap();
         let map = folder.path().join("map.csv");
         fs::write(&map, "ICD10,ICD9\nI509,4280\nA00,NoDx\n").unwrap();
-        let mut coding = Coding::new(CodeSystem::Icd9, Some(&map), None).unwrap();
         let codes =
             [(Icd::Icd9, "4280"), (Icd::Icd10, "I50.9"), (Icd::Icd9, "428.0 "), (Icd::Icd10, "A00"), (Icd::Icd9, "")];
-        assert_eq!(codes.map(|(edition, text)| coding.code(edition, text)), [Some(0), Some(0), Some(0), None, None]);
-        assert_eq!((coding.names(), coding.notes()[0].1), (&["428.0".to_owned()][..], 1));
+        let mut coding = Coding::new(CodeSystem::Icd9, Some(&map), None).unwrap();
+        assert_eq!(all(&mut coding, codes), [vec![0], vec![0], vec![0], vec![], vec![]]);
+        assert_eq!(coding.names(), ["428.0"]);
+        let step = coding.step("diagnoses");
+        assert_eq!((step.total, step.left_out[0].count), (5, 1));
+        assert_eq!(step.left_out[1].most, [("A00".to_owned(), 1)]);
 
         let mut coding = Coding::new(CodeSystem::Icd10, Some(&map), None).unwrap();
-        assert_eq!(codes.map(|(edition, text)| coding.code(edition, text)), [None, Some(0), None, Some(1), None]);
-        assert_eq!((coding.names(), coding.notes()[0].1), (&["I50.9".to_owned(), "A00".to_owned()][..], 2));
+        assert_eq!(all(&mut coding, codes), [vec![], vec![0], vec![], vec![1], vec![]]);
+        assert_eq!(coding.names(), ["I50.9", "A00"]);
+        assert_eq!(coding.step("diagnoses").left_out[1].count, 2);
+    }
+
+    #[test]
+    fn without_a_table_the_mapping_of_the_cms_goes_both_ways() {
+        let codes = [(Icd::Icd9, "427.31"), (Icd::Icd10, "i48.91"), (Icd::Icd10, "A02.1"), (Icd::Icd9, "E934.2")];
+        let mut coding = Coding::new(CodeSystem::Icd9, None, None).unwrap();
+        assert_eq!(all(&mut coding, codes), [vec![0], vec![0], vec![1, 2], vec![3]]);
+        assert_eq!(coding.names(), ["427.31", "003.1", "995.91", "E934.2"]);
+        assert_eq!(coding.title("427.31").as_deref(), Some("Atrial fibrillation"));
+
+        let mut coding = Coding::new(CodeSystem::Icd10, None, None).unwrap();
+        assert_eq!(all(&mut coding, codes), [vec![0], vec![0], vec![1], vec![]]);
+        assert_eq!(coding.names(), ["I48.91", "A02.1"]);
+        assert_eq!(coding.step("diagnoses").left_out[1].most, [("E934.2".to_owned(), 1)]);
+
+        let mut coding = Coding::new(CodeSystem::Ccsr, None, None).unwrap();
+        assert_eq!(all(&mut coding, codes), [vec![0], vec![0], vec![1], vec![]]);
+        assert_eq!(coding.names(), ["CIR017", "INF002"]);
+    }
+
+    #[test]
+    fn published_rules_need_the_published_table() {
+        assert!(Coding::published(false, CodeSystem::Icd9, None).is_ok());
+        assert!(Coding::published(true, CodeSystem::Icd9, Some(Path::new("map.csv"))).is_ok());
+        let error = Coding::published(true, CodeSystem::Icd9, None).unwrap_err().to_string();
+        assert!(error.starts_with("`icd_map`"), "{error}");
     }
 
     #[test]
@@ -213,9 +326,10 @@ mod tests {
             Coding::new(CodeSystem::Icd9, None, Some(&groups))
         };
         let mut coding = read("code,group\n'4280',108\n428.1,108\n\"25000\",49\n").unwrap();
-        let codes = ["428.0", "4281", "250.00", "486"].map(|text| coding.code(Icd::Icd9, text));
-        assert_eq!(codes, [Some(0), Some(0), Some(1), None]);
-        assert_eq!((coding.names(), coding.notes()[1].1), (&["108".to_owned(), "49".to_owned()][..], 1));
+        let codes = ["428.0", "4281", "250.00", "486"].map(|text| (Icd::Icd9, text));
+        assert_eq!(all(&mut coding, codes), [vec![0], vec![0], vec![1], vec![]]);
+        assert_eq!(coding.names(), ["108", "49"]);
+        assert_eq!(coding.step("diagnoses").left_out[2].most, [("486".to_owned(), 1)]);
         for (text, line, what) in [
             ("code,group\n4280,108\n4281,\n", 3, "found nothing"),
             ("code,group\n4280,108\n428.0,109\n", 3, "and, above, in `108`"),

@@ -1,6 +1,7 @@
 //! What every parser yields: patients, their admissions in time order, codes and abnormal labs.
 
-use super::Ragged;
+use super::{AdmissionFacts, Events, Ids, PatientFacts, Ragged, Step};
+use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// A laboratory item.
@@ -33,24 +34,47 @@ pub struct Cohort {
     pub lab_items: Vec<LabItem>,
     /// Names of the laboratory categories, such as `hematology`; each gets a pretraining decoder.
     pub lab_categories: Vec<String>,
-    /// What was dropped or repaired while reading, as (what, how many), for the log.
+    /// How patients are called in the source, when their identifiers are texts; else nothing.
+    pub patient_names: Vec<String>,
+    /// The same for admissions, in the order of their rows.
+    pub admission_names: Vec<String>,
+    /// Titles of [`Cohort::code_names`], empty where there is none; or nothing at all.
+    pub code_titles: Vec<String>,
+    /// Names of [`Cohort::lab_items`], empty where there is none; or nothing at all.
+    pub lab_names: Vec<String>,
+    /// What is known of each patient; nothing when the source has none of it.
+    pub patient_facts: Vec<PatientFacts>,
+    /// What is known of each admission, in the order of their rows; nothing when the source has none of it.
+    pub admission_facts: Vec<AdmissionFacts>,
+    /// Codes of further kinds, such as procedures and drugs.
+    pub events: Vec<Events>,
+    /// Kinds of [`Cohort::events`] that stand beside diagnoses as codes of visits and nodes of the graph. An experiment
+    /// sets it, parsers leave it empty.
+    pub nodes: Vec<String>,
+    /// From raw rows to this cohort: how many were read, left out, and why.
+    pub flow: Vec<Step>,
+    /// What else was repaired while reading, as (what, how many), for the log.
     pub notes: Vec<(String, u64)>,
 }
 
 impl Cohort {
     /// From patients with their admissions in time order, and the codes of each admission as indices into `names`, for
     /// parsers. Patients that have an admission without codes are left out, as published; so are codes that nobody is
-    /// left with. Returns how many patients were left out too. There are no laboratory items yet.
+    /// left with. Returns how many patients were left out too, which stands in the flow as a step. There are no laboratory
+    /// items yet.
     pub fn of_admissions(
         patients: Vec<(i64, Vec<i64>)>,
         codes: &HashMap<i64, Vec<u32>>,
         names: &[String],
     ) -> (Self, u64) {
         let (mut cohort, mut left_out) = (Self::default(), 0);
+        let (all, mut admissions_left_out) = (patients.len() as u64, 0);
+        let admissions_of_all = patients.iter().map(|p| p.1.len() as u64).sum();
         let mut numbers = vec![None; names.len()];
         for (patient, admissions) in patients {
             if !admissions.iter().all(|admission| codes.get(admission).is_some_and(|codes| !codes.is_empty())) {
                 left_out += 1;
+                admissions_left_out += admissions.len() as u64;
                 continue;
             }
             for admission in &admissions {
@@ -66,7 +90,106 @@ impl Cohort {
             cohort.patients.push(patient);
             cohort.admissions.push(admissions);
         }
+        cohort.flow = vec![
+            Step::new("patients", all).lost("with an admission without codes", left_out),
+            Step::new("admissions", admissions_of_all).lost("of those patients", admissions_left_out),
+        ];
         (cohort, left_out)
+    }
+
+    /// Puts steps before those that are there, in the order of reading.
+    pub fn flow_begins_with(&mut self, steps: impl IntoIterator<Item = Step>) {
+        self.flow.splice(0..0, steps);
+    }
+
+    /// An error with the flow, unless there are patients.
+    ///
+    /// # Errors
+    /// Says how many of what were left out, and why.
+    pub fn not_empty(&self) -> Result<()> {
+        if !self.patients.is_empty() {
+            return Ok(());
+        }
+        let mut error = Error::user("no patient is left");
+        for line in super::flow::table(&self.flow).lines() {
+            error = error.help(line.trim_end());
+        }
+        Err(error)
+    }
+
+    /// Sets what patients and admissions are called, from the identifiers that they were read with.
+    pub fn set_names(&mut self, patients: &Ids, admissions: &Ids) {
+        self.patient_names = patients.names(&self.patients);
+        self.admission_names = admissions.names(self.admissions.values());
+    }
+
+    /// Sets what is known of patients and admissions, by their identifiers; nothing where nothing is known of any.
+    pub fn set_facts(&mut self, patient: impl Fn(i64) -> PatientFacts, admission: impl Fn(i64) -> AdmissionFacts) {
+        self.patient_facts = self.patients.iter().map(|&id| patient(id)).collect();
+        if self.patient_facts.iter().all(|facts| *facts == PatientFacts::default()) {
+            self.patient_facts.clear();
+        }
+        self.admission_facts = self.admissions.values().iter().map(|&id| admission(id)).collect();
+        if self.admission_facts.iter().all(|facts| *facts == AdmissionFacts::default()) {
+            self.admission_facts.clear();
+        }
+    }
+
+    /// Sets the titles of codes.
+    pub fn set_titles(&mut self, title: impl Fn(&str) -> Option<String>) {
+        self.code_titles = self.code_names.iter().map(|name| title(name).unwrap_or_default()).collect();
+        if self.code_titles.iter().all(String::is_empty) {
+            self.code_titles.clear();
+        }
+    }
+
+    /// Sets the names of laboratory items, by their identifiers.
+    pub fn set_lab_names(&mut self, name: impl Fn(i64) -> Option<String>) {
+        self.lab_names = self.lab_items.iter().map(|item| name(item.id).unwrap_or_default()).collect();
+        if self.lab_names.iter().all(String::is_empty) {
+            self.lab_names.clear();
+        }
+    }
+
+    /// Adds codes of another kind: `rows` has the indices into `names` of each admission, by its identifier. Repeats in
+    /// an admission count once; names that no admission of the cohort has are left out.
+    pub fn add_events(&mut self, kind: &str, rows: &HashMap<i64, Vec<u32>>, names: &[String]) {
+        let mut events = Events { kind: kind.to_owned(), ..Events::default() };
+        let mut numbers = vec![None; names.len()];
+        for admission in self.admissions.values() {
+            let mut row: Vec<u32> = Vec::new();
+            for &name in rows.get(admission).into_iter().flatten() {
+                let number = *numbers[name as usize].get_or_insert_with(|| {
+                    events.names.push(names[name as usize].clone());
+                    events.names.len() as u32 - 1
+                });
+                if !row.contains(&number) {
+                    row.push(number);
+                }
+            }
+            events.rows.push(row);
+        }
+        self.events.push(events);
+    }
+
+    /// Codes of another kind, such as `drugs`, when the source has them.
+    pub fn events(&self, kind: &str) -> Option<&Events> {
+        self.events.iter().find(|events| events.kind == kind)
+    }
+
+    /// How patient `p` is called in the source.
+    pub fn patient_name(&self, p: usize) -> String {
+        self.patient_names.get(p).cloned().unwrap_or_else(|| self.patients[p].to_string())
+    }
+
+    /// The title of a code by its index; empty when there is none.
+    pub fn code_title(&self, code: usize) -> &str {
+        self.code_titles.get(code).map_or("", String::as_str)
+    }
+
+    /// The name of a laboratory item by its index; empty when there is none.
+    pub fn lab_name(&self, item: usize) -> &str {
+        self.lab_names.get(item).map_or("", String::as_str)
     }
 
     /// Sets the abnormal laboratory items: for each admission, in the cohort's order, the keys of its items; `item` gives
@@ -90,10 +213,9 @@ impl Cohort {
     }
 
     /// Checks the invariants that the rest of the SDK relies on; for parser authors and tests.
-    pub fn validate(&self) -> crate::Result<()> {
+    pub fn validate(&self) -> Result<()> {
         let rows = self.admissions.values().len();
-        let fail =
-            |what: &str| Err(crate::Error::program(format!("the parser returned an inconsistent cohort: {what}")));
+        let fail = |what: &str| Err(Error::program(format!("the parser returned an inconsistent cohort: {what}")));
         if self.patients.len() != self.admissions.len() {
             return fail("patients and rows of admissions differ in number");
         }
@@ -122,6 +244,24 @@ impl Cohort {
         }
         if self.codes.rows().any(<[u32]>::is_empty) {
             return fail("an admission has no codes");
+        }
+        let (patients, codes, items) = (self.patients.len(), self.code_names.len(), self.lab_items.len());
+        for (what, n, expected) in [
+            ("names of patients", self.patient_names.len(), patients),
+            ("names of admissions", self.admission_names.len(), rows),
+            ("titles of codes", self.code_titles.len(), codes),
+            ("names of laboratory items", self.lab_names.len(), items),
+            ("facts of patients", self.patient_facts.len(), patients),
+            ("facts of admissions", self.admission_facts.len(), rows),
+        ] {
+            if n != 0 && n != expected {
+                return fail(&format!("{n} {what} for {expected}"));
+            }
+        }
+        for events in &self.events {
+            if events.rows.len() != rows || events.rows.values().iter().any(|&e| e as usize >= events.names.len()) {
+                return fail(&format!("the {} need a row per admission and a name per code", events.kind));
+            }
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! A cohort as files, for the cache.
 
-use super::{Cohort, LabItem, Ragged};
+use super::{AdmissionFacts, Cohort, Events, LabItem, PatientFacts, Ragged, Sex, Step};
 use crate::{Error, Result, storage};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -15,8 +16,20 @@ const NAMES: &str = "cohort.json";
 struct Names {
     codes: Vec<String>,
     lab_categories: Vec<String>,
+    patients: Vec<String>,
+    admissions: Vec<String>,
+    code_titles: Vec<String>,
+    lab_names: Vec<String>,
+    /// The ethnicities that occur; patients have their numbers.
+    ethnicities: Vec<String>,
+    /// Kind and names of further codes.
+    events: Vec<(String, Vec<String>)>,
+    flow: Vec<Step>,
     notes: Vec<(String, u64)>,
 }
+
+/// Stands for what is not known.
+const UNKNOWN: i64 = i64::MIN;
 
 /// Writes `cohort.safetensors` (64-bit integers) and `cohort.json` into a folder.
 ///
@@ -25,7 +38,27 @@ struct Names {
 pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
     let wide = |values: &[u32]| values.iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
     let offsets = |values: &[usize]| values.iter().map(|&v| v as i64).collect::<Vec<_>>();
-    let arrays = [
+    let ethnicities: BTreeSet<&str> = cohort.patient_facts.iter().filter_map(|f| f.ethnicity.as_deref()).collect();
+    let ethnicity = |facts: &PatientFacts| match &facts.ethnicity {
+        Some(text) => ethnicities.iter().take_while(|e| **e < text.as_str()).count() as i64,
+        None => UNKNOWN,
+    };
+    let of_patients = |fact: &dyn Fn(&PatientFacts) -> i64| cohort.patient_facts.iter().map(fact).collect();
+    let of_admissions = |fact: &dyn Fn(&AdmissionFacts) -> i64| cohort.admission_facts.iter().map(fact).collect();
+    let sex = |facts: &PatientFacts| facts.sex.map_or(UNKNOWN, |sex| i64::from(sex == Sex::Male));
+    let mut arrays = vec![
+        ("patients.sex".to_owned(), of_patients(&sex)),
+        ("patients.ethnicity".to_owned(), of_patients(&ethnicity)),
+        ("admissions.start".to_owned(), of_admissions(&|f| f.start.unwrap_or(UNKNOWN))),
+        ("admissions.end".to_owned(), of_admissions(&|f| f.end.unwrap_or(UNKNOWN))),
+        ("admissions.age".to_owned(), of_admissions(&|f| f.age.map_or(UNKNOWN, |age| i64::from(age.to_bits())))),
+        ("admissions.died".to_owned(), of_admissions(&|f| f.died.map_or(UNKNOWN, i64::from))),
+    ];
+    for (i, events) in cohort.events.iter().enumerate() {
+        arrays.push((format!("events{i}.offsets"), offsets(events.rows.offsets())));
+        arrays.push((format!("events{i}"), wide(events.rows.values())));
+    }
+    let plain = [
         ("patients", cohort.patients.clone()),
         ("admissions.offsets", offsets(cohort.admissions.offsets())),
         ("admissions", cohort.admissions.values().to_vec()),
@@ -36,17 +69,27 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
         ("lab_items", cohort.lab_items.iter().map(|item| item.id).collect()),
         ("lab_items.category", cohort.lab_items.iter().map(|item| item.category.map_or(-1, i64::from)).collect()),
     ];
+    arrays.extend(plain.map(|(name, values)| (name.to_owned(), values)));
     let file = folder.join(ARRAYS);
     let failed = |e| Error::program("cannot write tensors").at_file(&file).because(e);
-    let bytes = arrays
-        .map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
-    let views = bytes.iter().map(|(name, n, data)| Ok((*name, TensorView::new(Dtype::I64, vec![*n], data)?)));
+    let bytes: Vec<(String, usize, Vec<u8>)> = arrays
+        .into_iter()
+        .map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .collect();
+    let views = bytes.iter().map(|(name, n, data)| Ok((name.as_str(), TensorView::new(Dtype::I64, vec![*n], data)?)));
     let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
     let serialized = safetensors::serialize(views, None).map_err(failed)?;
     storage::write(&file, &serialized)?;
     let names = Names {
         codes: cohort.code_names.clone(),
         lab_categories: cohort.lab_categories.clone(),
+        patients: cohort.patient_names.clone(),
+        admissions: cohort.admission_names.clone(),
+        code_titles: cohort.code_titles.clone(),
+        lab_names: cohort.lab_names.clone(),
+        ethnicities: ethnicities.into_iter().map(str::to_owned).collect(),
+        events: cohort.events.iter().map(|e| (e.kind.clone(), e.names.clone())).collect(),
+        flow: cohort.flow.clone(),
         notes: cohort.notes.clone(),
     };
     let text = serde_json::to_vec(&names).map_err(|e| Error::program(format!("cannot write {NAMES}: {e}")))?;
@@ -66,6 +109,27 @@ pub(crate) fn load(folder: &Path) -> Option<Cohort> {
     let offsets =
         |name: &str| -> Option<Vec<usize>> { array(name)?.into_iter().map(|v| usize::try_from(v).ok()).collect() };
     let names: Names = serde_json::from_slice(&fs::read(folder.join(NAMES)).ok()?).ok()?;
+    let known = |values: Vec<i64>| values.into_iter().map(|v| (v != UNKNOWN).then_some(v));
+    let patient = |(sex, ethnicity): (Option<i64>, Option<i64>)| PatientFacts {
+        sex: sex.map(|sex| if sex == 1 { Sex::Male } else { Sex::Female }),
+        ethnicity: ethnicity.and_then(|at| names.ethnicities.get(usize::try_from(at).ok()?)).cloned(),
+    };
+    let patient_facts = known(array("patients.sex")?).zip(known(array("patients.ethnicity")?)).map(patient).collect();
+    let times = known(array("admissions.start")?).zip(known(array("admissions.end")?));
+    let others = known(array("admissions.age")?).zip(known(array("admissions.died")?));
+    let age = |bits: i64| u32::try_from(bits).ok().map(f32::from_bits);
+    let admission_facts = times.zip(others).map(|((start, end), (bits, died))| AdmissionFacts {
+        start,
+        end,
+        age: bits.and_then(age),
+        died: died.map(|d| d == 1),
+    });
+    let admission_facts = admission_facts.collect();
+    let mut events = Vec::new();
+    for (i, (kind, of_kind)) in names.events.into_iter().enumerate() {
+        let rows = Ragged::from_parts(offsets(&format!("events{i}.offsets"))?, small(&format!("events{i}"))?)?;
+        events.push(Events { kind, names: of_kind, rows });
+    }
     let items = array("lab_items")?.into_iter().zip(array("lab_items.category")?);
     let cohort = Cohort {
         patients: array("patients")?,
@@ -75,6 +139,15 @@ pub(crate) fn load(folder: &Path) -> Option<Cohort> {
         labs: Ragged::from_parts(offsets("labs.offsets")?, small("labs")?)?,
         lab_items: items.map(|(id, category)| LabItem { id, category: u8::try_from(category).ok() }).collect(),
         lab_categories: names.lab_categories,
+        patient_names: names.patients,
+        admission_names: names.admissions,
+        code_titles: names.code_titles,
+        lab_names: names.lab_names,
+        patient_facts,
+        admission_facts,
+        events,
+        nodes: Vec::new(),
+        flow: names.flow,
         notes: names.notes,
     };
     cohort.validate().ok().map(|()| cohort)
@@ -95,6 +168,26 @@ mod tests {
             labs: rows(vec![vec![], vec![1], vec![0, 1]]),
             lab_items: vec![LabItem { id: 50_001, category: None }, LabItem { id: 50_002, category: Some(1) }],
             lab_categories: vec!["blood".into(), "chemistry".into()],
+            patient_names: vec!["A-1".into(), "007".into()],
+            admission_names: ["x", "y", "z"].map(String::from).to_vec(),
+            code_titles: ["Diabetes", "", "é"].map(String::from).to_vec(),
+            lab_names: vec!["Glucose".into(), String::new()],
+            patient_facts: vec![
+                PatientFacts { sex: Some(Sex::Male), ethnicity: Some("WHITE".into()) },
+                PatientFacts { sex: None, ethnicity: Some("ASIAN".into()) },
+            ],
+            admission_facts: vec![
+                AdmissionFacts { start: Some(-5), end: Some(9), age: Some(64.5), died: Some(true) },
+                AdmissionFacts { start: None, end: None, age: Some(0.0), died: Some(false) },
+                AdmissionFacts::default(),
+            ],
+            events: vec![Events {
+                kind: "drugs".into(),
+                names: vec!["aspirin".into(), "insulin".into()],
+                rows: rows(vec![vec![1, 0], vec![], vec![0]]),
+            }],
+            nodes: Vec::new(),
+            flow: vec![Step::new("patients", 9).lost("without codes", 7).by_rule("young", 0)],
             notes: vec![("left out".into(), 3)],
         };
         let folder = tempfile::tempdir().unwrap();

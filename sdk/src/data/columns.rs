@@ -2,7 +2,7 @@
 //! no types of Arrow that only some readers know.
 
 use crate::{Error, Result, storage};
-use arrow::array::{Array, Int64Array, ListArray, PrimitiveArray, Utf8Array};
+use arrow::array::{Array, BooleanArray, Int64Array, ListArray, PrimitiveArray, Utf8Array};
 use arrow::datatypes::{ArrowDataType as Type, ArrowSchema, Field, TimeUnit};
 use arrow::offset::Offsets;
 use arrow::record_batch::RecordBatchT;
@@ -50,6 +50,12 @@ impl Values {
         Self::lists(Int64Array::from_vec(integers).boxed(), lengths)
     }
 
+    /// A list of numbers a row, all of one length: `values` holds row after row.
+    pub fn vectors(values: Vec<f32>, length: usize) -> Self {
+        let rows = values.len() / length.max(1);
+        Self::lists(PrimitiveArray::<f32>::from_vec(values).boxed(), vec![length; rows])
+    }
+
     fn lists(values: Box<dyn Array>, lengths: Vec<usize>) -> Self {
         let of = ListArray::<i64>::default_datatype(values.dtype().clone());
         // No sum of lengths of what is in memory is too large for an offset.
@@ -75,6 +81,18 @@ macro_rules! numbers {
 }
 
 numbers! { i64, u32, f32, f64 }
+
+impl From<Vec<bool>> for Values {
+    fn from(values: Vec<bool>) -> Self {
+        Self(BooleanArray::from_slice(values).boxed())
+    }
+}
+
+impl From<Vec<Option<bool>>> for Values {
+    fn from(values: Vec<Option<bool>>) -> Self {
+        Self(BooleanArray::from(values).boxed())
+    }
+}
 
 impl From<Vec<&str>> for Values {
     fn from(values: Vec<&str>) -> Self {

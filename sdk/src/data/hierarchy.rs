@@ -13,53 +13,61 @@ pub enum Icd {
     Icd10,
 }
 
-/// First and last category of the chapters of ICD-9-CM; within a range, categories have the same length.
-const ICD9: [(&str, &str); 19] = [
-    ("001", "139"),
-    ("140", "239"),
-    ("240", "279"),
-    ("280", "289"),
-    ("290", "319"),
-    ("320", "389"),
-    ("390", "459"),
-    ("460", "519"),
-    ("520", "579"),
-    ("580", "629"),
-    ("630", "679"),
-    ("680", "709"),
-    ("710", "739"),
-    ("740", "759"),
-    ("760", "779"),
-    ("780", "799"),
-    ("800", "999"),
-    ("V01", "V91"),
-    ("E000", "E999"),
+/// First and last category of the chapters of ICD-9-CM, and their titles; within a range, categories have the same length.
+const ICD9: [(&str, &str, &str); 19] = [
+    ("001", "139", "Infectious and parasitic diseases"),
+    ("140", "239", "Neoplasms"),
+    ("240", "279", "Endocrine, nutritional and metabolic diseases, and immunity disorders"),
+    ("280", "289", "Diseases of the blood and blood-forming organs"),
+    ("290", "319", "Mental disorders"),
+    ("320", "389", "Diseases of the nervous system and sense organs"),
+    ("390", "459", "Diseases of the circulatory system"),
+    ("460", "519", "Diseases of the respiratory system"),
+    ("520", "579", "Diseases of the digestive system"),
+    ("580", "629", "Diseases of the genitourinary system"),
+    ("630", "679", "Complications of pregnancy, childbirth, and the puerperium"),
+    ("680", "709", "Diseases of the skin and subcutaneous tissue"),
+    ("710", "739", "Diseases of the musculoskeletal system and connective tissue"),
+    ("740", "759", "Congenital anomalies"),
+    ("760", "779", "Certain conditions originating in the perinatal period"),
+    ("780", "799", "Symptoms, signs, and ill-defined conditions"),
+    ("800", "999", "Injury and poisoning"),
+    (
+        "V01",
+        "V91",
+        "Supplementary classification of factors influencing health status and contact with health services",
+    ),
+    ("E000", "E999", "Supplementary classification of external causes of injury and poisoning"),
 ];
 
-/// First and last category of the chapters of ICD-10-CM.
-const ICD10: [(&str, &str); 22] = [
-    ("A00", "B99"),
-    ("C00", "D49"),
-    ("D50", "D89"),
-    ("E00", "E89"),
-    ("F01", "F99"),
-    ("G00", "G99"),
-    ("H00", "H59"),
-    ("H60", "H95"),
-    ("I00", "I99"),
-    ("J00", "J99"),
-    ("K00", "K95"),
-    ("L00", "L99"),
-    ("M00", "M99"),
-    ("N00", "N99"),
-    ("O00", "O9A"),
-    ("P00", "P96"),
-    ("Q00", "Q99"),
-    ("R00", "R99"),
-    ("S00", "T88"),
-    ("U00", "U85"),
-    ("V00", "Y99"),
-    ("Z00", "Z99"),
+/// First and last category of the chapters of ICD-10-CM, and their titles.
+const ICD10: [(&str, &str, &str); 22] = [
+    ("A00", "B99", "Certain infectious and parasitic diseases"),
+    ("C00", "D49", "Neoplasms"),
+    (
+        "D50",
+        "D89",
+        "Diseases of the blood and blood-forming organs and certain disorders involving the immune mechanism",
+    ),
+    ("E00", "E89", "Endocrine, nutritional and metabolic diseases"),
+    ("F01", "F99", "Mental, behavioral and neurodevelopmental disorders"),
+    ("G00", "G99", "Diseases of the nervous system"),
+    ("H00", "H59", "Diseases of the eye and adnexa"),
+    ("H60", "H95", "Diseases of the ear and mastoid process"),
+    ("I00", "I99", "Diseases of the circulatory system"),
+    ("J00", "J99", "Diseases of the respiratory system"),
+    ("K00", "K95", "Diseases of the digestive system"),
+    ("L00", "L99", "Diseases of the skin and subcutaneous tissue"),
+    ("M00", "M99", "Diseases of the musculoskeletal system and connective tissue"),
+    ("N00", "N99", "Diseases of the genitourinary system"),
+    ("O00", "O9A", "Pregnancy, childbirth and the puerperium"),
+    ("P00", "P96", "Certain conditions originating in the perinatal period"),
+    ("Q00", "Q99", "Congenital malformations, deformations and chromosomal abnormalities"),
+    ("R00", "R99", "Symptoms, signs and abnormal clinical and laboratory findings, not elsewhere classified"),
+    ("S00", "T88", "Injury, poisoning and certain other consequences of external causes"),
+    ("U00", "U85", "Codes for special purposes"),
+    ("V00", "Y99", "External causes of morbidity"),
+    ("Z00", "Z99", "Factors influencing health status and contact with health services"),
 ];
 
 /// What stands above a dotted code, from near to far: shorter codes down to the category before the dot, then the
@@ -77,21 +85,39 @@ pub fn ancestors(code: &str, edition: Icd) -> Vec<String> {
     let ends = code.char_indices().map(|(at, _)| at).rev();
     let longer = ends.filter(|&end| end > category.len() + 1).map(|end| code[..end].to_owned());
     let own = (category.len() < code.len()).then(|| category.to_owned());
-    longer.chain(own).chain(chapter(category, edition)).collect()
+    let chapter = find(category, edition).map(|(first, last, _)| format!("{first}-{last}"));
+    longer.chain(own).chain(chapter).collect()
 }
 
-/// The chapter of a category. Digits come before letters, as they do in the classification (O9A follows O99).
-fn chapter(category: &str, edition: Icd) -> Option<String> {
-    let chapters: &[(&str, &str)] = match edition {
+/// The chapter of a dotted code: its range, such as `390-459`, and title.
+///
+/// ```
+/// use dualk_sdk::data::hierarchy::{Icd, chapter};
+/// assert_eq!(chapter("428.0", Icd::Icd9), Some(("390-459".into(), "Diseases of the circulatory system")));
+/// ```
+pub fn chapter(code: &str, edition: Icd) -> Option<(String, &'static str)> {
+    let category = code.split_once('.').map_or(code, |(category, _)| category);
+    find(category, edition).map(|(first, last, title)| (format!("{first}-{last}"), *title))
+}
+
+/// The title of a chapter that is written as [`ancestors`] does, such as `I00-I99`.
+pub fn chapter_title(range: &str) -> Option<&'static str> {
+    let (first, last) = range.split_once('-')?;
+    let mut all = ICD9.iter().chain(&ICD10);
+    all.find(|chapter| (chapter.0, chapter.1) == (first, last)).map(|chapter| chapter.2)
+}
+
+/// Digits come before letters, as they do in the classification (O9A follows O99).
+fn find(category: &str, edition: Icd) -> Option<&'static (&'static str, &'static str, &'static str)> {
+    let chapters: &[(&str, &str, &str)] = match edition {
         Icd::Icd9 => &ICD9,
         Icd::Icd10 => &ICD10,
     };
-    let holds = |(first, last): &&(&str, &str)| {
+    chapters.iter().find(|(first, last, _)| {
         category.len() == first.len()
             && (*first..=*last).contains(&category)
             && first.starts_with(char::is_alphabetic) == category.starts_with(char::is_alphabetic)
-    };
-    chapters.iter().find(holds).map(|(first, last)| format!("{first}-{last}"))
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 mod cohort;
 pub(crate) mod cohort_file;
 mod examples;
+mod facts;
+mod ids;
 mod prepare;
 mod prepared;
 mod ragged;
@@ -12,13 +14,18 @@ mod vocabulary;
 pub mod codes;
 pub mod coding;
 pub mod columns;
+pub mod flow;
 pub mod hierarchy;
+pub mod icd;
 pub mod legacy_random;
 pub mod tables;
 pub mod tasks;
 
 pub use cohort::{Cohort, LabItem};
 pub use examples::{Batch, Examples, Sets};
+pub use facts::{AdmissionFacts, Events, PatientFacts, Sex, seconds, year_of};
+pub use flow::Step;
+pub use ids::Ids;
 pub use prepare::{prepare, write};
 pub use prepared::{Prepared, Split, Vocabulary};
 pub use ragged::Ragged;

@@ -2,7 +2,7 @@
 
 use super::columns::{Values, write_parquet};
 use super::tasks::RARE_THRESHOLD;
-use super::{Cohort, Prepared, SplitOptions, build_vocabulary, split};
+use super::{Cohort, PatientFacts, Prepared, Sex, SplitOptions, build_vocabulary, split};
 use crate::graph::cooccurrence;
 use crate::storage::{self, Access};
 use crate::{Error, Result};
@@ -22,7 +22,7 @@ const FILES: [&str; 6] =
 pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
     cohort.validate()?;
     if cohort.patients.is_empty() {
-        return Err(Error::user("no patient is left: nothing in the tables passed the filters").help(notes(&cohort)));
+        cohort.not_empty().map_err(|e| e.help(notes(&cohort)))?;
     }
     let vocabulary = build_vocabulary(&cohort);
     let split = split(options, &cohort, &vocabulary)?;
@@ -68,6 +68,28 @@ impl Prepared {
             _ => Map::new(),
         }
     }
+
+    /// The sizes, and under `flow` what was read and left out on the way: `summary.json`.
+    pub fn summary(&self) -> Value {
+        let mut summary = self.counts();
+        summary.insert("flow".into(), json!(self.cohort.flow));
+        Value::Object(summary)
+    }
+
+    /// Numbers of codes and laboratory items, and what they are called: `vocabulary.json`.
+    pub fn names(&self) -> Value {
+        vocabulary(self)
+    }
+}
+
+impl Cohort {
+    /// The identifiers of some patients as a column: integers, or texts where the source has texts.
+    pub fn patient_column(&self, patients: &[usize]) -> Values {
+        match self.patient_names.is_empty() {
+            true => patients.iter().map(|&p| self.patients[p]).collect::<Vec<_>>().into(),
+            false => patients.iter().map(|&p| self.patient_names[p].as_str()).collect::<Vec<_>>().into(),
+        }
+    }
 }
 
 /// Writes everything into the folder `out`, all of it or nothing: `summary.json`, `patients.parquet`, `splits.json`,
@@ -78,7 +100,7 @@ impl Prepared {
 pub fn write(prepared: &Prepared, out: &Path) -> Result<()> {
     replaceable(out)?;
     storage::folder(out, Access::Private, |new| {
-        write_json(&new.join(SUMMARY), &Value::Object(prepared.counts()))?;
+        write_json(&new.join(SUMMARY), &prepared.summary())?;
         write_json(&new.join("splits.json"), &splits(prepared))?;
         write_json(&new.join("vocabulary.json"), &vocabulary(prepared))?;
         write_parquet(&new.join("patients.parquet"), patients(prepared))?;
@@ -108,7 +130,12 @@ fn replaceable(out: &Path) -> Result<()> {
 }
 
 fn splits(prepared: &Prepared) -> Value {
-    let ids = |part: &[usize]| -> Vec<i64> { part.iter().map(|&p| prepared.cohort.patients[p]).collect() };
+    let cohort = &prepared.cohort;
+    let id = |&p: &usize| match cohort.patient_names.get(p) {
+        Some(name) => Value::from(name.as_str()),
+        None => Value::from(cohort.patients[p]),
+    };
+    let ids = |part: &[usize]| -> Vec<Value> { part.iter().map(id).collect() };
     let split = &prepared.split;
     json!({
         "single": ids(&split.single),
@@ -132,7 +159,18 @@ fn vocabulary(prepared: &Prepared) -> Value {
     let mut labs: Map<String, Value> = categories.map(|(name, labs)| (name.clone(), items(labs).into())).collect();
     labs.insert("all".into(), items(&vocabulary.labs).into());
     let all = vocabulary.codes.len() - 1;
-    json!({ "code_map": code_map(vocabulary.target_codes), "code_map_pretrain": code_map(all), "labs": labs })
+    let cohort = &prepared.cohort;
+    let titles = cohort.code_names.iter().zip(&cohort.code_titles).filter(|(_, title)| !title.is_empty());
+    let titles: Map<String, Value> = titles.map(|(code, title)| (code.clone(), title.as_str().into())).collect();
+    let items = cohort.lab_items.iter().zip(&cohort.lab_names).filter(|(_, name)| !name.is_empty());
+    let items: Map<String, Value> = items.map(|(item, name)| (item.id.to_string(), name.as_str().into())).collect();
+    json!({
+        "code_map": code_map(vocabulary.target_codes),
+        "code_map_pretrain": code_map(all),
+        "labs": labs,
+        "titles": titles,
+        "lab_names": items,
+    })
 }
 
 /// One row an admission.
@@ -140,18 +178,46 @@ fn patients(prepared: &Prepared) -> Vec<(String, Values)> {
     let cohort = &prepared.cohort;
     let (mut patient, mut order) = (Vec::new(), Vec::new());
     for (p, row) in cohort.admissions.rows().enumerate() {
-        patient.extend(row.iter().map(|_| cohort.patients[p]));
+        patient.extend(row.iter().map(|_| p));
         order.extend(0..row.len() as u32);
     }
     let codes = cohort.codes.rows().map(|row| row.iter().map(|&c| cohort.code_names[c as usize].as_str()));
     let labs = cohort.labs.rows().map(|row| row.iter().map(|&l| cohort.lab_items[l as usize].id));
-    named([
-        ("patient", patient.into()),
-        ("admission", cohort.admissions.values().to_vec().into()),
+    let admissions = match cohort.admission_names.is_empty() {
+        true => cohort.admissions.values().to_vec().into(),
+        false => cohort.admission_names.iter().map(String::as_str).collect::<Vec<_>>().into(),
+    };
+    let mut columns = named([
+        ("patient", cohort.patient_column(&patient)),
+        ("admission", admissions),
         ("order", order.into()),
         ("codes", Values::text_lists(codes)),
         ("abnormal_labs", Values::integer_lists(labs)),
-    ])
+    ]);
+    if !cohort.admission_facts.is_empty() {
+        let facts = &cohort.admission_facts;
+        let micros = |time: Option<i64>| time.and_then(|seconds| seconds.checked_mul(1_000_000));
+        columns.extend(named([
+            ("start", Values::times(facts.iter().map(|f| micros(f.start)).collect())),
+            ("end", Values::times(facts.iter().map(|f| micros(f.end)).collect())),
+            ("age", facts.iter().map(|f| f.age).collect::<Vec<_>>().into()),
+            ("died", facts.iter().map(|f| f.died).collect::<Vec<_>>().into()),
+        ]));
+    }
+    if !cohort.patient_facts.is_empty() {
+        let of = |fact: fn(&PatientFacts) -> Option<&str>| -> Vec<Option<&str>> {
+            patient.iter().map(|&p| fact(&cohort.patient_facts[p])).collect()
+        };
+        columns.extend(named([
+            ("sex", of(|f| f.sex.map(Sex::name)).into()),
+            ("ethnicity", of(|f| f.ethnicity.as_deref()).into()),
+        ]));
+    }
+    for events in &cohort.events {
+        let rows = events.rows.rows().map(|row| row.iter().map(|&e| events.names[e as usize].as_str()));
+        columns.push((events.kind.clone(), Values::text_lists(rows)));
+    }
+    columns
 }
 
 fn graph(prepared: &Prepared) -> Vec<(String, Values)> {

@@ -33,18 +33,29 @@ pub struct Table {
 
 impl Table {
     /// The table `name`, that is `name.csv`, `name.csv.gz` or `name.parquet` in `folder`, with at least `columns`.
+    ///
+    /// # Errors
+    /// When there is none, when there are several, or when a column is missing.
     pub fn open(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
         if !folder.is_dir() {
             let what = if folder.exists() { "this is not a folder" } else { "there is no such folder" };
             return Err(Error::user(what).at_file(folder).help("give the folder that holds the tables"));
         }
         let candidates = ["csv", "csv.gz", "parquet"].map(|end| format!("{name}.{end}")).map(|file| folder.join(file));
-        let Some(path) = candidates.iter().find(|path| path.is_file()) else {
+        let mut found = candidates.iter().filter(|path| path.is_file());
+        let Some(path) = found.next() else {
             let message = "is missing: there is no";
             let error =
                 Error::user(format!("the table `{name}` {message} {name}.csv, {name}.csv.gz or {name}.parquet here"));
             return Err(error.at_file(folder).suggest(name, tables_in(folder)));
         };
+        if let Some(other) = found.next() {
+            let names = [path, other].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+            let message = format!("the table `{name}` is there twice: {} and {}", names[0], names[1]);
+            return Err(Error::user(message)
+                .at_file(folder)
+                .help("leave one of them, so that it is clear which is read"));
+        }
         Self::at(path, columns)
     }
 
@@ -91,6 +102,16 @@ impl Table {
         Ok(Self { path: path.to_owned(), header, columns, parquet })
     }
 
+    /// Asks for a column more when the table has it once, in any case; its name as the file has it.
+    pub fn also(&mut self, column: &str) -> Option<String> {
+        let mut same = self.header.iter().filter(|h| h.eq_ignore_ascii_case(column));
+        let name = same.next().filter(|_| same.next().is_none())?.clone();
+        if !self.columns.contains(&name) {
+            self.columns.push(name.clone());
+        }
+        Some(name)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -99,6 +120,11 @@ impl Table {
     /// The names of all columns.
     pub fn header(&self) -> &[String] {
         &self.header
+    }
+
+    /// The place of a column among those that were asked for, as [`Row`] counts them.
+    pub fn place(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c == column)
     }
 
     /// The whole table, its needed columns only.
@@ -132,7 +158,7 @@ fn tables_in(folder: &Path) -> Vec<String> {
     tables
 }
 
-fn not_an_integer(column: &str, text: Option<&str>) -> String {
+pub(crate) fn not_an_integer(column: &str, text: Option<&str>) -> String {
     let found = match text {
         None => "nothing".to_owned(),
         // Longer texts may hold anything; only what was meant as a number is repeated.

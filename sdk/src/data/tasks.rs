@@ -17,9 +17,11 @@ impl Prepared {
         patients.iter().map(|&p| self.visit_codes(self.last_visit(p))).collect()
     }
 
-    /// The codes of an admission, ascending, each once.
+    /// The diagnoses of an admission, ascending, each once.
     pub fn visit_codes(&self, admission: usize) -> Vec<u32> {
-        distinct(self.vocabulary.admission_codes.row(admission).iter().map(|&c| c - 1))
+        // Codes of further kinds stand behind them.
+        let diagnoses = self.cohort.codes.row(admission).len();
+        distinct(self.vocabulary.admission_codes.row(admission).iter().take(diagnoses).map(|&c| c - 1))
     }
 
     /// The last admission of patient `p`, as a row of the cohort.

@@ -2,7 +2,8 @@
 
 use super::{Cohort, Ragged, Vocabulary};
 
-/// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier.
+/// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier. Codes of
+/// the further kinds of [`Cohort::nodes`] come last, as `kind:name`; in a visit they stand behind its diagnoses.
 pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
     let mut codes = vec![String::new()];
     let mut identifiers = vec![0u32; cohort.code_names.len()];
@@ -19,8 +20,16 @@ pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
     };
     let target_codes = number(false);
     number(true);
-    let admission_codes: Ragged<u32> =
-        cohort.codes.rows().map(|row| row.iter().map(|&c| identifiers[c as usize])).collect();
+    let mut admission_codes: Vec<Vec<u32>> =
+        cohort.codes.rows().map(|row| row.iter().map(|&c| identifiers[c as usize]).collect()).collect();
+    for events in cohort.events.iter().filter(|events| cohort.nodes.contains(&events.kind)) {
+        let first = codes.len() as u32;
+        codes.extend(events.names.iter().map(|name| format!("{}:{name}", events.kind)));
+        for (row, further) in admission_codes.iter_mut().zip(events.rows.rows()) {
+            row.extend(further.iter().map(|name| first + name));
+        }
+    }
+    let admission_codes: Ragged<u32> = admission_codes.into_iter().collect();
     let labs = used_labs(cohort);
     let of = |category: usize| {
         let belongs = |&&item: &&u32| cohort.lab_items[item as usize].category == Some(category as u8);
@@ -44,6 +53,30 @@ mod tests {
     use crate::data::LabItem;
 
     #[test]
+    fn codes_of_further_kinds_come_last() {
+        let mut cohort = Cohort {
+            patients: vec![7, 8],
+            admissions: [vec![70], vec![80, 81]].into_iter().collect(),
+            codes: [vec![0], vec![1, 1], vec![1]].into_iter().collect(),
+            code_names: ["a", "b"].map(String::from).to_vec(),
+            labs: [vec![], vec![], vec![]].into_iter().collect(),
+            ..Cohort::default()
+        };
+        let drugs = [(70, vec![1]), (80, vec![0, 1, 1])].into();
+        cohort.add_events("drugs", &drugs, &["x".to_owned(), "y".to_owned()]);
+        let without = build_vocabulary(&cohort);
+        assert_eq!(without.codes, ["", "b", "a"]);
+        cohort.nodes = vec!["drugs".to_owned()];
+        let vocabulary = build_vocabulary(&cohort);
+        assert_eq!(
+            (vocabulary.target_codes, vocabulary.codes),
+            (1, ["", "b", "a", "drugs:y", "drugs:x"].map(String::from).to_vec())
+        );
+        let rows: Vec<&[u32]> = vocabulary.admission_codes.rows().collect();
+        assert_eq!(rows, [&[2, 3][..], &[1, 1, 4, 3], &[1]]);
+    }
+
+    #[test]
     fn codes_of_multi_visit_patients_come_first() {
         let cohort = Cohort {
             patients: vec![7, 8],
@@ -53,7 +86,7 @@ mod tests {
             labs: [vec![0, 2], vec![], vec![1, 2]].into_iter().collect(),
             lab_items: [Some(1), Some(0), None, Some(0)].map(|category| LabItem { id: 0, category }).to_vec(),
             lab_categories: vec!["hematology".into(), "chemistry".into()],
-            notes: vec![],
+            ..Cohort::default()
         };
         let vocabulary = build_vocabulary(&cohort);
         assert_eq!(vocabulary.codes, ["", "c", "b", "d", "a"]);

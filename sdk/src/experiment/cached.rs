@@ -146,6 +146,7 @@ impl Experiment {
             "form": FORM,
             "sdk": sdk(),
             "cohort": cohort.hex(),
+            "nodes": self.manifest.data.nodes,
             "split": written("the split", serde_json::to_value(&self.manifest.data.split))?,
             "model": model,
             "head": written("the head", serde_json::to_value(&parts.head))?,

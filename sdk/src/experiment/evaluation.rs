@@ -4,11 +4,12 @@ use super::manifest::Manifest;
 use super::outcome::{Outcome, StageOutcome};
 use super::plan::{Experiment, to_toml};
 use super::report;
+use super::run::write_data;
 use super::run_dir::RunDir;
 use super::stages::stage_name;
 use crate::cache::Cache;
 use crate::component::Objective;
-use crate::data::columns::{Values, write_parquet};
+use crate::data::columns::write_parquet;
 use crate::data::{Examples, Prepared};
 use crate::model::{Model, load_weights, parameters, save_weights};
 use crate::plugin::{Registry, guard};
@@ -118,6 +119,7 @@ impl Experiment {
         let identity = self.identity()?;
         let run = RunDir::create(&output.runs, &self.manifest.name, &identity, &text, output.access)?;
         self.write_environment(&run)?;
+        write_data(&run, &data)?;
         let name = stage_name(stage, &self.manifest.stage[stage]);
         save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
         save_weights(&model, &run.file("model.safetensors"))?;
@@ -133,12 +135,12 @@ impl Experiment {
         run.append("log.txt", "weights from elsewhere; nothing was trained")?;
         run.write("metrics.jsonl", b"")?;
         run.write_json("result.json", &outcome)?;
-        run.write("report.html", report::html(&outcome, &[], &text).as_bytes())?;
+        run.write("report.html", report::html(&outcome, &[], &text, &data.cohort.flow).as_bytes())?;
         Ok((outcome, run.finish()?))
     }
 
     /// The stage that a checkpoint is of; the last without one.
-    fn stage_of(&self, checkpoint: Option<&Path>) -> Result<usize> {
+    pub(super) fn stage_of(&self, checkpoint: Option<&Path>) -> Result<usize> {
         let stages = &self.manifest.stage;
         let last = stages.len().checked_sub(1).ok_or_else(|| Error::user("the manifest has no [[stage]]"))?;
         match checkpoint.and_then(|c| c.file_stem()).and_then(|s| s.to_str()) {
@@ -153,7 +155,12 @@ impl Experiment {
     }
 
     /// The model of a stage with the weights in a file, and what the stage learns.
-    fn model_of_stage(&self, stage: usize, weights: &Path, data: &Prepared) -> Result<(Model, Box<dyn Objective>)> {
+    pub(super) fn model_of_stage(
+        &self,
+        stage: usize,
+        weights: &Path,
+        data: &Prepared,
+    ) -> Result<(Model, Box<dyn Objective>)> {
         let device = self.device.device.clone().autodiff();
         let mut model = self.model(data, &device, |_| {})?;
         for index in 0..stage {
@@ -166,21 +173,26 @@ impl Experiment {
     }
 }
 
-/// Writes the logits of all heads: a row an example with its patient, a column a label, named by the code where labels are
-/// the codes to predict, else by head and number.
-fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
+/// The patient of each example, by index; `None` when examples are no patients with visits.
+pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<usize>> {
     let offsets = data.cohort.admissions.offsets();
     let patient = |i: usize| {
         let first = *examples.visits.row(i).first()? as usize;
-        data.cohort.patients.get(offsets.partition_point(|&o| o <= first) - 1).copied()
+        offsets.partition_point(|&o| o <= first).checked_sub(1)
     };
-    let patients: Option<Vec<i64>> = (0..examples.len()).map(patient).collect();
+    (0..examples.len()).map(patient).collect()
+}
+
+/// Writes the logits of all heads: a row an example with its patient, a column a label, named by the code where labels are
+/// the codes to predict, else by head and number.
+fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
+    let patients = patients_of(examples, data);
     let Some(patients) = patients else {
         return Err(Error::user("the examples of this stage are no patients with visits: they have no predictions")
             .help("give a checkpoint of a stage that does, or none"));
     };
     let rows = patients.len();
-    let mut columns = vec![("patient".to_owned(), Values::from(patients))];
+    let mut columns = vec![("patient".to_owned(), data.cohort.patient_column(&patients))];
     let logits = predict(model, &data.graph, examples, &mut Silent);
     for (spec, logits) in model.head_specs().iter().zip(&logits) {
         for label in 0..spec.outputs {

@@ -10,6 +10,8 @@ mod cached;
 mod checkpoint;
 pub mod device;
 mod evaluation;
+mod export;
+mod flow_figure;
 mod identity;
 pub mod manifest;
 mod outcome;
@@ -25,6 +27,7 @@ mod stop;
 mod training;
 
 pub use evaluation::Evaluation;
+pub use export::Export;
 pub use identity::Identity;
 pub use manifest::{ComponentRef, Manifest};
 pub use outcome::{Outcome, Row, StageOutcome, TrainedStage};

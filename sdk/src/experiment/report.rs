@@ -1,6 +1,8 @@
 //! `report.html`: results, curves and configuration of a run on one page without outside resources.
 
+use super::flow_figure;
 use super::outcome::{Outcome, StageOutcome, TrainedStage};
+use crate::data::Step;
 use crate::train::EpochRecord;
 use std::fmt::Write;
 
@@ -17,8 +19,8 @@ figure{margin:0;background:var(--card);border-radius:8px;padding:.8rem}figcaptio
 svg{width:100%;height:auto}text{fill:var(--soft);font:11px system-ui,sans-serif}
 pre{background:var(--card);padding:1rem;overflow:auto;border-radius:8px;font-size:.8rem}";
 
-/// The page of a run; `manifest` is the resolved one.
-pub(super) fn html(outcome: &Outcome, history: &[EpochRecord], manifest: &str) -> String {
+/// The page of a run; `manifest` is the resolved one, `flow` leads from tables to cohort.
+pub(super) fn html(outcome: &Outcome, history: &[EpochRecord], manifest: &str, flow: &[Step]) -> String {
     let name = escape(&outcome.name);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
@@ -43,6 +45,7 @@ pub(super) fn html(outcome: &Outcome, history: &[EpochRecord], manifest: &str) -
         }
         page.push_str("</div>\n");
     }
+    page.push_str(&flow_figure::html(flow));
     let _ = writeln!(page, "<h2>Manifest</h2><pre>{}</pre></html>", escape(manifest));
     page
 }
@@ -129,6 +132,6 @@ fn chart(page: &mut String, title: &str, colour: &str, values: &[f64]) {
     );
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

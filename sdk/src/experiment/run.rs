@@ -13,7 +13,7 @@ use super::stages::{no_joint_stage, stage_name};
 use super::training::{Keeping, Observers, Trained, check_frozen};
 use crate::cache::Key;
 use crate::component::{Objective, ParserContext, Part};
-use crate::data::{Examples, Prepared, prepare};
+use crate::data::{Examples, Prepared, flow, prepare};
 use crate::model::{Model, parameters, save_weights};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
 use crate::progress::Silent;
@@ -36,7 +36,9 @@ impl Experiment {
     /// # Errors
     /// Name the file and line, or the manifest's.
     pub fn prepare(&self, progress: &dyn Progress) -> Result<Prepared> {
-        self.placed(guard::catch(|| self.prepared(progress)))
+        let data = self.placed(guard::catch(|| self.prepared(progress)))?;
+        losses(&data).iter().for_each(|line| progress.line(line));
+        Ok(data)
     }
 
     pub(super) fn prepared(&self, progress: &dyn Progress) -> Result<Prepared> {
@@ -47,7 +49,18 @@ impl Experiment {
             cohort.validate()?;
             Ok(cohort)
         };
-        let cohort = self.cohort(parser.as_ref(), parse, progress)?;
+        let mut cohort = self.cohort(parser.as_ref(), parse, progress)?;
+        for (i, kind) in self.manifest.data.nodes.iter().enumerate() {
+            if cohort.events(kind).is_none() {
+                let error = Error::user(format!("this cohort has no `{kind}`")).at_key(format!("data.nodes[{i}]"));
+                let kinds = cohort.events.iter().map(|events| events.kind.clone());
+                return Err(error.suggest(kind, kinds).help("parsers read them when their options say so"));
+            }
+        }
+        cohort.nodes = self.manifest.data.nodes.clone();
+        if let Some(limit) = self.manifest.data.loss_limit {
+            flow::check(&cohort.flow, limit).map_err(|e| e.within_key("data"))?;
+        }
         let data = prepare(cohort, &self.manifest.data.split).map_err(|e| e.within_key("data.split"))?;
         Ok(self.with_precision(data))
     }
@@ -161,6 +174,7 @@ impl Experiment {
         let minutes = self.manifest.output.checkpoint_minutes;
         let recorder = Recorder::new(run, progress, &self.stop, minutes, state);
         self.write_environment(run)?;
+        write_data(run, data)?;
         run.status("running", "")?;
         match &checkpoint {
             Some(_) => recorder.log("resumed from a checkpoint")?,
@@ -208,7 +222,7 @@ impl Experiment {
         let (name, device, seconds) = (self.manifest.name.clone(), self.device.name.clone(), recorder.seconds());
         let outcome = Outcome { name, device, parameters, seconds, trained, stages };
         run.write_json("result.json", &outcome)?;
-        run.write("report.html", report::html(&outcome, &recorder.history(), text).as_bytes())?;
+        run.write("report.html", report::html(&outcome, &recorder.history(), text, &data.cohort.flow).as_bytes())?;
         Ok(outcome)
     }
 
@@ -357,6 +371,12 @@ impl Experiment {
     }
 }
 
+/// What is known of the data: its sizes, what was left out, and the vocabulary with the names of codes.
+pub(super) fn write_data(run: &RunDir, data: &Prepared) -> Result<()> {
+    run.write_json("summary.json", &data.summary())?;
+    run.write_json("vocabulary.json", &data.names())
+}
+
 /// An epoch as a line.
 fn epoch_line(record: &EpochRecord) -> String {
     let metrics = |part: &str, metrics: &Metrics| match metrics.is_empty() {
@@ -398,6 +418,14 @@ fn summarise(data: &Prepared) -> Vec<String> {
             100.0 * data.graph.edges() as f64 / pairs
         ),
     ];
-    lines.extend(cohort.notes.iter().map(|(what, n)| format!("{what}: {n}")));
+    lines.extend(losses(data));
     lines
+}
+
+/// What was left out between tables and cohort: a table, and a warning for each large loss.
+fn losses(data: &Prepared) -> Vec<String> {
+    let cohort = &data.cohort;
+    let table = flow::table(&cohort.flow);
+    let notes = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}"));
+    table.lines().map(str::to_owned).chain(notes).chain(flow::warnings(&cohort.flow)).collect()
 }

@@ -56,7 +56,7 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
         }
         let result = serde_json::to_value(&outcome).map_err(|e| Error::program(e.to_string()))?;
         write("result.json", &pretty(&result))?;
-        write("report.html", &report::html(&outcome, &history, &manifest))?;
+        write("report.html", &report::html(&outcome, &history, &manifest, &[]))?;
         match with_weights {
             true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),
             false => Ok(()),

@@ -1,7 +1,7 @@
 //! Small inputs for components.
 
 use crate::Result;
-use crate::data::{Cohort, LabItem, Prepared, Ragged, Sets, SplitOptions, prepare};
+use crate::data::{AdmissionFacts, Cohort, LabItem, PatientFacts, Prepared, Ragged, Sets, Sex, SplitOptions, prepare};
 use crate::graph::Graph;
 use burn::tensor::{Device, TensorData};
 use rand::{Rng, SeedableRng};
@@ -71,6 +71,33 @@ pub fn prepared() -> Result<Prepared> {
             cohort.codes.push(codes);
             cohort.labs.push(labs);
         }
+    }
+    // Stays of a patient begin 20 to 60 days after each other and last up to 17; every seventh ends in death.
+    cohort.patient_facts = (0..PATIENTS)
+        .map(|p| PatientFacts {
+            sex: Some([Sex::Female, Sex::Male][p as usize % 2]),
+            ethnicity: Some(["A", "B"][p as usize % 2].into()),
+        })
+        .collect();
+    for patient in 0..PATIENTS {
+        let mut start = 86_400 * (10_000 + patient);
+        for visit in 0..1 + patient % 4 {
+            let row = cohort.admission_facts.len() as i64;
+            let facts = AdmissionFacts {
+                start: Some(start),
+                end: Some(start + row % 18 * 86_400),
+                age: Some((40 + patient % 50) as f32),
+                died: Some(row % 7 == 3),
+            };
+            cohort.admission_facts.push(facts);
+            start += 86_400 * (20 + 20 * ((patient + visit) % 3));
+        }
+    }
+    for kind in ["procedures", "drugs"] {
+        let names: Vec<String> = (0..9).map(|i| format!("{kind} {i}")).collect();
+        let own = |row: usize| cohort.codes.row(row).iter().map(|code| code % 9).collect::<Vec<u32>>();
+        let rows = cohort.admissions.values().iter().enumerate().map(|(row, &id)| (id, own(row))).collect();
+        cohort.add_events(kind, &rows, &names);
     }
     cohort.validate()?;
     prepare(cohort, &SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed: 1 })

@@ -212,7 +212,7 @@ impl Draw {
                 labs: lab_rows,
                 lab_items,
                 lab_categories: (0..sizes.labs.len()).map(|c| format!("category {c}")).collect(),
-                notes: Vec::new(),
+                ..Cohort::default()
             },
             graph,
         }

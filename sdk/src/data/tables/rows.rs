@@ -81,7 +81,7 @@ impl Block {
     /// Adds a row.
     pub fn add(&mut self, row: &Row<'_>) -> Result<(), Fault> {
         let start = row.start();
-        self.line += memchr::memchr_iter(b'\n', &row.text()[self.at..start]).count() as u32;
+        self.line += memchr::memchr_iter(b'\n', &row.all_text()[self.at..start]).count() as u32;
         self.at = start;
         self.part.lines.push(self.line);
         self.part.rows += 1;
@@ -168,6 +168,17 @@ impl<'t> Rows<'t> {
             (_, value) => Ok(value),
         };
         self.texts(column)?.enumerate().map(parse).collect()
+    }
+
+    /// The texts of a column that the table may lack; nothing is written in any row then.
+    ///
+    /// # Errors
+    /// When the column was not asked for.
+    pub fn texts_if(&self, column: Option<&str>) -> Result<Vec<Option<&str>>> {
+        match column {
+            Some(column) => Ok(self.texts(column)?.collect()),
+            None => Ok(vec![None; self.len()]),
+        }
     }
 
     /// An error at row `i` of these.

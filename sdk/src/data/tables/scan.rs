@@ -3,6 +3,7 @@
 use super::blocks::Blocks;
 use super::record::{self, Fault};
 use super::{Table, stream};
+use crate::data::Ids;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ impl<'t> Row<'t> {
     }
 
     /// All the text around the row, and where the row's first field starts in it.
-    pub(super) fn text(&self) -> &'t [u8] {
+    pub(super) fn all_text(&self) -> &'t [u8] {
         self.text
     }
 
@@ -67,6 +68,22 @@ impl<'t> Row<'t> {
     /// The bytes of the `column`-th of the table's needed columns, without the quotes around them.
     pub fn bytes(&self, column: usize) -> &'t [u8] {
         &self.text[self.fields[self.columns[column].0].clone()]
+    }
+
+    /// The text of a column, blanks around it left out; nothing where nothing is written, or what is not UTF-8.
+    pub fn text(&self, column: usize) -> &'t str {
+        std::str::from_utf8(self.bytes(column)).unwrap_or_default().trim()
+    }
+
+    /// The number of an identifier; `None` when it is empty or unknown.
+    ///
+    /// # Errors
+    /// When there is a text where identifiers are integers.
+    pub fn id(&self, column: usize, ids: &Ids) -> Result<Option<i64>, Fault> {
+        if ids.are_integers() {
+            return self.optional_integer(column);
+        }
+        ids.find(self.columns[column].1, Some(self.text(column))).map_err(|message| self.fault(column, message))
     }
 
     /// What is wrong with a column, for the caller to return.

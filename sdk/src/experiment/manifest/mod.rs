@@ -11,6 +11,7 @@ pub use stage::{Mode, Stage, StageType};
 use super::manifest::source::from_serde;
 use crate::component::Slot;
 use crate::data::SplitOptions;
+use crate::error::Mistakes;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
 use crate::storage::Access;
@@ -99,6 +100,14 @@ pub struct Data {
     /// Which patients serve for what.
     #[serde(default)]
     pub split: SplitOptions,
+    /// Kinds of further codes, such as `drugs` and `procedures`, that stand beside diagnoses as codes of visits and nodes of
+    /// the graph. They are seen, and not predicted. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// Part of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
+    /// Default: nothing is, and more than 0.05 a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_limit: Option<f64>,
 }
 
 /// The parts of the model.
@@ -244,10 +253,28 @@ impl Manifest {
         Ok((manifest, source))
     }
 
-    fn from_table(table: Table) -> Result<Self> {
-        let manifest: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(from_serde)?;
-        manifest.check()?;
-        Ok(manifest)
+    /// Finds every wrong key and value: what is wrong is left out, and the rest looked at.
+    fn from_table(mut table: Table) -> Result<Self> {
+        let mut mistakes = Mistakes::default();
+        loop {
+            let read: Result<Self> = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(from_serde);
+            match read {
+                Ok(manifest) => {
+                    mistakes.note(manifest.check());
+                    return mistakes.done().map(|()| manifest);
+                }
+                // What was left out may have been needed.
+                Err(error) if error.message().starts_with("missing field") && !mistakes.is_empty() => break,
+                Err(error) => {
+                    let removed = error.key().is_some_and(|key| source::remove(&mut table, key));
+                    mistakes.note::<()>(Err(error));
+                    if !removed {
+                        break;
+                    }
+                }
+            }
+        }
+        mistakes.done().and_then(|()| Err(Error::program("the manifest cannot be read")))
     }
 
     /// Whether published quirks are reproduced.
@@ -264,6 +291,10 @@ impl Manifest {
         }
         self.model.head.check().map_err(|e| e.within_key("model.head"))?;
         self.data.split.check().map_err(|e| e.within_key("data.split"))?;
+        if let Some(limit) = self.data.loss_limit.filter(|limit| !(0.0..=1.0).contains(limit)) {
+            let message = format!("expected a part between 0 and 1, found {limit}");
+            return Err(Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth"));
+        }
         self.stage.iter().enumerate().try_for_each(|(i, s)| s.check().map_err(|e| e.within_key(&format!("stage[{i}]"))))
     }
 }

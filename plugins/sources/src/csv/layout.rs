@@ -1,0 +1,119 @@
+//! The tables that the options name, opened, with the columns that they have.
+
+use super::{CsvOptions, Written};
+use dualk_sdk::data::tables::Table;
+use dualk_sdk::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// A table whose rows belong to visits.
+pub struct Source {
+    pub table: Table,
+    /// Its columns of patient and visit, where it has them.
+    pub patient: Option<String>,
+    pub visit: Option<String>,
+    /// Columns that hold codes or items.
+    pub cells: Vec<String>,
+}
+
+/// All tables.
+pub struct Layout {
+    pub visits: Table,
+    /// Columns of visits that need not be there: end, age, sex, ethnicity, died.
+    pub facts: [Option<String>; 5],
+    /// Columns of visits that are laboratory items.
+    pub items: Vec<String>,
+    pub codes: Source,
+    pub labs: Option<Source>,
+    /// Drugs and procedures.
+    pub events: Vec<(&'static str, Source)>,
+}
+
+impl Layout {
+    /// Finds tables and columns.
+    ///
+    /// # Errors
+    /// Name the key, the file and what is missing in it.
+    pub fn open(options: &CsvOptions) -> Result<Self> {
+        let path = options.visits.required("visits")?;
+        let named = [&options.patient, &options.visit, &options.time].map(String::as_str);
+        let mut needed: Vec<&str> = named.into_iter().filter(|column| !column.is_empty()).collect();
+        let items = matching(path, "items", &options.items)?;
+        needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
+        let mut visits = Table::at(path, &needed).map_err(|e| e.at_key("visits"))?;
+        let facts = [&options.end, &options.age, &options.sex, &options.ethnicity, &options.died];
+        let facts = facts.map(|column| if column.is_empty() { None } else { visits.also(column) });
+        let version = (options.written == Written::Version).then_some(options.version.as_str());
+        let codes_in = options.codes.given().unwrap_or(path);
+        let columns = matching(codes_in, "code", &options.code)?;
+        let codes = source(codes_in, "codes", options, columns, version.as_slice())?;
+        let one = |file: &FilePath, key: &'static str, column: &str, extra: &[&str]| {
+            let open = |path| source(path, key, options, vec![column.to_owned()], extra);
+            file.given().map(open).transpose()
+        };
+        let results = [&options.flag, &options.value, &options.low, &options.high, &options.category];
+        let results: Vec<&str> = results.into_iter().map(String::as_str).filter(|c| !c.is_empty()).collect();
+        let labs = one(&options.labs, "labs", &options.item, &results)?;
+        let drugs = one(&options.drugs, "drugs", &options.drug, &[])?;
+        let procedures = one(&options.procedures, "procedures", &options.procedure, &[])?;
+        let events = [("procedures", procedures), ("drugs", drugs)];
+        let events = events.into_iter().filter_map(|(kind, source)| Some((kind, source?))).collect();
+        Ok(Self { visits, facts, items, codes, labs, events })
+    }
+
+    /// Every file that is read, each once.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let others = self.labs.iter().chain(self.events.iter().map(|(_, source)| source));
+        let tables = [&self.visits, &self.codes.table].into_iter().chain(others.map(|source| &source.table));
+        let mut files: Vec<PathBuf> = tables.map(|table| table.path().to_owned()).collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+}
+
+/// Opens a table whose rows belong to visits.
+fn source(path: &Path, key: &str, options: &CsvOptions, cells: Vec<String>, extra: &[&str]) -> Result<Source> {
+    let mut needed: Vec<&str> = cells.iter().map(String::as_str).collect();
+    needed.extend(extra.iter().filter(|column| !cells.iter().any(|cell| cell == *column)));
+    needed.dedup();
+    let mut table = Table::at(path, &needed).map_err(|e| e.at_key(key))?;
+    let patient = table.also(&options.patient);
+    // Where visits have no identifiers, their time is one.
+    let visit = if options.visit.is_empty() { &options.time } else { &options.visit };
+    let visit = table.also(visit);
+    if visit.is_none() {
+        let wanted = if options.visit.is_empty() { &options.time } else { &options.visit };
+        let error = Error::user(format!("the column `{wanted}` is missing: rows must say to which visit they belong"));
+        return Err(error.at_key(key).at_file(path).suggest(wanted, table.header()));
+    }
+    if patient.is_none() && options.visit.is_empty() {
+        let error = Error::user(format!("the column `{}` is missing: a time alone is no visit", options.patient));
+        return Err(error.at_key(key).at_file(path).suggest(&options.patient, table.header()));
+    }
+    Ok(Source { table, patient, visit, cells })
+}
+
+/// The columns of a table that have these names, in the order of the names; those that a star stands for, in the order of
+/// the file.
+fn matching(path: &Path, key: &str, names: &[String]) -> Result<Vec<String>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let table = Table::at(path, &[]).map_err(|e| e.at_key(key))?;
+    let mut found: Vec<String> = Vec::new();
+    for name in names {
+        let before = found.len();
+        let fits = |column: &&String| match name.strip_suffix('*') {
+            Some(beginning) => column.starts_with(beginning),
+            None => *column == name,
+        };
+        let columns: Vec<String> =
+            table.header().iter().filter(fits).filter(|column| !found.contains(column)).cloned().collect();
+        found.extend(columns);
+        if found.len() == before {
+            let error = Error::user(format!("no column of this table is called `{name}`")).at_key(key);
+            return Err(error.at_file(path).suggest(name, table.header()));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,217 @@
+//! `csv`: any tables, by the names of their columns.
+
+mod codes;
+mod labs;
+mod layout;
+mod options;
+mod visits;
+
+pub use options::{CsvOptions, Written};
+
+use dualk_sdk::component::Inputs;
+use dualk_sdk::data::coding::Coding;
+use dualk_sdk::prelude::*;
+use layout::Layout;
+use std::collections::HashMap;
+
+/// Reads any tables that have a column for the patient.
+struct Csv {
+    options: CsvOptions,
+}
+
+impl Parser for Csv {
+    fn check(&self) -> Result<()> {
+        Layout::open(&self.options)?;
+        Coding::check(self.options.icd_map.given(), self.options.group.given())
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let layout = Layout::open(&self.options).ok()?;
+        Some(Inputs { files: layout.files(), seed: false })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        let options = &self.options;
+        self.check()?;
+        let layout = Layout::open(options)?;
+        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
+        let task = context.progress.begin("visits", "tables", None);
+        let visits = visits::read(&layout, options)?;
+        task.finish("");
+        let task = context.progress.begin("codes", "tables", None);
+        let (codes, steps) = codes::diagnoses(&layout, options, &visits, &mut coding)?;
+        task.finish("");
+        let (mut cohort, _) = Cohort::of_admissions(visits.patients(), &codes, coding.names());
+        cohort.flow_begins_with(visits.step.iter().cloned().chain(steps));
+        cohort.not_empty().map_err(|e| e.at_file(layout.visits.path()))?;
+        visits.describe(&mut cohort);
+        if options.written != Written::Other {
+            cohort.set_titles(|code| coding.title(code));
+        }
+        for (kind, source) in &layout.events {
+            let mut names = Coding::new(options.code_system, None, None)?;
+            let (rows, step) = codes::others(source, kind, options, &visits, &mut names)?;
+            cohort.add_events(kind, &rows, names.names());
+            cohort.flow.extend(step);
+        }
+        labs::add(&layout, options, &visits, &mut cohort, context.progress)?;
+        Ok(cohort)
+    }
+}
+
+/// Per admission, by its number, what belongs to it.
+type Rows = HashMap<i64, Vec<u32>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Folder, parse};
+    use dualk_sdk::data::coding::CodeSystem;
+    use dualk_sdk::data::{LabItem, Sex, Step};
+
+    fn codes(cohort: &Cohort) -> Vec<Vec<&str>> {
+        let name = |&code: &u32| cohort.code_names[code as usize].as_str();
+        cohort.codes.rows().map(|row| row.iter().map(name).collect()).collect()
+    }
+
+    fn path(folder: &Folder, name: &str) -> FilePath {
+        FilePath(folder.path().join(name))
+    }
+
+    /// One table, a row a diagnosis, with texts for identifiers and visits that are counted per patient.
+    fn long(folder: &Folder) -> CsvOptions {
+        folder.write(
+            "all.csv",
+            "pid,nr,day,icd,sex,age\nA-1,2,2020-05-01,I10,f,61\nA-1,1,2019-01-31,I50.9,f,60\nA-1,2,2020-05-01,E11.9,f,61\n\
+             B 2,1,2018-01-01,I10,male,40\nB 2,1,2018-01-01,,male,40\n,1,2018-01-01,I10,m,1\n",
+        );
+        CsvOptions {
+            visits: path(folder, "all.csv"),
+            patient: "pid".into(),
+            visit: "nr".into(),
+            time: "day".into(),
+            code: vec!["icd".into()],
+            code_system: CodeSystem::Icd10,
+            ..CsvOptions::default()
+        }
+    }
+
+    #[test]
+    fn one_long_table_is_enough() {
+        let folder = Folder::new();
+        let cohort = parse(long(&folder), false).unwrap();
+        assert_eq!(cohort.patient_names, ["A-1", "B 2"]);
+        assert_eq!(cohort.admission_names, ["A-1/1", "A-1/2", "B 2/1"]);
+        assert_eq!(codes(&cohort), [vec!["I50.9"], vec!["I10", "E11.9"], vec!["I10"]]);
+        assert_eq!(cohort.code_titles[0], "Heart failure, unspecified");
+        assert_eq!(cohort.patient_facts[0].sex, Some(Sex::Female));
+        assert_eq!(cohort.admission_facts[1].age, Some(61.0));
+        let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
+        assert_eq!(lost, [1, 1, 1, 0, 0], "{:?}", cohort.flow);
+    }
+
+    /// Several tables: visits with codes in numbered columns, results with limits, drugs.
+    fn wide(folder: &Folder) -> CsvOptions {
+        folder.write(
+            "visits.csv",
+            "patient,visit,time,dx1,dx2,dx10,end,died\n7,70,2020-01-01 10:00,4280,,25000,2020-01-03 10:00,0\n\
+             7,71,2020-03-01,486,4280,,2020-03-02,1\n9,90,2020-01-01,E8490,,,,\n",
+        );
+        folder.write(
+            "labs.csv",
+            "visit,item,value,low,high,group\n70,Glucose,200,70,100,chemistry\n70,Glucose,90,70,100,chemistry\n\
+             71,Hb,7,12,16,blood\n99,Hb,7,12,16,blood\n71,Na,140,,,chemistry\n",
+        );
+        folder.write("rx.csv", "visit,atc\n70,A10BA02\n70,A10BA02\n71,C03CA01\n70,N02BE01\n");
+        CsvOptions {
+            visits: path(folder, "visits.csv"),
+            code: vec!["dx*".into()],
+            written: Written::Icd9,
+            code_system: CodeSystem::Icd9,
+            labs: path(folder, "labs.csv"),
+            value: "value".into(),
+            low: "low".into(),
+            high: "high".into(),
+            category: "group".into(),
+            drugs: path(folder, "rx.csv"),
+            drug: "atc".into(),
+            ..CsvOptions::default()
+        }
+    }
+
+    #[test]
+    fn several_tables_and_numbered_columns() {
+        let folder = Folder::new();
+        let cohort = parse(wide(&folder), false).unwrap();
+        assert_eq!((cohort.patients.as_slice(), cohort.admissions.values()), (&[7, 9][..], &[70, 71, 90][..]));
+        assert_eq!(codes(&cohort), [vec!["428.0", "250.00"], vec!["486", "428.0"], vec!["E849.0"]]);
+        assert_eq!(cohort.lab_categories, ["blood", "chemistry"]);
+        assert_eq!(cohort.lab_names, ["Glucose", "Hb"]);
+        assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(1) }, LabItem { id: 2, category: Some(0) }]);
+        assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[0][..], &[1], &[]]);
+        let facts = &cohort.admission_facts;
+        assert_eq!(facts[0].end.zip(facts[0].start).map(|(end, start)| end - start), Some(2 * 86_400));
+        assert_eq!([facts[0].died, facts[1].died, facts[2].died], [Some(false), Some(true), None]);
+        let drugs = cohort.events("drugs").unwrap();
+        assert_eq!(drugs.names, ["A10BA02", "N02BE01", "C03CA01"]);
+        assert_eq!(drugs.rows.rows().collect::<Vec<_>>(), [&[0, 1][..], &[2], &[]]);
+    }
+
+    #[test]
+    fn cells_may_hold_several_codes_of_any_system_and_columns_may_be_items() {
+        let folder = Folder::new();
+        folder.write("t.csv", "patient,time,codes,lab_na,lab_k\n1,2,a; b,1,\n1,1,b,H,0\n2,1,c;;a,,\n");
+        let options = CsvOptions {
+            visits: path(&folder, "t.csv"),
+            visit: String::new(),
+            code: vec!["codes".into()],
+            separator: ";".into(),
+            written: Written::Other,
+            items: vec!["lab_*".into()],
+            ..CsvOptions::default()
+        };
+        let cohort = parse(options, false).unwrap();
+        assert_eq!(codes(&cohort), [vec!["b"], vec!["a", "b"], vec!["c", "a"]], "by number of the column time");
+        assert_eq!(cohort.lab_names, ["na"]);
+        assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1, 0]);
+        assert!(cohort.admission_facts.is_empty() && cohort.code_titles.is_empty());
+    }
+
+    #[test]
+    fn mistakes_name_the_place() {
+        let folder = Folder::new();
+        let said = |options: CsvOptions| parse(options, false).unwrap_err().to_string();
+        let good = || wide(&folder);
+        for (options, says) in [
+            (CsvOptions { patient: "pid".into(), ..good() }, "the column `pid` is missing"),
+            (CsvOptions { code: vec!["icd*".into()], ..good() }, "`code`: no column of this table is called `icd*`"),
+            (CsvOptions { code: vec![], ..good() }, "`code`"),
+            (CsvOptions { value: "result".into(), ..good() }, "`result` is missing"),
+            (CsvOptions { low: String::new(), high: String::new(), ..good() }, "`value`"),
+            (CsvOptions { visits: FilePath::default(), ..good() }, "`visits`"),
+        ] {
+            let error = said(options);
+            assert!(error.contains(says), "{error}");
+        }
+        for (text, says) in [
+            ("patient,visit,time,dx1\n1,1,2020-01-01,a\n2,1,soon,a\n", "t.csv:3"),
+            ("patient,visit,time,dx1\n1,1,2020-01-01,a\n1,1,2021-01-01,a\n", "t.csv:3"),
+            ("patient,visit,time,dx1\n1,1,,486\n", "t.csv:2"),
+        ] {
+            folder.write("t.csv", text);
+            let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });
+            assert!(error.contains(says), "{error}");
+        }
+        // Two patients have a visit 1, and the table of drugs does not say whose.
+        folder.write("t.csv", "patient,visit,time,dx1\n1,70,2020-01-01,486\n2,70,2020-01-01,486\n");
+        let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });
+        assert!(error.contains("rx.csv") && error.contains("`patient`"), "{error}");
+    }
+
+    #[test]
+    fn it_is_a_sound_parser() {
+        let folder = Folder::new();
+        dualk_sdk::testing::check_parser(long(&folder));
+        dualk_sdk::testing::check_parser(wide(&folder));
+    }
+}

@@ -1,0 +1,140 @@
+//! Options of `csv`.
+
+use super::Csv;
+use dualk_sdk::data::coding::CodeSystem;
+use dualk_sdk::data::tables::OnBadRow;
+use dualk_sdk::prelude::*;
+use dualk_sdk::schemars::JsonSchema;
+use dualk_sdk::serde::{Deserialize, Serialize};
+
+options! {
+    /// Options of `csv`. All tables may be `.csv`, `.csv.gz` or `.parquet`.
+    pub struct CsvOptions {
+        /// Table of visits: a row a visit, or several with the same visit, such as a row a diagnosis.
+        pub visits: FilePath = FilePath::default(),
+        /// Column of the patient, in every table; other tables than visits may lack it where visits have identifiers of
+        /// their own.
+        pub patient: String = "patient".into(),
+        /// Column of the visit, in every table; empty when a patient's visits are told apart by their time alone.
+        pub visit: String = "visit".into(),
+        /// Column of the time of a visit: dates, perhaps with a time of day, or numbers. Empty when visits stand in order.
+        pub time: String = "time".into(),
+        /// Table of the diagnoses, a row a visit or several; the table of visits when left out.
+        pub codes: FilePath = FilePath::default(),
+        /// Columns of diagnoses: one name, several, or with a star at the end, as in `dx*`.
+        pub code: Vec<String> = vec!["code".into()],
+        /// What stands between several codes in one cell, such as `;`; empty when a cell holds one.
+        pub separator: String = String::new(),
+        /// How diagnoses are written: `icd10`, `icd9`, `version` when the column of that option tells, or `other`.
+        pub written: Written = Written::Icd10,
+        /// With `written = "version"`: column that holds 9 or 10.
+        pub version: String = "version".into(),
+        /// Edition of the cohort's codes, unless they are `other`: `icd9`, `icd10`, or `ccsr` for categories of ICD-10.
+        pub code_system: CodeSystem = CodeSystem::Icd10,
+        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
+        /// which is part of the program and goes both ways.
+        pub icd_map: FilePath = FilePath::default(),
+        /// Table of codes and their groups, with the columns code and group; the groups become the codes.
+        pub group: FilePath = FilePath::default(),
+        /// Table of laboratory results, a row a result.
+        pub labs: FilePath = FilePath::default(),
+        /// Column of the laboratory item.
+        pub item: String = "item".into(),
+        /// Column that says whether a result is abnormal.
+        pub flag: String = String::new(),
+        /// What is written for an abnormal result, in either case of letters.
+        pub abnormal: Vec<String> = ["abnormal", "a", "h", "hh", "high", "l", "ll", "low", "1", "true", "yes"].map(String::from).into(),
+        /// Column of the value of a result, for `low` and `high` or `quantiles`.
+        pub value: String = String::new(),
+        /// Column of the lowest normal value of a result.
+        pub low: String = String::new(),
+        /// Column of the highest normal value of a result.
+        pub high: String = String::new(),
+        /// Parts of the same size that the values of an item are cut into; each part becomes an item. 0: values are compared
+        /// with `low` and `high`.
+        pub quantiles: usize = 0,
+        /// Column of the category of an item; each category gets a pretraining decoder. Empty: all have one.
+        pub category: String = String::new(),
+        /// Columns of the table of visits that are laboratory items, such as `lab_*`: abnormal where one of the texts of
+        /// `abnormal` is written.
+        pub items: Vec<String> = Vec::new(),
+        /// Table of drugs, a row a drug.
+        pub drugs: FilePath = FilePath::default(),
+        /// Column of the drug, such as its ATC code or its ingredient.
+        pub drug: String = "drug".into(),
+        /// Table of procedures, a row a procedure.
+        pub procedures: FilePath = FilePath::default(),
+        /// Column of the procedure.
+        pub procedure: String = "procedure".into(),
+        /// Column of visits with the end, when there is one.
+        pub end: String = "end".into(),
+        /// Column of visits with the age in years, when there is one.
+        pub age: String = "age".into(),
+        /// Column of visits with the sex, when there is one.
+        pub sex: String = "sex".into(),
+        /// Column of visits with the ethnicity, when there is one.
+        pub ethnicity: String = "ethnicity".into(),
+        /// Column of visits that says with 1 or 0 whether the patient died in the visit, when there is one.
+        pub died: String = "died".into(),
+        /// What becomes of a row of labs that cannot be used: `error`, or `skip`, which counts it.
+        pub on_bad_row: OnBadRow = OnBadRow::Error,
+    }
+}
+
+/// How diagnoses are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum Written {
+    /// In ICD-10-CM.
+    #[default]
+    Icd10,
+    /// In ICD-9-CM.
+    Icd9,
+    /// In the edition that a column names.
+    Version,
+    /// In any other system: texts are taken as they are.
+    Other,
+}
+
+impl Component for CsvOptions {
+    const NAME: &'static str = "csv";
+    const ABOUT: &'static str = "Any tables, CSV or Parquet, long or wide, by the names of their columns";
+}
+
+impl BuildParser for CsvOptions {
+    fn build(self) -> Result<Box<dyn Parser>> {
+        self.visits.required("visits")?;
+        let need = |key: &str, value: &str| match value.is_empty() {
+            true => Err(Error::user("expected the name of a column, found nothing").at_key(key)),
+            false => Ok(()),
+        };
+        need("patient", &self.patient)?;
+        if self.code.is_empty() {
+            return Err(Error::user("expected at least one column of codes, found none").at_key("code"));
+        }
+        if self.visit.is_empty() && self.time.is_empty() {
+            let error = Error::user("visits need identifiers or times to be told apart").at_key("visit");
+            return Err(error.help("give the column `visit`, the column `time`, or both"));
+        }
+        if self.written == Written::Version {
+            need("version", &self.version)?;
+        }
+        if !self.value.is_empty() && self.low.is_empty() && self.high.is_empty() && self.quantiles == 0 {
+            let error = Error::user("a value alone does not say whether a result is abnormal").at_key("value");
+            return Err(error.help("give `low`, `high` or both, or cut values into `quantiles`"));
+        }
+        if self.quantiles == 1 || self.quantiles > 100 {
+            let message = format!("expected 0 or 2 to 100, found {}", self.quantiles);
+            return Err(Error::user(message).at_key("quantiles"));
+        }
+        if self.quantiles > 0 {
+            need("value", &self.value)?;
+        }
+        if !self.flag.is_empty() && !self.value.is_empty() {
+            let error = Error::user("results have either a flag or a value that says whether they are abnormal");
+            return Err(error.at_key("flag").help("leave one of `flag` and `value` out"));
+        }
+        Ok(Box::new(Csv { options: self }))
+    }
+}

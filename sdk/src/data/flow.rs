@@ -1,0 +1,217 @@
+//! From raw rows to the cohort: how many there were, how many were left out, and why.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+/// Part of a step's rows, codes or patients above which a loss is worth a warning.
+pub const WORTH_A_WARNING: f64 = 0.05;
+
+/// How many of the values that were left out most often are named.
+pub const NAMED: usize = 10;
+
+/// One step from raw rows to the cohort.
+///
+/// ```
+/// use dualk_sdk::data::Step;
+/// let step = Step::new("diagnoses", 200).lost("without an admission", 30).by_rule("second of a pair", 20);
+/// assert_eq!((step.kept(), step.lost_part()), (150, 0.15));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "serde")]
+pub struct Step {
+    /// What is counted, such as `rows of diagnoses_icd` or `patients`.
+    pub what: String,
+    /// How many there were.
+    pub total: u64,
+    /// What was left out of them.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// What a step left out for one reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "serde")]
+pub struct LeftOut {
+    /// The reason, such as `without an admission`.
+    pub why: String,
+    /// How many.
+    pub count: u64,
+    /// Whether it is meant so: a filter, not a loss.
+    pub by_rule: bool,
+    /// The values, such as codes, that were left out most often, with their numbers. Never of patients.
+    pub most: Vec<(String, u64)>,
+}
+
+impl Step {
+    /// A step that leaves nothing out.
+    pub fn new(what: impl Into<String>, total: u64) -> Self {
+        Self { what: what.into(), total, left_out: Vec::new() }
+    }
+
+    /// Some are lost.
+    pub fn lost(self, why: impl Into<String>, count: u64) -> Self {
+        self.leaves(why, count, false, Vec::new())
+    }
+
+    /// Some are left out as the options or the method want it.
+    pub fn by_rule(self, why: impl Into<String>, count: u64) -> Self {
+        self.leaves(why, count, true, Vec::new())
+    }
+
+    /// Some are lost, and these are the values that they had, with their numbers, in any order.
+    pub fn lost_values<'a>(self, why: impl Into<String>, values: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+        let mut most: Vec<(String, u64)> = values.into_iter().map(|(value, n)| (value.to_owned(), n)).collect();
+        let count = most.iter().map(|(_, n)| n).sum();
+        most.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        most.truncate(NAMED);
+        self.leaves(why, count, false, most)
+    }
+
+    fn leaves(mut self, why: impl Into<String>, count: u64, by_rule: bool, most: Vec<(String, u64)>) -> Self {
+        self.left_out.push(LeftOut { why: why.into(), count, by_rule, most });
+        self
+    }
+
+    /// How many are left.
+    pub fn kept(&self) -> u64 {
+        self.total.saturating_sub(self.left_out.iter().map(|l| l.count).sum())
+    }
+
+    /// How many are lost.
+    pub fn lost_count(&self) -> u64 {
+        self.left_out.iter().filter(|l| !l.by_rule).map(|l| l.count).sum()
+    }
+
+    /// Part that is lost, of those that no rule leaves out before; 0 when there were none.
+    pub fn lost_part(&self) -> f64 {
+        self.lost_count() as f64 / self.total.max(1) as f64
+    }
+
+    /// Why some are lost, the largest reason first, with numbers.
+    fn reasons(&self) -> String {
+        let mut lost: Vec<&LeftOut> = self.left_out.iter().filter(|l| !l.by_rule && l.count > 0).collect();
+        lost.sort_by_key(|l| std::cmp::Reverse(l.count));
+        lost.iter().map(|l| format!("{} {}", thousands(l.count), l.why)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The steps as a table in plain text, a line a reason; empty without steps.
+pub fn table(steps: &[Step]) -> String {
+    if steps.is_empty() {
+        return String::new();
+    }
+    let first = steps.iter().map(|s| s.what.chars().count()).max().unwrap_or(0).max(5);
+    let mut text = format!("{:first$}  {:>11} {:>11} {:>11}  left out, and why\n", "", "read", "left out", "kept");
+    for step in steps {
+        let gone = step.total - step.kept();
+        let _ = write!(text, "{:first$}  {:>11} {:>11} {:>11}", step.what, thousands(step.total), thousands(gone), {
+            thousands(step.kept())
+        });
+        let mut reasons = step.left_out.iter().filter(|l| l.count > 0).peekable();
+        if reasons.peek().is_none() {
+            text.push('\n');
+        }
+        for (i, reason) in reasons.enumerate() {
+            let indent = if i > 0 { first + 37 } else { 0 };
+            let part = 100.0 * reason.count as f64 / step.total.max(1) as f64;
+            let rule = if reason.by_rule { ", by rule" } else { "" };
+            let number = thousands(reason.count);
+            let _ = writeln!(text, "{:indent$}  {number} ({part:.1} %) {}{rule}", "", reason.why);
+            for (value, n) in &reason.most {
+                let title = super::icd::title_of(value).map(|title| format!("  {title}")).unwrap_or_default();
+                let _ = writeln!(text, "{:i$}    {:>7}  {value}{title}", "", thousands(*n), i = first + 37);
+            }
+        }
+    }
+    text
+}
+
+/// A line for each step that loses more than [`WORTH_A_WARNING`].
+pub fn warnings(steps: &[Step]) -> Vec<String> {
+    let large = steps.iter().filter(|step| step.lost_part() > WORTH_A_WARNING);
+    let line = |step: &Step| {
+        let (lost, total) = (thousands(step.lost_count()), thousands(step.total));
+        let part = 100.0 * step.lost_part();
+        format!("warning: {part:.1} % of {} are lost ({lost} of {total}): {}", step.what, step.reasons())
+    };
+    large.map(line).collect()
+}
+
+/// Refuses steps that lose more than `limit` of what they read.
+///
+/// # Errors
+/// Names the key `loss_limit`.
+pub fn check(steps: &[Step], limit: f64) -> Result<()> {
+    let Some(step) = steps.iter().find(|step| step.lost_part() > limit) else { return Ok(()) };
+    let message = format!(
+        "{:.2} % of {} are lost ({} of {}), more than the {:.2} % that are allowed",
+        100.0 * step.lost_part(),
+        step.what,
+        thousands(step.lost_count()),
+        thousands(step.total),
+        100.0 * limit
+    );
+    let mut error = Error::user(message).at_key("loss_limit").help(format!("lost: {}", step.reasons()));
+    if let Some(reason) = step.left_out.iter().find(|l| !l.most.is_empty()) {
+        let most: Vec<String> = reason.most.iter().map(|(value, n)| format!("{value} {n}")).collect();
+        error = error.help(format!("{}, most often: {}", reason.why, most.join(", ")));
+    }
+    Err(error.help("mend the tables or the parser's options, or raise the limit"))
+}
+
+/// A number with commas between thousands.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps() -> Vec<Step> {
+        vec![
+            Step::new("admissions", 275).by_rule("before 2013", 27),
+            Step::new("codes", 2000)
+                .lost_values("without an equivalent", [("A", 2), ("B", 90), ("C", 2)])
+                .lost("empty", 7),
+            Step::new("patients", 0),
+        ]
+    }
+
+    #[test]
+    fn losses_have_denominators() {
+        let steps = steps();
+        assert_eq!(steps.iter().map(Step::kept).collect::<Vec<_>>(), [248, 1899, 0]);
+        assert_eq!(steps.iter().map(Step::lost_part).collect::<Vec<_>>(), [0.0, 101.0 / 2000.0, 0.0]);
+        assert_eq!(steps[1].left_out[0].most, [("B".into(), 90), ("A".into(), 2), ("C".into(), 2)]);
+        let table = table(&steps);
+        assert!(table.contains("27 (9.8 %) before 2013, by rule"), "{table}");
+        assert!(table.contains("2,000         101       1,899"), "{table}");
+        assert!(table.contains("      90  B\n"), "{table}");
+    }
+
+    #[test]
+    fn large_losses_warn_and_may_be_refused() {
+        let warnings = warnings(&steps());
+        let expected = "warning: 5.1 % of codes are lost (101 of 2,000): 94 without an equivalent, 7 empty";
+        assert_eq!(warnings, [expected], "what a rule leaves out is no loss");
+        assert!(check(&steps(), 0.06).is_ok());
+        let error = check(&steps(), 0.05).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let error = error.to_string();
+        assert!(error.starts_with("`loss_limit`: 5.05 % of codes") && error.contains("most often: B 90"), "{error}");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,200 @@
+//! Identifiers of patients and admissions: integers as they are, texts by number.
+
+use super::tables::{Rows, not_an_integer};
+use crate::error::value;
+use crate::{Error, Result};
+use std::collections::HashMap;
+
+/// What identifies patients, or admissions, in a source: the column of one table decides whether identifiers are integers,
+/// which stand for themselves, or texts, which are numbered from 1 in the order of their first appearance.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    /// Nothing while identifiers are integers.
+    texts: Option<Texts>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Texts {
+    numbers: HashMap<String, i64>,
+    names: Vec<String>,
+}
+
+impl Ids {
+    /// From the column of a data set that has them all: integers when the first row has one as it is usually written; then
+    /// all others must.
+    ///
+    /// # Errors
+    /// Names the first row that has none, or another.
+    pub fn of(rows: &Rows<'_>, column: &str) -> Result<(Self, Vec<i64>)> {
+        let cells = || -> Result<_> { Ok(rows.texts(column)?.map(|text| text.map(str::trim).unwrap_or_default())) };
+        let mut texts = match cells()?.next().and_then(integer) {
+            Some(_) => None,
+            None => Some(Texts::default()),
+        };
+        let mut numbers = Vec::with_capacity(rows.len());
+        for (i, text) in cells()?.enumerate() {
+            if text.is_empty() {
+                return Err(rows.error(i, format!("the column `{column}` holds no identifier")));
+            }
+            numbers.push(match (&mut texts, text.parse()) {
+                (Some(texts), _) => texts.number(text),
+                (None, Ok(number)) => number,
+                (None, Err(_)) => {
+                    let help = "the first identifier of this column is an integer, and the others must be";
+                    return Err(rows.error(i, not_an_integer(column, Some(text))).help(help));
+                }
+            });
+        }
+        Ok((Self { texts }, numbers))
+    }
+
+    /// From a column of any table: integers when each cell is one as it is usually written, so that `007` and `7` stay
+    /// two patients. `None` for rows that have no identifier.
+    ///
+    /// # Errors
+    /// When the column was not asked for.
+    pub fn where_given(rows: &Rows<'_>, column: &str) -> Result<(Self, Vec<Option<i64>>)> {
+        let cells =
+            || -> Result<_> { Ok(rows.texts(column)?.map(|text| text.map(str::trim).filter(|t| !t.is_empty()))) };
+        if cells()?.flatten().all(|text| integer(text).is_some()) {
+            return Ok((Self::default(), cells()?.map(|text| text.and_then(integer)).collect()));
+        }
+        let mut texts = Texts::default();
+        let numbers = cells()?.map(|text| text.map(|text| texts.number(text))).collect();
+        Ok((Self { texts: Some(texts) }, numbers))
+    }
+
+    /// Identifiers that are texts, whatever they look like, given one by one.
+    pub fn texts() -> Self {
+        Self { texts: Some(Texts::default()) }
+    }
+
+    /// The number of an identifier, which may be new.
+    pub fn add(&mut self, text: &str) -> i64 {
+        self.texts.get_or_insert_default().number(text)
+    }
+
+    /// Whether they are integers.
+    pub fn are_integers(&self) -> bool {
+        self.texts.is_none()
+    }
+
+    /// The number of an identifier of another table; `None` when it is empty or unknown.
+    ///
+    /// # Errors
+    /// Says what is wrong where integers are expected and there is none.
+    pub fn find(&self, column: &str, text: Option<&str>) -> Result<Option<i64>, String> {
+        let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
+        match &self.texts {
+            Some(texts) => Ok(texts.numbers.get(text).copied()),
+            None => text.parse().map(Some).map_err(|_| not_an_integer(column, Some(text))),
+        }
+    }
+
+    /// The numbers of a column of another table; `None` where nothing is written, or what nobody has.
+    ///
+    /// # Errors
+    /// Names the first row that has a text where identifiers are integers.
+    pub fn column(&self, rows: &Rows<'_>, column: &str) -> Result<Vec<Option<i64>>> {
+        let find = |(i, text)| self.find(column, text).map_err(|message| rows.error(i, message));
+        rows.texts(column)?.enumerate().map(find).collect()
+    }
+
+    /// The names of some identifiers; none when they are integers.
+    pub fn names(&self, numbers: &[i64]) -> Vec<String> {
+        let Some(texts) = &self.texts else { return Vec::new() };
+        let name = |&n: &i64| usize::try_from(n - 1).ok().and_then(|at| texts.names.get(at)).cloned();
+        numbers.iter().map(|n| name(n).unwrap_or_else(|| n.to_string())).collect()
+    }
+
+    /// How an identifier is written in the source.
+    pub fn name(&self, number: i64) -> String {
+        self.names(&[number]).pop().unwrap_or_else(|| number.to_string())
+    }
+
+    /// Refuses integers for what must not repeat, such as admissions: the first row that has an identifier again.
+    ///
+    /// # Errors
+    /// Names the row, the identifier and the line that had it first.
+    pub fn each_once(&self, rows: &Rows<'_>, numbers: &[i64], what: &str) -> Result<()> {
+        let mut first = HashMap::with_capacity(numbers.len());
+        for (i, number) in numbers.iter().enumerate() {
+            if let Some(before) = first.insert(number, i) {
+                let place = rows.line(before).map_or(String::new(), |line| format!(", first on line {line}"));
+                return Err(self.twice(rows, i, *number, what, &place));
+            }
+        }
+        Ok(())
+    }
+
+    fn twice(&self, rows: &Rows<'_>, i: usize, number: i64, what: &str, place: &str) -> Error {
+        rows.error(i, format!("the {what} {} occurs twice{place}", value(self.name(number))))
+    }
+}
+
+impl Texts {
+    fn number(&mut self, text: &str) -> i64 {
+        if let Some(&number) = self.numbers.get(text) {
+            return number;
+        }
+        self.names.push(text.to_owned());
+        let number = self.names.len() as i64;
+        self.numbers.insert(text.to_owned(), number);
+        number
+    }
+}
+
+/// An integer as it is usually written.
+fn integer(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|n: &i64| n.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tables::Table;
+
+    fn read<T>(cells: &str, read: impl Fn(&Rows<'_>) -> Result<T>) -> Result<T> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, format!("id,x\n{cells}")).unwrap();
+        let table = Table::at(&path, &["id"]).unwrap();
+        read(&table.read().unwrap())
+    }
+
+    fn ids(cells: &str) -> (Ids, Vec<i64>) {
+        read(cells, |rows| Ids::of(rows, "id")).unwrap()
+    }
+
+    #[test]
+    fn integers_stand_for_themselves() {
+        let (ids, numbers) = ids("7,\n -3,\n7,\n");
+        assert_eq!((ids.are_integers(), numbers), (true, vec![7, -3, 7]));
+        assert_eq!(ids.find("id", Some("12")), Ok(Some(12)));
+        assert_eq!(ids.find("id", None), Ok(None));
+        assert!(ids.find("id", Some("seven")).unwrap_err().contains("found `seven`"));
+        assert!(ids.names(&[7]).is_empty());
+    }
+
+    #[test]
+    fn texts_are_numbered_and_named() {
+        for cells in ["A-1,\n7,\nA-1,\n", "007,\n7,\n007,\n"] {
+            let (ids, numbers) = ids(cells);
+            let (_, lenient) = read(cells, |rows| Ids::where_given(rows, "id")).unwrap();
+            assert_eq!((numbers, lenient), (vec![1, 2, 1], vec![Some(1), Some(2), Some(1)]));
+            let first = cells.split(',').next().unwrap();
+            assert_eq!(ids.names(&[2, 1]), ["7", first]);
+            assert_eq!([ids.find("id", Some("7")), ids.find("id", Some("nobody"))], [Ok(Some(2)), Ok(None)]);
+        }
+    }
+
+    #[test]
+    fn a_text_among_integers_is_a_mistake_in_a_data_set_and_none_elsewhere() {
+        let error = read("7,\nA-1,\n", |rows| Ids::of(rows, "id").map(drop)).unwrap_err().to_string();
+        assert!(error.contains("must hold an integer, found `A-1`") && error.contains("t.csv:3"), "{error}");
+        let error = read("7,\n,\n", |rows| Ids::of(rows, "id").map(drop)).unwrap_err().to_string();
+        assert!(error.contains("holds no identifier") && error.contains("t.csv:3"), "{error}");
+        let (ids, numbers) = read("7,\n,\nA-1,\n", |rows| Ids::where_given(rows, "id")).unwrap();
+        assert_eq!((ids.names(&[1, 2]), numbers), (vec!["7".into(), "A-1".into()], vec![Some(1), None, Some(2)]));
+    }
+}

@@ -1,0 +1,124 @@
+//! What a run has learnt, for other programs: the vectors of its codes, and of its test patients.
+
+use super::evaluation::patients_of;
+use super::manifest::Manifest;
+use super::plan::Experiment;
+use super::run_dir::RunDir;
+use crate::cache::Cache;
+use crate::data::Prepared;
+use crate::data::columns::{Values, write_parquet};
+use crate::plugin::{Registry, guard};
+use crate::{Error, Progress, Result};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What to export.
+#[derive(Debug)]
+pub struct Export<'a> {
+    /// Folder to write.
+    pub out: &'a Path,
+    /// A checkpoint of the run, instead of its final weights.
+    pub checkpoint: Option<&'a Path>,
+    /// Whether the vectors of test patients are written as well.
+    pub patients: bool,
+    /// Where the cohort may come from.
+    pub cache: Option<Cache>,
+}
+
+/// Examples a forward pass.
+const BATCH: usize = 256;
+
+impl Experiment {
+    /// Writes `codes.parquet`: number, code, title, in how many admissions it is, and the vector that the graph encoder
+    /// has for it; with [`Export::patients`] also `patients.parquet`: identifier and vector of each test patient. Returns
+    /// the files.
+    ///
+    /// # Errors
+    /// When the run or its data cannot be read, or the folder holds something.
+    pub fn export_run(
+        folder: &Path,
+        export: Export<'_>,
+        registry: Registry,
+        progress: &dyn Progress,
+    ) -> Result<Vec<PathBuf>> {
+        let run = RunDir::open(folder)?;
+        empty(export.out)?;
+        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        let plan = plan.with_cache(export.cache.clone());
+        plan.placed(guard::catch(|| plan.export(&run, &export, progress)))
+    }
+
+    fn export(&self, run: &RunDir, export: &Export<'_>, progress: &dyn Progress) -> Result<Vec<PathBuf>> {
+        let stage = self.stage_of(export.checkpoint)?;
+        let weights = export.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
+        let data = self.prepared(progress)?;
+        let (model, objective) = self.model_of_stage(stage, &weights, &data)?;
+        let model = model.valid();
+        let Some(embeddings) = model.embeddings(&data.graph) else {
+            return Err(Error::user("the model of this stage has no vectors for codes")
+                .help("give a checkpoint of a stage that looks at codes"));
+        };
+        fs::create_dir_all(export.out).map_err(|e| Error::io("create the folder", export.out, e))?;
+        let mut files = vec![export.out.join("codes.parquet")];
+        write_parquet(&files[0], codes(&data, embeddings.clone()))?;
+        if export.patients {
+            let examples = self.parts(objective.as_ref(), &data)?.test;
+            let Some(patients) = patients_of(&examples, &data) else {
+                return Err(Error::user(
+                    "the examples of this stage are no patients with visits: they have no vectors",
+                ));
+            };
+            let order: Vec<usize> = (0..examples.len()).collect();
+            let (mut vectors, mut width) = (Vec::new(), 0);
+            for chunk in order.chunks(BATCH) {
+                let batch = model.patients(embeddings.clone(), &examples.batch(chunk));
+                width = batch.dims()[1];
+                vectors.extend(batch.into_data().convert::<f32>().iter::<f32>());
+            }
+            files.push(export.out.join("patients.parquet"));
+            let columns =
+                [("patient", data.cohort.patient_column(&patients)), ("embedding", Values::vectors(vectors, width))];
+            write_parquet(&files[1], columns.map(|(name, values)| (name.to_owned(), values)).into())?;
+        }
+        Ok(files)
+    }
+}
+
+/// The columns of `codes.parquet`: every node but that for padding.
+fn codes(data: &Prepared, embeddings: Tensor<2>) -> Vec<(String, Values)> {
+    let [nodes, width] = embeddings.dims();
+    let vectors: Vec<f32> = embeddings.slice([1..nodes, 0..width]).into_data().convert::<f32>().iter::<f32>().collect();
+    let (cohort, vocabulary) = (&data.cohort, &data.vocabulary);
+    let names: Vec<&str> = vocabulary.codes[1..].iter().map(String::as_str).collect();
+    let titles: HashMap<&str, &str> =
+        cohort.code_names.iter().map(String::as_str).zip(cohort.code_titles.iter().map(String::as_str)).collect();
+    let title = |name: &str| titles.get(name).copied().unwrap_or_default();
+    let mut admissions = vec![0u32; nodes];
+    for row in vocabulary.admission_codes.rows() {
+        let mut row = row.to_vec();
+        row.sort_unstable();
+        row.dedup();
+        row.into_iter().for_each(|code| admissions[code as usize] += 1);
+    }
+    let columns = [
+        ("number", Values::from((1..nodes as u32).collect::<Vec<_>>())),
+        ("code", names.clone().into()),
+        ("title", names.into_iter().map(title).collect::<Vec<_>>().into()),
+        ("admissions", admissions.split_off(1).into()),
+        ("embedding", Values::vectors(vectors, width)),
+    ];
+    columns.map(|(name, values)| (name.to_owned(), values)).into()
+}
+
+/// Refuses a folder that holds something.
+fn empty(folder: &Path) -> Result<()> {
+    let holds = |mut entries: fs::ReadDir| entries.next().is_some();
+    if folder.is_file() || fs::read_dir(folder).is_ok_and(holds) {
+        let error = Error::user("the output is there already; nothing was written").at_file(folder);
+        return Err(error.help("give another folder with --out"));
+    }
+    Ok(())
+}

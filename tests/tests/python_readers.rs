@@ -1,0 +1,153 @@
+//! Every Parquet file that is written opens in Python: with pandas and pyarrow, and with Polars and DuckDB where they are.
+//! `DUALK_PYTHON` names another Python than `python3`.
+
+use dualk_plugin_sources::{CsvOptions, Written};
+use dualk_sdk::data::columns::{Values, write_parquet};
+use dualk_sdk::data::{SplitOptions, prepare, write};
+use dualk_sdk::prelude::*;
+use dualk_sdk::progress::Silent;
+use dualk_sdk::serde_json::{Value, from_slice, json};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Reads each file with every reader that is there, and prints the columns of each: name → values.
+const SCRIPT: &str = r#"
+import json, sys
+import pandas as pd
+
+def plain(value):
+    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+        return None
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    return str(value) if hasattr(value, "isoformat") else value
+
+readers = {"pandas": lambda f: pd.read_parquet(f, engine="pyarrow")}
+try:
+    import polars
+    readers["polars"] = lambda f: pd.DataFrame({c: s.to_list() for c, s in zip(polars.read_parquet(f).columns, polars.read_parquet(f))}, dtype=object)
+except ImportError:
+    pass
+try:
+    import duckdb
+    readers["duckdb"] = lambda f: pd.DataFrame(duckdb.sql(f"select * from '{f}'").fetchall(), columns=duckdb.sql(f"select * from '{f}'").columns, dtype=object)
+except ImportError:
+    pass
+found = {}
+for name, read in readers.items():
+    found[name] = []
+    for file in sys.argv[1:]:
+        frame = read(file)
+        found[name].append({c: [plain(v) for v in frame[c]] for c in frame.columns})
+json.dump(found, sys.stdout, default=str)
+"#;
+
+/// What Python reads of files: reader → files → columns.
+fn read(files: &[&Path]) -> Value {
+    let python = option_env!("DUALK_TEST_PYTHON").unwrap_or("python3");
+    let output = Command::new(python).arg("-c").arg(SCRIPT).args(files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    from_slice(&output.stdout).unwrap()
+}
+
+/// A cohort with texts for identifiers, times, ages and drugs.
+fn cohort(folder: &Path) -> Cohort {
+    let mut visits = String::from("patient,visit,time,end,icd,sex,age,died,ethnicity\n");
+    let mut drugs = String::from("patient,visit,drug\n");
+    for p in 0..20 {
+        for v in 0..3 {
+            let (year, icd) = (2010 + v, ["I50.9", "E11.9", "I10"][(p + v) % 3]);
+            visits += &format!(
+                "P-{p},{v},{year}-03-01 10:30,{year}-03-0{},{icd},{},{},0,é\n",
+                v + 2,
+                ["f", "m"][p % 2],
+                60 + v
+            );
+            drugs += &format!("P-{p},{v},drug {}\n", p % 4);
+        }
+    }
+    fs::write(folder.join("visits.csv"), visits).unwrap();
+    fs::write(folder.join("drugs.csv"), drugs).unwrap();
+    let path = |name: &str| FilePath(folder.join(name));
+    let options = CsvOptions {
+        visits: path("visits.csv"),
+        drugs: path("drugs.csv"),
+        code: vec!["icd".into()],
+        written: Written::Icd10,
+        ..CsvOptions::default()
+    };
+    options.build().unwrap().parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap()
+}
+
+#[test]
+#[cfg_attr(not(python_readers), ignore = "needs Python with pandas and pyarrow")]
+fn prepared_data_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = prepare(cohort(folder.path()), &SplitOptions::default()).unwrap();
+    let out = folder.path().join("out");
+    write(&data, &out).unwrap();
+    let found = read(&[&out.join("patients.parquet"), &out.join("graph.parquet")]);
+    for (reader, files) in found.as_object().unwrap() {
+        let patients = &files[0];
+        for (column, expected) in [
+            ("patient", json!("P-0")),
+            ("admission", json!("P-0/1")),
+            ("order", json!(1)),
+            ("codes", json!(["E11.9"])),
+            ("abnormal_labs", json!([])),
+            ("start", json!("2011-03-01 10:30:00")),
+            ("end", json!("2011-03-03 00:00:00")),
+            ("age", json!(61.0)),
+            ("died", json!(false)),
+            ("sex", json!("female")),
+            ("ethnicity", json!("é")),
+            ("drugs", json!(["drug 0"])),
+        ] {
+            assert_eq!(patients[column][1], expected, "{reader}, {column}");
+            assert_eq!(patients[column].as_array().unwrap().len(), 60, "{reader}, {column}");
+        }
+        assert_eq!(files[1]["weight"].as_array().unwrap().len(), data.graph.edges(), "{reader}");
+        let weights: f64 = files[1]["weight"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap()).sum();
+        let expected: f64 = data.graph.iter().map(|edge| f64::from(edge.2)).sum();
+        assert!((weights - expected).abs() < 1e-6, "{reader}: {weights} {expected}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(python_readers), ignore = "needs Python with pandas and pyarrow")]
+fn every_kind_of_column_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("t.parquet");
+    let columns = [
+        ("i64", Values::from(vec![Some(i64::MIN), None])),
+        ("u32", vec![u32::MAX, 0].into()),
+        ("f32", vec![Some(0.5f32), None].into()),
+        ("f64", vec![1e300f64, -0.25].into()),
+        ("text", vec![Some("a,\"b\""), None].into()),
+        ("bool", vec![Some(true), None].into()),
+        ("time", Values::times(vec![Some(1_463_771_812_000_000), None])),
+        ("texts", Values::text_lists([vec!["x", "y"], vec![]])),
+        ("integers", Values::integer_lists([vec![], vec![7i64, 8]])),
+        ("vectors", Values::vectors(vec![0.5, 1.0, -2.0, 4.0], 2)),
+    ];
+    write_parquet(&file, columns.map(|(name, values)| (name.to_owned(), values)).into()).unwrap();
+    for (reader, files) in read(&[&file]).as_object().unwrap() {
+        let read = &files[0];
+        for (column, expected) in [
+            ("u32", json!([u32::MAX, 0])),
+            ("f32", json!([0.5, null])),
+            ("f64", json!([1e300, -0.25])),
+            ("text", json!(["a,\"b\"", null])),
+            ("bool", json!([true, null])),
+            ("time", json!(["2016-05-20 19:16:52", null])),
+            ("texts", json!([["x", "y"], []])),
+            ("integers", json!([[], [7, 8]])),
+            ("vectors", json!([[0.5, 1.0], [-2.0, 4.0]])),
+        ] {
+            assert_eq!(read[column], expected, "{reader}, {column}");
+        }
+    }
+}
