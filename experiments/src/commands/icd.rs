@@ -77,11 +77,11 @@ fn show(edition: Icd, written: &str) -> bool {
     if let Some((range, title)) = hierarchy::chapter(&code, edition) {
         println!("  chapter      {range}  {title}");
     }
-    // The chapter, which has a line of its own, is the last.
-    let above = hierarchy::ancestors(&code, edition);
-    let above: Vec<&String> = above.iter().filter(|a| !a.contains('-')).collect();
-    for ancestor in &above {
-        println!("  under        {ancestor}  {}", icd::title(edition, ancestor).unwrap_or_default());
+    // The chapter has a line of its own, and the tables of ICD-10-CM have no titles of headings.
+    for ancestor in hierarchy::ancestors(&code, edition) {
+        if let Some(title) = icd::title(edition, &ancestor) {
+            println!("  under        {ancestor}  {title}");
+        }
     }
     if let (Icd::Icd10, Some(category)) = (edition, icd::category(&code)) {
         println!("  CCSR         {category}  {}", icd::category_title(category).unwrap_or_default());
