@@ -43,11 +43,8 @@ pub fn catch<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
 /// Panics when a module's output has another shape than the module itself says, so that the module is blamed, and not the
 /// part that gets the output.
 pub fn has_shape(output: [usize; 2], rows: usize, width: usize) {
-    assert!(
-        output == [rows, width],
-        "forward gave {output:?}, and with its width() of {width} that must be {:?}",
-        [rows, width]
-    );
+    let expected = [rows, width];
+    assert!(output == expected, "the output is {output:?}, expected {expected:?}, as its width() says");
 }
 
 /// Calls into a library that panics over damaged files. A panic becomes its message.
