@@ -172,7 +172,7 @@ mod tests {
         assert_eq!((ids.are_integers(), numbers), (true, vec![7, -3, 7]));
         assert_eq!(ids.find("id", Some("12")), Ok(Some(12)));
         assert_eq!(ids.find("id", None), Ok(None));
-        assert!(ids.find("id", Some("seven")).unwrap_err().contains("found `seven`"));
+        assert!(ids.find("id", Some("seven")).unwrap_err().contains("must hold an integer"));
         assert!(ids.names(&[7]).is_empty());
     }
 
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn a_text_among_integers_is_a_mistake_in_a_data_set_and_none_elsewhere() {
         let error = read("7,\nA-1,\n", |rows| Ids::of(rows, "id").map(drop)).unwrap_err().to_string();
-        assert!(error.contains("must hold an integer, found `A-1`") && error.contains("t.csv:3"), "{error}");
+        assert!(error.contains("must hold an integer, found") && error.contains("t.csv:3"), "{error}");
         let error = read("7,\n,\n", |rows| Ids::of(rows, "id").map(drop)).unwrap_err().to_string();
         assert!(error.contains("holds no identifier") && error.contains("t.csv:3"), "{error}");
         let (ids, numbers) = read("7,\n,\nA-1,\n", |rows| Ids::where_given(rows, "id")).unwrap();
