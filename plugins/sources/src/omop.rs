@@ -451,7 +451,7 @@ mod tests {
             "by the mapping of the CMS, which has none for Z99.9"
         );
         let none = OmopOptions { visit_concepts: vec![1], ..options(&folder) };
-        assert!(parse(none, false).unwrap_err().to_string().contains("no person is left"));
+        assert!(parse(none, false).unwrap_err().to_string().contains("no patient is left"));
     }
 
     #[test]

@@ -205,7 +205,7 @@ mod tests {
         // Two patients have a visit 1, and the table of drugs does not say whose.
         folder.write("t.csv", "patient,visit,time,dx1\n1,70,2020-01-01,486\n2,70,2020-01-01,486\n");
         let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });
-        assert!(error.contains("rx.csv") && error.contains("`patient`"), "{error}");
+        assert!(error.contains("rx.csv:2") && error.contains("a column for the patient"), "{error}");
     }
 
     #[test]
