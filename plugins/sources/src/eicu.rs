@@ -411,7 +411,11 @@ mod tests {
                 "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,-5\n11,1,-6\n",
                 "patient.csv:3",
             ),
-            ("patient.csv", "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,soon\n", "must hold an integer"),
+            (
+                "patient.csv",
+                "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,soon\n",
+                "must hold an integer",
+            ),
             ("diagnosis.csv", "patientunitstayid,icd10code\n", "`icd9code` is missing"),
             (
                 "lab.csv",
