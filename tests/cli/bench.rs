@@ -143,3 +143,19 @@ fn a_folder_without_tables_is_refused() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && text.contains("`patients` is missing"), "{text}");
 }
+
+#[test]
+fn a_step_of_an_embedding_is_a_line() {
+    let sizes = ["--batch", "8", "--negatives", "16", "--dim", "12", "--entities", "300", "--relations", "3"];
+    for model in ["hake", "mode", "rotate", "transe", "complex"] {
+        let measured = lines(&[&["kge", "--model", model, "--triples", "500", "--steps", "4"], &sizes[..]].concat());
+        let number = |key: &str| measured[0][key].as_f64().unwrap();
+        assert!(0.0 < number("step_s_min") && number("step_s_min") <= number("step_s"), "{model}");
+        assert!(number("peak_rss_gib") > 0.0 && number("loss").is_finite(), "{model}");
+        assert_eq!((number("entities"), number("batch"), number("cells")), (300.0, 8.0, 8.0 * 17.0), "{model}");
+    }
+    let wrong = bench(&["kge", "--model", "hak"]);
+    let error = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.status.code() == Some(2) && error.contains("did you mean `hake`?"), "{error}");
+    assert_eq!(bench(&["kge", "--batch", "0"]).status.code(), Some(2));
+}

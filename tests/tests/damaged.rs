@@ -217,5 +217,7 @@ fn vectors_of_codes() {
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![3, 2], &values).unwrap();
     let names = [("codes".to_owned(), "[\"428\",\"V10\",\"250.00\"]".to_owned())].into();
     fs::write(&table, safetensors::serialize([("vectors", view)], Some(names)).unwrap()).unwrap();
-    try_all(&table, || HakeOptions { path: FilePath(table.clone()), dim: 2 }.build()?.init(&context).map(drop));
+    try_all(&table, || {
+        HakeOptions { path: FilePath(table.clone()), dim: 2, ..Default::default() }.build()?.init(&context).map(drop)
+    });
 }

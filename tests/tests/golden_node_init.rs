@@ -57,7 +57,7 @@ mod golden {
         for (code, id) in vocabulary["code_map_pretrain"].as_object().unwrap() {
             codes[id.as_u64().unwrap() as usize] = code.clone();
         }
-        let node_init = HakeOptions { path: FilePath(path), dim }.build().unwrap();
+        let node_init = HakeOptions { path: FilePath(path), dim, ..Default::default() }.build().unwrap();
         let out = node_init.init(&NodeInitContext { codes: &codes, device: &Device::flex() }).unwrap();
         let ours: Vec<f32> = out.features.into_data().iter::<f32>().collect();
         assert!(ours == expected.1, "the features differ from the published ones");

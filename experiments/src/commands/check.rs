@@ -22,6 +22,15 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<()> {
+        if self.manifest.names_a_graph()? {
+            let experiment = self.manifest.embedding()?;
+            if self.resolved {
+                print!("{}", experiment.resolved()?);
+            }
+            experiment.check()?;
+            eprintln!("{}: ok, {} on cpu", experiment.manifest.name, experiment.manifest.model.r#type);
+            return Ok(());
+        }
         let experiment = self.cache.apply(self.manifest.experiment()?);
         if self.resolved {
             print!("{}", experiment.resolved()?);

@@ -9,6 +9,7 @@ mod export;
 mod icd;
 mod import;
 mod install;
+mod kge;
 mod list;
 mod package;
 mod plugin;
@@ -23,6 +24,7 @@ use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
+use dualk_sdk::kge::{KgeExperiment, KgeManifest};
 use dualk_sdk::plugin::{PluginsLock, Registry, Trust};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +45,8 @@ pub enum Command {
     Export(export::ExportCommand),
     /// Show title, chapter, category and equivalents of ICD codes.
     Icd(icd::IcdCommand),
+    /// Embed knowledge graphs: train, evaluate, draw, look around.
+    Kge(kge::Kge),
     /// Make a run of the files that the published DuaLK code saves.
     Import(import::Import),
     /// Show, clean and check what is kept between runs.
@@ -76,6 +80,7 @@ impl Command {
             Command::Scrub(command) => command.run(),
             Command::Export(command) => command.run(),
             Command::Icd(command) => command.run(),
+            Command::Kge(command) => command.run(),
             Command::Import(command) => command.run(),
             Command::Cache(command) => command.run(),
             Command::Bench(command) => command.run(),
@@ -197,6 +202,17 @@ impl ManifestArgs {
     fn data_only(self) -> Result<Experiment> {
         let registry = self.registry()?;
         Experiment::data_only(self.load()?, registry)
+    }
+
+    /// Whether the manifest describes a knowledge graph.
+    fn names_a_graph(&self) -> Result<bool> {
+        KgeManifest::is_meant(&self.manifest, &self.settings)
+    }
+
+    /// The same for a manifest of an embedding.
+    fn embedding(self) -> Result<KgeExperiment> {
+        let registry = self.registry()?;
+        KgeExperiment::new(KgeManifest::load(&self.manifest, &self.settings)?, registry)
     }
 
     fn registry(&self) -> Result<Registry> {

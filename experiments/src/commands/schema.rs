@@ -2,11 +2,15 @@ use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::manifest::manifest_schema;
+use dualk_sdk::kge::kge_schema;
 use std::path::PathBuf;
 
 /// Arguments of `dualk schema`.
 #[derive(Args)]
 pub struct Schema {
+    /// Of manifests of `dualk kge`.
+    #[arg(long)]
+    kge: bool,
     /// With the components of this plugin too.
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
@@ -19,7 +23,10 @@ impl Schema {
         let mut registry = self.writable.registry();
         registry.load_shipped()?;
         self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
-        println!("{:#}", manifest_schema(&registry));
+        match self.kge {
+            true => println!("{:#}", kge_schema(&registry)),
+            false => println!("{:#}", manifest_schema(&registry)),
+        }
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::table::Table;
 use dualk_sdk::component::at_least;
+use dualk_sdk::data::codes::prefixes;
+use dualk_sdk::kge::EMBEDDINGS;
 use dualk_sdk::prelude::*;
 use std::path::PathBuf;
 
@@ -11,7 +13,9 @@ options! {
         /// Table of vectors by code. `.safetensors`: tensor `vectors` and metadata `codes`, a JSON list; `.npz`: arrays
         /// `codes` and `vectors`.
         pub path: FilePath = FilePath::default(),
-        /// Width of a vector.
+        /// Run folder of `dualk kge train`, in place of `path`: phases and moduli of its entities, as wide as it has them.
+        pub kge: FilePath = FilePath::default(),
+        /// Width of a vector; must be the file's. Not looked at with `kge`.
         #[schemars(range(min = 1))]
         pub dim: usize = 2000,
     }
@@ -28,38 +32,47 @@ impl Component for HakeOptions {
 #[derive(Debug)]
 struct Hake {
     path: PathBuf,
-    dim: usize,
+    /// Any when there is none.
+    dim: Option<usize>,
 }
 
 impl BuildNodeInit for HakeOptions {
     fn build(self) -> Result<Box<dyn NodeInit>> {
-        let path = self.path.required("path")?.to_owned();
         let dim = at_least("dim", self.dim, 1)?;
+        if let Some(run) = self.kge.given() {
+            if self.path.given().is_some() {
+                return Err(Error::user("both `path` and `kge` are given").at_key("kge").help("give one of them"));
+            }
+            let path = run.join(EMBEDDINGS);
+            let missing = |e| Error::io("read the embeddings of the run", &path, e).at_key("kge");
+            std::fs::File::open(&path)
+                .map_err(|e| missing(e).help("`dualk kge train` prints the folder of its run"))?;
+            return Ok(Box::new(Hake { path, dim: None }));
+        }
+        let path = self.path.required("path")?.to_owned();
         std::fs::File::open(&path).map_err(|e| Error::io("read the table of vectors", &path, e).at_key("path"))?;
-        Ok(Box::new(Hake { path, dim }))
+        Ok(Box::new(Hake { path, dim: Some(dim) }))
     }
 }
 
 impl NodeInit for Hake {
     fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures> {
         let table = Table::read(&self.path)?;
-        if table.dim() != self.dim {
-            let message = format!("the table's vectors have {} numbers, not {}", table.dim(), self.dim);
-            return Err(Error::user(message)
-                .at_key("dim")
-                .at_file(&self.path)
-                .help(format!("write dim = {}", table.dim())));
+        let width = table.dim();
+        if let Some(dim) = self.dim.filter(|dim| *dim != width) {
+            let message = format!("the table's vectors have {width} numbers, not {dim}");
+            return Err(Error::user(message).at_key("dim").at_file(&self.path).help(format!("write dim = {width}")));
         }
-        let mut features = vec![0f32; context.codes.len() * self.dim];
+        let mut features = vec![0f32; context.codes.len() * width];
         let mut found = [0u64; 3];
-        for (row, code) in features.chunks_exact_mut(self.dim).zip(context.codes).skip(1) {
+        for (row, code) in features.chunks_exact_mut(width).zip(context.codes).skip(1) {
             if let Some((dropped, vector)) = find(&table, code) {
                 row.copy_from_slice(vector);
                 found[dropped] += 1;
             }
         }
         let missing = context.codes.len().saturating_sub(1) as u64 - found.iter().sum::<u64>();
-        let data = TensorData::new(features, [context.codes.len(), self.dim]);
+        let data = TensorData::new(features, [context.codes.len(), width]);
         let notes = vec![
             ("codes in the table".to_owned(), found[0]),
             ("codes found without their last character".to_owned(), found[1]),
@@ -72,10 +85,7 @@ impl NodeInit for Hake {
 
 /// The vector of a code, and how many characters were dropped to find it.
 fn find<'a>(table: &'a Table, code: &str) -> Option<(usize, &'a [f32])> {
-    let ends = code.char_indices().map(|(at, _)| at).rev().take(2);
-    let shorter = ends.map(|end| &code[..end]);
-    let tried = std::iter::once(code).chain(shorter).enumerate();
-    tried.filter(|(_, name)| !name.is_empty()).find_map(|(dropped, name)| Some((dropped, table.get(name)?)))
+    prefixes(code).enumerate().find_map(|(dropped, name)| Some((dropped, table.get(name)?)))
 }
 
 #[cfg(test)]
@@ -85,7 +95,7 @@ mod tests {
 
     fn init(path: PathBuf, dim: usize, codes: &[&str]) -> Result<NodeFeatures> {
         let codes: Vec<String> = codes.iter().map(|c| c.to_string()).collect();
-        let node_init = HakeOptions { path: FilePath(path), dim }.build()?;
+        let node_init = HakeOptions { path: FilePath(path), dim, ..Default::default() }.build()?;
         node_init.init(&NodeInitContext { codes: &codes, device: &Device::flex() })
     }
 
@@ -129,6 +139,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.safetensors");
         write_safetensors(&path, &["428", "428.2", "V10"], &[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
-        dualk_sdk::testing::check_node_init(HakeOptions { path: FilePath(path), dim: 2 });
+        dualk_sdk::testing::check_node_init(HakeOptions { path: FilePath(path), dim: 2, ..Default::default() });
     }
 }

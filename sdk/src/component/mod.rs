@@ -9,6 +9,7 @@
 //! | `lab` | [`LabEncoder`] | [`BuildLabEncoder`] | `linear` |
 //! | `loss` | [`Loss`] | [`BuildLoss`] | `weighted_bce` |
 //! | `objective` | [`Objective`] | [`BuildObjective`] | `abnormal_labs`, `lab_layer`, `diagnosis` |
+//! | `kge_model` | [`EmbeddingModel`](crate::kge::EmbeddingModel) | [`BuildKgeModel`] | `hake` |
 //!
 //! A component is a set of options (a serde struct, made with [`options!`](crate::options)) that implements
 //! [`Component`] and the slot's options trait, whose `build` returns the slot's trait. Components with parameters
@@ -16,6 +17,7 @@
 
 mod fusion;
 mod graph_encoder;
+mod kge_model;
 mod lab_encoder;
 mod loss;
 mod node_init;
@@ -25,6 +27,7 @@ mod parser;
 
 pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule};
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule};
+pub use kge_model::BuildKgeModel;
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule};
 pub use loss::{BuildLoss, Loss};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
@@ -49,12 +52,22 @@ pub enum Slot {
     Loss,
     /// What a stage learns.
     Objective,
+    /// Embeds a knowledge graph.
+    KgeModel,
 }
 
 impl Slot {
     /// Every slot.
-    pub const ALL: [Slot; 7] =
-        [Slot::Parser, Slot::NodeInit, Slot::GraphEncoder, Slot::Fusion, Slot::Lab, Slot::Loss, Slot::Objective];
+    pub const ALL: [Slot; 8] = [
+        Slot::Parser,
+        Slot::NodeInit,
+        Slot::GraphEncoder,
+        Slot::Fusion,
+        Slot::Lab,
+        Slot::Loss,
+        Slot::Objective,
+        Slot::KgeModel,
+    ];
 
     /// The name used in manifests and on the command line.
     pub fn name(self) -> &'static str {
@@ -66,6 +79,7 @@ impl Slot {
             Slot::Lab => "lab",
             Slot::Loss => "loss",
             Slot::Objective => "objective",
+            Slot::KgeModel => "kge_model",
         }
     }
 

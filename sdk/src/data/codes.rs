@@ -23,6 +23,19 @@ pub fn dotted(code: &str) -> String {
     }
 }
 
+/// A code, then the code without its last character, then without the last two: where vectors are looked up in turn.
+///
+/// ```
+/// use dualk_sdk::data::codes::prefixes;
+/// assert_eq!(prefixes("428.21").collect::<Vec<_>>(), ["428.21", "428.2", "428."]);
+/// assert_eq!(prefixes("7").collect::<Vec<_>>(), ["7"]);
+/// ```
+pub fn prefixes(code: &str) -> impl Iterator<Item = &str> {
+    let ends = code.char_indices().map(|(at, _)| at).rev().take(2);
+    let shorter = ends.map(|end| &code[..end]);
+    std::iter::once(code).chain(shorter).filter(|name| !name.is_empty())
+}
+
 /// A dotted code without zeros at its end, the form in which tables that went through a spreadsheet agree.
 ///
 /// ```

@@ -231,7 +231,7 @@ impl Experiment {
 }
 
 /// Finds a component, makes its paths absolute and fills in its defaults.
-fn resolve_component(
+pub(crate) fn resolve_component(
     registry: &mut Registry,
     source: &Source,
     slot: Slot,
@@ -273,7 +273,7 @@ pub fn listed_plugins((manifest, source): &(Manifest, Source)) -> Vec<PathBuf> {
 }
 
 /// A name as it is; a path from the folder of the manifest.
-fn plugin_path(written: &str, folder: &Path) -> PathBuf {
+pub(crate) fn plugin_path(written: &str, folder: &Path) -> PathBuf {
     match written.contains(['/', '\\', '.']) {
         true => absolute(folder, Path::new(written)),
         false => written.into(),
@@ -281,7 +281,7 @@ fn plugin_path(written: &str, folder: &Path) -> PathBuf {
 }
 
 /// `path`, taken from `folder` when it is relative; the current folder when that is where it is.
-fn absolute(folder: &Path, path: &Path) -> std::path::PathBuf {
+pub(crate) fn absolute(folder: &Path, path: &Path) -> std::path::PathBuf {
     let joined = folder.join(path);
     let chosen = if !joined.exists() && path.exists() { path.to_owned() } else { joined };
     std::path::absolute(&chosen).unwrap_or(chosen)

@@ -20,7 +20,7 @@ const STATUS: &str = "status.json";
 /// State of a run that is complete, but for its name.
 const FINISHED: &str = "finished";
 /// What only an unfinished run has: checkpoints to go on from.
-pub(super) const RESUME: &str = "resume";
+pub(crate) const RESUME: &str = "resume";
 
 /// A run being written, or a finished one.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl RunDir {
 
     /// Keeps what there is of a run that ended with `error`, and says so in the error; without a checkpoint nothing is
     /// worth keeping, and nothing is kept.
-    pub(super) fn end_with(&self, error: Error) -> Error {
+    pub(crate) fn end_with(&self, error: Error) -> Error {
         if self.writing.is_none() {
             return error;
         }

@@ -5,6 +5,7 @@ use super::loader::{self, Inspection};
 use super::option_info::{OptionInfo, options_of};
 use super::trust::Trust;
 use crate::component::*;
+use crate::kge::EmbeddingModel;
 use crate::{Error, Result};
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -57,6 +58,7 @@ enum Factory {
     Lab(MakeLab),
     Loss(Make<Box<dyn Loss>>),
     Objective(Make<Box<dyn Objective>>),
+    KgeModel(Make<Box<dyn EmbeddingModel>>),
 }
 
 struct Entry {
@@ -265,6 +267,8 @@ builders! {
     loss: Loss(()) -> Box<dyn Loss>;
     /// Creates an objective.
     objective: Objective(()) -> Box<dyn Objective>;
+    /// Creates an embedding model of a knowledge graph.
+    kge_model: KgeModel(()) -> Box<dyn EmbeddingModel>;
 }
 
 /// How errors name the plugin in a file.
@@ -313,6 +317,7 @@ registrars! {
     lab: Lab, BuildLabEncoder, |options, context, origin| Ok(LabEncoderModule::new(options.build(context)?, origin.clone()));
     loss: Loss, BuildLoss, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
     objective: Objective, BuildObjective, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
+    kge_model: KgeModel, BuildKgeModel, |options, context, origin| options.build();
 }
 
 impl Registrar<'_> {

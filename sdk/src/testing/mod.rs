@@ -37,6 +37,7 @@
 mod data;
 mod gradients;
 mod inputs;
+mod kge;
 mod modules;
 mod options;
 mod plain;
@@ -72,6 +73,7 @@ pub fn examine(registry: &Registry, slot: Slot, name: &str, options: Table) -> R
         Slot::NodeInit => plain::node_init(&subject, &mut report),
         Slot::Parser => data::parser(&subject, &mut report),
         Slot::Objective => data::objective(&subject, &mut report),
+        Slot::KgeModel => kge::model(&subject, &mut report),
     }
     Ok(report)
 }
@@ -134,4 +136,7 @@ checks! {
     /// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
     /// have better metrics than wrong ones.
     check_objective: Objective, BuildObjective, objective;
+    /// Checks an embedding model: widths, first values, scores that a batch and a single candidate agree on, gradients of the
+    /// loss against finite differences for entities, relations and what triples share.
+    check_kge_model: KgeModel, BuildKgeModel, kge_model;
 }

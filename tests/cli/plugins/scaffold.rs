@@ -36,6 +36,17 @@ fn works(slot: Slot) {
     assert!(lines[0] == format!("{slot} `{name}`") && lines.len() > 5, "{printed}");
     assert!(lines[1..].iter().all(|line| line.starts_with("  ok ")), "{printed}");
 
+    if slot == Slot::KgeModel {
+        let printed = succeed(&project, &["kge", "train", "experiment.toml"]);
+        // The mean reciprocal rank of a row of the results.
+        let mrr = |row: &str| -> f64 {
+            let line = printed.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{printed}"));
+            line[row.len()..].split_whitespace().find_map(|word| word.parse().ok()).unwrap()
+        };
+        let (model, baseline) = (mrr(&name), mrr("backwards, or frequency"));
+        assert!(model > 2.0 * baseline, "mrr {model} after training, {baseline} by frequency");
+        return;
+    }
     let printed = succeed(&project, &["run", "experiment.toml", "--device", "cpu"]);
     // The first recall of a row of the results.
     let recall = |row: &str| -> f64 {
@@ -72,7 +83,8 @@ templates! {
     fusion_template: Fusion,
     lab_template: Lab,
     loss_template: Loss,
-    objective_template: Objective
+    objective_template: Objective,
+    kge_model_template: KgeModel
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod count;
 mod eval;
+mod kge;
 mod machine;
 mod ops;
 mod plain;
@@ -31,6 +32,8 @@ enum What {
     Eval(eval::Eval),
     /// Every operation of `dualk_sdk::ops`, against its plain formulation and the machine.
     Ops(ops::Ops),
+    /// Training steps of an embedding of a knowledge graph.
+    Kge(kge::Kge),
     /// From raw tables to cohort, vocabulary, split and graph, over made-up files of any size.
     Prepare(prepare::Prepare),
     /// Memory bandwidth and matrix products of this machine.
@@ -47,6 +50,7 @@ const EXAMPLES: &str = "Sizes default to those of MIMIC-IV. Examples:
   dualk bench eval --patients 1000
   dualk bench ops --only attention,propagate
   dualk bench machine --table
+  dualk bench kge --batch 512 --negatives 1024
   dualk bench prepare --rows 1000000,10000000 --gzip";
 
 impl Bench {
@@ -55,6 +59,7 @@ impl Bench {
             What::Step(command) => command.run(),
             What::Eval(command) => command.run(),
             What::Ops(command) => command.run(),
+            What::Kge(command) => command.run(),
             What::Prepare(command) => command.run(),
             What::Machine(command) => command.run(),
             What::Workload(command) => command.run(),

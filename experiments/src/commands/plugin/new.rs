@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct New {
     /// Name of the crate and of its component in manifests, such as my-encoder.
     name: String,
-    /// What it is: parser, node_init, graph_encoder, fusion, lab, loss or objective.
+    /// What it is: parser, node_init, graph_encoder, fusion, lab, loss, objective or
+    /// kge_model.
     #[arg(long)]
     slot: String,
     /// Folder to write; by default one of that name in the current folder.
@@ -43,7 +44,10 @@ impl New {
         println!("\n  cd {}", folder.display());
         println!("  dualk plugin build           compile it against the SDK of this dualk");
         println!("  cargo test                   run its own test");
-        println!("  dualk run experiment.toml    train with it on made-up patients");
+        match slot {
+            Slot::KgeModel => println!("  dualk kge train experiment.toml    train with it on made-up triples"),
+            _ => println!("  dualk run experiment.toml    train with it on made-up patients"),
+        }
         Ok(())
     }
 }

@@ -14,7 +14,8 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
     let library = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", name.replace('-', "_"));
     let fill = |text: &str| {
         let text = text.replace("@NAME@", name).replace("@SLOT@", slot.name());
-        text.replace("@LIBRARY@", &library).replace("@TITLE@", slot_title(slot))
+        let text = text.replace("@LIBRARY@", &library).replace("@TITLE@", slot_title(slot));
+        text.replace("@COMMAND@", command(slot))
     };
     let mut files = vec![
         ("Cargo.toml", fill(template!("Cargo.toml.in"))),
@@ -25,6 +26,9 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
     ];
     if slot == Slot::Parser {
         files.push(("visits.csv", template!("visits.csv").to_owned()));
+    }
+    if slot == Slot::KgeModel {
+        files.push(("triples.tsv", template!("triples.tsv").to_owned()));
     }
     files
 }
@@ -38,6 +42,7 @@ fn source(slot: Slot) -> &'static str {
         Slot::Lab => template!("lab.rs"),
         Slot::Loss => template!("loss.rs"),
         Slot::Objective => template!("objective.rs"),
+        Slot::KgeModel => template!("kge_model.rs"),
     }
 }
 
@@ -50,11 +55,23 @@ fn slot_title(slot: Slot) -> &'static str {
         Slot::Lab => "turns abnormal laboratory items into a vector",
         Slot::Loss => "compares logits with targets",
         Slot::Objective => "says what a stage learns",
+        Slot::KgeModel => "embeds a knowledge graph",
+    }
+}
+
+/// The command that trains with a component of the slot.
+pub fn command(slot: Slot) -> &'static str {
+    match slot {
+        Slot::KgeModel => "kge train",
+        _ => "run",
     }
 }
 
 /// The manifest, with the new component in place of a shipped one.
 fn experiment(slot: Slot) -> String {
+    if slot == Slot::KgeModel {
+        return template!("embedding.toml").to_owned();
+    }
     let (keys, options): (&[&str], &str) = match slot {
         Slot::Parser => (&["parser"], ", path = \"visits.csv\""),
         Slot::NodeInit => (&["node_init"], ", dim = 32"),
@@ -63,6 +80,7 @@ fn experiment(slot: Slot) -> String {
         Slot::Lab => (&["lab"], ", dim = 32"),
         Slot::Loss => (&["loss"], ""),
         Slot::Objective => (&["task"], ""),
+        Slot::KgeModel => (&[], ""),
     };
     let line = |line: &str| match line.split_once(" = ") {
         Some((key, _)) if keys.contains(&key) => format!("{key} = {{ type = \"@NAME@\"{options} }}\n"),
@@ -79,7 +97,7 @@ mod tests {
     fn every_slot_gets_its_component_into_the_manifest() {
         for slot in Slot::ALL {
             let files = files(slot, "my-part");
-            let left = ["@NAME@", "@SLOT@", "@LIBRARY@", "@TITLE@"];
+            let left = ["@NAME@", "@SLOT@", "@LIBRARY@", "@TITLE@", "@COMMAND@"];
             let filled = |text: &str| left.iter().all(|placeholder| !text.contains(placeholder));
             assert!(files.iter().all(|(_, text)| filled(text)), "{slot}: a placeholder is left");
             let (_, manifest) = files.iter().find(|(file, _)| *file == "experiment.toml").unwrap();

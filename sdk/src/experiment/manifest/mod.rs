@@ -4,20 +4,22 @@ mod schema;
 mod source;
 mod stage;
 
+pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;
 pub use stage::{Mode, Stage, StageType};
 
-use super::manifest::source::from_serde;
 use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::error::Mistakes;
+use crate::kge::names_triples;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
 use crate::storage::Access;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+pub(crate) use source::from_serde;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -249,6 +251,10 @@ impl Manifest {
 
     fn from_source(mut source: Source) -> Result<(Self, Source)> {
         source.name_after_file();
+        if names_triples(source.table()) {
+            let error = Error::user("this manifest describes a knowledge graph, and no cohort").at_key("data");
+            return Err(source.place(error.help("`dualk kge train` takes it")));
+        }
         let manifest = Self::from_table(source.table().clone()).map_err(|e| source.place(e))?;
         Ok((manifest, source))
     }

@@ -38,14 +38,19 @@ pub fn manifest_schema(registry: &Registry) -> Value {
         definitions[definition]["properties"][key] = Value::Object(place);
     }
     for slot in Slot::ALL {
-        let components: Vec<&ComponentInfo> = registry.components().filter(|c| c.slot == slot).collect();
-        let names: Vec<&str> = components.iter().map(|c| c.name).collect();
-        let tables = components.into_iter().map(component_table);
-        let choices: Vec<Value> = std::iter::once(json!({ "type": "string", "enum": names })).chain(tables).collect();
-        definitions.insert(slot.name().to_owned(), json!({ "anyOf": choices }));
+        definitions.insert(slot.name().to_owned(), component_schemas(registry, slot));
     }
     definitions.remove("Component");
     schema
+}
+
+/// What may stand where a component of a slot is named.
+pub(crate) fn component_schemas(registry: &Registry, slot: Slot) -> Value {
+    let components: Vec<&ComponentInfo> = registry.components().filter(|c| c.slot == slot).collect();
+    let names: Vec<&str> = components.iter().map(|c| c.name).collect();
+    let tables = components.into_iter().map(component_table);
+    let choices: Vec<Value> = std::iter::once(json!({ "type": "string", "enum": names })).chain(tables).collect();
+    json!({ "anyOf": choices })
 }
 
 fn component_table(component: &ComponentInfo) -> Value {

@@ -36,20 +36,20 @@ struct Extended {
 
 impl Source {
     /// Reads a file, merges it over what it `extends`, and applies `key=value` settings.
-    pub(super) fn load(path: &Path, settings: &[String]) -> Result<Self> {
+    pub(crate) fn load(path: &Path, settings: &[String]) -> Result<Self> {
         let mut source = Self::read(path, &mut Extended::default())?;
         settings.iter().try_for_each(|setting| source.set(setting))?;
         Ok(source)
     }
 
     /// Names the experiment after its file when the manifest gives no name.
-    pub(super) fn name_after_file(&mut self) {
+    pub(crate) fn name_after_file(&mut self) {
         let stem = self.path.file_stem().map(|stem| stem.to_string_lossy().replace(' ', "-")).unwrap_or_default();
         self.table.entry("name").or_insert(Value::String(stem));
     }
 
     /// A manifest in a text, with `key=value` settings applied. `name` stands for the file in errors.
-    pub(super) fn from_text(name: &str, text: &str, settings: &[String]) -> Result<Self> {
+    pub(crate) fn from_text(name: &str, text: &str, settings: &[String]) -> Result<Self> {
         let mut source = Self::parse(Path::new(name), text)?;
         settings.iter().try_for_each(|setting| source.set(setting))?;
         Ok(source)
@@ -296,7 +296,7 @@ fn assign(at: &mut Value, steps: &[&str], value: Value) -> Result<()> {
 }
 
 /// What serde says, as an error with a key, suggestions included.
-pub(super) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> Error {
+pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> Error {
     let path = error.path().to_string();
     let key = if path == "." { String::new() } else { path };
     let message = error.inner().message().trim().to_owned();

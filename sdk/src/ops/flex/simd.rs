@@ -27,15 +27,15 @@ macro_rules! vectorized {
                     body::<$T $(, $S)? $(, $C)?, true>($($arg),*)
                 }
 
-                match $crate::ops::flex::simd::level() {
+                match $crate::simd::level() {
                     // SAFETY: `level` has seen that the processor has the instructions which the function is compiled
                     // for.
                     #[allow(unsafe_code)]
-                    $crate::ops::flex::simd::Level::Avx512 => unsafe { avx512::<$T $(, $S)? $(, $C)?>($($arg),*) },
+                    $crate::simd::Level::Avx512 => unsafe { avx512::<$T $(, $S)? $(, $C)?>($($arg),*) },
                     // SAFETY: as above.
                     #[allow(unsafe_code)]
-                    $crate::ops::flex::simd::Level::Avx2 => unsafe { avx2::<$T $(, $S)? $(, $C)?>($($arg),*) },
-                    $crate::ops::flex::simd::Level::Any => body::<$T $(, $S)? $(, $C)?, false>($($arg),*),
+                    $crate::simd::Level::Avx2 => unsafe { avx2::<$T $(, $S)? $(, $C)?>($($arg),*) },
+                    $crate::simd::Level::Any => body::<$T $(, $S)? $(, $C)?, false>($($arg),*),
                 }
             }
             #[cfg(not(target_arch = "x86_64"))]
@@ -44,28 +44,3 @@ macro_rules! vectorized {
     };
 }
 pub(super) use vectorized;
-
-/// What [`vectorized`] chooses among.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    /// AVX-512 F, BW, DQ and VL.
-    Avx512,
-    /// AVX2 and FMA.
-    Avx2,
-    /// Whatever the compiler may assume.
-    Any,
-}
-
-/// The best level of this processor.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub(super) fn level() -> Level {
-    use std::arch::is_x86_feature_detected as has;
-    if !(has!("avx2") && has!("fma")) {
-        Level::Any
-    } else if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
-        Level::Avx512
-    } else {
-        Level::Avx2
-    }
-}

@@ -1,0 +1,159 @@
+//! `dualk bench kge`: training steps of an embedding model on a made-up graph.
+
+use super::machine::{forget_peak_memory, peak_memory_gib};
+use super::report::{Format, Report, Times};
+use super::setup::set_threads;
+use clap::Args;
+use dualk_sdk::component::Slot;
+use dualk_sdk::kge::{
+    Adam, KgeSchedule, KnowledgeGraph, Known, Parameters, SampleOptions, Sampler, Stepper, Triple, Unused, window,
+};
+use dualk_sdk::plugin::Registry;
+use dualk_sdk::serde_json::json;
+use dualk_sdk::toml::Table;
+use dualk_sdk::{Error, Result};
+use std::time::Instant;
+
+/// Arguments of `dualk bench kge`.
+#[derive(Args)]
+pub struct Kge {
+    /// The embedding model.
+    #[arg(long, default_value = "hake")]
+    model: String,
+    /// Triples of a step.
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// Negatives of a triple.
+    #[arg(long, default_value_t = 256)]
+    negatives: usize,
+    /// The model's option `dim`.
+    #[arg(long, default_value_t = 500)]
+    dim: usize,
+    /// Entities of the graph; WN18RR has 40,943, the graph of DuaLK 52,604.
+    #[arg(long, default_value_t = 40_943)]
+    entities: usize,
+    /// Relations of the graph.
+    #[arg(long, default_value_t = 11)]
+    relations: usize,
+    /// Triples of the graph.
+    #[arg(long, default_value_t = 86_835)]
+    triples: usize,
+    /// Steps that are timed, after three that are not.
+    #[arg(long, default_value_t = 20)]
+    steps: u32,
+    /// All triples of a step have the same negatives.
+    #[arg(long)]
+    shared: bool,
+    /// Rows without a gradient stay as they are, instead of moving on by their first moment.
+    #[arg(long)]
+    still: bool,
+    /// Threads of the CPU. Default: all.
+    #[arg(long)]
+    threads: Option<usize>,
+    #[command(flatten)]
+    format: Format,
+}
+
+impl Kge {
+    pub fn run(self) -> Result<()> {
+        set_threads(self.threads)?;
+        for (name, value) in
+            [("--entities", self.entities), ("--relations", self.relations), ("--triples", self.triples)]
+        {
+            if value == 0 || value > 1 << 30 {
+                return Err(Error::user(format!("{name}: expected a number from 1 to 1,073,741,824, found {value}")));
+            }
+        }
+        for (name, value) in
+            [("--batch", self.batch), ("--negatives", self.negatives), ("--steps", self.steps as usize)]
+        {
+            if value == 0 {
+                return Err(Error::user(format!("{name}: expected at least 1, found 0")));
+            }
+        }
+        let mut registry = Registry::new();
+        registry.require(Slot::KgeModel, &self.model).map_err(|e| e.at_key("--model"))?;
+        let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
+        let model = registry.kge_model(&self.model, options, &())?;
+        forget_peak_memory();
+        let graph = self.graph();
+        let known = Known::new(&graph.train);
+        const WARM: u32 = 3;
+        let steps = WARM + self.steps;
+        let options = SampleOptions {
+            batch: self.batch,
+            negatives: self.negatives,
+            shared: self.shared,
+            subsampling: true,
+            // Rows rest as in the middle of training, so that their rests are known ahead.
+            steps: steps + 64,
+            seed: 1,
+        };
+        let unused = if self.still { Unused::Still } else { Unused::Moved };
+        let (schedule, epsilon) = (KgeSchedule::Constant, 1e-8);
+        let adam = Adam { lr: 5e-5, beta1: 0.9, beta2: 0.999, epsilon, steps: options.steps, schedule, unused };
+        let parameters = Parameters::new(&*model, self.entities, self.relations, 1);
+        let mut stepper = Stepper::new(&*model, parameters, adam, window(&options), 0.5);
+        let sampler = Sampler::new(&graph, &known, options, 0);
+        let (mut seconds, mut rows, mut cells, mut loss) = (Vec::new(), 0usize, 0usize, 0.0);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = std::sync::mpsc::sync_channel(4);
+            scope.spawn(move || sampler.map(|batch| sender.send(batch)).take_while(Result::is_ok).for_each(drop));
+            let mut start = Instant::now();
+            for batch in receiver.iter().take(steps as usize) {
+                loss = stepper.step(&batch);
+                if batch.step >= WARM {
+                    // From the end of a step to that of the next, waiting for the batch included.
+                    seconds.push(start.elapsed().as_secs_f64());
+                    rows += batch.scored.rows.len();
+                    cells += batch.cells.len();
+                }
+                start = Instant::now();
+            }
+        });
+        let n = seconds.len().max(1) as f64;
+        let times = Times::new(seconds);
+        let (rows, cells) = (rows as f64 / n, cells as f64 / n);
+        let (width, query) = (model.entity_width() as f64, model.query_width() as f64);
+        let mut report = Report::new(self.format);
+        report.add(json!({
+            "bench": "kge",
+            "model": self.model,
+            "device": "cpu",
+            "threads": rayon::current_num_threads(),
+            "batch": self.batch,
+            "negatives": self.negatives,
+            "dim": self.dim,
+            "entities": self.entities,
+            "relations": self.relations,
+            "steps": self.steps,
+            "step_s": times.median(),
+            "step_s_min": times.min(),
+            "step_s_max": times.max(),
+            "peak_rss_gib": peak_memory_gib(),
+            "loss": loss,
+            "rows": rows,
+            "cells": cells,
+            // Scored rows are read once to score, and row and moments are read and written once to update.
+            "bytes_floor": rows * width * 4.0 * 7.0,
+            // What both passes read and add to of queries, from caches.
+            "bytes_queries": cells * query * 4.0 * 4.0,
+        }));
+        report.finish();
+        Ok(())
+    }
+
+    fn graph(&self) -> KnowledgeGraph {
+        let mut state = 1u64;
+        let mut below = |n: usize| {
+            // A linear congruential generator (Knuth's constants) is random enough for a workload.
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((u128::from(state) * n as u128) >> 64) as u32
+        };
+        let train = (0..self.triples)
+            .map(|_| Triple { head: below(self.entities), relation: below(self.relations), tail: below(self.entities) })
+            .collect();
+        let names = |n: usize| (0..n).map(|i| i.to_string()).collect();
+        KnowledgeGraph { entities: names(self.entities), relations: names(self.relations), train, ..Default::default() }
+    }
+}

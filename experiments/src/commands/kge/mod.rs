@@ -1,0 +1,91 @@
+//! `dualk kge`: embeddings of knowledge graphs.
+
+mod eval;
+mod graph;
+mod nearest;
+mod plot;
+mod train;
+
+use super::TrustArgs;
+use clap::{Args, Subcommand};
+use dualk_sdk::Result;
+use dualk_sdk::kge::{Embeddings, KgeExperiment, KgeManifest};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `dualk kge`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Kge {
+    #[command(subcommand)]
+    what: What,
+}
+
+/// What is done with a knowledge graph.
+#[derive(Subcommand)]
+enum What {
+    /// Train embeddings and rank the test triples.
+    Train(train::Train),
+    /// Rank the test triples of a finished run again.
+    Eval(eval::Eval),
+    /// Draw a part of a hierarchy in polar coordinates.
+    Plot(plot::Plot),
+    /// Show the entities that are nearest to one.
+    Nearest(nearest::Nearest),
+    /// Join, filter and split the sources of a manifest; show what the graph is like.
+    Graph(graph::Graph),
+}
+
+const EXAMPLES: &str = "Examples:
+  dualk kge train experiments/wn18rr-small.toml --set data.triples=/data/wn18rr
+  dualk kge train experiments/wn18rr-small.toml --resume
+  dualk kge graph experiments/icd9-kg.toml --codes prepared/vocabulary.json
+  dualk kge eval runs/wn18rr-small-1a2b3c4d
+  dualk kge nearest runs/icd9-kg-1a2b3c4d 428.0
+  dualk kge plot runs/icd9-kg-1a2b3c4d --root 390-459.99 --out heart.svg";
+
+impl Kge {
+    pub fn run(self) -> Result<()> {
+        match self.what {
+            What::Train(command) => command.run(),
+            What::Eval(command) => command.run(),
+            What::Plot(command) => command.run(),
+            What::Nearest(command) => command.run(),
+            What::Graph(command) => command.run(),
+        }
+    }
+}
+
+/// A manifest of an embedding with changes from the command line.
+#[derive(Args)]
+pub struct KgeManifestArgs {
+    /// The manifest, a TOML file.
+    manifest: PathBuf,
+    /// Change a key: `--set data.triples=FOLDER`, `--set model.dim=200`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+impl KgeManifestArgs {
+    fn experiment(self) -> Result<KgeExperiment> {
+        let registry = self.trust.registry(self.manifest.parent().unwrap_or(Path::new(".")))?;
+        KgeExperiment::new(KgeManifest::load(&self.manifest, &self.settings)?, registry)
+    }
+}
+
+/// A finished run.
+#[derive(Args)]
+pub struct RunArgs {
+    /// The run's folder.
+    run: PathBuf,
+    #[command(flatten)]
+    trust: TrustArgs,
+}
+
+impl RunArgs {
+    fn open(&self) -> Result<(KgeExperiment, Embeddings)> {
+        let (experiment, _, embeddings) = KgeExperiment::open(&self.run, self.trust.registry(&self.run)?)?;
+        Ok((experiment, embeddings))
+    }
+}

@@ -1,0 +1,34 @@
+use super::RunArgs;
+use clap::Args;
+use dualk_sdk::Result;
+use dualk_sdk::kge::nearest;
+
+/// Arguments of `dualk kge nearest`.
+#[derive(Args)]
+pub struct Nearest {
+    #[command(flatten)]
+    run: RunArgs,
+    /// An entity, such as 428.0.
+    entity: String,
+    /// How many to show.
+    #[arg(long, short, default_value_t = 10)]
+    number: usize,
+    /// Only entities that look like codes: a digit, or V or E and a digit, at the beginning.
+    #[arg(long)]
+    codes: bool,
+}
+
+impl Nearest {
+    pub fn run(self) -> Result<()> {
+        let (experiment, embeddings) = self.run.open()?;
+        let is_code = |name: &str| {
+            let rest = name.strip_prefix(['V', 'E']).unwrap_or(name);
+            rest.starts_with(|c: char| c.is_ascii_digit()) && !name.contains(' ')
+        };
+        let wanted = |name: &str| !self.codes || is_code(name);
+        let found = nearest(experiment.model()?.as_ref(), &embeddings, &self.entity, self.number, wanted)?;
+        println!("distance  entity");
+        found.iter().for_each(|(name, distance)| println!("{distance:8.4}  {name}"));
+        Ok(())
+    }
+}

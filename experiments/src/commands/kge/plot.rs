@@ -1,0 +1,42 @@
+use super::RunArgs;
+use clap::Args;
+use dualk_sdk::kge::{Subtree, polar_svg};
+use dualk_sdk::{Error, Result};
+use std::path::PathBuf;
+
+/// Arguments of `dualk kge plot`.
+#[derive(Args)]
+pub struct Plot {
+    #[command(flatten)]
+    run: RunArgs,
+    /// The entity at the top, such as 390-459.99.
+    #[arg(long)]
+    root: String,
+    /// The relation from an entity to the one above it. Default: the one that most triples into the root have.
+    #[arg(long)]
+    relation: Option<String>,
+    /// How many levels below the root.
+    #[arg(long, default_value_t = 3)]
+    depth: usize,
+    /// The picture to write.
+    #[arg(long, short, default_value = "polar.svg")]
+    out: PathBuf,
+}
+
+impl Plot {
+    pub fn run(self) -> Result<()> {
+        let (experiment, embeddings) = self.run.open()?;
+        let (graph, _) = experiment.graph()?;
+        let tree = Subtree::new(&graph, &self.root, self.relation.as_deref(), self.depth)?;
+        let relation = &graph.relations.list()[tree.relation as usize];
+        let title = format!("{} and what is below it by {relation}", self.root);
+        let (svg, levels) = polar_svg(experiment.model()?.as_ref(), &embeddings, &tree, &title)?;
+        std::fs::write(&self.out, svg).map_err(|e| Error::io("write the picture", &self.out, e))?;
+        println!("level  entities  mean modulus");
+        for (level, (entities, modulus)) in levels.iter().enumerate() {
+            println!("{level:5}  {entities:8}  {modulus:12.5}");
+        }
+        println!("{}", self.out.display());
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+use super::KgeManifestArgs;
+use clap::Args;
+use dualk_sdk::Result;
+use dualk_sdk::progress::Console;
+
+/// Arguments of `dualk kge train`.
+#[derive(Args)]
+pub struct Train {
+    #[command(flatten)]
+    manifest: KgeManifestArgs,
+    /// Go on from the last checkpoint of the same manifest, if there is one.
+    #[arg(long)]
+    resume: bool,
+}
+
+impl Train {
+    pub fn run(self) -> Result<()> {
+        let experiment = self.manifest.experiment()?;
+        let (outcome, run) = experiment.train(self.resume, &Console::default())?;
+        println!("{}", outcome.table());
+        let (parameters, training, testing) = (outcome.parameters, outcome.train_seconds, outcome.test_seconds);
+        println!("{parameters} parameters, training {training:.1} s, testing {testing:.1} s on {}", outcome.device);
+        println!("run: {}", run.path().display());
+        Ok(())
+    }
+}

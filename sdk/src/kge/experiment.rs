@@ -1,0 +1,408 @@
+//! Embedding a knowledge graph as an experiment: from a manifest to a run folder.
+
+use super::adam::Adam;
+use super::baseline::Backwards;
+use super::files::{Checkpoint, Embeddings, load_embeddings, save_embeddings};
+use super::known::Known;
+use super::manifest::KgeManifest;
+use super::metrics::LinkMetrics;
+use super::model::EmbeddingModel;
+use super::outcome::KgeOutcome;
+use super::rank::{Scorer, Ties, Trained, ranks};
+use super::sample::{SampleOptions, Sampler, window};
+use super::sources::join;
+use super::step::{Parameters, Stepper};
+use super::triples::{KnowledgeGraph, Triple};
+use crate::component::{FilePath, Slot};
+use crate::experiment::RunDir;
+use crate::experiment::identity::Identity;
+use crate::experiment::manifest::Source;
+use crate::experiment::plan::{absolute, plugin_path, resolve_component};
+use crate::experiment::run_dir::RESUME;
+use crate::plugin::{LockedPlugin, PluginsLock, Registry, Stamp, guard};
+use crate::progress::Silent;
+use crate::{Error, Progress, Result};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Embeddings of a finished run.
+pub const EMBEDDINGS: &str = "model.safetensors";
+
+/// An embedding that is ready to be trained.
+pub struct KgeExperiment {
+    /// The manifest with every default filled in and every path absolute.
+    pub manifest: KgeManifest,
+    registry: Registry,
+    source: Source,
+}
+
+impl KgeExperiment {
+    /// Loads the manifest's plugins and checks the model's options.
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn new((manifest, source): (KgeManifest, Source), registry: Registry) -> Result<Self> {
+        let mut plan = Self { manifest, registry, source };
+        match plan.resolve() {
+            Ok(()) => Ok(plan),
+            Err(error) => Err(plan.source.place(error)),
+        }
+    }
+
+    fn resolve(&mut self) -> Result<()> {
+        let Self { manifest, registry, source } = self;
+        for (i, plugin) in manifest.plugin.iter_mut().enumerate() {
+            let key = format!("plugin[{i}]");
+            let path = plugin_path(&plugin.path, &source.folder_of(&key));
+            registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key))?;
+            plugin.path = path.to_string_lossy().into_owned();
+        }
+        let place = |path: &mut FilePath, key: &str| {
+            if path.given().is_some() {
+                path.0 = absolute(&source.folder_of(key), path.as_path());
+            }
+        };
+        place(&mut manifest.data.triples, "data.triples");
+        for (i, part) in manifest.data.source.iter_mut().enumerate() {
+            for (key, path) in part.paths() {
+                place(path, &format!("data.source[{i}].{key}"));
+            }
+        }
+        let written = manifest.model.clone();
+        manifest.model = resolve_component(registry, source, Slot::KgeModel, "model", written)?;
+        self.model().map(drop)
+    }
+
+    /// The model, without numbers.
+    pub fn model(&self) -> Result<Box<dyn EmbeddingModel>> {
+        let model = &self.manifest.model;
+        self.registry.kge_model(&model.r#type, model.options.clone(), &()).map_err(|e| e.within_key("model"))
+    }
+
+    /// The manifest with every default filled in and every path absolute, as TOML.
+    ///
+    /// # Errors
+    /// When an option cannot be written as TOML.
+    pub fn resolved(&self) -> Result<String> {
+        let failed = |e: String| Error::program(format!("the manifest cannot be written: {e}"));
+        let table = toml::Table::try_from(&self.manifest).map_err(|e| failed(e.to_string()))?;
+        toml::to_string(&table).map_err(|e| failed(e.to_string()))
+    }
+
+    /// Checks that the files of the graph are there.
+    ///
+    /// # Errors
+    /// Name the file and the manifest's line.
+    pub fn check(&self) -> Result<()> {
+        let data = &self.manifest.data;
+        let there = |path: &Path, key: String| match path.exists() {
+            true => Ok(()),
+            false => Err(Error::user("no such file or directory").at_key(key).at_file(path)),
+        };
+        let folder = data.triples.given().map_or(Ok(()), |folder| there(folder, "data.triples".to_owned()));
+        let mut sources = data.source.clone();
+        let places = sources.iter_mut().enumerate().flat_map(|(i, source)| {
+            let keyed = |(key, path): (&str, &mut FilePath)| (format!("data.source[{i}].{key}"), path.clone());
+            source.paths().into_iter().map(keyed).collect::<Vec<_>>()
+        });
+        let files = places.filter(|(_, path)| path.given().is_some()).map(|(key, path)| there(path.as_path(), key));
+        self.placed(std::iter::once(folder).chain(files).collect())
+    }
+
+    /// Reads the graph, and lines on what it is made of.
+    ///
+    /// # Errors
+    /// Name the file and line, or the manifest's.
+    pub fn graph(&self) -> Result<(KnowledgeGraph, Vec<String>)> {
+        self.placed(guard::catch(|| self.read_graph()))
+    }
+
+    fn read_graph(&self) -> Result<(KnowledgeGraph, Vec<String>)> {
+        let data = &self.manifest.data;
+        let (graph, mut lines) = match data.triples.given() {
+            Some(folder) => (KnowledgeGraph::read(folder).map_err(|e| e.at_key("data.triples"))?, Vec::new()),
+            None => join(&data.source, data.least, &data.split)?,
+        };
+        let graph = if data.reciprocal { graph.with_reciprocals() } else { graph };
+        lines.extend(graph.statistics());
+        Ok((graph, lines))
+    }
+
+    fn placed<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|e| self.source.place(e))
+    }
+
+    /// Trains, ranks the test triples and writes the run; goes on from the last checkpoint of the same manifest with
+    /// `resume`.
+    ///
+    /// # Errors
+    /// Leave no folder behind, but the last checkpoint.
+    pub fn train(&self, resume: bool, progress: &dyn Progress) -> Result<(KgeOutcome, RunDir)> {
+        self.placed(guard::catch(|| self.run(resume, progress)))
+    }
+
+    fn run(&self, resume: bool, progress: &dyn Progress) -> Result<(KgeOutcome, RunDir)> {
+        let start = Instant::now();
+        let (output, name) = (&self.manifest.output, &self.manifest.name);
+        let (text, (graph, lines)) = (self.resolved()?, self.read_graph()?);
+        let identity = self.identity(&text, &graph)?;
+        let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access)).flatten();
+        let run = match left {
+            Some(run) => run,
+            None => RunDir::create(&output.runs, name, &identity, &text, output.access)?,
+        };
+        match self.run_in(&run, &graph, &lines, resume, progress) {
+            Ok(mut outcome) => {
+                outcome.seconds = start.elapsed().as_secs_f64();
+                run.write_json("result.json", &outcome)?;
+                Ok((outcome, run.finish()?))
+            }
+            Err(error) => Err(run.end_with(error)),
+        }
+    }
+
+    fn run_in(
+        &self,
+        run: &RunDir,
+        graph: &KnowledgeGraph,
+        lines: &[String],
+        resume: bool,
+        progress: &dyn Progress,
+    ) -> Result<KgeOutcome> {
+        let model = self.model()?;
+        let log = |line: &str| {
+            progress.line(line);
+            run.append("log.txt", line)
+        };
+        self.write_environment(run)?;
+        lines.iter().try_for_each(|line| log(line))?;
+        let mut state = Checkpoint {
+            parameters: Parameters::new(&*model, graph.entities.len(), graph.relations.len(), self.manifest.seed),
+            step: 0,
+            seconds: 0.0,
+            history: String::new(),
+        };
+        if resume {
+            match Checkpoint::load(&checkpoint_file(run), &state.parameters) {
+                Some(saved) => {
+                    state = saved;
+                    log(&format!("going on after step {}", state.step))?;
+                }
+                None => log("there is no checkpoint of this manifest: starting from the beginning")?,
+            }
+        }
+        let state = self.fit(&*model, graph, state, run, progress)?;
+        save_embeddings(&run.file(EMBEDDINGS), &state.parameters, graph)?;
+        let trained = Trained { model: &*model, parameters: &state.parameters };
+        let outcome = self.evaluated(graph, &trained, progress);
+        Ok(KgeOutcome { parameters: state.parameters.count(), train_seconds: state.seconds, ..outcome })
+    }
+
+    /// What decides the results: manifest, graph, plugins and the build of the SDK.
+    fn identity(&self, manifest: &str, graph: &KnowledgeGraph) -> Result<Identity> {
+        let mut hash = Sha256::new();
+        for name in graph.entities.list().iter().chain(graph.relations.list()) {
+            hash.update(name.as_bytes());
+            hash.update([0]);
+        }
+        for part in [&graph.train, &graph.valid, &graph.test] {
+            hash.update((part.len() as u64).to_le_bytes());
+            part.iter().for_each(|t| [t.head, t.relation, t.tail].iter().for_each(|id| hash.update(id.to_le_bytes())));
+        }
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let mut table: toml::Table =
+            manifest.parse().map_err(|e| Error::program(format!("the manifest cannot be read again: {e}")))?;
+        table.remove("output");
+        let plugins: Vec<_> = self.registry.plugins().iter().map(|p| json!([p.name, p.sha256])).collect();
+        let build = Stamp::current().build;
+        let made_from = json!({ "manifest": table, "graph": hex(&hash.finalize()), "plugins": plugins, "sdk": build, "device": "cpu" });
+        let sha256 = hex(&Sha256::digest(made_from.to_string().as_bytes()));
+        Ok(Identity { sha256, made_from })
+    }
+
+    /// Trains from `state` to the last step.
+    fn fit(
+        &self,
+        model: &dyn EmbeddingModel,
+        graph: &KnowledgeGraph,
+        state: Checkpoint,
+        run: &RunDir,
+        progress: &dyn Progress,
+    ) -> Result<Checkpoint> {
+        let train = &self.manifest.train;
+        let options = self.sample_options();
+        let (window, known) = (window(&options), Known::new(&graph.train));
+        let Checkpoint { parameters, step: first, seconds: before, mut history } = state;
+        let mut stepper = Stepper::new(model, parameters, self.adam(), window, train.adversarial as f32);
+        let sampler = Sampler::new(graph, &known, options, first);
+        let every_known = self.known(graph);
+        let valid: Vec<Triple> = sample(&graph.valid, train.validate_triples);
+        let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
+        task.advance(u64::from(first));
+        let (start, mut saved) = (Instant::now(), Instant::now());
+        let every = (train.steps / 100).max(1);
+        let mut losses = (0.0, 0u32);
+        let outcome = std::thread::scope(|scope| {
+            let (sender, receiver) = std::sync::mpsc::sync_channel(4);
+            scope.spawn(move || sampler.map(|batch| sender.send(batch)).take_while(Result::is_ok).for_each(drop));
+            for batch in receiver {
+                let step = batch.step + 1;
+                let loss = stepper.step(&batch);
+                if !loss.is_finite() {
+                    return Err(Error::user(format!("the loss is {loss} after step {step}"))
+                        .at_key("train.lr")
+                        .help("try a smaller learning rate"));
+                }
+                losses = (losses.0 + loss, losses.1 + 1);
+                task.advance(1);
+                let validates =
+                    train.validate_every > 0 && step.is_multiple_of(train.validate_every) && !valid.is_empty();
+                if validates || step.is_multiple_of(every) || step == train.steps {
+                    let mean = losses.0 / f64::from(losses.1);
+                    losses = (0.0, 0);
+                    let seconds = before + start.elapsed().as_secs_f64();
+                    let mut line = json!({
+                        "step": step, "loss": mean, "lr": stepper.rate(batch.step), "seconds": seconds,
+                    });
+                    let mut shown = format!("loss {mean:.4}");
+                    if validates {
+                        let trained = Trained { model, parameters: &stepper.parameters };
+                        let ranks = ranks(&trained, graph.entities.len(), &valid, &every_known, &Silent);
+                        let metrics = LinkMetrics::new(&ranks, self.ties(), 0, 0).both;
+                        shown += &format!(" valid mrr {:.4}", metrics.mrr);
+                        progress.line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
+                        line["valid"] = json!(metrics);
+                    }
+                    task.message(&shown);
+                    run.append("metrics.jsonl", &line.to_string())?;
+                    history += &format!("{line}\n");
+                }
+                let minutes = self.manifest.output.checkpoint_minutes;
+                if minutes > 0.0 && saved.elapsed().as_secs_f64() > 60.0 * minutes && step < train.steps {
+                    let seconds = before + start.elapsed().as_secs_f64();
+                    let state =
+                        Checkpoint { parameters: stepper.parameters.clone(), step, seconds, history: history.clone() };
+                    let folder = run.file(RESUME);
+                    fs::create_dir_all(&folder)
+                        .map_err(|e| Error::io("create the folder of checkpoints", &folder, e))?;
+                    state.save(&checkpoint_file(run))?;
+                    saved = Instant::now();
+                }
+            }
+            Ok(())
+        });
+        outcome?;
+        let seconds = before + start.elapsed().as_secs_f64();
+        task.finish(&format!("{} steps in {seconds:.1} s", train.steps));
+        run.write("metrics.jsonl", history.as_bytes())?;
+        Ok(Checkpoint { parameters: stepper.parameters, step: train.steps, seconds, history })
+    }
+
+    /// Ranks test (and validation) triples by a scorer, and by a rule of one line.
+    fn evaluated(&self, graph: &KnowledgeGraph, trained: &Trained<'_>, progress: &dyn Progress) -> KgeOutcome {
+        let (known, options) = (self.known(graph), &self.manifest.evaluate);
+        let of = |scorer: &dyn Scorer, triples: &[Triple], progress: &dyn Progress, samples: usize| {
+            let ranks = ranks(scorer, graph.entities.len(), triples, &known, progress);
+            LinkMetrics::new(&ranks, self.ties(), samples, self.manifest.seed)
+        };
+        let start = Instant::now();
+        let test = of(trained, &graph.test, progress, options.bootstrap);
+        let test_seconds = start.elapsed().as_secs_f64();
+        let valid = options.valid.then(|| of(trained, &graph.valid, progress, 0));
+        let baseline = of(&Backwards::new(graph), &graph.test, &Silent, 0);
+        KgeOutcome {
+            name: self.manifest.name.clone(),
+            model: self.manifest.model.r#type.clone(),
+            device: "cpu".to_owned(),
+            threads: rayon::current_num_threads(),
+            entities: graph.entities.len(),
+            relations: graph.relations.len(),
+            triples: [graph.train.len(), graph.valid.len(), graph.test.len()],
+            ties: if self.manifest.is_compat() { "published" } else { "realistic" }.to_owned(),
+            test,
+            valid,
+            baseline,
+            test_seconds,
+            ..KgeOutcome::default()
+        }
+    }
+
+    /// A finished run: its experiment, its folder and its embeddings.
+    ///
+    /// # Errors
+    /// When the folder is no run of `dualk kge train`.
+    pub fn open(folder: &Path, registry: Registry) -> Result<(Self, RunDir, Embeddings)> {
+        let run = RunDir::open(folder)?;
+        let embeddings = load_embeddings(&run.file(EMBEDDINGS))?;
+        let experiment = Self::new(KgeManifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        Ok((experiment, run, embeddings))
+    }
+
+    /// Ranks the triples of a finished run again.
+    ///
+    /// # Errors
+    /// When its graph cannot be read, or is another one by now.
+    pub fn evaluate(&self, embeddings: &Embeddings, progress: &dyn Progress) -> Result<KgeOutcome> {
+        let model = self.model()?;
+        let (graph, _) = self.graph()?;
+        if graph.entities.list() != embeddings.entities.list() || graph.relations.list() != embeddings.relations.list()
+        {
+            let error = Error::user("the graph has other entities or relations than when the run was trained");
+            return Err(self.source.place(error.at_key("data")));
+        }
+        let trained = Trained { model: &*model, parameters: &embeddings.parameters };
+        let start = Instant::now();
+        let outcome = self.evaluated(&graph, &trained, progress);
+        let (parameters, seconds) = (embeddings.parameters.count(), start.elapsed().as_secs_f64());
+        Ok(KgeOutcome { parameters, seconds, ..outcome })
+    }
+
+    fn ties(&self) -> Ties {
+        if self.manifest.is_compat() { Ties::Published } else { Ties::Realistic }
+    }
+
+    fn known(&self, graph: &KnowledgeGraph) -> Known {
+        Known::new(&graph.all().copied().collect::<Vec<_>>())
+    }
+
+    fn sample_options(&self) -> SampleOptions {
+        let train = &self.manifest.train;
+        SampleOptions {
+            batch: train.batch,
+            negatives: train.negatives,
+            shared: train.shared_negatives,
+            subsampling: train.subsampling,
+            steps: train.steps,
+            seed: self.manifest.seed,
+        }
+    }
+
+    fn adam(&self) -> Adam {
+        let train = &self.manifest.train;
+        let (lr, steps, schedule, unused) = (train.lr, train.steps, train.schedule, train.unused);
+        Adam { lr, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, steps, schedule, unused }
+    }
+
+    fn write_environment(&self, run: &RunDir) -> Result<()> {
+        let stamp = Stamp::current();
+        let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+        let environment = json!({ "sdk": fields, "device": "cpu", "threads": rayon::current_num_threads() });
+        run.write_json("environment.json", &environment)?;
+        let plugins = self.registry.plugins().iter().map(LockedPlugin::from).collect();
+        run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
+    }
+}
+
+/// Every n-th triple, so that about `most` remain.
+fn sample(triples: &[Triple], most: usize) -> Vec<Triple> {
+    let step = triples.len().div_ceil(most.max(1)).max(1);
+    triples.iter().copied().step_by(step).collect()
+}
+
+/// Where the checkpoint of an unfinished run is.
+fn checkpoint_file(run: &RunDir) -> PathBuf {
+    run.file(RESUME).join("state.safetensors")
+}

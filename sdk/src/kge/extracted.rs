@@ -1,0 +1,122 @@
+//! Triples that were extracted from text, as `diagnosis-kg` has them.
+
+use super::triples::text;
+use crate::data::codes::dotted;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The form in which names are compared: lower case, letters and digits, single blanks.
+pub(super) fn plain(name: &str) -> String {
+    let spaced: String = name.to_lowercase().chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    spaced.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Names by which tuples call the disease of their heading.
+fn aliases(heading: &str) -> Vec<String> {
+    let mut names = vec![plain(heading)];
+    if let Some((before, rest)) = heading.split_once('(') {
+        names.push(plain(before));
+        names.extend(rest.split_once(')').map(|(inside, _)| plain(inside)));
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Reads head, relation and tail of every tuple. Names that `codes` knows become codes, and so does what a tuple calls the
+/// disease of its heading when that has a code; the other names are lower-cased.
+///
+/// # Errors
+/// Name the line that is neither heading nor tuple.
+pub(super) fn read(path: &Path, codes: &HashMap<String, String>) -> Result<Vec<[String; 3]>> {
+    let mut triples = Vec::new();
+    let mut disease: (Vec<String>, Option<String>) = (Vec::new(), None);
+    for (i, line) in text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        if line.starts_with([' ', '\t']) {
+            let Some([head, relation, tail]) = tuple(line.trim()) else {
+                let error = Error::user("expected a tuple such as ('head', 'RELATION', 'tail')").at_line(path, i + 1);
+                return Err(error);
+            };
+            let entity = |name: &str| {
+                let name = plain(name);
+                let heading = || disease.1.clone().filter(|_| disease.0.contains(&name));
+                codes.get(&name).cloned().or_else(heading).unwrap_or_else(|| name.clone())
+            };
+            let (head, tail) = (entity(&head), entity(&tail));
+            if !head.is_empty() && !tail.is_empty() {
+                triples.push([head, plain(&relation).replace(' ', "_"), tail]);
+            }
+            continue;
+        }
+        let parts: Vec<&str> = line.split('#').map(str::trim).collect();
+        disease = match parts[..] {
+            [heading, _] => (aliases(heading), aliases(heading).iter().find_map(|name| codes.get(name).cloned())),
+            [code, heading, _] => {
+                (aliases(heading), Some(if code.contains('.') { code.to_owned() } else { dotted(code) }))
+            }
+            _ => {
+                let error = Error::user("expected a heading such as `Disease # Topic`").at_line(path, i + 1);
+                return Err(error.help("tuples are indented"));
+            }
+        };
+    }
+    Ok(triples)
+}
+
+/// The three texts of a tuple as Python writes it.
+fn tuple(line: &str) -> Option<[String; 3]> {
+    let mut rest = line.strip_prefix('(')?;
+    let mut texts = Vec::new();
+    while texts.len() < 3 {
+        rest = rest.trim_start().trim_start_matches(',').trim_start();
+        let quote = rest.chars().next().filter(|c| *c == '\'' || *c == '"')?;
+        let (mut text, mut end, mut escaped) = (String::new(), None, false);
+        for (at, c) in rest.char_indices().skip(1) {
+            match c {
+                _ if escaped => {
+                    text.push(c);
+                    escaped = false;
+                }
+                '\\' => escaped = true,
+                _ if c == quote => {
+                    end = Some(at + c.len_utf8());
+                    break;
+                }
+                _ => text.push(c),
+            }
+        }
+        texts.push(text);
+        rest = &rest[end?..];
+    }
+    (rest.trim() == ")").then_some(())?;
+    texts.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tuples_are_read_as_python_writes_them() {
+        let read = |line| tuple(line).map(|t| t.join("|"));
+        assert_eq!(read("('a', 'R', 'b')").unwrap(), "a|R|b");
+        assert_eq!(read(r#"('it', "ISN'T", 'q\'s "x"')"#).unwrap(), r#"it|ISN'T|q's "x""#);
+        assert_eq!(read("('a', 'R')"), None);
+        assert_eq!(read("('a', 'R', 'b', 'c')"), None);
+        assert_eq!(read("('a', 'R', 'b"), None);
+    }
+
+    #[test]
+    fn names_of_a_disease_become_its_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("triples.txt");
+        let text = "Cyclothymia (cyclothymic disorder) # Overview\n\t('Cyclothymia', 'IS A', 'Rare Mood Disorder')\n\n\
+                    1915#Brain tumour # Causes\n\t('Brain tumour', 'HAS', 'Cyclothymia (cyclothymic disorder)')\n";
+        std::fs::write(&path, text).unwrap();
+        let codes = HashMap::from([("cyclothymia cyclothymic disorder".to_owned(), "301.13".to_owned())]);
+        let triples: Vec<String> = read(&path, &codes).unwrap().iter().map(|t| t.join("|")).collect();
+        assert_eq!(triples, ["301.13|is_a|rare mood disorder", "191.5|has|301.13"]);
+        std::fs::write(&path, "no heading\n").unwrap();
+        assert!(read(&path, &codes).unwrap_err().to_string().contains("triples.txt:1"));
+    }
+}

@@ -1,0 +1,295 @@
+//! The manifest of an embedding: what `dualk kge train` reads.
+
+use super::sources::GraphSource;
+use super::split::KgeSplit;
+use crate::component::{FilePath, Slot, at_least, in_range};
+use crate::experiment::manifest::{Compat, ComponentRef, Output, PluginRef, Source, component_schemas, from_serde};
+use crate::plugin::Registry;
+use crate::{Error, Result};
+use schemars::{JsonSchema, schema_for};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use toml::{Table, Value};
+
+/// An embedding of a knowledge graph. Keys that are not listed here are refused.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KgeManifest {
+    /// Name of the experiment; part of the name of its run folder. Default: the name of the manifest's file.
+    #[serde(default)]
+    pub name: String,
+    /// Seed of parameters, the order of triples and negatives.
+    #[serde(default)]
+    pub seed: u64,
+    /// `"dualk"` reproduces quirks of the published code; leave it out for the sound behaviour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compat: Option<Compat>,
+    /// Plugins to load. Shipped ones are found without being listed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub plugin: Vec<PluginRef>,
+    /// The knowledge graph.
+    pub data: KgeData,
+    /// The embedding model.
+    #[serde(default = "hake")]
+    pub model: ComponentRef,
+    /// How it is trained.
+    #[serde(default)]
+    pub train: TrainOptions,
+    /// How it is evaluated.
+    #[serde(default)]
+    pub evaluate: EvaluateOptions,
+    /// Where results go.
+    #[serde(default)]
+    pub output: Output,
+}
+
+fn hake() -> ComponentRef {
+    ComponentRef::named("hake")
+}
+
+/// Where the triples come from: a folder that is split already, or sources that are joined and split here.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KgeData {
+    /// Folder with `train.txt`, `valid.txt` and `test.txt`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub triples: FilePath,
+    /// Sources of triples, joined in this order; equal triples count once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<GraphSource>,
+    /// Leave out entities with fewer triples than this, and the triples that hold them.
+    pub least: usize,
+    /// Learn every training triple backwards too, by a relation of its own.
+    pub reciprocal: bool,
+    /// How joined sources are split.
+    pub split: KgeSplit,
+}
+
+fn is_empty(path: &FilePath) -> bool {
+    path.given().is_none()
+}
+
+/// How an embedding is trained.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainOptions {
+    /// Number of steps; heads and tails are asked for in turn.
+    pub steps: u32,
+    /// Triples of a step.
+    pub batch: usize,
+    /// Negatives of a triple.
+    pub negatives: usize,
+    /// Whether all triples of a step have the same negatives, less the known answers of each.
+    pub shared_negatives: bool,
+    /// Temperature α of the self-adversarial weights of negatives; 0 weighs all alike.
+    pub adversarial: f64,
+    /// Whether triples of frequent queries count less.
+    pub subsampling: bool,
+    /// Learning rate of Adam.
+    pub lr: f64,
+    /// How the rate falls.
+    pub schedule: KgeSchedule,
+    /// What Adam does with rows that a step does not use.
+    pub unused: Unused,
+    /// Steps between two looks at the validation triples; 0 for none.
+    pub validate_every: u32,
+    /// Validation triples that are looked at; all when there are fewer.
+    pub validate_triples: usize,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            steps: 80_000,
+            batch: 512,
+            negatives: 256,
+            shared_negatives: false,
+            adversarial: 0.5,
+            subsampling: true,
+            lr: 5e-5,
+            schedule: KgeSchedule::Published,
+            unused: Unused::Moved,
+            validate_every: 0,
+            validate_triples: 500,
+        }
+    }
+}
+
+/// How the learning rate falls.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum KgeSchedule {
+    /// A tenth from half of the steps on, where Adam starts anew.
+    Published,
+    /// Always the same.
+    Constant,
+    /// Constant at first, then falling to 0 in a straight line.
+    Linear {
+        /// Part of the steps before it falls.
+        #[serde(default)]
+        hold: f64,
+    },
+}
+
+impl KgeSchedule {
+    /// Part of the learning rate in a step.
+    pub fn factor(self, step: u32, steps: u32) -> f64 {
+        match self {
+            Self::Published if step >= steps / 2 => 0.1,
+            Self::Published | Self::Constant => 1.0,
+            Self::Linear { hold } => {
+                let (step, steps) = (f64::from(step), f64::from(steps));
+                ((steps - step) / (steps * (1.0 - hold)).max(1.0)).min(1.0)
+            }
+        }
+    }
+
+    /// First and last step (exclusive) that share the moments of Adam with `step`.
+    pub fn era(self, step: u32, steps: u32) -> (u32, u32) {
+        match self {
+            Self::Published if step < steps / 2 => (0, steps / 2),
+            Self::Published => (steps / 2, steps),
+            _ => (0, steps),
+        }
+    }
+}
+
+/// What Adam does with rows that a step does not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unused {
+    /// They move on by their fading first moment, as if every row were updated in every step.
+    Moved,
+    /// They and their moments stay as they are.
+    Still,
+}
+
+/// How an embedding is evaluated.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvaluateOptions {
+    /// Resamples of the test triples from which 95 % intervals are taken; 0 for none.
+    pub bootstrap: usize,
+    /// Whether the validation triples are ranked at the end, too.
+    pub valid: bool,
+}
+
+impl Default for EvaluateOptions {
+    fn default() -> Self {
+        Self { bootstrap: 1000, valid: false }
+    }
+}
+
+impl KgeManifest {
+    /// Reads a manifest with what it `extends`, and applies `key=value` settings over it.
+    ///
+    /// # Errors
+    /// For unreadable files, TOML that is none, unknown keys and values of the wrong type, each with its line.
+    pub fn load(path: &Path, settings: &[String]) -> Result<(Self, Source)> {
+        Self::from_source(Source::load(path, settings)?)
+    }
+
+    /// Whether a manifest describes a knowledge graph and not a cohort.
+    ///
+    /// # Errors
+    /// For unreadable files and TOML that is none.
+    pub fn is_meant(path: &Path, settings: &[String]) -> Result<bool> {
+        Ok(names_triples(Source::load(path, settings)?.table()))
+    }
+
+    /// A manifest in a text, for programs that embed the SDK.
+    ///
+    /// # Errors
+    /// As [`KgeManifest::load`], with lines of the text.
+    pub fn parse(text: &str, settings: &[String]) -> Result<(Self, Source)> {
+        Self::from_source(Source::from_text("manifest", text, settings)?)
+    }
+
+    fn from_source(mut source: Source) -> Result<(Self, Source)> {
+        source.name_after_file();
+        let table = source.table().clone();
+        if table.get("data").and_then(Value::as_table).is_some_and(|data| data.contains_key("parser")) {
+            let error = Error::user("this manifest describes a cohort, and no knowledge graph").at_key("data.parser");
+            return Err(
+                source.place(error.help("`dualk run` takes it; `dualk kge` wants [data] triples or [[data.source]]"))
+            );
+        }
+        let manifest = Self::from_table(table).map_err(|e| source.place(e))?;
+        Ok((manifest, source))
+    }
+
+    fn from_table(table: Table) -> Result<Self> {
+        let manifest: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(from_serde)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// Whether published quirks are reproduced.
+    pub fn is_compat(&self) -> bool {
+        self.compat == Some(Compat::Dualk)
+    }
+
+    fn check(&self) -> Result<()> {
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(good) {
+            let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{}\"", self.name);
+            return Err(Error::user(message).at_key("name").help("the name becomes a folder"));
+        }
+        let given = self.data.triples.given().is_some();
+        if given == !self.data.source.is_empty() {
+            let what = if given { "both `triples` and sources are given" } else { "no triples are given" };
+            let help = "write triples = \"FOLDER\" (train.txt, valid.txt, test.txt), or [[data.source]] tables";
+            return Err(Error::user(what).at_key("data").help(help));
+        }
+        self.data.split.check().map_err(|e| e.within_key("data.split"))?;
+        for (i, source) in self.data.source.iter().enumerate() {
+            source.check().map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
+        }
+        self.train.check().map_err(|e| e.within_key("train"))
+    }
+}
+
+impl TrainOptions {
+    fn check(&self) -> Result<()> {
+        at_least("steps", self.steps, 1)?;
+        at_least("batch", self.batch, 1)?;
+        at_least("negatives", self.negatives, 1)?;
+        if self.batch.saturating_mul(self.negatives) > 1 << 28 {
+            let message = format!("{} triples of {} negatives are too many", self.batch, self.negatives);
+            return Err(Error::user(message).at_key("batch").help("a step may score 268,435,456 negatives"));
+        }
+        in_range("adversarial", self.adversarial, 0.0, f64::INFINITY)?;
+        in_range("lr", self.lr, 0.0, f64::INFINITY)?;
+        match self.schedule {
+            KgeSchedule::Linear { hold } => {
+                in_range("hold", hold, 0.0, 1.0).map_err(|e| e.within_key("schedule")).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a manifest's `[data]` is that of a knowledge graph.
+pub(crate) fn names_triples(manifest: &Table) -> bool {
+    let data = manifest.get("data").and_then(Value::as_table);
+    data.is_some_and(|data| data.contains_key("triples") || data.contains_key("source"))
+}
+
+/// A JSON Schema of these manifests, with the options of every embedding model of a registry.
+pub fn kge_schema(registry: &Registry) -> serde_json::Value {
+    let mut schema = schema_for!(KgeManifest).to_value();
+    if let Some(properties) = schema.get_mut("properties").and_then(serde_json::Value::as_object_mut) {
+        let paths = serde_json::json!([{ "type": "string" }, { "type": "array", "items": { "type": "string" } }]);
+        let about = "Another manifest, merged under this one; or several, the later ones over the earlier.";
+        let base = serde_json::json!({ "anyOf": paths, "description": about });
+        properties.insert("extends".into(), base);
+        let about = "The embedding model.";
+        properties.insert("model".into(), serde_json::json!({ "$ref": "#/$defs/kge_model", "description": about }));
+    }
+    schema.as_object_mut().map(|object| object.remove("required"));
+    if let Some(definitions) = schema.get_mut("$defs").and_then(serde_json::Value::as_object_mut) {
+        definitions.insert(Slot::KgeModel.name().to_owned(), component_schemas(registry, Slot::KgeModel));
+        definitions.remove("Component");
+    }
+    schema
+}

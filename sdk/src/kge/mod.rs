@@ -1,0 +1,40 @@
+//! Embeddings of knowledge graphs: the graph, the models' trait, training, ranking, experiments.
+//!
+//! Training runs on the CPU, fused by entity (see [`Stepper`]); models are components of the slot `kge_model`.
+
+mod adam;
+mod baseline;
+mod experiment;
+mod extracted;
+mod files;
+mod known;
+mod loss;
+mod manifest;
+mod metrics;
+mod model;
+mod outcome;
+mod plot;
+mod rank;
+mod sample;
+mod sources;
+mod split;
+mod step;
+mod triples;
+
+pub use adam::{Adam, Rates, Table};
+pub use baseline::Backwards;
+pub use experiment::{EMBEDDINGS, KgeExperiment};
+pub use files::{Embeddings, load_embeddings, save_embeddings};
+pub use known::Known;
+pub(crate) use manifest::names_triples;
+pub use manifest::{EvaluateOptions, KgeData, KgeManifest, KgeSchedule, TrainOptions, Unused, kge_schema};
+pub use metrics::{LinkMetrics, RankMetrics};
+pub use model::{EmbeddingModel, Queries, Side};
+pub use outcome::KgeOutcome;
+pub use plot::{Subtree, nearest, polar_svg};
+pub use rank::{Rank, Scorer, Ties, Trained, ranks};
+pub use sample::{Batch, NONE, SampleOptions, Sampler, Used, window};
+pub use sources::GraphSource;
+pub use split::KgeSplit;
+pub use step::{Gradients, Parameters, Stepper};
+pub use triples::{KnowledgeGraph, Names, Triple};

@@ -1,0 +1,343 @@
+//! Where triples come from.
+
+use super::extracted;
+use super::split::filter;
+use super::triples::{KnowledgeGraph, Names, Triple, text};
+use crate::component::{FilePath, in_range};
+use crate::data::codes::dotted;
+use crate::data::tables::Table;
+use crate::{Error, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+/// A source of triples.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum GraphSource {
+    /// A hierarchy of codes: a table with the columns `code` and `parent_code`.
+    Hierarchy {
+        /// The table.
+        path: FilePath,
+        /// Name of the relation from a code to its parent.
+        #[serde(default = "is_a")]
+        relation: String,
+    },
+    /// Triples that were extracted from text: headings `Disease # Topic` or `code#Disease # Topic`, and below each
+    /// indented tuples `('head', 'RELATION', 'tail')`.
+    Text {
+        /// The file of triples.
+        path: FilePath,
+        /// Table that aligns names with ICD-9 codes: a name, then the columns `cosine_sim` and `icd-9`.
+        #[serde(default, skip_serializing_if = "not_given")]
+        names: FilePath,
+        /// Least similarity of a name to that of a code; names below stay names.
+        #[serde(default = "similarity")]
+        similarity: f64,
+        /// Leave out relations with fewer triples than this.
+        #[serde(default)]
+        least: usize,
+    },
+    /// A table of triples: `.tsv` or `.txt` without a heading (head, relation, tail), or `.csv` with the columns `head`,
+    /// `relation` and `tail`.
+    Table {
+        /// The table.
+        path: FilePath,
+        /// What replaces the beginning of names: `{ "icd9cm_" = "" }`.
+        #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+        prefixes: HashMap<String, String>,
+        /// Name for all relations that the table has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        relation: Option<String>,
+    },
+    /// What occurs together in the training cohort of an experiment, as relations of strength.
+    Cooccurrence {
+        /// A folder that `dualk prepare` wrote.
+        path: FilePath,
+        /// Least weights of the relations `with_1`, `with_2` …, from strong to weak.
+        #[serde(default = "levels")]
+        levels: Vec<f64>,
+    },
+}
+
+fn is_a() -> String {
+    "is_a".to_owned()
+}
+
+fn similarity() -> f64 {
+    0.95
+}
+
+fn levels() -> Vec<f64> {
+    vec![0.2, 0.1, 0.05]
+}
+
+fn not_given(path: &FilePath) -> bool {
+    path.given().is_none()
+}
+
+impl GraphSource {
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Hierarchy { path, .. } | Self::Table { path, .. } => path.required("path").map(drop),
+            Self::Text { path, similarity, .. } => {
+                path.required("path")?;
+                in_range("similarity", *similarity, -1.0, 1.000_001).map(drop)
+            }
+            Self::Cooccurrence { path, levels } => {
+                path.required("path")?;
+                match !levels.is_empty()
+                    && levels.windows(2).all(|two| two[0] > two[1])
+                    && levels.iter().all(|l| *l > 0.0)
+                {
+                    true => Ok(()),
+                    false => {
+                        Err(Error::user(format!("expected falling numbers above 0, found {levels:?}")).at_key("levels"))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The paths of the source, by key.
+    pub(super) fn paths(&mut self) -> Vec<(&'static str, &mut FilePath)> {
+        match self {
+            Self::Hierarchy { path, .. } | Self::Table { path, .. } | Self::Cooccurrence { path, .. } => {
+                vec![("path", path)]
+            }
+            Self::Text { path, names, .. } => vec![("path", path), ("names", names)],
+        }
+    }
+
+    fn read(&self, graph: &mut Joined) -> Result<()> {
+        match self {
+            Self::Hierarchy { path, relation } => hierarchy(path.required("path")?, relation, graph),
+            Self::Text { path, names, similarity, least } => {
+                let align = names.given().map(|names| alignment(names, *similarity, &graph.entities)).transpose()?;
+                let found = extracted::read(path.required("path")?, &align.unwrap_or_default())?;
+                let mut counts: HashMap<&str, usize> = HashMap::new();
+                found.iter().for_each(|t| *counts.entry(&t[1]).or_default() += 1);
+                found.iter().filter(|t| counts[t[1].as_str()] >= *least).for_each(|[h, r, t]| graph.add(h, r, t));
+                Ok(())
+            }
+            Self::Table { path, prefixes, relation } => {
+                table(path.required("path")?, prefixes, relation.as_deref(), graph)
+            }
+            Self::Cooccurrence { path, levels } => cooccurrence(path.required("path")?, levels, graph),
+        }
+    }
+}
+
+/// Triples being joined.
+#[derive(Debug, Default)]
+struct Joined {
+    entities: Names,
+    relations: Names,
+    triples: Vec<Triple>,
+    known: HashSet<Triple>,
+    repeated: usize,
+}
+
+impl Joined {
+    fn add(&mut self, head: &str, relation: &str, tail: &str) {
+        let (head, relation) = (self.entities.add(head), self.relations.add(relation));
+        let triple = Triple { head, relation, tail: self.entities.add(tail) };
+        match self.known.insert(triple) {
+            true => self.triples.push(triple),
+            false => self.repeated += 1,
+        }
+    }
+}
+
+/// Joins sources, leaves out entities in fewer than `least` triples, and splits; with a line on each source.
+pub(super) fn join(
+    sources: &[GraphSource],
+    least: usize,
+    split: &super::split::KgeSplit,
+) -> Result<(KnowledgeGraph, Vec<String>)> {
+    let (mut joined, mut notes) = (Joined::default(), Vec::new());
+    for (i, source) in sources.iter().enumerate() {
+        let before = (joined.triples.len(), joined.repeated);
+        source.read(&mut joined).map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
+        let (new, repeated) = (joined.triples.len() - before.0, joined.repeated - before.1);
+        notes.push(format!("source {i}: {new} triples, and {repeated} that were there already"));
+    }
+    let (entities, relations, triples) = match least > 1 {
+        true => filter(&joined.entities, &joined.relations, joined.triples, least),
+        false => (joined.entities, joined.relations, joined.triples),
+    };
+    match triples.is_empty() {
+        true => Err(Error::user("the sources have no triples, or `least` leaves none").at_key("data.source")),
+        false => Ok((split.apply(entities, relations, &triples), notes)),
+    }
+}
+
+fn hierarchy(path: &Path, relation: &str, graph: &mut Joined) -> Result<()> {
+    let table = Table::at(path, &["code", "parent_code"])?;
+    let rows = table.read()?;
+    for (code, parent) in rows.texts("code")?.zip(rows.texts("parent_code")?) {
+        if let (Some(code), Some(parent)) = (code, parent)
+            && !code.is_empty()
+            && !parent.is_empty()
+        {
+            graph.add(code, relation, parent);
+        }
+    }
+    Ok(())
+}
+
+/// Codes by name in the form that names are compared in.
+fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String, String>> {
+    let table = Table::at(path, &["cosine_sim", "icd-9"])?;
+    let first = table.header().first().cloned().unwrap_or_default();
+    let table = Table::at(path, &[&first, "cosine_sim", "icd-9"])?;
+    let rows = table.read()?;
+    let mut codes = HashMap::new();
+    let columns = rows.texts(&first)?.zip(rows.texts("cosine_sim")?).zip(rows.texts("icd-9")?);
+    for (i, ((name, similarity), code)) in columns.enumerate() {
+        let (Some(name), Some(similarity), Some(code)) = (name, similarity, code) else { continue };
+        let number: f64 = similarity.trim().parse().map_err(|_| {
+            Error::user(format!("the column `cosine_sim` must hold a number, found `{similarity}`"))
+                .at_line(path, i + 2)
+        })?;
+        if number >= least {
+            // Hierarchies write a range with the end of its last category.
+            let ranged = format!("{code}.99");
+            let code = match code.contains('-') {
+                true if entities.get(&ranged).is_some() => ranged,
+                true => code.to_owned(),
+                false => dotted(code),
+            };
+            codes.insert(extracted::plain(name), code);
+        }
+    }
+    Ok(codes)
+}
+
+fn table(path: &Path, prefixes: &HashMap<String, String>, relation: Option<&str>, graph: &mut Joined) -> Result<()> {
+    let mut rules: Vec<(&String, &String)> = prefixes.iter().collect();
+    rules.sort_by_key(|(from, _)| (std::cmp::Reverse(from.len()), *from));
+    let rename = |name: &str| {
+        let rule = rules.iter().find_map(|(from, to)| Some((to, name.strip_prefix(from.as_str())?)));
+        rule.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
+    };
+    let is_csv = path.to_string_lossy().trim_end_matches(".gz").ends_with(".csv");
+    if !is_csv {
+        for (i, line) in text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let fields: Vec<&str> = line.trim_end_matches('\r').split('\t').collect();
+            let &[head, own, tail] = &fields[..] else {
+                let found = fields.len();
+                return Err(Error::user(format!(
+                    "expected head, relation and tail with tabs between, found {found} fields"
+                ))
+                .at_line(path, i + 1));
+            };
+            graph.add(&rename(head), relation.unwrap_or(own), &rename(tail));
+        }
+        return Ok(());
+    }
+    let table = match relation {
+        Some(_) => Table::at(path, &["head", "tail"])?,
+        None => Table::at(path, &["head", "relation", "tail"])?,
+    };
+    let rows = table.read()?;
+    let own: Vec<Option<&str>> = match relation {
+        Some(relation) => rows.texts("head")?.map(|_| Some(relation)).collect(),
+        None => rows.texts("relation")?.collect(),
+    };
+    for (i, ((head, tail), relation)) in rows.texts("head")?.zip(rows.texts("tail")?).zip(own).enumerate() {
+        let (Some(head), Some(relation), Some(tail)) = (head, relation, tail) else {
+            return Err(Error::user("a triple lacks its head, relation or tail").at_line(path, i + 2));
+        };
+        graph.add(&rename(head), relation, &rename(tail));
+    }
+    Ok(())
+}
+
+/// Reads `graph.parquet` and `vocabulary.json` of a prepared folder.
+fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Joined) -> Result<()> {
+    let table = Table::open(path, "graph", &["source", "target", "weight"])?;
+    let (file, names) = (table.path().to_owned(), path.join("vocabulary.json"));
+    let vocabulary: serde_json::Value = serde_json::from_str(&text(&names)?)
+        .map_err(|e| Error::user(format!("this is no vocabulary: {e}")).at_file(&names))?;
+    let codes = vocabulary["code_map_pretrain"].as_object().into_iter().flatten();
+    let code_of: HashMap<String, &str> = codes.map(|(code, id)| (id.to_string(), code.as_str())).collect();
+    let rows = table.read()?;
+    for (i, ((source, target), weight)) in
+        rows.texts("source")?.zip(rows.texts("target")?).zip(rows.texts("weight")?).enumerate()
+    {
+        let refuse =
+            |what: &str, found: &str| Error::user(format!("row {i}: expected {what}, found `{found}`")).at_file(&file);
+        let (Some(source), Some(target), Some(weight)) = (source, target, weight) else { continue };
+        let weight: f64 = weight.trim().parse().map_err(|_| refuse("a weight", weight))?;
+        let code = |id: &str| code_of.get(id).copied().ok_or_else(|| refuse("a code of vocabulary.json", id));
+        if source != target
+            && let Some(level) = levels.iter().position(|least| weight >= *least)
+        {
+            graph.add(code(source)?, &format!("with_{}", level + 1), code(target)?);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kge::KgeSplit;
+    use std::fs;
+
+    fn source(text: &str) -> GraphSource {
+        toml::from_str(text).unwrap()
+    }
+
+    fn names(graph: &KnowledgeGraph) -> Vec<String> {
+        let (e, r) = (graph.entities.list(), graph.relations.list());
+        let name = |t: &Triple| format!("{} {} {}", e[t.head as usize], r[t.relation as usize], e[t.tail as usize]);
+        let mut all: Vec<String> = graph.all().map(name).collect();
+        all.sort();
+        all
+    }
+
+    #[test]
+    fn sources_are_joined_and_aligned() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let hierarchy = file("icd.csv", "code,parent_code,name\n301.13,301.1,x\n301.1,300-316.99,y\n");
+        let align = file(
+            "names.csv",
+            "its_name,icd_name,cosine_sim,icd-9\ncyclothymia,x,0.96,30113\nmood,y,0.97,300-316\nmania,z,0.5,29600\n",
+        );
+        let text = file(
+            "text.txt",
+            "Cyclothymia # T\n\t('Cyclothymia', 'CAUSED BY', 'Mood')\n\t('Mania', 'RARE', 'x')\n\t('Mania', 'CAUSED BY', 'Mood')\n",
+        );
+        let table = file("t.tsv", "icd9cm_301.13\tis_a\ticd9cm_301.1\nDB1\ttreats\ticd9cm_301.1\n");
+        let sources = [
+            source(&format!("type = 'hierarchy'\npath = {hierarchy:?}")),
+            source(&format!("type = 'text'\npath = {text:?}\nnames = {align:?}\nleast = 2")),
+            source(&format!("type = 'table'\npath = {table:?}\nprefixes = {{ 'icd9cm_' = '' }}")),
+        ];
+        let split = KgeSplit { valid: 0.0, test: 0.0, seed: 1 };
+        let (graph, notes) = join(&sources, 0, &split).unwrap();
+        let expected = [
+            "301.1 is_a 300-316.99",
+            "301.13 caused_by 300-316.99",
+            "301.13 is_a 301.1",
+            "DB1 treats 301.1",
+            "mania caused_by 300-316.99",
+        ];
+        assert_eq!(names(&graph), expected);
+        assert!(notes[2].contains("1 triples, and 1 that were"), "{notes:?}");
+        let bad = file("bad.tsv", "a\tb\n");
+        let error = join(&[source(&format!("type = 'table'\npath = {bad:?}"))], 0, &split).unwrap_err().to_string();
+        assert!(
+            error.starts_with("`data.source[0]`") && error.contains("bad.tsv:1") && error.contains("2 fields"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! A knowledge graph: triples over named entities and relations, in three parts.
+
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// A fact: head, relation, tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Triple {
+    /// Entity that the relation leaves.
+    pub head: u32,
+    /// The relation.
+    pub relation: u32,
+    /// Entity that it leads to.
+    pub tail: u32,
+}
+
+/// Names with numbers from 0, in order of first use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    list: Vec<String>,
+    index: HashMap<String, u32>,
+}
+
+impl Names {
+    /// The number of a name, which is added when it is new.
+    pub fn add(&mut self, name: &str) -> u32 {
+        if let Some(&known) = self.index.get(name) {
+            return known;
+        }
+        let id = self.list.len() as u32;
+        self.list.push(name.to_owned());
+        self.index.insert(name.to_owned(), id);
+        id
+    }
+
+    /// The number of a name.
+    pub fn get(&self, name: &str) -> Option<u32> {
+        self.index.get(name).copied()
+    }
+
+    /// All names, by number.
+    pub fn list(&self) -> &[String] {
+        &self.list
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Names {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            all.add(name.as_ref());
+        }
+        all
+    }
+}
+
+/// A knowledge graph with its split.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnowledgeGraph {
+    /// Entities by number.
+    pub entities: Names,
+    /// Relations by number.
+    pub relations: Names,
+    /// Triples to learn from.
+    pub train: Vec<Triple>,
+    /// Triples to choose settings on.
+    pub valid: Vec<Triple>,
+    /// Triples to report on.
+    pub test: Vec<Triple>,
+}
+
+impl KnowledgeGraph {
+    /// Reads `train.txt`, `valid.txt` and `test.txt` of a folder, lines of `head<TAB>relation<TAB>tail`. Entities and
+    /// relations have the numbers of `entities.dict` and `relations.dict` (`number<TAB>name`) where these are, else those
+    /// of their first use. Entities that occur in valid or test alone are kept.
+    ///
+    /// # Errors
+    /// Name the file and line.
+    pub fn read(folder: &Path) -> Result<Self> {
+        if !folder.is_dir() {
+            let what = if folder.exists() { "this is not a folder" } else { "there is no such folder" };
+            let error = Error::user(what).at_file(folder);
+            return Err(error.help("give the folder that holds train.txt, valid.txt and test.txt"));
+        }
+        let (entities, relations) = (dictionary(folder, "entities.dict")?, dictionary(folder, "relations.dict")?);
+        let fixed = (entities.is_some(), relations.is_some());
+        let (entities, relations) = (entities.unwrap_or_default(), relations.unwrap_or_default());
+        let mut graph = Self { entities, relations, ..Self::default() };
+        graph.train = graph.part(folder, "train", fixed)?;
+        graph.valid = graph.part(folder, "valid", fixed)?;
+        graph.test = graph.part(folder, "test", fixed)?;
+        match graph.train.is_empty() {
+            true => Err(Error::user("there is no triple to learn from").at_file(folder.join("train.txt"))),
+            false => Ok(graph),
+        }
+    }
+
+    fn part(&mut self, folder: &Path, name: &str, fixed: (bool, bool)) -> Result<Vec<Triple>> {
+        let path = folder.join(format!("{name}.txt"));
+        let mut triples = Vec::new();
+        for (i, line) in text(&path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let mut fields = line.trim_end_matches('\r').split('\t');
+            let (Some(head), Some(relation), Some(tail), None) =
+                (fields.next(), fields.next(), fields.next(), fields.next())
+            else {
+                let found = line.split('\t').count();
+                return Err(Error::user(format!(
+                    "expected head, relation and tail with tabs between, found {found} fields"
+                ))
+                .at_line(&path, i + 1));
+            };
+            let mut id = |names: bool, fixed: bool, name: &str| {
+                let (all, what) =
+                    if names { (&mut self.entities, "entities") } else { (&mut self.relations, "relations") };
+                match all.get(name) {
+                    Some(id) => Ok(id),
+                    None if !fixed => Ok(all.add(name)),
+                    None => Err(Error::user(format!("`{name}` is not in {what}.dict")).at_line(&path, i + 1)),
+                }
+            };
+            let (head, tail) = (id(true, fixed.0, head)?, id(true, fixed.0, tail)?);
+            triples.push(Triple { head, relation: id(false, fixed.1, relation)?, tail });
+        }
+        Ok(triples)
+    }
+
+    /// All triples, training first.
+    pub fn all(&self) -> impl Iterator<Item = &Triple> {
+        self.train.iter().chain(&self.valid).chain(&self.test)
+    }
+
+    /// Writes the graph in the form that [`read`](Self::read) takes, dictionaries included.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder).map_err(|e| Error::io("create the folder of the graph", folder, e))?;
+        let write = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
+        };
+        let (entities, relations) = (self.entities.list(), self.relations.list());
+        let numbered = |names: &[String]| names.iter().enumerate().map(|(i, name)| format!("{i}\t{name}\n")).collect();
+        write("entities.dict", numbered(entities))?;
+        write("relations.dict", numbered(relations))?;
+        for (name, part) in [("train.txt", &self.train), ("valid.txt", &self.valid), ("test.txt", &self.test)] {
+            let line = |t: &Triple| {
+                let (head, tail) = (&entities[t.head as usize], &entities[t.tail as usize]);
+                format!("{head}\t{}\t{tail}\n", relations[t.relation as usize])
+            };
+            write(name, part.iter().map(line).collect())?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads `number<TAB>name` lines, whose numbers count from 0; `None` when there is no such file.
+fn dictionary(folder: &Path, name: &str) -> Result<Option<Names>> {
+    let path = folder.join(name);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let mut names = Names::default();
+    for (i, line) in text(&path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let refuse = |message: String| Err(Error::user(message).at_line(&path, i + 1));
+        match line.trim_end_matches('\r').split_once('\t') {
+            Some((number, name)) if number.trim().parse() == Ok(names.len()) => {
+                if names.get(name).is_some() {
+                    return refuse(format!("`{name}` is there twice"));
+                }
+                names.add(name);
+            }
+            Some((number, _)) => return refuse(format!("expected the number {}, found `{number}`", names.len())),
+            None => return refuse("expected a number and a name with a tab between".to_owned()),
+        }
+    }
+    Ok(Some(names))
+}
+
+/// A file of text.
+pub(super) fn text(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| Error::io("read the triples", path, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = 1 + e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
+        Error::user("the file is not UTF-8 text").at_line(path, line)
+    })
+}

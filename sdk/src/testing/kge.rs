@@ -1,0 +1,126 @@
+//! Embedding models of knowledge graphs.
+
+use super::options::check_options;
+use super::{Report, Subject};
+use crate::Result;
+use crate::kge::{Adam, Batch, EmbeddingModel, KgeSchedule, Parameters, Queries, Side, Stepper, Triple, Unused};
+use toml::Table;
+
+const ENTITIES: usize = 7;
+const RELATIONS: usize = 2;
+/// Part of the parameters that may stand beside a kink of the score, where differences say nothing.
+const KINKS: f64 = 0.05;
+
+fn batch(open: Side) -> Batch {
+    let triple = |head, relation, tail| Triple { head, relation, tail };
+    // The first entity is an anchor, a candidate and both at once; one candidate stands twice in a row.
+    let triples = vec![triple(0, 0, 1), triple(1, 1, 2), triple(0, 1, 0), triple(3, 0, 4)];
+    let candidates = triples.iter().zip([[0, 5, 5, 6], [4, 6, 1, 0], [2, 3, 4, 1], [6, 0, 2, 5]]);
+    let cells: Vec<u32> =
+        candidates.flat_map(|(t, negatives)| [vec![t.sides(open).1], negatives.to_vec()].concat()).collect();
+    let mut counts = vec![0; ENTITIES + 1];
+    Batch::new(0, open, triples, vec![1.0, 0.5, 0.7, 1.2], &cells, &mut counts)
+}
+
+/// All negatives weigh alike: the loss is then the function that its gradients belong to.
+fn stepper(model: &dyn EmbeddingModel, parameters: Parameters) -> Stepper<'_> {
+    let (schedule, unused) = (KgeSchedule::Constant, Unused::Moved);
+    let adam = Adam { lr: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, steps: 10, schedule, unused };
+    Stepper::new(model, parameters, adam, 8, 0.0)
+}
+
+/// Every number of the parameters, one list after another.
+fn flat(parameters: &mut Parameters) -> [&mut Vec<f32>; 3] {
+    [&mut parameters.entities.values, &mut parameters.relations.values, &mut parameters.shared.values]
+}
+
+pub(super) fn model(subject: &Subject<'_>, report: &mut Report) {
+    let build = |options: Table| subject.registry.kge_model(subject.name, options, &());
+    let first = |model: &dyn EmbeddingModel| Parameters::new(model, ENTITIES, RELATIONS, 3);
+    report.check("widths and first values", |findings| {
+        let model = build(subject.options.clone())?;
+        let widths = [model.entity_width(), model.relation_width(), model.query_width()];
+        if widths.contains(&0) {
+            findings.push(format!("entity, relation and query have {widths:?} numbers"));
+        }
+        let mut parameters = first(&*model);
+        if flat(&mut parameters).iter().any(|values| values.iter().any(|x| !x.is_finite())) {
+            findings.push("a first value is not finite".to_owned());
+        }
+        if parameters != first(&*model) {
+            findings
+                .push("the same draws give other first values: use the generator that is handed over alone".to_owned());
+        }
+        Ok(())
+    });
+    report.check("a score does not depend on what else is scored", |findings| {
+        let model = build(subject.options.clone())?;
+        let (parameters, width) = (first(&*model), model.query_width());
+        let mut queries = vec![0.0; 3 * width];
+        for (i, query) in (0..).zip(queries.chunks_exact_mut(width)) {
+            model.query(Side::BOTH[i % 2], parameters.entities.row(i as u32), parameters.relations.row(0), query);
+        }
+        let scores = |rows: &[u32]| {
+            let (mut scores, mut saved) = (vec![0.0; rows.len()], vec![0.0; rows.len() * model.saved()]);
+            let queries = Queries { values: &queries, rows };
+            model.scores(parameters.entities.row(4), queries, &parameters.shared.values, &mut scores, &mut saved);
+            scores
+        };
+        let alone = [scores(&[2]), scores(&[0]), scores(&[2])].concat();
+        let together = scores(&[2, 0, 2]);
+        if alone != together || together.iter().any(|s| !s.is_finite()) {
+            findings.push(format!("alone {alone:?}, together {together:?}"));
+        }
+        Ok(())
+    });
+    for (what, open) in [("tails", Side::Tail), ("heads", Side::Head)] {
+        report.check(format!("gradients against finite differences: {what}"), |findings| {
+            let (model, batch) = (build(subject.options.clone())?, batch(open));
+            let parameters = first(&*model);
+            let gradients = stepper(&*model, parameters.clone()).gradients(&batch);
+            let loss_at = |table: usize, i: usize, by: f32| {
+                let mut moved = parameters.clone();
+                flat(&mut moved)[table][i] += by;
+                stepper(&*model, moved).gradients(&batch).loss
+            };
+            for (table, (name, given)) in
+                [("entities", &gradients.entities), ("relations", &gradients.relations), ("shared", &gradients.shared)]
+                    .into_iter()
+                    .enumerate()
+            {
+                let size = given.iter().fold(0f32, |most, g| most.max(g.abs()));
+                let values = flat(&mut parameters.clone())[table].clone();
+                let spread = values.iter().fold(0f32, |most, x| most.max(x.abs())).max(1e-3);
+                let step = 1e-2 * spread;
+                let is_off = |i: &usize| {
+                    let slope = (loss_at(table, *i, step) - loss_at(table, *i, -step)) / (2.0 * f64::from(step));
+                    let noise = 2e-6 / f64::from(step);
+                    (slope - f64::from(given[*i])).abs() > 0.03 * f64::from(size) + noise
+                };
+                let off: Vec<usize> = (0..given.len()).filter(is_off).collect();
+                if off.len() as f64 > KINKS * given.len() as f64 {
+                    findings.push(format!(
+                        "{name}: {} of {} gradients differ, first number {}",
+                        off.len(),
+                        given.len(),
+                        off[0]
+                    ));
+                }
+            }
+            Ok(())
+        });
+    }
+    report.check("the loss falls", |findings| {
+        let model = build(subject.options.clone())?;
+        let mut stepper = stepper(&*model, first(&*model));
+        let losses: Vec<f64> = (0..10).map(|step| stepper.step(&Batch { step, ..batch(Side::Tail) })).collect();
+        if losses.iter().any(|l| !l.is_finite()) || losses[9] >= losses[0] {
+            findings.push(format!("ten steps on one batch: {losses:?}"));
+        }
+        Ok(())
+    });
+    check_options(subject, report, |options| -> Result<Vec<f32>> {
+        let model = build(options)?;
+        Ok(stepper(&*model, first(&*model)).gradients(&batch(Side::Tail)).scores)
+    });
+}
