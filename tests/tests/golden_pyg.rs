@@ -105,21 +105,27 @@ fn sage() {
     for (name, aggregate) in
         [("sage_mean", Aggregate::Mean), ("sage_max", Aggregate::Max), ("sage_sum", Aggregate::Sum)]
     {
-        check_encoder(name, || SageOptions { dims: DIMS.to_vec(), aggregate, dropout: 0.0 });
+        check_encoder(name, || SageOptions { dims: DIMS.to_vec(), aggregate, dropout: 0.0, self_loops: true });
     }
 }
 
 #[test]
 fn gin() {
     for (name, train_eps) in [("gin", false), ("gin_trained", true)] {
-        check_encoder(name, || GinOptions { dims: DIMS.to_vec(), dropout: 0.0, eps: 0.25, train_eps });
+        check_encoder(name, || GinOptions {
+            dims: DIMS.to_vec(),
+            dropout: 0.0,
+            eps: 0.25,
+            train_eps,
+            self_loops: true,
+        });
     }
 }
 
 #[test]
 fn lightgcn() {
     for (name, edge_weight) in [("lightgcn", false), ("lightgcn_edges", true)] {
-        check_encoder(name, || LightGcnOptions { layers: 3, edge_weight });
+        check_encoder(name, || LightGcnOptions { layers: 3, edge_weight, self_loops: true });
     }
 }
 

@@ -13,6 +13,9 @@ options! {
         pub layers: usize = 2,
         /// Whether edge weights enter.
         pub edge_weight: bool = true,
+        /// Whether an edge from a node to itself counts as a neighbour. The paper has none; the disease graph has one at every
+        /// code.
+        pub self_loops: bool = false,
     }
 }
 
@@ -31,6 +34,7 @@ impl Component for LightGcnOptions {
 pub struct LightGcn {
     layers: usize,
     edge_weight: bool,
+    self_loops: bool,
     width: usize,
 }
 
@@ -39,13 +43,14 @@ impl BuildGraphEncoder for LightGcnOptions {
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<LightGcn> {
         let layers = at_least("layers", self.layers, 1)?;
-        Ok(LightGcn { layers, edge_weight: self.edge_weight, width: context.input })
+        let Self { edge_weight, self_loops, .. } = self;
+        Ok(LightGcn { layers, edge_weight, self_loops, width: context.input })
     }
 }
 
 impl GraphEncoder for LightGcn {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let adjacency = normalised(graph, self.edge_weight);
+        let adjacency = normalised(graph, self.edge_weight, self.self_loops);
         let (mut x, mut sum) = (features.clone(), features);
         for _ in 0..self.layers {
             x = propagate(&adjacency, x); // [nodes, input]
@@ -59,18 +64,21 @@ impl GraphEncoder for LightGcn {
     }
 }
 
-/// D^-½ A D^-½ without self loops of its own.
-fn normalised(graph: &Graph, edge_weight: bool) -> Arc<Adjacency> {
-    let weight = |w: f32| if edge_weight { w } else { 1.0 };
+/// D^-½ A D^-½, without self loops of its own.
+fn normalised(graph: &Graph, edge_weight: bool, self_loops: bool) -> Arc<Adjacency> {
+    let weight = |s: u32, t: u32, w: f32| match s == t && !self_loops {
+        true => 0.0,
+        false if edge_weight => w,
+        false => 1.0,
+    };
     let scale = |node: u32| {
-        let degree: f32 = graph.incoming(node as usize).1.iter().map(|&w| weight(w)).sum();
+        let (sources, weights) = graph.incoming(node as usize);
+        let degree: f32 = sources.iter().zip(weights).map(|(&s, &w)| weight(s, node, w)).sum();
         if degree > 0.0 { degree.sqrt().recip() } else { 0.0 }
     };
-    let scales = graph.derived(if edge_weight { "lightgcn weights" } else { "lightgcn counts" }, |graph| {
-        (0..graph.nodes() as u32).map(scale).collect::<Vec<f32>>()
-    });
-    let key = if edge_weight { "normalised weights without loops" } else { "normalised counts without loops" };
-    Adjacency::reweighted(graph, key, |s, t, w| weight(w) * scales[s as usize] * scales[t as usize])
+    let key = format!("lightgcn, weights {edge_weight}, loops {self_loops}");
+    let scales = graph.derived(&key, |graph| (0..graph.nodes() as u32).map(scale).collect::<Vec<f32>>());
+    Adjacency::reweighted(graph, &key, |s, t, w| weight(s, t, w) * scales[s as usize] * scales[t as usize])
 }
 
 #[cfg(test)]
@@ -90,19 +98,29 @@ mod tests {
     fn values_by_hand() {
         // In-degrees 4 and 9: both edges have weight w / 6. Node 2 is alone.
         let edges = [(0, 1, 9.0), (1, 0, 4.0)];
-        let out = forward(LightGcnOptions { layers: 1, edge_weight: true }, &edges);
+        let out = forward(LightGcnOptions { layers: 1, ..Default::default() }, &edges);
         let expected = [(1.0 + 10.0 * 4.0 / 6.0) / 2.0, (10.0 + 9.0 / 6.0) / 2.0, 50.0];
         out.iter().zip(expected).for_each(|(o, e)| assert!((o - e).abs() < 1e-5, "{out:?}"));
         // Without weights both degrees are 1 and the two numbers change places every time.
-        let out = forward(LightGcnOptions { layers: 2, edge_weight: false }, &edges);
+        let out = forward(LightGcnOptions { layers: 2, edge_weight: false, ..Default::default() }, &edges);
         let expected = [(1.0 + 10.0 + 1.0) / 3.0, (10.0 + 1.0 + 10.0) / 3.0, 100.0 / 3.0];
         out.iter().zip(expected).for_each(|(o, e)| assert!((o - e).abs() < 1e-5, "{out:?}"));
     }
 
     #[test]
+    fn loops_of_the_graph_are_no_neighbours() {
+        let (edges, loops) = (vec![(0, 1, 9.0), (1, 0, 4.0)], vec![(0, 1, 9.0), (1, 0, 4.0), (0, 0, 1.0), (2, 2, 1.0)]);
+        let of = |self_loops: bool, edges: &[(u32, u32, f32)]| {
+            forward(LightGcnOptions { layers: 1, self_loops, ..Default::default() }, edges)
+        };
+        assert_eq!(of(false, &edges), of(false, &loops));
+        assert_ne!(of(true, &edges), of(true, &loops));
+    }
+
+    #[test]
     fn bad_options_name_their_key() {
         let context = GraphEncoderContext { input: 1, codes: &[], device: &Device::flex() };
-        let error = LightGcnOptions { layers: 0, edge_weight: true }.build(&context).unwrap_err().to_string();
+        let error = LightGcnOptions { layers: 0, ..Default::default() }.build(&context).unwrap_err().to_string();
         assert!(error.starts_with("`layers`"), "{error}");
     }
 }

@@ -20,6 +20,9 @@ options! {
         pub eps: f64 = 0.0,
         /// Whether ε is trained, starting from `eps`.
         pub train_eps: bool = false,
+        /// Whether an edge from a node to itself counts as a neighbour. The paper has none; the disease graph has one at every
+        /// code.
+        pub self_loops: bool = false,
     }
 }
 
@@ -32,7 +35,8 @@ impl Component for GinOptions {
 
 /// One layer (eq. 4.1 of the paper, PyG's `GINConv`): y_i = MLP((1 + ε) x_i + Σ_{j → i} x_j) with
 /// MLP(x) = ReLU(x W_1 + b_1) W_2 + b_2. Edge weights do not enter. The paper also normalises over the batch, of which
-/// there is one here, the graph: left out.
+/// there is one here, the graph: left out. Sums over hundreds of neighbours then start large, and Adam, whose steps do not
+/// grow with gradients, has to bring them down first.
 #[derive(Module, Debug)]
 pub struct GinConv {
     fc1: Linear,
@@ -73,6 +77,7 @@ pub struct Gin {
     convs: Vec<GinConv>,
     dropout: Dropout,
     width: usize,
+    self_loops: bool,
 }
 
 impl BuildGraphEncoder for GinOptions {
@@ -84,13 +89,16 @@ impl BuildGraphEncoder for GinOptions {
         let width = last_width("dims", &self.dims)?;
         let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
         let convs = inputs.zip(&self.dims).map(|(i, &o)| GinConv::new(i, o, &self, context.device)).collect();
-        Ok(Gin { convs, dropout, width })
+        Ok(Gin { convs, dropout, width, self_loops: self.self_loops })
     }
 }
 
 impl GraphEncoder for Gin {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let adjacency = Adjacency::reweighted(graph, "ones", |_, _, _| 1.0);
+        let adjacency = match self.self_loops {
+            true => Adjacency::reweighted(graph, "ones", |_, _, _| 1.0),
+            false => Adjacency::reweighted(graph, "ones but for loops", |s, t, _| if s == t { 0.0 } else { 1.0 }),
+        };
         self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
             let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
             conv.forward(x, &adjacency) // [nodes, dims[i]]
@@ -130,6 +138,18 @@ mod tests {
             let out = gin.forward(x.clone(), &graph);
             let difference = out.clone().narrow(0, 0, 1) - out.narrow(0, 1, 1);
             assert_eq!(difference.abs().sum().into_scalar::<f32>() < 1e-5, equal);
+        }
+    }
+
+    #[test]
+    fn loops_of_the_graph_are_no_neighbours() {
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0]], &Device::flex());
+        let (plain, loops) = (vec![(0, 1, 1.0)], vec![(0, 1, 1.0), (0, 0, 1.0), (1, 1, 1.0)]);
+        for self_loops in [false, true] {
+            let gin = build(GinOptions { dims: vec![8], self_loops, ..Default::default() }).unwrap();
+            let out = |edges: &[(u32, u32, f32)]| gin.forward(x.clone(), &Graph::new(2, edges).unwrap());
+            let difference = (out(&plain) - out(&loops)).abs().sum().into_scalar::<f32>();
+            assert_eq!(difference > 1e-4, self_loops, "{difference}");
         }
     }
 

@@ -18,6 +18,8 @@ pub enum Aggregate {
     Max,
     /// Their sum.
     Sum,
+    /// The largest number of each channel after a layer and ReLU of their own: the paper's pooling (eq. 3).
+    Pool,
 }
 
 options! {
@@ -26,8 +28,11 @@ options! {
         /// Output width of each layer.
         #[schemars(length(min = 1), inner(range(min = 1)))]
         pub dims: Vec<usize> = vec![256, 256],
-        /// `mean`, `max` or `sum` of the neighbours.
+        /// `mean`, `max` or `sum` of the neighbours, or `pool`: the maximum after a layer and ReLU.
         pub aggregate: Aggregate = Aggregate::Mean,
+        /// Whether an edge from a node to itself counts as a neighbour. The paper has none; the disease graph has one at every
+        /// code.
+        pub self_loops: bool = false,
         /// Part of the numbers between two layers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.0,
@@ -36,24 +41,28 @@ options! {
 
 impl Component for SageOptions {
     const NAME: &'static str = "sage";
-    const ABOUT: &'static str = "A node and the mean, maximum or sum of its neighbours, with ReLU and dropout between.";
+    const ABOUT: &'static str =
+        "A node and the mean, sum, maximum or pooling of its neighbours, with ReLU and dropout between.";
     const CITATION: &'static str = "Hamilton et al., Inductive Representation Learning on Large Graphs, NeurIPS 2017";
 }
 
 /// One layer (PyG's `SAGEConv` with its defaults): y_i = aggregate_{j → i}(x_j) W_l + b_l + x_i W_r.
 ///
-/// The neighbours of a node without incoming edges aggregate to zeros; edge weights do not enter. The paper samples
+/// With `pool` the neighbours first pass ReLU(x_j W_p + b_p) (PyG's `project`). The neighbours of a node without incoming
+/// edges aggregate to zeros; edge weights do not enter. The paper samples
 /// neighbours and normalises y; here all of them count, and nothing is normalised.
 #[derive(Module, Debug)]
 pub struct SageConv {
     lin_l: Linear,
     lin_r: Linear,
+    project: Option<Linear>,
 }
 
 impl SageConv {
-    fn new(input: usize, output: usize, device: &Device) -> Self {
+    fn new(input: usize, output: usize, aggregate: Aggregate, device: &Device) -> Self {
         let linear = LinearConfig::new(input, output);
-        Self { lin_l: linear.init(device), lin_r: linear.with_bias(false).init(device) }
+        let project = (aggregate == Aggregate::Pool).then(|| LinearConfig::new(input, input).init(device));
+        Self { lin_l: linear.init(device), lin_r: linear.with_bias(false).init(device), project }
     }
 
     /// One layer.
@@ -62,7 +71,11 @@ impl SageConv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, aggregate: impl Fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
-        self.lin_l.forward(aggregate(x.clone())) + self.lin_r.forward(x) // [nodes, output]
+        let seen = match &self.project {
+            Some(project) => relu(project.forward(x.clone())), // [nodes, input]
+            None => x.clone(),
+        };
+        self.lin_l.forward(aggregate(seen)) + self.lin_r.forward(x) // [nodes, output]
     }
 }
 
@@ -74,6 +87,7 @@ pub struct Sage {
     width: usize,
     #[module(skip)]
     aggregate: Aggregate,
+    self_loops: bool,
 }
 
 impl BuildGraphEncoder for SageOptions {
@@ -83,24 +97,30 @@ impl BuildGraphEncoder for SageOptions {
         let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
         let width = last_width("dims", &self.dims)?;
         let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let convs = inputs.zip(&self.dims).map(|(i, &o)| SageConv::new(i, o, context.device)).collect();
-        Ok(Sage { convs, dropout, width, aggregate: self.aggregate })
+        let convs = inputs.zip(&self.dims).map(|(i, &o)| SageConv::new(i, o, self.aggregate, context.device)).collect();
+        Ok(Sage { convs, dropout, width, aggregate: self.aggregate, self_loops: self.self_loops })
     }
 }
 
 impl GraphEncoder for Sage {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+        let loops = self.self_loops;
+        let counts = |source: u32, target: u32| if source == target && !loops { 0.0 } else { 1.0 };
         let adjacency = match self.aggregate {
             Aggregate::Mean => {
-                let degree = |target: u32| graph.incoming(target as usize).0.len() as f32;
-                Adjacency::reweighted(graph, "1 / in-degree", |_, target, _| 1.0 / degree(target))
+                let degree = |target: u32| -> f32 {
+                    graph.incoming(target as usize).0.iter().map(|&source| counts(source, target)).sum::<f32>().max(1.0)
+                };
+                let key = format!("1 / in-degree, loops {loops}");
+                Adjacency::reweighted(graph, &key, |s, t, _| counts(s, t) / degree(t))
             }
-            Aggregate::Sum => Adjacency::reweighted(graph, "ones", |_, _, _| 1.0),
-            Aggregate::Max => Adjacency::of(graph),
+            Aggregate::Sum => Adjacency::reweighted(graph, &format!("ones, loops {loops}"), |s, t, _| counts(s, t)),
+            Aggregate::Max | Aggregate::Pool if loops => Adjacency::of(graph),
+            Aggregate::Max | Aggregate::Pool => Adjacency::without_self_loops(graph),
         };
         let aggregate = |x| match self.aggregate {
             Aggregate::Mean | Aggregate::Sum => propagate(&adjacency, x), // [nodes, input]
-            Aggregate::Max => max_over_edges(&adjacency, x),              // [nodes, input]
+            Aggregate::Max | Aggregate::Pool => max_over_edges(&adjacency, x), // [nodes, input]
         };
         self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
             let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
@@ -125,7 +145,7 @@ mod tests {
     fn widths_follow_the_options() {
         let graph = Graph::new(4, &[(0, 1, 0.5), (1, 2, 2.0), (2, 0, 1.0)]).unwrap();
         for (dims, aggregate) in
-            [(vec![4], Aggregate::Mean), (vec![8, 4], Aggregate::Max), (vec![8, 6, 2, 4], Aggregate::Sum)]
+            [(vec![4], Aggregate::Pool), (vec![8, 4], Aggregate::Max), (vec![8, 6, 2, 4], Aggregate::Sum)]
         {
             let sage = build(SageOptions { dims, aggregate, ..Default::default() }).unwrap();
             let out = sage.forward(Tensor::ones([4, 3], &Device::flex()), &graph);
@@ -143,6 +163,34 @@ mod tests {
             let difference = sage.forward(x.clone(), &once) - sage.forward(x.clone(), &twice);
             assert_eq!(difference.abs().sum().into_scalar::<f32>() < 1e-5, equal, "{aggregate:?}");
         }
+    }
+
+    #[test]
+    fn loops_of_the_graph_are_no_neighbours() {
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0]], &Device::flex());
+        let (plain, loops) = (vec![(0, 1, 1.0)], vec![(0, 1, 1.0), (0, 0, 1.0), (1, 1, 1.0)]);
+        for aggregate in [Aggregate::Mean, Aggregate::Sum, Aggregate::Max, Aggregate::Pool] {
+            let sage = build(SageOptions { dims: vec![4], aggregate, ..Default::default() }).unwrap();
+            let out = |edges: &[(u32, u32, f32)]| sage.forward(x.clone(), &Graph::new(2, edges).unwrap());
+            assert!((out(&plain) - out(&loops)).abs().sum().into_scalar::<f32>() < 1e-5, "{aggregate:?}");
+        }
+    }
+
+    #[test]
+    fn pooling_takes_the_largest_after_its_layer() {
+        let device = &Device::flex();
+        let matrix = |values: [[f32; 2]; 2]| Param::from_tensor(Tensor::<2>::from_data(values, device));
+        let bias = |values: [f32; 2]| Some(Param::from_tensor(Tensor::<1>::from_data(values, device)));
+        let mut conv = SageConv::new(2, 2, Aggregate::Pool, device);
+        conv.lin_l = Linear { weight: matrix([[1.0, 0.0], [0.0, 1.0]]), bias: bias([0.0, 0.0]) };
+        conv.lin_r = Linear { weight: matrix([[0.0, 0.0], [0.0, 0.0]]), bias: None };
+        conv.project = Some(Linear { weight: matrix([[1.0, 0.0], [0.0, -2.0]]), bias: bias([-1.0, 0.5]) });
+        let x = Tensor::<2>::from_data([[3.0, 1.0], [0.5, -2.0], [0.0, 0.0]], device);
+        let graph = Graph::new(3, &[(0, 2, 1.0), (1, 2, 1.0)]).unwrap();
+        let out = conv.forward(x, |x| max_over_edges(&Adjacency::without_self_loops(&graph), x));
+        // ReLU of (2, -1.5) and (-0.5, 4.5).
+        out.into_data()
+            .assert_approx_eq::<f32>(&TensorData::from([[0.0, 0.0], [0.0, 0.0], [2.0, 4.5]]), Default::default());
     }
 
     #[test]
