@@ -1,9 +1,8 @@
 //! Files like those of MIMIC-IV, at any size: every patient has draws of its own, so that patients are made in parallel
 //! and the files are written as they come.
 
-use crate::SyntheticOptions;
 use crate::draw::Draw;
-use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT, Patient, Visit, number_of_visits};
+use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT, Patient, Sizes, Visit, number_of_visits};
 use crate::patient_rows::{PatientRows, Texts, icd10};
 use crate::world::{CATEGORIES, World};
 use dualk_sdk::component::{at_least, in_range};
@@ -57,7 +56,7 @@ pub struct Files {
 
 impl Default for Files {
     fn default() -> Self {
-        let SyntheticOptions { codes, labs, multi, .. } = SyntheticOptions::default();
+        let Sizes { codes, labs, multi, .. } = Sizes::default();
         Self { patients: 10_000, lab_rows: 1_000_000, seed: 1, gzip: false, codes, labs, multi, incidental: 0 }
     }
 }
@@ -95,9 +94,9 @@ impl Files {
     }
 
     fn write_all(&self, folder: &Path, progress: &dyn Progress) -> Result<()> {
-        let Self { patients, codes, labs, multi, .. } = *self;
+        let Self { codes, labs, multi, .. } = *self;
         let clusters = codes / CODES_OF_A_CLUSTER;
-        let options = SyntheticOptions { patients, codes, labs, multi, clusters, ..SyntheticOptions::default() };
+        let options = Sizes { codes, labs, multi, clusters, ..Sizes::default() };
         let world = World::new(&options, &mut Draw::new(self.seed));
         let table = |name: &str, header: &str| Output::create(folder, name, self.gzip, header);
         table("d_labitems", &lab_items(&world))?.finish()?;
@@ -139,7 +138,7 @@ impl Files {
     }
 
     /// Per patient the number of admissions before its own; at the end, of all.
-    fn first_visits(&self, options: &SyntheticOptions) -> Vec<u64> {
+    fn first_visits(&self, options: &Sizes) -> Vec<u64> {
         let numbers: Vec<usize> =
             (0..self.patients).into_par_iter().map(|p| number_of_visits(options, &mut self.draw(p))).collect();
         let mut sum = 0;
@@ -159,7 +158,7 @@ impl Files {
 /// Makes the rows of patients.
 struct Maker<'a> {
     files: &'a Files,
-    options: &'a SyntheticOptions,
+    options: &'a Sizes,
     world: &'a World,
     first_visits: &'a [u64],
 }

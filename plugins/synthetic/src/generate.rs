@@ -1,10 +1,7 @@
-//! Patients drawn from the world.
+//! Patients of made-up tables, drawn from the world. These tables stay what they are: figures were measured on them.
 
-use crate::SyntheticOptions;
 use crate::draw::{Draw, falling};
-use crate::world::{CATEGORIES, Cluster, Condition, Episode, World};
-use dualk_sdk::data::LabItem;
-use dualk_sdk::prelude::*;
+use crate::world::{Cluster, Condition, Episode, World};
 use std::collections::BTreeSet;
 
 /// Chance that a patient's diseases come from two clusters.
@@ -26,25 +23,33 @@ pub const FIRST_ADMISSION: i64 = 20_000_000;
 /// First laboratory item.
 pub const FIRST_ITEM: i64 = 50_800;
 
-/// A cohort by options and seed.
-pub fn generate(options: &SyntheticOptions, seed: u64) -> Cohort {
-    let mut draw = Draw::new(seed);
-    let world = World::new(options, &mut draw);
-    let mut visits = Vec::new();
-    let mut patients: Vec<i64> = (0..options.patients as i64).map(|i| FIRST_PATIENT + 3 * i).collect();
-    draw.shuffle(&mut patients);
-    let mut admissions = Ragged::new();
-    for _ in &patients {
-        let first = FIRST_ADMISSION + 7 * visits.len() as i64;
-        let number = number_of_visits(options, &mut draw);
-        visits.extend(Patient::new(&world, options, &mut draw).visits(number, &mut draw));
-        admissions.push((0..number as i64).map(|i| first + 7 * i));
+/// How many of everything there are in made-up tables, and how plainly it shows.
+#[derive(Debug, Clone)]
+pub struct Sizes {
+    /// Part of the patients with two or more admissions.
+    pub multi: f64,
+    /// Most admissions of a patient.
+    pub max_visits: usize,
+    /// Number of clusters of diseases.
+    pub clusters: usize,
+    /// Number of diagnosis codes.
+    pub codes: usize,
+    /// Number of laboratory items.
+    pub labs: usize,
+    /// Chance that a visit records a chronic condition of its patient.
+    pub persistence: f64,
+    /// Chance that an item shows the condition that it belongs to.
+    pub lab_signal: f64,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { multi: 0.4, max_visits: 8, clusters: 44, codes: 880, labs: 150, persistence: 0.85, lab_signal: 0.75 }
     }
-    compact(world, patients, admissions, visits)
 }
 
 /// One, or two and with falling chance more.
-pub fn number_of_visits(options: &SyntheticOptions, draw: &mut Draw) -> usize {
+pub fn number_of_visits(options: &Sizes, draw: &mut Draw) -> usize {
     if !draw.chance(options.multi) {
         return 1;
     }
@@ -66,14 +71,14 @@ pub struct Visit {
 /// A patient: its diseases so far.
 pub struct Patient<'w> {
     world: &'w World,
-    options: &'w SyntheticOptions,
+    options: &'w Sizes,
     clusters: Vec<&'w Cluster>,
     conditions: Vec<&'w Condition>,
 }
 
 impl<'w> Patient<'w> {
     /// A patient with the diseases of its first visit.
-    pub fn new(world: &'w World, options: &'w SyntheticOptions, draw: &mut Draw) -> Self {
+    pub fn new(world: &'w World, options: &'w Sizes, draw: &mut Draw) -> Self {
         let popularity: Vec<f64> = (0..world.clusters.len()).map(falling).collect();
         let first = draw.weighted(&popularity);
         // Always the same neighbour: most pairs of clusters never meet, which keeps the disease graph sparse.
@@ -141,34 +146,5 @@ impl<'w> Patient<'w> {
             labs.insert(draw.below(self.world.labs.len()) as u32);
         }
         Visit { codes, labs }
-    }
-}
-
-/// The cohort of what occurs: code names in the order of first appearance, items ascending.
-fn compact(world: World, patients: Vec<i64>, admissions: Ragged<i64>, visits: Vec<Visit>) -> Cohort {
-    let mut numbers = vec![None; world.codes.len()];
-    let mut code_names = Vec::new();
-    let mut codes = Ragged::new();
-    for visit in &visits {
-        codes.push(visit.codes.iter().map(|&code| {
-            *numbers[code as usize].get_or_insert_with(|| {
-                code_names.push(world.codes[code as usize].clone());
-                code_names.len() as u32 - 1
-            })
-        }));
-    }
-    let used: BTreeSet<u32> = visits.iter().flat_map(|v| &v.labs).copied().collect();
-    let mut places = vec![0; world.labs.len()];
-    used.iter().zip(0..).for_each(|(&lab, place)| places[lab as usize] = place);
-    let item = |&lab: &u32| LabItem { id: FIRST_ITEM + i64::from(lab), category: Some(world.labs[lab as usize]) };
-    Cohort {
-        patients,
-        admissions,
-        codes,
-        code_names,
-        labs: visits.iter().map(|v| v.labs.iter().map(|&lab| places[lab as usize])).collect(),
-        lab_items: used.iter().map(item).collect(),
-        lab_categories: CATEGORIES.map(|(name, _)| name.to_owned()).to_vec(),
-        ..Cohort::default()
     }
 }

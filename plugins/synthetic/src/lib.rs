@@ -1,22 +1,24 @@
 //! Parser that makes up a MIMIC-IV-shaped cohort, for trying things out without access to patient data.
 //!
-//! Diseases come in clusters. A cluster has chronic conditions, which a patient keeps, and episodes, which a visit is
-//! about; both leave their marks among the laboratory items. So a patient's history tells the chronic codes of the next
-//! visit, and its abnormal items tell the episode, while ranking codes by frequency misses both.
+//! Every disease is a hidden chain of states over visits: healthy, deranged, diagnosed and, for chronic ones, progressed.
+//! Laboratory items turn abnormal with derangement, codes come with the diagnosis; chronic diseases stay, acute ones come
+//! and go. Diseases come in clusters. Rare variants of chronic codes are told by hierarchy and knowledge graph alone.
+//! Because the chains are known, so are the best predictions: `hidden::oracle` computes them.
+//!
+//! The tables of `dualk synth` are of an older and simpler kind of patients, in `generate` and `world`: how fast they are
+//! read, and what the published code makes of them, was measured, so that they stay what they are.
 
 mod draw;
 mod files;
 mod generate;
+mod hidden;
 mod options;
 mod patient_rows;
 mod raw;
 mod world;
 
-#[cfg(test)]
-mod learnability;
-
 pub use files::Files;
-pub use generate::generate;
+pub use hidden::simulate::{generate, write_knowledge};
 pub use options::{Synthetic, SyntheticOptions};
 pub use raw::write_raw;
 

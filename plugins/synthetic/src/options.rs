@@ -1,8 +1,11 @@
 //! Options of `synthetic`.
 
-use crate::generate;
-use dualk_sdk::component::{Inputs, at_least, in_range};
+use crate::hidden::oracle;
+use crate::hidden::simulate::{generate, simulate};
+use dualk_sdk::component::{Inputs, Oracle, at_least, in_range};
 use dualk_sdk::prelude::*;
+use rayon::prelude::*;
+use std::collections::HashMap;
 
 options! {
     /// Options of `synthetic`.
@@ -12,29 +15,45 @@ options! {
         pub patients: usize = 3600,
         /// Part of the patients with two or more admissions.
         pub multi: f64 = 0.4,
+        /// Chance that another admission follows the second and each later one.
+        pub further: f64 = 0.5,
         /// Most admissions of a patient.
         #[schemars(range(min = 2))]
-        pub max_visits: usize = 8,
+        pub max_visits: usize = 10,
         /// Number of clusters of diseases.
         #[schemars(range(min = 2))]
-        pub clusters: usize = 44,
+        pub clusters: usize = 12,
         /// Number of diagnosis codes.
-        pub codes: usize = 880,
+        pub codes: usize = 264,
         /// Number of laboratory items in the three categories together.
         #[schemars(range(min = 3))]
-        pub labs: usize = 150,
-        /// Chance that a visit records a chronic condition of its patient.
+        pub labs: usize = 96,
+        /// Strength of chronic diseases: how often they begin, as a multiple. 0 removes them.
+        pub chronic: f64 = 1.0,
+        /// Strength of acute diseases. 0 removes them.
+        pub acute: f64 = 1.0,
+        /// Chance that a visit records a chronic code of its patient.
         pub persistence: f64 = 0.85,
-        /// Chance that an item shows the condition that it belongs to.
+        /// Strength of progression from a chronic code to a later one. 0 removes it.
+        pub progression: f64 = 1.0,
+        /// Chance that an item is abnormal in the disease that it belongs to. 0: items say nothing.
         pub lab_signal: f64 = 0.75,
-        /// Seed; the experiment's when absent.
-        pub seed: Option<u64> = None,
+        /// The same before the diagnosis, as a part of `lab_signal`. 0: items say nothing ahead of codes.
+        pub physiology: f64 = 1.0,
+        /// Chance that an item is not measured in a visit.
+        pub missing_labs: f64 = 0.1,
+        /// Strength of items that are abnormal for no reason. 0 removes them.
+        pub noise: f64 = 1.0,
+        /// Part of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
+        pub knowledge: f64 = 1.0,
+        /// Seed of the patients. The experiment's own seed leaves them as they are.
+        pub seed: u64 = 66,
     }
 }
 
 impl Component for SyntheticOptions {
     const NAME: &'static str = "synthetic";
-    const ABOUT: &'static str = "made-up patients whose history and labs tell of their next visit";
+    const ABOUT: &'static str = "made-up patients whose hidden physiology drives labs and later diagnoses";
 }
 
 impl SyntheticOptions {
@@ -44,9 +63,21 @@ impl SyntheticOptions {
         at_least("max_visits", self.max_visits, 2)?;
         at_least("clusters", self.clusters, 2)?;
         at_least("labs", self.labs, 3)?;
-        for (key, chance) in [("multi", self.multi), ("persistence", self.persistence), ("lab_signal", self.lab_signal)]
-        {
+        let chances = [
+            ("multi", self.multi),
+            ("further", self.further),
+            ("persistence", self.persistence),
+            ("progression", self.progression),
+            ("lab_signal", self.lab_signal),
+            ("physiology", self.physiology),
+            ("missing_labs", self.missing_labs),
+            ("knowledge", self.knowledge),
+        ];
+        for (key, chance) in chances {
             in_range(key, chance, 0.0, 1.0 + f64::EPSILON)?;
+        }
+        for (key, strength) in [("chronic", self.chronic), ("acute", self.acute), ("noise", self.noise)] {
+            in_range(key, strength, 0.0, 5.0 + f64::EPSILON)?;
         }
         if self.clusters > 99 {
             return Err(
@@ -78,10 +109,40 @@ pub struct Synthetic {
 
 impl Parser for Synthetic {
     fn inputs(&self) -> Option<Inputs> {
-        Some(Inputs { files: Vec::new(), seed: self.options.seed.is_none() })
+        Some(Inputs { files: Vec::new(), seed: false })
     }
 
-    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        Ok(generate(&self.options, self.options.seed.unwrap_or(context.seed)))
+    fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {
+        Ok(generate(&self.options, self.options.seed))
+    }
+
+    fn oracles(
+        &self,
+        _: &ParserContext<'_>,
+        cohort: &Cohort,
+        visits: &[usize],
+        under_way: bool,
+    ) -> Result<Vec<Oracle>> {
+        let simulated = simulate(&self.options, self.options.seed);
+        if simulated.patients != cohort.patients || simulated.admissions != cohort.admissions {
+            return Err(Error::program("the cohort is not that of these options and this seed"));
+        }
+        let numbers: HashMap<&str, usize> =
+            simulated.world.codes.iter().enumerate().map(|(i, code)| (code.as_str(), i)).collect();
+        let numbers: Vec<Option<usize>> = cohort.code_names.iter().map(|c| numbers.get(c.as_str()).copied()).collect();
+        let offsets = cohort.admissions.offsets();
+        let chances: Vec<[Vec<f32>; 2]> = visits
+            .par_iter()
+            .map(|&visit| {
+                let patient = offsets.partition_point(|&o| o <= visit) - 1;
+                oracle::of_visit(&simulated, offsets[patient], visit, under_way)
+                    .map(|chances| numbers.iter().map(|n| n.map_or(0.0, |n| chances[n] as f32)).collect())
+            })
+            .collect();
+        let (known, given): (Vec<_>, Vec<_>) = chances.into_iter().map(|[known, given]| (known, given)).unzip();
+        Ok(vec![
+            Oracle { name: "given what is observed".to_owned(), chances: given },
+            Oracle { name: "hidden state known".to_owned(), chances: known },
+        ])
     }
 }

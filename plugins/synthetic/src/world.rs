@@ -1,7 +1,7 @@
 //! The diseases that there are: clusters, their codes and the laboratory items that they change.
 
-use crate::SyntheticOptions;
 use crate::draw::Draw;
+use crate::generate::Sizes;
 
 /// Names of the categories and the share of items that each gets.
 pub const CATEGORIES: [(&str, f64); 3] = [("hematology", 0.45), ("chemistry", 0.4), ("blood gas", 0.15)];
@@ -51,7 +51,7 @@ const EPISODE: usize = 5;
 
 impl World {
     /// A world by its sizes.
-    pub fn new(options: &SyntheticOptions, draw: &mut Draw) -> Self {
+    pub fn new(options: &Sizes, draw: &mut Draw) -> Self {
         let labs = categories(options.labs);
         let mut codes = Vec::new();
         let mut clusters = Vec::new();
@@ -64,7 +64,8 @@ impl World {
     }
 }
 
-fn categories(labs: usize) -> Vec<u8> {
+/// Per item its category.
+pub fn categories(labs: usize) -> Vec<u8> {
     let mut bounds = Vec::new();
     let mut sum = 0.0;
     for (_, share) in CATEGORIES {

@@ -42,6 +42,32 @@ pub trait Parser: Send + Sync {
     /// # Errors
     /// Name the file and line; never a value beyond an identifier.
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort>;
+
+    /// For parsers that make patients up: how well anybody could predict. `visits` are rows of the admissions of `cohort`,
+    /// which [`Parser::parse`] gave; with `under_way` the laboratory items of these visits are known too. Others have
+    /// nothing to say.
+    ///
+    /// # Errors
+    /// When the cohort is another one.
+    fn oracles(
+        &self,
+        context: &ParserContext<'_>,
+        cohort: &Cohort,
+        visits: &[usize],
+        under_way: bool,
+    ) -> Result<Vec<Oracle>> {
+        let _ = (context, cohort, visits, under_way);
+        Ok(Vec::new())
+    }
+}
+
+/// Chances of codes that only somebody knows who made the patients up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Oracle {
+    /// What it knows.
+    pub name: String,
+    /// For each visit the chance of each code of the cohort, by its place in [`Cohort::code_names`].
+    pub chances: Vec<Vec<f32>>,
 }
 
 /// Options of a parser.

@@ -1,0 +1,142 @@
+//! Whether the generated cohort is worth learning from: a sparse graph, more to know than code frequencies, and options
+//! that remove what they name.
+
+use super::oracle;
+use super::simulate::simulate;
+use crate::{SyntheticOptions, generate};
+use dualk_sdk::data::{Prepared, SplitOptions, prepare};
+use std::collections::HashMap;
+
+fn prepared(options: &SyntheticOptions, seed: u64) -> Prepared {
+    prepare(generate(options, seed), &SplitOptions::default()).unwrap()
+}
+
+/// Recall at 10 of the codes with the highest scores, averaged over test patients.
+fn recall(data: &Prepared, score: impl Fn(usize) -> Vec<f64>) -> f64 {
+    let truth = data.last_visit_codes(&data.split.test);
+    let one = |(i, &p): (usize, &usize)| {
+        let scores = score(p);
+        let mut ranked: Vec<u32> = (0..scores.len() as u32).collect();
+        ranked.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
+        let hits = ranked[..10].iter().filter(|c| truth.row(i).contains(c)).count();
+        hits as f64 / truth.row(i).len().min(10) as f64
+    };
+    data.split.test.iter().enumerate().map(one).sum::<f64>() / data.split.test.len() as f64
+}
+
+/// Recall at 10 by frequency, by the codes that a patient had most often, and by the true chances given what is observed
+/// and given the hidden states.
+fn measure(options: &SyntheticOptions, seed: u64) -> [f64; 4] {
+    let data = prepared(options, seed);
+    let simulated = simulate(options, seed);
+    let numbers: HashMap<&str, usize> =
+        simulated.world.codes.iter().enumerate().map(|(i, code)| (code.as_str(), i)).collect();
+    let frequency: Vec<f64> = data.label_counts(&data.split.train).into_iter().map(|n| n as f64).collect();
+    let history = |p: usize| {
+        let mut scores: Vec<f64> = frequency.iter().map(|f| f / 1e6).collect();
+        let rows = data.cohort.admissions.range(p);
+        (rows.start..rows.end - 1).flat_map(|row| data.visit_codes(row)).for_each(|c| scores[c as usize] += 1.0);
+        scores
+    };
+    let best = |p: usize, kind: usize| -> Vec<f64> {
+        let rows = data.cohort.admissions.range(p);
+        let chances = &oracle::of_visit(&simulated, rows.start, rows.end - 1, false)[kind];
+        data.vocabulary.codes[1..=data.vocabulary.target_codes].iter().map(|c| chances[numbers[c.as_str()]]).collect()
+    };
+    [
+        recall(&data, |_| frequency.clone()),
+        recall(&data, history),
+        recall(&data, |p| best(p, 1)),
+        recall(&data, |p| best(p, 0)),
+    ]
+}
+
+#[test]
+fn there_is_more_to_know_than_the_history_says() {
+    for seed in [66, 1] {
+        let options = SyntheticOptions { patients: 6000, ..SyntheticOptions::default() };
+        let [frequency, history, given, known] = measure(&options, seed);
+        println!(
+            "seed {seed}: recall@10 by frequency {frequency:.3}, own history {history:.3}, given what is observed \
+             {given:.3}, hidden state known {known:.3}"
+        );
+        assert!(history > frequency + 0.1, "history {history} against {frequency}");
+        assert!(given > history + 0.05, "given what is observed {given} against {history}");
+        assert!(known > given + 0.05, "hidden state known {known} against {given}");
+    }
+}
+
+/// The part of items that are abnormal in modules in a state, and of codes that are recorded.
+fn signs(options: &SyntheticOptions, state: u8) -> (f64, f64) {
+    let simulated = simulate(options, 3);
+    let (mut items, mut codes) = ((0.0, 0.0), (0.0, 0.0));
+    for visit in &simulated.visits {
+        for (module, _) in simulated.world.modules.iter().zip(&visit.states).filter(|(_, s)| **s == state) {
+            items.0 += module.labs.iter().filter(|item| visit.labs.contains(item)).count() as f64;
+            items.1 += module.labs.len() as f64;
+            codes.0 += module.codes.iter().filter(|code| visit.codes.contains(&code.0)).count() as f64;
+            codes.1 += module.codes.len() as f64;
+        }
+    }
+    (items.0 / items.1, codes.0 / codes.1)
+}
+
+#[test]
+fn strengths_of_zero_remove_what_they_name() {
+    let options = |change: fn(&mut SyntheticOptions)| {
+        let mut options = SyntheticOptions { patients: 1500, ..SyntheticOptions::default() };
+        change(&mut options);
+        options
+    };
+    let (items, codes) = signs(&options(|_| ()), 1);
+    assert!((0.6..0.72).contains(&items) && codes == 0.0, "deranged: {items} of the items, {codes} of the codes");
+    let (items, _) = signs(&options(|o| o.physiology = 0.0), 1);
+    assert!((0.01..0.03).contains(&items), "without physiology {items} of the items are abnormal ahead");
+    let (items, codes) = signs(&options(|o| o.lab_signal = 0.0), 2);
+    assert!(
+        (0.01..0.03).contains(&items) && codes > 0.3,
+        "without a signal {items} of the items, {codes} of the codes"
+    );
+    let reached = |change: fn(&mut SyntheticOptions), state: u8| {
+        simulate(&options(change), 3).visits.iter().flat_map(|v| v.states.clone()).any(|s| s == state)
+    };
+    assert!(reached(|_| (), 3) && !reached(|o| o.progression = 0.0, 3));
+    let none = simulate(&options(|o| (o.acute, o.chronic, o.noise) = (0.0, 0.0, 0.0)), 3);
+    assert!(none.visits.iter().all(|v| v.codes.len() == 1 && v.labs.is_empty()));
+    // Variants are filed under the family of the code that they go with, or anywhere.
+    let right = |knowledge: f64| {
+        let world = simulate(&SyntheticOptions { knowledge, ..SyntheticOptions::default() }, 3).world;
+        let of = |module: &super::world::Module| {
+            let text = |i: usize| world.codes[module.codes[i].0 as usize].clone();
+            (module.codes.len() > 2 && module.next[0][2][0] == 0.0).then(|| text(0)[..3] == text(2)[..3])
+        };
+        let filed: Vec<bool> = world.modules.iter().filter_map(of).collect();
+        filed.iter().filter(|&&right| right).count() as f64 / filed.len() as f64
+    };
+    assert_eq!(right(1.0), 1.0);
+    assert!(right(0.0) < 0.1 && (0.3..0.7).contains(&right(0.5)), "{} {}", right(0.0), right(0.5));
+}
+
+#[test]
+fn the_cohort_is_shaped_like_mimic() {
+    let data = prepared(&SyntheticOptions::default(), 66);
+    let counts = data.counts();
+    let count = |key: &str| counts[key].as_u64().unwrap();
+    let multi = count("train") + count("valid") + count("test");
+    assert!(multi >= 1200 && count("single") >= 1500, "{multi} patients with several admissions");
+    assert!((250..=264).contains(&count("codes_pretrain")), "{} codes", count("codes_pretrain"));
+    assert!(count("rare_codes") > 0);
+    assert!(counts["labs"].as_object().unwrap().values().all(|n| n.as_u64().unwrap() > 10), "{:?}", counts["labs"]);
+    let failing = data.heart_failure(&data.split.train).values().len() as f64 / data.split.train.len() as f64;
+    assert!((0.05..0.4).contains(&failing), "{failing} with heart failure");
+    assert!(data.cohort.code_names.iter().all(|c| c.as_bytes()[3] == b'.'));
+    let distinct: std::collections::HashSet<&String> = data.cohort.code_names.iter().collect();
+    assert_eq!(distinct.len(), data.cohort.code_names.len(), "codes repeat");
+}
+
+#[test]
+fn the_seed_decides_everything() {
+    let options = SyntheticOptions { patients: 50, ..SyntheticOptions::default() };
+    assert_eq!(generate(&options, 7), generate(&options, 7));
+    assert_ne!(generate(&options, 7), generate(&options, 8));
+}

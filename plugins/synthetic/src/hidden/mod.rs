@@ -1,0 +1,7 @@
+//! Patients of the parser `synthetic`: hidden chains of disease, and what is seen of them.
+
+#[cfg(test)]
+mod learnability;
+pub mod oracle;
+pub mod simulate;
+mod world;

@@ -1,0 +1,220 @@
+//! The true chances of the codes of a visit: with the hidden states known, and given what is observed before it.
+//!
+//! Modules depend on one another through the patient's clusters alone, and every code and item belongs to one module. So
+//! the second is exact: the forward recursion of a hidden Markov model for each module, inside and outside of the
+//! patient's clusters, and Bayes' rule over which clusters these are.
+
+use super::simulate::{SECOND_CLUSTER, Simulated, Visit, second_cluster};
+use super::world::{ByState, Module, World, after};
+use crate::draw::falling;
+
+/// Chances of all codes of the world in a visit whose hidden states are known.
+pub fn known(world: &World, visit: &Visit) -> Vec<f64> {
+    let mut chances = reasons(world);
+    for (module, &state) in world.modules.iter().zip(&visit.states) {
+        module.codes.iter().for_each(|(code, chance)| chances[*code as usize] = chance[state as usize]);
+    }
+    chances
+}
+
+/// Chances of all codes in the visit after `seen`, given the codes and items of these, and the items of that visit where
+/// it is under way.
+pub fn given(world: &World, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f64> {
+    let recorded = |visits: &[Visit]| -> Vec<Vec<bool>> {
+        let marked = |visit: &Visit| {
+            let mut codes = vec![false; world.codes.len()];
+            visit.codes.iter().for_each(|&c| codes[c as usize] = true);
+            codes
+        };
+        visits.iter().map(marked).collect()
+    };
+    let codes = recorded(seen);
+    // For each module, inside and outside: log-likelihood of what is seen, and chances of the state of the next visit.
+    let belief = |module: &Module, outside: usize| {
+        let (mut now, mut likelihood) = (module.first[outside], 0.0);
+        for (visit, codes) in seen.iter().zip(&codes) {
+            for (s, chance) in now.iter_mut().enumerate() {
+                *chance *= module.chance_of_codes(codes, s) * module.chance_of_items(visit, s);
+            }
+            likelihood += normalise(&mut now);
+            now = after(&now, &module.next[outside]);
+        }
+        if let Some(visit) = under_way {
+            now.iter_mut().enumerate().for_each(|(s, chance)| *chance *= module.chance_of_items(visit, s));
+            likelihood += normalise(&mut now);
+        }
+        (likelihood, now)
+    };
+    let beliefs: Vec<[(f64, ByState); 2]> =
+        world.modules.iter().map(|module| [belief(module, 0), belief(module, 1)]).collect();
+    let inside = clusters(world, &beliefs);
+    let mut chances = reasons(world);
+    for (cluster, inside) in world.clusters.iter().zip(inside) {
+        for m in cluster.clone() {
+            let [own, other] = &beliefs[m];
+            for (code, chance) in &world.modules[m].codes {
+                let expected = |now: &ByState| now.iter().zip(chance).map(|(p, c)| p * c).sum::<f64>();
+                chances[*code as usize] = inside * expected(&own.1) + (1.0 - inside) * expected(&other.1);
+            }
+        }
+    }
+    chances
+}
+
+/// The chance of each cluster to be one of the patient's.
+fn clusters(world: &World, beliefs: &[[(f64, ByState); 2]]) -> Vec<f64> {
+    let number = world.clusters.len();
+    let evidence: Vec<f64> =
+        world.clusters.iter().map(|modules| modules.clone().map(|m| beliefs[m][0].0 - beliefs[m][1].0).sum()).collect();
+    let mut kinds = Vec::new();
+    for first in 0..number {
+        let second = second_cluster(first, number);
+        kinds.push((first, None, (falling(first) * (1.0 - SECOND_CLUSTER)).ln() + evidence[first]));
+        let both = evidence[first] + if second == first { 0.0 } else { evidence[second] };
+        kinds.push((first, Some(second), (falling(first) * SECOND_CLUSTER).ln() + both));
+    }
+    let highest = kinds.iter().map(|kind| kind.2).fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = kinds.iter().map(|kind| (kind.2 - highest).exp()).sum();
+    let mut inside = vec![0.0; number];
+    for (first, second, weight) in kinds {
+        let chance = (weight - highest).exp() / total;
+        inside[first] += chance;
+        second.filter(|&s| s != first).into_iter().for_each(|s| inside[s] += chance);
+    }
+    inside
+}
+
+/// Chances of the reasons for a visit; 0 for all other codes.
+fn reasons(world: &World) -> Vec<f64> {
+    let mut chances = vec![0.0; world.codes.len()];
+    let total: f64 = world.reasons.iter().map(|reason| reason.1).sum();
+    world.reasons.iter().for_each(|(code, weight)| chances[*code as usize] = weight / total);
+    chances
+}
+
+/// Makes chances sum to 1; the logarithm of what they summed to.
+fn normalise(chances: &mut ByState) -> f64 {
+    let sum: f64 = chances.iter().sum();
+    chances.iter_mut().for_each(|c| *c /= sum);
+    sum.ln()
+}
+
+impl Module {
+    /// The chance that exactly those of its codes are recorded that are, in a state.
+    fn chance_of_codes(&self, recorded: &[bool], state: usize) -> f64 {
+        let one = |(code, chance): &(u32, ByState)| match recorded[*code as usize] {
+            true => chance[state],
+            false => 1.0 - chance[state],
+        };
+        self.codes.iter().map(one).product()
+    }
+
+    /// The chance that exactly those of its items are abnormal that are, in a state.
+    fn chance_of_items(&self, visit: &Visit, state: usize) -> f64 {
+        let chance = self.abnormal[state];
+        self.labs.iter().map(|item| if visit.labs.contains(item) { chance } else { 1.0 - chance }).product()
+    }
+}
+
+/// Chances of the codes of `visit`, a row of the simulation's visits, whose patient's first visit is `first`: with the
+/// hidden states known, and given what is observed.
+pub fn of_visit(simulated: &Simulated, first: usize, visit: usize, under_way: bool) -> [Vec<f64>; 2] {
+    let (world, visits) = (&simulated.world, &simulated.visits);
+    let target = &visits[visit];
+    [known(world, target), given(world, &visits[first..visit], under_way.then_some(target))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SyntheticOptions;
+    use crate::hidden::simulate::simulate;
+    use crate::hidden::world::STATES;
+
+    /// A world of two clusters with few modules, in which every course of states can be gone through.
+    fn small() -> SyntheticOptions {
+        SyntheticOptions { patients: 40, clusters: 2, codes: 17, labs: 6, multi: 1.0, ..SyntheticOptions::default() }
+    }
+
+    /// The chances of a module's codes at the next visit by the sum over all courses of states.
+    fn by_enumeration(world: &World, module: &Module, outside: usize, seen: &[Visit]) -> (f64, Vec<f64>) {
+        let marked = |visit: &Visit| {
+            let mut codes = vec![false; world.codes.len()];
+            visit.codes.iter().for_each(|&c| codes[c as usize] = true);
+            codes
+        };
+        let (mut total, mut sums) = (0.0, vec![0.0; module.codes.len()]);
+        for course in 0..STATES.pow(seen.len() as u32 + 1) {
+            let state = |visit: usize| course / STATES.pow(visit as u32) % STATES;
+            let mut chance = module.first[outside][state(0)];
+            for (v, visit) in seen.iter().enumerate() {
+                chance *= module.chance_of_codes(&marked(visit), state(v)) * module.chance_of_items(visit, state(v));
+                chance *= module.next[outside][state(v)][state(v + 1)];
+            }
+            total += chance;
+            let last = state(seen.len());
+            sums.iter_mut().zip(&module.codes).for_each(|(sum, (_, c))| *sum += chance * c[last]);
+        }
+        (total, sums)
+    }
+
+    #[test]
+    fn chances_are_those_of_all_courses_of_states() {
+        let simulated = simulate(&small(), 4);
+        let world = &simulated.world;
+        for p in 0..20 {
+            let rows = simulated.admissions.range(p);
+            let seen = &simulated.visits[rows.start..rows.end - 1];
+            if seen.len() > 3 {
+                continue;
+            }
+            let found = given(world, seen, None);
+            // With two clusters a patient has the first, the second, or (from either side) both.
+            let each: Vec<[(f64, Vec<f64>); 2]> =
+                world.modules.iter().map(|m| [0, 1].map(|outside| by_enumeration(world, m, outside, seen))).collect();
+            let (f, alone) = ([falling(0), falling(1)], 1.0 - SECOND_CLUSTER);
+            let kinds = [([0, 1], f[0] * alone), ([1, 0], f[1] * alone), ([0, 0], (f[0] + f[1]) * SECOND_CLUSTER)];
+            let weight = |(outside, prior): &([usize; 2], f64)| {
+                let of = |k: usize| world.clusters[k].clone().map(|m| each[m][outside[k]].0).product::<f64>();
+                prior * of(0) * of(1)
+            };
+            let total: f64 = kinds.iter().map(weight).sum();
+            for k in 0..2 {
+                for m in world.clusters[k].clone() {
+                    for (i, (code, _)) in world.modules[m].codes.iter().enumerate() {
+                        let of = |kind: &([usize; 2], f64)| {
+                            let (chance, sums) = &each[m][kind.0[k]];
+                            weight(kind) * sums[i] / chance
+                        };
+                        let expected = kinds.iter().map(of).sum::<f64>() / total;
+                        let ours = found[*code as usize];
+                        assert!((ours - expected).abs() < 1e-9, "patient {p}, code {code}: {ours} and {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chances_are_as_frequent_as_they_say() {
+        let options = SyntheticOptions { patients: 3000, multi: 1.0, ..SyntheticOptions::default() };
+        let simulated = simulate(&options, 9);
+        for kind in 0..2 {
+            let mut bins = vec![(0.0, 0.0, 0.0); 10];
+            for p in 0..simulated.patients.len() {
+                let rows = simulated.admissions.range(p);
+                let chances = &of_visit(&simulated, rows.start, rows.end - 1, false)[kind];
+                let codes = &simulated.visits[rows.end - 1].codes;
+                for (code, &chance) in chances.iter().enumerate() {
+                    let bin = &mut bins[((chance * 10.0) as usize).min(9)];
+                    let hit = f64::from(u8::from(codes.contains(&(code as u32))));
+                    *bin = (bin.0 + chance, bin.1 + hit, bin.2 + chance * (1.0 - chance));
+                }
+            }
+            for (expected, found, variance) in bins {
+                let apart = (expected - found).abs() / variance.sqrt().max(1e-9);
+                assert!(apart < 4.0 || expected == found, "kind {kind}: {expected} expected, {found} found");
+            }
+        }
+    }
+}

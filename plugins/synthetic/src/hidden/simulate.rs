@@ -1,0 +1,172 @@
+//! Patients drawn from the world.
+
+use super::world::{ByState, World};
+use crate::SyntheticOptions;
+use crate::draw::{Draw, falling};
+use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT};
+use crate::world::CATEGORIES;
+use dualk_sdk::data::LabItem;
+use dualk_sdk::prelude::*;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Chance that a patient's diseases come from two clusters.
+pub const SECOND_CLUSTER: f64 = 0.3;
+
+/// A cohort by options and seed.
+pub fn generate(options: &SyntheticOptions, seed: u64) -> Cohort {
+    simulate(options, seed).cohort()
+}
+
+/// Writes the knowledge graph of a world: a line a triple of head, relation and tail, with tabs between.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_knowledge(options: &SyntheticOptions, path: &Path) -> Result<()> {
+    let world = World::new(options, &mut Draw::new(options.seed));
+    let line = |(head, relation, tail): &(String, &str, String)| format!("{head}\t{relation}\t{tail}\n");
+    let text: String = world.knowledge.iter().map(line).collect();
+    std::fs::write(path, text).map_err(|e| Error::io("write the knowledge graph", path, e))
+}
+
+/// A cohort with what is hidden in it.
+pub struct Simulated {
+    /// What patients are made from.
+    pub world: World,
+    /// Identifiers of patients.
+    pub patients: Vec<i64>,
+    /// Admissions of each patient.
+    pub admissions: Ragged<i64>,
+    /// All visits, in that order.
+    pub visits: Vec<Visit>,
+}
+
+/// Draws a world and its patients.
+pub fn simulate(options: &SyntheticOptions, seed: u64) -> Simulated {
+    let mut draw = Draw::new(seed);
+    let world = World::new(options, &mut draw);
+    let mut visits = Vec::new();
+    let mut patients: Vec<i64> = (0..options.patients as i64).map(|i| FIRST_PATIENT + 3 * i).collect();
+    draw.shuffle(&mut patients);
+    let mut admissions = Ragged::new();
+    for _ in &patients {
+        let first = FIRST_ADMISSION + 7 * visits.len() as i64;
+        let number = number_of_visits(options, &mut draw);
+        visits.extend(Patient::new(&world, &mut draw).visits(number, &mut draw));
+        admissions.push((0..number as i64).map(|i| first + 7 * i));
+    }
+    Simulated { world, patients, admissions, visits }
+}
+
+/// One, or two and with falling chance more.
+pub fn number_of_visits(options: &SyntheticOptions, draw: &mut Draw) -> usize {
+    if !draw.chance(options.multi) {
+        return 1;
+    }
+    let mut number = 2;
+    while number < options.max_visits && draw.chance(options.further) {
+        number += 1;
+    }
+    number
+}
+
+/// Codes and items of a visit, as numbers of the world.
+pub struct Visit {
+    /// Codes.
+    pub codes: Vec<u32>,
+    /// Abnormal items.
+    pub labs: BTreeSet<u32>,
+    /// The hidden state of each module.
+    pub states: Vec<u8>,
+}
+
+/// A patient: which clusters its diseases come from.
+pub struct Patient<'w> {
+    world: &'w World,
+    /// For each module 0 where it is of a cluster of the patient, else 1.
+    outside: Vec<usize>,
+}
+
+/// The clusters of a patient, by the first of them.
+pub fn second_cluster(first: usize, clusters: usize) -> usize {
+    // Always the same neighbour: most pairs of clusters never meet, which keeps the disease graph sparse.
+    (first + 1) % clusters
+}
+
+impl<'w> Patient<'w> {
+    /// A patient.
+    pub fn new(world: &'w World, draw: &mut Draw) -> Self {
+        let popularity: Vec<f64> = (0..world.clusters.len()).map(falling).collect();
+        let first = draw.weighted(&popularity);
+        let mut outside = vec![1; world.modules.len()];
+        outside[world.clusters[first].clone()].fill(0);
+        if draw.chance(SECOND_CLUSTER) {
+            outside[world.clusters[second_cluster(first, world.clusters.len())].clone()].fill(0);
+        }
+        Self { world, outside }
+    }
+
+    /// Its visits in time order.
+    pub fn visits(self, number: usize, draw: &mut Draw) -> Vec<Visit> {
+        let modules = || self.world.modules.iter().zip(&self.outside);
+        let mut states: Vec<u8> = modules().map(|(m, &o)| state(&m.first[o], draw)).collect();
+        let mut visits = Vec::with_capacity(number);
+        for visit in 0..number {
+            if visit > 0 {
+                for (now, (module, &outside)) in states.iter_mut().zip(modules()) {
+                    *now = state(&module.next[outside][*now as usize], draw);
+                }
+            }
+            visits.push(self.visit(&states, draw));
+        }
+        visits
+    }
+
+    fn visit(&self, states: &[u8], draw: &mut Draw) -> Visit {
+        let weights: Vec<f64> = self.world.reasons.iter().map(|reason| reason.1).collect();
+        let mut codes = vec![self.world.reasons[draw.weighted(&weights)].0];
+        let mut labs = BTreeSet::new();
+        for (module, &state) in self.world.modules.iter().zip(states) {
+            let state = state as usize;
+            codes.extend(module.codes.iter().filter(|(_, chance)| draw.chance(chance[state])).map(|(code, _)| *code));
+            labs.extend(module.labs.iter().filter(|_| draw.chance(module.abnormal[state])));
+        }
+        Visit { codes, labs, states: states.to_vec() }
+    }
+}
+
+fn state(chances: &ByState, draw: &mut Draw) -> u8 {
+    draw.weighted(chances) as u8
+}
+
+impl Simulated {
+    /// The cohort of what occurs: code names in the order of first appearance, items ascending.
+    pub fn cohort(self) -> Cohort {
+        let Self { world, patients, admissions, visits } = self;
+        let mut numbers = vec![None; world.codes.len()];
+        let mut code_names = Vec::new();
+        let mut codes = Ragged::new();
+        for visit in &visits {
+            codes.push(visit.codes.iter().map(|&code| {
+                *numbers[code as usize].get_or_insert_with(|| {
+                    code_names.push(world.codes[code as usize].clone());
+                    code_names.len() as u32 - 1
+                })
+            }));
+        }
+        let used: BTreeSet<u32> = visits.iter().flat_map(|v| &v.labs).copied().collect();
+        let mut places = vec![0; world.labs.len()];
+        used.iter().zip(0..).for_each(|(&lab, place)| places[lab as usize] = place);
+        let item = |&lab: &u32| LabItem { id: FIRST_ITEM + i64::from(lab), category: Some(world.labs[lab as usize]) };
+        Cohort {
+            patients,
+            admissions,
+            codes,
+            code_names,
+            labs: visits.iter().map(|v| v.labs.iter().map(|&lab| places[lab as usize])).collect(),
+            lab_items: used.iter().map(item).collect(),
+            lab_categories: CATEGORIES.map(|(name, _)| name.to_owned()).to_vec(),
+            ..Cohort::default()
+        }
+    }
+}
