@@ -18,6 +18,10 @@ pub struct Check {
     /// Prepare the data and do a few steps of every stage, to say how much memory each will take.
     #[arg(long)]
     memory: bool,
+    /// Read the data and prove that no patient is on two sides: of the parts, of the examples of any stage, of the graph
+    /// and the vocabulary.
+    #[arg(long)]
+    leaks: bool,
 }
 
 impl Check {
@@ -36,6 +40,9 @@ impl Check {
             print!("{}", experiment.resolved()?);
         }
         experiment.check()?;
+        if self.leaks {
+            experiment.check_leaks(&Console::default())?.iter().for_each(|line| println!("{line}"));
+        }
         eprintln!(
             "{}: ok, {} stages on {}",
             experiment.manifest.name,

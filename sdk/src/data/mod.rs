@@ -30,4 +30,4 @@ pub use prepare::{prepare, write};
 pub use prepared::{Prepared, Split, Vocabulary};
 pub use ragged::Ragged;
 pub use split::{SplitOptions, split};
-pub use vocabulary::build_vocabulary;
+pub use vocabulary::{build_vocabulary, vocabulary_of};

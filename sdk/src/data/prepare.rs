@@ -2,7 +2,9 @@
 
 use super::columns::{Values, write_parquet};
 use super::tasks::RARE_THRESHOLD;
-use super::{Cohort, PatientFacts, Prepared, Sex, SplitOptions, build_vocabulary, split};
+use super::{
+    Cohort, PatientFacts, Prepared, Sex, Split, SplitOptions, Vocabulary, build_vocabulary, split, vocabulary_of,
+};
 use crate::graph::cooccurrence;
 use crate::storage::{self, Access};
 use crate::{Error, Result};
@@ -24,11 +26,35 @@ pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
     if cohort.patients.is_empty() {
         cohort.not_empty().map_err(|e| e.help(notes(&cohort)))?;
     }
-    let vocabulary = build_vocabulary(&cohort);
+    let mut cohort = cohort;
+    let mut vocabulary = build_vocabulary(&cohort);
     let split = split(options, &cohort, &vocabulary)?;
+    if matches!(options, SplitOptions::Random { .. }) {
+        let everyone = vocabulary;
+        vocabulary = learnt(&cohort, &split);
+        cohort.notes.extend(unknown(&everyone, &vocabulary));
+    }
     let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
     Ok(Prepared { cohort, vocabulary, split, graph })
+}
+
+/// The vocabulary of those who are learnt from. The published one is of everybody.
+fn learnt(cohort: &Cohort, split: &Split) -> Vocabulary {
+    let mut learns = vec![false; cohort.patients.len()];
+    [&split.pretrain, &split.train].into_iter().flatten().for_each(|&p| learns[p] = true);
+    vocabulary_of(cohort, &learns)
+}
+
+/// What only valid and test patients have: nothing can be learnt about it.
+fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String, u64)> {
+    let records = |v: &Vocabulary| v.admission_codes.values().len();
+    let counts = [
+        ("codes that only valid or test patients have, left out", everyone.codes.len() - learnt.codes.len()),
+        ("records of these codes", records(everyone) - records(learnt)),
+        ("items that are abnormal in valid or test patients alone, left out", everyone.labs.len() - learnt.labs.len()),
+    ];
+    counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n as u64)).collect()
 }
 
 fn notes(cohort: &Cohort) -> String {

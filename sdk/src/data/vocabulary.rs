@@ -5,10 +5,16 @@ use super::{Cohort, Ragged, Vocabulary};
 /// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier. Codes of
 /// the further kinds of [`Cohort::nodes`] come last, as `kind:name`; in a visit they stand behind its diagnoses.
 pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
+    vocabulary_of(cohort, &vec![true; cohort.patients.len()])
+}
+
+/// The same from some of the patients. Codes and items that only others have get no number: they are left out of their
+/// admissions.
+pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     let mut codes = vec![String::new()];
     let mut identifiers = vec![0u32; cohort.code_names.len()];
     let mut number = |single: bool| {
-        let patients = (0..cohort.patients.len()).filter(|&p| (cohort.visits(p) == 1) == single);
+        let patients = (0..cohort.patients.len()).filter(|&p| learns[p] && (cohort.visits(p) == 1) == single);
         for &code in patients.flat_map(|p| cohort.admissions.range(p)).flat_map(|row| cohort.codes.row(row)) {
             let identifier = &mut identifiers[code as usize];
             if *identifier == 0 {
@@ -21,7 +27,7 @@ pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
     let target_codes = number(false);
     number(true);
     let mut admission_codes: Vec<Vec<u32>> =
-        cohort.codes.rows().map(|row| row.iter().map(|&c| identifiers[c as usize]).collect()).collect();
+        cohort.codes.rows().map(|row| row.iter().map(|&c| identifiers[c as usize]).filter(|&c| c != 0).collect()).collect();
     for events in cohort.events.iter().filter(|events| cohort.nodes.contains(&events.kind)) {
         let first = codes.len() as u32;
         codes.extend(events.names.iter().map(|name| format!("{}:{name}", events.kind)));
@@ -30,7 +36,7 @@ pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
         }
     }
     let admission_codes: Ragged<u32> = admission_codes.into_iter().collect();
-    let labs = used_labs(cohort);
+    let labs = used_labs(cohort, learns);
     let of = |category: usize| {
         let belongs = |&&item: &&u32| cohort.lab_items[item as usize].category == Some(category as u8);
         labs.iter().filter(belongs).copied().collect()
@@ -39,10 +45,11 @@ pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
     Vocabulary { codes, target_codes, admission_codes, category_labs, labs }
 }
 
-/// Items that have a category and are abnormal somewhere, ascending.
-fn used_labs(cohort: &Cohort) -> Vec<u32> {
+/// Items that have a category and are abnormal somewhere in those who are learnt from, ascending.
+fn used_labs(cohort: &Cohort, learns: &[bool]) -> Vec<u32> {
     let mut used = vec![false; cohort.lab_items.len()];
-    cohort.labs.values().iter().for_each(|&item| used[item as usize] = true);
+    let rows = (0..cohort.patients.len()).filter(|&p| learns[p]).flat_map(|p| cohort.admissions.range(p));
+    rows.flat_map(|row| cohort.labs.row(row)).for_each(|&item| used[item as usize] = true);
     let keep = |&item: &usize| used[item] && cohort.lab_items[item].category.is_some();
     (0..used.len()).filter(keep).map(|item| item as u32).collect()
 }
@@ -94,5 +101,11 @@ mod tests {
         assert_eq!(vocabulary.admission_codes.row(1), [1, 2, 1]);
         assert_eq!(vocabulary.labs, [0, 1], "item 2 has no category, item 3 does not occur");
         assert_eq!(vocabulary.category_labs, [vec![1], vec![0]]);
+
+        // Learnt from the first patient alone, codes 2 and 3 and item 1 are unknown.
+        let vocabulary = vocabulary_of(&cohort, &[true, false]);
+        assert_eq!((vocabulary.codes, vocabulary.target_codes), (["", "a", "b"].map(String::from).to_vec(), 0));
+        assert_eq!(vocabulary.admission_codes.rows().collect::<Vec<_>>(), [&[1, 2][..], &[2], &[]]);
+        assert_eq!(vocabulary.labs, [0]);
     }
 }

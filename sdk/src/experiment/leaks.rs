@@ -1,0 +1,142 @@
+//! Proof, for one manifest, that what is reported on was not learnt from.
+
+use super::plan::Experiment;
+use super::stages::stage_name;
+use crate::component::{Part, Slot};
+use crate::data::{Examples, Prepared};
+use crate::plugin::guard;
+use crate::{Error, Progress, Result};
+use std::collections::HashSet;
+
+impl Experiment {
+    /// Prepares the data and looks at every part of every stage: which patients it holds, and on which side they are.
+    /// Returns a line for each thing that was found in order.
+    ///
+    /// # Errors
+    /// Names what two sides share.
+    pub fn check_leaks(&self, progress: &dyn Progress) -> Result<Vec<String>> {
+        self.placed(guard::catch(|| {
+            let data = self.prepared(progress)?;
+            let mut lines = vec![parts(&data)?, identifiers(&data)?, graph(&data)?, vocabulary(&data)?];
+            for index in 0..self.manifest.stage.len() {
+                lines.push(self.stage(index, &data)?);
+            }
+            Ok(lines)
+        }))
+    }
+
+    /// The examples of a stage against the parts of the split.
+    fn stage(&self, index: usize, data: &Prepared) -> Result<String> {
+        let name = stage_name(index, &self.manifest.stage[index]);
+        let objective = self.objective(index)?;
+        let mut learnt = HashSet::new();
+        let mut told = Vec::new();
+        for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
+            let examples = objective.examples(data, part)?;
+            let patients = patients_of(&examples, data);
+            let of = |patients: &[usize]| patients.iter().copied().collect::<HashSet<usize>>();
+            let (valid, test) = (of(&data.split.valid), of(&data.split.test));
+            let wrong = |p: &&usize| match part {
+                Part::Train => valid.contains(p) || test.contains(p),
+                Part::Valid => test.contains(p) || (learnt.contains(*p) && valid.contains(p)),
+                Part::Test => learnt.contains(*p) || valid.contains(p),
+            };
+            if let Some(&p) = patients.iter().find(wrong) {
+                return Err(shared(
+                    &format!("stage {name}: its {what} examples"),
+                    "another part of the split",
+                    p,
+                    data,
+                ));
+            }
+            if part == Part::Train {
+                learnt = patients.clone();
+            }
+            told.push(format!("{what} {} examples of {} patients", examples.len(), patients.len()));
+        }
+        let labs = objective.sees_labs_of_target();
+        let note = if labs { "; labs of the very visit that is predicted enter (`labs = \"target\"`)" } else { "" };
+        Ok(format!("stage {name}: {}: none on two sides{note}", told.join(", ")))
+    }
+}
+
+/// The patients whose visits examples look at.
+fn patients_of(examples: &Examples, data: &Prepared) -> HashSet<usize> {
+    let offsets = data.cohort.admissions.offsets();
+    examples.visits.values().iter().map(|&row| offsets.partition_point(|&o| o <= row as usize) - 1).collect()
+}
+
+fn parts(data: &Prepared) -> Result<String> {
+    let split = &data.split;
+    let parts = [("train", &split.train), ("valid", &split.valid), ("test", &split.test), ("single", &split.single)];
+    let mut side = vec![None; data.cohort.patients.len()];
+    for (name, patients) in parts {
+        for &p in patients {
+            if let Some(other) = side[p].replace(name) {
+                return Err(shared(&format!("the part `{name}`"), &format!("`{other}`"), p, data));
+            }
+        }
+    }
+    if let Some(&p) = split.pretrain.iter().find(|&&p| matches!(side[p], Some("valid" | "test"))) {
+        return Err(shared("pretraining", "valid or test", p, data));
+    }
+    let sizes: Vec<String> = parts.iter().map(|(name, patients)| format!("{name} {}", patients.len())).collect();
+    Ok(format!("split: {}: no patient is in two parts", sizes.join(", ")))
+}
+
+/// Whether one person could be two patients of the cohort, as far as identifiers tell.
+fn identifiers(data: &Prepared) -> Result<String> {
+    let mut seen = HashSet::new();
+    if let Some(p) = (0..data.cohort.patients.len()).find(|&p| !seen.insert(data.cohort.patients[p])) {
+        return Err(shared("the cohort", "itself, twice", p, data));
+    }
+    let mut owners = std::collections::HashMap::new();
+    for p in 0..data.cohort.patients.len() {
+        for &admission in data.cohort.admissions.row(p) {
+            if let Some(other) = owners.insert(admission, p)
+                && other != p
+            {
+                let (a, b) = (data.cohort.patients[other], data.cohort.patients[p]);
+                return Err(leak(format!("admission {admission} belongs to the patients {a} and {b}")));
+            }
+        }
+    }
+    Ok(format!("cohort: {} patients, {} admissions: no identifier twice", seen.len(), owners.len()))
+}
+
+/// Every edge of the graph against the admissions that it may be counted in.
+fn graph(data: &Prepared) -> Result<String> {
+    let rows = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
+    let counted = crate::graph::cooccurrence(data.vocabulary.nodes(), &data.vocabulary.admission_codes, rows)?;
+    match counted.iter().eq(data.graph.iter()) {
+        true => {
+            Ok(format!("graph: its {} edges are counted in the admissions of pretraining patients", counted.edges()))
+        }
+        false => Err(leak("the disease graph is not that of the pretraining patients".to_owned())),
+    }
+}
+
+/// Codes that nobody has who is learnt from. The published vocabulary has them; it is said and no error.
+fn vocabulary(data: &Prepared) -> Result<String> {
+    let mut known = vec![false; data.vocabulary.nodes()];
+    for &p in data.split.pretrain.iter().chain(&data.split.train) {
+        let rows = data.cohort.admissions.range(p);
+        rows.flat_map(|row| data.vocabulary.admission_codes.row(row)).for_each(|&c| known[c as usize] = true);
+    }
+    let foreign = known.iter().skip(1).filter(|known| !**known).count();
+    let all = data.vocabulary.nodes() - 1;
+    Ok(match foreign {
+        0 => format!("vocabulary: all {all} codes are of patients who are learnt from"),
+        n => format!("vocabulary: {n} of {all} codes are of valid or test patients alone, as published"),
+    })
+}
+
+fn shared(what: &str, with: &str, p: usize, data: &Prepared) -> Error {
+    leak(format!("{what} and {with} share patient {}", data.cohort.patients[p]))
+}
+
+fn leak(message: String) -> Error {
+    let slot = Slot::Objective;
+    Error::user(format!("a leak: {message}"))
+        .help(format!("look at `data.split`, and at the {slot} of the stage: parts must not share patients"))
+}
