@@ -4,7 +4,7 @@ use super::manifest::{Mode, Stage, StageType};
 use super::plan::Experiment;
 use crate::component::*;
 use crate::data::Prepared;
-use crate::model::{Model, ModelParts};
+use crate::model::{History, HistoryMap, Model, ModelParts};
 use crate::train::derive_seed;
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -87,7 +87,34 @@ impl Experiment {
             true => model.with_new_decoders(lab_decoders(data), options, device),
             false => model,
         };
-        model.with_new_heads(specs, options, device)
+        let asks: Option<Vec<Vec<Option<u32>>>> =
+            match stage.r#type == StageType::Finetune && options.history == Some(true) {
+                true => (0..specs.len()).map(|head| columns_of(objective.asks(data, head))).collect(),
+                false => None,
+            };
+        let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
+        let model = model.with_new_heads(specs, options, device)?;
+        let Some(asks) = asks else { return Ok(model) };
+        let sees_labs = self.manifest.model.lab.r#type != "none";
+        let map = |(columns, outputs): (&Vec<Option<u32>>, usize)| {
+            let map = HistoryMap::new(columns, outputs, &data.graph);
+            let admissions = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
+            let codes = |row: usize| data.vocabulary.admission_codes.row(row).iter().copied();
+            match sees_labs {
+                true => map.with_items(data.vocabulary.labs.len(), admissions.map(|r| (codes(r), data.visit_labs(r)))),
+                false => map,
+            }
+        };
+        let histories = asks.iter().zip(outputs).map(map).map(|map| History::new(map, device));
+        model.with_histories(histories.collect())
+    }
+}
+
+/// The columns of codes, when it is codes that are asked for.
+fn columns_of(asks: Asks) -> Option<Vec<Option<u32>>> {
+    match asks {
+        Asks::Codes(columns) => Some(columns),
+        Asks::Nothing | Asks::Labs(_) => None,
     }
 }
 

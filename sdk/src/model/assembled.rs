@@ -1,10 +1,10 @@
 //! All parts of an experiment's model, wired.
 
-use super::{Head, HeadOptions};
-use crate::Result;
+use super::{Head, HeadOptions, History};
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
+use crate::{Error, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use std::ops::Range;
@@ -36,6 +36,8 @@ pub struct Model {
     lab: LabEncoderModule,
     decoders: Vec<Head>,
     heads: Vec<Head>,
+    /// The copy paths of heads, as many as heads, or none at all.
+    histories: Vec<History>,
     #[module(skip)]
     labs: usize,
     #[module(skip)]
@@ -56,6 +58,7 @@ impl Model {
             lab,
             decoders: Vec::new(),
             heads: Vec::new(),
+            histories: Vec::new(),
             labs,
             decoder_specs: Vec::new(),
             head_specs: Vec::new(),
@@ -73,7 +76,25 @@ impl Model {
         });
         self.heads = heads.collect::<Result<_>>()?;
         self.head_specs = specs;
+        self.histories = Vec::new();
         Ok(self)
+    }
+
+    /// Gives every head of the stage a copy path.
+    ///
+    /// # Errors
+    /// When they are not as many as the heads.
+    pub fn with_histories(mut self, histories: Vec<History>) -> Result<Self> {
+        match histories.len() == self.heads.len() {
+            true => self.histories = histories,
+            false => return Err(Error::program("every head or none has a copy path")),
+        }
+        Ok(self)
+    }
+
+    /// Whether heads look at the codes of a batch beside the patient vector.
+    pub fn looks_at_history(&self) -> bool {
+        !self.histories.is_empty()
     }
 
     /// Gives the model untrained pretraining decoders, for experiments without a pretraining stage.
@@ -86,6 +107,7 @@ impl Model {
 
     /// Turns the heads of the stage into the pretraining decoders of later ones, where their specification says so.
     pub fn keep_heads(mut self) -> Self {
+        self.histories = Vec::new();
         let heads = std::mem::take(&mut self.heads).into_iter().zip(std::mem::take(&mut self.head_specs));
         let kept: (Vec<Head>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
         if !kept.0.is_empty() {
@@ -96,6 +118,7 @@ impl Model {
 
     /// Turns the pretraining decoders back into heads, to train them further.
     pub fn decoders_as_heads(mut self) -> Self {
+        self.histories = Vec::new();
         self.heads = std::mem::take(&mut self.decoders);
         self.head_specs = std::mem::take(&mut self.decoder_specs);
         self
@@ -144,8 +167,15 @@ impl Model {
         let inputs: Vec<HeadInput> = self.head_specs[which.clone()].iter().map(|s| s.input).collect();
         let sees_labs = inputs.iter().any(|i| *i != HeadInput::Patient);
         let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
-        let heads = self.heads[which].iter().zip(inputs);
-        heads.map(|(head, input)| head.forward(self.head_input(input, patients.as_ref(), lab.as_ref()))).collect()
+        let heads = which.zip(inputs);
+        let logits = heads.map(|(i, input)| {
+            let logits = self.heads[i].forward(self.head_input(input, patients.as_ref(), lab.as_ref()));
+            match self.histories.get(i) {
+                Some(history) => logits + history.forward(batch), // [batch, outputs]
+                None => logits,
+            }
+        });
+        logits.collect()
     }
 
     fn head_input(&self, input: HeadInput, patient: Option<&Tensor<2>>, lab: Option<&Tensor<2>>) -> Tensor<2> {

@@ -22,6 +22,9 @@ crate::options! {
         pub classifier_dropout: Option<f64> = None,
         /// The same before the single layer of a linear head, which trains the lab layer.
         pub linear_dropout: Option<f64> = None,
+        /// Whether a patient's own codes, and their neighbours in the graph, also reach the logits of a task directly, past
+        /// fusions and hidden layers. Default: true, and false with `compat`.
+        pub history: Option<bool> = None,
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod assembled;
 mod head;
+mod history;
 mod parameters;
 
 pub use assembled::{Model, ModelParts, dense};
 pub use head::{Classifier, Decoder, Head, HeadOptions, LinearHead};
+pub use history::{History, HistoryMap};
 pub use parameters::{Parameter, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout};

@@ -6,6 +6,7 @@
 //! | [`propagate`] | weighted sum over incoming edges | O(edges · width) | none |
 //! | [`softmax_pool`] | attention over the members of sets, with dropout | O(members · width) | none |
 //! | [`pool`] | sum or mean over the members of sets | O(members · width) | none |
+//! | [`weighted_sums`] | sums over any lists of rows, with weights | O(members · width) | none |
 //! | [`attention_with_edges`] | attention with a term for every edge | O(edges · width) | edges × width |
 //! | [`dynamic_attention`], [`dot_attention`] | attention by products of both ends | O(edges · width) | 4 × edges × width |
 //! | [`max_over_edges`] | maximum over incoming edges, found on the host | O(edges · width) | none |
@@ -41,5 +42,5 @@ pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_wei
 pub(crate) use kernels::{AdamStep, Kernels};
 pub use padded::PaddedSets;
 pub use precision::Precision;
-pub use product::{Pooling, pool, propagate};
+pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use set_attention::softmax_pool;

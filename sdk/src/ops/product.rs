@@ -54,6 +54,20 @@ pub fn pool(values: Tensor<2>, sets: &Sets, pooling: Pooling) -> Tensor<2> {
     }
 }
 
+/// Weighted sums of the rows of a table: output_i = Σ_k w_k · values_m over the members m of output i. Without weights,
+/// all are 1.
+///
+/// # Shapes
+/// - `values`: `[rows, d]`; members are rows
+/// - output: `[matrix.len(), d]`
+///
+/// # Panics
+/// When a member is no row.
+pub fn weighted_sums(matrix: Arc<Csr>, values: Tensor<2>) -> Tensor<2> {
+    let outputs = matrix.len();
+    product(matrix, values, outputs)
+}
+
 /// The product of a sparse matrix with a table.
 pub(super) fn product(matrix: Arc<Csr>, values: Tensor<2>, outputs: usize) -> Tensor<2> {
     let [rows, d] = values.dims();

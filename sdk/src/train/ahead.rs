@@ -42,8 +42,8 @@ pub(super) enum Ahead {
     Nothing,
     /// `[nodes, width]`
     Embeddings(Tensor<2>),
-    /// `[examples, width]`
-    Patients(Tensor<2>),
+    /// `[examples, width]`, and whether heads look at codes all the same.
+    Patients(Tensor<2>, bool),
 }
 
 impl Ahead {
@@ -59,7 +59,7 @@ impl Ahead {
         }
         let order: Vec<usize> = (0..examples.len()).collect();
         let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), &examples.batch(chunk)));
-        Self::Patients(Tensor::from_inner(Tensor::cat(parts.collect(), 0)))
+        Self::Patients(Tensor::from_inner(Tensor::cat(parts.collect(), 0)), model.looks_at_history())
     }
 
     /// Patient vectors of a batch of the examples `indices`; `None` when no head looks at patients.
@@ -70,7 +70,7 @@ impl Ahead {
         match self {
             Self::Nothing => model.embeddings(graph).map(|e| model.patients(e, batch)),
             Self::Embeddings(embeddings) => Some(model.patients(embeddings.clone(), batch)),
-            Self::Patients(patients) => {
+            Self::Patients(patients, _) => {
                 let rows: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
                 let rows = TensorData::new(rows, [indices.len()]);
                 let rows = Tensor::<1, Int>::from_data(rows, &patients.device().without_autodiff());
@@ -82,7 +82,8 @@ impl Ahead {
     /// The batch of the examples `indices`, with all that can be made before the step that takes it.
     pub(super) fn batch(&self, examples: &Examples, indices: &[usize]) -> Batch {
         let batch = match self {
-            Self::Patients(_) => examples.without_visits(indices),
+            Self::Patients(_, false) => examples.without_visits(indices),
+            Self::Patients(_, true) => return examples.batch(indices),
             _ => examples.batch(indices),
         };
         for sets in [&batch.codes, &batch.visits] {
