@@ -13,7 +13,7 @@ fn rank_key(score: f32, column: usize) -> u64 {
 }
 
 /// Sorts as the score does; both zeros are equal, NaN is lowest.
-fn sortable(score: f32) -> u32 {
+pub(super) fn sortable(score: f32) -> u32 {
     let bits = if score.is_nan() { return 0 } else { (score + 0.0).to_bits() };
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
@@ -139,8 +139,8 @@ fn groups(scores: &[f32], truth: &[bool]) -> Vec<(u64, u64)> {
     order.chunk_by(|a, b| a.0 == b.0).map(count).collect()
 }
 
-/// Area under the ROC curve: how often a positive scores above a negative, ties counting half. 0.5, which says
-/// nothing, when a class is missing.
+/// Area under the ROC curve: how often a positive scores above a negative, ties counting half. NaN, which is no number,
+/// when a class is missing: there is no such pair then.
 ///
 /// # Shapes
 /// - `scores`, `truth`: one entry an example
@@ -151,12 +151,12 @@ pub fn roc_auc(scores: &[f32], truth: &[bool]) -> f64 {
         (positives, negatives) = (positives + p, negatives + n);
     }
     match positives * negatives {
-        0 => 0.5,
+        0 => f64::NAN,
         pairs => twice_above as f64 / (2.0 * pairs as f64),
     }
 }
 
-/// Average precision: Σ (R_i − R_{i−1}) P_i over thresholds between different scores. 0 without positives.
+/// Average precision: Σ (R_i − R_{i−1}) P_i over thresholds between different scores. NaN without positives.
 ///
 /// # Shapes
 /// - `scores`, `truth`: one entry an example
@@ -166,7 +166,7 @@ pub fn average_precision(scores: &[f32], truth: &[bool]) -> f64 {
         (positives, seen) = (positives + p, seen + p + n);
         sum += p as f64 * positives as f64 / seen as f64;
     }
-    if positives == 0 { 0.0 } else { sum / positives as f64 }
+    if positives == 0 { f64::NAN } else { sum / positives as f64 }
 }
 
 /// F1 of the positive class when scores above 0.5 are marked. 0 when nothing is positive or marked.
@@ -233,7 +233,9 @@ mod tests {
         assert_eq!(roc_auc(&scores, &truth), 3.5 / 4.0);
         assert_eq!(average_precision(&scores, &truth), 0.5 * 1.0 + 0.5 * 2.0 / 3.0);
         assert_eq!(binary_f1_at_half(&scores, &truth), 2.0 / 3.0);
-        assert_eq!((roc_auc(&scores, &[true; 4]), average_precision(&scores, &[false; 4])), (0.5, 0.0));
+        assert!([[true; 4], [false; 4]].iter().all(|truth| roc_auc(&scores, truth).is_nan()));
+        assert!(average_precision(&scores, &[false; 4]).is_nan());
+        assert_eq!(average_precision(&scores, &[true; 4]), 1.0);
         assert_eq!(binary_f1_at_half(&[0.1], &[false]), 0.0);
     }
 

@@ -1,0 +1,126 @@
+use super::*;
+
+const ROWS: usize = 40;
+const COLUMNS: usize = 30;
+
+/// Scores with ties, and targets that are rarer in later columns; the last column and row 7 have none.
+///
+/// ```python
+/// scores = np.array([[((i*37 + c*101 + i*c*13) % 97)/8 - 8 for c in range(cols)] for i in range(rows)])
+/// y = np.array([[1 if ((i*53 + c*29 + i*c*7) % 31) < 6 - c/6 + (scores[i,c] > 1)*4 else 0
+///                for c in range(cols)] for i in range(rows)])
+/// y[:,29] = 0; y[7,:] = 0
+/// ```
+fn made_up() -> (Vec<f32>, Ragged<u32>) {
+    let score = |i: usize, c: usize| ((i * 37 + c * 101 + i * c * 13) % 97) as f32 / 8.0 - 8.0;
+    let holds = |i: usize, c: usize| {
+        let limit = 6.0 - c as f64 / 6.0 + if score(i, c) > 1.0 { 4.0 } else { 0.0 };
+        c != 29 && i != 7 && (((i * 53 + c * 29 + i * c * 7) % 31) as f64) < limit
+    };
+    let scores = (0..ROWS).flat_map(|i| (0..COLUMNS).map(move |c| score(i, c))).collect();
+    let row = |i| (0..COLUMNS as u32).filter(move |&c| holds(i, c as usize)).collect::<Vec<_>>();
+    (scores, (0..ROWS).map(row).collect())
+}
+
+/// scikit-learn 1.9 on the same numbers:
+///
+/// ```python
+/// p = 1/(1+np.exp(-scores)); tie = scores - np.arange(cols)*1e-9; order = np.argsort(-tie, axis=1); has = y.sum(1) > 0
+/// for k in (5, 10):
+///     hits = np.array([y[i, order[i,:k]].sum() for i in range(rows)]); n = y.sum(1)
+///     (hits/np.minimum(n,k).clip(1))[has].mean(), (hits/n.clip(1))[has].mean(), (hits/k)[has].mean()
+///     ndcg_score(y[has], tie[has], k=k)
+/// roc_auc_score(y.ravel(), scores.ravel()), average_precision_score(y.ravel(), scores.ravel())
+/// good = [c for c in range(cols) if 0 < y[:,c].sum() < rows]
+/// np.mean([roc_auc_score(y[:,c], scores[:,c]) for c in good])
+/// np.mean([average_precision_score(y[:,c], scores[:,c]) for c in good])
+/// log_loss(y.ravel(), p.ravel()), brier_score_loss(y.ravel(), p.ravel())
+/// b = np.minimum((p.ravel()*15).astype(int), 14)
+/// sum(abs(p.ravel()[b==k].sum() - y.ravel()[b==k].sum()) for k in range(15))/p.size
+/// ```
+const EXPECTED: [(&str, f64); 15] = [
+    ("R@5", 0.24912280701754386),
+    ("R/n@5", 0.23771929824561402),
+    ("P@5", 0.21052631578947367),
+    ("NDCG@5", 0.2510305374006316),
+    ("R@10", 0.4921052631578946),
+    ("R/n@10", 0.4921052631578946),
+    ("P@10", 0.21842105263157893),
+    ("NDCG@10", 0.3746336626893136),
+    ("AUROC micro", 0.5950168536784002),
+    ("AUROC macro", 0.5904884035831142),
+    ("AUPRC micro", 0.19329521397041513),
+    ("AUPRC macro", 0.28500686914867),
+    ("log loss", 0.938323151319989),
+    ("Brier", 0.25860379515536513),
+    ("ECE", 0.26576155157592457),
+];
+
+#[test]
+fn measures_are_those_of_scikit_learn() {
+    let (scores, targets) = made_up();
+    assert_eq!(targets.values().len(), 172);
+    let found = assess(&scores, COLUMNS, &targets, &[5, 10], Scale::Logits);
+    for (name, expected) in EXPECTED {
+        // Probabilities are sums of 32-bit numbers.
+        let tolerance = if ["log loss", "Brier", "ECE"].contains(&name) { 1e-6 } else { 1e-12 };
+        let value = found.get(name).unwrap();
+        assert!((value - expected).abs() <= tolerance, "{name} is {value}, scikit-learn has {expected}");
+    }
+    assert_eq!(found.overall.len(), EXPECTED.len());
+    assert!(found.each.iter().all(|(_, values)| values.len() == ROWS));
+}
+
+#[test]
+fn they_agree_with_the_plain_functions() {
+    use super::super::metrics;
+    let (scores, targets) = made_up();
+    let found = assess(&scores, COLUMNS, &targets, &[3, 40], Scale::Order);
+    for k in [3, 40] {
+        let expected = metrics::recall_at_k(&scores, COLUMNS, &targets, k);
+        assert!((found.get(&format!("R@{k}")).unwrap() - expected).abs() < 1e-12);
+    }
+    assert!(found.get("Brier").is_none());
+    let truth: Vec<bool> =
+        (0..ROWS * COLUMNS).map(|e| targets.row(e / COLUMNS).contains(&((e % COLUMNS) as u32))).collect();
+    assert!((found.get("AUROC micro").unwrap() - metrics::roc_auc(&scores, &truth)).abs() < 1e-12);
+    assert!((found.get("AUPRC micro").unwrap() - metrics::average_precision(&scores, &truth)).abs() < 1e-12);
+}
+
+#[test]
+fn ranks_are_places_in_the_sorted_row() {
+    let scores = [0.5, f32::NAN, 0.5, 2.0, -0.0, 0.0, f32::INFINITY];
+    let targets: Ragged<u32> = [0u32, 1, 2, 3, 4, 5, 6].map(|c| [c]).into_iter().collect();
+    let all = scores.repeat(7);
+    assert_eq!(assess(&all, 7, &targets, &[], Scale::Order).ranks, [2, 6, 3, 1, 4, 5, 0]);
+}
+
+#[test]
+fn what_is_undefined_is_no_number() {
+    let targets: Ragged<u32> = [vec![0u32, 1], vec![0, 1]].into_iter().collect();
+    let found = assess(&[0.1, 0.2, 0.3, 0.4], 2, &targets, &[1], Scale::Order);
+    assert!(found.get("AUROC micro").unwrap().is_nan() && found.get("AUROC macro").unwrap().is_nan());
+    assert_eq!(found.get("AUPRC micro").unwrap(), 1.0);
+    let none: Ragged<u32> = [vec![], vec![]].into_iter().collect();
+    let found = assess(&[0.1, 0.2, 0.3, 0.4], 2, &none, &[1], Scale::Order);
+    assert!(found.overall.iter().all(|(_, value)| value.is_nan()), "{found:?}");
+    let found = assess_binary(&[0.1, 0.2], &[vec![0u32], vec![0]].into_iter().collect(), Scale::Order);
+    assert!(found.get("AUROC").unwrap().is_nan());
+}
+
+/// 1,000 patients and 7,337 codes, the size of MIMIC-IV's test part: `cargo test --release -p dualk-sdk
+/// full_size -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn full_size() {
+    let (rows, columns) = (1000, 7337);
+    let mix = |i: usize| crate::train::derive_seed(9, &[i as u64]) as f64 / u64::MAX as f64;
+    let scores: Vec<f32> = (0..rows * columns).map(|i| (mix(i) * 12.0 - 10.0) as f32).collect();
+    let row = |i: usize| (0..12u32).map(move |c| c * 600 + (i % 590) as u32).collect::<Vec<_>>();
+    let targets: Ragged<u32> = (0..rows).map(row).collect();
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        let found = assess(&scores, columns, &targets, &[10, 20, 30, 40], Scale::Logits);
+        println!("{:.3} s, AUROC {:.4}", start.elapsed().as_secs_f64(), found.get("AUROC micro").unwrap());
+    }
+}
