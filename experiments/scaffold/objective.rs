@@ -1,7 +1,7 @@
 //! An objective: what a stage learns, that is its examples and targets, its heads and its metrics.
 
 use dualk_sdk::prelude::*;
-use dualk_sdk::train::{frequency_baseline, metrics::recall_at_k};
+use dualk_sdk::train::metrics::recall_at_k;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -76,8 +76,12 @@ impl Objective for Options {
         "R@5"
     }
 
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        Some(("family frequency".into(), frequency_baseline(self, heads, train, test)))
+    // Which column a code of the history is: baselines that copy the history are made from it.
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        let families = self.families(data);
+        let column = |code: &String| families.binary_search(&self.family(code)).ok().map(|i| i as u32);
+        let padding = std::iter::once(None);
+        Asks::Codes(padding.chain(data.vocabulary.codes[1..].iter().map(column)).collect())
     }
 }
 

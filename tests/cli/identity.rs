@@ -122,7 +122,8 @@ fn an_evaluation_says_what_has_changed() {
     let file = run.join("result.json");
     let mut result = json(file.clone());
     let rows = result["stages"][0]["rows"].as_array_mut().unwrap();
-    let metric = &mut rows.last_mut().unwrap()["metrics"][0];
+    let model = rows.iter_mut().rfind(|row| row["name"].as_str().unwrap().contains(", epoch ")).unwrap();
+    let metric = &mut model["metrics"][0];
     let name = metric[0].as_str().unwrap().to_owned();
     metric[1] = 0.8141.into();
     fs::write(&file, result.to_string()).unwrap();

@@ -75,4 +75,11 @@ impl Objective for AbnormalLabs {
     fn primary(&self) -> &str {
         "F1-w"
     }
+
+    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+        let mut columns = vec![None; data.cohort.lab_items.len()];
+        let items = &data.vocabulary.category_labs[head];
+        items.iter().zip(0..).for_each(|(&item, column)| columns[item as usize] = Some(column));
+        Asks::Labs(columns)
+    }
 }

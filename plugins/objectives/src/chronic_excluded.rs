@@ -1,9 +1,8 @@
 //! `chronic_excluded`: the codes of the next visit without chronic ones, which repeat themselves.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit::{self, Labs, NextVisit, TaskHead};
 use dualk_sdk::component::FilePath;
 use dualk_sdk::data::codes::CodeList;
-use dualk_sdk::data::tasks::restrict;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -13,6 +12,12 @@ options! {
         pub path: FilePath = FilePath::default(),
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
+        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
+        #[schemars(extend("x-compat" = "target"))]
+        pub labs: Labs = Labs::History,
+        /// Learn from every visit after the first, instead of the last visit of each patient.
+        pub all_visits: bool = false,
     }
 }
 
@@ -25,13 +30,15 @@ impl Component for ChronicExcluded {
 impl BuildObjective for ChronicExcluded {
     fn build(self) -> Result<Box<dyn Objective>> {
         let chronic = CodeList::read(self.path.required("path")?).map_err(|e| e.at_key("path"))?;
-        Ok(Box::new(WithoutChronic { chronic, head: self.head }))
+        let task = NextVisit { labs: self.labs, all_visits: self.all_visits, drop_empty: true };
+        Ok(Box::new(WithoutChronic { chronic, head: self.head, task }))
     }
 }
 
 struct WithoutChronic {
     chronic: CodeList,
     head: TaskHead,
+    task: NextVisit,
 }
 
 impl Objective for WithoutChronic {
@@ -43,9 +50,8 @@ impl Objective for WithoutChronic {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = next_visit::patients(data, part);
-        let targets = restrict(&data.last_visit_codes(patients), &data.codes_outside(&self.chronic));
-        Ok(next_visit::examples(data, patients, &targets, true))
+        let places = next_visit::places(data.codes_outside(&self.chronic), data);
+        Ok(self.task.examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
@@ -56,7 +62,15 @@ impl Objective for WithoutChronic {
         "R@10"
     }
 
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        next_visit::frequency(self, heads, train, test)
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        next_visit::asks_for(data, data.codes_outside(&self.chronic))
+    }
+
+    fn sees_labs_of_target(&self) -> bool {
+        self.task.labs == Labs::Target
+    }
+
+    fn caption(&self) -> String {
+        self.task.caption()
     }
 }

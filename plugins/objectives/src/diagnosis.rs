@@ -1,6 +1,6 @@
 //! `diagnosis`: every code of the next visit.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit::{self, Labs, NextVisit, TaskHead};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -8,6 +8,12 @@ options! {
     pub struct Diagnosis {
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
+        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
+        #[schemars(extend("x-compat" = "target"))]
+        pub labs: Labs = Labs::History,
+        /// Learn from every visit after the first, instead of the last visit of each patient.
+        pub all_visits: bool = false,
     }
 }
 
@@ -23,14 +29,19 @@ impl BuildObjective for Diagnosis {
     }
 }
 
+impl Diagnosis {
+    fn task(&self) -> NextVisit {
+        NextVisit { labs: self.labs, all_visits: self.all_visits, drop_empty: false }
+    }
+}
+
 impl Objective for Diagnosis {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         Ok(next_visit::head("codes", self.head, data.vocabulary.target_codes))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = next_visit::patients(data, part);
-        Ok(next_visit::examples(data, patients, &data.last_visit_codes(patients), false))
+        Ok(self.task().examples(data, part, |row| data.visit_codes(row)))
     }
 
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
@@ -41,7 +52,15 @@ impl Objective for Diagnosis {
         "R@10"
     }
 
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        next_visit::frequency(self, heads, train, test)
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        next_visit::asks_for(data, 0..data.vocabulary.target_codes as u32)
+    }
+
+    fn sees_labs_of_target(&self) -> bool {
+        self.labs == Labs::Target
+    }
+
+    fn caption(&self) -> String {
+        self.task().caption()
     }
 }

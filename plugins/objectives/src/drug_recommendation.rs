@@ -74,10 +74,6 @@ impl Objective for DrugRecommendation {
     fn primary(&self) -> &str {
         "R@20"
     }
-
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        next_visit::frequency(self, heads, train, test)
-    }
 }
 
 /// Mean over examples of |marked ∩ true| / |marked ∪ true|, where codes with a probability above ½ are marked.

@@ -1,6 +1,7 @@
 //! `heart_failure`: whether the next visit has a code of the family 428.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use dualk_sdk::data::codes::HEART_FAILURE;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::metrics::{average_precision, binary_f1_at_half, roc_auc};
 
@@ -9,6 +10,12 @@ options! {
     pub struct HeartFailure {
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
+        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
+        #[schemars(extend("x-compat" = "target"))]
+        pub labs: Labs = Labs::History,
+        /// Learn from every visit after the first, instead of the last visit of each patient.
+        pub all_visits: bool = false,
     }
 }
 
@@ -24,14 +31,25 @@ impl BuildObjective for HeartFailure {
     }
 }
 
+impl HeartFailure {
+    fn task(&self) -> NextVisit {
+        NextVisit { labs: self.labs, all_visits: self.all_visits, drop_empty: false }
+    }
+}
+
+/// Whether a code identifier is one of heart failure.
+fn is_heart_failure(data: &Prepared, code: u32) -> bool {
+    data.vocabulary.codes[code as usize].starts_with(HEART_FAILURE)
+}
+
 impl Objective for HeartFailure {
     fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
         Ok(next_visit::head("heart_failure", self.head, 1))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = next_visit::patients(data, part);
-        Ok(next_visit::examples(data, patients, &data.heart_failure(patients), false))
+        let fails = |row: usize| data.vocabulary.admission_codes.row(row).iter().any(|&c| is_heart_failure(data, c));
+        Ok(self.task().examples(data, part, |row| if fails(row) { vec![0] } else { Vec::new() }))
     }
 
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
@@ -47,5 +65,18 @@ impl Objective for HeartFailure {
 
     fn primary(&self) -> &str {
         "AUC"
+    }
+
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        let codes = 0..data.vocabulary.nodes() as u32;
+        Asks::Codes(codes.map(|code| is_heart_failure(data, code).then_some(0)).collect())
+    }
+
+    fn sees_labs_of_target(&self) -> bool {
+        self.labs == Labs::Target
+    }
+
+    fn caption(&self) -> String {
+        self.task().caption()
     }
 }

@@ -88,11 +88,6 @@ impl Objective for LengthOfStay {
     fn primary(&self) -> &str {
         "accuracy"
     }
-
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        let metrics = dualk_sdk::train::frequency_baseline(self, heads, train, test);
-        Some(("most frequent class".to_owned(), metrics))
-    }
 }
 
 #[cfg(test)]

@@ -51,10 +51,6 @@ impl Objective for Mortality {
     fn primary(&self) -> &str {
         "AUC"
     }
-
-    fn baseline(&self, _: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        stays::prevalence(train, test)
-    }
 }
 
 #[cfg(test)]

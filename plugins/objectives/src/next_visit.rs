@@ -1,4 +1,4 @@
-//! What the fine-tuning tasks share: all visits but the last are seen, the last one is asked for.
+//! What the fine-tuning tasks share: visits up to one are seen, the codes of the next one are asked for.
 
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -14,6 +14,32 @@ pub enum TaskHead {
     Full,
     /// A decoder over patient and labs, without pretraining decoders.
     Direct,
+}
+
+/// Whose abnormal laboratory items enter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum Labs {
+    /// Those of the visit that is asked for, as published: they are known only once that visit is under way.
+    Target,
+    /// Those of the last visit before it.
+    Last,
+    /// Those of all visits before it.
+    History,
+    /// None.
+    None,
+}
+
+/// Which examples a task makes of a patient.
+#[derive(Debug, Clone, Copy)]
+pub struct NextVisit {
+    /// Whose items enter.
+    pub labs: Labs,
+    /// Whether every visit after the first is asked for in training, instead of the last.
+    pub all_visits: bool,
+    /// Whether examples without a positive are left out.
+    pub drop_empty: bool,
 }
 
 /// Where recall is cut off.
@@ -37,20 +63,75 @@ pub fn patients(data: &Prepared, part: Part) -> &[usize] {
     }
 }
 
-/// Examples of `patients`: visits but the last, labs of the last, and `targets`. With `drop_empty`, patients without a
-/// positive target are left out.
-pub fn examples(data: &Prepared, patients: &[usize], targets: &Ragged<u32>, drop_empty: bool) -> Examples {
-    let kept: Vec<usize> = (0..patients.len()).filter(|&i| !drop_empty || !targets.row(i).is_empty()).collect();
-    let visits = |p: usize| {
-        let rows = data.cohort.admissions.range(p);
-        rows.start as u32..(rows.end - 1) as u32
-    };
-    Examples {
-        codes: Arc::new(data.vocabulary.admission_codes.clone()),
-        visits: kept.iter().map(|&i| visits(patients[i])).collect(),
-        labs: kept.iter().map(|&i| data.visit_labs(data.last_visit(patients[i]))).collect(),
-        targets: vec![kept.iter().map(|&i| targets.row(i).iter().copied()).collect()],
+impl NextVisit {
+    /// Examples of a part: visits up to the one that is asked for, the items that enter, and `label` of that visit, which
+    /// is given as a row of the cohort's admissions. Valid and test ask for the last visit of each patient alone.
+    pub fn examples(&self, data: &Prepared, part: Part, label: impl Fn(usize) -> Vec<u32>) -> Examples {
+        let (mut visits, mut labs, mut targets) = (Ragged::new(), Ragged::new(), Ragged::new());
+        for &p in patients(data, part) {
+            let rows = data.cohort.admissions.range(p);
+            let first = if self.all_visits && part == Part::Train { rows.start + 1 } else { rows.end - 1 };
+            for target in first..rows.end {
+                let positives = label(target);
+                if self.drop_empty && positives.is_empty() {
+                    continue;
+                }
+                visits.push(rows.start as u32..target as u32);
+                labs.push(self.labs.of(data, rows.start, target));
+                targets.push(positives);
+            }
+        }
+        Examples { codes: Arc::new(data.vocabulary.admission_codes.clone()), visits, labs, targets: vec![targets] }
     }
+
+    /// What a table says about the items.
+    pub fn caption(&self) -> String {
+        let labs = match self.labs {
+            Labs::Target => "labs of the very visit that is predicted",
+            Labs::Last => "labs of the last visit before",
+            Labs::History => "labs of all visits before",
+            Labs::None => "no labs",
+        };
+        labs.to_owned()
+    }
+}
+
+impl Labs {
+    /// The items of an example whose visits are `first..target`, as columns, ascending, each once.
+    fn of(self, data: &Prepared, first: usize, target: usize) -> Vec<u32> {
+        match self {
+            Self::Target => data.visit_labs(target),
+            Self::Last => data.visit_labs(target - 1),
+            Self::None => Vec::new(),
+            Self::History => {
+                let mut items: Vec<u32> = (first..target).flat_map(|row| data.visit_labs(row)).collect();
+                items.sort_unstable();
+                items.dedup();
+                items
+            }
+        }
+    }
+}
+
+/// The columns that codes would be again, when the columns are `chosen` of the codes to predict.
+pub fn asks_for(data: &Prepared, chosen: impl IntoIterator<Item = u32>) -> Asks {
+    let mut columns = vec![None; data.vocabulary.nodes()];
+    chosen.into_iter().zip(0..).for_each(|(code, column)| columns[code as usize + 1] = Some(column));
+    Asks::Codes(columns)
+}
+
+/// For each code to predict its column, when the columns are `chosen`.
+pub fn places(chosen: Vec<u32>, data: &Prepared) -> Vec<Option<u32>> {
+    let mut places = vec![None; data.vocabulary.target_codes];
+    chosen.into_iter().zip(0..).for_each(|(code, column)| places[code as usize] = Some(column));
+    places
+}
+
+/// The columns of codes that have one, ascending.
+pub fn restricted(codes: &[u32], places: &[Option<u32>]) -> Vec<u32> {
+    let mut columns: Vec<u32> = codes.iter().filter_map(|&c| places.get(c as usize).copied().flatten()).collect();
+    columns.sort_unstable();
+    columns
 }
 
 /// Weighted F1 and recall at 10, 20, 30 and 40.
@@ -66,13 +147,50 @@ pub fn ranking_metrics_at(predictions: &[Predictions<'_>], ks: &[usize]) -> Vec<
     std::iter::once(f1).chain(ks.iter().map(recall)).collect()
 }
 
-/// The codes' frequencies in training as a ranking.
-pub fn frequency(
-    objective: &dyn Objective,
-    heads: &[HeadSpec],
-    train: &Examples,
-    test: &Examples,
-) -> Option<(String, Vec<(String, f64)>)> {
-    let metrics = dualk_sdk::train::frequency_baseline(objective, heads, train, test);
-    Some(("code frequency".to_owned(), metrics))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dualk_sdk::data::{LabItem, SplitOptions, prepare};
+
+    /// Ten patients of three visits; visit v of each has code v and item v abnormal.
+    fn data() -> Prepared {
+        let cohort = Cohort {
+            patients: (1..=10).collect(),
+            admissions: (0..10).map(|p| [3 * p, 3 * p + 1, 3 * p + 2]).collect(),
+            codes: (0..30).map(|row| [row % 3]).collect(),
+            code_names: ["401.9", "428.0", "250.0"].map(String::from).to_vec(),
+            labs: (0..30).map(|row| [row % 3]).collect(),
+            lab_items: (0..3).map(|id| LabItem { id, category: Some(0) }).collect(),
+            lab_categories: vec!["chemistry".to_owned()],
+            ..Cohort::default()
+        };
+        prepare(cohort, &SplitOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn items_are_those_that_the_option_says() {
+        let data = data();
+        for (labs, expected) in
+            [(Labs::Target, &[2][..]), (Labs::Last, &[1]), (Labs::History, &[0, 1]), (Labs::None, &[])]
+        {
+            let task = NextVisit { labs, all_visits: false, drop_empty: false };
+            let examples = task.examples(&data, Part::Test, |row| data.visit_codes(row));
+            assert_eq!((examples.len(), examples.labs.row(0)), (1, expected), "{labs:?}");
+            assert_eq!((examples.visits.row(0).len(), examples.targets[0].row(0)), (2, &[2][..]));
+        }
+    }
+
+    #[test]
+    fn every_visit_after_the_first_is_asked_for_in_training() {
+        let data = data();
+        let task = NextVisit { labs: Labs::Last, all_visits: true, drop_empty: false };
+        let train = task.examples(&data, Part::Train, |row| data.visit_codes(row));
+        assert_eq!(train.len(), 2 * data.split.train.len());
+        assert_eq!((train.visits.row(0).len(), train.targets[0].row(0), train.labs.row(0)), (1, &[1][..], &[0][..]));
+        assert_eq!((train.visits.row(1).len(), train.targets[0].row(1), train.labs.row(1)), (2, &[2][..], &[1][..]));
+        assert_eq!(task.examples(&data, Part::Valid, |row| data.visit_codes(row)).len(), data.split.valid.len());
+        let rare = NextVisit { drop_empty: true, ..task };
+        let only = |row| data.visit_codes(row).into_iter().filter(|&c| c == 2).collect();
+        assert_eq!(rare.examples(&data, Part::Train, only).len(), data.split.train.len());
+    }
 }

@@ -1,8 +1,8 @@
 //! `rare`: the codes of the next visit among those that are seldom seen.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit::{self, Labs, NextVisit, TaskHead};
 use dualk_sdk::component::at_least;
-use dualk_sdk::data::tasks::{RARE_THRESHOLD, restrict};
+use dualk_sdk::data::tasks::RARE_THRESHOLD;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -20,8 +20,10 @@ pub enum RareBy {
 options! {
     /// Options of `rare`.
     pub struct Rare {
-        /// `total` counts all multi-visit patients, `train` the training ones.
-        pub by: RareBy = RareBy::Total,
+        /// `train` counts labels of training patients, `total` those of all, the ones to report on included. Default:
+        /// `train`, and `total` with `compat`.
+        #[schemars(extend("x-compat" = "total"))]
+        pub by: RareBy = RareBy::Train,
         /// With `train`: the least number of training labels.
         pub least: u64 = 5,
         /// The largest number of labels; default 3 with `total` and 20 with `train`.
@@ -33,6 +35,12 @@ options! {
         pub seed: u32 = 99,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
+        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
+        #[schemars(extend("x-compat" = "target"))]
+        pub labs: Labs = Labs::History,
+        /// Learn from every visit after the first, instead of the last visit of each patient.
+        pub all_visits: bool = false,
     }
 }
 
@@ -53,6 +61,10 @@ impl BuildObjective for Rare {
 const TRAIN_KS: [usize; 3] = [5, 8, 15];
 
 impl Rare {
+    fn task(&self) -> NextVisit {
+        NextVisit { labs: self.labs, all_visits: self.all_visits, drop_empty: true }
+    }
+
     fn codes(&self, data: &Prepared) -> Vec<u32> {
         match self.by {
             RareBy::Total => data.rare_codes(self.most.unwrap_or(RARE_THRESHOLD)),
@@ -70,9 +82,8 @@ impl Objective for Rare {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = next_visit::patients(data, part);
-        let targets = restrict(&data.last_visit_codes(patients), &self.codes(data));
-        Ok(next_visit::examples(data, patients, &targets, true))
+        let places = next_visit::places(self.codes(data), data);
+        Ok(self.task().examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
@@ -89,7 +100,15 @@ impl Objective for Rare {
         }
     }
 
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        next_visit::frequency(self, heads, train, test)
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        next_visit::asks_for(data, self.codes(data))
+    }
+
+    fn sees_labs_of_target(&self) -> bool {
+        self.labs == Labs::Target
+    }
+
+    fn caption(&self) -> String {
+        self.task().caption()
     }
 }

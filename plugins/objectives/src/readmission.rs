@@ -89,10 +89,6 @@ impl Objective for Readmission {
     fn primary(&self) -> &str {
         "AUC"
     }
-
-    fn baseline(&self, _: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        stays::prevalence(train, test)
-    }
 }
 
 #[cfg(test)]

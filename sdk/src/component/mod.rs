@@ -31,9 +31,9 @@ pub use kge_model::BuildKgeModel;
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule};
 pub use loss::{BuildLoss, Loss};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
-pub use objective::{BuildObjective, HeadInput, HeadKind, HeadSpec, Objective, Part, Predictions};
+pub use objective::{Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Objective, Part, Predictions};
 pub use options::{Component, FilePath, at_least, in_range, last_width};
-pub use parser::{BuildParser, Inputs, Parser, ParserContext};
+pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext};
 
 /// The places of an experiment that a component can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -66,6 +66,17 @@ pub struct Predictions<'a> {
     pub targets: &'a Ragged<u32>,
 }
 
+/// What the columns of a head mean for a patient's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asks {
+    /// Nothing that a history holds.
+    Nothing,
+    /// For each code identifier, that is node of the graph, the column that its recurrence makes positive.
+    Codes(Vec<Option<u32>>),
+    /// For each laboratory item of the cohort the column that it makes positive.
+    Labs(Vec<Option<u32>>),
+}
+
 /// What a stage learns.
 pub trait Objective: Send + Sync {
     /// The heads to train.
@@ -80,11 +91,21 @@ pub trait Objective: Send + Sync {
     /// The metric that chooses the epoch; higher is better.
     fn primary(&self) -> &str;
 
-    /// Name and metrics of a ranking that ignores the patient, to compare with; `None` where that makes no sense.
-    /// [`frequency_baseline`](crate::train::frequency_baseline) is one.
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        let _ = (heads, train, test);
-        None
+    /// Which column of a head each code or item of a patient's history would be again. Baselines that copy the history
+    /// and heads that look at it (`model.head.history`) are made from it.
+    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+        let _ = (data, head);
+        Asks::Nothing
+    }
+
+    /// Whether the laboratory items of the very visit that is asked for enter.
+    fn sees_labs_of_target(&self) -> bool {
+        false
+    }
+
+    /// What a reader of the table must know, such as which laboratory items entered; empty when there is nothing to say.
+    fn caption(&self) -> String {
+        String::new()
     }
 }
 

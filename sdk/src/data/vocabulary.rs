@@ -26,8 +26,11 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     };
     let target_codes = number(false);
     number(true);
-    let mut admission_codes: Vec<Vec<u32>> =
-        cohort.codes.rows().map(|row| row.iter().map(|&c| identifiers[c as usize]).filter(|&c| c != 0).collect()).collect();
+    let mut admission_codes: Vec<Vec<u32>> = cohort
+        .codes
+        .rows()
+        .map(|row| row.iter().map(|&c| identifiers[c as usize]).filter(|&c| c != 0).collect())
+        .collect();
     for events in cohort.events.iter().filter(|events| cohort.nodes.contains(&events.kind)) {
         let first = codes.len() as u32;
         codes.extend(events.names.iter().map(|name| format!("{}:{name}", events.kind)));

@@ -1,5 +1,6 @@
 //! Evaluating a finished run again, writing its predictions, and making a run of weights from elsewhere.
 
+use super::assessed::{About, Tested, about_of};
 use super::manifest::Manifest;
 use super::outcome::{Outcome, StageOutcome};
 use super::plan::{Experiment, to_toml};
@@ -8,8 +9,8 @@ use super::run::write_data;
 use super::run_dir::RunDir;
 use super::stages::stage_name;
 use crate::cache::Cache;
-use crate::component::Objective;
-use crate::data::columns::write_parquet;
+use crate::component::{HeadSpec, Objective};
+use crate::data::columns::{Values, write_parquet};
 use crate::data::{Examples, Prepared};
 use crate::model::{Model, load_weights, parameters, save_weights};
 use crate::plugin::{Registry, guard};
@@ -63,7 +64,8 @@ impl Experiment {
         let before = recorded.stages.iter().find(|s| s.stage == name);
         let trained = recorded.trained.iter().find(|s| s.stage == name).map(|s| s.epoch);
         let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
-        let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, epoch)?;
+        let tested = Tested { model: &model, stage, epoch, best_on_valid: None };
+        let (tested, _) = self.test(&tested, objective.as_ref(), &parts, &data, progress)?;
         self.compare(run, before, &tested, progress)?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(Outcome { seconds, device: self.device.name.clone(), stages: vec![tested], ..recorded })
@@ -81,7 +83,7 @@ impl Experiment {
             Some(then) => then.differences(&self.identity()?),
             None => Vec::new(),
         };
-        let last = |outcome: &StageOutcome| outcome.rows.last().map(|row| row.metrics.clone()).unwrap_or_default();
+        let last = |outcome: &StageOutcome| outcome.model().map(|row| row.metrics.clone()).unwrap_or_default();
         let mut differing = Vec::new();
         for (name, then) in recorded.map(last).unwrap_or_default() {
             let value = last(now).into_iter().find(|(other, _)| *other == name).map(|(_, value)| value);
@@ -123,7 +125,8 @@ impl Experiment {
         let name = stage_name(stage, &self.manifest.stage[stage]);
         save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
         save_weights(&model, &run.file("model.safetensors"))?;
-        let tested = self.test(&model, stage, objective.as_ref(), &parts, &data, 0)?;
+        let tested = Tested { model: &model, stage, epoch: 0, best_on_valid: None };
+        let (tested, by_patient) = self.test(&tested, objective.as_ref(), &parts, &data, progress)?;
         let outcome = Outcome {
             name: self.manifest.name.clone(),
             device: self.device.name.clone(),
@@ -135,6 +138,7 @@ impl Experiment {
         run.append("log.txt", "weights from elsewhere; nothing was trained")?;
         run.write("metrics.jsonl", b"")?;
         run.write_json("result.json", &outcome)?;
+        by_patient.write(&run, &name)?;
         run.write("report.html", report::html(&outcome, &[], &text, &data.cohort.flow).as_bytes())?;
         Ok((outcome, run.finish()?))
     }
@@ -183,26 +187,44 @@ pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<us
     (0..examples.len()).map(patient).collect()
 }
 
-/// Writes the logits of all heads: a row an example with its patient, a column a label, named by the code where labels are
-/// the codes to predict, else by head and number.
+/// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is predicted), `visits` (how
+/// many are seen) and `targets` (the labels that are true), then a column a label, named by the code where labels are the
+/// codes to predict, else by head and number.
 fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
-    let patients = patients_of(examples, data);
-    let Some(patients) = patients else {
+    let about: Option<Vec<About>> = about_of(examples, data).into_iter().collect();
+    let Some(about) = about else {
         return Err(Error::user("the examples of this stage are no patients with visits: they have no predictions")
             .help("give a checkpoint of a stage that does, or none"));
     };
-    let rows = patients.len();
-    let mut columns = vec![("patient".to_owned(), data.cohort.patient_column(&patients))];
+    let rows = about.len();
+    let names: Vec<Vec<String>> = model.head_specs().iter().map(|spec| label_names(spec, data)).collect();
+    // What all visits tell is asked of no visit in particular.
+    let target = |a: &About| data.cohort.admissions.values().get(a.last + 1).copied().filter(|_| a.visits < a.of);
+    let truth = (0..rows).map(|i| {
+        let each = examples.targets.iter().zip(&names);
+        each.flat_map(|(targets, names)| targets.row(i).iter().map(|&c| names[c as usize].as_str())).collect::<Vec<_>>()
+    });
+    let mut columns = vec![
+        ("patient".to_owned(), data.cohort.patient_column(&about.iter().map(|a| a.index).collect::<Vec<usize>>())),
+        ("admission".to_owned(), about.iter().map(target).collect::<Vec<Option<i64>>>().into()),
+        ("visits".to_owned(), about.iter().map(|a| a.visits as u32).collect::<Vec<u32>>().into()),
+        ("targets".to_owned(), Values::text_lists(truth)),
+    ];
     let logits = predict(model, &data.graph, examples, &mut Silent);
-    for (spec, logits) in model.head_specs().iter().zip(&logits) {
-        for label in 0..spec.outputs {
-            let name = match spec.outputs == data.vocabulary.target_codes {
-                true => data.vocabulary.codes[label + 1].clone(),
-                false => format!("{}:{label}", spec.name),
-            };
-            let values: Vec<f32> = (0..rows).map(|row| logits[row * spec.outputs + label]).collect();
+    for (names, logits) in names.into_iter().zip(&logits) {
+        let width = names.len();
+        for (label, name) in names.into_iter().enumerate() {
+            let values: Vec<f32> = (0..rows).map(|row| logits[row * width + label]).collect();
             columns.push((name, values.into()));
         }
     }
     write_parquet(out, columns)
+}
+
+/// The labels of a head, as predictions name them.
+fn label_names(spec: &HeadSpec, data: &Prepared) -> Vec<String> {
+    match spec.outputs == data.vocabulary.target_codes {
+        true => data.vocabulary.codes[1..=spec.outputs].to_vec(),
+        false => (0..spec.outputs).map(|label| format!("{}:{label}", spec.name)).collect(),
+    }
 }

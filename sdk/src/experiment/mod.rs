@@ -6,6 +6,7 @@
 //! println!("{}", outcome.table());
 //! ```
 
+mod assessed;
 mod cached;
 mod checkpoint;
 pub mod device;
@@ -13,6 +14,7 @@ mod evaluation;
 mod export;
 mod flow_figure;
 pub(crate) mod identity;
+mod leaks;
 pub mod manifest;
 mod outcome;
 pub(crate) mod plan;
@@ -30,7 +32,7 @@ pub use evaluation::Evaluation;
 pub use export::Export;
 pub use identity::Identity;
 pub use manifest::{ComponentRef, Manifest};
-pub use outcome::{Outcome, Row, StageOutcome, TrainedStage};
+pub use outcome::{Outcome, Row, StageOutcome, Stratum, TrainedStage};
 pub use plan::{Experiment, listed_plugins};
 pub use rehearsal::StageMemory;
 pub use run_dir::{RunDir, Status};

@@ -1,6 +1,6 @@
 //! Results, and the table that a person reads.
 
-use crate::train::Metrics;
+use crate::train::{Interval, Metrics};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -9,8 +9,48 @@ use std::fmt::Write;
 pub struct Row {
     /// What was evaluated, such as `code frequency`.
     pub name: String,
-    /// Its metrics on test.
+    /// The objective's metrics on test; `null` where one is undefined.
+    #[serde(with = "or_null")]
     pub metrics: Metrics,
+    /// Further measures; see the book's page on the method.
+    #[serde(with = "or_null", default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Metrics,
+    /// Bootstrap over patients of the metrics and measures that have one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intervals: Vec<Interval>,
+    /// Measures of parts of the labels or of the patients.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strata: Vec<Stratum>,
+}
+
+/// A measure of a part of the labels or of the patients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stratum {
+    /// What divides them, such as `code frequency`.
+    pub by: String,
+    /// The part, such as `0–20 %`.
+    pub part: String,
+    /// Name of the measure.
+    pub measure: String,
+    /// Its value.
+    pub value: f64,
+    /// How many labels or patients it is of.
+    pub number: usize,
+}
+
+/// Pairs of name and value; what is no number as null.
+mod or_null {
+    use super::Metrics;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(metrics: &Metrics, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(metrics.iter().map(|(name, value)| (name, (!value.is_nan()).then_some(*value))))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Metrics, D::Error> {
+        let pairs = Vec::<(String, Option<f64>)>::deserialize(deserializer)?;
+        Ok(pairs.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
+    }
 }
 
 /// The results of a stage that was tested.
@@ -24,7 +64,10 @@ pub struct StageOutcome {
     pub examples: usize,
     /// The epoch whose weights were tested, from 0.
     pub epoch: usize,
-    /// Baseline first.
+    /// What a reader must know, such as which laboratory items entered.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub caption: String,
+    /// Baselines, then the model, whose name ends with its epoch, then rows whose names begin with `oracle`.
     pub rows: Vec<Row>,
 }
 
@@ -55,6 +98,39 @@ impl TrainedStage {
     }
 }
 
+impl StageOutcome {
+    /// Where the trained model is among the rows.
+    pub fn model_row(&self) -> Option<usize> {
+        self.rows.iter().rposition(|row| !row.is_oracle())
+    }
+
+    /// The trained model.
+    pub fn model(&self) -> Option<&Row> {
+        self.model_row().map(|row| &self.rows[row])
+    }
+}
+
+impl Row {
+    /// Whether it knows how the data were made.
+    pub fn is_oracle(&self) -> bool {
+        self.name.starts_with("oracle")
+    }
+
+    /// Half the width of the 95 % interval of a metric, where there is one.
+    pub fn spread(&self, metric: &str) -> Option<f64> {
+        self.intervals.iter().find(|i| i.name == metric).map(|i| (i.high - i.low) / 2.0)
+    }
+
+    /// A metric as text: with its spread, or a dash where it is undefined.
+    pub(super) fn cell(&self, name: &str, value: f64) -> String {
+        match self.spread(name) {
+            _ if value.is_nan() => "–".to_owned(),
+            Some(spread) => format!("{value:.4} ±{spread:.3}"),
+            None => format!("{value:.4}"),
+        }
+    }
+}
+
 /// What a run yields: `result.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
@@ -76,18 +152,20 @@ pub struct Outcome {
 impl Outcome {
     /// Metrics of the trained model in the last tested stage.
     pub fn test(&self) -> Option<&Metrics> {
-        self.stages.last().and_then(|s| s.rows.last()).map(|r| &r.metrics)
+        self.stages.last().and_then(StageOutcome::model).map(|r| &r.metrics)
     }
 
     /// A table a tested stage, in plain text.
     pub fn table(&self) -> String {
         let mut text = String::new();
         for stage in &self.stages {
-            let _ = writeln!(text, "\n{} · test, {} patients", stage.objective, stage.examples);
+            let caption = if stage.caption.is_empty() { String::new() } else { format!(" · {}", stage.caption) };
+            let _ = writeln!(text, "\n{} · test, {} patients{caption}", stage.objective, stage.examples);
             let names: Vec<&str> =
                 stage.rows.first().map(|r| r.metrics.iter().map(|m| m.0.as_str()).collect()).unwrap_or_default();
             let first = stage.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(8);
-            let width = |name: &str| name.len().max(6) + 2;
+            let wide = |name: &str| stage.rows.iter().any(|row| row.spread(name).is_some());
+            let width = |name: &str| name.len().max(if wide(name) { 13 } else { 6 }) + 2;
             let rule = "─".repeat(first + names.iter().map(|n| width(n)).sum::<usize>());
             let _ = writeln!(text, "{rule}");
             let head = names.iter().fold(" ".repeat(first), |line, n| format!("{line}{n:>w$}", w = width(n)));
@@ -95,11 +173,14 @@ impl Outcome {
             for row in &stage.rows {
                 let _ = write!(text, "{:first$}", row.name);
                 for (name, value) in &row.metrics {
-                    let _ = write!(text, "{value:>w$.4}", w = width(name));
+                    let _ = write!(text, "{:>w$}", row.cell(name, *value), w = width(name));
                 }
                 let _ = writeln!(text);
             }
             let _ = writeln!(text, "{rule}");
+            if names.iter().any(|name| wide(name)) {
+                let _ = writeln!(text, "±: half the 95 % interval of a bootstrap over test patients");
+            }
         }
         text
     }

@@ -170,6 +170,8 @@ impl Experiment {
         if mistakes.len() == before {
             self.check_model(&mut mistakes);
         }
+        let history = self.manifest.model.head.history.unwrap_or(!self.manifest.is_compat());
+        self.manifest.model.head.history = Some(history);
         for i in 0..self.manifest.stage.len() {
             let resolved = self.resolve_stage(i);
             mistakes.note(resolved);
@@ -226,8 +228,31 @@ impl Experiment {
     }
 
     fn component(&mut self, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+        let written = match self.manifest.is_compat() {
+            true => with_published_defaults(&mut self.registry, slot, key, written)?,
+            false => written,
+        };
         resolve_component(&mut self.registry, &self.source, slot, key, written)
     }
+}
+
+/// Fills in what the published code has where a manifest with `compat` says nothing: options name it in their schema as
+/// `x-compat`.
+fn with_published_defaults(
+    registry: &mut Registry,
+    slot: Slot,
+    key: &str,
+    mut written: ComponentRef,
+) -> Result<ComponentRef> {
+    registry.require(slot, &written.r#type).map_err(|e| e.within_key(key))?;
+    let Ok(info) = registry.info(slot, &written.r#type) else { return Ok(written) };
+    for (name, option) in info.schema.get("properties").and_then(|p| p.as_object()).into_iter().flatten() {
+        let published = option.get("x-compat").and_then(|value| Value::try_from(value).ok());
+        if let Some(published) = published.filter(|_| !written.options.contains_key(name)) {
+            written.options.insert(name.clone(), published);
+        }
+    }
+    Ok(written)
 }
 
 /// Finds a component, makes its paths absolute and fills in its defaults.

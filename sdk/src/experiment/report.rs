@@ -53,19 +53,20 @@ pub(super) fn html(outcome: &Outcome, history: &[EpochRecord], manifest: &str, f
 fn table(page: &mut String, stage: &StageOutcome) {
     let _ = write!(
         page,
-        "<h2>{}: test, {} patients</h2><table><thead><tr><th></th>",
+        "<h2>{}: test, {} patients</h2><p class=\"sub\">{}</p><table><thead><tr><th></th>",
         escape(&stage.objective),
-        stage.examples
+        stage.examples,
+        escape(&stage.caption)
     );
     for (name, _) in stage.rows.first().map(|r| r.metrics.as_slice()).unwrap_or_default() {
         let _ = write!(page, "<th>{}</th>", escape(name));
     }
     page.push_str("</tr></thead><tbody>");
     for (i, row) in stage.rows.iter().enumerate() {
-        let class = if i + 1 == stage.rows.len() { " class=\"model\"" } else { "" };
+        let class = if Some(i) == stage.model_row() { " class=\"model\"" } else { "" };
         let _ = write!(page, "<tr{class}><td>{}</td>", escape(&row.name));
-        for (_, value) in &row.metrics {
-            let _ = write!(page, "<td>{value:.4}</td>");
+        for (name, value) in &row.metrics {
+            let _ = write!(page, "<td>{}</td>", row.cell(name, *value));
         }
         page.push_str("</tr>");
     }

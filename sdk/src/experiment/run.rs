@@ -1,10 +1,11 @@
 //! Running an experiment.
 
+use super::assessed::Tested;
 use super::cached::Kept;
 use super::checkpoint::{Checkpoint, Inside};
 use super::identity::Identity;
 use super::manifest::{Mode, Stage, StageType};
-use super::outcome::{Outcome, Row, StageOutcome, TrainedStage};
+use super::outcome::{Outcome, TrainedStage};
 use super::plan::{Experiment, to_toml};
 use super::recorder::{METRICS, Recorder};
 use super::report;
@@ -16,8 +17,7 @@ use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, flow, prepare};
 use crate::model::{Model, parameters, save_weights};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
-use crate::progress::Silent;
-use crate::train::{EpochRecord, Metrics, Optimizer, Start, evaluate};
+use crate::train::{EpochRecord, Metrics, Optimizer, Start};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::path::Path;
@@ -276,12 +276,9 @@ impl Experiment {
         save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
         let mut tested = None;
         if stage.r#type == StageType::Finetune {
-            let mut outcome = self.test(&model, index, objective.as_ref(), &parts, data, epoch)?;
-            if let Some((best, model)) = best_on_valid {
-                let metrics = evaluate(&model, &data.graph, &parts.test, objective.as_ref(), &mut Silent);
-                let row = Row { name: format!("best on valid, epoch {}", best + 1), metrics };
-                outcome.rows.insert(outcome.rows.len() - 1, row);
-            }
+            let trained = Tested { model: &model, stage: index, epoch, best_on_valid: best_on_valid.as_ref() };
+            let (outcome, by_patient) = self.test(&trained, objective.as_ref(), &parts, data, progress)?;
+            by_patient.write(run, &outcome.stage)?;
             tested = Some(outcome);
         }
         let more = index + 1 < self.manifest.stage.len();
@@ -335,29 +332,6 @@ impl Experiment {
     pub(super) fn parts(&self, objective: &dyn Objective, data: &Prepared) -> Result<Parts> {
         let examples = |part| objective.examples(data, part);
         Ok(Parts { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
-    }
-
-    pub(super) fn test(
-        &self,
-        model: &Model,
-        index: usize,
-        objective: &dyn Objective,
-        parts: &Parts,
-        data: &Prepared,
-        epoch: usize,
-    ) -> Result<StageOutcome> {
-        let stage = &self.manifest.stage[index];
-        if parts.test.is_empty() {
-            return Err(Error::user("no test patient has examples for this objective")
-                .at_key(format!("stage[{index}].{}", stage.objective().0))
-                .help("give the split more test patients, or choose another task"));
-        }
-        let baseline = objective.baseline(model.head_specs(), &parts.train, &parts.test);
-        let mut rows: Vec<Row> = baseline.into_iter().map(|(name, metrics)| Row { name, metrics }).collect();
-        let metrics = evaluate(model, &data.graph, &parts.test, objective, &mut Silent);
-        rows.push(Row { name: format!("{}, epoch {}", self.manifest.name, epoch + 1), metrics });
-        let (stage, objective) = (stage_name(index, stage), stage.objective().1.r#type);
-        Ok(StageOutcome { stage, objective, examples: parts.test.len(), epoch, rows })
     }
 
     pub(super) fn write_environment(&self, run: &RunDir) -> Result<()> {

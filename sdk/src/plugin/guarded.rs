@@ -25,6 +25,16 @@ impl Parser for Guarded<dyn Parser> {
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         run(&self.origin, || self.inner.parse(context))
     }
+
+    fn oracles(
+        &self,
+        context: &ParserContext<'_>,
+        cohort: &Cohort,
+        visits: &[usize],
+        under_way: bool,
+    ) -> Result<Vec<Oracle>> {
+        run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way))
+    }
 }
 
 impl NodeInit for Guarded<dyn NodeInit> {
@@ -66,8 +76,16 @@ impl Objective for Guarded<dyn Objective> {
         run(&self.origin, || self.inner.primary())
     }
 
-    fn baseline(&self, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-        run(&self.origin, || self.inner.baseline(heads, train, test))
+    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+        run(&self.origin, || self.inner.asks(data, head))
+    }
+
+    fn sees_labs_of_target(&self) -> bool {
+        run(&self.origin, || self.inner.sees_labs_of_target())
+    }
+
+    fn caption(&self) -> String {
+        run(&self.origin, || self.inner.caption())
     }
 }
 

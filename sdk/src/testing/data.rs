@@ -171,16 +171,21 @@ pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
         metrics_of(objective.as_ref(), &heads, &none, 1.0);
         Ok(())
     });
-    report.check("the baseline has the same metrics", |findings| {
+    report.check("what codes and items of a history are asked for again", |findings| {
         let data = prepared()?;
         let objective = build(subject.options.clone())?;
-        let heads = objective.heads(&data)?;
-        let (train, test) = (objective.examples(&data, Part::Train)?, objective.examples(&data, Part::Test)?);
-        let Some((_, metrics)) = objective.baseline(&heads, &train, &test) else { return Ok(()) };
-        let model = metrics_of(objective.as_ref(), &heads, &test.targets, 1.0);
-        let names = |metrics: &[(String, f64)]| metrics.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        if names(&metrics) != names(&model) {
-            findings.push(format!("{:?}, and the model's are {:?}", names(&metrics), names(&model)));
+        for (i, head) in objective.heads(&data)?.iter().enumerate() {
+            let (columns, expected) = match objective.asks(&data, i) {
+                Asks::Nothing => continue,
+                Asks::Codes(columns) => (columns, data.vocabulary.nodes()),
+                Asks::Labs(columns) => (columns, data.cohort.lab_items.len()),
+            };
+            if columns.len() != expected {
+                findings.push(format!("head `{}`: {} entries for {expected} codes or items", head.name, columns.len()));
+            }
+            if let Some(column) = columns.iter().flatten().find(|&&column| column as usize >= head.outputs) {
+                findings.push(format!("head `{}`: column {column} is beyond its {} outputs", head.name, head.outputs));
+            }
         }
         Ok(())
     });

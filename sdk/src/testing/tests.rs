@@ -340,6 +340,11 @@ impl Objective for Wrong {
     fn primary(&self) -> &str {
         if self.is("unknown") { "R@7" } else { "R@5" }
     }
+
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        let columns = (0..data.vocabulary.nodes() as u32).map(|code| code.checked_sub(1));
+        Asks::Codes(if self.is("beyond") { columns.map(|c| c.map(|c| c + 1)).collect() } else { columns.collect() })
+    }
 }
 
 #[test]
@@ -352,6 +357,7 @@ fn of_an_objective() {
             ("narrow", "examples: train", "is beyond its"),
             ("worse", METRICS, "for right answers"),
             ("unknown", METRICS, "there is no metric `R@7`"),
+            ("beyond", "what codes and items of a history are asked for again", "is beyond its"),
         ],
     );
 }

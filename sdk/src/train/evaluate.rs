@@ -1,12 +1,13 @@
-//! Metrics of a model on examples, and of a ranking that ignores the patient.
+//! Predictions of a model on examples, and their metrics.
 
-use crate::component::{HeadSpec, Objective, Predictions};
+use super::baselines::metrics_of;
+use crate::component::Objective;
 use crate::data::Examples;
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::progress::Task;
 
-/// Metrics by name, in the objective's order.
+/// Metrics by name, in the objective's order. One that is undefined is NaN, and `null` in files.
 pub type Metrics = Vec<(String, f64)>;
 
 /// Examples a forward pass of evaluation.
@@ -21,13 +22,7 @@ pub fn evaluate(
     task: &mut dyn Task,
 ) -> Metrics {
     let logits = predict(model, graph, examples, task);
-    let predictions: Vec<Predictions<'_>> = logits
-        .iter()
-        .zip(model.head_specs())
-        .zip(&examples.targets)
-        .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
-        .collect();
-    objective.metrics(&predictions)
+    metrics_of(objective, model.head_specs(), &logits, examples)
 }
 
 /// Logits of all heads for all examples, row after row.
@@ -48,24 +43,4 @@ pub fn predict(model: &Model, graph: &Graph, examples: &Examples, task: &mut dyn
         task.advance(chunk.len() as u64);
     }
     all
-}
-
-/// The objective's metrics for the ranking of columns by how often they are positive in training.
-pub fn frequency_baseline(objective: &dyn Objective, heads: &[HeadSpec], train: &Examples, test: &Examples) -> Metrics {
-    let logits: Vec<Vec<f32>> = heads
-        .iter()
-        .zip(&train.targets)
-        .map(|(head, targets)| {
-            let mut counts = vec![0f32; head.outputs];
-            targets.values().iter().for_each(|&c| counts[c as usize] += 1.0);
-            counts.repeat(test.len())
-        })
-        .collect();
-    let predictions: Vec<Predictions<'_>> = logits
-        .iter()
-        .zip(heads)
-        .zip(&test.targets)
-        .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
-        .collect();
-    objective.metrics(&predictions)
 }

@@ -184,7 +184,8 @@ impl Fit<'_> {
         let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
         let ((epoch, model), best_on_valid) = match (self.select, best) {
             (Select::Best, Some(best)) => (best, None),
-            (Select::Best, None) => (last, None),
+            (Select::Best, None) if self.valid.is_empty() => (last, None),
+            (Select::Best, None) => return Err(self.undefined()),
             (Select::Last, best) => (last, best),
         };
         let restored = |model| if self.dropout_epochs.is_some() { set_dropout(model, true) } else { model };
@@ -223,6 +224,16 @@ impl Fit<'_> {
                 )))
             }
         }
+    }
+
+    /// Why no epoch could be chosen.
+    fn undefined(&self) -> Error {
+        let (primary, patients) = (self.objective.primary(), self.valid.len());
+        Error::user(format!(
+            "stage {}: `{primary}` is undefined on the {patients} valid examples in all epochs",
+            self.name
+        ))
+        .help("AUC needs examples of both classes: give `data.split` more valid patients, or use select = \"last\"")
     }
 
     /// Whether the best weights on valid are wanted: to select them, or beside the last ones as the published protocol
@@ -359,9 +370,9 @@ struct Best {
     model: Model,
 }
 
-/// Keeps `model` when its score is the first, or higher than the best; any number is higher than none.
+/// Keeps `model` when its score is the first, or higher than the best. What is no number chooses nothing.
 fn remember(best: &mut Option<Best>, score: f64, epoch: usize, model: &Model) {
-    if best.as_ref().is_none_or(|best| score > best.score || (best.score.is_nan() && !score.is_nan())) {
+    if !score.is_nan() && best.as_ref().is_none_or(|best| score > best.score) {
         *best = Some(Best { score, epoch, model: model.clone() });
     }
 }

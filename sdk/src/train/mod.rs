@@ -1,6 +1,9 @@
 //! Training in stages: one loop for all of them.
 
 mod ahead;
+mod assess;
+mod baselines;
+mod bootstrap;
 mod evaluate;
 mod fit;
 pub mod metrics;
@@ -11,7 +14,10 @@ mod record;
 mod schedule;
 
 pub use ahead::Fixed;
-pub use evaluate::{Metrics, evaluate, frequency_baseline, predict};
+pub use assess::{Assessment, Scale, assess, assess_binary};
+pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines, metrics_of};
+pub use bootstrap::{Interval, RESAMPLES, Resamples};
+pub use evaluate::{Metrics, evaluate, predict};
 pub use fit::{Fit, Fitted, StepRecord};
 pub use optimizer::{Algorithm, Optimizer, Rates, Update};
 pub(crate) use optimizer::{named_or_table, named_or_table_schema};

@@ -204,11 +204,14 @@ pub struct Output {
     pub checkpoint_minutes: f64,
     /// Who may read the run's folder, beside its owner: `private` for nobody, `group` or `all`.
     pub access: Access,
+    /// Whether tables show what rules of one line and a logistic regression reach.
+    pub baselines: bool,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        Self { runs: "runs".into(), cache: None, checkpoint_minutes: 5.0, access: Access::Private }
+        let (checkpoint_minutes, access) = (5.0, Access::Private);
+        Self { runs: "runs".into(), cache: None, checkpoint_minutes, access, baselines: true }
     }
 }
 

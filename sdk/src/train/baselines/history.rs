@@ -1,0 +1,131 @@
+//! Rankings by what a patient had before.
+
+use super::{BaselineContext, log_odds};
+use crate::component::{Asks, HeadSpec};
+use crate::data::{Examples, Prepared};
+use rayon::prelude::*;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// What a patient had of a column before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Had {
+    column: u32,
+    /// Visits since the last time, from 1.
+    ago: usize,
+    /// Visits with it.
+    visits: usize,
+    /// Training examples that have it as a label.
+    frequency: f32,
+}
+
+/// The last that was there first, then what was there most often, then what is frequent in training.
+pub(super) fn recent(a: &Had, b: &Had) -> Ordering {
+    a.ago.cmp(&b.ago).then(b.visits.cmp(&a.visits)).then(by_frequency(a, b))
+}
+
+/// What was there most often first, then the last that was there, then what is frequent in training.
+pub(super) fn frequent(a: &Had, b: &Had) -> Ordering {
+    b.visits.cmp(&a.visits).then(a.ago.cmp(&b.ago)).then(by_frequency(a, b))
+}
+
+fn by_frequency(a: &Had, b: &Had) -> Ordering {
+    b.frequency.total_cmp(&a.frequency).then(a.column.cmp(&b.column))
+}
+
+/// For each code the codes that it occurs with in the graph, and the weights of the edges.
+pub(super) type Successors = Vec<Vec<(u32, f32)>>;
+
+pub(super) fn successors(data: &Prepared) -> Successors {
+    let mut successors = vec![Vec::new(); data.graph.nodes()];
+    data.graph.iter().for_each(|(source, target, weight)| successors[source as usize].push((target, weight)));
+    successors
+}
+
+/// The history of examples, as columns of one head.
+pub(super) struct History<'a> {
+    context: &'a BaselineContext<'a>,
+    asks: &'a Asks,
+    columns: usize,
+    counts: &'a [f32],
+}
+
+impl<'a> History<'a> {
+    pub fn new(context: &'a BaselineContext<'a>, asks: &'a Asks, head: &HeadSpec, counts: &'a [f32]) -> Self {
+        Self { context, asks, columns: head.outputs, counts }
+    }
+
+    /// What example `i` had before.
+    fn of(&self, examples: &Examples, i: usize) -> Vec<Had> {
+        let visits = examples.visits.row(i);
+        let columns = |visit: u32| -> Vec<u32> {
+            let (map, values) = match self.asks {
+                Asks::Codes(map) => (map, examples.codes.row(visit as usize)),
+                Asks::Labs(map) => (map, self.context.data.cohort.labs.row(visit as usize)),
+                Asks::Nothing => return Vec::new(),
+            };
+            let mut columns: Vec<u32> = values.iter().filter_map(|&v| map.get(v as usize).copied().flatten()).collect();
+            columns.sort_unstable();
+            columns.dedup();
+            columns
+        };
+        // Of what is asked over all visits, the last visit is the news.
+        let seen = if matches!(self.asks, Asks::Labs(_)) { visits.len().saturating_sub(1) } else { visits.len() };
+        let mut had: BTreeMap<u32, Had> = BTreeMap::new();
+        for (at, &visit) in visits[..seen].iter().enumerate() {
+            for column in columns(visit) {
+                let frequency = self.counts[column as usize];
+                let entry = had.entry(column).or_insert(Had { column, ago: 0, visits: 0, frequency });
+                (entry.ago, entry.visits) = (seen - at, entry.visits + 1);
+            }
+        }
+        had.into_values().collect()
+    }
+
+    /// Scores: first what a patient had before, in the given order; then the other columns, by how often they occur with
+    /// the patient's codes in the graph where there is one, and by frequency in training.
+    pub fn ranking(&self, order: fn(&Had, &Had) -> Ordering, graph: Option<&Successors>) -> Vec<f32> {
+        let test = self.context.test;
+        let rows = (0..test.len()).into_par_iter().map(|i| {
+            let mut had = self.of(test, i);
+            had.sort_by(order);
+            let mut near = vec![0f32; self.columns];
+            if let (Some(graph), Asks::Codes(map)) = (graph, self.asks) {
+                let mut codes: Vec<u32> =
+                    test.visits.row(i).iter().flat_map(|&v| test.codes.row(v as usize)).copied().collect();
+                codes.sort_unstable();
+                codes.dedup();
+                for (target, weight) in codes.iter().flat_map(|&c| &graph[c as usize]) {
+                    if let Some(column) = map.get(*target as usize).copied().flatten() {
+                        near[column as usize] += weight;
+                    }
+                }
+            }
+            let mut others: Vec<u32> = (0..self.columns as u32).collect();
+            let key = |c: u32| (near[c as usize], self.counts[c as usize]);
+            others.sort_by(|&a, &b| {
+                let (a, b) = (key(a), key(b));
+                b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1))
+            });
+            let mut scores = vec![0f32; self.columns];
+            others.iter().enumerate().for_each(|(place, &c)| scores[c as usize] = -(place as f32));
+            had.iter().enumerate().for_each(|(place, h)| scores[h.column as usize] = (self.columns - place) as f32);
+            scores
+        });
+        rows.collect::<Vec<_>>().concat()
+    }
+
+    /// For a single column: the logit of how often it follows in training, for those who had it before and for others.
+    pub fn rates(&self) -> Vec<f32> {
+        let had = |examples: &Examples, i: usize| !self.of(examples, i).is_empty();
+        let (train, head) = (self.context.train, 0);
+        let mut groups = [(0f32, 0usize); 2];
+        for i in 0..train.len() {
+            let group = &mut groups[usize::from(had(train, i))];
+            group.0 += if train.targets[head].row(i).is_empty() { 0.0 } else { 1.0 };
+            group.1 += 1;
+        }
+        let logits = groups.map(|(events, of)| log_odds(events, of));
+        (0..self.context.test.len()).map(|i| logits[usize::from(had(self.context.test, i))]).collect()
+    }
+}

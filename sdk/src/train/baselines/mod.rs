@@ -1,0 +1,127 @@
+//! Rankings that a model must beat to be worth training: rules of one line, and a logistic regression.
+
+mod history;
+mod logistic;
+
+pub use logistic::LogisticRegression;
+
+use super::{Metrics, Scale};
+use crate::component::{Asks, HeadInput, HeadSpec, Objective, Predictions};
+use crate::data::{Examples, Prepared};
+use history::History;
+
+/// The scores of a ranking for all heads of an objective.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// What ranks, such as `code frequency`.
+    pub name: String,
+    /// For each head, row-major scores: a row an example.
+    pub heads: Vec<Vec<f32>>,
+    /// What they are.
+    pub scale: Scale,
+}
+
+/// What baselines are made from.
+pub struct BaselineContext<'a> {
+    /// Cohort, vocabulary and graph.
+    pub data: &'a Prepared,
+    /// What is asked.
+    pub objective: &'a dyn Objective,
+    /// Its heads.
+    pub heads: &'a [HeadSpec],
+    /// Examples to learn from.
+    pub train: &'a Examples,
+    /// Examples to stop learning by.
+    pub valid: &'a Examples,
+    /// Examples to rank for.
+    pub test: &'a Examples,
+    /// Whether the model has a lab encoder, so that a regression may look at the items too.
+    pub labs: bool,
+}
+
+/// The objective's metrics of some scores for the examples `examples`.
+pub fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], scores: &[Vec<f32>], examples: &Examples) -> Metrics {
+    let each = scores.iter().zip(heads).zip(&examples.targets);
+    let predictions: Vec<Predictions<'_>> = each
+        .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
+        .collect();
+    objective.metrics(&predictions)
+}
+
+/// All baselines, the ranking by frequency first.
+pub fn baselines(context: &BaselineContext<'_>) -> Vec<Scored> {
+    let asks: Vec<Asks> = (0..context.heads.len()).map(|head| context.objective.asks(context.data, head)).collect();
+    let counts: Vec<Vec<f32>> = (0..context.heads.len()).map(|head| counts(context, head)).collect();
+    let binary = context.heads.iter().all(|head| head.outputs == 1);
+    let labs = asks.iter().any(|a| matches!(a, Asks::Labs(_)));
+    let name = match (binary, labs) {
+        (true, _) => "prevalence",
+        (_, true) => "item frequency",
+        _ => "code frequency",
+    };
+    let scored = |name: &str, scale, heads: Vec<Vec<f32>>| Scored { name: name.to_owned(), heads, scale };
+    let examples = context.train.len();
+    let frequency = counts.iter().map(|c| c.iter().map(|&n| log_odds(n, examples)).collect::<Vec<_>>());
+    let mut all = vec![scored(name, Scale::Logits, frequency.map(|row| row.repeat(context.test.len())).collect())];
+    if asks.iter().all(|a| !matches!(a, Asks::Nothing)) {
+        let histories: Vec<History<'_>> =
+            asks.iter().zip(context.heads).zip(&counts).map(|((a, h), c)| History::new(context, a, h, c)).collect();
+        let of = |rank: &dyn Fn(&History<'_>) -> Vec<f32>| histories.iter().map(rank).collect::<Vec<_>>();
+        if binary {
+            all.push(scored("had it before", Scale::Logits, of(&|h| h.rates())));
+        } else if labs {
+            all.push(scored("own items, most recent", Scale::Order, of(&|h| h.ranking(history::recent, None))));
+            all.push(scored("own items, most frequent", Scale::Order, of(&|h| h.ranking(history::frequent, None))));
+        } else {
+            all.push(scored("own history, most recent", Scale::Order, of(&|h| h.ranking(history::recent, None))));
+            all.push(scored("own history, most frequent", Scale::Order, of(&|h| h.ranking(history::frequent, None))));
+            let graph = history::successors(context.data);
+            let heads = of(&|h| h.ranking(history::frequent, Some(&graph)));
+            all.push(scored("history, then co-occurrence", Scale::Order, heads));
+        }
+    }
+    if context.heads.iter().all(|head| head.input != HeadInput::Lab) {
+        all.push(scored("logistic regression", Scale::Logits, regressions(context)));
+    }
+    all
+}
+
+/// How often each column of a head is positive in training.
+fn counts(context: &BaselineContext<'_>, head: usize) -> Vec<f32> {
+    let mut counts = vec![0f32; context.heads[head].outputs];
+    context.train.targets[head].values().iter().for_each(|&c| counts[c as usize] += 1.0);
+    counts
+}
+
+/// The logit of a rate, half an event added to both sides.
+fn log_odds(events: f32, of: usize) -> f32 {
+    ((events + 0.5) / (of as f32 - events + 0.5)).ln()
+}
+
+/// A regression a head, on the codes of all visits that are seen and the items that enter the model.
+fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
+    let nodes = context.data.vocabulary.nodes();
+    let features = |examples: &Examples| {
+        let row = |i: usize| {
+            let visits = examples.visits.row(i).iter().flat_map(|&v| examples.codes.row(v as usize)).copied();
+            let labs = examples.labs.row(i).iter().map(|&item| item + nodes as u32);
+            let mut row: Vec<u32> = visits.chain(labs.filter(|_| context.labs)).collect();
+            row.sort_unstable();
+            row.dedup();
+            row
+        };
+        (0..examples.len()).map(row).collect()
+    };
+    let (train, valid, test) = (features(context.train), features(context.valid), features(context.test));
+    let width = nodes + if context.labs { context.data.vocabulary.labs.len() } else { 0 };
+    let each = context.heads.iter().enumerate().map(|(head, spec)| {
+        let fitted = LogisticRegression::fit(
+            width,
+            spec.outputs,
+            (&train, &context.train.targets[head]),
+            (&valid, &context.valid.targets[head]),
+        );
+        fitted.logits(&test)
+    });
+    each.collect()
+}
