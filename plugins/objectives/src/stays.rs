@@ -48,13 +48,3 @@ pub fn binary_metrics(predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
         ("F1".to_owned(), binary_f1_at_half(&scores, &truth)),
     ]
 }
-
-/// The metrics of giving everyone the prevalence of training: what any model must beat.
-pub fn prevalence(train: &Examples, test: &Examples) -> Option<(String, Vec<(String, f64)>)> {
-    let (train, targets) = (train.targets.first()?, test.targets.first()?);
-    let positive = train.rows().filter(|row| !row.is_empty()).count() as f32;
-    let part = (positive / train.len().max(1) as f32).clamp(1e-6, 1.0 - 1e-6);
-    let logits = vec![(part / (1.0 - part)).ln(); targets.len()];
-    let predictions = Predictions { head: "", logits: &logits, columns: 1, targets };
-    Some(("prevalence".to_owned(), binary_metrics(&[predictions])))
-}
