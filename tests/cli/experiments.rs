@@ -190,7 +190,8 @@ fn a_run_can_be_evaluated_again() {
 fn every_shipped_manifest_passes_check_and_stays_short() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut seen = 0;
-    let entries = [folder.to_owned(), folder.join("baselines")].map(|f| fs::read_dir(f).unwrap());
+    let entries =
+        [folder.to_owned(), folder.join("baselines"), folder.join("sweeps")].map(|f| fs::read_dir(f).unwrap());
     for entry in entries.into_iter().flatten() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();

@@ -121,7 +121,9 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
 fn every_shipped_manifest_fits() {
     let (of_runs, of_graphs) = (schema(&[]), schema(&["--kge"]));
     let experiments = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let files = [manifests(experiments), manifests(&experiments.join("baselines"))].concat();
+    let files =
+        [manifests(experiments), manifests(&experiments.join("baselines")), manifests(&experiments.join("sweeps"))]
+            .concat();
     assert!(files.len() > 10);
     for file in files {
         let text = fs::read_to_string(&file).unwrap();

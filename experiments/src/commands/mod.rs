@@ -3,6 +3,7 @@
 mod bench;
 mod cache;
 mod check;
+mod compare;
 mod doctor;
 mod eval;
 mod export;
@@ -14,10 +15,13 @@ mod list;
 mod package;
 mod plugin;
 mod prepare;
+mod report;
 mod run;
 mod schema;
 mod scrub;
+mod sweep;
 mod synth;
+mod watch;
 
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
@@ -33,6 +37,14 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Train and evaluate an experiment.
     Run(run::Run),
+    /// Train many variations of an experiment, several at once, and compare them.
+    Sweep(sweep::Sweep),
+    /// Compare finished runs: means over seeds, differences paired by patient.
+    Compare(compare::Compare),
+    /// Show how a run goes: curves, time left, memory, last lines.
+    Watch(watch::Watch),
+    /// Write the page of a finished run or a sweep anew.
+    Report(report::Report),
     /// Check a manifest and the files it names, without starting work.
     Check(check::Check),
     /// Write cohort, vocabulary, split and graph of a manifest to a folder.
@@ -74,6 +86,10 @@ impl Command {
     pub fn run(self) -> Result<()> {
         match self {
             Command::Run(command) => command.run(),
+            Command::Sweep(command) => command.run(),
+            Command::Compare(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Watch(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Prepare(command) => command.run(),
             Command::Eval(command) => command.run(),
@@ -129,6 +145,12 @@ pub struct WritableArg {
 }
 
 impl TrustArgs {
+    /// As arguments of another command.
+    fn as_arguments(&self) -> Vec<&'static str> {
+        let given = [(self.locked, "--locked"), (self.writable.allow_world_writable, "--allow-world-writable")];
+        given.iter().filter(|(given, _)| *given).map(|(_, argument)| *argument).collect()
+    }
+
     /// A registry that loads what is trusted; the lock is in `folder`.
     fn registry(&self, folder: &Path) -> Result<Registry> {
         Ok(match self.locked {
@@ -220,8 +242,12 @@ impl ManifestArgs {
     }
 
     fn load(self) -> Result<(Manifest, Source)> {
-        let device = self.device.map(|device| format!("backend.device=\"{device}\""));
-        let settings: Vec<String> = self.settings.into_iter().chain(device).collect();
-        Manifest::load(&self.manifest, &settings)
+        Manifest::load(&self.manifest, &self.all_settings())
+    }
+
+    /// What the command line changes.
+    fn all_settings(&self) -> Vec<String> {
+        let device = self.device.iter().map(|device| format!("backend.device=\"{device}\""));
+        self.settings.iter().cloned().chain(device).collect()
     }
 }

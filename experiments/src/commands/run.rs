@@ -1,8 +1,10 @@
 use super::{CacheArgs, ManifestArgs};
 use crate::interrupt;
 use clap::Args;
-use dualk_sdk::Result;
+use dualk_sdk::experiment::sweep::{MemberProgress, exit_with_parent};
 use dualk_sdk::progress::Console;
+use dualk_sdk::{Progress, Result};
+use std::path::PathBuf;
 
 /// Arguments of `dualk run`.
 #[derive(Args)]
@@ -18,6 +20,9 @@ pub struct Run {
     /// Save and stop on this signal too, such as USR1 from a scheduler.
     #[arg(long, value_name = "SIGNAL", value_parser = interrupt::signal)]
     stop_signal: Option<i32>,
+    /// This run is a member of a sweep: it says in this folder how far it is, and ends when its standard input does.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    member: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -32,16 +37,38 @@ impl Run {
         if let Some(signal) = self.stop_signal {
             interrupt::also_on(signal)?;
         }
+        let file = self.manifest.manifest.clone();
+        let member =
+            self.member.as_deref().map(|folder| MemberProgress::new(folder, Console::default())).transpose()?;
+        if member.is_some() {
+            exit_with_parent(interrupt::stop());
+        }
+        let console = Console::default();
+        let progress: &dyn Progress = match &member {
+            Some(member) => member,
+            None => &console,
+        };
         let experiment = self.cache.apply(self.manifest.experiment()?).stopping_at(interrupt::stop());
+        if experiment.sweep().is_some() {
+            progress.line(&format!(
+                "[sweep] is left out by `dualk run`; `dualk sweep {}` trains its members",
+                file.display()
+            ));
+        }
         experiment.check()?;
-        let progress = Console::default();
         let (outcome, run) = match self.resume {
-            true => experiment.resume(&progress)?,
-            false => experiment.run(&progress)?,
+            true => experiment.resume(progress)?,
+            false => experiment.run(progress)?,
         };
         println!("{}", outcome.table());
+        if let Some(verdict) = run.verdict() {
+            println!("→ {verdict}\n");
+        }
         println!("{} parameters, {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
         println!("run: {}", run.path().display());
+        if let Some(member) = &member {
+            member.finished(run.path());
+        }
         Ok(())
     }
 }

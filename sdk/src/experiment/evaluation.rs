@@ -139,7 +139,7 @@ impl Experiment {
         run.write("metrics.jsonl", b"")?;
         run.write_json("result.json", &outcome)?;
         by_patient.write(&run, &name)?;
-        run.write("report.html", report::html(&outcome, &[], &text, &data.cohort.flow).as_bytes())?;
+        report::write_report(&run)?;
         Ok((outcome, run.finish()?))
     }
 

@@ -1,7 +1,7 @@
 //! A manifest with its components found and checked: everything that can be known before work starts.
 
 use super::device::{self, NamedDevice};
-use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
+use super::manifest::{ComponentRef, Manifest, PluginRef, Source, SweepOptions};
 use super::stop::Stop;
 use crate::cache::Cache;
 use crate::component::*;
@@ -21,7 +21,8 @@ pub struct Experiment {
     pub(super) device: NamedDevice,
     pub(super) cache: Option<Cache>,
     pub(super) stop: Stop,
-    source: Source,
+    pub(super) source: Source,
+    sweep: Option<SweepOptions>,
 }
 
 impl Experiment {
@@ -42,12 +43,15 @@ impl Experiment {
     }
 
     fn with(
-        (manifest, source): (Manifest, Source),
+        (mut manifest, source): (Manifest, Source),
         registry: Registry,
         resolve: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<Self> {
         let cache = manifest.output.cache.as_deref().map(Cache::at);
-        let mut plan = Self { manifest, registry, device: device::open("cpu")?, cache, stop: Stop::new(), source };
+        // A run is one member: its resolved manifest has no sweep.
+        let sweep = manifest.sweep.take();
+        let (device, stop) = (device::open("cpu")?, Stop::new());
+        let mut plan = Self { manifest, registry, device, cache, stop, source, sweep };
         match resolve(&mut plan) {
             Ok(()) => Ok(plan),
             Err(error) => Err(plan.source.place(error)),
@@ -77,6 +81,23 @@ impl Experiment {
     /// When an option cannot be written as TOML.
     pub fn resolved(&self) -> Result<String> {
         to_toml(&self.manifest)
+    }
+
+    /// The same, of which an option of the parser has another value.
+    pub(super) fn with_parser_option(mut self, name: &str, value: Value) -> Result<Self> {
+        self.manifest.data.parser.options.insert(name.to_owned(), value);
+        self.parser()?; // checks the value
+        Ok(self)
+    }
+
+    /// Its components and plugins, for another experiment.
+    pub(super) fn into_registry(self) -> Registry {
+        self.registry
+    }
+
+    /// The sweep that the manifest describes; a run trains the manifest as it is.
+    pub fn sweep(&self) -> Option<&SweepOptions> {
+        self.sweep.as_ref()
     }
 
     /// Components and plugins in use.

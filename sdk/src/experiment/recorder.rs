@@ -1,11 +1,12 @@
 //! Records how a run goes: lines, epochs, checkpoints.
 
 use super::checkpoint::{Checkpoint, Inside, State};
-use super::outcome::{StageOutcome, TrainedStage};
+use super::outcome::{Outcome, StageOutcome, TrainedStage};
 use super::run_dir::RunDir;
 use super::stop::Stop;
+use super::tracking::Trackers;
 use crate::model::{Model, first_not_finite};
-use crate::train::{EpochRecord, Keeper, Moment, Optimizer};
+use crate::train::{Keeper, Moment, Optimizer};
 use crate::{Error, Progress, Result, memory, storage};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -30,11 +31,19 @@ pub(super) struct Recorder<'a> {
     last: Cell<Instant>,
     cost: Cell<Duration>,
     warned: Cell<bool>,
+    trackers: RefCell<Trackers>,
 }
 
 impl<'a> Recorder<'a> {
     /// Goes on from `state`.
-    pub fn new(run: &'a RunDir, progress: &'a dyn Progress, stop: &'a Stop, minutes: f64, state: State) -> Self {
+    pub fn new(
+        run: &'a RunDir,
+        progress: &'a dyn Progress,
+        stop: &'a Stop,
+        minutes: f64,
+        state: State,
+        trackers: Trackers,
+    ) -> Self {
         let pause = Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX);
         let now = Instant::now();
         Self {
@@ -49,6 +58,7 @@ impl<'a> Recorder<'a> {
             last: Cell::new(now),
             cost: Cell::new(Duration::ZERO),
             warned: Cell::new(false),
+            trackers: RefCell::new(trackers),
         }
     }
 
@@ -84,10 +94,16 @@ impl<'a> Recorder<'a> {
     /// An epoch of the stage, as its line.
     pub fn epoch(&self, line: &str) -> Result<()> {
         self.run.append(METRICS, line)?;
+        self.trackers.borrow_mut().line(line, self.progress)?;
         let mut state = self.state.borrow_mut();
         state.epochs.push(line.to_owned());
         state.epochs_of_stage += 1;
         Ok(())
+    }
+
+    /// The run has its results: whoever follows it is told.
+    pub fn finish(&self, outcome: &Outcome) -> Result<()> {
+        self.trackers.borrow_mut().finish(outcome, self.run, self.progress)
     }
 
     /// The lines of the stage's epochs.
@@ -95,11 +111,6 @@ impl<'a> Recorder<'a> {
         let state = self.state.borrow();
         let first = state.epochs.len() - state.epochs_of_stage;
         state.epochs[first..].iter().map(|line| format!("{line}\n")).collect()
-    }
-
-    /// Every epoch so far.
-    pub fn history(&self) -> Vec<EpochRecord> {
-        self.state.borrow().epochs.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// Wall time and largest memory of the stage that trains.

@@ -3,6 +3,7 @@
 use super::assessed::Tested;
 use super::cached::Kept;
 use super::checkpoint::{Checkpoint, Inside};
+use super::fingerprint::Fingerprint;
 use super::identity::Identity;
 use super::manifest::{Mode, Stage, StageType};
 use super::outcome::{Outcome, TrainedStage};
@@ -11,6 +12,7 @@ use super::recorder::{METRICS, Recorder};
 use super::report;
 use super::run_dir::RunDir;
 use super::stages::{no_joint_stage, stage_name};
+use super::tracking::Trackers;
 use super::training::{Keeping, Observers, Trained, check_frozen};
 use crate::cache::Key;
 use crate::component::{Objective, ParserContext, Part};
@@ -172,9 +174,12 @@ impl Experiment {
         let lines: String = state.epochs.iter().map(|line| format!("{line}\n")).collect();
         run.write(METRICS, lines.as_bytes())?;
         let minutes = self.manifest.output.checkpoint_minutes;
-        let recorder = Recorder::new(run, progress, &self.stop, minutes, state);
+        let mut trackers = Trackers::start(&self.manifest, run, text, progress)?;
+        state.epochs.iter().try_for_each(|line| trackers.line(line, progress))?;
+        let recorder = Recorder::new(run, progress, &self.stop, minutes, state, trackers);
         self.write_environment(run)?;
         write_data(run, data)?;
+        Fingerprint::of(data).write(run)?;
         run.status("running", "")?;
         match &checkpoint {
             Some(_) => recorder.log("resumed from a checkpoint")?,
@@ -222,7 +227,9 @@ impl Experiment {
         let (name, device, seconds) = (self.manifest.name.clone(), self.device.name.clone(), recorder.seconds());
         let outcome = Outcome { name, device, parameters, seconds, trained, stages };
         run.write_json("result.json", &outcome)?;
-        run.write("report.html", report::html(&outcome, &recorder.history(), text, &data.cohort.flow).as_bytes())?;
+        recorder.finish(&outcome)?;
+        run.write_json(report::CHANGES, &self.source.differences())?;
+        report::write_report(run)?;
         Ok(outcome)
     }
 

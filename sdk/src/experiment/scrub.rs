@@ -36,7 +36,6 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     manifest.iter_mut().for_each(|(_, value)| hide_in_toml(value));
     let manifest = toml::to_string(&manifest).map_err(|e| Error::program(e.to_string()))?;
     let epochs = read("metrics.jsonl")?;
-    let history: Vec<_> = epochs.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut environment: Value =
         serde_json::from_str(&read("environment.json")?).map_err(|e| broken("environment.json")(&e))?;
     hide_in_json(&mut environment);
@@ -56,7 +55,7 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
         }
         let result = serde_json::to_value(&outcome).map_err(|e| Error::program(e.to_string()))?;
         write("result.json", &pretty(&result))?;
-        write("report.html", &report::html(&outcome, &history, &manifest, &[]))?;
+        write("report.html", &report::of_run(&RunDir::at(new))?)?;
         match with_weights {
             true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),
             false => Ok(()),

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use burn::tensor::Device;
 
 /// Name of a stage: its position and type.
-pub(super) fn stage_name(index: usize, stage: &Stage) -> String {
+pub(crate) fn stage_name(index: usize, stage: &Stage) -> String {
     let kind = match (stage.r#type, stage.mode()) {
         (StageType::Pretrain, Mode::Joint) => "pretrain-joint",
         (StageType::Pretrain, Mode::Individual) => "pretrain-individual",

@@ -3,11 +3,13 @@
 mod schema;
 mod source;
 mod stage;
+mod sweep;
 
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;
 pub use stage::{Mode, Stage, StageType};
+pub use sweep::{RandomSearch, Setting, SweepOptions};
 
 use crate::component::Slot;
 use crate::data::SplitOptions;
@@ -53,6 +55,9 @@ pub struct Manifest {
     /// Stages, trained in this order; each goes on with what the earlier ones learnt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stage: Vec<Stage>,
+    /// Members of `dualk sweep`; `dualk run` trains the manifest as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepOptions>,
     /// Where results go.
     #[serde(default)]
     pub output: Output,
@@ -206,12 +211,29 @@ pub struct Output {
     pub access: Access,
     /// Whether tables show what rules of one line and a logistic regression reach.
     pub baselines: bool,
+    /// Whether a run writes TensorBoard's event files, into its folder `tensorboard`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tensorboard: bool,
+    /// Address of an MLflow tracking server that is told of the run, such as `http://localhost:5000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<String>,
+    /// The experiment of MLflow that the run belongs to. Default: `dualk`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlflow_experiment: Option<String>,
 }
 
 impl Default for Output {
     fn default() -> Self {
-        let (checkpoint_minutes, access) = (5.0, Access::Private);
-        Self { runs: "runs".into(), cache: None, checkpoint_minutes, access, baselines: true }
+        Self {
+            runs: "runs".into(),
+            cache: None,
+            checkpoint_minutes: 5.0,
+            access: Access::Private,
+            baselines: true,
+            tensorboard: false,
+            mlflow: None,
+            mlflow_experiment: None,
+        }
     }
 }
 
@@ -252,7 +274,7 @@ impl Manifest {
         Self::from_source(Source::from_text("manifest", text, settings)?)
     }
 
-    fn from_source(mut source: Source) -> Result<(Self, Source)> {
+    pub(in crate::experiment) fn from_source(mut source: Source) -> Result<(Self, Source)> {
         source.name_after_file();
         if names_triples(source.table()) {
             let error = Error::user("this manifest describes a knowledge graph, and no cohort").at_key("data");
@@ -286,6 +308,11 @@ impl Manifest {
         mistakes.done().and_then(|()| Err(Error::program("the manifest cannot be read")))
     }
 
+    /// Names and epochs of the stages.
+    pub fn stage_epochs(&self) -> Vec<(String, usize)> {
+        self.stage.iter().enumerate().map(|(i, s)| (super::stages::stage_name(i, s), s.epochs())).collect()
+    }
+
     /// Whether published quirks are reproduced.
     pub fn is_compat(&self) -> bool {
         self.compat == Some(Compat::Dualk)
@@ -304,6 +331,7 @@ impl Manifest {
             let message = format!("expected a part between 0 and 1, found {limit}");
             return Err(Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth"));
         }
+        self.sweep.iter().try_for_each(|sweep| sweep.configurations().map(drop))?;
         self.stage.iter().enumerate().try_for_each(|(i, s)| s.check().map_err(|e| e.within_key(&format!("stage[{i}]"))))
     }
 }

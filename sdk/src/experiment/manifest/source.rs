@@ -127,15 +127,55 @@ impl Source {
         if steps.iter().any(|s| s.is_empty()) {
             return Err(usage());
         }
-        let mut root = Value::Table(std::mem::take(&mut self.table));
-        let outcome = assign(&mut root, &steps, value);
-        if let Value::Table(table) = root {
-            self.table = table;
-        }
-        outcome.map_err(|e| e.help(format!("in --set {setting}")))?;
+        self.assign(&steps, value).map_err(|e| e.help(format!("in --set {setting}")))?;
         let path = steps.iter().fold(String::new(), |path, step| join(&path, step));
         self.origins.insert(path, Origin { file: None, line: 0, column: 0 });
         Ok(())
+    }
+
+    /// Gives a key the value that another key holds for it, so that errors name the line of that one.
+    pub(in crate::experiment) fn set_from(&mut self, key: &str, value: Value, written_at: &str) -> Result<()> {
+        let steps: Vec<&str> = key.split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+        let usage = || Error::user(format!("expected a dotted key such as model.graph_encoder, found `{key}`"));
+        if steps.iter().any(|s| s.is_empty()) {
+            return Err(self.place(usage().at_key(written_at)));
+        }
+        let origin = self.origin(written_at).cloned();
+        self.assign(&steps, value).map_err(|e| self.place(e.at_key(written_at)))?;
+        let path = steps.iter().fold(String::new(), |path, step| join(&path, step));
+        // Nothing inside of the old value is where it was.
+        let inside = |other: &String| other.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['.', '[']));
+        self.origins.retain(|other, _| !inside(other));
+        self.origins.extend(origin.map(|origin| (path, origin)));
+        Ok(())
+    }
+
+    fn assign(&mut self, steps: &[&str], value: Value) -> Result<()> {
+        let mut root = Value::Table(std::mem::take(&mut self.table));
+        let outcome = assign(&mut root, steps, value);
+        if let Value::Table(table) = root {
+            self.table = table;
+        }
+        outcome
+    }
+
+    /// What the manifest says beyond those that it extends, settings included: key, value, and the file's name or
+    /// `--set`. Everything when it extends none, but for that nothing is a difference.
+    pub(in crate::experiment) fn differences(&self) -> Vec<(String, String, String)> {
+        let of_base = |origin: &Origin| origin.file.as_ref().is_some_and(|file| *file != self.path);
+        let extends = self.origins.values().any(of_base);
+        let inner = |key: &str| {
+            let below = |other: &String| other.strip_prefix(key).is_some_and(|r| r.starts_with(['.', '[']));
+            self.origins.keys().any(below)
+        };
+        let own = self.origins.iter().filter(|(_, origin)| origin.file.is_none() || (extends && !of_base(origin)));
+        let leaves = own.filter(|(key, _)| !inner(key) && *key != "extends" && !key.starts_with("sweep"));
+        let from = |origin: &Origin| {
+            let name = origin.file.as_ref().and_then(|file| file.file_name());
+            name.map_or_else(|| "--set".to_owned(), |name| name.to_string_lossy().into_owned())
+        };
+        let value = |key: &str| lookup(&self.table, key).map_or_else(String::new, ToString::to_string);
+        leaves.map(|(key, origin)| (key.clone(), value(key), from(origin))).collect()
     }
 
     /// The folder that relative paths under `key` are taken from: the folder of the file that says it, the current
@@ -203,6 +243,17 @@ fn join(path: &str, step: &str) -> String {
         (true, _) => step.to_owned(),
         (false, _) => format!("{path}.{step}"),
     }
+}
+
+/// The value of a dotted key.
+fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
+    let mut steps = key.split(['.', '[']).map(|s| s.trim_end_matches(']'));
+    let first = table.get(steps.next()?)?;
+    steps.try_fold(first, |at, step| match at {
+        Value::Table(table) => table.get(step),
+        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
 }
 
 fn note_table(path: &str, table: &DeTable<'_>, locate: &impl Fn(usize) -> Origin, out: &mut BTreeMap<String, Origin>) {

@@ -1,0 +1,96 @@
+use clap::{Args, ValueEnum};
+use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format, run_folders};
+use dualk_sdk::experiment::sweep::Plan;
+use dualk_sdk::{Error, Result};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "Examples:
+  dualk compare sweeps/encoders
+  dualk compare runs/gat-1a2b3c4d runs/gcn-5e6f7a8b --metric R@10 --metric R@20
+  dualk compare sweeps/encoders --baseline gcn --format latex --out encoders.tex";
+
+/// Arguments of `dualk compare`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Compare {
+    /// Sweeps, runs, or folders of runs. Runs that differ in the seed alone are one row.
+    #[arg(required = true, value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
+    /// How the table is written.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Form,
+    /// The row that the others are compared with. Default: the sweep's, else the first.
+    #[arg(long, value_name = "ROW")]
+    baseline: Option<String>,
+    /// Show this metric; can be given many times. Default: all.
+    #[arg(long, value_name = "NAME")]
+    metric: Vec<String>,
+    /// Rules to compare with and oracles: shown in tables for people, not in JSON and CSV, unless this says otherwise.
+    #[arg(long, value_name = "BOOL")]
+    references: Option<bool>,
+    /// Number of bootstrap draws.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    draws: u32,
+    /// Write the table to this file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a page for the browser to this file, too.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// In what form a table is written.
+#[derive(Clone, Copy, ValueEnum)]
+enum Form {
+    /// Aligned columns.
+    Table,
+    /// An array of rows.
+    Json,
+    /// A line a row and metric.
+    Csv,
+    /// With the rules of booktabs.
+    Latex,
+    /// As GitHub shows it.
+    Markdown,
+}
+
+impl Compare {
+    pub fn run(self) -> Result<()> {
+        let runs = run_folders(&self.folders)?;
+        let planned = match self.folders.as_slice() {
+            [one] => Plan::read(one)?,
+            _ => None,
+        };
+        if let Some(plan) = &planned
+            && runs.len() < plan.members.len()
+        {
+            eprintln!("{} of {} members are complete: the table is of these", runs.len(), plan.members.len());
+        }
+        let options = CompareOptions {
+            baseline: self.baseline.or_else(|| planned.as_ref().and_then(|plan| plan.baseline.clone())),
+            metrics: self.metric,
+            draws: self.draws as usize,
+            ..CompareOptions::default()
+        };
+        let table = Comparison::of(&runs, &options)?;
+        let format = match self.format {
+            Form::Table => Format::Table,
+            Form::Json => Format::Json,
+            Form::Csv => Format::Csv,
+            Form::Latex => Format::Latex,
+            Form::Markdown => Format::Markdown,
+        };
+        let text = table.render(format, self.references)?;
+        let write = |file: &PathBuf, text: &str| std::fs::write(file, text).map_err(|e| Error::io("write", file, e));
+        match &self.out {
+            Some(file) => write(file, &text)?,
+            None => print!("{text}"),
+        }
+        if let Some(file) = &self.report {
+            let name = planned.map_or_else(|| "Comparison".to_owned(), |plan| plan.name);
+            write(file, &table.html(&name))?;
+            eprintln!("report: {}", file.display());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+use super::{CacheArgs, ManifestArgs};
+use clap::Args;
+use dualk_sdk::cache::Cache;
+use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
+use dualk_sdk::experiment::sweep::{Finished, Plan, Sweep as Members, SweepRun};
+use dualk_sdk::progress::Console;
+use dualk_sdk::{Error, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const EXAMPLES: &str = "Examples:
+  dualk sweep experiments/sweeps/encoders.toml --out sweeps/encoders
+  dualk sweep experiments/sweeps/encoders.toml --dry-run
+  dualk sweep mine.toml --set 'sweep.seeds=[1,2,3]' --jobs 4 --threads 2
+
+In the manifest:
+  [sweep]
+  seeds = [1, 2, 3]
+  grid = { \"model.graph_encoder\" = [{ type = \"gat\" }, { type = \"gcn\" }] }
+
+The same command goes on where an earlier one was, and tries again what failed.";
+
+/// Arguments of `dualk sweep`.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Sweep {
+    #[command(flatten)]
+    manifest: ManifestArgs,
+    /// Folder of the sweep: its runs, logs and table. Default: sweeps/NAME.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// List the members and the expected time, and train nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Change what the manifest's [sweep.quick] says first, for a look in minutes.
+    #[arg(long)]
+    quick: bool,
+    /// With --dry-run: train one epoch of each stage of each row first, to know the time.
+    #[arg(long, requires = "dry_run")]
+    measure: bool,
+    /// Most members at once. Default: as many as there are cores, or one on a GPU.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Threads of each member. Default: the cores divided among the members at once.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// End at the first member that fails, and stop the others.
+    #[arg(long)]
+    fail_fast: bool,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+impl Sweep {
+    pub fn run(self) -> Result<()> {
+        let file = self.manifest.manifest.clone();
+        let registry = self.manifest.registry()?;
+        let trust = self.manifest.trust.as_arguments();
+        let no_cache = self.cache.no_cache;
+        let lock = self.manifest.trust.locked.then(|| file.with_file_name("plugins.lock"));
+        let cache = if no_cache { None } else { Cache::of_user() };
+        let members = Members::load(&file, &self.manifest.all_settings(), self.quick, registry, cache)?;
+        let name = if self.quick { format!("{}-quick", members.name) } else { members.name.clone() };
+        let folder = self.out.clone().unwrap_or_else(|| Path::new("sweeps").join(name));
+        let progress = Console::default();
+        let launch = |member: &Path| {
+            // `--locked` looks beside the manifest.
+            if let Some(lock) = &lock {
+                let _ = std::fs::copy(lock, member.join("plugins.lock")); // the member says so when it is missing
+            }
+            let program = std::env::current_exe().unwrap_or_else(|_| "dualk".into());
+            let mut command = Command::new(program);
+            command.arg("run").arg(member.join("manifest.toml")).arg("--member").arg(member);
+            // A member that was interrupted goes on.
+            command.arg("--resume").args(&trust);
+            if no_cache {
+                command.arg("--no-cache");
+            }
+            command
+        };
+        let run = SweepRun {
+            folder: &folder,
+            manifest: &file,
+            jobs: self.jobs,
+            threads: self.threads,
+            fail_fast: self.fail_fast,
+            launch: &launch,
+            progress: &progress,
+        };
+        if self.dry_run {
+            let costs = self.measure.then(|| run.measure(&members)).transpose()?;
+            print!("{}", run.describe(&members, costs)?);
+            return Ok(());
+        }
+        members.notes.iter().for_each(|note| eprintln!("{note}"));
+        let finished = run.run(&members)?;
+        report(&folder, &finished)
+    }
+}
+
+/// Prints the table of what is complete, and what failed.
+fn report(folder: &Path, finished: &Finished) -> Result<()> {
+    let plan = Plan::read(folder)?.ok_or_else(|| Error::program("the sweep left no plan"))?;
+    let runs = plan.finished(folder);
+    if !runs.is_empty() {
+        // Members that are missing may be those of the baseline.
+        let with = |baseline| Comparison::of(&runs, &CompareOptions { baseline, ..CompareOptions::default() });
+        let table = with(plan.baseline.clone()).or_else(|_| with(None))?;
+        print!("{}", table.render(Format::Table, None)?);
+        let page = folder.join("report.html");
+        std::fs::write(&page, table.html(&plan.name)).map_err(|e| Error::io("write", &page, e))?;
+        println!("\nreport: {}", page.display());
+    }
+    println!("sweep: {}", folder.display());
+    match finished.failed.as_slice() {
+        [] => Ok(()),
+        failed => {
+            let members = finished.complete + failed.len() + finished.left;
+            let message = format!("{} of {members} members failed", failed.len());
+            let error = match finished.code {
+                2 => Error::user(message),
+                _ => Error::program(message),
+            };
+            let error = failed.iter().fold(error, |error, (title, text, log)| {
+                let text = text.replace('\n', "\n    ");
+                error.help(format!("{title}: {text}\n    log: {}", log.display()))
+            });
+            Err(error.help("the same command tries them again, and only them"))
+        }
+    }
+}

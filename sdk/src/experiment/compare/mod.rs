@@ -1,0 +1,328 @@
+//! Comparing runs: configurations over seeds, differences to one of them paired by patient.
+
+mod columns;
+mod facets;
+mod record;
+mod resample;
+mod text;
+mod verdict;
+
+pub use facets::{Facets, names};
+pub use record::{Record, comparable, is_oracle, model_row, run_folders};
+pub use resample::{ByPatient, Draws, holm, mean_and_sd};
+pub use text::Format;
+
+use crate::experiment::run_dir::RunDir;
+use crate::{Error, Result};
+use columns::{Columns, Resampled};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Differences with a corrected p-value below this are called real.
+pub const LEVEL: f64 = 0.05;
+
+/// How runs are compared.
+#[derive(Debug, Clone)]
+pub struct CompareOptions {
+    /// Name of the row that the others are compared with; the first when absent.
+    pub baseline: Option<String>,
+    /// Metrics to show; all when empty.
+    pub metrics: Vec<String>,
+    /// Number of bootstrap draws.
+    pub draws: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+}
+
+impl Default for CompareOptions {
+    fn default() -> Self {
+        Self { baseline: None, metrics: Vec::new(), draws: 10_000, seed: 0 }
+    }
+}
+
+/// A metric of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Mean over runs.
+    pub mean: f64,
+    /// Standard deviation over runs; `None` for a single one.
+    pub sd: Option<f64>,
+    /// Lower end of the 95 % interval over patients, where the metric is a mean over them.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+}
+
+/// A metric of a row less that of the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Difference {
+    /// Difference of the means over runs.
+    pub mean: f64,
+    /// Lower end of its 95 % interval, patients paired.
+    pub low: Option<f64>,
+    /// Upper end.
+    pub high: Option<f64>,
+    /// Holm's correction, over the rows of the table, of the p-value by random signs of the patients' differences.
+    pub p: Option<f64>,
+}
+
+/// What a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A configuration of the experiment.
+    Configuration,
+    /// A rule that learns nothing, or little, to compare with.
+    Reference,
+    /// A ranking that knows more than a model can.
+    Oracle,
+}
+
+/// A row of the table.
+#[derive(Debug, Clone)]
+pub struct ComparedRow {
+    /// What is different about it.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// How many runs it sums up.
+    pub runs: usize,
+    /// Their folders.
+    pub folders: Vec<PathBuf>,
+    /// By metric.
+    pub metrics: Vec<(String, Estimate)>,
+    /// By metric, to the baseline.
+    pub difference: Vec<(String, Difference)>,
+    /// The metrics in which it is best and differs from every other configuration.
+    pub best: Vec<String>,
+    /// Means over runs on valid.
+    pub valid: Vec<(String, f64)>,
+    /// Parameters of its first run.
+    pub parameters: usize,
+    /// Mean wall time in seconds.
+    pub seconds: f64,
+}
+
+/// A table of runs.
+#[derive(Debug, Clone)]
+pub struct Comparison {
+    /// Names of the metrics.
+    pub metrics: Vec<String>,
+    /// Configurations in the order given, then references, then oracles.
+    pub rows: Vec<ComparedRow>,
+    /// Index of the row that the others are compared with.
+    pub baseline: usize,
+    /// What was asked.
+    pub objective: String,
+    /// Number of test examples.
+    pub examples: usize,
+    /// Number of bootstrap draws.
+    pub draws: usize,
+    /// The metric that rows are ordered and chosen by.
+    pub primary: String,
+    /// What a reader should know before the figures.
+    pub notes: Vec<String>,
+    /// Which row to believe, and why.
+    pub verdict: String,
+}
+
+/// Whether smaller values of a metric are better.
+pub fn lower_is_better(metric: &str) -> bool {
+    let name = metric.to_lowercase();
+    ["loss", "brier", "ece", "calibration", "mse", "mae", "rmse", "mr"]
+        .iter()
+        .any(|l| name.split(|c: char| !c.is_alphanumeric()).any(|word| word == *l))
+}
+
+impl Comparison {
+    /// Compares finished runs. Runs that differ in nothing but the seed are one row.
+    ///
+    /// # Errors
+    /// When a folder is no finished run, runs have different cohorts, splits or tasks, or the baseline is no row.
+    pub fn of(folders: &[PathBuf], options: &CompareOptions) -> Result<Self> {
+        Self::of_records(&folders.iter().map(|f| Record::read(f)).collect::<Result<Vec<_>>>()?, options)
+    }
+
+    /// The table of one run, which need not have its name yet.
+    ///
+    /// # Errors
+    /// When a file of it cannot be read.
+    pub fn of_run(run: &RunDir, options: &CompareOptions) -> Result<Self> {
+        Self::of_records(&[Record::of(run)?], options)
+    }
+
+    fn of_records(records: &[Record], options: &CompareOptions) -> Result<Self> {
+        let Some(first) = records.first() else {
+            return Err(Error::user("there is no finished run to compare"));
+        };
+        records.iter().try_for_each(|other| comparable(first, other))?;
+        let metrics = metrics_of(first, &options.metrics)?;
+        let mut groups: Vec<(&Facets, Vec<&Record>)> = Vec::new();
+        for record in records {
+            match groups.iter_mut().find(|(facets, _)| **facets == record.facets) {
+                Some((_, group)) => group.push(record),
+                None => groups.push((&record.facets, vec![record])),
+            }
+        }
+        let facets: Vec<Facets> = groups.iter().map(|(facets, _)| (*facets).clone()).collect();
+        let names = match facets.len() {
+            1 => vec![first.outcome.name.clone()],
+            _ => names(&facets),
+        };
+        let baseline = match &options.baseline {
+            None => 0,
+            Some(name) => names
+                .iter()
+                .position(|n| n == name)
+                .ok_or_else(|| Error::user(format!("no row is named `{name}`")).suggest(name, &names))?,
+        };
+        let mut columns = Columns::new(&metrics);
+        let mut rows = Vec::new();
+        for (name, (_, group)) in names.into_iter().zip(&groups) {
+            let of_run = |r: &&Record| values(&metrics, r.model());
+            let model = |r: &Record| r.tested().rows[model_row(r.tested()).unwrap_or_default()].name.clone();
+            let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&model(r), metric);
+            rows.push(columns.row(name, Kind::Configuration, group, of_run, by_patient));
+        }
+        for name in references(records) {
+            let group: Vec<&Record> = records.iter().filter(|r| r.references().any(|(n, _)| n == name)).collect();
+            let of_run = |r: &&Record| {
+                let found = r.references().find(|(n, _)| *n == name).map(|(_, m)| values(&metrics, m));
+                found.unwrap_or_default()
+            };
+            let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&name, metric);
+            let kind = if is_oracle(&name) { Kind::Oracle } else { Kind::Reference };
+            rows.push(columns.row(name.clone(), kind, &group, of_run, by_patient));
+        }
+        let mut comparison = Self {
+            primary: metrics.iter().find(|m| *m == "R@10").unwrap_or(&metrics[0]).clone(),
+            metrics,
+            rows,
+            baseline,
+            objective: first.tested().objective.clone(),
+            examples: first.tested().examples,
+            draws: options.draws,
+            notes: notes(records, &groups),
+            verdict: String::new(),
+        };
+        let resampled = columns.resample(options);
+        comparison.fill(&resampled, &columns);
+        comparison.verdict = verdict::of(&comparison, &resampled, &columns);
+        Ok(comparison)
+    }
+
+    /// Rows of one kind, with their index.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (usize, &ComparedRow)> {
+        self.rows.iter().enumerate().filter(move |(_, row)| row.kind == kind)
+    }
+
+    /// Intervals, differences and best rows.
+    fn fill(&mut self, resampled: &Option<Resampled>, columns: &Columns) {
+        let metrics = self.metrics.clone();
+        for (m, metric) in metrics.iter().enumerate() {
+            let base = self.rows[self.baseline].metrics[m].1.mean;
+            let family: Vec<usize> =
+                self.of_kind(Kind::Configuration).map(|(i, _)| i).filter(|&i| i != self.baseline).collect();
+            let raw = |row: usize| resampled.as_ref()?.p(columns, row, self.baseline, m);
+            let p: Vec<Option<f64>> = family.iter().map(|&row| raw(row)).collect();
+            let known: Option<Vec<f64>> = p.iter().copied().collect();
+            let corrected = known.map(|p| holm(&p));
+            let of_row = |row: usize| -> Difference {
+                let mean = self.rows[row].metrics[m].1.mean - base;
+                if row == self.baseline {
+                    return Difference { mean: 0.0, low: Some(0.0), high: Some(0.0), p: Some(1.0) };
+                }
+                let interval = resampled.as_ref().and_then(|r| r.difference(columns, row, self.baseline, m));
+                let p = match family.iter().position(|&other| other == row) {
+                    Some(place) => corrected.as_ref().map(|p| p[place]),
+                    None => raw(row), // references are a family of their own question, asked once
+                };
+                Difference { mean, low: interval.map(|i| i.0), high: interval.map(|i| i.1), p }
+            };
+            let differences: Vec<Difference> = (0..self.rows.len()).map(of_row).collect();
+            for (row, difference) in differences.into_iter().enumerate() {
+                if let Some((low, high)) = resampled.as_ref().and_then(|r| r.interval(columns, row, m)) {
+                    (self.rows[row].metrics[m].1.low, self.rows[row].metrics[m].1.high) = (Some(low), Some(high));
+                }
+                self.rows[row].difference.push((metric.clone(), difference));
+            }
+            if let Some(best) = self.best(m).filter(|&best| self.stands_out(best, m, resampled, columns)) {
+                self.rows[best].best.push(metric.clone());
+            }
+        }
+    }
+
+    /// The best configuration in a metric.
+    fn best(&self, metric: usize) -> Option<usize> {
+        let sign = if lower_is_better(&self.metrics[metric]) { -1.0 } else { 1.0 };
+        let score = |row: &ComparedRow| sign * row.metrics[metric].1.mean;
+        let rows = self.of_kind(Kind::Configuration).filter(|(_, row)| !score(row).is_nan());
+        rows.max_by(|a, b| score(a.1).total_cmp(&score(b.1))).map(|(i, _)| i)
+    }
+
+    /// Whether a configuration differs from every other one, after Holm's correction over them.
+    fn stands_out(&self, row: usize, metric: usize, resampled: &Option<Resampled>, columns: &Columns) -> bool {
+        let others = self.of_kind(Kind::Configuration).map(|(i, _)| i).filter(|&i| i != row);
+        let p: Option<Vec<f64>> = others.map(|other| resampled.as_ref()?.p(columns, row, other, metric)).collect();
+        p.is_some_and(|p| !p.is_empty() && holm(&p).iter().all(|&p| p < LEVEL))
+    }
+
+    /// The rows as JSON; references too where they are wanted.
+    pub fn to_json(&self, references: bool) -> Value {
+        let rows = self.rows.iter().filter(|row| references || row.kind == Kind::Configuration);
+        let map = |pairs: &[(String, Value)]| Value::Object(pairs.iter().cloned().collect::<Map<_, _>>());
+        let row = |row: &ComparedRow| {
+            let metrics: Vec<_> = row.metrics.iter().map(|(m, e)| (m.clone(), json!(e))).collect();
+            let difference: Vec<_> = row.difference.iter().map(|(m, d)| (m.clone(), json!(d))).collect();
+            json!({ "name": row.name, "runs": row.runs, "metrics": map(&metrics), "difference": map(&difference) })
+        };
+        rows.map(row).collect()
+    }
+}
+
+/// The metrics to show.
+fn metrics_of(first: &Record, wanted: &[String]) -> Result<Vec<String>> {
+    let known: Vec<String> = first.model().iter().map(|(name, _)| name.clone()).collect();
+    if let Some(unknown) = wanted.iter().find(|m| !known.contains(m)) {
+        return Err(Error::user(format!("these runs have no metric `{unknown}`")).suggest(unknown, &known));
+    }
+    match wanted.is_empty() {
+        false => Ok(wanted.to_vec()),
+        true if known.is_empty() => Err(Error::user("the first run has no metrics").at_file(&first.path)),
+        true => Ok(known),
+    }
+}
+
+fn values(metrics: &[String], of: &[(String, f64)]) -> Vec<f64> {
+    metrics.iter().map(|m| of.iter().find(|(n, _)| n == m).map_or(f64::NAN, |(_, v)| *v)).collect()
+}
+
+/// Names of the rows to compare with, in the order of the first run that has them, oracles last.
+fn references(records: &[Record]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, _) in records.iter().flat_map(Record::references) {
+        if !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort_by_key(|name| is_oracle(name)); // keeps the order otherwise
+    names
+}
+
+fn notes(records: &[Record], groups: &[(&Facets, Vec<&Record>)]) -> Vec<String> {
+    let mut notes = vec![format!("test was read {} times: once for each run; nothing was chosen on it", records.len())];
+    let seeds = |group: &[&Record]| group.iter().map(|r| r.seed()).collect::<std::collections::BTreeSet<_>>();
+    if groups.iter().any(|(_, group)| seeds(group) != seeds(&groups[0].1)) {
+        notes.push(
+            "the rows have different seeds: their means are over different numbers of runs, or other ones".into(),
+        );
+    }
+    if records.iter().any(|r| r.patients.is_none()) {
+        notes.push("no intervals: at least one run has no metrics by patient; run it again with this version".into());
+    }
+    notes
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+//! A finished run as comparisons read it.
+
+use super::facets::Facets;
+use crate::experiment::fingerprint::Fingerprint;
+use crate::experiment::outcome::{Outcome, StageOutcome};
+use crate::experiment::patients::{PatientTable, patient_table};
+use crate::experiment::run_dir::RunDir;
+use crate::train::{EpochRecord, Metrics};
+use crate::{Error, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+/// A finished run.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its resolved manifest.
+    pub manifest: Table,
+    /// What of it can differ from others.
+    pub facets: Facets,
+    /// Its results.
+    pub outcome: Outcome,
+    /// What it was trained and tested on; `None` for runs of older versions.
+    pub fingerprint: Option<Fingerprint>,
+    /// Metrics by patient of the last tested stage, where they were kept.
+    pub patients: Option<PatientTable>,
+    /// Metrics on valid of the epoch that was tested.
+    pub valid: Metrics,
+}
+
+impl Record {
+    /// Reads a run.
+    ///
+    /// # Errors
+    /// When the folder is no run, or a file of it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::of(&RunDir::open(path)?)
+    }
+
+    /// Of a run that has its results, but perhaps not its name yet.
+    ///
+    /// # Errors
+    /// When a file of it cannot be read.
+    pub fn of(run: &RunDir) -> Result<Self> {
+        let path = run.path();
+        let outcome = run.outcome()?;
+        let file = run.file("manifest.toml");
+        let text = fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
+        let manifest: Table = toml::from_str(&text)
+            .map_err(|e| Error::user(format!("this is no manifest: {}", e.message())).at_file(&file))?;
+        let Some(tested) = outcome.stages.last().filter(|stage| model_row(stage).is_some()) else {
+            return Err(Error::user("no stage of this run was tested")
+                .at_file(path)
+                .help("only fine-tuning is tested"));
+        };
+        let valid = valid_of(run, tested);
+        let patients = patient_table(run, &tested.stage)?;
+        let fingerprint = Fingerprint::read(run)?;
+        Ok(Self {
+            path: path.to_owned(),
+            facets: Facets::of(&manifest),
+            manifest,
+            outcome,
+            fingerprint,
+            patients,
+            valid,
+        })
+    }
+
+    /// The seed of training.
+    pub fn seed(&self) -> i64 {
+        self.manifest.get("seed").and_then(toml::Value::as_integer).unwrap_or(0)
+    }
+
+    /// The last tested stage.
+    pub fn tested(&self) -> &StageOutcome {
+        // `read` refuses runs without one.
+        &self.outcome.stages[self.outcome.stages.len() - 1]
+    }
+
+    /// Metrics of the trained model.
+    pub fn model(&self) -> &Metrics {
+        let tested = self.tested();
+        &tested.rows[model_row(tested).unwrap_or(tested.rows.len() - 1)].metrics
+    }
+
+    /// Rows to compare a model with: name and metrics, first those below it, then those that know the truth.
+    pub fn references(&self) -> impl Iterator<Item = (&str, &Metrics)> {
+        let tested = self.tested();
+        let model = model_row(tested);
+        let others = tested.rows.iter().enumerate().filter(move |(i, row)| Some(*i) != model && !is_trained(&row.name));
+        others.map(|(_, row)| (row.name.as_str(), &row.metrics))
+    }
+}
+
+/// The row of the trained model: the last that is no oracle.
+pub fn model_row(stage: &StageOutcome) -> Option<usize> {
+    stage.rows.iter().rposition(|row| !is_oracle(&row.name))
+}
+
+/// Whether a row knows more than any model can.
+pub fn is_oracle(name: &str) -> bool {
+    name.starts_with("oracle")
+}
+
+/// Whether a row is of this very run's training.
+fn is_trained(name: &str) -> bool {
+    name.rsplit_once(", epoch ").is_some_and(|(_, n)| n.parse::<usize>().is_ok())
+}
+
+/// Metrics on valid of the epoch whose weights were tested.
+fn valid_of(run: &RunDir, tested: &StageOutcome) -> Metrics {
+    let text = fs::read_to_string(run.file("metrics.jsonl")).unwrap_or_default();
+    let mut records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
+    let of_epoch = |r: &EpochRecord| r.stage == tested.stage && r.epoch == tested.epoch;
+    records.rfind(of_epoch).map(|r| r.valid).unwrap_or_default()
+}
+
+/// Refuses runs that cannot be compared, saying what differs.
+///
+/// # Errors
+/// Names both runs.
+pub fn comparable(first: &Record, other: &Record) -> Result<()> {
+    let refuse = |what: &str, a: String, b: String| {
+        Err(Error::user(format!("these runs have different {what}: {a} and {b}"))
+            .at_file(&first.path)
+            .at_file(&other.path)
+            .help("means and differences would be over different patients or questions"))
+    };
+    let (a, b) = (first.tested(), other.tested());
+    if a.objective != b.objective {
+        return refuse("tasks", a.objective.clone(), b.objective.clone());
+    }
+    let task = |r: &Record| r.facets.task();
+    if task(first) != task(other) {
+        return refuse("tasks", task(first), task(other));
+    }
+    let both = first.fingerprint.as_ref().zip(other.fingerprint.as_ref());
+    match both {
+        Some((x, y)) if x.cohort != y.cohort => return refuse("cohorts", x.cohort_text(), y.cohort_text()),
+        Some((x, y)) if x.split != y.split => return refuse("splits", x.split_text(), y.split_text()),
+        Some(_) => {}
+        // Runs of older versions: by what their manifests say.
+        None => {
+            for (path, what) in [("data.parser", "cohorts"), ("data.split", "splits")] {
+                if !first.facets.differing(&other.facets, &[path]).is_empty() {
+                    return refuse(what, first.facets.text(path), other.facets.text(path));
+                }
+            }
+        }
+    }
+    if a.examples != b.examples {
+        return refuse("splits", format!("{} test patients", a.examples), format!("{}", b.examples));
+    }
+    match (&first.patients, &other.patients) {
+        (Some(x), Some(y)) if x.patients != y.patients => {
+            refuse("splits", "the test patients of one".into(), "those of the other".into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The run folders that are meant: runs themselves, the members of sweeps, or the runs in a folder of runs.
+///
+/// # Errors
+/// When a folder is none of these.
+pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for path in paths {
+        let is_run = |p: &Path| p.join("result.json").is_file() && p.join("manifest.toml").is_file();
+        if is_run(path) {
+            folders.push(path.clone());
+        } else if let Some(sweep) = crate::experiment::sweep::Plan::read(path)? {
+            folders.extend(sweep.finished(path));
+        } else {
+            let entries = fs::read_dir(path).map_err(|e| Error::io("read the folder", path, e))?;
+            let mut runs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_run(p)).collect();
+            runs.retain(|p| !p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')));
+            runs.sort();
+            if runs.is_empty() {
+                return Err(Error::user("this is no run, no sweep and no folder of finished runs")
+                    .at_file(path)
+                    .help("`dualk run` and `dualk sweep` print the folder of their results"));
+            }
+            folders.extend(runs);
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    folders.retain(|f| seen.insert(fs::canonicalize(f).unwrap_or_else(|_| f.clone())));
+    Ok(folders)
+}

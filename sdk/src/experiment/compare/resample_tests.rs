@@ -1,0 +1,131 @@
+//! Against SciPy 1.16 and statsmodels 0.14.
+
+use super::*;
+
+/// Numbers in [0, 1) that Python makes as well:
+///
+/// ```python
+/// def lcg(n, seed):
+///     x, out = seed, []
+///     for _ in range(n):
+///         x = (x * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+///         out.append((x >> 33) / (1 << 31))
+///     return np.array(out)
+/// ```
+fn lcg(n: usize, seed: u64) -> Vec<f64> {
+    let mut x = seed;
+    let step = |_| {
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (x >> 33) as f64 / (1u64 << 31) as f64
+    };
+    (0..n).map(step).collect()
+}
+
+/// ```python
+/// a = np.floor(lcg(300, 1) * 5) / 5
+/// b = np.clip(a + np.floor((lcg(300, 2) - 0.42) * 3) / 5, 0, 1)
+/// c = np.floor(lcg(300, 3) * 5) / 5
+/// ```
+pub fn columns() -> Vec<Vec<f64>> {
+    let a: Vec<f64> = lcg(300, 1).iter().map(|u| (u * 5.0).floor() / 5.0).collect();
+    let b = a.iter().zip(lcg(300, 2)).map(|(a, u)| (a + ((u - 0.42) * 3.0).floor() / 5.0).clamp(0.0, 1.0)).collect();
+    let c = lcg(300, 3).iter().map(|u| (u * 5.0).floor() / 5.0).collect();
+    vec![a, b, c]
+}
+
+fn near(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found} is not {expected} ± {tolerance}");
+}
+
+#[test]
+fn intervals_are_those_of_scipy() {
+    // scipy.stats.bootstrap((x,), np.mean, n_resamples=200_000, method="percentile").confidence_interval. The end of an
+    // interval from 10,000 draws has a standard error of about 0.025 standard errors of the mean: four of them, and the
+    // grid of 0.2 / 300 on which means lie.
+    let values = ByPatient::of_columns(&columns());
+    let means = values.means();
+    [0.38933333333333336, 0.3606666666666667, 0.41133333333333333]
+        .iter()
+        .zip(&means)
+        .for_each(|(e, &m)| near(m, *e, 1e-12));
+    let draws = values.bootstrap(10_000, 7);
+    let tolerance = |se: f64| 0.1 * se + 0.2 / 300.0;
+    for (column, low, high, se) in
+        [(0, 0.358, 0.42066666666666663, 0.01588), (1, 0.32733333333333, 0.39466666666667, 0.01729)]
+    {
+        let (found_low, found_high) = draws.interval(column);
+        near(found_low, low, tolerance(se));
+        near(found_high, high, tolerance(se));
+    }
+    for (column, low, high, se) in [(1, -0.04866666666667, -0.00866666666667, 0.01014), (2, -0.022, 0.066, 0.0225)] {
+        let (found_low, found_high) = draws.interval_of_difference(column, 0);
+        near(found_low, low, tolerance(se));
+        near(found_high, high, tolerance(se));
+    }
+    assert_eq!(values.bootstrap(50, 7), values.bootstrap(50, 7));
+    assert_ne!(values.bootstrap(50, 7), values.bootstrap(50, 8));
+}
+
+#[test]
+fn p_values_are_those_of_scipy() {
+    // scipy.stats.permutation_test((x,), np.sum, permutation_type="samples", n_resamples=200_000).pvalue; the standard
+    // error of p from 10,000 draws is √(p (1 − p) / 10,000). The paired t-test says 0.00504 and 0.330.
+    let values = ByPatient::of_columns(&columns());
+    let signs = values.signs(10_000, 7);
+    for (column, observed, p) in [(1, -8.6, 0.006160), (2, 6.6, 0.34261)] {
+        let sum = values.sum(column) - values.sum(0);
+        near(sum, observed, 1e-9);
+        near(signs.p_value(column, 0, sum), p, 4.0 * (p * (1.0 - p) / 10_000.0f64).sqrt());
+    }
+    assert_eq!(signs.p_value(0, 0, 0.0), 1.0);
+}
+
+#[test]
+fn chance_alone_is_significant_as_often_as_it_should_be() {
+    // Two columns of the same distribution, 400 times: p < 0.05 in 20 ± 4.4 of them.
+    let found = (0..400).filter(|&n| {
+        let values = ByPatient::of_columns(&[lcg(60, 3 * n + 1), lcg(60, 3 * n + 2)]);
+        values.signs(400, n).p_value(0, 1, values.sum(0) - values.sum(1)) < 0.05
+    });
+    let found = found.count();
+    assert!((5..=37).contains(&found), "{found}");
+}
+
+#[test]
+fn what_is_undefined_does_not_count() {
+    // d = b; d[::7] = nan; np.nanmean(d)
+    let mut d = columns().swap_remove(1);
+    d.iter_mut().step_by(7).for_each(|v| *v = f64::NAN);
+    let values = ByPatient::of_columns(&[d, columns().swap_remove(0)]);
+    near(values.means()[0], 0.3610894941634241, 1e-12);
+    let (low, high) = values.bootstrap(4_000, 1).interval(0);
+    assert!(low < 0.361 && 0.361 < high && high - low < 0.09, "{low} {high}");
+}
+
+#[test]
+fn holm_is_that_of_statsmodels() {
+    // statsmodels.stats.multitest.multipletests(p, method="holm")[1]
+    let corrected = holm(&[0.01, 0.04, 0.03, 0.005, 0.2, 0.03]);
+    corrected.iter().zip([0.05, 0.12, 0.12, 0.03, 0.2, 0.12]).for_each(|(&c, e)| near(c, e, 1e-12));
+    assert!(holm(&[]).is_empty());
+    assert_eq!(holm(&[0.7, 0.9]), [1.0, 1.0]);
+}
+
+#[test]
+fn spread_has_n_minus_1_below() {
+    // np.std([0.61, 0.63, 0.58], ddof=1)
+    let (mean, sd) = mean_and_sd(&[0.61, 0.63, 0.58]);
+    near(mean, 0.6066666666666666, 1e-12);
+    near(sd.unwrap(), 0.025166114784235857, 1e-12);
+    assert_eq!(mean_and_sd(&[0.5]), (0.5, None));
+}
+
+#[test]
+fn quantiles_are_those_of_numpy() {
+    // np.quantile([1, 2, 4, 8, 16], [0.025, 0.5, 0.975])
+    let values = [1.0, 2.0, 4.0, 8.0, 16.0];
+    near(quantile(&values, 0.025), 1.1, 1e-12);
+    near(quantile(&values, 0.5), 4.0, 1e-12);
+    near(quantile(&values, 0.975), 15.2, 1e-12);
+    assert!(quantile(&[], 0.5).is_nan());
+}

@@ -1,0 +1,178 @@
+//! Comparisons of runs that are written here, with values whose statistics SciPy has computed.
+
+use super::resample::tests::columns;
+use super::*;
+use crate::experiment::outcome::{Outcome, Row, StageOutcome};
+use crate::experiment::patients::PatientTable;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Writes a run of an encoder and a seed, whose patients have `values` in R@10.
+fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &str) -> PathBuf {
+    let path = folder.join(format!("{encoder}-{seed}"));
+    fs::create_dir_all(&path).unwrap();
+    let manifest = format!(
+        "name = 'x'\nseed = {seed}\n[data]\nparser = {{ type = 'p' }}\nsplit = {{ type = 'random' }}\n[model]\n\
+         graph_encoder = {{ type = '{encoder}' }}\n[[stage]]\ntype = 'finetune'\ntask = {{ type = '{objective}' }}\n"
+    );
+    fs::write(path.join("manifest.toml"), manifest).unwrap();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let metrics = |v: f64| vec![("F1-w".to_owned(), v / 2.0), ("R@10".to_owned(), v)];
+    let row =
+        |name: String, metrics| Row { name, metrics, measures: Vec::new(), intervals: Vec::new(), strata: Vec::new() };
+    let rows = vec![
+        row("history".into(), metrics(0.2)),
+        row(format!("x, epoch {}", seed + 3), metrics(mean)),
+        row("oracle".into(), metrics(0.9)),
+    ];
+    let stage = StageOutcome {
+        stage: "1-finetune".into(),
+        objective: objective.into(),
+        examples: values.len(),
+        epoch: seed as usize + 2,
+        caption: String::new(),
+        rows,
+    };
+    let outcome = Outcome {
+        name: "x".into(),
+        device: "cpu".into(),
+        parameters: 7,
+        seconds: 1.0,
+        trained: Vec::new(),
+        stages: vec![stage],
+    };
+    fs::write(path.join("result.json"), serde_json::to_string(&outcome).unwrap()).unwrap();
+    let column = |v: &[f64]| BTreeMap::from([("R@10".to_owned(), v.iter().map(|v| Some(*v)).collect())]);
+    let table = PatientTable {
+        patients: (0..values.len()).map(|i| i.to_string()).collect(),
+        rows: BTreeMap::from([
+            (format!("x, epoch {}", seed + 3), column(values)),
+            ("history".to_owned(), column(&vec![0.2; values.len()])),
+        ]),
+    };
+    fs::write(path.join("patients-1-finetune.json"), serde_json::to_string(&table).unwrap()).unwrap();
+    path
+}
+
+fn near(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found} is not {expected} ± {tolerance}");
+}
+
+#[test]
+fn rows_differences_and_corrections_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("a", &a), ("b", &b), ("c", &c)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let names: Vec<&str> = table.rows.iter().map(|r| r.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "history", "oracle"]);
+    let recall = |row: usize| table.rows[row].difference[1].1;
+    near(recall(1).mean, -8.6 / 300.0, 1e-12);
+    // SciPy's intervals and p-values of b − a and c − a (resample_tests.rs), and statsmodels' correction of the two.
+    near(recall(1).low.unwrap(), -0.0487, 0.002);
+    near(recall(1).high.unwrap(), -0.0087, 0.002);
+    near(recall(1).p.unwrap(), 2.0 * 0.006160, 0.007);
+    near(recall(2).p.unwrap(), 0.34261, 0.02);
+    assert_eq!((recall(0).mean, recall(0).p), (0.0, Some(1.0)));
+    // c is best, but not told apart from a.
+    assert!(table.rows.iter().all(|r| r.best.is_empty()));
+    assert!(
+        table.verdict.contains("believe c: better than history") && table.verdict.contains("not told apart from a"),
+        "{}",
+        table.verdict
+    );
+    assert!(table.verdict.contains("oracle reaches 0.9000"), "{}", table.verdict);
+    assert_eq!(table.rows[0].metrics[0].1.low, None, "no mean over patients");
+    let json = table.to_json(false);
+    assert_eq!(json.as_array().unwrap().len(), 3);
+    assert_eq!(table.to_json(true).as_array().unwrap().len(), 5);
+    assert!(json[0]["metrics"]["R@10"]["sd"].is_null());
+}
+
+#[test]
+fn what_stands_out_is_bold() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let better: Vec<f64> = a.iter().map(|v| v + 0.1).collect();
+    let runs = [("a", &a), ("b", &b), ("c", &better)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let best: Vec<_> = table.rows.iter().map(|r| r.best.clone()).collect();
+    assert_eq!(best[2], ["R@10"]);
+    assert!(best[0].is_empty() && best[1].is_empty());
+    let markdown = table.render(Format::Markdown, None).unwrap();
+    assert!(markdown.contains("**0.4893**"), "{markdown}");
+    assert!(table.render(Format::Latex, None).unwrap().contains("\\textbf{0.4893}"));
+    assert!(table.render(Format::Table, None).unwrap().contains("0.4893*"));
+}
+
+#[test]
+fn runs_of_other_seeds_are_one_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [
+        write(folder.path(), "gat", 1, &a, "diagnosis"),
+        write(folder.path(), "gcn", 1, &c, "diagnosis"),
+        write(folder.path(), "gat", 2, &b, "diagnosis"),
+    ];
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let gat = &table.rows[0];
+    assert_eq!((gat.name.as_str(), gat.runs, table.rows[1].runs, table.rows[2].runs), ("gat", 2, 1, 3));
+    let (means, e) = ([0.38933333333333336, 0.3606666666666667], gat.metrics[1].1);
+    near(e.mean, (means[0] + means[1]) / 2.0, 1e-12);
+    near(e.sd.unwrap(), (means[0] - means[1]) / 2f64.sqrt(), 1e-12);
+    assert!(table.notes.iter().any(|n| n.contains("different seeds")));
+    assert!(table.notes[0].contains("test was read 3 times"));
+}
+
+#[test]
+fn a_rule_that_is_as_good_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    // The same mean as the rule's .2, and another for every patient.
+    let level: Vec<f64> = a.iter().map(|v| v - 0.38933333333333336 + 0.203).collect();
+    let run = write(folder.path(), "gat", 1, &level, "diagnosis");
+    let table = Comparison::of(&[run], &CompareOptions::default()).unwrap();
+    assert!(table.verdict.starts_with("history alone is as good as x: difference 0.0030 ± 0.03"), "{}", table.verdict);
+    let low: Vec<f64> = a.iter().map(|v| v - 0.3).collect();
+    let run = write(folder.path(), "gat", 1, &low, "diagnosis");
+    let table = Comparison::of(&[run], &CompareOptions::default()).unwrap();
+    assert!(table.verdict.starts_with("believe history: better than x by 0.11"), "{}", table.verdict);
+}
+
+#[test]
+fn tables_show_what_they_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("a_b", &a), ("c&d", &b)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let latex = table.render(Format::Latex, None).unwrap();
+    assert!(
+        latex.contains("a\\_b & 0.1947 & \\textbf{0.3893}")
+            && latex.contains("c\\&d")
+            && latex.contains("\\bottomrule"),
+        "{latex}"
+    );
+    let csv = table.render(Format::Csv, None).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|l| l.split(',').collect()).collect();
+    assert!(rows.iter().all(|r| r.len() == 11) && rows.len() == 5, "{csv}");
+    let text = table.render(Format::Table, None).unwrap();
+    let widths: std::collections::BTreeSet<usize> =
+        text.lines().filter(|l| l.starts_with('─')).map(|l| l.chars().count()).collect();
+    assert_eq!(widths.len(), 2, "{text}");
+    assert!(
+        lower_is_better("loss")
+            && lower_is_better("Brier score")
+            && !lower_is_better("R@10")
+            && !lower_is_better("AUROC")
+    );
+}
+
+#[test]
+fn other_tasks_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [write(folder.path(), "a", 1, &a, "diagnosis"), write(folder.path(), "b", 1, &b, "rare")];
+    let error = Comparison::of(&runs, &CompareOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("different tasks: diagnosis and rare"), "{error}");
+}

@@ -1,0 +1,110 @@
+//! What a run was trained and tested on, so that runs on other patients are not compared with it: `data.json`.
+
+use super::run_dir::RunDir;
+use crate::data::{Prepared, Ragged};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fs;
+
+const FILE: &str = "data.json";
+
+/// Digests of cohort and split, and their sizes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Of patients, admissions, codes and laboratory items, in their order.
+    pub cohort: String,
+    /// Of the patients that serve for what, in their order.
+    pub split: String,
+    /// Number of patients.
+    pub patients: usize,
+    /// Number of admissions.
+    pub admissions: usize,
+    /// Number of patients to pretrain on.
+    pub pretrain: usize,
+    /// Number of patients to train on.
+    pub train: usize,
+    /// Number of patients to choose the epoch on.
+    pub valid: usize,
+    /// Number of patients to report on.
+    pub test: usize,
+}
+
+impl Fingerprint {
+    /// Of what stages learn from.
+    pub fn of(data: &Prepared) -> Self {
+        let (cohort, split) = (&data.cohort, &data.split);
+        let mut digest = Sha256::new();
+        texts(&mut digest, cohort.patients.iter().map(ToString::to_string));
+        ragged(&mut digest, &cohort.admissions, |&id| id as u64);
+        ragged(&mut digest, &cohort.codes, |&c| u64::from(c));
+        texts(&mut digest, cohort.code_names.iter().cloned());
+        ragged(&mut digest, &cohort.labs, |&l| u64::from(l));
+        numbers(&mut digest, cohort.lab_items.iter().map(|item| item.id as u64));
+        let cohort_digest = hex(digest);
+        let mut digest = Sha256::new();
+        for part in [&split.pretrain, &split.train, &split.valid, &split.test] {
+            texts(&mut digest, part.iter().map(|&p| cohort.patients[p].to_string()));
+        }
+        Self {
+            cohort: cohort_digest,
+            split: hex(digest),
+            patients: cohort.patients.len(),
+            admissions: cohort.admissions.values().len(),
+            pretrain: split.pretrain.len(),
+            train: split.train.len(),
+            valid: split.valid.len(),
+            test: split.test.len(),
+        }
+    }
+
+    /// Of a run; `None` where an older version wrote none.
+    pub fn read(run: &RunDir) -> Result<Option<Self>> {
+        let file = run.file(FILE);
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|e| Error::user(format!("this is not what `dualk run` writes: {e}")).at_file(file)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("read", file, e)),
+        }
+    }
+
+    /// Writes it to a run.
+    pub fn write(&self, run: &RunDir) -> Result<()> {
+        run.write_json(FILE, self)
+    }
+
+    /// The cohort in a few words.
+    pub fn cohort_text(&self) -> String {
+        format!("{} patients with {} admissions ({})", self.patients, self.admissions, &self.cohort[..8])
+    }
+
+    /// The split in a few words.
+    pub fn split_text(&self) -> String {
+        let Self { train, valid, test, .. } = self;
+        format!("{train} train, {valid} valid, {test} test ({})", &self.split[..8])
+    }
+}
+
+fn numbers(digest: &mut Sha256, values: impl ExactSizeIterator<Item = u64>) {
+    digest.update((values.len() as u64).to_le_bytes());
+    values.for_each(|v| digest.update(v.to_le_bytes()));
+}
+
+fn texts(digest: &mut Sha256, values: impl ExactSizeIterator<Item = String>) {
+    digest.update((values.len() as u64).to_le_bytes());
+    for text in values {
+        digest.update((text.len() as u64).to_le_bytes());
+        digest.update(text.as_bytes());
+    }
+}
+
+fn ragged<T>(digest: &mut Sha256, rows: &Ragged<T>, number: impl Fn(&T) -> u64) {
+    numbers(digest, rows.rows().map(|row| row.len() as u64));
+    numbers(digest, rows.values().iter().map(number));
+}
+
+fn hex(digest: Sha256) -> String {
+    digest.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,46 @@
+//! Metrics by test patient, which comparisons pair: `patients-<stage>.json`.
+//!
+//! [`patient_table`] is the only reader; what is written comes from the test of a stage.
+
+use super::run_dir::RunDir;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// Metrics of the rows of a table, by test patient.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PatientTable {
+    /// The patients, one a test example, in the order of the split.
+    pub patients: Vec<String>,
+    /// For each row of the table and each metric that is a mean over patients, a value a patient; `None` where the metric
+    /// is undefined for one.
+    pub rows: BTreeMap<String, BTreeMap<String, Vec<Option<f64>>>>,
+}
+
+impl PatientTable {
+    /// The values of a row and metric, NaN where undefined.
+    pub fn column(&self, row: &str, metric: &str) -> Option<Vec<f64>> {
+        let values = self.rows.get(row)?.get(metric)?;
+        Some(values.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
+}
+
+fn file(stage: &str) -> String {
+    format!("patients-{stage}.json")
+}
+
+/// Metrics by patient of a tested stage of a run; `None` where none were kept.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn patient_table(run: &RunDir, stage: &str) -> Result<Option<PatientTable>> {
+    let file = run.file(&file(stage));
+    match fs::read(&file) {
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|e| Error::user(format!("these are no metrics by patient: {e}")).at_file(file)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io("read", file, e)),
+    }
+}

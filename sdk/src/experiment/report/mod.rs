@@ -1,0 +1,278 @@
+//! Pages for the browser: what a run, a sweep or a comparison found, on one page without outside resources.
+
+mod chart;
+mod comparison;
+mod html;
+mod training;
+
+use super::compare::{CompareOptions, Comparison, Kind, is_oracle, model_row};
+use super::fingerprint::Fingerprint;
+use super::flow_figure;
+use super::outcome::{Outcome, StageOutcome};
+use super::run_dir::RunDir;
+use crate::data::Step;
+use crate::train::EpochRecord;
+use crate::{Error, Result};
+use chart::{Chart, Series, short};
+pub(super) use html::escape;
+use html::{page, paragraph, table, table_of, texts};
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs;
+
+/// The file of a run that says what its manifest has beyond those that it extends.
+pub(super) const CHANGES: &str = "changes.json";
+
+/// Writes `report.html` of a run whose other files are there.
+///
+/// # Errors
+/// When a file of the run cannot be read, or the page cannot be written.
+pub fn write_report(run: &RunDir) -> Result<()> {
+    run.write("report.html", of_run(run)?.as_bytes())
+}
+
+/// The page of a run.
+pub(super) fn of_run(run: &RunDir) -> Result<String> {
+    let outcome = run.outcome()?;
+    let history = history(run);
+    let compared = Comparison::of_run(run, &CompareOptions::default()).ok();
+    let manifest = text(run, "manifest.toml");
+    let resolved: toml::Table = toml::from_str(&manifest).unwrap_or_default();
+    let about = format!("{} parameters · {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
+    let sections = [
+        ("found", "What was found", found(&outcome, compared.as_ref())?),
+        ("training", "Training", training::section(&history)?),
+        ("data", "What entered", entered(run, &resolved)?),
+        ("time", "Time", training::times(&history, &outcome.trained)),
+        ("manifest", "Manifest", manifest_section(run, &manifest)),
+        ("repeat", "How to repeat it", repeat(run, &outcome)),
+    ];
+    Ok(page(&outcome.name, &about, &sections))
+}
+
+fn text(run: &RunDir, file: &str) -> String {
+    fs::read_to_string(run.file(file)).unwrap_or_default()
+}
+
+fn history(run: &RunDir) -> Vec<EpochRecord> {
+    text(run, "metrics.jsonl").lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The tables, the line which row to believe, and recall at k.
+fn found(outcome: &Outcome, compared: Option<&Comparison>) -> Result<String> {
+    let mut out = String::new();
+    if let Some(compared) = compared {
+        let _ = writeln!(out, "<p class=\"verdict\">{}</p>", escape(&compared.verdict));
+    }
+    let last = outcome.stages.len().saturating_sub(1);
+    for (i, stage) in outcome.stages.iter().enumerate() {
+        out += &stage_table(stage, compared.filter(|_| i == last));
+        out += &recall(stage)?;
+    }
+    Ok(out)
+}
+
+fn stage_table(stage: &StageOutcome, compared: Option<&Comparison>) -> String {
+    let metrics = stage.rows.first().map(|row| row.metrics.as_slice()).unwrap_or_default();
+    let names = metrics.iter().map(|(name, _)| escape(name));
+    let head: Vec<String> = std::iter::once(String::new()).chain(names).collect();
+    let model = model_row(stage);
+    let (mut rows, mut classes) = (Vec::new(), Vec::new());
+    for (i, row) in stage.rows.iter().enumerate() {
+        let is_model = Some(i) == model;
+        let same = compared.and_then(|c| {
+            c.rows.iter().find(|r| if is_model { r.kind == Kind::Configuration } else { r.name == row.name })
+        });
+        let cell = |(metric, value): &(String, f64)| {
+            let estimate = same.and_then(|r| r.metrics.iter().find(|(m, _)| m == metric)).map(|(_, e)| e);
+            let interval = estimate.and_then(|e| Some((e.low?, e.high?)));
+            let interval = interval.map_or(String::new(), |(low, high)| format!("<small>{low:.3} – {high:.3}</small>"));
+            let value = if value.is_finite() { format!("{value:.4}") } else { "–".to_owned() };
+            format!("{value}{interval}")
+        };
+        rows.push(std::iter::once(escape(&row.name)).chain(row.metrics.iter().map(cell)).collect());
+        classes.push(if is_model {
+            "model"
+        } else if is_oracle(&row.name) {
+            "oracle"
+        } else {
+            ""
+        });
+    }
+    let title = format!("{}: {} test patients", stage.objective, stage.examples);
+    let mut out = format!("<h3>{}</h3>\n{}", escape(&title), table_of(&head, &rows, &classes));
+    if compared.is_some_and(|c| c.rows.iter().any(|r| r.metrics.iter().any(|(_, e)| e.low.is_some()))) {
+        out += "<p class=\"soft\">Small figures: 95 % bootstrap intervals over patients, 10,000 draws. Test was read once, \
+                after the epoch had been chosen on valid.</p>\n";
+    }
+    out
+}
+
+/// Recall at k of the rows, where the table has it at more than one k.
+fn recall(stage: &StageOutcome) -> Result<String> {
+    let at = |name: &str| name.strip_prefix("R@").and_then(|k| k.parse::<f64>().ok());
+    let mut series = Vec::new();
+    let mut colour = 1;
+    let model = model_row(stage);
+    for (i, row) in stage.rows.iter().enumerate() {
+        let points: Vec<(f64, f64)> = row.metrics.iter().filter_map(|(m, v)| Some((at(m)?, *v))).collect();
+        if points.len() < 2 {
+            continue;
+        }
+        let is_model = Some(i) == model;
+        series.push(Series {
+            name: row.name.clone(),
+            points,
+            colour: if is_model { 0 } else { colour },
+            dashed: !is_model,
+        });
+        colour += usize::from(!is_model);
+    }
+    if series.is_empty() {
+        return Ok(String::new());
+    }
+    let title = format!("Recall at k on test, {}", stage.objective);
+    let chart = Chart { title, x: "k, number of codes predicted".into(), series, part: true, ..Chart::default() };
+    Ok(format!("<div class=\"charts\">{}</div>\n", chart.figure()?))
+}
+
+/// Cohort, split, and what the model sees of a patient.
+fn entered(run: &RunDir, manifest: &toml::Table) -> Result<String> {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut add = |what: &str, value: String| rows.push(vec![what.to_owned(), value]);
+    let at = |path: &[&str]| {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(manifest.get(*first)?, |at, key| at.get(key))
+    };
+    let component = |value: Option<&toml::Value>| -> Option<String> {
+        let table = value?.as_table()?;
+        let options: Vec<String> =
+            table.iter().filter(|(k, _)| *k != "type").map(|(k, v)| format!("{k} = {v}")).collect();
+        Some(format!("{} ({})", table.get("type")?.as_str()?, options.join(", ")))
+    };
+    if let Some(parser) = component(at(&["data", "parser"])) {
+        add("source", parser);
+    }
+    if let Some(data) = Fingerprint::read(run)? {
+        add("patients", data.patients.to_string());
+        add("admissions", data.admissions.to_string());
+        add("pretrain", format!("{} patients", data.pretrain));
+        add("train", format!("{} patients", data.train));
+        add("valid", format!("{} patients, to choose the epoch", data.valid));
+        add("test", format!("{} patients, read once", data.test));
+        add("digests", format!("cohort {}, split {}", &data.cohort[..12], &data.split[..12]));
+    }
+    if let Some(split) = component(at(&["data", "split"])) {
+        add("split", split);
+    }
+    for stage in at(&["stage"]).and_then(|s| s.as_array()).into_iter().flatten() {
+        if let Some(task) = component(stage.get("task")) {
+            add("task", task);
+        }
+    }
+    if let Some(lab) = component(at(&["model", "lab"])) {
+        add("laboratory items", lab);
+    }
+    let mut out = texts(&["".into(), "".into()], &rows);
+    // The lines of the log before training say what was dropped and repaired.
+    let log = text(run, "log.txt");
+    let before: Vec<&str> = log.lines().take_while(|line| !outcome_line(line)).collect();
+    if !before.is_empty() {
+        let _ = writeln!(out, "<h3>What the log says of it</h3><pre>{}</pre>", escape(&before.join("\n")));
+    }
+    // How many rows and patients were read and left out.
+    let summary: Value = serde_json::from_str(&text(run, "summary.json")).unwrap_or_default();
+    let flow: Vec<Step> = serde_json::from_value(summary["flow"].clone()).unwrap_or_default();
+    out += &flow_figure::html(&flow);
+    Ok(out)
+}
+
+/// Whether a line of the log is of a trained stage, such as `1-lab: 3.2 s, kept epoch 4`.
+fn outcome_line(line: &str) -> bool {
+    line.chars().next().is_some_and(|c| c.is_ascii_digit()) && line.contains(": ") && line.contains("kept epoch")
+}
+
+fn manifest_section(run: &RunDir, manifest: &str) -> String {
+    let changes: Vec<[String; 3]> = serde_json::from_str(&text(run, CHANGES)).unwrap_or_default();
+    let mut out = String::new();
+    if !changes.is_empty() {
+        let rows: Vec<Vec<String>> = changes.into_iter().map(Vec::from).collect();
+        out += "<h3>What it has beyond the manifest that it extends</h3>\n";
+        out += &texts(&["key".into(), "value".into(), "from".into()], &rows);
+    }
+    let _ = writeln!(
+        out,
+        "<details><summary>The whole manifest, defaults filled in</summary><pre>{}</pre></details>",
+        escape(manifest)
+    );
+    out
+}
+
+/// The command, versions and plugins.
+fn repeat(run: &RunDir, outcome: &Outcome) -> String {
+    let folder = run.path().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = folder.trim_start_matches('.');
+    let mut out = paragraph(
+        "Train it again from its own manifest, with the plugins of its lock, and test it again from its weights:",
+    );
+    let _ = write!(
+        out,
+        "<pre>dualk run {0}/manifest.toml --locked\ndualk eval {0}</pre>\n",
+        escape(folder_name(folder, &outcome.name))
+    );
+    let environment: Value = serde_json::from_str(&text(run, "environment.json")).unwrap_or_default();
+    let mut rows = Vec::new();
+    collect(&environment, "", &mut rows);
+    if !rows.is_empty() {
+        out += &texts(&["made with".into(), "".into()], &rows);
+    }
+    let lock: toml::Table = toml::from_str(&text(run, "plugins.lock")).unwrap_or_default();
+    let plugins: Vec<Vec<String>> = lock
+        .values()
+        .filter_map(toml::Value::as_array)
+        .flatten()
+        .map(|plugin| {
+            let field = |key: &str| plugin.get(key).and_then(toml::Value::as_str).unwrap_or("–").to_owned();
+            vec![field("name"), field("version"), field("sha256").chars().take(16).collect()]
+        })
+        .collect();
+    if !plugins.is_empty() {
+        out += "<h3>Plugins</h3>\n";
+        out += &table(&["plugin".into(), "version".into(), "SHA-256 begins".into()], &plugins)
+            .replace("<td>", "<td class=\"left\">");
+    }
+    out
+}
+
+/// The name that the run's folder has once it is complete.
+fn folder_name<'a>(folder: &'a str, name: &'a str) -> &'a str {
+    let folder = folder.split(".unfinished-").next().unwrap_or(folder);
+    let folder = match folder.rsplit_once('.') {
+        Some((front, process)) if process.chars().all(|c| c.is_ascii_digit()) => front,
+        _ => folder,
+    };
+    if folder.starts_with(name) { folder } else { name }
+}
+
+/// The leaves of a JSON object as rows.
+fn collect(value: &Value, prefix: &str, rows: &mut Vec<Vec<String>>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let path = if prefix.is_empty() { key.clone() } else { format!("{prefix} {key}") };
+                collect(value, &path, rows);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => rows.push(vec![prefix.to_owned(), text.clone()]),
+        other => rows.push(vec![prefix.to_owned(), other.to_string()]),
+    }
+}
+
+/// Writes what a page is to a file, for `dualk report`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_page(file: &std::path::Path, page: &str) -> Result<()> {
+    fs::write(file, page).map_err(|e| Error::io("write", file, e))
+}

@@ -1,0 +1,151 @@
+//! The folder of a sweep: `sweep.json`, and a folder a member with its manifest, log and state.
+
+use super::Sweep;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE: &str = "sweep.json";
+const STATE: &str = "state.json";
+
+/// What a sweep consists of, as its folder says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Name of the experiment.
+    pub name: String,
+    /// The manifest, as it was given.
+    pub manifest: PathBuf,
+    /// The row that the others are compared with.
+    pub baseline: Option<String>,
+    /// Threads of each member; part of what makes its digits.
+    pub threads: usize,
+    /// The members, in the order of the manifest.
+    pub members: Vec<PlannedMember>,
+}
+
+/// A member of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedMember {
+    /// Name of its folder below `members`.
+    pub id: String,
+    /// Its row in the table.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+}
+
+/// How far a member is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum State {
+    /// Its run is complete.
+    Finished {
+        /// The run's folder, from the sweep's.
+        run: PathBuf,
+        /// Wall time in seconds.
+        seconds: f64,
+        /// Most memory it held, in bytes, where the system tells.
+        peak_bytes: Option<u64>,
+    },
+    /// It ended with an error.
+    Failed {
+        /// The error.
+        error: String,
+        /// The exit code; `None` when it was killed.
+        code: Option<i32>,
+    },
+}
+
+impl Plan {
+    /// Of a sweep that is about to run.
+    pub fn of(sweep: &Sweep, manifest: &Path, threads: usize) -> Self {
+        let member = |m: &super::Member| PlannedMember { id: m.id.clone(), name: m.name.clone(), seed: m.seed };
+        Self {
+            name: sweep.name.clone(),
+            manifest: std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned()),
+            baseline: sweep.baseline.clone(),
+            threads,
+            members: sweep.members.iter().map(member).collect(),
+        }
+    }
+
+    /// Of a folder; `None` when that is no sweep.
+    ///
+    /// # Errors
+    /// When the plan cannot be read.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let file = folder.join(FILE);
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|e| Error::user(format!("this is no plan of a sweep: {e}")).at_file(file)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("read", file, e)),
+        }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join(FILE), self)
+    }
+
+    /// Folders of the runs that are complete, in the order of the plan.
+    pub fn finished(&self, folder: &Path) -> Vec<PathBuf> {
+        self.members.iter().filter_map(|m| finished_run(folder, &m.id)).collect()
+    }
+
+    /// Members whose last try ended with an error, with it.
+    pub fn failed(&self, folder: &Path) -> Vec<(&PlannedMember, String)> {
+        let state = |m: &PlannedMember| State::read(&member_folder(folder, &m.id));
+        let failed = self.members.iter().filter_map(|m| match state(m) {
+            Some(State::Failed { error, .. }) => Some((m, error)),
+            _ => None,
+        });
+        failed.collect()
+    }
+}
+
+impl State {
+    /// Of a member's folder; `None` when it has not ended yet.
+    pub fn read(folder: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(folder.join(STATE)).ok()?).ok()
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        write_json(&folder.join(STATE), self)
+    }
+
+    /// Forgets it: the member is tried again.
+    pub fn forget(folder: &Path) {
+        let _ = fs::remove_file(folder.join(STATE)); // there may be none
+    }
+}
+
+/// The folder of a member.
+pub fn member_folder(sweep: &Path, id: &str) -> PathBuf {
+    sweep.join("members").join(id)
+}
+
+/// The run of a member that is complete.
+pub fn finished_run(sweep: &Path, id: &str) -> Option<PathBuf> {
+    match State::read(&member_folder(sweep, id))? {
+        State::Finished { run, .. } => Some(sweep.join(run)).filter(|run| run.join("result.json").is_file()),
+        State::Failed { .. } => None,
+    }
+}
+
+/// Writes under another name and renames, so that a reader never sees half of it.
+fn write_json(file: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::program(format!("cannot write {}: {e}", file.display())))?;
+    let aside = file.with_extension("new");
+    fs::write(&aside, text).and_then(|()| fs::rename(&aside, file)).map_err(|e| Error::io("write", file, e))
+}

@@ -1,0 +1,300 @@
+//! Sweeps and comparisons through the program.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+use dualk_sdk::serde_json::{self, Value};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const MANIFEST: &str = r#"name = "small"
+seed = 3
+
+[backend]
+device = "cpu"
+
+[data]
+parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
+split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
+
+[model]
+node_init = { type = "random", dim = 16 }
+graph_encoder = { type = "gat", dims = [16, 16] }
+lab = { type = "linear", dim = 16 }
+head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
+
+[[stage]]
+type = "lab"
+epochs = 2
+
+[[stage]]
+type = "finetune"
+epochs = 3
+"#;
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(sweep: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("small.toml"), format!("{MANIFEST}\n{sweep}")).unwrap();
+        Self { folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        command.current_dir(self.folder.path()).env("DUALK_CACHE", self.folder.path().join("cache")).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Standard error of a command that the user got wrong.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
+        errors(&output)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn logs(&self) -> Vec<String> {
+        let members = fs::read_dir(self.path("out/members")).unwrap();
+        members.map(|m| fs::read_to_string(m.unwrap().path().join("log.txt")).unwrap()).collect()
+    }
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const ENCODERS: &str = r#"[sweep]
+seeds = [1, 2]
+grid = { "model.graph_encoder" = [{ type = "gat", dims = [16, 16] }, { type = "gcn", dims = [16, 16] }] }
+"#;
+
+#[test]
+fn a_sweep_trains_every_member_and_compares_them() {
+    let place = Place::new(ENCODERS);
+    let listed = place.ok(&["sweep", "small.toml", "--out", "out", "--dry-run"]);
+    assert_eq!(listed.lines().filter(|l| l.ends_with("to run")).count(), 4, "{listed}");
+    assert!(listed.contains("expected time: unknown") && !place.path("out/runs").exists(), "{listed}");
+
+    let printed = place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
+    assert!(printed.contains("mean ± standard deviation over 2 runs") && printed.contains("→ "), "{printed}");
+    for row in ["code frequency", "gat ", "gcn "] {
+        assert!(printed.lines().any(|l| l.starts_with(row)), "{row}: {printed}");
+    }
+    let page = fs::read_to_string(place.path("out/report.html")).unwrap();
+    assert!(page.contains("gcn") && !page.contains("src=\"http") && !page.contains("<link"));
+
+    // Every run is that of its own manifest alone, to the digit.
+    let rows = place.json(&["compare", "out", "--format", "json"]);
+    assert_eq!(rows.iter().map(|r| r["name"].as_str().unwrap()).collect::<Vec<_>>(), ["gat", "gcn"]);
+    let mut by_hand = Vec::new();
+    for seed in [1, 2] {
+        let set = format!("seed={seed}");
+        let seeded = ["run", "small.toml", "--no-cache", "--set", &set, "--set", "data.parser.seed=3"];
+        let mut command = place.command(&seeded);
+        let output = command.env("RAYON_NUM_THREADS", "1").output().unwrap();
+        let printed = String::from_utf8(output.stdout.clone()).unwrap();
+        assert!(errors(&output).contains("[sweep] is left out by `dualk run`"));
+        let run = printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap();
+        let result: Value = serde_json::from_slice(&fs::read(place.path(run).join("result.json")).unwrap()).unwrap();
+        let rows = result["stages"][0]["rows"].as_array().unwrap();
+        let recall = rows.last().unwrap()["metrics"].as_array().unwrap().iter().find(|m| m[0] == "R@10").unwrap();
+        by_hand.push(recall[1].as_f64().unwrap());
+    }
+    let gat = &rows[0];
+    let mean = (by_hand[0] + by_hand[1]) / 2.0;
+    let sd = (by_hand[0] - by_hand[1]).abs() / 2f64.sqrt();
+    assert_eq!(gat["runs"], 2);
+    assert!((gat["metrics"]["R@10"]["mean"].as_f64().unwrap() - mean).abs() < 1e-12, "{gat}");
+    assert!((gat["metrics"]["R@10"]["sd"].as_f64().unwrap() - sd).abs() < 1e-12, "{gat}");
+    let number = |row: &Value, part: &str, metric: &str, key: &str| row[part][metric][key].as_f64().unwrap();
+    for row in &rows {
+        let r = |key| number(row, "metrics", "R@20", key);
+        assert!(r("low") < r("mean") && r("mean") < r("high"), "{row}");
+    }
+    let d = |key| number(&rows[1], "difference", "R@10", key);
+    let means = number(&rows[1], "metrics", "R@10", "mean") - number(&rows[0], "metrics", "R@10", "mean");
+    assert!((d("mean") - means).abs() < 1e-12 && d("low") <= d("mean") && d("mean") <= d("high"));
+    assert!(d("p") > 0.0 && d("p") <= 1.0);
+    // A weighted F1 is no mean over patients: it has no interval, and says so.
+    assert!(rows[0]["metrics"]["F1-w"]["low"].is_null() && rows[1]["difference"]["F1-w"]["p"].is_null());
+    assert_eq!(number(&rows[0], "difference", "R@10", "p"), 1.0, "the baseline to itself");
+    // Turned around, differences change their sign.
+    let turned = place.json(&["compare", "out", "--format", "json", "--baseline", "gcn"]);
+    assert!((number(&turned[0], "difference", "R@10", "mean") + means).abs() < 1e-12);
+
+    // The other forms have the same figures.
+    let figure = format!("{mean:.4}");
+    for format in ["latex", "markdown", "table"] {
+        let text = place.ok(&["compare", "out", "--format", format]);
+        assert!(text.contains(&figure) && text.contains("code frequency"), "{format}: {text}");
+    }
+    let csv = place.ok(&["compare", "out", "--format", "csv"]);
+    let line = csv.lines().find(|l| l.starts_with("gat,2,R@10,")).unwrap();
+    assert!((line.split(',').nth(3).unwrap().parse::<f64>().unwrap() - mean).abs() < 1e-12, "{line}");
+    assert!(place.ok(&["compare", "out", "--format", "latex"]).contains("\\toprule"));
+    assert!(place.refused(&["compare", "out", "--baseline", "gatt"]).contains("did you mean `gat`?"));
+    assert!(place.refused(&["compare", "out", "--metric", "R@11"]).contains("did you mean `R@10`?"));
+
+    // Once more: nothing is trained, and the time is known.
+    let before = place.logs();
+    let again = place.run(&["sweep", "small.toml", "--out", "out"]);
+    assert!(errors(&again).contains("4 of 4 members are complete already"), "{}", errors(&again));
+    assert_eq!(place.logs(), before);
+    let more = ["sweep", "small.toml", "--out", "out", "--dry-run", "--set", "sweep.seeds=[1,2,5]"];
+    let listed = place.ok(&more);
+    assert_eq!(listed.lines().filter(|l| l.ends_with("complete")).count(), 4, "{listed}");
+    assert_eq!(listed.lines().filter(|l| l.ends_with("to run")).count(), 2, "{listed}");
+    assert!(listed.contains("by the epochs of complete members"), "{listed}");
+}
+
+#[test]
+fn shared_stages_are_trained_once() {
+    let losses = "[sweep]\ngrid = { \"stage[1].loss\" = [\"bce\", \"focal\", \"asymmetric\"] }\n";
+    let place = Place::new(losses);
+    let listed = place.ok(&["sweep", "small.toml", "--dry-run"]);
+    assert!(listed.contains("3 members, 6 stages; 2 of them are shared"), "{listed}");
+    place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "3", "--threads", "1"]);
+    let trained = place.logs().iter().filter(|log| log.contains("1-lab epoch 1:")).count();
+    let cached = place.logs().iter().filter(|log| log.contains("1-lab: from the cache")).count();
+    assert_eq!((trained, cached), (1, 2), "{:#?}", place.logs());
+    let names: Vec<String> =
+        place.json(&["compare", "out", "--format", "json"]).iter().map(|r| r["name"].to_string()).collect();
+    assert_eq!(names, ["\"bce\"", "\"focal\"", "\"asymmetric\""]);
+}
+
+#[test]
+fn a_failed_member_stops_no_other_and_is_tried_again_alone() {
+    // A step of 1e30 makes the loss no number.
+    let place = Place::new("[sweep]\ngrid = { \"stage[1].lr\" = [1e30, 0.001, 0.002] }\n");
+    let arguments = ["sweep", "small.toml", "--out", "out", "--jobs", "1"];
+    let output = place.run(&arguments);
+    let error = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("1 of 3 members failed") && error.contains("the loss became") && error.contains("log.txt"),
+        "{error}"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("lr = 0.002"));
+    assert_eq!(place.json(&["compare", "out", "--format", "json"]).len(), 2);
+    let again = place.run(&arguments);
+    assert!(errors(&again).contains("2 of 3 members are complete already"), "{}", errors(&again));
+    assert!(errors(&again).contains("1 of 3 members failed"));
+
+    let fast = ["sweep", "small.toml", "--out", "fast", "--jobs", "1", "--fail-fast"];
+    let output = place.run(&fast);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors(&output).contains("1 of 3 members failed"), "{}", errors(&output));
+    assert!(!place.path("fast/report.html").exists(), "nothing else was trained");
+}
+
+#[test]
+fn an_interrupted_sweep_goes_on_where_it_was() {
+    let place = Place::new(&ENCODERS.replace("epochs = 3", "epochs = 40"));
+    let arguments =
+        ["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=30"];
+    let mut sweep = place.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let complete = || {
+        fs::read_dir(place.path("out/runs")).map_or(0, |runs| {
+            runs.flatten()
+                .filter(|r| r.path().join("result.json").is_file() && !r.file_name().to_string_lossy().starts_with('.'))
+                .count()
+        })
+    };
+    let deadline = Instant::now() + Duration::from_secs(240);
+    while complete() == 0 {
+        assert!(sweep.try_wait().unwrap().is_none() && Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let second = place.refused(&arguments);
+    assert!(second.contains("another sweep is at work in this folder"), "{second}");
+    sweep.kill().unwrap();
+    sweep.wait().unwrap();
+    // The members end with it.
+    let workers = || {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let of_this = |p: &fs::DirEntry| {
+            let text = fs::read(p.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&text).contains(&*place.path("out").to_string_lossy()) || {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                text.contains("--member")
+                    && fs::read_link(p.path().join("cwd")).is_ok_and(|c| c == *place.folder.path())
+            }
+        };
+        processes.filter(of_this).count()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while workers() > 0 {
+        assert!(Instant::now() < deadline, "members outlive their sweep");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let output = place.run(&arguments);
+    assert!(output.status.success(), "{}", errors(&output));
+    assert!(errors(&output).contains("of 4 members are complete already"), "{}", errors(&output));
+    assert_eq!(
+        place.json(&["compare", "out", "--format", "json"]).iter().map(|r| r["runs"].as_u64().unwrap()).sum::<u64>(),
+        4
+    );
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_by_name() {
+    let place = Place::new("");
+    let base = run(&place, &[]);
+    let cohort = run(&place, &["data.parser.patients=420"]);
+    let split = run(&place, &["data.split.seed=7"]);
+    let task = run(&place, &["stage[1].task={ type = \"rare\", most = 40 }"]);
+    let longer = run(&place, &["stage[1].epochs=2"]);
+    for (other, what) in [(&cohort, "cohorts"), (&split, "splits"), (&task, "tasks")] {
+        let error = place.refused(&["compare", &base, other]);
+        assert!(error.contains(&format!("these runs have different {what}")), "{error}");
+    }
+    let rows = place.json(&["compare", &base, &longer, "--format", "json"]);
+    assert_eq!(rows.iter().map(|r| r["name"].as_str().unwrap()).collect::<Vec<_>>(), ["epochs = 3", "epochs = 2"]);
+    assert!(rows[0]["metrics"]["R@10"]["sd"].is_null(), "one run has no spread");
+    assert!(place.refused(&["compare", "nowhere"]).contains("nowhere"));
+    assert!(place.refused(&["compare", "runs"]).contains("these runs have different"));
+}
+
+/// The folder of a run with settings.
+fn run(place: &Place, settings: &[&str]) -> String {
+    let set = settings.iter().flat_map(|s| ["--set", s]);
+    let arguments: Vec<&str> = ["run", "small.toml", "--set", "stage[0].epochs=1"].into_iter().chain(set).collect();
+    let printed = place.ok(&arguments);
+    printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap().to_owned()
+}
+
+#[test]
+fn mistakes_in_a_sweep_name_the_line() {
+    let place = Place::new("[sweep]\ngrid = { \"model.graph_encoder\" = [\"gat\", \"gta\"] }\n");
+    let error = place.refused(&["sweep", "small.toml"]);
+    assert!(error.contains("did you mean `gat`?") && error.contains("small.toml:26"), "{error}");
+    let place = Place::new("[sweep]\ngrid = { \"model.encoder\" = [\"gat\"] }\n");
+    let error = place.refused(&["sweep", "small.toml"]);
+    assert!(error.contains("did you mean `graph_encoder`?") || error.contains("unknown key `encoder`"), "{error}");
+    assert!(Place::new("").refused(&["sweep", "small.toml"]).contains("no [sweep]"));
+    let twice = Place::new("[sweep]\nseeds = [1, 2, 1]\n").refused(&["sweep", "small.toml"]);
+    assert!(twice.contains("`sweep.seeds[2]`"), "{twice}");
+    assert!(!place.path("sweeps").exists(), "nothing is written of a sweep that is none");
+}
