@@ -131,7 +131,8 @@ fn what_changed_is_computed_anew_and_nothing_else() {
     assert_eq!(taken("stage[1].lr=0.002"), ["cohort", "1-lab"], "nor does a later stage train an earlier one");
     assert_eq!(taken("stage[0].epochs=3"), ["cohort"]);
     assert!(taken("data.parser.patients=390").is_empty());
-    assert!(taken("seed=4").is_empty(), "made-up patients follow the seed");
+    assert_eq!(taken("seed=4"), ["cohort"], "made-up patients have a seed of their own");
+    assert!(taken("data.parser.seed=4").is_empty());
     assert_eq!(taken("name=other"), ["cohort", "1-lab", "2-finetune"], "a name changes nothing");
 }
 
