@@ -73,10 +73,12 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Lets operation after operation of `arguments` fail. `before` makes the place, `check` looks at it after a failure.
-fn fail_each(arguments: &[&str], before: impl Fn(&Path), check: impl Fn(&Path, &str)) -> usize {
+/// Lets every `step`-th operation of `arguments` fail, all of them where `DUALK_FAULT_ALL` is set. `before` makes the
+/// place, `check` looks at it after a failure.
+fn fail_each(step: usize, arguments: &[&str], before: impl Fn(&Path), check: impl Fn(&Path, &str)) -> usize {
+    let step = if std::env::var_os("DUALK_FAULT_ALL").is_some() { 1 } else { step };
     let mut failures = 0;
-    for number in 1.. {
+    for number in (1..).step_by(step) {
         let (error, text) = ERRORS[number % ERRORS.len()];
         let folder = tempfile::tempdir().unwrap();
         before(folder.path());
@@ -129,6 +131,7 @@ fn prepare() {
         old.iter().for_each(|(name, bytes)| fs::write(folder.join("out").join(name), bytes).unwrap());
     };
     let failures = fail_each(
+        1,
         &["prepare", "small.toml", "--out", "out", "--no-cache", "--set", "seed=4"],
         before,
         |folder, when| {
@@ -152,7 +155,7 @@ fn run_and_its_cache() {
     };
     let weights = whole(place.path());
     assert_eq!(weights.len(), 1);
-    let failures = fail_each(&["run", "small.toml"], manifest, |folder, when| {
+    let failures = fail_each(5, &["run", "small.toml"], manifest, |folder, when| {
         let found = whole(folder);
         assert!(found.is_empty() || found == weights, "{when}");
         let verified = dualk(folder, &["cache", "verify"], None);
@@ -163,7 +166,7 @@ fn run_and_its_cache() {
         assert_eq!(whole(folder), weights, "{when}");
         assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 1, "{when}");
     });
-    assert!(failures > 60, "{failures}");
+    assert!(failures > 12, "{failures}");
 }
 
 #[test]
@@ -174,6 +177,7 @@ fn evaluations_write_whole_predictions_or_none() {
     let run = fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
     let run = run.to_str().unwrap();
     let failures = fail_each(
+        1,
         &["eval", run, "--predictions", "logits.parquet", "--no-cache"],
         |_| {},
         |folder, when| {
@@ -189,6 +193,7 @@ fn evaluations_write_whole_predictions_or_none() {
 #[test]
 fn new_plugins_are_whole_or_not_there() {
     let failures = fail_each(
+        1,
         &["plugin", "new", "mine", "--slot", "loss"],
         |_| {},
         |folder, when| {
