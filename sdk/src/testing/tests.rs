@@ -295,7 +295,7 @@ fn of_a_parser() {
         Slot::Parser,
         |r| r.parser::<Wrong>(),
         &[
-            ("twice", "a consistent cohort", "a patient is there twice"),
+            ("twice", "a consistent cohort", "a patient occurs twice"),
             ("moody", "the same cohort twice", "differ"),
             ("compat", "compat = \"dualk\"", "a lab index is out of range"),
         ],
