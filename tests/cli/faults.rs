@@ -246,8 +246,8 @@ fn cases() -> Vec<Case> {
         ),
         files(
             "number that is none",
-            |d| edit(d, "admissions.csv", |t| t.replacen(",1000,", ",ten,", 1)),
-            &["admissions.csv:2", "hadm_id"],
+            |d| edit(d, "admissions.csv", |t| t.replacen(",1010,", ",ten,", 1)),
+            &["admissions.csv:3", "hadm_id"],
         ),
         files(
             "NaN for a number",

@@ -153,7 +153,7 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
         "{log}"
     );
     fs::write(folder.join("with.toml"), manifest.replace(&run, "no-run")).unwrap();
-    refuse(folder, &["check", "with.toml"], &["model.node_init.kge", "no such file", "with.toml:5"]);
+    refuse(folder, &["check", "with.toml"], &["model.node_init.kge", "no such file", "with.toml:6"]);
 }
 
 /// The bytes of each tensor of a run.

@@ -4,6 +4,7 @@ use dualk_sdk::simd::fma;
 
 /// sin(πy) / y as a polynomial in y², for y in [0, ½]: odd minimax approximation of degree 9, error below 3.4·10⁻⁹ before
 /// rounding.
+#[allow(clippy::approx_constant)] // a coefficient of the fit, which is not π
 const SINE: [f32; 5] = [3.141_592_6, -5.167_706_7, 2.550_031_4, -0.598_045_2, 0.077_220_13];
 
 /// sin(πy) for y in [0, ½].

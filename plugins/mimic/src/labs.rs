@@ -114,7 +114,7 @@ impl Tables {
     }
 
     /// Categories and names of items.
-    fn categories(&self) -> Result<(HashMap<i64, Option<u8>>, HashMap<i64, String>)> {
+    fn categories(&self) -> Result<(Categories, HashMap<i64, String>)> {
         let (table, columns) = &self.items;
         let rows = table.read()?;
         let ids = rows.integers(&columns[0])?;
@@ -126,6 +126,9 @@ impl Tables {
         Ok((ids.into_iter().zip(texts.map(of)).collect(), names))
     }
 }
+
+/// The category of each item, where it is one that counts.
+type Categories = HashMap<i64, Option<u8>>;
 
 /// A set of items for each admission.
 struct Sets {

@@ -107,8 +107,11 @@ fn admissions(tables: &Tables) -> Result<Visits> {
     identified.visits(&rows, columns, |_, _, _| Ok(true), sex, age)
 }
 
-/// Sex and date of birth, in seconds, of each subject.
-fn subjects((table, columns): &(Table, Vec<String>), ids: &Ids) -> Result<HashMap<i64, (Option<Sex>, Option<i64>)>> {
+/// Sex and date of birth, in seconds.
+type Born = (Option<Sex>, Option<i64>);
+
+/// Sex and date of birth of each subject.
+fn subjects((table, columns): &(Table, Vec<String>), ids: &Ids) -> Result<HashMap<i64, Born>> {
     let rows = table.read()?;
     let numbers = ids.column(&rows, &columns[0])?;
     let facts = rows.texts(&columns[1])?.zip(rows.texts(&columns[2])?);

@@ -72,7 +72,7 @@ impl Objective for DrugRecommendation {
     }
 
     fn primary(&self) -> &str {
-        "R@20"
+        "Jaccard"
     }
 }
 

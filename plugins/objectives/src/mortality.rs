@@ -35,9 +35,9 @@ impl Objective for Mortality {
         let mut asked = Vec::new();
         for &patient in next_visit::patients(data, part) {
             let rows = data.cohort.admissions.range(patient);
-            for next in rows.start + 1..rows.end {
+            for (next, facts) in rows.clone().zip(&facts[rows.clone()]).skip(1) {
                 // As there, a stay of which it is not known counts as survived.
-                let died = facts[next].died.unwrap_or(false);
+                let died = facts.died.unwrap_or(false);
                 asked.push(Stay { seen: rows.start..next, target: died.then_some(0).into_iter().collect() });
             }
         }

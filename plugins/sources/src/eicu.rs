@@ -178,14 +178,11 @@ fn age(text: &str) -> Option<f32> {
     }
 }
 
+/// Codes of each stay, and what was lost on the way to them.
+type Diagnoses = (HashMap<i64, Vec<u32>>, [Step; 2]);
+
 /// Per stay its codes, each once, in the order of the file.
-fn diagnoses(
-    table: &Table,
-    system: CodeSystem,
-    compat: bool,
-    coding: &mut Coding,
-    stays: &Stays,
-) -> Result<(HashMap<i64, Vec<u32>>, [Step; 2])> {
+fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Coding, stays: &Stays) -> Result<Diagnoses> {
     let rows = table.read()?;
     let of = stays.ids[1].column(&rows, "patientunitstayid")?;
     let (mut codes, mut without, mut unread, mut unknown) = (HashMap::<i64, Vec<u32>>::new(), 0, 0, 0);

@@ -108,6 +108,9 @@ struct Person {
     death: Option<i64>,
 }
 
+/// Codes of each visit, and what was lost on the way to them.
+type Conditions = (HashMap<i64, Vec<u32>>, [Step; 2]);
+
 impl Omop {
     fn open(&self) -> Result<Tables> {
         let root = self.options.root.as_path();
@@ -202,12 +205,7 @@ impl Omop {
     }
 
     /// Per visit its codes, in the order of the file.
-    fn conditions(
-        &self,
-        table: &Table,
-        coding: &mut Coding,
-        visits: &Visits,
-    ) -> Result<(HashMap<i64, Vec<u32>>, [Step; 2])> {
+    fn conditions(&self, table: &Table, coding: &mut Coding, visits: &Visits) -> Result<Conditions> {
         let rows = table.read()?;
         let of = visits.ids[1].column(&rows, "visit_occurrence_id")?;
         let (mut codes, mut without, mut not_kept) = (HashMap::<i64, Vec<u32>>::new(), 0, 0);

@@ -19,9 +19,11 @@ impl Prepared {
 
     /// The diagnoses of an admission, ascending, each once.
     pub fn visit_codes(&self, admission: usize) -> Vec<u32> {
-        // Codes of further kinds stand behind them.
-        let diagnoses = self.cohort.codes.row(admission).len();
-        distinct(self.vocabulary.admission_codes.row(admission).iter().take(diagnoses).map(|&c| c - 1))
+        // Codes of further kinds have the last numbers.
+        let further = self.cohort.events.iter().filter(|events| self.cohort.nodes.contains(&events.kind));
+        let diagnoses = self.vocabulary.codes.len() - 1 - further.map(|events| events.names.len()).sum::<usize>();
+        let codes = self.vocabulary.admission_codes.row(admission).iter();
+        distinct(codes.filter(|&&c| c as usize <= diagnoses).map(|&c| c - 1))
     }
 
     /// The last admission of patient `p`, as a row of the cohort.

@@ -9,7 +9,8 @@ pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
 }
 
 /// The same from some of the patients. Codes and items that only others have get no number: they are left out of their
-/// admissions.
+/// admissions. Every code that these patients have is then to predict, since another's last visit may hold one that only
+/// single-visit patients have.
 pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     let mut codes = vec![String::new()];
     let mut identifiers = vec![0u32; cohort.code_names.len()];
@@ -24,8 +25,8 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
         }
         codes.len() - 1
     };
-    let target_codes = number(false);
-    number(true);
+    let (of_multi, of_all) = (number(false), number(true));
+    let target_codes = if learns.iter().all(|&learns| learns) { of_multi } else { of_all };
     let mut admission_codes: Vec<Vec<u32>> = cohort
         .codes
         .rows()

@@ -247,7 +247,8 @@ impl KgeExperiment {
         let mut losses = (0.0, 0u32);
         let outcome = std::thread::scope(|scope| {
             let (sender, receiver) = std::sync::mpsc::sync_channel(4);
-            scope.spawn(move || sampler.map(|batch| sender.send(batch)).take_while(Result::is_ok).for_each(drop));
+            scope
+                .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
             for batch in receiver {
                 let step = batch.step + 1;
                 let loss = stepper.step(&batch);

@@ -236,7 +236,7 @@ impl KgeManifest {
             return Err(Error::user(message).at_key("name").help("the name becomes a folder"));
         }
         let given = self.data.triples.given().is_some();
-        if given == !self.data.source.is_empty() {
+        if given != self.data.source.is_empty() {
             let what = if given { "both `triples` and sources are given" } else { "no triples are given" };
             let help = "write triples = \"FOLDER\" (train.txt, valid.txt, test.txt), or [[data.source]] tables";
             return Err(Error::user(what).at_key("data").help(help));

@@ -144,7 +144,7 @@ fn build_says_what_is_wrong() {
 
 #[test]
 fn target_folders_of_the_user_do_not_move_the_library() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = crate::support::folder();
     let project = new(folder.path(), "settled", Slot::Loss, None);
     fs::create_dir(folder.path().join(".cargo")).unwrap();
     fs::write(folder.path().join(".cargo/config.toml"), "[build]\ntarget-dir = \"configured\"\n").unwrap();

@@ -98,7 +98,8 @@ impl Kge {
         let (mut seconds, mut rows, mut cells, mut loss) = (Vec::new(), 0usize, 0usize, 0.0);
         std::thread::scope(|scope| {
             let (sender, receiver) = std::sync::mpsc::sync_channel(4);
-            scope.spawn(move || sampler.map(|batch| sender.send(batch)).take_while(Result::is_ok).for_each(drop));
+            scope
+                .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
             let mut start = Instant::now();
             for batch in receiver.iter().take(steps as usize) {
                 loss = stepper.step(&batch);

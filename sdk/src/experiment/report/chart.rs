@@ -125,7 +125,7 @@ impl Chart {
             .margin_left(2)
             .margin_bottom(4)
             .x_label_area_size(36)
-            .y_label_area_size(40)
+            .y_label_area_size(46)
             .build_cartesian_2d(xs.clone(), ys.clone())
             .map_err(fail)?;
         let label = |size: i32| ("sans-serif", size).into_font().color(&INK);
