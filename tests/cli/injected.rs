@@ -122,7 +122,11 @@ fn prepare() {
     let old = contents(&old.path().join("out"));
     let new = tempfile::tempdir().unwrap();
     manifest(new.path());
-    assert!(dualk(new.path(), &["prepare", "small.toml", "--out", "out", "--set", "seed=4"], None).status.success());
+    assert!(
+        dualk(new.path(), &["prepare", "small.toml", "--out", "out", "--set", "data.parser.seed=4"], None)
+            .status
+            .success()
+    );
     let new = contents(&new.path().join("out"));
     assert_ne!(old, new);
     let before = |folder: &Path| {
@@ -132,7 +136,7 @@ fn prepare() {
     };
     let failures = fail_each(
         1,
-        &["prepare", "small.toml", "--out", "out", "--no-cache", "--set", "seed=4"],
+        &["prepare", "small.toml", "--out", "out", "--no-cache", "--set", "data.parser.seed=4"],
         before,
         |folder, when| {
             let found = contents(&folder.join("out"));

@@ -116,6 +116,7 @@ fn bad_rows_are_left_out_and_counted_when_asked() {
 
 #[test]
 fn a_bad_row_is_named_by_line_and_column() {
+    dualk_sdk::error::show_values();
     let says = [
         "the column `itemid` must hold an integer, found `sodium`\n  --> FILE:40:6",
         "the row has 4 fields, and the table 7 columns\n  --> FILE:40:1",
@@ -202,6 +203,7 @@ fn parquet_tables_give_the_same() {
 
 #[test]
 fn broken_parquet_tables_are_named() {
+    dualk_sdk::error::show_values();
     let folder = tempfile::tempdir().unwrap();
     small(folder.path());
     to_parquet(folder.path(), "labevents", &[], &["itemid"]);

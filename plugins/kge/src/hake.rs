@@ -49,6 +49,8 @@ impl BuildKgeModel for HakeOptions {
     fn build(self) -> Result<Box<dyn EmbeddingModel>> {
         let dim = at_least("dim", self.dim, 1)?;
         in_range("gamma", self.gamma, f64::MIN_POSITIVE, f64::INFINITY)?;
+        in_range("phase_weight", self.phase_weight, 0.0, f64::INFINITY)?;
+        in_range("modulus_weight", self.modulus_weight, 0.0, f64::INFINITY)?;
         let (gamma, range) = (self.gamma as f32, ((self.gamma + 2.0) / dim as f64) as f32);
         let weights = [self.phase_weight as f32 * range, self.modulus_weight as f32];
         Ok(Box::new(Hake { dim, gamma, range, weights }))
