@@ -54,7 +54,7 @@ macro_rules! vectorized_fn {
     };
 }
 
-/// What [`vectorized_fn`](crate::vectorized_fn) chooses among.
+/// What [`vectorized_fn`] chooses among.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// AVX-512 F, BW, DQ and VL.

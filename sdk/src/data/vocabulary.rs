@@ -108,7 +108,7 @@ mod tests {
 
         // Learnt from the first patient alone, codes 2 and 3 and item 1 are unknown.
         let vocabulary = vocabulary_of(&cohort, &[true, false]);
-        assert_eq!((vocabulary.codes, vocabulary.target_codes), (["", "a", "b"].map(String::from).to_vec(), 0));
+        assert_eq!((vocabulary.codes, vocabulary.target_codes), (["", "a", "b"].map(String::from).to_vec(), 2));
         assert_eq!(vocabulary.admission_codes.rows().collect::<Vec<_>>(), [&[1, 2][..], &[2], &[]]);
         assert_eq!(vocabulary.labs, [0]);
     }

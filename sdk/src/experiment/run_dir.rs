@@ -225,7 +225,7 @@ fn read_status(run: &Path) -> Option<Status> {
 }
 
 impl Drop for RunDir {
-    /// A run that neither finished nor [ended with an error](RunDir::end_with) is kept like one that was killed; an
+    /// A run that neither finished nor ended with an error is kept like one that was killed; an
     /// empty-handed one goes.
     fn drop(&mut self) {
         if self.writing.is_some() && last_checkpoint(&self.path).is_none() {

@@ -24,7 +24,7 @@ pub struct RankMetrics {
     /// Part of the ranks up to 10.
     #[serde(rename = "hits@10")]
     pub hits10: f64,
-    /// Adjusted mean rank index, 1 − (MR − 1)/(E[MR] − 1): 0 for a random order, 1 for the best.
+    /// Adjusted mean rank index, 1 − (MR − 1)/(E(MR) − 1): 0 for a random order, 1 for the best.
     pub amri: f64,
     /// Bounds between which 95 % of resamples of the triples lie, by metric; empty where none were drawn.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

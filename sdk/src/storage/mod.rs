@@ -2,7 +2,7 @@
 //!
 //! All of the SDK's writing goes through here: files are created for their owner alone, a folder is made beside its
 //! place ([`Draft`]) and exchanged for what is there in one step, and tests make any single operation fail
-//! ([`fault`]).
+//! (`fault`).
 
 mod access;
 mod draft;

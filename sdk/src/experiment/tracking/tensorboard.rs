@@ -79,7 +79,7 @@ pub struct Event {
     pub value: f32,
 }
 
-/// Reads what [`EventFile`] writes, for tests; checksums are compared.
+/// Reads what `EventFile` writes, for tests; checksums are compared.
 ///
 /// # Errors
 /// When the file cannot be read, or is no event file.
