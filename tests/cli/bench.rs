@@ -60,7 +60,6 @@ fn evaluation_times_forward_pass_and_metrics() {
     let measured = lines(&[&["eval", "--patients", "20", "--repeats", "1"], &SMALL[..], &NARROW].concat());
     let number = |key: &str| measured[0][key].as_f64().unwrap();
     assert!(number("forward_s") > 0.0 && number("metrics_s") > 0.0);
-    assert_eq!(measured[0]["metric_s"].as_object().unwrap().len(), 5);
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! `abnormal_labs`: which laboratory items were abnormal, one head a category.
 
 use dualk_sdk::prelude::*;
-use dualk_sdk::train::metrics::f1_weighted;
-use dualk_sdk::train::shuffled;
+use dualk_sdk::train::{Ranking, shuffled};
 use std::sync::Arc;
 
 /// Chooses the training patients to monitor on.
@@ -65,11 +64,8 @@ impl Objective for AbnormalLabs {
         })
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        let each: Vec<f64> = predictions.iter().map(|p| f1_weighted(p.logits, p.columns, p.targets)).collect();
-        let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
-        let named = predictions.iter().zip(each).map(|(p, f1)| (format!("F1-w {}", p.head), f1));
-        std::iter::once(("F1-w".to_owned(), mean)).chain(named).collect()
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::<F1ByCategory>::default())
     }
 
     fn primary(&self) -> &str {
@@ -81,5 +77,28 @@ impl Objective for AbnormalLabs {
         let items = &data.vocabulary.category_labs[head];
         items.iter().zip(0..).for_each(|(&item, column)| columns[item as usize] = Some(column));
         Asks::Labs(columns)
+    }
+}
+
+/// Weighted F1 of each category, and their mean.
+#[derive(Default)]
+struct F1ByCategory {
+    each: Vec<(String, Ranking)>,
+}
+
+impl Meter for F1ByCategory {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        if self.each.is_empty() {
+            self.each = predictions.iter().map(|p| (p.head.to_owned(), Ranking::new(&[]))).collect();
+        }
+        self.each.iter_mut().zip(predictions).for_each(|((_, counted), p)| counted.add(p));
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        let each = || self.each.iter().map(|(head, counted)| (head, counted.f1_weighted()));
+        let mean = each().map(|(_, f1)| f1).sum::<f64>() / self.each.len().max(1) as f64;
+        std::iter::once(("F1-w".to_owned(), mean))
+            .chain(each().map(|(head, f1)| (format!("F1-w {head}"), f1)))
+            .collect()
     }
 }

@@ -54,8 +54,8 @@ impl Objective for WithoutChronic {
         Ok(self.task.examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        next_visit::ranking_metrics(predictions)
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::new(next_visit::ranking()))
     }
 
     fn primary(&self) -> &str {

@@ -44,8 +44,8 @@ impl Objective for Diagnosis {
         Ok(self.task().examples(data, part, |row| data.visit_codes(row)))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        next_visit::ranking_metrics(predictions)
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::new(next_visit::ranking()))
     }
 
     fn primary(&self) -> &str {

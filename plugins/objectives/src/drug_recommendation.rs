@@ -1,9 +1,10 @@
 //! `drug_recommendation`: the drugs of a visit from its diagnoses and the visits before it.
 
-use crate::next_visit::{self, TaskHead, ranking_metrics_at};
+use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Stay};
 use dualk_sdk::data::Events;
 use dualk_sdk::prelude::*;
+use dualk_sdk::train::Ranking;
 
 options! {
     /// Options of `drug_recommendation`.
@@ -64,11 +65,8 @@ impl Objective for DrugRecommendation {
         Ok(stays::examples(data, &asked))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        let Some(p) = predictions.first() else { return Vec::new() };
-        let mut metrics = vec![("Jaccard".to_owned(), jaccard(p))];
-        metrics.extend(ranking_metrics_at(predictions, &KS));
-        metrics
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::new(Drugs { ranking: Ranking::new(&KS), jaccard: 0.0, examples: 0 }))
     }
 
     fn primary(&self) -> &str {
@@ -76,14 +74,32 @@ impl Objective for DrugRecommendation {
     }
 }
 
-/// Mean over examples of |marked ∩ true| / |marked ∪ true|, where codes with a probability above ½ are marked.
-fn jaccard(p: &Predictions<'_>) -> f64 {
-    let one = |(row, truth): (&[f32], &[u32])| {
-        let marked = row.iter().filter(|logit| **logit > 0.0).count();
-        let both = truth.iter().filter(|&&column| row[column as usize] > 0.0).count();
-        both as f64 / (marked + truth.len() - both).max(1) as f64
-    };
-    p.logits.chunks_exact(p.columns.max(1)).zip(p.targets.rows()).map(one).sum::<f64>() / p.targets.len().max(1) as f64
+/// The metrics of a ranking after the mean over examples of |marked ∩ true| / |marked ∪ true|, where codes with a
+/// probability above ½ are marked.
+struct Drugs {
+    ranking: Ranking,
+    /// Sum over examples.
+    jaccard: f64,
+    examples: usize,
+}
+
+impl Meter for Drugs {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        let Some(p) = predictions.first() else { return };
+        let rows = p.logits.chunks_exact(p.columns.max(1)).zip(p.targets.rows());
+        for (row, truth) in rows {
+            let marked = row.iter().filter(|logit| **logit > 0.0).count();
+            let both = truth.iter().filter(|&&column| row[column as usize] > 0.0).count();
+            self.jaccard += both as f64 / (marked + truth.len() - both).max(1) as f64;
+        }
+        self.examples += p.targets.len();
+        self.ranking.update(predictions);
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        let jaccard = ("Jaccard".to_owned(), self.jaccard / self.examples.max(1) as f64);
+        std::iter::once(jaccard).chain(self.ranking.compute()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +132,7 @@ mod tests {
         let targets: Ragged<u32> = [vec![0, 1], vec![2]].into_iter().collect();
         let logits = [1.0, -1.0, 2.0, -1.0, -1.0, 3.0];
         let predictions = Predictions { head: "drugs", logits: &logits, columns: 3, targets: &targets };
-        assert_eq!(jaccard(&predictions), (1.0 / 3.0 + 1.0) / 2.0);
+        let metrics = DrugRecommendation::default().metrics(&[predictions]);
+        assert_eq!(metrics[0], ("Jaccard".to_owned(), (1.0 / 3.0 + 1.0) / 2.0));
     }
 }

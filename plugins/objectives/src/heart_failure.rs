@@ -3,7 +3,7 @@
 use crate::next_visit::{self, Labs, NextVisit, TaskHead};
 use dualk_sdk::data::codes::HEART_FAILURE;
 use dualk_sdk::prelude::*;
-use dualk_sdk::train::metrics::{average_precision, binary_f1_at_half, roc_auc};
+use dualk_sdk::train::Binary;
 
 options! {
     /// Options of `heart_failure`.
@@ -52,15 +52,8 @@ impl Objective for HeartFailure {
         Ok(self.task().examples(data, part, |row| if fails(row) { vec![0] } else { Vec::new() }))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        let Some(p) = predictions.first() else { return Vec::new() };
-        let truth: Vec<bool> = p.targets.rows().map(|row| !row.is_empty()).collect();
-        let scores: Vec<f32> = p.logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
-        vec![
-            ("AUC".to_owned(), roc_auc(&scores, &truth)),
-            ("AP".to_owned(), average_precision(&scores, &truth)),
-            ("F1".to_owned(), binary_f1_at_half(&scores, &truth)),
-        ]
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::<Binary>::default())
     }
 
     fn primary(&self) -> &str {

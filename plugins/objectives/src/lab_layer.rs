@@ -3,7 +3,7 @@
 use dualk_sdk::component::in_range;
 use dualk_sdk::data::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART};
 use dualk_sdk::prelude::*;
-use dualk_sdk::train::metrics::recall_at_k;
+use dualk_sdk::train::Ranking;
 use std::sync::Arc;
 
 options! {
@@ -51,12 +51,24 @@ impl Objective for LabLayer {
         })
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        let Some(p) = predictions.first() else { return Vec::new() };
-        [20, 40].map(|k| (format!("R@{k}"), recall_at_k(p.logits, p.columns, p.targets, k))).to_vec()
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::new(Recall(Ranking::new(&[20, 40]))))
     }
 
     fn primary(&self) -> &str {
         "R@20"
+    }
+}
+
+/// Recall alone.
+struct Recall(Ranking);
+
+impl Meter for Recall {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        self.0.update(predictions);
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        self.0.recalls()
     }
 }

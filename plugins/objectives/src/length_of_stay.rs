@@ -57,16 +57,36 @@ impl Objective for LengthOfStay {
         Ok(stays::examples(data, &asked))
     }
 
-    /// Accuracy of the most likely class, F1 of it averaged over the classes that occur, and by how many classes it is off.
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        let Some(p) = predictions.first() else { return Vec::new() };
-        let mut counts = vec![[0usize; CLASSES]; CLASSES]; // true × predicted
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::<Confusion>::default())
+    }
+
+    fn primary(&self) -> &str {
+        "accuracy"
+    }
+}
+
+/// Examples by their class, and by the class that is most likely.
+#[derive(Default)]
+struct Confusion {
+    counts: [[usize; CLASSES]; CLASSES],
+}
+
+impl Meter for Confusion {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        let Some(p) = predictions.first() else { return };
         for (row, truth) in p.logits.chunks_exact(p.columns.max(1)).zip(p.targets.rows()) {
             let likely = row.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class);
             if let Some(&truth) = truth.first() {
-                counts[truth as usize][likely.min(CLASSES - 1)] += 1;
+                self.counts[truth as usize][likely.min(CLASSES - 1)] += 1;
             }
         }
+    }
+
+    /// Accuracy of the most likely class, F1 of it averaged over the classes that occur, and by how many classes it is
+    /// off.
+    fn compute(&self) -> Vec<(String, f64)> {
+        let counts = &self.counts;
         let all = counts.iter().flatten().sum::<usize>().max(1) as f64;
         let right: usize = (0..CLASSES).map(|c| counts[c][c]).sum();
         let off: usize = (0..CLASSES)
@@ -83,10 +103,6 @@ impl Objective for LengthOfStay {
             ("F1-macro".to_owned(), f1.iter().sum::<f64>() / f1.len().max(1) as f64),
             ("classes off".to_owned(), off as f64 / all),
         ]
-    }
-
-    fn primary(&self) -> &str {
-        "accuracy"
     }
 }
 

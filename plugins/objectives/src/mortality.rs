@@ -3,6 +3,7 @@
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Stay};
 use dualk_sdk::prelude::*;
+use dualk_sdk::train::Binary;
 
 options! {
     /// Options of `mortality`.
@@ -44,8 +45,8 @@ impl Objective for Mortality {
         Ok(stays::examples(data, &asked))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        stays::binary_metrics(predictions)
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::<Binary>::default())
     }
 
     fn primary(&self) -> &str {

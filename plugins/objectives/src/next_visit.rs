@@ -2,7 +2,7 @@
 
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
-use dualk_sdk::train::metrics::{f1_weighted, recall_at_k};
+use dualk_sdk::train::Ranking;
 use std::sync::Arc;
 
 /// What the head of a task sees.
@@ -135,16 +135,8 @@ pub fn restricted(codes: &[u32], places: &[Option<u32>]) -> Vec<u32> {
 }
 
 /// Weighted F1 and recall at 10, 20, 30 and 40.
-pub fn ranking_metrics(predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-    ranking_metrics_at(predictions, &KS)
-}
-
-/// Weighted F1 and recall at each of `ks`.
-pub fn ranking_metrics_at(predictions: &[Predictions<'_>], ks: &[usize]) -> Vec<(String, f64)> {
-    let Some(p) = predictions.first() else { return Vec::new() };
-    let recall = |&k| (format!("R@{k}"), recall_at_k(p.logits, p.columns, p.targets, k));
-    let f1 = ("F1-w".to_owned(), f1_weighted(p.logits, p.columns, p.targets));
-    std::iter::once(f1).chain(ks.iter().map(recall)).collect()
+pub fn ranking() -> Ranking {
+    Ranking::new(&KS)
 }
 
 #[cfg(test)]

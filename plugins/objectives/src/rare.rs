@@ -5,6 +5,7 @@ use dualk_sdk::component::at_least;
 use dualk_sdk::data::tasks::RARE_THRESHOLD;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
+use dualk_sdk::train::Ranking;
 
 /// Which codes are rare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
@@ -73,6 +74,15 @@ impl Rare {
     }
 }
 
+impl Rare {
+    fn ranking(&self) -> Ranking {
+        match self.by {
+            RareBy::Total => next_visit::ranking(),
+            RareBy::Train => Ranking::new(&TRAIN_KS),
+        }
+    }
+}
+
 impl Objective for Rare {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         match self.codes(data).len() {
@@ -86,11 +96,8 @@ impl Objective for Rare {
         Ok(self.task().examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        match self.by {
-            RareBy::Total => next_visit::ranking_metrics(predictions),
-            RareBy::Train => next_visit::ranking_metrics_at(predictions, &TRAIN_KS),
-        }
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::new(self.ranking()))
     }
 
     fn primary(&self) -> &str {

@@ -7,6 +7,7 @@ use dualk_sdk::data::AdmissionFacts;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
+use dualk_sdk::train::Binary;
 
 options! {
     /// Options of `readmission`.
@@ -82,8 +83,8 @@ impl Objective for Readmission {
         Ok(stays::examples(data, &asked))
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        stays::binary_metrics(predictions)
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        Some(Box::<Binary>::default())
     }
 
     fn primary(&self) -> &str {

@@ -3,7 +3,6 @@
 
 use dualk_sdk::data::AdmissionFacts;
 use dualk_sdk::prelude::*;
-use dualk_sdk::train::metrics::{average_precision, binary_f1_at_half, roc_auc};
 use std::sync::Arc;
 
 /// One example.
@@ -35,16 +34,4 @@ pub fn facts<'a>(data: &'a Prepared, what: &str, fact: fn(&AdmissionFacts) -> bo
         false => Err(Error::user(format!("this cohort does not say {what}"))
             .help("the page Parsers of the book says which columns are read")),
     }
-}
-
-/// ROC-AUC, average precision and F1 at 0.5 of the first head.
-pub fn binary_metrics(predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-    let Some(p) = predictions.first() else { return Vec::new() };
-    let truth: Vec<bool> = p.targets.rows().map(|row| !row.is_empty()).collect();
-    let scores: Vec<f32> = p.logits.iter().map(|x| 1.0 / (1.0 + (-x).exp())).collect();
-    vec![
-        ("AUC".to_owned(), roc_auc(&scores, &truth)),
-        ("AP".to_owned(), average_precision(&scores, &truth)),
-        ("F1".to_owned(), binary_f1_at_half(&scores, &truth)),
-    ]
 }

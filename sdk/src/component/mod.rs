@@ -31,7 +31,7 @@ pub use kge_model::BuildKgeModel;
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule};
 pub use loss::{BuildLoss, Loss};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
-pub use objective::{Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Objective, Part, Predictions};
+pub use objective::{Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Meter, Objective, Part, Predictions};
 pub use options::{Component, FilePath, at_least, in_range, last_width};
 pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext};
 

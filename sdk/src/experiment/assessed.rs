@@ -10,8 +10,8 @@ use crate::data::{Examples, Prepared};
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{
-    Assessment, BaselineContext, Resamples, Scale, Scored, assess, assess_binary, baselines, derive_seed, metrics_of,
-    predict,
+    Assessment, BaselineContext, Resamples, Scale, Scored, assess, assess_binary, baselines, derive_seed, log_loss,
+    metrics_of, predict, predict_blocks,
 };
 use crate::{Error, Progress, Result};
 use serde::Serialize;
@@ -129,11 +129,15 @@ impl Experiment {
         if !parts.valid.is_empty()
             && let Some(row) = rows.iter_mut().rev().find(|row| !row.is_oracle())
         {
-            let logits = predict(tested.model, &data.graph, &parts.valid, &mut Silent);
-            let each = heads.iter().zip(&logits).zip(&parts.valid.targets).map(|((spec, logits), targets)| {
-                let found = assess(logits, spec.outputs, targets, &[], Scale::Logits);
-                found.get("log loss").unwrap_or(f64::NAN)
+            let mut sums = vec![0.0; heads.len()];
+            predict_blocks(tested.model, &data.graph, &parts.valid, &mut Silent, |logits, batch| {
+                for ((sum, spec), (logits, targets)) in
+                    sums.iter_mut().zip(heads).zip(logits.iter().zip(&batch.targets))
+                {
+                    *sum += log_loss(logits, spec.outputs, targets) * batch.len() as f64;
+                }
             });
+            let each = sums.into_iter().map(|sum| sum / parts.valid.len() as f64);
             row.measures.push(("valid log loss".to_owned(), each.sum::<f64>() / heads.len().max(1) as f64));
         }
         let outcome = StageOutcome {

@@ -72,6 +72,11 @@ impl Objective for Guarded<dyn Objective> {
         run(&self.origin, || self.inner.metrics(predictions))
     }
 
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        let inner = run(&self.origin, || self.inner.meter())?;
+        Some(Box::new(Guarded { origin: self.origin.clone(), inner }))
+    }
+
     fn primary(&self) -> &str {
         run(&self.origin, || self.inner.primary())
     }
@@ -86,6 +91,16 @@ impl Objective for Guarded<dyn Objective> {
 
     fn caption(&self) -> String {
         run(&self.origin, || self.inner.caption())
+    }
+}
+
+impl Meter for Guarded<dyn Meter> {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        run(&self.origin, || self.inner.update(predictions));
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        run(&self.origin, || self.inner.compute())
     }
 }
 

@@ -80,6 +80,14 @@ pub fn assess_binary(scores: &[f32], targets: &Ragged<u32>, scale: Scale) -> Ass
     found
 }
 
+/// The mean over all entries of the log loss; NaN without examples.
+///
+/// # Shapes
+/// - `logits`: `targets.len()` rows of `columns`
+pub fn log_loss(logits: &[f32], columns: usize, targets: &Ragged<u32>) -> f64 {
+    mean(&Probabilities::new(logits, columns, targets).loss)
+}
+
 impl Assessment {
     fn push_each(&mut self, name: String, values: Vec<f64>) {
         self.overall.push((name.clone(), mean(&values)));

@@ -1,8 +1,8 @@
 //! Predictions of a model on examples, and their metrics.
 
 use super::baselines::metrics_of;
-use crate::component::Objective;
-use crate::data::Examples;
+use crate::component::{Objective, Predictions};
+use crate::data::{Batch, Examples};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::progress::Task;
@@ -13,7 +13,8 @@ pub type Metrics = Vec<(String, f64)>;
 /// Examples a forward pass of evaluation.
 const BATCH: usize = 256;
 
-/// Evaluates all heads of a model; node embeddings are computed once. Dropout is off.
+/// Evaluates all heads of a model; node embeddings are computed once. Dropout is off. What is held does not grow with
+/// the examples where the objective has a [`Meter`](crate::component::Meter).
 pub fn evaluate(
     model: &Model,
     graph: &Graph,
@@ -21,26 +22,49 @@ pub fn evaluate(
     objective: &dyn Objective,
     task: &mut dyn Task,
 ) -> Metrics {
-    let logits = predict(model, graph, examples, task);
-    metrics_of(objective, model.head_specs(), &logits, examples)
+    let Some(mut meter) = objective.meter() else {
+        let logits = predict(model, graph, examples, task);
+        return metrics_of(objective, model.head_specs(), &logits, examples);
+    };
+    predict_blocks(model, graph, examples, task, |logits, batch| {
+        let each = logits.iter().zip(model.head_specs()).zip(&batch.targets);
+        let predictions: Vec<Predictions<'_>> = each
+            .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
+            .collect();
+        meter.update(&predictions);
+    });
+    meter.compute()
 }
 
 /// Logits of all heads for all examples, row after row.
 pub fn predict(model: &Model, graph: &Graph, examples: &Examples, task: &mut dyn Task) -> Vec<Vec<f32>> {
+    let mut all = vec![Vec::new(); model.head_specs().len()];
+    predict_blocks(model, graph, examples, task, |logits, _| {
+        all.iter_mut().zip(logits).for_each(|(all, block)| all.extend(block));
+    });
+    all
+}
+
+/// Gives `take` the logits of all heads for block after block of the examples, and the block's batch.
+pub fn predict_blocks(
+    model: &Model,
+    graph: &Graph,
+    examples: &Examples,
+    task: &mut dyn Task,
+    mut take: impl FnMut(&[Vec<f32>], &Batch),
+) {
     use burn::module::Module;
     let model = model.valid();
     let heads = model.head_specs().len();
     let embeddings = model.embeddings(graph);
-    let mut all = vec![Vec::new(); heads];
     let order: Vec<usize> = (0..examples.len()).collect();
     for chunk in order.chunks(BATCH) {
         let batch = examples.batch(chunk);
         let patients = embeddings.clone().map(|e| model.patients(e, &batch));
-        let logits = model.logits(patients, &batch, 0..heads);
-        for (out, head) in all.iter_mut().zip(logits) {
-            out.extend(head.into_data().convert::<f32>().iter::<f32>());
-        }
+        let logits = model.logits(patients, &batch, 0..heads).into_iter();
+        let logits: Vec<Vec<f32>> =
+            logits.map(|head| head.into_data().convert::<f32>().iter::<f32>().collect()).collect();
+        take(&logits, &batch);
         task.advance(chunk.len() as u64);
     }
-    all
 }

@@ -8,7 +8,7 @@ use crate::data::Ragged;
 use rayon::prelude::*;
 
 /// Sorts ascending as scores sort descending, equal scores by `column`.
-fn rank_key(score: f32, column: usize) -> u64 {
+pub(super) fn rank_key(score: f32, column: usize) -> u64 {
     ((u32::MAX - sortable(score)) as u64) << 32 | column as u64
 }
 
@@ -62,7 +62,8 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
 
 /// Per column: how often it is positive, marked, and both, when each row marks as many of its highest scores as it
 /// has positives.
-struct Counts {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
     positive: Vec<u64>,
     marked: Vec<u64>,
     both: Vec<u64>,
@@ -72,21 +73,39 @@ impl Counts {
     fn new(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> Self {
         let rows = scores.par_chunks_exact(columns.max(1)).enumerate();
         let marked: Vec<Vec<u32>> = rows.map(|(i, row)| top(row, positives.row(i).len()).collect()).collect();
-        let mut this = Self { positive: vec![0; columns], marked: vec![0; columns], both: vec![0; columns] };
-        positives.values().iter().for_each(|&c| this.positive[c as usize] += 1);
-        for (columns, row) in marked.iter().zip(positives.rows()) {
-            for c in columns {
-                this.marked[*c as usize] += 1;
-                this.both[*c as usize] += u64::from(row.binary_search(c).is_ok());
-            }
-        }
+        let mut this = Self::default();
+        this.widen(columns);
+        marked.iter().zip(positives.rows()).for_each(|(marked, row)| this.add(columns, marked, row));
         this
+    }
+
+    fn widen(&mut self, columns: usize) {
+        [&mut self.positive, &mut self.marked, &mut self.both].into_iter().for_each(|c| c.resize(columns, 0));
+    }
+
+    /// Counts a row of `columns`: the columns that are marked, and those that are positive, which ascend.
+    pub(super) fn add(&mut self, columns: usize, marked: &[u32], positives: &[u32]) {
+        if self.positive.len() < columns {
+            self.widen(columns);
+        }
+        positives.iter().for_each(|&c| self.positive[c as usize] += 1);
+        for c in marked {
+            self.marked[*c as usize] += 1;
+            self.both[*c as usize] += u64::from(positives.binary_search(c).is_ok());
+        }
     }
 
     /// F1 of each column; 1 where a column is neither positive nor marked (scikit-learn's `zero_division = 1`).
     fn f1(&self) -> impl Iterator<Item = f64> {
         let columns = self.positive.iter().zip(&self.marked).zip(&self.both);
         columns.map(|((&positive, &marked), &both)| f1(both, positive + marked, 1.0))
+    }
+
+    /// F1 of each column, weighted by how often it is positive; 1 when nothing is.
+    pub(super) fn f1_weighted(&self) -> f64 {
+        let total: u64 = self.positive.iter().sum();
+        let sum: f64 = self.f1().zip(&self.positive).map(|(f1, &n)| f1 * n as f64).sum();
+        if total == 0 { 1.0 } else { sum / total as f64 }
     }
 }
 
@@ -104,10 +123,7 @@ fn f1(both: u64, positive_and_marked: u64, undefined: f64) -> f64 {
 /// # Shapes
 /// - `scores`: `positives.len()` rows of `columns`
 pub fn f1_weighted(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> f64 {
-    let counts = Counts::new(scores, columns, positives);
-    let total: u64 = counts.positive.iter().sum();
-    let sum: f64 = counts.f1().zip(&counts.positive).map(|(f1, &n)| f1 * n as f64).sum();
-    if total == 0 { 1.0 } else { sum / total as f64 }
+    Counts::new(scores, columns, positives).f1_weighted()
 }
 
 /// Mean F1 over all columns, marked as for [`f1_weighted`]; 1 for a column that is neither positive nor marked.

@@ -5,14 +5,13 @@ use super::report::{Format, Report, Times};
 use super::setup::{Case, ModelArgs, Stage, set_threads, wait};
 use super::workload::Sizes;
 use clap::Args;
-use dualk_sdk::component::{HeadSpec, Objective, Part, Predictions};
+use dualk_sdk::component::{HeadSpec, Meter, Objective, Part, Predictions};
 use dualk_sdk::data::{Examples, Prepared};
 use dualk_sdk::progress::Silent;
-use dualk_sdk::serde_json::{Map, Value, json};
+use dualk_sdk::serde_json::json;
 use dualk_sdk::train::evaluate;
-use dualk_sdk::train::metrics::{f1_weighted, recall_at_k};
 use dualk_sdk::{Error, Result};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Arguments of `dualk bench eval`.
@@ -42,17 +41,17 @@ impl Eval {
         set_threads(self.model.threads)?;
         let case = Case::new(&self.model, &self.sizes, Stage::Finetune, self.patients)?;
         let examples = case.objective.examples(&case.data, Part::Test)?;
-        let timed = Timed { inner: case.objective.as_ref(), metrics: Mutex::default(), each: Mutex::default() };
+        let timed = Timed { inner: case.objective.as_ref(), seconds: Arc::default() };
         machine::forget_peak_memory();
-        let mut forward = Vec::new();
+        let (mut forward, mut metrics) = (Vec::new(), Vec::new());
         for _ in 0..self.repeats {
             wait(&case.device)?;
             let start = Instant::now();
             evaluate(&case.model, &case.data.graph, &examples, &timed, &mut Silent);
-            forward.push(start.elapsed().as_secs_f64() - timed.last());
+            metrics.push(timed.take());
+            forward.push(start.elapsed().as_secs_f64() - metrics.last().copied().unwrap_or(0.0));
         }
-        let (forward, metrics) = (Times::new(forward), Times::new(locked(&timed.metrics).clone()));
-        let each: Map<String, Value> = locked(&timed.each).iter().map(|(name, s)| (name.clone(), json!(s))).collect();
+        let (forward, metrics) = (Times::new(forward), Times::new(metrics));
         let mut report = Report::new(self.format);
         report.add(json!({
             "bench": "eval",
@@ -68,37 +67,23 @@ impl Eval {
             "metrics_s_max": metrics.max(),
             "repeats": self.repeats,
             "peak_rss_gib": machine::peak_memory_gib(),
-            "metric_s": each,
         }));
         report.finish();
         Ok(())
     }
 }
 
-/// An objective that notes how long its metrics take: together, then each alone.
+/// An objective that notes how long its metrics take.
 struct Timed<'a> {
     inner: &'a dyn Objective,
-    metrics: Mutex<Vec<f64>>,
-    each: Mutex<Vec<(String, f64)>>,
+    seconds: Arc<Mutex<f64>>,
 }
 
 impl Timed<'_> {
-    /// Seconds of the last call, the metrics one by one included.
-    fn last(&self) -> f64 {
-        let each: f64 = locked(&self.each).iter().map(|e| e.1).sum();
-        locked(&self.metrics).last().copied().unwrap_or(0.0) + each
+    /// Seconds since the last call.
+    fn take(&self) -> f64 {
+        std::mem::take(&mut *self.seconds.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What `metric` gives, and in how many seconds.
-fn seconds<T>(metric: impl FnOnce() -> T) -> (T, f64) {
-    let start = Instant::now();
-    let value = metric();
-    (value, start.elapsed().as_secs_f64())
 }
 
 impl Objective for Timed<'_> {
@@ -110,20 +95,38 @@ impl Objective for Timed<'_> {
         self.inner.examples(data, part)
     }
 
-    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
-        let (metrics, all) = seconds(|| self.inner.metrics(predictions));
-        locked(&self.metrics).push(all);
-        let mut each = Vec::new();
-        if let Some(p) = predictions.first() {
-            each.push(("F1-w".to_owned(), seconds(|| f1_weighted(p.logits, p.columns, p.targets)).1));
-            let recall = |k| seconds(|| recall_at_k(p.logits, p.columns, p.targets, k)).1;
-            each.extend([10, 20, 30, 40].map(|k| (format!("R@{k}"), recall(k))));
-        }
-        *locked(&self.each) = each;
-        metrics
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        let inner = self.inner.meter()?;
+        Some(Box::new(TimedMeter { inner, seconds: self.seconds.clone() }))
     }
 
     fn primary(&self) -> &str {
         self.inner.primary()
+    }
+}
+
+struct TimedMeter {
+    inner: Box<dyn Meter>,
+    seconds: Arc<Mutex<f64>>,
+}
+
+impl TimedMeter {
+    fn note(&self, start: Instant) {
+        *self.seconds.lock().unwrap_or_else(PoisonError::into_inner) += start.elapsed().as_secs_f64();
+    }
+}
+
+impl Meter for TimedMeter {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        let start = Instant::now();
+        self.inner.update(predictions);
+        self.note(start);
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        let start = Instant::now();
+        let metrics = self.inner.compute();
+        self.note(start);
+        metrics
     }
 }
