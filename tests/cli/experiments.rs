@@ -94,7 +94,7 @@ impl GraphEncoder for Mean {
 }
 
 fn register(registrar: &mut Registrar<'_>) {
-    registrar.graph_encoder::<MeanOptions>();
+    registrar.add::<slots::graph_encoder, MeanOptions>();
 }
 
 fn write_manifest(folder: &Path) -> PathBuf {

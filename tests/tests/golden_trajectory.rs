@@ -71,7 +71,7 @@ mod golden {
     }
 
     fn register(registrar: &mut Registrar<'_>) {
-        registrar.parser::<Recorded>();
+        registrar.add::<slots::parser, Recorded>();
     }
 
     /// A stage of the published run.
@@ -265,7 +265,7 @@ shuffle = false
         let index = stage as usize;
         let device = Device::flex().autodiff();
         let (_, objective) = experiment.manifest.stage[index].objective();
-        let objective = experiment.registry().objective(&objective.r#type, objective.options, &()).unwrap();
+        let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
         let model = experiment.enter_stage(model, index, objective.as_ref(), data, &device).unwrap();
         let mut state = ours(with_prefix(&file.tensors, "before."), stage, data);
         for (path, value) in read_parameters(&model, None) {
@@ -352,7 +352,7 @@ shuffle = false
     /// The last weights' logits for the test patients.
     fn test_logits(experiment: &Experiment, trajectory: &Trajectory, file: &File, data: &Prepared) {
         let (_, objective) = experiment.manifest.stage[Stage::Finetune as usize].objective();
-        let objective = experiment.registry().objective(&objective.r#type, objective.options, &()).unwrap();
+        let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
         let examples = objective.examples(data, Part::Test).unwrap();
         let patients: Vec<i64> = data.split.test.iter().map(|&p| data.cohort.patients[p]).collect();
         assert_eq!(patients, patients_of(&file.path));

@@ -1,11 +1,12 @@
 //! Slot `fusion`: sets of vectors → one vector each. Used twice: codes → visit and visits → patient.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::data::Sets;
 use crate::plugin::guard::has_shape;
 use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
 
 /// Which of the two fusions is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,4 +66,19 @@ pub trait BuildFusion: Component {
     type Module: Fusion + burn::module::Module + 'static;
     /// Checks the options and creates the parameters.
     fn build(self, context: &FusionContext<'_>) -> Result<Self::Module>;
+}
+
+/// The slot `fusion`.
+pub enum FusionSlot {}
+
+impl SlotKind for FusionSlot {
+    const SLOT: Slot = Slot::Fusion;
+    type Context<'a> = FusionContext<'a>;
+    type Object = FusionModule;
+}
+
+impl<C: BuildFusion> Builds<FusionSlot> for C {
+    fn build_object(self, context: &FusionContext<'_>, origin: &Arc<str>) -> Result<FusionModule> {
+        Ok(FusionModule::new(self.build(context)?, origin.clone()))
+    }
 }

@@ -1,11 +1,12 @@
 //! Slot `graph_encoder`: node features and graph → code embeddings.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::graph::Graph;
 use crate::plugin::guard::has_shape;
 use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
 
 /// What a graph encoder gets from the experiment.
 pub struct GraphEncoderContext<'a> {
@@ -57,4 +58,19 @@ pub trait BuildGraphEncoder: Component {
     type Module: GraphEncoder + burn::module::Module + 'static;
     /// Checks the options and creates the parameters.
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Self::Module>;
+}
+
+/// The slot `graph_encoder`.
+pub enum GraphEncoderSlot {}
+
+impl SlotKind for GraphEncoderSlot {
+    const SLOT: Slot = Slot::GraphEncoder;
+    type Context<'a> = GraphEncoderContext<'a>;
+    type Object = GraphEncoderModule;
+}
+
+impl<C: BuildGraphEncoder> Builds<GraphEncoderSlot> for C {
+    fn build_object(self, context: &GraphEncoderContext<'_>, origin: &Arc<str>) -> Result<GraphEncoderModule> {
+        Ok(GraphEncoderModule::new(self.build(context)?, origin.clone()))
+    }
 }

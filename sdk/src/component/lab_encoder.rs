@@ -1,10 +1,11 @@
 //! Slot `lab`: abnormal laboratory items → vector.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::plugin::guard::has_shape;
 use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
 
 /// What a lab encoder gets from the experiment.
 pub struct LabEncoderContext<'a> {
@@ -53,4 +54,19 @@ pub trait BuildLabEncoder: Component {
     type Module: LabEncoder + burn::module::Module + 'static;
     /// Checks the options and creates the parameters.
     fn build(self, context: &LabEncoderContext<'_>) -> Result<Self::Module>;
+}
+
+/// The slot `lab`.
+pub enum LabSlot {}
+
+impl SlotKind for LabSlot {
+    const SLOT: Slot = Slot::Lab;
+    type Context<'a> = LabEncoderContext<'a>;
+    type Object = LabEncoderModule;
+}
+
+impl<C: BuildLabEncoder> Builds<LabSlot> for C {
+    fn build_object(self, context: &LabEncoderContext<'_>, origin: &Arc<str>) -> Result<LabEncoderModule> {
+        Ok(LabEncoderModule::new(self.build(context)?, origin.clone()))
+    }
 }

@@ -1,9 +1,11 @@
 //! Slot `loss`: logits and targets → a number to minimise.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::data::Ragged;
+use crate::plugin::Guarded;
 use burn::tensor::Tensor;
+use std::sync::Arc;
 
 /// Compares logits with targets.
 pub trait Loss: Send + Sync {
@@ -26,4 +28,19 @@ pub trait Loss: Send + Sync {
 pub trait BuildLoss: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn Loss>>;
+}
+
+/// The slot `loss`.
+pub enum LossSlot {}
+
+impl SlotKind for LossSlot {
+    const SLOT: Slot = Slot::Loss;
+    type Context<'a> = ();
+    type Object = Box<dyn Loss>;
+}
+
+impl<C: BuildLoss> Builds<LossSlot> for C {
+    fn build_object(self, _: &(), origin: &Arc<str>) -> Result<Box<dyn Loss>> {
+        Ok(Box::new(Guarded { inner: self.build()?, origin: origin.clone() }))
+    }
 }

@@ -5,6 +5,7 @@
 //! | `parser` | [`Parser`] | [`BuildParser`] | `mimic4` |
 //! | `node_init` | [`NodeInit`] | [`BuildNodeInit`] | `hake` |
 //! | `graph_encoder` | [`GraphEncoder`] | [`BuildGraphEncoder`] | `gat` |
+//! | `patient_encoder` | [`PatientEncoder`] | [`BuildPatientEncoder`] | `fusions`, of two |
 //! | `fusion` | [`Fusion`] | [`BuildFusion`] | `attention` |
 //! | `lab` | [`LabEncoder`] | [`BuildLabEncoder`] | `linear` |
 //! | `loss` | [`Loss`] | [`BuildLoss`] | `weighted_bce` |
@@ -15,6 +16,9 @@
 //! [`Component`] and the slot's options trait, whose `build` returns the slot's trait. Components with parameters
 //! are ordinary burn modules.
 
+use crate::Result;
+use std::sync::Arc;
+
 mod fusion;
 mod graph_encoder;
 mod kge_model;
@@ -24,6 +28,7 @@ mod node_init;
 mod objective;
 mod options;
 mod parser;
+mod patient_encoder;
 
 pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule};
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule};
@@ -34,6 +39,39 @@ pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
 pub use objective::{Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Meter, Objective, Part, Predictions};
 pub use options::{Component, FilePath, at_least, in_range, last_width};
 pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext};
+pub use patient_encoder::{BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule};
+
+/// What a slot is for the registry: from which context which object is made. One file of this folder a slot.
+pub trait SlotKind: 'static {
+    /// Its name.
+    const SLOT: Slot;
+    /// What the experiment gives to build with; `()` where options alone decide.
+    type Context<'a>;
+    /// What is built.
+    type Object: 'static;
+}
+
+/// Options that make the object of a slot. Everything that implements a slot's options trait does.
+pub trait Builds<K: SlotKind>: Component {
+    /// Checks the options and builds; `origin` names component and plugin in errors.
+    ///
+    /// # Errors
+    /// Name the option.
+    fn build_object(self, context: &K::Context<'_>, origin: &Arc<str>) -> Result<K::Object>;
+}
+
+/// The slots by the names that [`export_plugin!`](crate::export_plugin) and manifests use.
+pub mod slots {
+    pub use super::fusion::FusionSlot as fusion;
+    pub use super::graph_encoder::GraphEncoderSlot as graph_encoder;
+    pub use super::kge_model::KgeModelSlot as kge_model;
+    pub use super::lab_encoder::LabSlot as lab;
+    pub use super::loss::LossSlot as loss;
+    pub use super::node_init::NodeInitSlot as node_init;
+    pub use super::objective::ObjectiveSlot as objective;
+    pub use super::parser::ParserSlot as parser;
+    pub use super::patient_encoder::PatientEncoderSlot as patient_encoder;
+}
 
 /// The places of an experiment that a component can take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +82,8 @@ pub enum Slot {
     NodeInit,
     /// Turns node features and the graph into code embeddings.
     GraphEncoder,
+    /// Turns code embeddings and visits into one vector a patient.
+    PatientEncoder,
     /// Turns sets of vectors into one vector each.
     Fusion,
     /// Turns abnormal laboratory items into a vector.
@@ -58,10 +98,11 @@ pub enum Slot {
 
 impl Slot {
     /// Every slot.
-    pub const ALL: [Slot; 8] = [
+    pub const ALL: [Slot; 9] = [
         Slot::Parser,
         Slot::NodeInit,
         Slot::GraphEncoder,
+        Slot::PatientEncoder,
         Slot::Fusion,
         Slot::Lab,
         Slot::Loss,
@@ -75,6 +116,7 @@ impl Slot {
             Slot::Parser => "parser",
             Slot::NodeInit => "node_init",
             Slot::GraphEncoder => "graph_encoder",
+            Slot::PatientEncoder => "patient_encoder",
             Slot::Fusion => "fusion",
             Slot::Lab => "lab",
             Slot::Loss => "loss",

@@ -1,8 +1,10 @@
 //! Slot `node_init`: codes → first node features.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
+use crate::plugin::Guarded;
 use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
 
 /// What a node initialiser gets from the experiment.
 pub struct NodeInitContext<'a> {
@@ -34,4 +36,19 @@ pub struct NodeFeatures {
 pub trait BuildNodeInit: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn NodeInit>>;
+}
+
+/// The slot `node_init`.
+pub enum NodeInitSlot {}
+
+impl SlotKind for NodeInitSlot {
+    const SLOT: Slot = Slot::NodeInit;
+    type Context<'a> = ();
+    type Object = Box<dyn NodeInit>;
+}
+
+impl<C: BuildNodeInit> Builds<NodeInitSlot> for C {
+    fn build_object(self, _: &(), origin: &Arc<str>) -> Result<Box<dyn NodeInit>> {
+        Ok(Box::new(Guarded { inner: self.build()?, origin: origin.clone() }))
+    }
 }

@@ -1,8 +1,10 @@
 //! Slot `objective`: what a stage learns — its examples and targets, its heads, its metrics.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::data::{Examples, Prepared, Ragged};
+use crate::plugin::Guarded;
+use std::sync::Arc;
 
 /// Which patients examples are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,4 +135,19 @@ pub trait Objective: Send + Sync {
 pub trait BuildObjective: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn Objective>>;
+}
+
+/// The slot `objective`.
+pub enum ObjectiveSlot {}
+
+impl SlotKind for ObjectiveSlot {
+    const SLOT: Slot = Slot::Objective;
+    type Context<'a> = ();
+    type Object = Box<dyn Objective>;
+}
+
+impl<C: BuildObjective> Builds<ObjectiveSlot> for C {
+    fn build_object(self, _: &(), origin: &Arc<str>) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(Guarded { inner: self.build()?, origin: origin.clone() }))
+    }
 }

@@ -1,9 +1,11 @@
 //! Slot `parser`: raw tables → cohort.
 
-use super::Component;
+use super::{Builds, Component, Slot, SlotKind};
 use crate::data::Cohort;
+use crate::plugin::Guarded;
 use crate::{Progress, Result};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a parser gets from the experiment.
 pub struct ParserContext<'a> {
@@ -74,4 +76,19 @@ pub struct Oracle {
 pub trait BuildParser: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn Parser>>;
+}
+
+/// The slot `parser`.
+pub enum ParserSlot {}
+
+impl SlotKind for ParserSlot {
+    const SLOT: Slot = Slot::Parser;
+    type Context<'a> = ();
+    type Object = Box<dyn Parser>;
+}
+
+impl<C: BuildParser> Builds<ParserSlot> for C {
+    fn build_object(self, _: &(), origin: &Arc<str>) -> Result<Box<dyn Parser>> {
+        Ok(Box::new(Guarded { inner: self.build()?, origin: origin.clone() }))
+    }
 }

@@ -1,14 +1,14 @@
 //! Training examples and the batches cut from them.
 
-use super::Ragged;
+use super::{Ragged, Visits};
 use crate::ops::Csr;
 use std::sync::{Arc, OnceLock};
 
 /// The examples of one objective and one part of the split. Entry `i` of each field belongs to example `i`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Examples {
-    /// Code identifiers per visit; [`Examples::visits`] points into its rows.
-    pub codes: Arc<Ragged<u32>>,
+    /// What each visit holds; [`Examples::visits`] points into its rows.
+    pub codes: Arc<Visits>,
     /// Visits of each example, in time order, as rows of [`Examples::codes`]. May be empty (the lab layer sees none).
     pub visits: Ragged<u32>,
     /// Abnormal laboratory items of each example as columns of the lab input, from 0.
@@ -32,14 +32,18 @@ impl Examples {
     pub fn batch(&self, indices: &[usize]) -> Batch {
         let mut visits = Ragged::new();
         let mut codes = Ragged::new();
+        let mut ago = Vec::new();
         for &i in indices {
             let first = codes.len() as u32;
-            for &v in self.visits.row(i) {
+            let seen = self.visits.row(i);
+            for &v in seen {
                 codes.push(self.codes.row(v as usize).iter().copied());
+                let last = seen.last().copied().unwrap_or(v);
+                ago.push(self.codes.days_between(v as usize, last as usize).unwrap_or(0.0));
             }
             visits.push(first..codes.len() as u32);
         }
-        Batch { codes: Sets::new(codes), visits: Sets::new(visits), ..self.without_visits(indices) }
+        Batch { codes: Sets::new(codes), visits: Sets::new(visits).ago(ago), ..self.without_visits(indices) }
     }
 
     /// The batch of the examples `indices` without their visits, for models that know the patients already.
@@ -58,19 +62,31 @@ impl Examples {
 #[derive(Debug, Clone)]
 pub struct Sets {
     members: Ragged<u32>,
+    ago: Vec<f32>,
     index: OnceLock<Arc<Csr>>,
 }
 
 impl PartialEq for Sets {
     fn eq(&self, other: &Self) -> bool {
-        self.members == other.members
+        (&self.members, &self.ago) == (&other.members, &other.ago)
     }
 }
 
 impl Sets {
     /// Sets from their members.
     pub fn new(members: Ragged<u32>) -> Self {
-        Self { members, index: OnceLock::new() }
+        Self { members, ago: Vec::new(), index: OnceLock::new() }
+    }
+
+    /// The same sets with the days from each member to the last one of its set, as [`Sets::days_ago`] gives them.
+    pub(super) fn ago(self, ago: Vec<f32>) -> Self {
+        Self { ago, ..self }
+    }
+
+    /// Where members are visits of patients: for each member the days between it and the last one of its set, 0 where that
+    /// is not known. Empty for other sets.
+    pub fn days_ago(&self) -> &[f32] {
+        &self.ago
     }
 
     /// The sets as kernels want them. Made on the first call.

@@ -9,6 +9,7 @@ mod prepare;
 mod prepared;
 mod ragged;
 mod split;
+mod visits;
 mod vocabulary;
 
 pub mod codes;
@@ -30,4 +31,5 @@ pub use prepare::{prepare, write};
 pub use prepared::{Prepared, Split, Vocabulary};
 pub use ragged::Ragged;
 pub use split::{SplitOptions, split};
+pub use visits::Visits;
 pub use vocabulary::{build_vocabulary, vocabulary_of};

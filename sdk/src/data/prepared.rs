@@ -1,6 +1,6 @@
 //! Everything that stages learn from: cohort, vocabulary, split and disease graph.
 
-use super::{Cohort, Ragged};
+use super::{Cohort, Visits};
 use crate::graph::Graph;
 
 /// Numbers for codes and laboratory items. Identifier 0 is padding.
@@ -10,8 +10,8 @@ pub struct Vocabulary {
     pub codes: Vec<String>,
     /// How many codes multi-visit patients use: `code_map` holds identifiers 1 to `target_codes`.
     pub target_codes: usize,
-    /// Per admission of the cohort, its code identifiers, repeats kept.
-    pub admission_codes: Ragged<u32>,
+    /// Per admission of the cohort, its code identifiers, repeats kept, and when it began.
+    pub admission_codes: Visits,
     /// Per category of the cohort, the cohort's lab items that belong to it and occur: position + 1 is the identifier.
     pub category_labs: Vec<Vec<u32>>,
     /// All cohort lab items that have a category and occur: position + 1 is the identifier.

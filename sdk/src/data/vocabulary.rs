@@ -1,6 +1,6 @@
 //! Identifiers of codes and laboratory items.
 
-use super::{Cohort, Ragged, Vocabulary};
+use super::{Cohort, Visits, Vocabulary};
 
 /// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier. Codes of
 /// the further kinds of [`Cohort::nodes`] come last, as `kind:name`; in a visit they stand behind its diagnoses.
@@ -39,7 +39,7 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
             row.extend(further.iter().map(|name| first + name));
         }
     }
-    let admission_codes: Ragged<u32> = admission_codes.into_iter().collect();
+    let admission_codes = admission_codes.into_iter().collect::<Visits>().at_days(days(cohort));
     let labs = used_labs(cohort, learns);
     let of = |category: usize| {
         let belongs = |&&item: &&u32| cohort.lab_items[item as usize].category == Some(category as u8);
@@ -47,6 +47,21 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     };
     let category_labs = (0..cohort.lab_categories.len()).map(of).collect();
     Vocabulary { codes, target_codes, admission_codes, category_labs, labs }
+}
+
+/// When each admission began, in days since the first of its patient; NaN where that is not known.
+fn days(cohort: &Cohort) -> Vec<f32> {
+    const DAY: f64 = 86_400.0;
+    let facts = &cohort.admission_facts;
+    let of_patient = |p: usize| {
+        let rows = cohort.admissions.range(p);
+        let starts = facts.get(rows).unwrap_or_default().iter().map(|facts| facts.start);
+        let first = starts.clone().flatten().min().unwrap_or(0);
+        starts
+            .map(move |start| start.map_or(f32::NAN, |start| ((start - first) as f64 / DAY) as f32))
+            .collect::<Vec<_>>()
+    };
+    (0..cohort.patients.len()).flat_map(of_patient).collect()
 }
 
 /// Items that have a category and are abnormal somewhere in those who are learnt from, ascending.

@@ -130,16 +130,9 @@ impl Experiment {
             value.map_err(|e| Error::program(format!("{what} cannot be written as JSON: {e}")))
         };
         let parts = &self.manifest.model;
-        let components = [
-            (Slot::NodeInit, &parts.node_init),
-            (Slot::GraphEncoder, &parts.graph_encoder),
-            (Slot::Fusion, &parts.code_fusion),
-            (Slot::Fusion, &parts.visit_fusion),
-            (Slot::Lab, &parts.lab),
-        ];
         let mut model = Vec::new();
-        for (slot, part) in components {
-            let Some(identity) = self.component_identity(slot, part)? else { return Ok(Vec::new()) };
+        for (_, slot, part) in parts.parts() {
+            let Some(identity) = self.component_identity(slot, &part)? else { return Ok(Vec::new()) };
             model.push(identity);
         }
         let mut before = json!({

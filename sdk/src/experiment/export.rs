@@ -74,7 +74,7 @@ impl Experiment {
             let order: Vec<usize> = (0..examples.len()).collect();
             let (mut vectors, mut width) = (Vec::new(), 0);
             for chunk in order.chunks(BATCH) {
-                let batch = model.patients(embeddings.clone(), &examples.batch(chunk));
+                let batch = model.patients(embeddings.clone(), &data.graph, &examples.batch(chunk));
                 width = batch.dims()[1];
                 vectors.extend(batch.into_data().convert::<f32>().iter::<f32>());
             }

@@ -1,6 +1,7 @@
 //! What decides the results of a run.
 
 use super::cached::sdk;
+use super::manifest::ComponentRef;
 use super::plan::Experiment;
 use crate::cache::Key;
 use crate::component::Slot;
@@ -79,14 +80,8 @@ impl Experiment {
         if let Some(table) = manifest.as_object_mut() {
             table.shift_remove("output");
         }
-        let parts = &self.manifest.model;
-        let mut components = vec![
-            (Slot::NodeInit, parts.node_init.clone()),
-            (Slot::GraphEncoder, parts.graph_encoder.clone()),
-            (Slot::Fusion, parts.code_fusion.clone()),
-            (Slot::Fusion, parts.visit_fusion.clone()),
-            (Slot::Lab, parts.lab.clone()),
-        ];
+        let parts = self.manifest.model.parts();
+        let mut components: Vec<(Slot, ComponentRef)> = parts.map(|(_, slot, part)| (slot, part)).collect();
         for stage in &self.manifest.stage {
             components.push((Slot::Objective, stage.objective().1));
             components.push((Slot::Loss, stage.loss()));

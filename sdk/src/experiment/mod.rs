@@ -7,6 +7,7 @@
 //! ```
 
 mod assessed;
+mod building;
 mod cached;
 mod checkpoint;
 pub mod compare;
@@ -21,6 +22,7 @@ pub mod manifest;
 mod outcome;
 mod patients;
 pub(crate) mod plan;
+mod prefixes;
 mod recorder;
 mod rehearsal;
 pub mod report;

@@ -1,5 +1,6 @@
 //! A manifest with its components found and checked: everything that can be known before work starts.
 
+use super::building::Building;
 use super::device::{self, NamedDevice};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source, SweepOptions};
 use super::stop::Stop;
@@ -129,18 +130,20 @@ impl Experiment {
 
     pub(super) fn parser(&self) -> Result<Box<dyn Parser>> {
         let parser = &self.manifest.data.parser;
-        self.registry.parser(&parser.r#type, parser.options.clone(), &()).map_err(|e| e.within_key("data.parser"))
+        self.registry
+            .make::<slots::parser>(&parser.r#type, parser.options.clone())
+            .map_err(|e| e.within_key("data.parser"))
     }
 
     pub(super) fn objective(&self, stage: usize) -> Result<Box<dyn Objective>> {
         let (key, objective) = self.manifest.stage[stage].objective();
-        let made = self.registry.objective(&objective.r#type, objective.options, &());
+        let made = self.registry.make::<slots::objective>(&objective.r#type, objective.options);
         made.map_err(|e| e.within_key(&format!("stage[{stage}].{key}")))
     }
 
     pub(super) fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {
         let loss = self.manifest.stage[stage].loss();
-        let made = self.registry.loss(&loss.r#type, loss.options, &());
+        let made = self.registry.make::<slots::loss>(&loss.r#type, loss.options);
         made.map_err(|e| e.within_key(&format!("stage[{stage}].loss")))
     }
 
@@ -174,22 +177,16 @@ impl Experiment {
             self.device = device;
             mistakes.note(self.check_precision());
         }
-        let model = self.manifest.model.clone();
-        let parts = &mut self.manifest.model;
-        let places = [
-            (Slot::NodeInit, "node_init", &mut parts.node_init, model.node_init),
-            (Slot::GraphEncoder, "graph_encoder", &mut parts.graph_encoder, model.graph_encoder),
-            (Slot::Fusion, "code_fusion", &mut parts.code_fusion, model.code_fusion),
-            (Slot::Fusion, "visit_fusion", &mut parts.visit_fusion, model.visit_fusion),
-            (Slot::Lab, "lab", &mut parts.lab, model.lab),
-        ];
         let before = mistakes.len();
-        for (slot, key, target, written) in places {
+        for (key, slot, written) in self.manifest.model.clone().parts() {
             let part = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written);
-            *target = mistakes.note(part).unwrap_or_else(|| target.clone());
+            if let Some(part) = mistakes.note(part) {
+                self.manifest.model.set_part(key, part);
+            }
         }
         if mistakes.len() == before {
-            self.check_model(&mut mistakes);
+            let (registry, model, device) = (&self.registry, &self.manifest.model, &Device::flex());
+            Building { registry, model, device }.check(&mut mistakes);
         }
         let history = self.manifest.model.head.history.unwrap_or(!self.manifest.is_compat());
         self.manifest.model.head.history = Some(history);
@@ -208,29 +205,6 @@ impl Experiment {
                 .help("use precision = \"f32\", or device = \"cpu\""));
         }
         Ok(())
-    }
-
-    /// Builds every part of the model at a small size, which checks the values of its options before work starts.
-    fn check_model(&self, mistakes: &mut Mistakes) {
-        const SMALL: usize = 8;
-        let device = &Device::flex();
-        let within = |key: &'static str| move |e: Error| e.within_key(&format!("model.{key}"));
-        let (registry, parts) = (&self.registry, &self.manifest.model);
-        let options = |part: &ComponentRef| part.options.clone();
-        let part = &parts.node_init;
-        mistakes.note(registry.node_init(&part.r#type, options(part), &()).map_err(within("node_init")));
-        let part = &parts.graph_encoder;
-        let context = GraphEncoderContext { input: SMALL, codes: &[String::new(), "428.0".to_owned()], device };
-        mistakes.note(registry.graph_encoder(&part.r#type, options(part), &context).map_err(within("graph_encoder")));
-        let part = &parts.code_fusion;
-        let context = FusionContext { width: SMALL, level: FusionLevel::Codes, device };
-        mistakes.note(registry.fusion(&part.r#type, options(part), &context).map_err(within("code_fusion")));
-        let part = &parts.visit_fusion;
-        let context = FusionContext { width: SMALL, level: FusionLevel::Visits, device };
-        mistakes.note(registry.fusion(&part.r#type, options(part), &context).map_err(within("visit_fusion")));
-        let part = &parts.lab;
-        let context = LabEncoderContext { labs: SMALL, device };
-        mistakes.note(registry.lab(&part.r#type, options(part), &context).map_err(within("lab")));
     }
 
     fn resolve_stage(&mut self, i: usize) -> Result<()> {

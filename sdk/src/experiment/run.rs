@@ -8,12 +8,13 @@ use super::identity::Identity;
 use super::manifest::{Mode, Stage, StageType};
 use super::outcome::{Outcome, TrainedStage};
 use super::plan::{Experiment, to_toml};
+use super::prefixes::Prefixes;
 use super::recorder::{METRICS, Recorder};
 use super::report;
 use super::run_dir::RunDir;
 use super::stages::{no_joint_stage, stage_name};
 use super::tracking::Trackers;
-use super::training::{Keeping, Observers, Trained, check_frozen};
+use super::training::{Keeping, Observers, Trained};
 use crate::cache::Key;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, flow, prepare};
@@ -296,13 +297,9 @@ impl Experiment {
     /// Refuses prefixes of frozen parameters that the model lacks before anything trains; those of heads, which come with
     /// their stage, are looked at there.
     fn check_frozen_parts(&self, model: &Model) -> Result<()> {
-        for (index, stage) in self.manifest.stage.iter().enumerate() {
-            let mut stage = stage.clone();
-            let of_heads = |prefix: &String| prefix.starts_with("heads") || prefix.starts_with("decoders");
-            stage.freeze.iter_mut().for_each(|freeze| freeze.retain(|prefix| !of_heads(prefix)));
-            check_frozen(&stage, index, model)?;
-        }
-        Ok(())
+        let prefixes = Prefixes::new(&self.manifest.model, model);
+        let mut stages = self.manifest.stage.iter().enumerate();
+        stages.try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))
     }
 
     /// Refuses an individual stage without a joint one before it, before anything trains.

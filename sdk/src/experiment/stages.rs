@@ -1,5 +1,6 @@
 //! The model of an experiment and how it goes from stage to stage.
 
+use super::building::Building;
 use super::manifest::{Mode, Stage, StageType};
 use super::plan::Experiment;
 use crate::component::*;
@@ -26,13 +27,11 @@ impl Experiment {
     /// # Errors
     /// Name the manifest's key.
     pub fn model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
-        let parts = &self.manifest.model;
         device.seed(derive_seed(self.manifest.seed, &[0]));
-        let within = |key: &'static str| move |e: Error| e.within_key(&format!("model.{key}"));
-        let init = &parts.node_init;
-        let init = self.registry.node_init(&init.r#type, init.options.clone(), &()).map_err(within("node_init"))?;
+        let building = Building { registry: &self.registry, model: &self.manifest.model, device };
         let codes = &data.vocabulary.codes;
-        let features = init.init(&NodeInitContext { codes, device }).map_err(within("node_init"))?;
+        let features = building.node_init()?.init(&NodeInitContext { codes, device });
+        let features = features.map_err(|e| e.within_key("model.node_init"))?;
         features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
         let features = features.features;
         let [nodes, input] = features.dims();
@@ -40,24 +39,12 @@ impl Experiment {
             let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
             return Err(Error::program(message).at_key("model.node_init"));
         }
-        let part = &parts.graph_encoder;
-        let context = GraphEncoderContext { input, codes, device };
-        let encoder = self.registry.graph_encoder(&part.r#type, part.options.clone(), &context);
-        let encoder = encoder.map_err(within("graph_encoder"))?;
-        let part = &parts.code_fusion;
-        let context = FusionContext { width: encoder.width(), level: FusionLevel::Codes, device };
-        let code_fusion = self.registry.fusion(&part.r#type, part.options.clone(), &context);
-        let code_fusion = code_fusion.map_err(within("code_fusion"))?;
-        let part = &parts.visit_fusion;
-        let context = FusionContext { width: code_fusion.width(), level: FusionLevel::Visits, device };
-        let visit_fusion = self.registry.fusion(&part.r#type, part.options.clone(), &context);
-        let visit_fusion = visit_fusion.map_err(within("visit_fusion"))?;
+        let encoder = building.graph_encoder(input, codes)?;
+        let patient_encoder = building.patient_encoder(encoder.width(), codes)?;
         // A column of zeros where the cohort has no items: tensors without columns are not for every device.
         let labs = data.vocabulary.labs.len().max(1);
-        let part = &parts.lab;
-        let lab = self.registry.lab(&part.r#type, part.options.clone(), &LabEncoderContext { labs, device });
-        let lab = lab.map_err(within("lab"))?;
-        Ok(Model::new(ModelParts { features, encoder, code_fusion, visit_fusion, lab, labs }))
+        let lab = building.lab(labs)?;
+        Ok(Model::new(ModelParts { features, encoder, patient_encoder, lab, labs }))
     }
 
     /// Gives the model the heads of a stage: new ones, or the decoders of the joint stage for the individual one.

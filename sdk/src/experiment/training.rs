@@ -2,15 +2,16 @@
 
 use super::manifest::{Mode, Stage};
 use super::plan::Experiment;
+use super::prefixes::Prefixes;
 use super::recorder::Recorder;
 use super::run::Parts;
 use super::stages::stage_name;
 use crate::component::Objective;
 use crate::data::Prepared;
-use crate::model::{Model, freeze, parameters};
+use crate::model::{Model, freeze};
 use crate::plugin::guard;
 use crate::train::{EpochRecord, Fit, Keeper, Moment, Optimizer, Start, StepRecord, derive_seed};
-use crate::{Error, Progress, Result};
+use crate::{Progress, Result};
 use std::ops::Range;
 
 /// A stage as training leaves it.
@@ -90,8 +91,9 @@ impl Experiment {
         mut keeping: Keeping<'_>,
     ) -> Result<Trained> {
         let stage = &self.manifest.stage[index];
-        check_frozen(stage, index, &model)?;
-        check_rates(stage, index, &model)?;
+        let prefixes = Prefixes::new(&self.manifest.model, &model);
+        prefixes.check_frozen(stage, index)?;
+        prefixes.check_rates(stage, index)?;
         if keeping.from.is_none() && !stage.carries_optimizer() {
             optimizer = Optimizer::new();
         }
@@ -154,38 +156,4 @@ fn turns(stage: &Stage, heads: usize) -> Vec<Range<usize>> {
 fn frozen(stage: &Stage, heads: &Range<usize>, all: usize) -> Vec<String> {
     let others = (0..all).filter(|h| !heads.contains(h)).map(|h| format!("heads.{h}"));
     stage.freeze().iter().cloned().chain(others).collect()
-}
-
-/// Refuses a prefix of frozen parameters that no parameter has.
-pub(super) fn check_frozen(stage: &Stage, index: usize, model: &Model) -> Result<()> {
-    let prefixes = stage.freeze().iter().enumerate();
-    check_prefixes(prefixes.map(|(i, prefix)| (prefix.as_str(), format!("stage[{index}].freeze[{i}]"))), model)
-}
-
-/// Refuses a learning rate for parameters that there are none of.
-fn check_rates(stage: &Stage, index: usize, model: &Model) -> Result<()> {
-    check_prefixes(stage.lr_of.keys().map(|prefix| (prefix.as_str(), format!("stage[{index}].lr_of.{prefix}"))), model)
-}
-
-fn check_prefixes<'a>(mut prefixes: impl Iterator<Item = (&'a str, String)>, model: &Model) -> Result<()> {
-    let paths: Vec<String> = parameters(model).into_iter().map(|p| p.path).collect();
-    let begins =
-        |path: &str, prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.'));
-    // A part without parameters, such as a fusion that takes the mean, has nothing to freeze and is no mistake.
-    let is_part = |prefix: &str| ["nodes", "encoder", "code_fusion", "visit_fusion", "lab"].contains(&prefix);
-    match prefixes.find(|(prefix, _)| !is_part(prefix) && !paths.iter().any(|path| begins(path, prefix))) {
-        None => Ok(()),
-        Some((prefix, key)) => Err(Error::user(format!("no parameter's path begins with `{prefix}`"))
-            .at_key(key)
-            .suggest(prefix, prefixes_like(&paths, prefix))),
-    }
-}
-
-/// What could have been meant: prefixes of paths with as many components as `like`.
-fn prefixes_like(paths: &[String], like: &str) -> Vec<String> {
-    let depth = like.split('.').count();
-    let mut prefixes: Vec<String> =
-        paths.iter().map(|path| path.split('.').take(depth).collect::<Vec<_>>().join(".")).collect();
-    prefixes.dedup();
-    prefixes
 }

@@ -13,7 +13,7 @@ use super::sample::{SampleOptions, Sampler, window};
 use super::sources::join;
 use super::step::{Parameters, Stepper};
 use super::triples::{KnowledgeGraph, Triple};
-use crate::component::{FilePath, Slot};
+use crate::component::{FilePath, Slot, slots};
 use crate::experiment::RunDir;
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
@@ -79,7 +79,7 @@ impl KgeExperiment {
     /// The model, without numbers.
     pub fn model(&self) -> Result<Box<dyn EmbeddingModel>> {
         let model = &self.manifest.model;
-        self.registry.kge_model(&model.r#type, model.options.clone(), &()).map_err(|e| e.within_key("model"))
+        self.registry.make::<slots::kge_model>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
     }
 
     /// The manifest with every default filled in and every path absolute, as TOML.

@@ -15,24 +15,21 @@ pub struct ModelParts {
     pub features: Tensor<2>,
     /// Node features and graph → code embeddings.
     pub encoder: GraphEncoderModule,
-    /// Codes → visit.
-    pub code_fusion: FusionModule,
-    /// Visits → patient.
-    pub visit_fusion: FusionModule,
+    /// Code embeddings and visits → patient.
+    pub patient_encoder: PatientEncoderModule,
     /// Abnormal laboratory items → vector.
     pub lab: LabEncoderModule,
     /// Number of laboratory items.
     pub labs: usize,
 }
 
-/// The model: trainable node features, graph encoder, two fusions, lab layer, pretraining decoders and the heads of
+/// The model: trainable node features, graph encoder, patient encoder, lab layer, pretraining decoders and the heads of
 /// the current stage. Paths of parameters begin with the names of these fields.
 #[derive(Module, Debug)]
 pub struct Model {
     nodes: Param<Tensor<2>>,
     encoder: GraphEncoderModule,
-    code_fusion: FusionModule,
-    visit_fusion: FusionModule,
+    patient_encoder: PatientEncoderModule,
     lab: LabEncoderModule,
     decoders: Vec<Head>,
     heads: Vec<Head>,
@@ -49,12 +46,11 @@ pub struct Model {
 impl Model {
     /// Wires the parts; there are no heads yet.
     pub fn new(parts: ModelParts) -> Self {
-        let ModelParts { features, encoder, code_fusion, visit_fusion, lab, labs } = parts;
+        let ModelParts { features, encoder, patient_encoder, lab, labs } = parts;
         Self {
             nodes: Param::from_tensor(features),
             encoder,
-            code_fusion,
-            visit_fusion,
+            patient_encoder,
             lab,
             decoders: Vec::new(),
             heads: Vec::new(),
@@ -99,7 +95,7 @@ impl Model {
 
     /// Gives the model untrained pretraining decoders, for experiments without a pretraining stage.
     pub fn with_new_decoders(mut self, specs: Vec<HeadSpec>, options: &HeadOptions, device: &Device) -> Self {
-        let width = self.visit_fusion.width();
+        let width = self.patient_encoder.width();
         self.decoders = specs.iter().map(|s| Head::new(s.kind, width, s.outputs, options, device)).collect();
         self.decoder_specs = specs;
         self
@@ -148,14 +144,13 @@ impl Model {
         wanted.then(|| self.encoder.forward(self.nodes.val(), graph))
     }
 
-    /// Patient vectors: codes fuse to visits, visits to patients.
+    /// Patient vectors.
     ///
     /// # Shapes
     /// - `embeddings`: `[nodes, encoder width]`
     /// - output: `[batch, patient width]`
-    pub fn patients(&self, embeddings: Tensor<2>, batch: &Batch) -> Tensor<2> {
-        let visits = self.code_fusion.forward(embeddings, &batch.codes); // [visits, visit width]
-        self.visit_fusion.forward(visits, &batch.visits) // [batch, patient width]
+    pub fn patients(&self, embeddings: Tensor<2>, graph: &Graph, batch: &Batch) -> Tensor<2> {
+        self.patient_encoder.forward(embeddings, graph, batch)
     }
 
     /// Logits of the heads `which`.
@@ -193,7 +188,7 @@ impl Model {
     }
 
     fn head_width(&self, input: HeadInput) -> usize {
-        let (patient, lab) = (self.visit_fusion.width(), self.lab.width());
+        let (patient, lab) = (self.patient_encoder.width(), self.lab.width());
         match input {
             HeadInput::Patient => patient,
             HeadInput::PatientLab => patient + lab,

@@ -14,7 +14,7 @@ macro_rules! export_plugin {
     ($($slot:ident : $options:ty),+ $(,)?) => {
         /// Adds the components of this plugin to a registry.
         pub fn register(registrar: &mut $crate::plugin::Registrar<'_>) {
-            $( registrar.$slot::<$options>(); )+
+            $( registrar.add::<$crate::component::slots::$slot, $options>(); )+
         }
 
         #[allow(unsafe_code)] // the loader finds the descriptor by this name

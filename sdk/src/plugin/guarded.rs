@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use std::sync::Arc;
 
 /// A component and how errors name it.
-pub(super) struct Guarded<T: ?Sized> {
+pub(crate) struct Guarded<T: ?Sized> {
     pub origin: Arc<str>,
     pub inner: Box<T>,
 }

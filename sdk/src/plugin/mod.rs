@@ -18,6 +18,7 @@ pub(crate) use erased::slot_module;
 pub use erased::{
     ErasedMapper, ErasedParam, ErasedParamRef, ErasedVisitor, MapperToErased, VisitorToErased, map_with, visit_with,
 };
+pub(crate) use guarded::Guarded;
 pub use loader::{Inspection, inspect, plugin_file_name, search_path};
 pub use option_info::OptionInfo;
 pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};

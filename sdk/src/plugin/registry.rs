@@ -1,14 +1,14 @@
 //! All components that an experiment can name.
 
-use super::guarded::Guarded;
 use super::loader::{self, Inspection};
 use super::option_info::{OptionInfo, options_of};
 use super::trust::Trust;
 use crate::component::*;
-use crate::kge::EmbeddingModel;
+use crate::model::FusionsOptions;
 use crate::{Error, Result};
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,27 +44,14 @@ pub struct LoadedPlugin {
     pub sha256: Option<String>,
 }
 
-/// Makes a component without a context.
-type Make<T> = Box<dyn Fn(Table, &()) -> Result<T> + Send + Sync>;
-type MakeGraphEncoder = Box<dyn Fn(Table, &GraphEncoderContext<'_>) -> Result<GraphEncoderModule> + Send + Sync>;
-type MakeFusion = Box<dyn Fn(Table, &FusionContext<'_>) -> Result<FusionModule> + Send + Sync>;
-type MakeLab = Box<dyn Fn(Table, &LabEncoderContext<'_>) -> Result<LabEncoderModule> + Send + Sync>;
-
-enum Factory {
-    Parser(Make<Box<dyn Parser>>),
-    NodeInit(Make<Box<dyn NodeInit>>),
-    GraphEncoder(MakeGraphEncoder),
-    Fusion(MakeFusion),
-    Lab(MakeLab),
-    Loss(Make<Box<dyn Loss>>),
-    Objective(Make<Box<dyn Objective>>),
-    KgeModel(Make<Box<dyn EmbeddingModel>>),
-}
+/// Makes the objects of a slot from a table of options.
+type Make<K> = Box<dyn Fn(Table, &<K as SlotKind>::Context<'_>) -> Result<<K as SlotKind>::Object> + Send + Sync>;
 
 struct Entry {
     info: ComponentInfo,
     check: fn(Table) -> Result<Table>,
-    factory: Factory,
+    /// A [`Make`] of the slot's kind.
+    make: Box<dyn Any + Send + Sync>,
 }
 
 /// All components that an experiment can name, by slot and name.
@@ -72,17 +59,31 @@ struct Entry {
 /// ```ignore
 /// let registry = Registry::new().with(dualk_plugin_gat::register)?;
 /// ```
-#[derive(Default)]
 pub struct Registry {
     entries: BTreeMap<(Slot, String), Entry>,
     plugins: Vec<LoadedPlugin>,
     trust: Trust,
 }
 
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Registry {
-    /// No components.
+    /// What the SDK brings itself: the patient encoder `fusions`.
     pub fn new() -> Self {
-        Self::default()
+        let mut registry = Self { entries: BTreeMap::new(), plugins: Vec::new(), trust: Trust::default() };
+        let mut entries = Vec::new();
+        Registrar { plugin: "part of the SDK".into(), entries: &mut entries }
+            .add::<slots::patient_encoder, FusionsOptions>();
+        registry.insert(entries);
+        registry
+    }
+
+    fn insert(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries.into_iter().map(|entry| ((entry.info.slot, entry.info.name.to_owned()), entry)));
     }
 
     /// Asks this of every plugin file from now on, before any of its code runs.
@@ -196,6 +197,29 @@ impl Registry {
         super::guard::catch(|| super::guard::run(&origin(&entry.info), || (entry.check)(options)))
     }
 
+    /// Builds a component of slot `K`: `registry.build::<slots::fusion>(…)`.
+    ///
+    /// # Errors
+    /// When there is no such component or it refuses its options.
+    pub fn build<K: SlotKind>(&self, name: &str, options: Table, context: &K::Context<'_>) -> Result<K::Object> {
+        let entry = self.entry(K::SLOT, name)?;
+        let Some(make) = entry.make.downcast_ref::<Make<K>>() else {
+            return Err(Error::program(format!("`{name}` is registered in the wrong slot")));
+        };
+        super::guard::catch(|| super::guard::run(&origin(&entry.info), || make(options, context)))
+    }
+
+    /// The same for a slot whose components need nothing but their options.
+    ///
+    /// # Errors
+    /// When there is no such component or it refuses its options.
+    pub fn make<K>(&self, name: &str, options: Table) -> Result<K::Object>
+    where
+        K: for<'a> SlotKind<Context<'a> = ()>,
+    {
+        self.build::<K>(name, options, &())
+    }
+
     fn add(&mut self, plugin: Arc<str>, register: fn(&mut Registrar<'_>)) -> Result<()> {
         let mut entries = Vec::new();
         let mut registrar = Registrar { plugin: plugin.clone(), entries: &mut entries };
@@ -230,47 +254,6 @@ impl Registry {
     }
 }
 
-/// Defines `Registry::$build`, which creates a component from its options.
-macro_rules! builders {
-    ($($(#[$meta:meta])* $build:ident: $variant:ident($context:ty) -> $out:ty;)*) => {
-        impl Registry {
-            $(
-                $(#[$meta])*
-                ///
-                /// # Errors
-                /// When there is no such component or it refuses its options.
-                pub fn $build(&self, name: &str, options: Table, context: &$context) -> Result<$out> {
-                    let entry = self.entry(Slot::$variant, name)?;
-                    let Factory::$variant(make) = &entry.factory else {
-                        return Err(Error::program(format!("`{name}` is registered in the wrong slot")));
-                    };
-                    let origin = origin(&entry.info);
-                    super::guard::catch(|| super::guard::run(&origin, || make(options, context)))
-                }
-            )*
-        }
-    };
-}
-
-builders! {
-    /// Creates a parser.
-    parser: Parser(()) -> Box<dyn Parser>;
-    /// Creates a node initialiser.
-    node_init: NodeInit(()) -> Box<dyn NodeInit>;
-    /// Creates a graph encoder.
-    graph_encoder: GraphEncoder(GraphEncoderContext<'_>) -> GraphEncoderModule;
-    /// Creates a fusion.
-    fusion: Fusion(FusionContext<'_>) -> FusionModule;
-    /// Creates a lab encoder.
-    lab: Lab(LabEncoderContext<'_>) -> LabEncoderModule;
-    /// Creates a loss.
-    loss: Loss(()) -> Box<dyn Loss>;
-    /// Creates an objective.
-    objective: Objective(()) -> Box<dyn Objective>;
-    /// Creates an embedding model of a knowledge graph.
-    kge_model: KgeModel(()) -> Box<dyn EmbeddingModel>;
-}
-
 /// How errors name the plugin in a file.
 fn origin_of(file: &Path) -> String {
     format!("plugin {}", file.display())
@@ -281,46 +264,21 @@ fn origin(info: &ComponentInfo) -> String {
     format!("{} `{}` ({})", info.slot, info.name, info.plugin)
 }
 
-/// Collects the components of one plugin; [`export_plugin!`](crate::export_plugin) calls one method a component.
+/// Collects the components of one plugin; [`export_plugin!`](crate::export_plugin) calls [`Registrar::add`] for each.
 pub struct Registrar<'a> {
     plugin: Arc<str>,
     entries: &'a mut Vec<Entry>,
 }
 
-/// Defines the methods of [`Registrar`].
-macro_rules! registrars {
-    ($($method:ident: $variant:ident, $build:ident, |$options:ident, $context:ident, $origin:ident| $make:expr;)*) => {
-        impl Registrar<'_> {
-            $(
-                #[doc = concat!("Adds a component to the slot `", stringify!($method), "`.")]
-                pub fn $method<C: $build>(&mut self) {
-                    let info = self.info::<C>(Slot::$variant);
-                    let $origin: Arc<str> = origin(&info).into();
-                    let factory = Factory::$variant(Box::new(move |table, $context| {
-                        let $options: C = parse_options(table)?;
-                        let _ = (&$origin, $context);
-                        $make
-                    }));
-                    self.entries.push(Entry { info, check: check_options::<C>, factory });
-                }
-            )*
-        }
-    };
-}
-
-registrars! {
-    parser: Parser, BuildParser, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
-    node_init: NodeInit, BuildNodeInit, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
-    graph_encoder: GraphEncoder, BuildGraphEncoder, |options, context, origin|
-        Ok(GraphEncoderModule::new(options.build(context)?, origin.clone()));
-    fusion: Fusion, BuildFusion, |options, context, origin| Ok(FusionModule::new(options.build(context)?, origin.clone()));
-    lab: Lab, BuildLabEncoder, |options, context, origin| Ok(LabEncoderModule::new(options.build(context)?, origin.clone()));
-    loss: Loss, BuildLoss, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
-    objective: Objective, BuildObjective, |options, context, origin| Ok(Box::new(Guarded { inner: options.build()?, origin: origin.clone() }));
-    kge_model: KgeModel, BuildKgeModel, |options, context, origin| options.build();
-}
-
 impl Registrar<'_> {
+    /// Adds a component to the slot `K`.
+    pub fn add<K: SlotKind, C: Builds<K>>(&mut self) {
+        let info = self.info::<C>(K::SLOT);
+        let origin: Arc<str> = origin(&info).into();
+        let make: Make<K> = Box::new(move |table, context| parse_options::<C>(table)?.build_object(context, &origin));
+        self.entries.push(Entry { info, check: check_options::<C>, make: Box::new(make) });
+    }
+
     fn info<C: Component>(&self, slot: Slot) -> ComponentInfo {
         ComponentInfo {
             slot,

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 
 pub(super) fn parser(subject: &Subject<'_>, report: &mut Report) {
     let parse = |compat: bool| {
-        let parser = subject.registry.parser(subject.name, subject.options.clone(), &())?;
+        let parser = subject.registry.make::<slots::parser>(subject.name, subject.options.clone())?;
         parser.check()?;
         let cohort = parser.parse(&ParserContext { progress: &Silent, compat, seed: 3 })?;
         cohort.validate()?;
@@ -48,14 +48,14 @@ pub(super) fn parser(subject: &Subject<'_>, report: &mut Report) {
         Ok(())
     });
     report.check("the inputs that it names are files", |findings| {
-        let parser = subject.registry.parser(subject.name, subject.options.clone(), &())?;
+        let parser = subject.registry.make::<slots::parser>(subject.name, subject.options.clone())?;
         let inputs = parser.inputs().unwrap_or_default();
         let missing = inputs.files.iter().filter(|file| !file.is_file());
         findings.extend(missing.map(|file| format!("{} is no file", file.display())));
         Ok(())
     });
     check_options(subject, report, |options| {
-        subject.registry.parser(subject.name, options, &())?.check()?;
+        subject.registry.make::<slots::parser>(subject.name, options)?.check()?;
         Ok(Vec::new())
     });
     let given =
@@ -65,7 +65,8 @@ pub(super) fn parser(subject: &Subject<'_>, report: &mut Report) {
             let mut options = subject.options.clone();
             let absent = std::env::temp_dir().join("dualk-no-such-place");
             options.insert(option.clone(), Value::String(absent.to_string_lossy().into_owned()));
-            let checked = subject.registry.parser(subject.name, options, &()).and_then(|parser| parser.check());
+            let checked =
+                subject.registry.make::<slots::parser>(subject.name, options).and_then(|parser| parser.check());
             match checked {
                 Ok(()) => findings.push("check() accepts it: it should look for the files".to_owned()),
                 Err(error) if error.blame() == Blame::User && error.to_string().contains("dualk-no-such-place") => (),
@@ -104,7 +105,7 @@ fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], targets: &[Ragged<u
 }
 
 pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
-    let build = |options: Table| subject.registry.objective(subject.name, options, &());
+    let build = |options: Table| subject.registry.make::<slots::objective>(subject.name, options);
     report.check("heads", |findings| {
         let heads = build(subject.options.clone())?.heads(&prepared()?)?;
         let names: BTreeSet<&str> = heads.iter().map(|head| head.name.as_str()).collect();

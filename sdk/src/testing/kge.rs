@@ -3,6 +3,7 @@
 use super::options::check_options;
 use super::{Report, Subject};
 use crate::Result;
+use crate::component::slots;
 use crate::kge::{Adam, Batch, EmbeddingModel, KgeSchedule, Parameters, Queries, Side, Stepper, Triple, Unused};
 use toml::Table;
 
@@ -35,7 +36,7 @@ fn flat(parameters: &mut Parameters) -> [&mut Vec<f32>; 3] {
 }
 
 pub(super) fn model(subject: &Subject<'_>, report: &mut Report) {
-    let build = |options: Table| subject.registry.kge_model(subject.name, options, &());
+    let build = |options: Table| subject.registry.make::<slots::kge_model>(subject.name, options);
     let first = |model: &dyn EmbeddingModel| Parameters::new(model, ENTITIES, RELATIONS, 3);
     report.check("widths and first values", |findings| {
         let model = build(subject.options.clone())?;

@@ -40,6 +40,7 @@ mod inputs;
 mod kge;
 mod modules;
 mod options;
+mod patients;
 mod plain;
 mod report;
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub use inputs::prepared;
 pub use report::{Check, Report};
 
 use crate::component::*;
-use crate::plugin::{Registrar, Registry};
+use crate::plugin::Registry;
 use crate::{Error, Result};
 use std::sync::{Mutex, PoisonError};
 use toml::Table;
@@ -67,6 +68,7 @@ pub fn examine(registry: &Registry, slot: Slot, name: &str, options: Table) -> R
     options::check_documentation(&subject, registry.info(slot, name)?, &mut report);
     match slot {
         Slot::GraphEncoder => modules::graph_encoder(&subject, &mut report),
+        Slot::PatientEncoder => patients::patient_encoder(&subject, &mut report),
         Slot::Fusion => modules::fusion(&subject, &mut report),
         Slot::Lab => modules::lab(&subject, &mut report),
         Slot::Loss => plain::loss(&subject, &mut report),
@@ -88,11 +90,11 @@ struct Subject<'a> {
 
 /// Registers one component alone and examines it.
 #[track_caller]
-fn check<C: Component>(slot: Slot, options: C, register: fn(&mut Registrar<'_>)) {
-    let examined = Registry::new().with(register).and_then(|registry| {
+fn check<K: SlotKind, C: Builds<K>>(options: C) {
+    let examined = Registry::new().with(|registrar| registrar.add::<K, C>()).and_then(|registry| {
         let options = Table::try_from(&options)
             .map_err(|e| Error::program(format!("options of `{}` cannot be written as TOML: {e}", C::NAME)))?;
-        examine(&registry, slot, C::NAME, options)
+        examine(&registry, K::SLOT, C::NAME, options)
     });
     match examined {
         Ok(report) if report.passed() => (),
@@ -101,42 +103,89 @@ fn check<C: Component>(slot: Slot, options: C, register: fn(&mut Registrar<'_>))
     }
 }
 
-/// Defines `check_<slot>`.
-macro_rules! checks {
-    ($($(#[$meta:meta])* $check:ident: $slot:ident, $build:ident, $method:ident;)*) => {
-        $(
-            $(#[$meta])*
-            ///
-            /// # Panics
-            /// With everything that was found.
-            #[track_caller]
-            pub fn $check<C: $build>(options: C) {
-                check(Slot::$slot, options, |registrar| registrar.$method::<C>());
-            }
-        )*
-    };
+/// Checks a graph encoder on small graphs: with a hub, isolated nodes and repeated edges; without edges; of one node.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_graph_encoder<C: BuildGraphEncoder>(options: C) {
+    check::<slots::graph_encoder, C>(options);
 }
 
-checks! {
-    /// Checks a graph encoder on small graphs: with a hub, isolated nodes and repeated edges; without edges; of one node.
-    check_graph_encoder: GraphEncoder, BuildGraphEncoder, graph_encoder;
-    /// Checks a fusion at both levels: sets of many, of one and of no members, each set by itself and all together.
-    check_fusion: Fusion, BuildFusion, fusion;
-    /// Checks a lab encoder on admissions with many, one and no abnormal items, each by itself and all together, and
-    /// where there is a single item.
-    check_lab: Lab, BuildLabEncoder, lab;
-    /// Checks a loss: finite for logits of any size and labels of one kind alone, lower for right answers than for wrong
-    /// ones.
-    check_loss: Loss, BuildLoss, loss;
-    /// Checks a node initialiser on known, unknown and no codes.
-    check_node_init: NodeInit, BuildNodeInit, node_init;
-    /// Checks a parser on the files that the options name: the same cohort twice, a consistent one, its inputs, and what
-    /// it says of files that are not there.
-    check_parser: Parser, BuildParser, parser;
-    /// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
-    /// have better metrics than wrong ones.
-    check_objective: Objective, BuildObjective, objective;
-    /// Checks an embedding model: widths, first values, scores that a batch and a single candidate agree on, gradients of the
-    /// loss against finite differences for entities, relations and what triples share.
-    check_kge_model: KgeModel, BuildKgeModel, kge_model;
+/// Checks a patient encoder on patients of many, one and no visits, each by itself and all together, with and without the
+/// days between visits.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_patient_encoder<C: BuildPatientEncoder>(options: C) {
+    check::<slots::patient_encoder, C>(options);
+}
+
+/// Checks a fusion at both levels: sets of many, of one and of no members, each set by itself and all together.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_fusion<C: BuildFusion>(options: C) {
+    check::<slots::fusion, C>(options);
+}
+
+/// Checks a lab encoder on admissions with many, one and no abnormal items, each by itself and all together, and
+/// where there is a single item.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_lab<C: BuildLabEncoder>(options: C) {
+    check::<slots::lab, C>(options);
+}
+
+/// Checks a loss: finite for logits of any size and labels of one kind alone, lower for right answers than for wrong
+/// ones.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_loss<C: BuildLoss>(options: C) {
+    check::<slots::loss, C>(options);
+}
+
+/// Checks a node initialiser on known, unknown and no codes.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_node_init<C: BuildNodeInit>(options: C) {
+    check::<slots::node_init, C>(options);
+}
+
+/// Checks a parser on the files that the options name: the same cohort twice, a consistent one, its inputs, and what
+/// it says of files that are not there.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_parser<C: BuildParser>(options: C) {
+    check::<slots::parser, C>(options);
+}
+
+/// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
+/// have better metrics than wrong ones.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_objective<C: BuildObjective>(options: C) {
+    check::<slots::objective, C>(options);
+}
+
+/// Checks an embedding model: widths, first values, scores that a batch and a single candidate agree on, gradients of the
+/// loss against finite differences for entities, relations and what triples share.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_kge_model<C: BuildKgeModel>(options: C) {
+    check::<slots::kge_model, C>(options);
 }

@@ -13,20 +13,20 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use toml::Table;
 
-const WIDTH: usize = 6;
+pub(super) const WIDTH: usize = 6;
 
 type Build<'a, M> = Box<dyn Fn(Table, &Device) -> Result<M> + 'a>;
 type Forward<'a, M> = Box<dyn Fn(&M, Tensor<2>) -> Tensor<2> + 'a>;
 
 /// A way to build and use a module: what it is called, its input, and how many rows it must give.
-struct Case<'a, M> {
-    what: &'static str,
-    input: TensorData,
-    rows: usize,
+pub(super) struct Case<'a, M> {
+    pub what: &'static str,
+    pub input: TensorData,
+    pub rows: usize,
     /// Rows that must be zero.
-    zero: Vec<usize>,
-    build: Build<'a, M>,
-    forward: Forward<'a, M>,
+    pub zero: Vec<usize>,
+    pub build: Build<'a, M>,
+    pub forward: Forward<'a, M>,
 }
 
 impl<M: Module> Case<'_, M> {
@@ -37,7 +37,7 @@ impl<M: Module> Case<'_, M> {
 }
 
 /// Checks that every module passes; the first case is the one for gradients and weights.
-fn check_module<M: Module>(
+pub(super) fn check_module<M: Module>(
     subject: &Subject<'_>,
     cases: &[Case<'_, M>],
     width: impl Fn(&M) -> usize,
@@ -135,7 +135,7 @@ pub(super) fn graph_encoder(subject: &Subject<'_>, report: &mut Report) {
             zero: Vec::new(),
             build: Box::new(|options, device| {
                 let context = GraphEncoderContext { input: WIDTH, codes, device };
-                subject.registry.graph_encoder(subject.name, options, &context)
+                subject.registry.build::<slots::graph_encoder>(subject.name, options, &context)
             }),
             forward: Box::new(|module, input| module.forward(input, graph)),
         })
@@ -156,7 +156,7 @@ fn fusion_case<'a>(
         zero: sets.members().rows().enumerate().filter(|(_, set)| set.is_empty()).map(|(i, _)| i).collect(),
         build: Box::new(move |options, device| {
             let context = FusionContext { width: WIDTH, level, device };
-            subject.registry.fusion(subject.name, options, &context)
+            subject.registry.build::<slots::fusion>(subject.name, options, &context)
         }),
         forward: Box::new(move |module, input| module.forward(input, sets)),
     }
@@ -189,7 +189,7 @@ pub(super) fn fusion(subject: &Subject<'_>, report: &mut Report) {
     });
 }
 
-fn compare_rows(what: &str, alone: &[f32], together: &[f32], findings: &mut Vec<String>) {
+pub(super) fn compare_rows(what: &str, alone: &[f32], together: &[f32], findings: &mut Vec<String>) {
     let largest = together.iter().fold(1e-6f32, |m, y| m.max(y.abs()));
     let difference = alone.iter().zip(together).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
     if alone.len() != together.len() || difference > 1e-4 * largest {
@@ -206,7 +206,7 @@ pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
             input,
             zero: Vec::new(),
             build: Box::new(move |options, device| {
-                subject.registry.lab(subject.name, options, &LabEncoderContext { labs, device })
+                subject.registry.build::<slots::lab>(subject.name, options, &LabEncoderContext { labs, device })
             }),
             forward: Box::new(|module, input| module.forward(input)),
         }

@@ -17,7 +17,7 @@ struct Nothing {}
 
 fn loss_of(subject: &Subject<'_>, options: Table, logits: &TensorData, targets: &TensorData) -> Result<Vec<f32>> {
     let device = Device::flex();
-    let loss = subject.registry.loss(subject.name, options, &())?;
+    let loss = subject.registry.make::<slots::loss>(subject.name, options)?;
     let value = loss.forward(Tensor::from_data(logits.clone(), &device), Tensor::from_data(targets.clone(), &device));
     Ok(value.into_data().iter().collect())
 }
@@ -44,7 +44,7 @@ pub(super) fn loss(subject: &Subject<'_>, report: &mut Report) {
             }
             let device = Device::flex().autodiff();
             let input = Tensor::<2>::from_data(logits.clone(), &device).require_grad();
-            let loss = subject.registry.loss(subject.name, subject.options.clone(), &())?;
+            let loss = subject.registry.make::<slots::loss>(subject.name, subject.options.clone())?;
             let gradients = loss.forward(input.clone(), Tensor::from_data(targets.clone(), &device)).backward();
             match input.grad(&gradients).map(values) {
                 Some(slopes) if slopes.iter().all(|g| g.is_finite()) => (),
@@ -57,7 +57,7 @@ pub(super) fn loss(subject: &Subject<'_>, report: &mut Report) {
     report.check("gradients against finite differences", |findings| {
         let device = Device::flex().autodiff();
         let (_, logits, targets) = &cases[0];
-        let loss = subject.registry.loss(subject.name, subject.options.clone(), &())?;
+        let loss = subject.registry.make::<slots::loss>(subject.name, subject.options.clone())?;
         let output = |_: &Nothing, x: Tensor<2>| {
             let value = loss.forward(x, Tensor::from_data(targets.clone(), &device));
             value.unsqueeze_dim::<2>(0) // [1, 1]
@@ -89,7 +89,7 @@ pub(super) fn loss(subject: &Subject<'_>, report: &mut Report) {
 pub(super) fn node_init(subject: &Subject<'_>, report: &mut Report) {
     let device = Device::flex();
     let features = |options: Table, codes: &[String]| -> Result<Tensor<2>> {
-        let init = subject.registry.node_init(subject.name, options, &())?;
+        let init = subject.registry.make::<slots::node_init>(subject.name, options)?;
         Ok(init.init(&NodeInitContext { codes, device: &device })?.features)
     };
     let mut unknown = codes(5);

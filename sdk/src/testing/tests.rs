@@ -4,6 +4,7 @@ use super::*;
 use crate::data::Sets;
 use crate::graph::Graph;
 use crate::ops::{Pooling, pool};
+use crate::plugin::Registrar;
 use crate::prelude::*;
 use burn::nn::{Linear, LinearConfig};
 
@@ -130,7 +131,7 @@ fn of_a_graph_encoder() {
     const SLOPES: &str = "finite differences";
     finds(
         Slot::GraphEncoder,
-        |r| r.graph_encoder::<Wrong>(),
+        |r| r.add::<slots::graph_encoder, Wrong>(),
         &[
             ("detached", SLOPES, "spare: changes the output, but no gradient reaches it"),
             ("unused", SLOPES, "spare: no gradient reaches it, and it does not change the output"),
@@ -174,7 +175,7 @@ impl Fusion for Layer {
 fn of_a_fusion() {
     finds(
         Slot::Fusion,
-        |r| r.fusion::<Wrong>(),
+        |r| r.add::<slots::fusion, Wrong>(),
         &[
             ("empty", "shapes: one empty set", "the empty set is not zero"),
             ("together", "does not depend on those beside it", "set 0 by itself differs"),
@@ -207,7 +208,7 @@ impl LabEncoder for Layer {
 fn of_a_lab_encoder() {
     finds(
         Slot::Lab,
-        |r| r.lab::<Wrong>(),
+        |r| r.add::<slots::lab, Wrong>(),
         &[("together", "does not depend on those beside it", "admission 0 by itself")],
     );
 }
@@ -239,7 +240,7 @@ impl Loss for Wrong {
 fn of_a_loss() {
     finds(
         Slot::Loss,
-        |r| r.loss::<Wrong>(),
+        |r| r.add::<slots::loss, Wrong>(),
         &[
             ("naive", "large negative logits", "NaN"),
             ("backwards", "right answers cost less", "right answers cost"),
@@ -265,7 +266,11 @@ impl NodeInit for Wrong {
 
 #[test]
 fn of_a_node_initialiser() {
-    finds(Slot::NodeInit, |r| r.node_init::<Wrong>(), &[("padding", "shapes: codes", "[8, 4] for 9 codes")]);
+    finds(
+        Slot::NodeInit,
+        |r| r.add::<slots::node_init, Wrong>(),
+        &[("padding", "shapes: codes", "[8, 4] for 9 codes")],
+    );
 }
 
 impl BuildParser for Wrong {
@@ -293,7 +298,7 @@ impl Parser for Wrong {
 fn of_a_parser() {
     finds(
         Slot::Parser,
-        |r| r.parser::<Wrong>(),
+        |r| r.add::<slots::parser, Wrong>(),
         &[
             ("twice", "a consistent cohort", "a patient occurs twice"),
             ("moody", "the same cohort twice", "differ"),
@@ -352,7 +357,7 @@ fn of_an_objective() {
     const METRICS: &str = "metrics: finite";
     finds(
         Slot::Objective,
-        |r| r.objective::<Wrong>(),
+        |r| r.add::<slots::objective, Wrong>(),
         &[
             ("narrow", "examples: train", "is beyond its"),
             ("worse", METRICS, "for right answers"),

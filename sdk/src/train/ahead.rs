@@ -16,7 +16,7 @@ pub enum Fixed {
     Nothing,
     /// Node features and graph encoder.
     Embeddings,
-    /// These and both fusions.
+    /// These and the patient encoder.
     Patients,
 }
 
@@ -29,7 +29,7 @@ impl Fixed {
         let rests = |names: &[&str]| names.iter().all(|name| frozen.iter().any(|f| f == name));
         if dropout_in_frozen || !rests(&["nodes", "encoder"]) {
             Self::Nothing
-        } else if rests(&["code_fusion", "visit_fusion"]) {
+        } else if rests(&["patient_encoder"]) || rests(&["code_fusion", "visit_fusion"]) {
             Self::Patients
         } else {
             Self::Embeddings
@@ -58,7 +58,7 @@ impl Ahead {
             return Self::Embeddings(Tensor::from_inner(embeddings));
         }
         let order: Vec<usize> = (0..examples.len()).collect();
-        let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), &examples.batch(chunk)));
+        let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), graph, &examples.batch(chunk)));
         Self::Patients(Tensor::from_inner(Tensor::cat(parts.collect(), 0)), model.looks_at_history())
     }
 
@@ -68,8 +68,8 @@ impl Ahead {
     /// - output: `[batch, patient width]`
     pub(super) fn patients(&self, model: &Model, graph: &Graph, batch: &Batch, indices: &[usize]) -> Option<Tensor<2>> {
         match self {
-            Self::Nothing => model.embeddings(graph).map(|e| model.patients(e, batch)),
-            Self::Embeddings(embeddings) => Some(model.patients(embeddings.clone(), batch)),
+            Self::Nothing => model.embeddings(graph).map(|e| model.patients(e, graph, batch)),
+            Self::Embeddings(embeddings) => Some(model.patients(embeddings.clone(), graph, batch)),
             Self::Patients(patients, _) => {
                 let rows: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
                 let rows = TensorData::new(rows, [indices.len()]);

@@ -6,6 +6,7 @@ use crate::data::{Batch, Examples};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::progress::Task;
+use burn::tensor::TensorData;
 
 /// Metrics by name, in the objective's order. One that is undefined is NaN, and `null` in files.
 pub type Metrics = Vec<(String, f64)>;
@@ -60,10 +61,11 @@ pub fn predict_blocks(
     let order: Vec<usize> = (0..examples.len()).collect();
     for chunk in order.chunks(BATCH) {
         let batch = examples.batch(chunk);
-        let patients = embeddings.clone().map(|e| model.patients(e, &batch));
+        let patients = embeddings.clone().map(|e| model.patients(e, graph, &batch));
         let logits = model.logits(patients, &batch, 0..heads).into_iter();
-        let logits: Vec<Vec<f32>> =
-            logits.map(|head| head.into_data().convert::<f32>().iter::<f32>().collect()).collect();
+        // Logits are 32-bit numbers but on devices that store them shorter.
+        let values = |data: TensorData| data.try_into_vec::<f32>().unwrap_or_default();
+        let logits: Vec<Vec<f32>> = logits.map(|head| values(head.into_data().convert::<f32>())).collect();
         take(&logits, &batch);
         task.advance(chunk.len() as u64);
     }

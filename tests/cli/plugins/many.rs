@@ -31,7 +31,7 @@ fn fifty_plugins_at_once_keep_to_themselves() {
     assert_eq!(registry.plugins().len(), PLUGINS);
     let device = Device::flex();
     for number in (0..PLUGINS).rev() {
-        let loss = registry.loss(&format!("member-{number:02}"), Table::new(), &()).unwrap();
+        let loss = registry.make::<slots::loss>(&format!("member-{number:02}"), Table::new()).unwrap();
         let zeros = || Tensor::<2>::zeros([2, 3], &device);
         let value: f32 = loss.forward(zeros(), zeros()).into_scalar();
         assert_eq!(value, number as f32, "the code of that very file");

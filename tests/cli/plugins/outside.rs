@@ -39,7 +39,7 @@ fn plugin(folder: &Path) -> PathBuf {
 
 fn part(registry: &Registry, input: usize, options: Table, device: &Device) -> Part {
     let context = GraphEncoderContext { input, codes: &[], device };
-    Part { encoder: registry.graph_encoder("outside", options, &context).unwrap() }
+    Part { encoder: registry.build::<slots::graph_encoder>("outside", options, &context).unwrap() }
 }
 
 fn visit(part: &Part, mut see: impl FnMut(&str, Tensor<1>, Option<Vec<f32>>), gradients: Option<&Gradients>) {

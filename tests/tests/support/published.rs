@@ -4,7 +4,7 @@ use super::{Values, read_parameters, renamed, set_parameters, with_prefix};
 use dualk_plugin_attention::AttentionOptions;
 use dualk_plugin_lab::LinearOptions;
 use dualk_sdk::data::Batch;
-use dualk_sdk::model::{HeadOptions, Model, ModelParts, freeze};
+use dualk_sdk::model::{Fusions, HeadOptions, Model, ModelParts, freeze};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde_json::Value;
 use dualk_tests::{Tensors, golden_dir, load, load_i64, metadata};
@@ -124,8 +124,10 @@ impl Case {
         let parts = ModelParts {
             features,
             encoder,
-            code_fusion: fusion(FusionLevel::Codes),
-            visit_fusion: fusion(FusionLevel::Visits),
+            patient_encoder: PatientEncoderModule::new(
+                Fusions::new(fusion(FusionLevel::Codes), fusion(FusionLevel::Visits)),
+                "fusions",
+            ),
             lab: LabEncoderModule::new(lab, "linear"),
             labs,
         };

@@ -4,7 +4,7 @@ use super::machine::{forget_peak_memory, peak_memory_gib};
 use super::report::{Format, Report, Times};
 use super::setup::set_threads;
 use clap::Args;
-use dualk_sdk::component::Slot;
+use dualk_sdk::component::{Slot, slots};
 use dualk_sdk::kge::{
     Adam, KgeSchedule, KnowledgeGraph, Known, Parameters, SampleOptions, Sampler, Stepper, Triple, Unused, window,
 };
@@ -74,7 +74,7 @@ impl Kge {
         let mut registry = Registry::new();
         registry.require(Slot::KgeModel, &self.model).map_err(|e| e.at_key("--model"))?;
         let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
-        let model = registry.kge_model(&self.model, options, &())?;
+        let model = registry.make::<slots::kge_model>(&self.model, options)?;
         forget_peak_memory();
         let graph = self.graph();
         let known = Known::new(&graph.train);

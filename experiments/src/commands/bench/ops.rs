@@ -171,7 +171,7 @@ impl Ops {
             _ => None, // bandwidths are measured for the CPU alone
         };
         let data = self.sizes.prepared(self.batch, false)?;
-        let codes = Sets::new(data.vocabulary.admission_codes.clone());
+        let codes = Sets::new((*data.vocabulary.admission_codes).clone());
         let visits = Sets::new(data.cohort.admissions.rows().map(|row| row.iter().map(|&a| a as u32)).collect());
         let mut report = Report::new(self.format);
         for &kernel in &self.only {
@@ -327,7 +327,7 @@ mod tests {
         };
         let data = ops.sizes.prepared(6, false).unwrap();
         let device = Device::flex();
-        let sets = Sets::new(data.vocabulary.admission_codes.clone());
+        let sets = Sets::new((*data.vocabulary.admission_codes).clone());
         let of = |kernel| match kernel {
             Kernel::Attention => ops.graph_work(kernel, Adjacency::with_self_loops(&data.graph), &device),
             Kernel::Propagate => ops.graph_work(kernel, Adjacency::normalized(&data.graph, true), &device),

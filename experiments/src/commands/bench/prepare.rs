@@ -4,7 +4,7 @@ use super::report::{Format, Report};
 use crate::commands::WritableArg;
 use clap::Args;
 use dualk_plugin_synthetic::Files;
-use dualk_sdk::component::{ParserContext, Slot};
+use dualk_sdk::component::{ParserContext, Slot, slots};
 use dualk_sdk::data::{Prepared, SplitOptions, build_vocabulary, split, write};
 use dualk_sdk::graph::cooccurrence;
 
@@ -98,7 +98,7 @@ fn measure(folder: &Path) -> Result<Value> {
     let mut options = Table::new();
     options.insert("root".into(), path(folder.to_owned()).into());
     options.insert("icd_map".into(), path(folder.join("icd10-icd9.csv")).into());
-    let parser = registry.parser("mimic4", options, &())?;
+    let parser = registry.make::<slots::parser>("mimic4", options)?;
     let cohort = parser.parse(&ParserContext { progress: &phases, compat: false, seed: 0 })?;
     let vocabulary = phases.time("vocabulary", || Ok(build_vocabulary(&cohort)))?;
     let split = phases.time("split", || split(&published(&cohort.admissions), &cohort, &vocabulary))?;

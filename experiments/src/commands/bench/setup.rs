@@ -4,7 +4,7 @@ use super::workload::Sizes;
 use crate::commands::WritableArg;
 use clap::{Args, ValueEnum};
 use dualk_sdk::burn::tensor::Device;
-use dualk_sdk::component::{Loss, Objective};
+use dualk_sdk::component::{Loss, Objective, slots};
 use dualk_sdk::data::Prepared;
 use dualk_sdk::experiment::manifest::Stage as StageOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
@@ -175,8 +175,8 @@ impl Case {
 
 fn parts(experiment: &Experiment, stage: &StageOptions) -> Result<(Box<dyn Objective>, Box<dyn Loss>)> {
     let (registry, (_, objective), loss) = (experiment.registry(), stage.objective(), stage.loss());
-    let objective = registry.objective(&objective.r#type, objective.options, &())?;
-    Ok((objective, registry.loss(&loss.r#type, loss.options, &())?))
+    let objective = registry.make::<slots::objective>(&objective.r#type, objective.options)?;
+    Ok((objective, registry.make::<slots::loss>(&loss.r#type, loss.options)?))
 }
 
 /// Waits until the device has done all work.

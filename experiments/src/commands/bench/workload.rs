@@ -192,7 +192,7 @@ impl Draw {
         Prepared {
             vocabulary: Vocabulary {
                 target_codes: sizes.targets,
-                admission_codes: code_rows.clone(),
+                admission_codes: code_rows.clone().into(),
                 category_labs: (0..sizes.labs.len()).map(of).collect(),
                 labs: (0..labs as u32).collect(),
                 codes: names.clone(),

@@ -14,7 +14,7 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
     let library = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", name.replace('-', "_"));
     let fill = |text: &str| {
         let text = text.replace("@NAME@", name).replace("@SLOT@", slot.name());
-        let text = text.replace("@LIBRARY@", &library).replace("@TITLE@", slot_title(slot));
+        let text = text.replace("@LIBRARY@", &library).replace("@TITLE@", template(slot).title);
         text.replace("@COMMAND@", command(slot))
     };
     let mut files = vec![
@@ -22,7 +22,7 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
         ("README.md", fill(template!("README.md.in"))),
         (".gitignore", fill(template!("gitignore.in"))),
         ("experiment.toml", fill(&experiment(slot))),
-        ("src/lib.rs", fill(source(slot))),
+        ("src/lib.rs", fill(template(slot).source)),
     ];
     if slot == Slot::Parser {
         files.push(("visits.csv", template!("visits.csv").to_owned()));
@@ -33,30 +33,77 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
     files
 }
 
-fn source(slot: Slot) -> &'static str {
-    match slot {
-        Slot::Parser => template!("parser.rs"),
-        Slot::NodeInit => template!("node_init.rs"),
-        Slot::GraphEncoder => template!("graph_encoder.rs"),
-        Slot::Fusion => template!("fusion.rs"),
-        Slot::Lab => template!("lab.rs"),
-        Slot::Loss => template!("loss.rs"),
-        Slot::Objective => template!("objective.rs"),
-        Slot::KgeModel => template!("kge_model.rs"),
-    }
+/// What a plugin for a slot is made from.
+struct Template {
+    slot: Slot,
+    /// Its `lib.rs`.
+    source: &'static str,
+    /// What the component does, for the README.
+    title: &'static str,
+    /// The keys of the manifest that name it, and its options there.
+    keys: (&'static [&'static str], &'static str),
 }
 
-fn slot_title(slot: Slot) -> &'static str {
-    match slot {
-        Slot::Parser => "reads raw tables",
-        Slot::NodeInit => "gives the nodes of the disease graph their first features",
-        Slot::GraphEncoder => "turns node features and the disease graph into embeddings of codes",
-        Slot::Fusion => "turns sets of vectors into one vector each",
-        Slot::Lab => "turns abnormal laboratory items into a vector",
-        Slot::Loss => "compares logits with targets",
-        Slot::Objective => "says what a stage learns",
-        Slot::KgeModel => "embeds a knowledge graph",
-    }
+const TEMPLATES: [Template; 9] = [
+    Template {
+        slot: Slot::Parser,
+        source: template!("parser.rs"),
+        title: "reads raw tables",
+        keys: (&["parser"], ", path = \"visits.csv\""),
+    },
+    Template {
+        slot: Slot::NodeInit,
+        source: template!("node_init.rs"),
+        title: "gives the nodes of the disease graph their first features",
+        keys: (&["node_init"], ", dim = 32"),
+    },
+    Template {
+        slot: Slot::GraphEncoder,
+        source: template!("graph_encoder.rs"),
+        title: "turns node features and the disease graph into embeddings of codes",
+        keys: (&["graph_encoder"], ", dim = 32"),
+    },
+    Template {
+        slot: Slot::PatientEncoder,
+        source: template!("patient_encoder.rs"),
+        title: "turns the visits of a patient into a vector",
+        keys: (&["patient_encoder"], ", dim = 32"),
+    },
+    Template {
+        slot: Slot::Fusion,
+        source: template!("fusion.rs"),
+        title: "turns sets of vectors into one vector each",
+        keys: (&["code_fusion", "visit_fusion"], ", dim = 32"),
+    },
+    Template {
+        slot: Slot::Lab,
+        source: template!("lab.rs"),
+        title: "turns abnormal laboratory items into a vector",
+        keys: (&["lab"], ", dim = 32"),
+    },
+    Template {
+        slot: Slot::Loss,
+        source: template!("loss.rs"),
+        title: "compares logits with targets",
+        keys: (&["loss"], ""),
+    },
+    Template {
+        slot: Slot::Objective,
+        source: template!("objective.rs"),
+        title: "says what a stage learns",
+        keys: (&["task"], ""),
+    },
+    Template {
+        slot: Slot::KgeModel,
+        source: template!("kge_model.rs"),
+        title: "embeds a knowledge graph",
+        keys: (&[], ""),
+    },
+];
+
+/// The template of a slot. A test makes sure that every slot has one.
+fn template(slot: Slot) -> &'static Template {
+    TEMPLATES.iter().find(|template| template.slot == slot).unwrap_or(&TEMPLATES[0])
 }
 
 /// The command that trains with a component of the slot.
@@ -72,16 +119,7 @@ fn experiment(slot: Slot) -> String {
     if slot == Slot::KgeModel {
         return template!("embedding.toml").to_owned();
     }
-    let (keys, options): (&[&str], &str) = match slot {
-        Slot::Parser => (&["parser"], ", path = \"visits.csv\""),
-        Slot::NodeInit => (&["node_init"], ", dim = 32"),
-        Slot::GraphEncoder => (&["graph_encoder"], ", dim = 32"),
-        Slot::Fusion => (&["code_fusion", "visit_fusion"], ", dim = 32"),
-        Slot::Lab => (&["lab"], ", dim = 32"),
-        Slot::Loss => (&["loss"], ""),
-        Slot::Objective => (&["task"], ""),
-        Slot::KgeModel => (&[], ""),
-    };
+    let (keys, options) = template(slot).keys;
     let line = |line: &str| match line.split_once(" = ") {
         Some((key, _)) if keys.contains(&key) => format!("{key} = {{ type = \"@NAME@\"{options} }}\n"),
         _ => format!("{line}\n"),
@@ -96,6 +134,7 @@ mod tests {
     #[test]
     fn every_slot_gets_its_component_into_the_manifest() {
         for slot in Slot::ALL {
+            assert_eq!(template(slot).slot, slot);
             let files = files(slot, "my-part");
             let left = ["@NAME@", "@SLOT@", "@LIBRARY@", "@TITLE@", "@COMMAND@"];
             let filled = |text: &str| left.iter().all(|placeholder| !text.contains(placeholder));

@@ -1,10 +1,12 @@
 //! The manifest of an experiment: what `dualk run` reads.
 
+mod parts;
 mod schema;
 mod source;
 mod stage;
 mod sweep;
 
+use parts::FUSIONS;
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;
@@ -125,6 +127,8 @@ pub struct Model {
     pub node_init: ComponentRef,
     /// Node features and graph → code embeddings.
     pub graph_encoder: ComponentRef,
+    /// Code embeddings and visits → patient. Default: `fusions`, which are the next two.
+    pub patient_encoder: ComponentRef,
     /// Codes → visit.
     pub code_fusion: ComponentRef,
     /// Visits → patient.
@@ -140,6 +144,7 @@ impl Default for Model {
         Self {
             node_init: ComponentRef::named("random"),
             graph_encoder: ComponentRef::named("gat"),
+            patient_encoder: ComponentRef::named(FUSIONS),
             code_fusion: ComponentRef::named("attention"),
             visit_fusion: ComponentRef::named("attention"),
             lab: ComponentRef::named("linear"),
@@ -240,15 +245,8 @@ impl Default for Output {
 impl Manifest {
     /// The components that it names: slot and name, each once.
     pub fn components(&self) -> Vec<(Slot, String)> {
-        let model = &self.model;
-        let mut named = vec![
-            (Slot::Parser, self.data.parser.r#type.clone()),
-            (Slot::NodeInit, model.node_init.r#type.clone()),
-            (Slot::GraphEncoder, model.graph_encoder.r#type.clone()),
-            (Slot::Fusion, model.code_fusion.r#type.clone()),
-            (Slot::Fusion, model.visit_fusion.r#type.clone()),
-            (Slot::Lab, model.lab.r#type.clone()),
-        ];
+        let mut named = vec![(Slot::Parser, self.data.parser.r#type.clone())];
+        named.extend(self.model.parts().map(|(_, slot, part)| (slot, part.r#type.clone())));
         for stage in &self.stage {
             named.push((Slot::Objective, stage.objective().1.r#type));
             named.push((Slot::Loss, stage.loss().r#type));

@@ -1,19 +1,15 @@
 //! JSON Schema of manifests, with the options of every component of a registry.
 
 use super::Manifest;
+use super::parts::PARTS;
 use crate::component::Slot;
 use crate::plugin::{ComponentInfo, Registry};
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
 
-/// The keys of the manifest that name components, by the definition they are in.
-const PLACES: [(&str, &str, Slot); 9] = [
+/// The keys of the manifest that name components beside parts of the model, by the definition they are in.
+const PLACES: [(&str, &str, Slot); 4] = [
     ("Data", "parser", Slot::Parser),
-    ("Model", "node_init", Slot::NodeInit),
-    ("Model", "graph_encoder", Slot::GraphEncoder),
-    ("Model", "code_fusion", Slot::Fusion),
-    ("Model", "visit_fusion", Slot::Fusion),
-    ("Model", "lab", Slot::Lab),
     ("Stage", "loss", Slot::Loss),
     ("Stage", "objective", Slot::Objective),
     ("Stage", "task", Slot::Objective),
@@ -31,7 +27,8 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     // What a manifest leaves out may stand in the one that it extends.
     schema.as_object_mut().map(|object| object.remove("required"));
     let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return schema };
-    for (definition, key, slot) in PLACES {
+    let parts = PARTS.into_iter().map(|(key, slot)| ("Model", key, slot));
+    for (definition, key, slot) in PLACES.into_iter().chain(parts) {
         let about = definitions[definition]["properties"][key].get("description").cloned();
         let mut place = Map::from_iter([("$ref".to_owned(), json!(format!("#/$defs/{slot}")))]);
         place.extend(about.map(|text| ("description".to_owned(), text)));

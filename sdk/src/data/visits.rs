@@ -1,0 +1,67 @@
+//! What is known of every visit.
+
+use super::Ragged;
+use std::ops::Deref;
+
+/// Codes of each visit, and when it was where that is known. Reads as the codes alone: `visits.row(i)`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Visits {
+    codes: Ragged<u32>,
+    days: Vec<f32>,
+}
+
+impl Visits {
+    /// Visits of which nothing but the codes is known.
+    pub fn new(codes: Ragged<u32>) -> Self {
+        Self { codes, days: Vec::new() }
+    }
+
+    /// The same with the day of each visit, counted from any day; only differences between visits of a patient mean
+    /// something. Other than as many days as visits are ignored.
+    pub fn at_days(self, days: Vec<f32>) -> Self {
+        match days.len() == self.codes.len() {
+            true => Self { days, ..self },
+            false => self,
+        }
+    }
+
+    /// Days from visit `earlier` to visit `later`; `None` where that is not known.
+    pub fn days_between(&self, earlier: usize, later: usize) -> Option<f32> {
+        let days = self.days.get(later)? - self.days.get(earlier)?;
+        days.is_finite().then_some(days)
+    }
+}
+
+impl Deref for Visits {
+    type Target = Ragged<u32>;
+
+    fn deref(&self) -> &Ragged<u32> {
+        &self.codes
+    }
+}
+
+impl From<Ragged<u32>> for Visits {
+    fn from(codes: Ragged<u32>) -> Self {
+        Self::new(codes)
+    }
+}
+
+impl<R: IntoIterator<Item = u32>> FromIterator<R> for Visits {
+    fn from_iter<I: IntoIterator<Item = R>>(rows: I) -> Self {
+        Self::new(rows.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_between_visits() {
+        let visits: Visits = [vec![1], vec![2, 3], vec![]].into_iter().collect();
+        assert_eq!((visits.row(1), visits.days_between(0, 1)), (&[2, 3][..], None));
+        let dated = visits.clone().at_days(vec![0.0, 2.5, f32::NAN]);
+        assert_eq!((dated.days_between(0, 1), dated.days_between(0, 2)), (Some(2.5), None));
+        assert_eq!(visits.clone().at_days(vec![0.0]), visits);
+    }
+}

@@ -1,0 +1,83 @@
+//! Building the parts of a model, at its own sizes or, to check options, at small ones.
+
+use super::manifest::Model;
+use crate::component::*;
+use crate::error::Mistakes;
+use crate::plugin::Registry;
+use crate::{Error, Result};
+use burn::tensor::Device;
+
+/// Widths of a check.
+const SMALL: usize = 8;
+
+/// Builds parts of a model from their components.
+pub(super) struct Building<'a> {
+    pub registry: &'a Registry,
+    pub model: &'a Model,
+    pub device: &'a Device,
+}
+
+impl Building<'_> {
+    pub fn node_init(&self) -> Result<Box<dyn NodeInit>> {
+        let part = &self.model.node_init;
+        self.registry.make::<slots::node_init>(&part.r#type, part.options.clone()).map_err(within("node_init"))
+    }
+
+    /// The encoder for features of width `input`.
+    pub fn graph_encoder(&self, input: usize, codes: &[String]) -> Result<GraphEncoderModule> {
+        let part = &self.model.graph_encoder;
+        let context = GraphEncoderContext { input, codes, device: self.device };
+        let encoder = self.registry.build::<slots::graph_encoder>(&part.r#type, part.options.clone(), &context);
+        encoder.map_err(within("graph_encoder"))
+    }
+
+    /// The patient encoder, its fusions included, for code embeddings of a width.
+    pub fn patient_encoder(&self, width: usize, codes: &[String]) -> Result<PatientEncoderModule> {
+        let part = &self.model.patient_encoder;
+        let fusion = |level, width| self.fusion(level, width);
+        let context = PatientEncoderContext { width, codes, device: self.device, fusion: &fusion };
+        let encoder = self.registry.build::<slots::patient_encoder>(&part.r#type, part.options.clone(), &context);
+        // An error of a fusion has its place already.
+        encoder.map_err(|e| match e.key() {
+            Some(key) if key.starts_with("model.") => e,
+            _ => e.within_key("model.patient_encoder"),
+        })
+    }
+
+    pub fn fusion(&self, level: FusionLevel, width: usize) -> Result<FusionModule> {
+        let (key, part) = match level {
+            FusionLevel::Codes => ("code_fusion", &self.model.code_fusion),
+            FusionLevel::Visits => ("visit_fusion", &self.model.visit_fusion),
+        };
+        let context = FusionContext { width, level, device: self.device };
+        self.registry.build::<slots::fusion>(&part.r#type, part.options.clone(), &context).map_err(within(key))
+    }
+
+    /// The lab encoder for a number of laboratory items.
+    pub fn lab(&self, labs: usize) -> Result<LabEncoderModule> {
+        let part = &self.model.lab;
+        let context = LabEncoderContext { labs, device: self.device };
+        self.registry.build::<slots::lab>(&part.r#type, part.options.clone(), &context).map_err(within("lab"))
+    }
+
+    /// Builds every part at a small size, which checks the values of its options before work starts.
+    pub fn check(&self, mistakes: &mut Mistakes) {
+        let codes = &[String::new(), "428.0".to_owned()];
+        mistakes.note(self.node_init());
+        mistakes.note(self.graph_encoder(SMALL, codes));
+        let before = mistakes.len();
+        for (_, slot, _) in self.model.parts().filter(|(_, slot, _)| *slot == Slot::Fusion).take(1) {
+            debug_assert_eq!(slot, Slot::Fusion);
+            mistakes.note(self.fusion(FusionLevel::Codes, SMALL));
+            mistakes.note(self.fusion(FusionLevel::Visits, SMALL));
+        }
+        if mistakes.len() == before {
+            mistakes.note(self.patient_encoder(SMALL, codes));
+        }
+        mistakes.note(self.lab(SMALL));
+    }
+}
+
+fn within(key: &'static str) -> impl Fn(Error) -> Error {
+    move |e| e.within_key(&format!("model.{key}"))
+}

@@ -1,0 +1,85 @@
+//! Patient encoders.
+
+use super::gradients::values;
+use super::inputs::{codes, graph, numbers};
+use super::modules::{Case, WIDTH, check_module, compare_rows};
+use super::{Report, Subject};
+use crate::Result;
+use crate::component::*;
+use crate::data::{Batch, Examples, Ragged, Sets, Visits};
+use crate::ops::{Pooling, pool};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
+
+/// The fusion that encoders of two levels get here.
+#[derive(Module, Debug)]
+struct Mean {
+    width: usize,
+}
+
+impl Fusion for Mean {
+    fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
+        pool(values, sets, Pooling::Mean)
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+fn mean(_: FusionLevel, width: usize) -> Result<FusionModule> {
+    Ok(FusionModule::new(Mean { width }, "the mean of the checks"))
+}
+
+/// Patients of three, one, one (without codes) and two visits.
+fn examples(dated: bool) -> Examples {
+    let visits: Visits =
+        [vec![1, 2], vec![3], vec![4, 5, 6, 1], vec![2], vec![], vec![7, 8], vec![7]].into_iter().collect();
+    let visits = if dated { visits.at_days(vec![0.0, 20.0, 400.5, 0.0, 0.0, 0.0, 3.0]) } else { visits };
+    let patients: Ragged<u32> = [vec![0, 1, 2], vec![3], vec![4], vec![5, 6]].into_iter().collect();
+    let labs = patients.rows().map(|_| std::iter::empty()).collect();
+    Examples { codes: Arc::new(visits), visits: patients, labs, targets: Vec::new() }
+}
+
+pub(super) fn patient_encoder(subject: &Subject<'_>, report: &mut Report) {
+    let Ok(graph) = graph() else { return };
+    let (graph, codes) = (&graph, &codes(graph.nodes()));
+    let (dated, undated) = (examples(true), examples(false));
+    let batches = [
+        ("patients of three, one and two visits, and one without codes", dated.batch(&[0, 1, 2, 3])),
+        ("visits whose days are not known", undated.batch(&[0, 1, 2, 3])),
+        ("one patient of one visit", dated.batch(&[1])),
+        ("no codes at all", dated.batch(&[2])),
+        ("no patients", dated.batch(&[])),
+    ];
+    let build = move |options, device: &Device| {
+        let context = PatientEncoderContext { width: WIDTH, codes, device, fusion: &mean };
+        subject.registry.build::<slots::patient_encoder>(subject.name, options, &context)
+    };
+    let case = |(what, batch): &'_ (&'static str, Batch)| -> Case<'_, PatientEncoderModule> {
+        let batch = batch.clone();
+        Case {
+            what,
+            input: numbers(6, graph.nodes(), WIDTH),
+            rows: batch.len(),
+            zero: Vec::new(),
+            build: Box::new(build),
+            forward: Box::new(move |module, input| module.forward(input, graph, &batch)),
+        }
+    };
+    let cases: Vec<Case<'_, PatientEncoderModule>> = batches.iter().map(case).collect();
+    check_module(subject, &cases, PatientEncoder::width, true, report);
+    report.check("a patient does not depend on those beside it", |findings| {
+        let device = Device::flex();
+        let module = build(subject.options.clone(), &device)?;
+        let input = || Tensor::from_data(cases[0].input.clone(), &device);
+        let together = values(module.forward(input(), graph, &batches[0].1));
+        let width = module.width();
+        for i in 0..dated.len() {
+            let alone = values(module.forward(input(), graph, &dated.batch(&[i])));
+            compare_rows(&format!("patient {i}"), &alone, &together[i * width..(i + 1) * width], findings);
+        }
+        Ok(())
+    });
+}
