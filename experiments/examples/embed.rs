@@ -28,7 +28,8 @@ fn run() -> Result<()> {
         .with(dualk_plugin_attention::register)?
         .with(dualk_plugin_lab::register)?
         .with(dualk_plugin_losses::register)?
-        .with(dualk_plugin_objectives::register)?;
+        .with(dualk_plugin_objectives::register)?
+        .with(dualk_plugin_recipe_dualk::register)?; // the stages of the manifest
     let experiment = Experiment::new(Manifest::parse(MANIFEST, &[])?, registry)?;
     let (outcome, run) = experiment.run(&Silent)?;
     println!("{}\n{}", outcome.table(), run.path().display());

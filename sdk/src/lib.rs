@@ -4,6 +4,7 @@
 //! - [`data`], [`graph`]: cohorts, vocabularies, splits, the disease graph, ragged batches;
 //! - [`ops`]: graph and set operations that encoders and fusions are built on;
 //! - [`model`], [`train`]: the model that the slots form, and the loop that trains it in stages;
+//! - [`recipe`]: methods: what the types of stages mean;
 //! - [`kge`]: embeddings of knowledge graphs, from which node features start;
 //! - [`plugin`]: loading shared libraries, and [`plugin::Registry`] for embedding without them;
 //! - [`testing`]: one call that checks a component, for its author;
@@ -30,7 +31,9 @@ pub mod ops;
 pub mod plugin;
 pub mod prelude;
 pub mod progress;
+pub mod recipe;
 pub mod simd;
+pub mod slots;
 pub mod storage;
 pub mod testing;
 pub mod train;

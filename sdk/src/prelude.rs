@@ -7,5 +7,6 @@ pub use crate::component::*;
 pub use crate::data::{Batch, Cohort, Examples, Prepared, Ragged, Sets};
 pub use crate::error::{Error, Result};
 pub use crate::graph::Graph;
+pub use crate::kge::BuildKgeModel;
 pub use crate::progress::Progress;
-pub use crate::{export_plugin, options};
+pub use crate::{export_plugin, options, slots};

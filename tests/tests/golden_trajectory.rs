@@ -165,6 +165,7 @@ shuffle = false
             dualk_plugin_lab::register,
             dualk_plugin_losses::register,
             dualk_plugin_objectives::register,
+            dualk_plugin_recipe_dualk::register,
         ];
         let registry = registry.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
         let manifest = Manifest::parse(&text, &[]).unwrap_or_else(|e| panic!("{e}"));

@@ -1,8 +1,8 @@
 //! The manifests of the published experiments against the settings of the published notebook and scripts.
 
-use dualk_sdk::experiment::manifest::{Mode, Stage, StageType};
 use dualk_sdk::experiment::{ComponentRef, Experiment, Manifest};
 use dualk_sdk::plugin::Registry;
+use dualk_sdk::recipe::{Mode, Stage};
 use dualk_sdk::train::{Algorithm, Select};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,7 @@ fn resolved(name: &str) -> Manifest {
         dualk_plugin_losses::register,
         dualk_plugin_mimic::register,
         dualk_plugin_objectives::register,
+        dualk_plugin_recipe_dualk::register,
     ];
     let registry = registry.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
     Experiment::new(manifest, registry).unwrap_or_else(|e| panic!("{name}: {e}")).manifest
@@ -78,7 +79,7 @@ fn check_lab(stage: &Stage, name: &str) {
     assert_eq!((stage.epochs(), stage.batch(), stage.loss().r#type.as_str()), (100, 128, "bce"), "{name}");
     let rates = [0, 19, 20, 39, 40, 99].map(|e| stage.schedule().rate(stage.lr(), e));
     assert_eq!(rates, [1e-3, 1e-3, 5e-4, 5e-4, 2.5e-4, 1e-3 / 16.0], "{name}");
-    assert_eq!(stage.select(true), Select::Last, "{name}");
+    assert_eq!(stage.select(), Select::Last, "{name}");
 }
 
 fn check_joint(stage: &Stage, epochs: usize, name: &str) {
@@ -120,7 +121,7 @@ fn stages_are_the_published_ones() {
                 }
             }
             let last = stages.next().unwrap();
-            assert_eq!((last.r#type, stages.next().is_none()), (StageType::Finetune, true), "{name}");
+            assert_eq!((last.r#type.as_str(), stages.next().is_none()), ("finetune", true), "{name}");
             assert_eq!((last.epochs(), last.batch()), (epochs, if failure { 512 } else { 32 }), "{name}");
             assert_eq!((last.objective().1.r#type, last.loss().r#type), (task.to_owned(), loss.to_owned()), "{name}");
             assert_eq!((last.carries_optimizer(), last.dropout_epochs), (false, None), "{name}");

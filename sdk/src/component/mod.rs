@@ -10,7 +10,8 @@
 //! | `lab` | [`LabEncoder`] | [`BuildLabEncoder`] | `linear` |
 //! | `loss` | [`Loss`] | [`BuildLoss`] | `weighted_bce` |
 //! | `objective` | [`Objective`] | [`BuildObjective`] | `abnormal_labs`, `lab_layer`, `diagnosis` |
-//! | `kge_model` | [`EmbeddingModel`](crate::kge::EmbeddingModel) | [`BuildKgeModel`] | `hake` |
+//! | `recipe` | [`Recipe`](crate::recipe::Recipe) | [`BuildRecipe`](crate::recipe::BuildRecipe) | `dualk` |
+//! | `kge_model` | [`EmbeddingModel`](crate::kge::EmbeddingModel) | [`BuildKgeModel`](crate::kge::BuildKgeModel) | `hake` |
 //!
 //! A component is a set of options (a serde struct, made with [`options!`](crate::options)) that implements
 //! [`Component`] and the slot's options trait, whose `build` returns the slot's trait. Components with parameters
@@ -21,7 +22,6 @@ use std::sync::Arc;
 
 mod fusion;
 mod graph_encoder;
-mod kge_model;
 mod lab_encoder;
 mod loss;
 mod node_init;
@@ -29,17 +29,23 @@ mod objective;
 mod options;
 mod parser;
 mod patient_encoder;
+mod reference;
 
-pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule};
-pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule};
-pub use kge_model::BuildKgeModel;
-pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule};
-pub use loss::{BuildLoss, Loss};
-pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext};
-pub use objective::{Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Meter, Objective, Part, Predictions};
+pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule, FusionSlot};
+pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule, GraphEncoderSlot};
+pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule, LabSlot};
+pub use loss::{BuildLoss, Loss, LossSlot};
+pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
+pub use objective::{
+    Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Meter, Objective, ObjectiveSlot, Part, Predictions,
+};
 pub use options::{Component, FilePath, at_least, in_range, last_width};
-pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext};
-pub use patient_encoder::{BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule};
+pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext, ParserSlot};
+pub use patient_encoder::{
+    BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule, PatientEncoderSlot,
+};
+
+pub use reference::ComponentRef;
 
 /// What a slot is for the registry: from which context which object is made. One file of this folder a slot.
 pub trait SlotKind: 'static {
@@ -58,19 +64,6 @@ pub trait Builds<K: SlotKind>: Component {
     /// # Errors
     /// Name the option.
     fn build_object(self, context: &K::Context<'_>, origin: &Arc<str>) -> Result<K::Object>;
-}
-
-/// The slots by the names that [`export_plugin!`](crate::export_plugin) and manifests use.
-pub mod slots {
-    pub use super::fusion::FusionSlot as fusion;
-    pub use super::graph_encoder::GraphEncoderSlot as graph_encoder;
-    pub use super::kge_model::KgeModelSlot as kge_model;
-    pub use super::lab_encoder::LabSlot as lab;
-    pub use super::loss::LossSlot as loss;
-    pub use super::node_init::NodeInitSlot as node_init;
-    pub use super::objective::ObjectiveSlot as objective;
-    pub use super::parser::ParserSlot as parser;
-    pub use super::patient_encoder::PatientEncoderSlot as patient_encoder;
 }
 
 /// The places of an experiment that a component can take.
@@ -92,13 +85,15 @@ pub enum Slot {
     Loss,
     /// What a stage learns.
     Objective,
+    /// Which stages there are.
+    Recipe,
     /// Embeds a knowledge graph.
     KgeModel,
 }
 
 impl Slot {
     /// Every slot.
-    pub const ALL: [Slot; 9] = [
+    pub const ALL: [Slot; 10] = [
         Slot::Parser,
         Slot::NodeInit,
         Slot::GraphEncoder,
@@ -107,6 +102,7 @@ impl Slot {
         Slot::Lab,
         Slot::Loss,
         Slot::Objective,
+        Slot::Recipe,
         Slot::KgeModel,
     ];
 
@@ -121,6 +117,7 @@ impl Slot {
             Slot::Lab => "lab",
             Slot::Loss => "loss",
             Slot::Objective => "objective",
+            Slot::Recipe => "recipe",
             Slot::KgeModel => "kge_model",
         }
     }

@@ -14,6 +14,8 @@ pub trait Component: Serialize + DeserializeOwned + JsonSchema + Default + Send 
     const ABOUT: &'static str;
     /// Where it was published, if it was.
     const CITATION: &'static str = "";
+    /// Components that it names by itself: lines `+slot name`. What loads them must be known before it runs.
+    const NEEDS: &'static str = "";
 }
 
 /// Declares the options of a component: a struct with a default for every field, refused when a manifest has other

@@ -4,7 +4,6 @@ use super::outcome::{Row, StageOutcome, Stratum};
 use super::plan::Experiment;
 use super::run::Parts;
 use super::run_dir::RunDir;
-use super::stages::stage_name;
 use crate::component::{Asks, HeadSpec, Objective, Oracle, ParserContext};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;
@@ -114,7 +113,7 @@ impl Experiment {
         }
         predicted(format!("{}, epoch {}", self.manifest.name, tested.epoch + 1), tested.model);
         scored.extend(self.oracles(objective, heads, &parts.test, data)?);
-        let name = stage_name(tested.stage, stage);
+        let name = stage.name(tested.stage);
         let table = Table::new(objective, heads, parts, data);
         let (mut rows, mut by_patient) = (Vec::new(), ByPatient::default());
         by_patient.patients = table.patients(data);

@@ -4,7 +4,7 @@ use super::manifest::Model;
 use crate::component::*;
 use crate::error::Mistakes;
 use crate::plugin::Registry;
-use crate::{Error, Result};
+use crate::{Error, Result, slots};
 use burn::tensor::Device;
 
 /// Widths of a check.

@@ -7,7 +7,6 @@ use super::plan::{Experiment, to_toml};
 use super::report;
 use super::run::write_data;
 use super::run_dir::RunDir;
-use super::stages::stage_name;
 use crate::cache::Cache;
 use crate::component::{HeadSpec, Objective};
 use crate::data::columns::{Values, write_parquet};
@@ -60,7 +59,7 @@ impl Experiment {
             write_predictions(&model, &parts.test, &data, out)?;
         }
         let recorded = run.outcome()?;
-        let name = stage_name(stage, &self.manifest.stage[stage]);
+        let name = self.manifest.stage[stage].name(stage);
         let before = recorded.stages.iter().find(|s| s.stage == name);
         let trained = recorded.trained.iter().find(|s| s.stage == name).map(|s| s.epoch);
         let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
@@ -122,7 +121,7 @@ impl Experiment {
         let run = RunDir::create(&output.runs, &self.manifest.name, &identity, &text, output.access)?;
         self.write_environment(&run)?;
         write_data(&run, &data)?;
-        let name = stage_name(stage, &self.manifest.stage[stage]);
+        let name = self.manifest.stage[stage].name(stage);
         save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
         save_weights(&model, &run.file("model.safetensors"))?;
         let tested = Tested { model: &model, stage, epoch: 0, best_on_valid: None };
@@ -150,7 +149,7 @@ impl Experiment {
         match checkpoint.and_then(|c| c.file_stem()).and_then(|s| s.to_str()) {
             None | Some("model") => Ok(last),
             Some(stem) => {
-                let names: Vec<String> = stages.iter().enumerate().map(|(i, s)| stage_name(i, s)).collect();
+                let names: Vec<String> = stages.iter().enumerate().map(|(i, s)| s.name(i)).collect();
                 names.iter().position(|name| name == stem).ok_or_else(|| {
                     Error::user(format!("the checkpoint `{stem}` belongs to no stage of the run")).suggest(stem, names)
                 })

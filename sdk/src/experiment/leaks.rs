@@ -1,7 +1,6 @@
 //! Proof, for one manifest, that what is reported on was not learnt from.
 
 use super::plan::Experiment;
-use super::stages::stage_name;
 use crate::component::{Part, Slot};
 use crate::data::{Examples, Prepared};
 use crate::plugin::guard;
@@ -27,7 +26,7 @@ impl Experiment {
 
     /// The examples of a stage against the parts of the split.
     fn stage(&self, index: usize, data: &Prepared) -> Result<String> {
-        let name = stage_name(index, &self.manifest.stage[index]);
+        let name = self.manifest.stage[index].name(index);
         let objective = self.objective(index)?;
         let mut learnt = HashSet::new();
         let mut told = Vec::new();

@@ -9,7 +9,8 @@ use crate::component::*;
 use crate::error::Mistakes;
 use crate::ops::Precision;
 use crate::plugin::Registry;
-use crate::{Error, Result};
+use crate::recipe::{Recipe, StageContext, check_turns, completed_stage};
+use crate::{Error, Result, slots};
 use burn::tensor::Device;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -135,6 +136,11 @@ impl Experiment {
             .map_err(|e| e.within_key("data.parser"))
     }
 
+    pub(super) fn recipe(&self) -> Result<Box<dyn Recipe>> {
+        let recipe = self.manifest.recipe();
+        self.registry.make::<slots::recipe>(&recipe.r#type, recipe.options).map_err(|e| e.within_key("recipe"))
+    }
+
     pub(super) fn objective(&self, stage: usize) -> Result<Box<dyn Objective>> {
         let (key, objective) = self.manifest.stage[stage].objective();
         let made = self.registry.make::<slots::objective>(&objective.r#type, objective.options);
@@ -177,6 +183,11 @@ impl Experiment {
             self.device = device;
             mistakes.note(self.check_precision());
         }
+        let recipe = match mistakes.note(self.resolve_recipe()) {
+            Some(recipe) => recipe,
+            None => return mistakes.done(),
+        };
+        self.manifest.model.complete(recipe.as_ref());
         let before = mistakes.len();
         for (key, slot, written) in self.manifest.model.clone().parts() {
             let part = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written);
@@ -191,7 +202,7 @@ impl Experiment {
         let history = self.manifest.model.head.history.unwrap_or(!self.manifest.is_compat());
         self.manifest.model.head.history = Some(history);
         for i in 0..self.manifest.stage.len() {
-            let resolved = self.resolve_stage(i);
+            let resolved = self.resolve_stage(recipe.as_ref(), i);
             mistakes.note(resolved);
         }
         mistakes.done()
@@ -207,8 +218,16 @@ impl Experiment {
         Ok(())
     }
 
-    fn resolve_stage(&mut self, i: usize) -> Result<()> {
-        let mut stage = self.manifest.completed_stage(i)?;
+    fn resolve_recipe(&mut self) -> Result<Box<dyn Recipe>> {
+        let recipe = self.component(Slot::Recipe, "recipe", self.manifest.recipe())?;
+        self.manifest.recipe = Some(recipe);
+        self.recipe()
+    }
+
+    fn resolve_stage(&mut self, recipe: &dyn Recipe, i: usize) -> Result<()> {
+        let (earlier, paths) = (&self.manifest.stage[..i], self.manifest.model.paths());
+        let context = StageContext { compat: self.manifest.is_compat(), earlier, paths: &paths };
+        let mut stage = completed_stage(recipe, self.manifest.stage[i].clone(), &context)?;
         let (key, objective) = stage.objective();
         let objective = self.component(Slot::Objective, &format!("stage[{i}].{key}"), objective)?;
         stage.loss = Some(self.component(Slot::Loss, &format!("stage[{i}].loss"), stage.loss())?);
@@ -216,6 +235,7 @@ impl Experiment {
             "task" => stage.task = Some(objective),
             _ => stage.objective = Some(objective),
         }
+        check_turns(&stage, &self.manifest.stage[..i]).map_err(|e| e.within_key(&format!("stage[{i}]")))?;
         self.manifest.stage[i] = stage;
         // Building them checks the values of their options.
         self.objective(i)?;

@@ -2,7 +2,6 @@
 
 use super::plan::Experiment;
 use super::run::Parts;
-use super::stages::stage_name;
 use super::training::{Keeping, Observers};
 use crate::data::{Examples, Prepared, Ragged};
 use crate::progress::Silent;
@@ -68,7 +67,7 @@ impl Experiment {
             let keeping = Keeping::default();
             let trained = self.train(model, optimizer, index, objective, &parts, data, &mut observers, keeping)?;
             let peak = memory::peak().map(|bytes| bytes + rest);
-            found.push(StageMemory { stage: stage_name(index, stage), peak });
+            found.push(StageMemory { stage: stage.name(index), peak });
             (model, optimizer) = (trained.model.keep_heads(), trained.optimizer);
         }
         Ok(found)

@@ -5,14 +5,13 @@ use super::cached::Kept;
 use super::checkpoint::{Checkpoint, Inside};
 use super::fingerprint::Fingerprint;
 use super::identity::Identity;
-use super::manifest::{Mode, Stage, StageType};
+use super::manifest::Stage;
 use super::outcome::{Outcome, TrainedStage};
 use super::plan::{Experiment, to_toml};
 use super::prefixes::Prefixes;
 use super::recorder::{METRICS, Recorder};
 use super::report;
 use super::run_dir::RunDir;
-use super::stages::{no_joint_stage, stage_name};
 use super::tracking::Trackers;
 use super::training::{Keeping, Observers, Trained};
 use crate::cache::Key;
@@ -144,7 +143,7 @@ impl Experiment {
         match Checkpoint::last(&run, damaged) {
             Some(checkpoint) => {
                 let state = &checkpoint.state;
-                let stage = stage_name(state.stage, &self.manifest.stage[state.stage]);
+                let stage = self.manifest.stage[state.stage].name(state.stage);
                 let place = match &state.inside {
                     Some(Inside { position, .. }) => {
                         format!("epoch {}, step {}", position.epoch + 1, position.step + 1)
@@ -191,10 +190,10 @@ impl Experiment {
         let mut model = self.model(data, &device, |note| notes.push(note))?;
         if checkpoint.is_none() {
             notes.iter().try_for_each(|note| recorder.log(note))?;
-            self.untrained_lab_layer(&model).iter().try_for_each(|note| recorder.log(note))?;
+            let has_lab = parameters(&model).iter().any(|p| p.path.starts_with("lab."));
+            self.recipe()?.notes(&self.manifest.stage, has_lab).iter().try_for_each(|note| recorder.log(note))?;
         }
         self.check_frozen_parts(&model)?;
-        self.check_turns()?;
         let mut optimizer = Optimizer::new();
         let (mut first, mut from) = (0, None);
         if let Some(checkpoint) = checkpoint {
@@ -248,7 +247,7 @@ impl Experiment {
         progress: &dyn Progress,
     ) -> Result<(Model, Optimizer)> {
         let (stage, run) = (&self.manifest.stage[index], recorder.run());
-        let name = stage_name(index, stage);
+        let name = stage.name(index);
         let objective = self.objective(index)?;
         let parts = self.parts(objective.as_ref(), data)?;
         if from.is_none() {
@@ -283,7 +282,7 @@ impl Experiment {
         let Trained { model, optimizer, epoch, best_on_valid } = trained;
         save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
         let mut tested = None;
-        if stage.r#type == StageType::Finetune {
+        if stage.is_tested() {
             let trained = Tested { model: &model, stage: index, epoch, best_on_valid: best_on_valid.as_ref() };
             let (outcome, by_patient) = self.test(&trained, objective.as_ref(), &parts, data, progress)?;
             by_patient.write(run, &outcome.stage)?;
@@ -300,32 +299,6 @@ impl Experiment {
         let prefixes = Prefixes::new(&self.manifest.model, model);
         let mut stages = self.manifest.stage.iter().enumerate();
         stages.try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))
-    }
-
-    /// Refuses an individual stage without a joint one before it, before anything trains.
-    fn check_turns(&self) -> Result<()> {
-        let stages = &self.manifest.stage;
-        let is = |stage: &Stage, mode| stage.r#type == StageType::Pretrain && stage.mode() == mode;
-        for (index, stage) in stages.iter().enumerate().filter(|(_, stage)| is(stage, Mode::Individual)) {
-            let same = |before: &Stage| is(before, Mode::Joint) && before.objective().1 == stage.objective().1;
-            if !stages[..index].iter().any(same) {
-                return Err(no_joint_stage(index));
-            }
-        }
-        Ok(())
-    }
-
-    /// A line for experiments whose fine-tuning finds a lab layer that no stage has trained.
-    fn untrained_lab_layer(&self, model: &Model) -> Option<String> {
-        let stages = &self.manifest.stage;
-        let first = stages.iter().position(|stage| stage.r#type == StageType::Finetune)?;
-        let trained = stages[..first].iter().any(|stage| stage.r#type == StageType::Lab);
-        let has_one = parameters(model).iter().any(|p| p.path.starts_with("lab."));
-        let frozen = stages[first].freeze().iter().any(|prefix| prefix == "lab");
-        (has_one && !trained).then(|| match frozen {
-            true => "warning: the lab layer is random and frozen: no stage of type `lab` trains it".to_owned(),
-            false => "the lab layer is trained by fine-tuning: there is no stage of type `lab` before it".to_owned(),
-        })
     }
 
     /// Whether the optimizer of stage `index` goes on in the next.

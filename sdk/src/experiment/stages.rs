@@ -1,25 +1,14 @@
 //! The model of an experiment and how it goes from stage to stage.
 
 use super::building::Building;
-use super::manifest::{Mode, Stage, StageType};
 use super::plan::Experiment;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::model::{History, HistoryMap, Model, ModelParts};
+use crate::recipe::no_joint_stage;
 use crate::train::derive_seed;
 use crate::{Error, Result};
 use burn::tensor::Device;
-
-/// Name of a stage: its position and type.
-pub(crate) fn stage_name(index: usize, stage: &Stage) -> String {
-    let kind = match (stage.r#type, stage.mode()) {
-        (StageType::Pretrain, Mode::Joint) => "pretrain-joint",
-        (StageType::Pretrain, Mode::Individual) => "pretrain-individual",
-        (StageType::Lab, _) => "lab",
-        (StageType::Finetune, _) => "finetune",
-    };
-    format!("{}-{kind}", index + 1)
-}
 
 impl Experiment {
     /// Creates the model with fresh parameters; notes go to `note`.
@@ -63,9 +52,9 @@ impl Experiment {
         let options = &self.manifest.model.head;
         device.seed(derive_seed(self.manifest.seed, &[1, index as u64]));
         let specs = objective.heads(data)?;
-        if stage.r#type == StageType::Pretrain && stage.mode() == Mode::Individual {
+        if stage.is_individual() {
             if model.decoder_specs() != specs {
-                return Err(no_joint_stage(index));
+                return Err(no_joint_stage().within_key(&format!("stage[{index}]")));
             }
             return Ok(model.decoders_as_heads());
         }
@@ -74,11 +63,10 @@ impl Experiment {
             true => model.with_new_decoders(lab_decoders(data), options, device),
             false => model,
         };
-        let asks: Option<Vec<Vec<Option<u32>>>> =
-            match stage.r#type == StageType::Finetune && options.history == Some(true) {
-                true => (0..specs.len()).map(|head| columns_of(objective.asks(data, head))).collect(),
-                false => None,
-            };
+        let asks: Option<Vec<Vec<Option<u32>>>> = match options.history == Some(true) {
+            true => (0..specs.len()).map(|head| columns_of(objective.asks(data, head))).collect(),
+            false => None,
+        };
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
         let model = model.with_new_heads(specs, options, device)?;
         let Some(asks) = asks else { return Ok(model) };
@@ -103,12 +91,6 @@ fn columns_of(asks: Asks) -> Option<Vec<Option<u32>>> {
         Asks::Codes(columns) => Some(columns),
         Asks::Nothing | Asks::Labs(_) => None,
     }
-}
-
-pub(super) fn no_joint_stage(index: usize) -> Error {
-    Error::user("an individual stage trains the heads of an earlier joint stage")
-        .at_key(format!("stage[{index}].mode"))
-        .help("put a stage with mode = \"joint\" and the same objective before it")
 }
 
 /// Decoders for experiments without a pretraining stage: one a laboratory category.

@@ -5,7 +5,6 @@ use super::plan::Experiment;
 use super::prefixes::Prefixes;
 use super::recorder::Recorder;
 use super::run::Parts;
-use super::stages::stage_name;
 use crate::component::Objective;
 use crate::data::Prepared;
 use crate::model::{Model, freeze};
@@ -105,8 +104,8 @@ impl Experiment {
         for (turn, heads) in turns(stage, heads).into_iter().enumerate().skip(first) {
             keeping.begin_turn(turn);
             let name = match stage.mode() {
-                Mode::Joint => stage_name(index, stage),
-                Mode::Individual => format!("{}:{}", stage_name(index, stage), model.head_specs()[turn].name),
+                Mode::Joint => stage.name(index),
+                Mode::Individual => format!("{}:{}", stage.name(index), model.head_specs()[turn].name),
             };
             let frozen = frozen(stage, &heads, model.head_specs().len());
             model = freeze(model, &frozen);
@@ -130,7 +129,7 @@ impl Experiment {
                 algorithm: &algorithm,
                 clip_norm: stage.clip_norm,
                 patience: stage.patience,
-                select: stage.select(self.manifest.is_compat()),
+                select: stage.select(),
                 seed: derive_seed(self.manifest.seed, &[2, index as u64, turn as u64]),
                 progress: observers.progress,
                 on_step: observers.on_step,

@@ -14,7 +14,7 @@ macro_rules! export_plugin {
     ($($slot:ident : $options:ty),+ $(,)?) => {
         /// Adds the components of this plugin to a registry.
         pub fn register(registrar: &mut $crate::plugin::Registrar<'_>) {
-            $( registrar.add::<$crate::component::slots::$slot, $options>(); )+
+            $( registrar.add::<$crate::slots::$slot, $options>(); )+
         }
 
         #[allow(unsafe_code)] // the loader finds the descriptor by this name
@@ -23,7 +23,10 @@ macro_rules! export_plugin {
         pub static DUALK_PLUGIN: $crate::plugin::Descriptor = $crate::plugin::Descriptor::new(
             env!("CARGO_PKG_NAME"),
             env!("CARGO_PKG_VERSION"),
-            &[$( stringify!($slot), " ", <$options as $crate::component::Component>::NAME, "\n" ),+],
+            &[$(
+                stringify!($slot), " ", <$options as $crate::component::Component>::NAME, "\n",
+                <$options as $crate::component::Component>::NEEDS
+            ),+],
             register,
         );
     };

@@ -3,6 +3,7 @@
 use super::guard::run;
 use crate::component::*;
 use crate::data::{Cohort, Examples, Prepared, Ragged};
+use crate::recipe::{Recipe, Stage, StageContext};
 use crate::{Error, Result};
 use burn::tensor::Tensor;
 use std::sync::Arc;
@@ -91,6 +92,24 @@ impl Objective for Guarded<dyn Objective> {
 
     fn caption(&self) -> String {
         run(&self.origin, || self.inner.caption())
+    }
+}
+
+impl Recipe for Guarded<dyn Recipe> {
+    fn types(&self) -> Vec<(&'static str, &'static str)> {
+        run(&self.origin, || self.inner.types())
+    }
+
+    fn part(&self, key: &str) -> Option<&'static str> {
+        run(&self.origin, || self.inner.part(key))
+    }
+
+    fn complete(&self, stage: Stage, context: &StageContext<'_>) -> Result<Stage> {
+        run(&self.origin, || self.inner.complete(stage, context))
+    }
+
+    fn notes(&self, stages: &[Stage], has_lab: bool) -> Vec<String> {
+        run(&self.origin, || self.inner.notes(stages, has_lab))
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Inspection {
     pub stamp: Stamp,
     /// Its components: slot and name. Slots that this SDK does not know are kept as they are.
     pub components: Vec<(String, String)>,
+    /// Components of other plugins that it names by itself: slot and name.
+    pub needs: Vec<(String, String)>,
     layout: u32,
 }
 
@@ -97,10 +99,13 @@ pub(super) fn open_file(file: &Path) -> Result<Opened> {
             .at_file(&file)
             .help("copy or build it again"));
     }
-    let components = found.components.lines().filter_map(|line| line.split_once(' '));
+    let lines = found.components.lines().filter_map(|line| line.split_once(' '));
+    let lines = lines.map(|(slot, name)| (slot.to_owned(), name.to_owned()));
+    let (needs, components): (Vec<_>, Vec<_>) = lines.partition(|(slot, _)| slot.starts_with('+'));
     let inspection = Inspection {
         sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
-        components: components.map(|(slot, name)| (slot.to_owned(), name.to_owned())).collect(),
+        components,
+        needs: needs.into_iter().map(|(slot, name)| (slot.replacen('+', "", 1), name)).collect(),
         name: found.name,
         version: found.version,
         stamp: found.stamp,

@@ -5,11 +5,12 @@ use super::option_info::{OptionInfo, options_of};
 use super::trust::Trust;
 use crate::component::*;
 use crate::model::FusionsOptions;
+use crate::slots;
 use crate::{Error, Result};
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use toml::Table;
@@ -92,22 +93,30 @@ impl Registry {
     }
 
     /// What the files say that would be loaded for these plugins and components, without running any of it: as
-    /// [`Registry::load`] and [`Registry::require`] find them.
+    /// [`Registry::load`] and [`Registry::require`] find them. Where a slot is `open`, the recipe's own choice is among them.
     ///
     /// # Errors
     /// When a file is missing, is no plugin, or no plugin brings a component.
-    pub fn files(plugins: &[PathBuf], components: &[(Slot, String)]) -> Result<Vec<Inspection>> {
+    pub fn files(plugins: &[PathBuf], components: &[(Slot, String)], open: &BTreeSet<Slot>) -> Result<Vec<Inspection>> {
         let mut found: Vec<Inspection> = Vec::new();
         for plugin in plugins {
             found.push(loader::inspect(&loader::locate(plugin)?)?);
         }
-        for (slot, name) in components {
-            let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && n == name);
-            if !found.iter().any(brings) {
-                let provider = loader::provider(*slot, name)?;
-                let file = provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
-                found.push(loader::inspect(&file)?);
+        let builtin = Self::new();
+        let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
+        while let Some((slot, name)) = wanted.pop_front() {
+            let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && *n == name);
+            if builtin.entries.contains_key(&(slot, name.clone())) || found.iter().any(brings) {
+                continue;
             }
+            let provider = loader::provider(slot, &name)?;
+            let file = provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
+            let inspection = loader::inspect(&file)?;
+            for (slot, name) in &inspection.needs {
+                let slot = Slot::from_name(slot)?;
+                wanted.extend(open.contains(&slot).then(|| (slot, name.clone())));
+            }
+            found.push(inspection);
         }
         Ok(found)
     }

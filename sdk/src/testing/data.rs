@@ -7,7 +7,7 @@ use crate::component::*;
 use crate::data::{Prepared, Ragged};
 use crate::error::Blame;
 use crate::progress::Silent;
-use crate::{Error, Result};
+use crate::{Error, Result, slots};
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 

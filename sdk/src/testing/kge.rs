@@ -3,8 +3,8 @@
 use super::options::check_options;
 use super::{Report, Subject};
 use crate::Result;
-use crate::component::slots;
 use crate::kge::{Adam, Batch, EmbeddingModel, KgeSchedule, Parameters, Queries, Side, Stepper, Triple, Unused};
+use crate::slots;
 use toml::Table;
 
 const ENTITIES: usize = 7;

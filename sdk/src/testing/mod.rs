@@ -50,8 +50,10 @@ pub use inputs::prepared;
 pub use report::{Check, Report};
 
 use crate::component::*;
+use crate::kge::BuildKgeModel;
 use crate::plugin::Registry;
-use crate::{Error, Result};
+use crate::recipe::BuildRecipe;
+use crate::{Error, Result, slots};
 use std::sync::{Mutex, PoisonError};
 use toml::Table;
 
@@ -75,6 +77,7 @@ pub fn examine(registry: &Registry, slot: Slot, name: &str, options: Table) -> R
         Slot::NodeInit => plain::node_init(&subject, &mut report),
         Slot::Parser => data::parser(&subject, &mut report),
         Slot::Objective => data::objective(&subject, &mut report),
+        Slot::Recipe => plain::recipe(&subject, &mut report),
         Slot::KgeModel => kge::model(&subject, &mut report),
     }
     Ok(report)
@@ -178,6 +181,15 @@ pub fn check_parser<C: BuildParser>(options: C) {
 #[track_caller]
 pub fn check_objective<C: BuildObjective>(options: C) {
     check::<slots::objective, C>(options);
+}
+
+/// Checks a recipe: stages of all its types complete, in order and each by itself, and twice gives the same.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_recipe<C: BuildRecipe>(options: C) {
+    check::<slots::recipe, C>(options);
 }
 
 /// Checks an embedding model: widths, first values, scores that a batch and a single candidate agree on, gradients of the

@@ -8,7 +8,7 @@ use crate::component::*;
 use crate::data::{Ragged, Sets};
 use crate::graph::Graph;
 use crate::model::{load_weights, save_weights};
-use crate::{Error, Result};
+use crate::{Error, Result, slots};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use toml::Table;

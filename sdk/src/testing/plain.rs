@@ -1,14 +1,16 @@
-//! Losses and node initialisers.
+//! Losses, node initialisers and recipes.
 
 use super::gradients::{Function, undisturbed, values};
 use super::inputs::{bits, codes, numbers};
 use super::options::check_options;
 use super::{Report, Subject};
-use crate::Result;
 use crate::component::*;
 use crate::error::Blame;
+use crate::recipe::{Stage, completed};
+use crate::{Error, Result, slots};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use std::collections::BTreeSet;
 use toml::Table;
 
 /// A module without parameters, for what only has an input.
@@ -117,4 +119,43 @@ pub(super) fn node_init(subject: &Subject<'_>, report: &mut Report) {
             .map(drop)
     });
     check_options(subject, report, |options| features(options, &codes(9)).map(values));
+}
+
+pub(super) fn recipe(subject: &Subject<'_>, report: &mut Report) {
+    const PATHS: [&str; 4] = ["nodes", "encoder", "patient_encoder", "lab"];
+    let build = |options: Table| subject.registry.make::<slots::recipe>(subject.name, options);
+    let stage = |name: &str| {
+        let table = Table::from_iter([("type".to_owned(), name.into())]);
+        table.try_into::<Stage>().map_err(|e| Error::program(e.to_string()))
+    };
+    report.check("types of stages", |findings| {
+        let types = build(subject.options.clone())?.types();
+        let names: BTreeSet<&str> = types.iter().map(|(name, _)| *name).collect();
+        if types.is_empty() || names.len() != types.len() {
+            findings.push(format!("{} types of {} names", types.len(), names.len()));
+        }
+        findings.extend(types.iter().filter(|t| t.1.is_empty()).map(|t| format!("nothing says what `{}` is for", t.0)));
+        Ok(())
+    });
+    for (what, compat) in [("all stages complete", false), ("all stages complete with compat = \"dualk\"", true)] {
+        report.check(what, |findings| {
+            let recipe = build(subject.options.clone())?;
+            let types = recipe.types();
+            let stages = || types.iter().map(|(name, _)| stage(name)).collect::<Result<Vec<Stage>>>();
+            let once = completed(recipe.as_ref(), stages()?, compat, &PATHS)?;
+            if once != completed(recipe.as_ref(), stages()?, compat, &PATHS)? {
+                findings.push("two completions of the same stages differ".to_owned());
+            }
+            if once != completed(recipe.as_ref(), once.clone(), compat, &PATHS)? {
+                findings.push("a completed stage is completed to another".to_owned());
+            }
+            for (one, (name, _)) in once.iter().zip(&types) {
+                completed(recipe.as_ref(), vec![stage(name)?], compat, &PATHS)?;
+                let paths = one.freeze().iter().filter(|path| !PATHS.contains(&path.as_str()));
+                findings.extend(paths.map(|path| format!("`{name}` freezes `{path}`, which no model has")));
+            }
+            Ok(())
+        });
+    }
+    check_options(subject, report, |options| build(options).map(|_| Vec::new()));
 }

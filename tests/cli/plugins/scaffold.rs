@@ -80,10 +80,12 @@ templates! {
     parser_template: Parser,
     node_init_template: NodeInit,
     graph_encoder_template: GraphEncoder,
+    patient_encoder_template: PatientEncoder,
     fusion_template: Fusion,
     lab_template: Lab,
     loss_template: Loss,
     objective_template: Objective,
+    recipe_template: Recipe,
     kge_model_template: KgeModel
 }
 

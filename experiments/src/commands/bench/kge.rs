@@ -4,12 +4,13 @@ use super::machine::{forget_peak_memory, peak_memory_gib};
 use super::report::{Format, Report, Times};
 use super::setup::set_threads;
 use clap::Args;
-use dualk_sdk::component::{Slot, slots};
+use dualk_sdk::component::Slot;
 use dualk_sdk::kge::{
     Adam, KgeSchedule, KnowledgeGraph, Known, Parameters, SampleOptions, Sampler, Stepper, Triple, Unused, window,
 };
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::serde_json::json;
+use dualk_sdk::slots;
 use dualk_sdk::toml::Table;
 use dualk_sdk::{Error, Result};
 use std::time::Instant;

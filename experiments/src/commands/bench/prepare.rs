@@ -4,9 +4,10 @@ use super::report::{Format, Report};
 use crate::commands::WritableArg;
 use clap::Args;
 use dualk_plugin_synthetic::Files;
-use dualk_sdk::component::{ParserContext, Slot, slots};
+use dualk_sdk::component::{ParserContext, Slot};
 use dualk_sdk::data::{Prepared, SplitOptions, build_vocabulary, split, write};
 use dualk_sdk::graph::cooccurrence;
+use dualk_sdk::slots;
 
 use dualk_sdk::progress::{Console, Progress, Task};
 use dualk_sdk::serde_json::{Map, Value, from_slice, json};

@@ -15,7 +15,7 @@ impl Lock {
     /// Reads what the files say; runs none of them.
     pub fn run(self) -> Result<()> {
         let loaded = Manifest::load(&self.manifest, &[])?;
-        let files = Registry::files(&listed_plugins(&loaded), &loaded.0.components())?;
+        let files = Registry::files(&listed_plugins(&loaded), &loaded.0.components(), &loaded.0.open_slots())?;
         for file in &files {
             file.verify(None)?;
             println!("{} {}  {}  {}", file.name, file.version, file.sha256, file.file.display());

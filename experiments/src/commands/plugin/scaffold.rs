@@ -44,7 +44,7 @@ struct Template {
     keys: (&'static [&'static str], &'static str),
 }
 
-const TEMPLATES: [Template; 9] = [
+const TEMPLATES: [Template; 10] = [
     Template {
         slot: Slot::Parser,
         source: template!("parser.rs"),
@@ -92,6 +92,12 @@ const TEMPLATES: [Template; 9] = [
         source: template!("objective.rs"),
         title: "says what a stage learns",
         keys: (&["task"], ""),
+    },
+    Template {
+        slot: Slot::Recipe,
+        source: template!("recipe.rs"),
+        title: "says which stages there are",
+        keys: (&["recipe"], ""),
     },
     Template {
         slot: Slot::KgeModel,

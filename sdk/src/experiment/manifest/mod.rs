@@ -3,29 +3,33 @@
 mod parts;
 mod schema;
 mod source;
-mod stage;
 mod sweep;
 
 use parts::FUSIONS;
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;
-pub use stage::{Mode, Stage, StageType};
 pub use sweep::{RandomSearch, Setting, SweepOptions};
 
+pub use crate::component::ComponentRef;
 use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::error::Mistakes;
 use crate::kge::names_triples;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
+pub use crate::recipe::{Mode, Stage};
 use crate::storage::Access;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use source::from_serde;
+use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
+
+/// The recipe of manifests that name none.
+const RECIPE: &str = "dualk";
 
 /// An experiment. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +47,9 @@ pub struct Manifest {
     /// The manifest describes weights that came from elsewhere, and not how to train them: `dualk run` refuses it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evaluate_only: bool,
+    /// What the types of stages mean, and which components serve where none is named. Default: `dualk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<ComponentRef>,
     /// Where to compute.
     #[serde(default)]
     pub backend: Backend,
@@ -142,61 +149,14 @@ pub struct Model {
 impl Default for Model {
     fn default() -> Self {
         Self {
-            node_init: ComponentRef::named("random"),
-            graph_encoder: ComponentRef::named("gat"),
+            node_init: ComponentRef::default(),
+            graph_encoder: ComponentRef::default(),
             patient_encoder: ComponentRef::named(FUSIONS),
-            code_fusion: ComponentRef::named("attention"),
-            visit_fusion: ComponentRef::named("attention"),
-            lab: ComponentRef::named("linear"),
+            code_fusion: ComponentRef::default(),
+            visit_fusion: ComponentRef::default(),
+            lab: ComponentRef::default(),
             head: HeadOptions::default(),
         }
-    }
-}
-
-/// A component with its options: `{ type = "gat", heads = 4 }`, or just `"gat"`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ComponentRef {
-    /// Name of the component.
-    pub r#type: String,
-    /// Its options.
-    #[serde(flatten)]
-    pub options: Table,
-}
-
-impl ComponentRef {
-    /// A component with its default options.
-    pub fn named(name: &str) -> Self {
-        Self { r#type: name.to_owned(), options: Table::new() }
-    }
-}
-
-impl<'de> Deserialize<'de> for ComponentRef {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        match Value::deserialize(deserializer)? {
-            Value::String(name) => Ok(Self { r#type: name, options: Table::new() }),
-            Value::Table(mut options) => match options.remove("type") {
-                Some(Value::String(name)) => Ok(Self { r#type: name, options }),
-                Some(other) => Err(D::Error::custom(format!("`type` is a name, found {other}"))),
-                None => Err(D::Error::missing_field("type")),
-            },
-            other => Err(D::Error::custom(format!("expected a component such as {{ type = \"…\" }}, found {other}"))),
-        }
-    }
-}
-
-impl JsonSchema for ComponentRef {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Component".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "anyOf": [
-                { "type": "string" },
-                { "type": "object", "properties": { "type": { "type": "string" } }, "required": ["type"] }
-            ]
-        })
     }
 }
 
@@ -246,14 +206,27 @@ impl Manifest {
     /// The components that it names: slot and name, each once.
     pub fn components(&self) -> Vec<(Slot, String)> {
         let mut named = vec![(Slot::Parser, self.data.parser.r#type.clone())];
-        named.extend(self.model.parts().map(|(_, slot, part)| (slot, part.r#type.clone())));
+        named.push((Slot::Recipe, self.recipe().r#type));
+        named.extend(self.model.parts().map(|(_, slot, part)| (slot, part.r#type)));
         for stage in &self.stage {
             named.push((Slot::Objective, stage.objective().1.r#type));
             named.push((Slot::Loss, stage.loss().r#type));
         }
+        // What is left open is what the recipe needs.
+        named.retain(|(_, name)| !name.is_empty());
         named.sort();
         named.dedup();
         named
+    }
+
+    /// The slots for which it leaves a choice to the recipe.
+    pub fn open_slots(&self) -> BTreeSet<Slot> {
+        let parts = self.model.parts().filter(|(_, _, part)| part.is_open()).map(|(_, slot, _)| slot);
+        let open = |stage: &Stage| {
+            let objective = stage.objective().1.is_open().then_some(Slot::Objective);
+            objective.into_iter().chain(stage.loss().is_open().then_some(Slot::Loss))
+        };
+        parts.chain(self.stage.iter().flat_map(open)).collect()
     }
 
     /// Reads a manifest with what it `extends`, and applies `key=value` settings over it.
@@ -308,7 +281,12 @@ impl Manifest {
 
     /// Names and epochs of the stages.
     pub fn stage_epochs(&self) -> Vec<(String, usize)> {
-        self.stage.iter().enumerate().map(|(i, s)| (super::stages::stage_name(i, s), s.epochs())).collect()
+        self.stage.iter().enumerate().map(|(i, s)| (s.name(i), s.epochs())).collect()
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> ComponentRef {
+        self.recipe.clone().unwrap_or_else(|| ComponentRef::named(RECIPE))
     }
 
     /// Whether published quirks are reproduced.

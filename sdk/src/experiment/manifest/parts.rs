@@ -3,6 +3,7 @@
 use super::{ComponentRef, Model};
 use crate::component::{Component, Slot};
 use crate::model::{Fusions, FusionsOptions};
+use crate::recipe::Recipe;
 
 /// The patient encoder that has `code_fusion` and `visit_fusion` as its parts.
 pub(super) const FUSIONS: &str = FusionsOptions::NAME;
@@ -45,6 +46,17 @@ impl Model {
     pub(crate) fn set_part(&mut self, key: &str, part: ComponentRef) {
         if let Some(field) = self.field(key) {
             *field = part;
+        }
+    }
+
+    /// Puts a recipe's choice where the manifest names no component.
+    pub(crate) fn complete(&mut self, recipe: &dyn Recipe) {
+        for (key, _) in PARTS {
+            if let Some(field) = self.field(key).filter(|field| field.is_open())
+                && let Some(choice) = recipe.part(key)
+            {
+                *field = ComponentRef::named(choice);
+            }
         }
     }
 

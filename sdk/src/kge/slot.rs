@@ -1,8 +1,8 @@
 //! Slot `kge_model`: an embedding model of a knowledge graph.
 
-use super::{Builds, Component, Slot, SlotKind};
+use super::EmbeddingModel;
 use crate::Result;
-use crate::kge::EmbeddingModel;
+use crate::component::{Builds, Component, Slot, SlotKind};
 use std::sync::Arc;
 
 /// Options of an embedding model.
