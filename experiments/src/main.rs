@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     memory::keep();
     quiet_display();
     interrupt::watch();
-    let outcome = dualk_sdk::plugin::guard::catch(|| {
+    let outcome = dualk_sdk::boundary::guard::catch(|| {
         let Cli { command, show_values } = Cli::parse();
         if show_values {
             dualk_sdk::error::show_values();

@@ -18,9 +18,11 @@
 // Macros of this crate name it as plugins do.
 extern crate self as dualk_sdk;
 
+pub mod boundary;
 pub mod cache;
 pub mod component;
 pub mod data;
+pub mod device;
 pub mod error;
 pub mod experiment;
 pub mod graph;
@@ -28,12 +30,14 @@ pub mod kge;
 pub mod memory;
 pub mod model;
 pub mod ops;
+pub mod options;
 pub mod plugin;
 pub mod prelude;
 pub mod progress;
 pub mod recipe;
 pub mod simd;
 pub mod slots;
+pub mod sparse;
 pub mod storage;
 pub mod testing;
 pub mod train;

@@ -5,13 +5,14 @@
 use dualk_plugin_hake::{HakeOptions, TextOptions};
 use dualk_plugin_mimic::Mimic4Options;
 use dualk_plugin_synthetic::{SyntheticOptions, generate, write_raw};
+use dualk_sdk::boundary::guard;
 use dualk_sdk::burn::module::{Module, Param};
 use dualk_sdk::burn::tensor::{Device, Tensor, TensorData};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::error::Blame;
 use dualk_sdk::experiment::Manifest;
 use dualk_sdk::model::{load_weights, save_weights};
-use dualk_sdk::plugin::{guard, inspect};
+use dualk_sdk::plugin::inspect;
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::train::Optimizer;

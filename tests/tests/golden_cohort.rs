@@ -2,7 +2,8 @@
 
 mod golden {
     use dualk_plugin_mimic::Mimic4Options;
-    use dualk_sdk::data::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART, RARE_THRESHOLD};
+    use dualk_plugin_objectives::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART, heart_failure, single_visit_parts};
+    use dualk_sdk::data::tasks::RARE_THRESHOLD;
     use dualk_sdk::data::{Cohort, Prepared, Ragged, SplitOptions, prepare};
     use dualk_sdk::prelude::*;
     use dualk_sdk::progress::Silent;
@@ -206,7 +207,7 @@ mod golden {
         for case in cases() {
             for (part, patients) in parts(case) {
                 let listed = case.expected["heart_failure"].get(part).map_or(Vec::new(), integers);
-                let labels: Vec<i64> = case.data.heart_failure(patients).rows().map(|row| row.len() as i64).collect();
+                let labels: Vec<i64> = heart_failure(&case.data, patients).rows().map(|row| row.len() as i64).collect();
                 assert_eq!(labels, listed, "{}: {part}", case.name);
             }
         }
@@ -234,7 +235,7 @@ mod golden {
     fn single_visit_lab_data() {
         for Case { name, expected, data } in cases() {
             let expected = &expected["single_lab"];
-            let (train, rest) = data.single_visit_parts(LAB_SHUFFLE_SEED, LAB_TRAIN_PART);
+            let (train, rest) = single_visit_parts(data, LAB_SHUFFLE_SEED, LAB_TRAIN_PART);
             assert_eq!(Some(train.len() as u64), expected["train_rows"].as_u64(), "{name}");
             let shuffled: Vec<usize> = train.into_iter().chain(rest).collect();
             let (x, y) = (data.last_visit_labs(&shuffled), data.last_visit_codes(&shuffled));

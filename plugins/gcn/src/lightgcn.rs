@@ -76,9 +76,14 @@ fn normalised(graph: &Graph, edge_weight: bool, self_loops: bool) -> Arc<Adjacen
         let degree: f32 = sources.iter().zip(weights).map(|(&s, &w)| weight(s, node, w)).sum();
         if degree > 0.0 { degree.sqrt().recip() } else { 0.0 }
     };
-    let key = format!("lightgcn, weights {edge_weight}, loops {self_loops}");
-    let scales = graph.derived(&key, |graph| (0..graph.nodes() as u32).map(scale).collect::<Vec<f32>>());
-    Adjacency::reweighted(graph, &key, |s, t, w| weight(s, t, w) * scales[s as usize] * scales[t as usize])
+    #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+    struct Normalised {
+        edge_weight: bool,
+        self_loops: bool,
+    }
+    let key = Normalised { edge_weight, self_loops };
+    let scales = graph.derived(key, |graph| (0..graph.nodes() as u32).map(scale).collect::<Vec<f32>>());
+    Adjacency::reweighted(graph, key, |s, t, w| weight(s, t, w) * scales[s as usize] * scales[t as usize])
 }
 
 #[cfg(test)]

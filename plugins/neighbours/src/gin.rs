@@ -95,10 +95,13 @@ impl BuildGraphEncoder for GinOptions {
 
 impl GraphEncoder for Gin {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let adjacency = match self.self_loops {
-            true => Adjacency::reweighted(graph, "ones", |_, _, _| 1.0),
-            false => Adjacency::reweighted(graph, "ones but for loops", |s, t, _| if s == t { 0.0 } else { 1.0 }),
-        };
+        #[derive(PartialEq, Eq, Hash)]
+        struct Ones {
+            self_loops: bool,
+        }
+        let self_loops = self.self_loops;
+        let one = |s, t, _| if s == t && !self_loops { 0.0 } else { 1.0 };
+        let adjacency = Adjacency::reweighted(graph, Ones { self_loops }, one);
         self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
             let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
             conv.forward(x, &adjacency) // [nodes, dims[i]]

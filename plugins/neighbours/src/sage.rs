@@ -102,6 +102,13 @@ impl BuildGraphEncoder for SageOptions {
     }
 }
 
+/// Weights of edges that are kept with a graph.
+#[derive(PartialEq, Eq, Hash)]
+enum Weights {
+    Mean { loops: bool },
+    Sum { loops: bool },
+}
+
 impl GraphEncoder for Sage {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
         let loops = self.self_loops;
@@ -111,10 +118,9 @@ impl GraphEncoder for Sage {
                 let degree = |target: u32| -> f32 {
                     graph.incoming(target as usize).0.iter().map(|&source| counts(source, target)).sum::<f32>().max(1.0)
                 };
-                let key = format!("1 / in-degree, loops {loops}");
-                Adjacency::reweighted(graph, &key, |s, t, _| counts(s, t) / degree(t))
+                Adjacency::reweighted(graph, Weights::Mean { loops }, |s, t, _| counts(s, t) / degree(t))
             }
-            Aggregate::Sum => Adjacency::reweighted(graph, &format!("ones, loops {loops}"), |s, t, _| counts(s, t)),
+            Aggregate::Sum => Adjacency::reweighted(graph, Weights::Sum { loops }, |s, t, _| counts(s, t)),
             Aggregate::Max | Aggregate::Pool if loops => Adjacency::of(graph),
             Aggregate::Max | Aggregate::Pool => Adjacency::without_self_loops(graph),
         };

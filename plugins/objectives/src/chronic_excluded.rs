@@ -1,6 +1,7 @@
 //! `chronic_excluded`: the codes of the next visit without chronic ones, which repeat themselves.
 
 use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use crate::tasks::codes_outside;
 use dualk_sdk::component::FilePath;
 use dualk_sdk::data::codes::CodeList;
 use dualk_sdk::prelude::*;
@@ -43,14 +44,14 @@ struct WithoutChronic {
 
 impl Objective for WithoutChronic {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
-        match data.codes_outside(&self.chronic).len() {
+        match codes_outside(data, &self.chronic).len() {
             0 => Err(Error::user("every code of this cohort is chronic").at_key("path")),
             outputs => Ok(next_visit::head("codes", self.head, outputs)),
         }
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let places = next_visit::places(data.codes_outside(&self.chronic), data);
+        let places = next_visit::places(codes_outside(data, &self.chronic), data);
         Ok(self.task.examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
@@ -63,7 +64,7 @@ impl Objective for WithoutChronic {
     }
 
     fn asks(&self, data: &Prepared, _: usize) -> Asks {
-        next_visit::asks_for(data, data.codes_outside(&self.chronic))
+        next_visit::asks_for(data, codes_outside(data, &self.chronic))
     }
 
     fn sees_labs_of_target(&self) -> bool {

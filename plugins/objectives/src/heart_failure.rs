@@ -1,7 +1,7 @@
 //! `heart_failure`: whether the next visit has a code of the family 428.
 
 use crate::next_visit::{self, Labs, NextVisit, TaskHead};
-use dualk_sdk::data::codes::HEART_FAILURE;
+use crate::tasks::HEART_FAILURE;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Binary;
 

@@ -1,7 +1,7 @@
 //! `lab_layer`: the codes of an admission from its abnormal laboratory items.
 
+use crate::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART, single_visit_parts};
 use dualk_sdk::component::in_range;
-use dualk_sdk::data::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART};
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl Objective for LabLayer {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let (train, rest) = data.single_visit_parts(self.seed, self.train);
+        let (train, rest) = single_visit_parts(data, self.seed, self.train);
         let patients = match part {
             Part::Train => train,
             Part::Valid => rest,

@@ -12,6 +12,7 @@ mod next_visit;
 mod rare;
 mod readmission;
 mod stays;
+pub mod tasks;
 #[cfg(test)]
 mod testing;
 

@@ -1,6 +1,7 @@
 //! `rare`: the codes of the next visit among those that are seldom seen.
 
 use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use crate::tasks::rare_train_codes;
 use dualk_sdk::component::at_least;
 use dualk_sdk::data::tasks::RARE_THRESHOLD;
 use dualk_sdk::prelude::*;
@@ -69,7 +70,7 @@ impl Rare {
     fn codes(&self, data: &Prepared) -> Vec<u32> {
         match self.by {
             RareBy::Total => data.rare_codes(self.most.unwrap_or(RARE_THRESHOLD)),
-            RareBy::Train => data.rare_train_codes(self.least, self.most.unwrap_or(20), self.sample, self.seed),
+            RareBy::Train => rare_train_codes(data, self.least, self.most.unwrap_or(20), self.sample, self.seed),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
-use crate::plugin::guard::has_shape;
-use crate::plugin::slot_module;
+use crate::boundary::guard::has_shape;
+use crate::boundary::slot_module;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 

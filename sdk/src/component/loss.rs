@@ -2,8 +2,9 @@
 
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
+use crate::boundary::Guarded;
+use crate::boundary::guard::run;
 use crate::data::Ragged;
-use crate::plugin::Guarded;
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
@@ -30,6 +31,17 @@ pub trait BuildLoss: Component {
     fn build(self) -> Result<Box<dyn Loss>>;
 }
 
+impl Loss for Guarded<dyn Loss> {
+    fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+        run(&self.origin, || self.inner.forward(logits, targets))
+    }
+
+    fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {
+        let inner = run(&self.origin, || self.inner.fitted(targets, columns))?;
+        Some(Box::new(Guarded { origin: self.origin.clone(), inner }))
+    }
+}
+
 /// The slot `loss`.
 pub enum LossSlot {}
 
@@ -42,5 +54,26 @@ impl SlotKind for LossSlot {
 impl<C: BuildLoss> Builds<LossSlot> for C {
     fn build_object(self, _: &(), origin: &Arc<str>) -> Result<Box<dyn Loss>> {
         Ok(Box::new(Guarded { inner: self.build()?, origin: origin.clone() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Broken;
+
+    impl Loss for Broken {
+        fn forward(&self, _: Tensor<2>, _: Tensor<2>) -> Tensor<1> {
+            panic!("no such loss")
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_method_names_the_component() {
+        let loss: Guarded<dyn Loss> = Guarded { origin: "loss `broken` (plugin x.so)".into(), inner: Box::new(Broken) };
+        let zeros = Tensor::<2>::zeros([1, 1], &burn::tensor::Device::flex());
+        let error = crate::boundary::guard::catch(|| Ok(loss.forward(zeros.clone(), zeros))).unwrap_err();
+        assert!(error.to_string().starts_with("loss `broken` (plugin x.so) panicked: no such loss"), "{error}");
     }
 }

@@ -20,17 +20,19 @@
 use crate::Result;
 use std::sync::Arc;
 
+mod described;
 mod fusion;
 mod graph_encoder;
 mod lab_encoder;
 mod loss;
 mod node_init;
 mod objective;
-mod options;
 mod parser;
 mod patient_encoder;
 mod reference;
 
+pub use crate::options::{FilePath, at_least, in_range, last_width};
+pub use described::Component;
 pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule, FusionSlot};
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule, GraphEncoderSlot};
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule, LabSlot};
@@ -39,7 +41,6 @@ pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, Node
 pub use objective::{
     Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Meter, Objective, ObjectiveSlot, Part, Predictions,
 };
-pub use options::{Component, FilePath, at_least, in_range, last_width};
 pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext, ParserSlot};
 pub use patient_encoder::{
     BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule, PatientEncoderSlot,

@@ -2,7 +2,8 @@
 
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
-use crate::plugin::Guarded;
+use crate::boundary::Guarded;
+use crate::boundary::guard::run;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
@@ -36,6 +37,12 @@ pub struct NodeFeatures {
 pub trait BuildNodeInit: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn NodeInit>>;
+}
+
+impl NodeInit for Guarded<dyn NodeInit> {
+    fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures> {
+        run(&self.origin, || self.inner.init(context))
+    }
 }
 
 /// The slot `node_init`.

@@ -1,9 +1,10 @@
 //! Slot `objective`: what a stage learns — its examples and targets, its heads, its metrics.
 
 use super::{Builds, Component, Slot, SlotKind};
-use crate::Result;
+use crate::boundary::Guarded;
+use crate::boundary::guard::run;
 use crate::data::{Examples, Prepared, Ragged};
-use crate::plugin::Guarded;
+use crate::{Error, Result};
 use std::sync::Arc;
 
 /// Which patients examples are drawn from.
@@ -135,6 +136,56 @@ pub trait Objective: Send + Sync {
 pub trait BuildObjective: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn Objective>>;
+}
+
+impl Objective for Guarded<dyn Objective> {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        run(&self.origin, || self.inner.heads(data))
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let examples = run(&self.origin, || self.inner.examples(data, part))?;
+        let rows = examples.len();
+        match examples.visits.len() == rows && examples.targets.iter().all(|targets| targets.len() == rows) {
+            true => Ok(examples),
+            false => Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin))),
+        }
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        run(&self.origin, || self.inner.metrics(predictions))
+    }
+
+    fn meter(&self) -> Option<Box<dyn Meter>> {
+        let inner = run(&self.origin, || self.inner.meter())?;
+        Some(Box::new(Guarded { origin: self.origin.clone(), inner }))
+    }
+
+    fn primary(&self) -> &str {
+        run(&self.origin, || self.inner.primary())
+    }
+
+    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+        run(&self.origin, || self.inner.asks(data, head))
+    }
+
+    fn sees_labs_of_target(&self) -> bool {
+        run(&self.origin, || self.inner.sees_labs_of_target())
+    }
+
+    fn caption(&self) -> String {
+        run(&self.origin, || self.inner.caption())
+    }
+}
+
+impl Meter for Guarded<dyn Meter> {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        run(&self.origin, || self.inner.update(predictions));
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        run(&self.origin, || self.inner.compute())
+    }
 }
 
 /// The slot `objective`.

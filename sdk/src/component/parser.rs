@@ -1,8 +1,9 @@
 //! Slot `parser`: raw tables → cohort.
 
 use super::{Builds, Component, Slot, SlotKind};
+use crate::boundary::Guarded;
+use crate::boundary::guard::run;
 use crate::data::Cohort;
-use crate::plugin::Guarded;
 use crate::{Progress, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,6 +77,30 @@ pub struct Oracle {
 pub trait BuildParser: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn Parser>>;
+}
+
+impl Parser for Guarded<dyn Parser> {
+    fn check(&self) -> Result<()> {
+        run(&self.origin, || self.inner.check())
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        run(&self.origin, || self.inner.inputs())
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        run(&self.origin, || self.inner.parse(context))
+    }
+
+    fn oracles(
+        &self,
+        context: &ParserContext<'_>,
+        cohort: &Cohort,
+        visits: &[usize],
+        under_way: bool,
+    ) -> Result<Vec<Oracle>> {
+        run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way))
+    }
 }
 
 /// The slot `parser`.

@@ -2,10 +2,10 @@
 
 use super::{Builds, Component, FusionLevel, FusionModule, Slot, SlotKind};
 use crate::Result;
+use crate::boundary::guard::has_shape;
+use crate::boundary::slot_module;
 use crate::data::Batch;
 use crate::graph::Graph;
-use crate::plugin::guard::has_shape;
-use crate::plugin::slot_module;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 

@@ -5,9 +5,6 @@ use crate::{Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// Prefix of the codes that say heart failure.
-pub const HEART_FAILURE: &str = "428";
-
 /// An undotted ICD-9 code with its dot: after three characters, after four when it starts with E, none when nothing
 /// follows.
 ///

@@ -60,7 +60,7 @@ impl SplitOptions {
     /// Checks what can be known without the cohort.
     pub fn check(&self) -> Result<()> {
         match *self {
-            Self::Dualk { train, .. } => crate::component::at_least("train", train, 1).map(drop),
+            Self::Dualk { train, .. } => crate::options::at_least("train", train, 1).map(drop),
             Self::Random { train, valid, test, .. } => {
                 for (key, part) in [("train", train), ("valid", valid), ("test", test)] {
                     if !(0.0..=1.0).contains(&part) {

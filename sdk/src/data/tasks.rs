@@ -1,13 +1,7 @@
 //! What is asked of a patient: labels and laboratory rows, as columns from 0.
 
-use super::codes::{CodeList, HEART_FAILURE};
-use super::legacy_random::RandomState;
 use super::{Prepared, Ragged};
 
-/// Seed of the published shuffle of single-visit patients.
-pub const LAB_SHUFFLE_SEED: u32 = 66;
-/// Part of the single-visit patients that the published lab layer trains on.
-pub const LAB_TRAIN_PART: f64 = 0.85;
 /// Codes that occur in at most this many last visits are rare.
 pub const RARE_THRESHOLD: u64 = 3;
 
@@ -31,38 +25,12 @@ impl Prepared {
         self.cohort.admissions.range(p).end - 1
     }
 
-    /// For each patient column 0 when a code of the last visit says heart failure.
-    pub fn heart_failure(&self, patients: &[usize]) -> Ragged<u32> {
-        let is = |&c: &u32| self.vocabulary.codes[c as usize].starts_with(HEART_FAILURE);
-        let label = |&p: &usize| self.vocabulary.admission_codes.row(self.last_visit(p)).iter().any(is).then_some(0);
-        patients.iter().map(label).collect()
-    }
-
     /// Codes that are labels of at most `threshold` of all multi-visit patients, none included.
     pub fn rare_codes(&self, threshold: u64) -> Vec<u32> {
         let split = &self.split;
         let everyone: Vec<usize> = [&split.train, &split.valid, &split.test].into_iter().flatten().copied().collect();
         let counts = self.label_counts(&everyone);
         (0..counts.len() as u32).filter(|&c| counts[c as usize] <= threshold).collect()
-    }
-
-    /// Codes that are labels of `least..=most` training patients; when these are more than `number`, so many of them
-    /// as `numpy.random.RandomState(seed).choice` draws them, in that order.
-    pub fn rare_train_codes(&self, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {
-        let counts = self.label_counts(&self.split.train);
-        let fits: Vec<u32> =
-            (0..counts.len() as u32).filter(|&c| (least..=most).contains(&counts[c as usize])).collect();
-        if fits.len() <= number {
-            return fits;
-        }
-        let order = RandomState::new(seed).permutation(fits.len());
-        order[..number].iter().map(|&i| fits[i]).collect()
-    }
-
-    /// Codes to predict that `chronic` does not hold.
-    pub fn codes_outside(&self, chronic: &CodeList) -> Vec<u32> {
-        let code = |&c: &u32| !chronic.contains(&self.vocabulary.codes[c as usize + 1]);
-        (0..self.vocabulary.target_codes as u32).filter(code).collect()
     }
 
     /// How many of `patients` have each code to predict in their last visit.
@@ -87,15 +55,6 @@ impl Prepared {
         let items = &self.vocabulary.category_labs[category];
         let labs = |p: usize| self.cohort.admissions.range(p).flat_map(|row| self.cohort.labs.row(row)).copied();
         patients.iter().map(|&p| columns(items, labs(p))).collect()
-    }
-
-    /// Single-visit patients shuffled, then cut into those to train the lab layer on and the others.
-    pub fn single_visit_parts(&self, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
-        let single = &self.split.single;
-        let mut shuffled: Vec<usize> =
-            RandomState::new(seed).permutation(single.len()).iter().map(|&i| single[i]).collect();
-        let rest = shuffled.split_off((train * single.len() as f64) as usize);
-        (shuffled, rest)
     }
 }
 

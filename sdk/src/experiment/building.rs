@@ -4,7 +4,7 @@ use super::manifest::Model;
 use crate::component::*;
 use crate::error::Mistakes;
 use crate::plugin::Registry;
-use crate::{Error, Result, slots};
+use crate::{Error, Result};
 use burn::tensor::Device;
 
 /// Widths of a check.
@@ -20,14 +20,14 @@ pub(super) struct Building<'a> {
 impl Building<'_> {
     pub fn node_init(&self) -> Result<Box<dyn NodeInit>> {
         let part = &self.model.node_init;
-        self.registry.make::<slots::node_init>(&part.r#type, part.options.clone()).map_err(within("node_init"))
+        self.registry.make::<NodeInitSlot>(&part.r#type, part.options.clone()).map_err(within("node_init"))
     }
 
     /// The encoder for features of width `input`.
     pub fn graph_encoder(&self, input: usize, codes: &[String]) -> Result<GraphEncoderModule> {
         let part = &self.model.graph_encoder;
         let context = GraphEncoderContext { input, codes, device: self.device };
-        let encoder = self.registry.build::<slots::graph_encoder>(&part.r#type, part.options.clone(), &context);
+        let encoder = self.registry.build::<GraphEncoderSlot>(&part.r#type, part.options.clone(), &context);
         encoder.map_err(within("graph_encoder"))
     }
 
@@ -36,7 +36,7 @@ impl Building<'_> {
         let part = &self.model.patient_encoder;
         let fusion = |level, width| self.fusion(level, width);
         let context = PatientEncoderContext { width, codes, device: self.device, fusion: &fusion };
-        let encoder = self.registry.build::<slots::patient_encoder>(&part.r#type, part.options.clone(), &context);
+        let encoder = self.registry.build::<PatientEncoderSlot>(&part.r#type, part.options.clone(), &context);
         // An error of a fusion has its place already.
         encoder.map_err(|e| match e.key() {
             Some(key) if key.starts_with("model.") => e,
@@ -50,14 +50,14 @@ impl Building<'_> {
             FusionLevel::Visits => ("visit_fusion", &self.model.visit_fusion),
         };
         let context = FusionContext { width, level, device: self.device };
-        self.registry.build::<slots::fusion>(&part.r#type, part.options.clone(), &context).map_err(within(key))
+        self.registry.build::<FusionSlot>(&part.r#type, part.options.clone(), &context).map_err(within(key))
     }
 
     /// The lab encoder for a number of laboratory items.
     pub fn lab(&self, labs: usize) -> Result<LabEncoderModule> {
         let part = &self.model.lab;
         let context = LabEncoderContext { labs, device: self.device };
-        self.registry.build::<slots::lab>(&part.r#type, part.options.clone(), &context).map_err(within("lab"))
+        self.registry.build::<LabSlot>(&part.r#type, part.options.clone(), &context).map_err(within("lab"))
     }
 
     /// Builds every part at a small size, which checks the values of its options before work starts.

@@ -1,9 +1,9 @@
 //! Proof, for one manifest, that what is reported on was not learnt from.
 
 use super::plan::Experiment;
+use crate::boundary::guard;
 use crate::component::{Part, Slot};
 use crate::data::{Examples, Prepared};
-use crate::plugin::guard;
 use crate::{Error, Progress, Result};
 use std::collections::HashSet;
 

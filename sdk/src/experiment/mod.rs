@@ -11,7 +11,6 @@ mod building;
 mod cached;
 mod checkpoint;
 pub mod compare;
-pub mod device;
 mod evaluation;
 mod export;
 mod fingerprint;
@@ -35,6 +34,7 @@ pub mod sweep;
 mod tracking;
 mod training;
 
+pub use crate::device;
 pub use evaluation::Evaluation;
 pub use export::Export;
 pub use fingerprint::Fingerprint;

@@ -1,16 +1,16 @@
 //! A manifest with its components found and checked: everything that can be known before work starts.
 
 use super::building::Building;
-use super::device::{self, NamedDevice};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source, SweepOptions};
 use super::stop::Stop;
 use crate::cache::Cache;
 use crate::component::*;
+use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
 use crate::ops::Precision;
 use crate::plugin::Registry;
-use crate::recipe::{Recipe, StageContext, check_turns, completed_stage};
-use crate::{Error, Result, slots};
+use crate::recipe::{Recipe, RecipeSlot, StageContext, check_turns, completed_stage};
+use crate::{Error, Result};
 use burn::tensor::Device;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -117,11 +117,9 @@ impl Experiment {
     /// # Errors
     /// Name the file, or the manifest's line.
     pub fn check(&self) -> Result<()> {
-        self.placed(
-            self.parser().and_then(|parser| {
-                crate::plugin::guard::catch(|| parser.check()).map_err(|e| e.within_key("data.parser"))
-            }),
-        )
+        self.placed(self.parser().and_then(|parser| {
+            crate::boundary::guard::catch(|| parser.check()).map_err(|e| e.within_key("data.parser"))
+        }))
     }
 
     /// Adds the manifest's lines to an error.
@@ -132,24 +130,24 @@ impl Experiment {
     pub(super) fn parser(&self) -> Result<Box<dyn Parser>> {
         let parser = &self.manifest.data.parser;
         self.registry
-            .make::<slots::parser>(&parser.r#type, parser.options.clone())
+            .make::<ParserSlot>(&parser.r#type, parser.options.clone())
             .map_err(|e| e.within_key("data.parser"))
     }
 
     pub(super) fn recipe(&self) -> Result<Box<dyn Recipe>> {
         let recipe = self.manifest.recipe();
-        self.registry.make::<slots::recipe>(&recipe.r#type, recipe.options).map_err(|e| e.within_key("recipe"))
+        self.registry.make::<RecipeSlot>(&recipe.r#type, recipe.options).map_err(|e| e.within_key("recipe"))
     }
 
     pub(super) fn objective(&self, stage: usize) -> Result<Box<dyn Objective>> {
         let (key, objective) = self.manifest.stage[stage].objective();
-        let made = self.registry.make::<slots::objective>(&objective.r#type, objective.options);
+        let made = self.registry.make::<ObjectiveSlot>(&objective.r#type, objective.options);
         made.map_err(|e| e.within_key(&format!("stage[{stage}].{key}")))
     }
 
     pub(super) fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {
         let loss = self.manifest.stage[stage].loss();
-        let made = self.registry.make::<slots::loss>(&loss.r#type, loss.options);
+        let made = self.registry.make::<LossSlot>(&loss.r#type, loss.options);
         made.map_err(|e| e.within_key(&format!("stage[{stage}].loss")))
     }
 

@@ -37,7 +37,7 @@ impl Experiment {
         for stage in &mut self.manifest.stage {
             stage.epochs = Some(EPOCHS);
         }
-        let rehearsed = crate::plugin::guard::catch(|| {
+        let rehearsed = crate::boundary::guard::catch(|| {
             let data = self.prepared(progress)?;
             self.rehearse_with(&data)
         });

@@ -14,16 +14,17 @@ use super::report;
 use super::run_dir::RunDir;
 use super::tracking::Trackers;
 use super::training::{Keeping, Observers, Trained};
+use crate::boundary::guard;
 use crate::cache::Key;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, flow, prepare};
+use crate::device::generator;
 use crate::model::{Model, parameters, save_weights};
-use crate::plugin::{LockedPlugin, PluginsLock, Stamp, guard};
+use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
 use crate::train::{EpochRecord, Metrics, Optimizer, Start};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 /// Examples of a stage.
 pub(super) struct Parts {
@@ -89,9 +90,7 @@ impl Experiment {
     }
 
     fn run_alone(&self, resume: bool, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
-        static GENERATOR: Mutex<()> = Mutex::new(());
-        let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-        self.placed(guard::catch(|| self.run_stages(resume, progress)))
+        generator::alone(|| self.placed(guard::catch(|| self.run_stages(resume, progress))))
     }
 
     fn run_stages(&self, resume: bool, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {

@@ -4,6 +4,7 @@ use super::building::Building;
 use super::plan::Experiment;
 use crate::component::*;
 use crate::data::Prepared;
+use crate::device::generator;
 use crate::model::{History, HistoryMap, Model, ModelParts};
 use crate::recipe::no_joint_stage;
 use crate::train::derive_seed;
@@ -15,8 +16,14 @@ impl Experiment {
     ///
     /// # Errors
     /// Name the manifest's key.
-    pub fn model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
-        device.seed(derive_seed(self.manifest.seed, &[0]));
+    pub fn model(&self, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+        generator::alone(|| {
+            generator::seed(device, derive_seed(self.manifest.seed, &[0]));
+            self.fresh_model(data, device, note)
+        })
+    }
+
+    fn fresh_model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
         let building = Building { registry: &self.registry, model: &self.manifest.model, device };
         let codes = &data.vocabulary.codes;
         let features = building.node_init()?.init(&NodeInitContext { codes, device });
@@ -48,9 +55,22 @@ impl Experiment {
         data: &Prepared,
         device: &Device,
     ) -> Result<Model> {
+        generator::alone(|| {
+            generator::seed(device, derive_seed(self.manifest.seed, &[1, index as u64]));
+            self.with_heads(model, index, objective, data, device)
+        })
+    }
+
+    fn with_heads(
+        &self,
+        model: Model,
+        index: usize,
+        objective: &dyn Objective,
+        data: &Prepared,
+        device: &Device,
+    ) -> Result<Model> {
         let stage = &self.manifest.stage[index];
         let options = &self.manifest.model.head;
-        device.seed(derive_seed(self.manifest.seed, &[1, index as u64]));
         let specs = objective.heads(data)?;
         if stage.is_individual() {
             if model.decoder_specs() != specs {

@@ -5,10 +5,11 @@ use super::plan::Experiment;
 use super::prefixes::Prefixes;
 use super::recorder::Recorder;
 use super::run::Parts;
+use crate::boundary::guard;
 use crate::component::Objective;
 use crate::data::Prepared;
+use crate::device::generator;
 use crate::model::{Model, freeze};
-use crate::plugin::guard;
 use crate::train::{EpochRecord, Fit, Keeper, Moment, Optimizer, Start, StepRecord, derive_seed};
 use crate::{Progress, Result};
 use std::ops::Range;
@@ -69,11 +70,12 @@ impl Experiment {
         data: &Prepared,
         observers: &mut Observers<'_>,
     ) -> Result<Trained> {
-        self.placed(guard::catch(|| {
+        let train = || {
             let objective = self.objective(index)?;
             let parts = self.parts(objective.as_ref(), data)?;
             self.train(model, optimizer, index, objective.as_ref(), &parts, data, observers, Keeping::default())
-        }))
+        };
+        generator::alone(|| self.placed(guard::catch(train)))
     }
 
     /// Trains the heads of a stage: all together, or each in turn.

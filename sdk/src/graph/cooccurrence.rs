@@ -2,7 +2,7 @@
 
 use super::Graph;
 use crate::Result;
-use crate::data::Ragged;
+use crate::sparse::Ragged;
 use rayon::prelude::*;
 
 /// The graph over the given admissions (rows of `codes`) whose edge a → b weighs how much of what goes with a is b.

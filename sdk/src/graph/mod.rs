@@ -4,10 +4,11 @@ mod cooccurrence;
 
 pub use cooccurrence::cooccurrence;
 
-use crate::ops::Precision;
+use crate::sparse::Precision;
 use crate::{Error, Result};
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A directed graph. Edges are ordered by target, then by their order on construction; repeats are kept.
@@ -23,8 +24,8 @@ pub struct Graph {
     precision: Precision,
 }
 
-/// Structures computed from a graph, by type and key.
-type Derived = HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>;
+/// Structures computed from a graph: for each type of key and structure a map from one to the other.
+type Derived = HashMap<TypeId, Box<dyn Any + Send>>;
 
 impl Graph {
     /// A graph from `(source, target, weight)` triples.
@@ -92,16 +93,28 @@ impl Graph {
         })
     }
 
-    /// A structure computed from this graph once and kept, by its type and `key`; encoders keep normalised or
-    /// transposed forms of the graph here.
-    pub fn derived<T: Any + Send + Sync>(&self, key: &str, make: impl FnOnce(&Graph) -> T) -> Arc<T> {
-        let slot = (TypeId::of::<T>(), key.to_owned());
+    /// A structure computed from this graph once and kept, by its type and `key`; encoders keep normalised or transposed
+    /// forms of the graph here. The key's type is one of its owner's own, so that nobody else means something by it.
+    pub fn derived<K, T>(&self, key: K, make: impl FnOnce(&Graph) -> T) -> Arc<T>
+    where
+        K: Eq + Hash + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        fn map<K: 'static, T: 'static>(derived: &mut Derived) -> Option<&mut HashMap<K, Arc<T>>>
+        where
+            HashMap<K, Arc<T>>: Send + Default,
+        {
+            let all = derived.entry(TypeId::of::<HashMap<K, Arc<T>>>());
+            all.or_insert_with(|| Box::new(HashMap::<K, Arc<T>>::default())).downcast_mut()
+        }
         let lock = || self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = lock().get(&slot).cloned().and_then(|any| any.downcast::<T>().ok()) {
+        if let Some(found) = map::<K, T>(&mut lock()).and_then(|all| all.get(&key).cloned()) {
             return found;
         }
         let made = Arc::new(make(self));
-        lock().insert(slot, made.clone());
+        if let Some(all) = map::<K, T>(&mut lock()) {
+            all.insert(key, made.clone());
+        }
         made
     }
 }

@@ -1,5 +1,6 @@
 //! Embedding a knowledge graph as an experiment: from a manifest to a run folder.
 
+use super::KgeModelSlot;
 use super::adam::Adam;
 use super::baseline::Backwards;
 use super::files::{Checkpoint, Embeddings, load_embeddings, save_embeddings};
@@ -13,15 +14,16 @@ use super::sample::{SampleOptions, Sampler, window};
 use super::sources::join;
 use super::step::{Parameters, Stepper};
 use super::triples::{KnowledgeGraph, Triple};
+use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
 use crate::experiment::RunDir;
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::plan::{absolute, plugin_path, resolve_component};
 use crate::experiment::run_dir::RESUME;
-use crate::plugin::{LockedPlugin, PluginsLock, Registry, Stamp, guard};
+use crate::plugin::{LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
-use crate::{Error, Progress, Result, slots};
+use crate::{Error, Progress, Result};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -79,7 +81,7 @@ impl KgeExperiment {
     /// The model, without numbers.
     pub fn model(&self) -> Result<Box<dyn EmbeddingModel>> {
         let model = &self.manifest.model;
-        self.registry.make::<slots::kge_model>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
+        self.registry.make::<KgeModelSlot>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
     }
 
     /// The manifest with every default filled in and every path absolute, as TOML.

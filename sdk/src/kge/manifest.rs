@@ -194,7 +194,7 @@ impl KgeManifest {
     /// # Errors
     /// For unreadable files and TOML that is none.
     pub fn is_meant(path: &Path, settings: &[String]) -> Result<bool> {
-        Ok(names_triples(Source::load(path, settings)?.table()))
+        Ok(Source::load(path, settings)?.names_triples())
     }
 
     /// A manifest in a text, for programs that embed the SDK.
@@ -267,12 +267,6 @@ impl TrainOptions {
             _ => Ok(()),
         }
     }
-}
-
-/// Whether a manifest's `[data]` is that of a knowledge graph.
-pub(crate) fn names_triples(manifest: &Table) -> bool {
-    let data = manifest.get("data").and_then(Value::as_table);
-    data.is_some_and(|data| data.contains_key("triples") || data.contains_key("source"))
 }
 
 /// A JSON Schema of these manifests, with the options of every embedding model of a registry.

@@ -27,7 +27,6 @@ pub use baseline::Backwards;
 pub use experiment::{EMBEDDINGS, KgeExperiment};
 pub use files::{Embeddings, load_embeddings, save_embeddings};
 pub use known::Known;
-pub(crate) use manifest::names_triples;
 pub use manifest::{EvaluateOptions, KgeData, KgeManifest, KgeSchedule, TrainOptions, Unused, kge_schema};
 pub use metrics::{LinkMetrics, RankMetrics};
 pub use model::{EmbeddingModel, Queries, Side};

@@ -3,6 +3,7 @@
 use super::Csr;
 use super::edges::Ends;
 use crate::graph::Graph;
+use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 
 /// Edges by target, with their weights, ready for [`attention`](super::attention) and
@@ -16,28 +17,36 @@ pub struct Adjacency {
     ends: OnceLock<Ends>,
 }
 
+/// Forms of a graph's edges that are kept.
+#[derive(PartialEq, Eq, Hash)]
+enum Form {
+    AsItIs,
+    WithoutLoops,
+    WithLoops,
+    WithMeanLoops,
+    Normalised { edge_weights: bool },
+}
+
 impl Adjacency {
     /// The edges as they are.
     pub fn of(graph: &Graph) -> Arc<Self> {
-        graph.derived("as it is", |g| Self::new(g, |t| triples(g, t, |_| true)))
+        graph.derived(Form::AsItIs, |g| Self::new(g, |t| triples(g, t, |_| true)))
     }
 
     /// Without edges from a node to itself.
     pub fn without_self_loops(graph: &Graph) -> Arc<Self> {
-        graph.derived("without self loops", |g| Self::new(g, |t| triples(g, t, move |s| s != t)))
+        graph.derived(Form::WithoutLoops, |g| Self::new(g, |t| triples(g, t, move |s| s != t)))
     }
 
     /// With exactly one edge of weight 1 from each node to itself, as GAT wants it: existing self loops are replaced.
     pub fn with_self_loops(graph: &Graph) -> Arc<Self> {
-        graph.derived("one self loop a node", |g| {
-            Self::new(g, |t| triples(g, t, move |s| s != t).chain([(t as u32, 1.0)]))
-        })
+        graph.derived(Form::WithLoops, |g| Self::new(g, |t| triples(g, t, move |s| s != t).chain([(t as u32, 1.0)])))
     }
 
     /// With one edge from each node to itself whose weight is the mean of the weights of the other edges into it, 0
     /// when there are none: PyG's `add_self_loops` with `fill_value = "mean"`, after existing loops are removed.
     pub fn with_mean_self_loops(graph: &Graph) -> Arc<Self> {
-        graph.derived("one self loop of mean weight a node", |g| {
+        graph.derived(Form::WithMeanLoops, |g| {
             Self::new(g, |t| {
                 let others = || triples(g, t, move |s| s != t);
                 let mean = others().map(|(_, w)| w).sum::<f32>() / others().count().max(1) as f32;
@@ -46,10 +55,13 @@ impl Adjacency {
         })
     }
 
-    /// The edges with other weights: `weight` gets source, target and weight. `key` names them, for they are kept with
-    /// the graph; other weights must have another key.
-    pub fn reweighted(graph: &Graph, key: &str, weight: impl Fn(u32, u32, f32) -> f32) -> Arc<Self> {
-        graph.derived(&format!("reweighted: {key}"), |g| {
+    /// The edges with other weights: `weight` gets source, target and weight. They are kept with the graph by `key`, of a
+    /// type of the caller's own; other weights must have another key.
+    pub fn reweighted<K>(graph: &Graph, key: K, weight: impl Fn(u32, u32, f32) -> f32) -> Arc<Self>
+    where
+        K: Eq + Hash + Send + 'static,
+    {
+        graph.derived(key, |g| {
             let weight = &weight;
             Self::new(g, |t| triples(g, t, |_| true).map(move |(s, w)| (s, weight(s, t as u32, w))))
         })
@@ -60,8 +72,7 @@ impl Adjacency {
     /// A node that has a self loop keeps its weight (the last one's, when repeated); the others get one of weight 1.
     /// Without `edge_weights` every weight is 1. A node whose in-degree is not positive is left out, as PyG does for 0.
     pub fn normalized(graph: &Graph, edge_weights: bool) -> Arc<Self> {
-        let key = if edge_weights { "normalised weights" } else { "normalised counts" };
-        graph.derived(key, |g| {
+        graph.derived(Form::Normalised { edge_weights }, |g| {
             let edges = Self::new(g, |t| {
                 let own = triples(g, t, |s| s == t).last().map_or(1.0, |(_, w)| w);
                 let edges = triples(g, t, move |s| s != t).chain([(t as u32, own)]);

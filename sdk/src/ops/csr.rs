@@ -1,7 +1,7 @@
 //! Lists of row numbers in compressed form, both ways: what every kernel runs over.
 
 use super::Precision;
-use crate::data::Ragged;
+use crate::sparse::Ragged;
 use std::sync::{Arc, OnceLock};
 
 /// For each of `len()` outputs the rows of a table that it is made from (compressed sparse rows), with optional

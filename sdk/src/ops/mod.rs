@@ -28,12 +28,13 @@ mod edges;
 mod flex;
 mod kernels;
 mod padded;
-mod precision;
 mod product;
 mod set_attention;
+mod sets;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sparse::Precision;
 pub use adjacency::Adjacency;
 pub use attention::attention;
 pub use csr::{Csr, Transposed};
@@ -41,6 +42,6 @@ pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
 pub(crate) use kernels::{AdamStep, Kernels};
 pub use padded::PaddedSets;
-pub use precision::Precision;
 pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use set_attention::softmax_pool;
+pub use sets::Sets;

@@ -1,8 +1,8 @@
 //! Sets padded to the longest one, for operations along a sequence that no kernel covers.
 
 use super::Csr;
+use super::Sets;
 use super::product::product;
-use crate::data::Sets;
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::Arc;

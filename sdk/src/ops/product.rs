@@ -1,8 +1,8 @@
 //! Sums over incoming edges and over sets.
 
+use super::Sets;
 use super::kernels::Kernels;
 use super::{Adjacency, Csr};
-use crate::data::Sets;
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, TensorData};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Attention over the members of sets.
 
+use super::Sets;
 use super::dropout::active;
 use super::kernels::Kernels;
-use crate::data::Sets;
 use burn::backend::Dispatch;
 use burn::nn::Dropout;
 use burn::tensor::Tensor;

@@ -1,9 +1,10 @@
 //! Every kernel against a plain formulation, on the device that `DUALK_TEST_DEVICE` names (`cpu` by default).
 
+use super::Sets;
 use super::dropout::Dropped;
 use super::*;
-use crate::data::{Ragged, Sets};
 use crate::graph::Graph;
+use crate::sparse::Ragged;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::activation::{leaky_relu, softmax};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -14,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 /// CPU, with plain tensors.
 fn device() -> (Device, f64) {
     let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    let found = crate::experiment::device::open(&name);
+    let found = crate::device::open(&name);
     let tolerance = match name.split(':').next() {
         Some("cuda") => 1e-2,
         Some("wgpu") => 1e-3,

@@ -4,21 +4,12 @@
 //! gives it a [`Descriptor`], plain bytes that [`inspect`] reads from the file before anything of the plugin runs.
 
 mod descriptor;
-mod erased;
-mod export;
-pub mod guard;
-mod guarded;
 mod loader;
 mod option_info;
 mod registry;
 mod trust;
 
 pub use descriptor::{DESCRIPTOR_SYMBOL, Descriptor, Stamp, anchor};
-pub(crate) use erased::slot_module;
-pub use erased::{
-    ErasedMapper, ErasedParam, ErasedParamRef, ErasedVisitor, MapperToErased, VisitorToErased, map_with, visit_with,
-};
-pub(crate) use guarded::Guarded;
 pub use loader::{Inspection, inspect, plugin_file_name, search_path};
 pub use option_info::OptionInfo;
 pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};

@@ -3,9 +3,9 @@
 use super::loader::{self, Inspection};
 use super::option_info::{OptionInfo, options_of};
 use super::trust::Trust;
+use crate::boundary::guard;
 use crate::component::*;
 use crate::model::FusionsOptions;
-use crate::slots;
 use crate::{Error, Result};
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -78,7 +78,7 @@ impl Registry {
         let mut registry = Self { entries: BTreeMap::new(), plugins: Vec::new(), trust: Trust::default() };
         let mut entries = Vec::new();
         Registrar { plugin: "part of the SDK".into(), entries: &mut entries }
-            .add::<slots::patient_encoder, FusionsOptions>();
+            .add::<PatientEncoderSlot, FusionsOptions>();
         registry.insert(entries);
         registry
     }
@@ -203,7 +203,7 @@ impl Registry {
     /// For unknown components, unknown keys and values of the wrong type.
     pub fn check(&self, slot: Slot, name: &str, options: Table) -> Result<Table> {
         let entry = self.entry(slot, name)?;
-        super::guard::catch(|| super::guard::run(&origin(&entry.info), || (entry.check)(options)))
+        guard::catch(|| guard::run(&origin(&entry.info), || (entry.check)(options)))
     }
 
     /// Builds a component of slot `K`: `registry.build::<slots::fusion>(…)`.
@@ -215,7 +215,7 @@ impl Registry {
         let Some(make) = entry.make.downcast_ref::<Make<K>>() else {
             return Err(Error::program(format!("`{name}` is registered in the wrong slot")));
         };
-        super::guard::catch(|| super::guard::run(&origin(&entry.info), || make(options, context)))
+        guard::catch(|| guard::run(&origin(&entry.info), || make(options, context)))
     }
 
     /// The same for a slot whose components need nothing but their options.
@@ -232,8 +232,8 @@ impl Registry {
     fn add(&mut self, plugin: Arc<str>, register: fn(&mut Registrar<'_>)) -> Result<()> {
         let mut entries = Vec::new();
         let mut registrar = Registrar { plugin: plugin.clone(), entries: &mut entries };
-        super::guard::catch(|| {
-            super::guard::run(&plugin, || register(&mut registrar));
+        guard::catch(|| {
+            guard::run(&plugin, || register(&mut registrar));
             Ok(())
         })?;
         for entry in entries {

@@ -11,8 +11,9 @@ pub(crate) use complete::{check_turns, completed_stage, no_joint_stage};
 pub use stage::{Mode, Stage};
 
 use crate::Result;
+use crate::boundary::Guarded;
+use crate::boundary::guard::run;
 use crate::component::{Builds, Component, Slot, SlotKind};
-use crate::plugin::Guarded;
 use std::sync::Arc;
 
 /// Where a stage stands.
@@ -46,6 +47,24 @@ pub trait Recipe: Send + Sync {
     fn notes(&self, stages: &[Stage], has_lab: bool) -> Vec<String> {
         let _ = (stages, has_lab);
         Vec::new()
+    }
+}
+
+impl Recipe for Guarded<dyn Recipe> {
+    fn types(&self) -> Vec<(&'static str, &'static str)> {
+        run(&self.origin, || self.inner.types())
+    }
+
+    fn part(&self, key: &str) -> Option<&'static str> {
+        run(&self.origin, || self.inner.part(key))
+    }
+
+    fn complete(&self, stage: Stage, context: &StageContext<'_>) -> Result<Stage> {
+        run(&self.origin, || self.inner.complete(stage, context))
+    }
+
+    fn notes(&self, stages: &[Stage], has_lab: bool) -> Vec<String> {
+        run(&self.origin, || self.inner.notes(stages, has_lab))
     }
 }
 

@@ -116,5 +116,5 @@ pub(super) fn other_device() -> Result<(Device, f64)> {
         Some("wgpu") => 1e-3,
         _ => 0.0,
     };
-    Ok((crate::experiment::device::open(&name)?.device, tolerance))
+    Ok((crate::device::open(&name)?.device, tolerance))
 }

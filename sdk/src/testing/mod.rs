@@ -50,11 +50,11 @@ pub use inputs::prepared;
 pub use report::{Check, Report};
 
 use crate::component::*;
+use crate::device::generator;
 use crate::kge::BuildKgeModel;
 use crate::plugin::Registry;
 use crate::recipe::BuildRecipe;
 use crate::{Error, Result, slots};
-use std::sync::{Mutex, PoisonError};
 use toml::Table;
 
 /// Checks a component of a registry with these options; what is missing in them has its default. One check at a time:
@@ -63,8 +63,10 @@ use toml::Table;
 /// # Errors
 /// When there is no such component.
 pub fn examine(registry: &Registry, slot: Slot, name: &str, options: Table) -> Result<Report> {
-    static GENERATOR: Mutex<()> = Mutex::new(());
-    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    generator::alone(|| examine_alone(registry, slot, name, options))
+}
+
+fn examine_alone(registry: &Registry, slot: Slot, name: &str, options: Table) -> Result<Report> {
     let subject = Subject { registry, slot, name, options };
     let mut report = Report::new(format!("{slot} `{name}`"));
     options::check_documentation(&subject, registry.info(slot, name)?, &mut report);

@@ -1,8 +1,9 @@
 //! Options: documented, with defaults, and refused in words that name them.
 
 use super::{Report, Subject};
+use crate::boundary::guard;
 use crate::error::Blame;
-use crate::plugin::{ComponentInfo, guard};
+use crate::plugin::ComponentInfo;
 use crate::{Error, Result};
 use serde_json::Value as Json;
 use toml::{Table, Value};

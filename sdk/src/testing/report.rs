@@ -1,7 +1,7 @@
 //! What the checks of a component found.
 
 use crate::Result;
-use crate::plugin::guard;
+use crate::boundary::guard;
 use std::fmt;
 
 /// The checks of one component.

@@ -6,6 +6,7 @@ use super::record::EpochRecord;
 use super::{Algorithm, Fixed, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::{Batch, Examples};
+use crate::device::generator;
 use crate::graph::Graph;
 use crate::model::{Model, dense, set_dropout};
 use crate::progress::Silent;
@@ -116,6 +117,17 @@ impl Fit<'_> {
     /// # Errors
     /// As [`Fit::run`], and those of `keeper`.
     pub fn run_from(
+        &self,
+        model: Model,
+        optimizer: Optimizer,
+        start: Start,
+        keeper: &dyn Keeper,
+        on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
+    ) -> Result<Fitted> {
+        generator::alone(|| self.train_from(model, optimizer, start, keeper, on_epoch))
+    }
+
+    fn train_from(
         &self,
         mut model: Model,
         mut optimizer: Optimizer,
@@ -263,7 +275,7 @@ impl Fit<'_> {
             for (step, (chunk, batch)) in (first..).zip(batches) {
                 // Seeding another device waits for it: there, the numbers of a step follow from where one began, too.
                 if synchronous || step == first {
-                    device.seed(derive_seed(seed, &[step as u64]));
+                    generator::seed(&device, derive_seed(seed, &[step as u64]));
                 }
                 // The examples of the group of batches that this one belongs to, and whether it is the last of them.
                 let group = self.batch * self.accumulate;

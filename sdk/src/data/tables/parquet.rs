@@ -4,7 +4,7 @@ use super::record::Fault;
 use super::rows::Texts;
 use super::scan::{OnBadRow, Row, Scanned};
 use super::{Table, values};
-use crate::plugin::guard;
+use crate::boundary::guard;
 use crate::{Error, Result};
 use arrow::datatypes::Field;
 use polars_arrow as arrow;

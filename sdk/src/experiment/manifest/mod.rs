@@ -15,7 +15,6 @@ pub use crate::component::ComponentRef;
 use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::error::Mistakes;
-use crate::kge::names_triples;
 use crate::model::HeadOptions;
 use crate::ops::Precision;
 pub use crate::recipe::{Mode, Stage};
@@ -247,7 +246,7 @@ impl Manifest {
 
     pub(in crate::experiment) fn from_source(mut source: Source) -> Result<(Self, Source)> {
         source.name_after_file();
-        if names_triples(source.table()) {
+        if source.names_triples() {
             let error = Error::user("this manifest describes a knowledge graph, and no cohort").at_key("data");
             return Err(source.place(error.help("`dualk kge train` takes it")));
         }

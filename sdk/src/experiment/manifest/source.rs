@@ -70,6 +70,12 @@ impl Source {
         Ok(own)
     }
 
+    /// Whether its `[data]` is that of a knowledge graph.
+    pub(crate) fn names_triples(&self) -> bool {
+        let data = self.table().get("data").and_then(Value::as_table);
+        data.is_some_and(|data| data.contains_key("triples") || data.contains_key("source"))
+    }
+
     /// The merged table.
     pub fn table(&self) -> &Table {
         &self.table

@@ -1,6 +1,8 @@
 //! The slots by the names that manifests and [`export_plugin!`](crate::export_plugin) use: kinds for
 //! [`Registry::build`](crate::plugin::Registry::build).
 
+mod export;
+
 pub use crate::component::{
     FusionSlot as fusion, GraphEncoderSlot as graph_encoder, LabSlot as lab, LossSlot as loss,
     NodeInitSlot as node_init, ObjectiveSlot as objective, ParserSlot as parser, PatientEncoderSlot as patient_encoder,

@@ -2,21 +2,9 @@
 
 use crate::{Error, Result};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-
-/// Options of a component and what `dualk list` says of it. Made with [`options!`](crate::options).
-pub trait Component: Serialize + DeserializeOwned + JsonSchema + Default + Send + Sync + 'static {
-    /// Name in manifests: `type = "…"`.
-    const NAME: &'static str;
-    /// One line.
-    const ABOUT: &'static str;
-    /// Where it was published, if it was.
-    const CITATION: &'static str = "";
-    /// Components that it names by itself: lines `+slot name`. What loads them must be known before it runs.
-    const NEEDS: &'static str = "";
-}
 
 /// Declares the options of a component: a struct with a default for every field, refused when a manifest has other
 /// keys. Derives serde and JSON Schema through the SDK, so that a plugin needs neither as a dependency.

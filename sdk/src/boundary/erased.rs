@@ -10,13 +10,13 @@ use burn::tensor::{Bool, Int, Tensor};
 use std::any::Any;
 
 /// A borrowed parameter with its rank.
-pub struct ErasedParamRef<'a> {
+pub(crate) struct ErasedParamRef<'a> {
     rank: usize,
     value: &'a dyn Any,
 }
 
 /// An owned parameter with its rank.
-pub struct ErasedParam {
+pub(crate) struct ErasedParam {
     rank: usize,
     value: Box<dyn Any + Send>,
 }
@@ -35,7 +35,7 @@ impl ErasedParam {
 }
 
 /// [`ModuleVisitor`] as an object.
-pub trait ErasedVisitor {
+pub(crate) trait ErasedVisitor {
     /// A float parameter.
     fn visit_float(&mut self, param: ErasedParamRef<'_>);
     /// An integer parameter.
@@ -51,7 +51,7 @@ pub trait ErasedVisitor {
 }
 
 /// [`ModuleMapper`] as an object.
-pub trait ErasedMapper {
+pub(crate) trait ErasedMapper {
     /// A float parameter.
     fn map_float(&mut self, param: ErasedParam) -> ErasedParam;
     /// An integer parameter.
@@ -67,7 +67,7 @@ pub trait ErasedMapper {
 }
 
 /// Erases the parameters that a plugin's module emits.
-pub struct VisitorToErased<'a>(pub &'a mut dyn ErasedVisitor);
+pub(crate) struct VisitorToErased<'a>(pub &'a mut dyn ErasedVisitor);
 
 impl ModuleVisitor for VisitorToErased<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -96,7 +96,7 @@ impl ModuleVisitor for VisitorToErased<'_> {
 }
 
 /// Erases the parameters that a plugin's module maps.
-pub struct MapperToErased<'a>(pub &'a mut dyn ErasedMapper);
+pub(crate) struct MapperToErased<'a>(pub &'a mut dyn ErasedMapper);
 
 impl ModuleMapper for MapperToErased<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -199,12 +199,12 @@ impl<M: ModuleMapper> ErasedMapper for ToStatic<'_, M> {
 }
 
 /// Calls `visit` with `visitor` as an object.
-pub fn visit_with<V: ModuleVisitor>(visitor: &mut V, visit: impl FnOnce(&mut dyn ErasedVisitor)) {
+pub(crate) fn visit_with<V: ModuleVisitor>(visitor: &mut V, visit: impl FnOnce(&mut dyn ErasedVisitor)) {
     visit(&mut ToStatic(visitor));
 }
 
 /// Calls `map` with `mapper` as an object.
-pub fn map_with<M: ModuleMapper, R>(mapper: &mut M, map: impl FnOnce(&mut dyn ErasedMapper) -> R) -> R {
+pub(crate) fn map_with<M: ModuleMapper, R>(mapper: &mut M, map: impl FnOnce(&mut dyn ErasedMapper) -> R) -> R {
     map(&mut ToStatic(mapper))
 }
 
@@ -212,11 +212,11 @@ pub fn map_with<M: ModuleMapper, R>(mapper: &mut M, map: impl FnOnce(&mut dyn Er
 macro_rules! slot_module {
     ($(#[$meta:meta])* $module:ident: $erased:ident for $slot:ident) => {
         /// What the slot's module needs of an implementation; every burn module that implements the slot has it.
-        pub trait $erased: $slot + std::fmt::Debug + Send {
+        pub(crate) trait $erased: $slot + std::fmt::Debug + Send {
             /// [`Module::visit`](burn::module::Module::visit).
-            fn visit_erased(&self, visitor: &mut dyn $crate::plugin::ErasedVisitor);
+            fn visit_erased(&self, visitor: &mut dyn $crate::boundary::ErasedVisitor);
             /// [`Module::map`](burn::module::Module::map).
-            fn map_erased(self: Box<Self>, mapper: &mut dyn $crate::plugin::ErasedMapper) -> Box<dyn $erased>;
+            fn map_erased(self: Box<Self>, mapper: &mut dyn $crate::boundary::ErasedMapper) -> Box<dyn $erased>;
             /// [`Module::collect_devices`](burn::module::Module::collect_devices).
             fn collect_devices_erased(&self, devices: burn::module::Devices) -> burn::module::Devices;
             /// [`Module::fork`](burn::module::Module::fork).
@@ -234,12 +234,12 @@ macro_rules! slot_module {
         }
 
         impl<T: $slot + burn::module::Module + 'static> $erased for T {
-            fn visit_erased(&self, visitor: &mut dyn $crate::plugin::ErasedVisitor) {
-                self.visit(&mut $crate::plugin::VisitorToErased(visitor));
+            fn visit_erased(&self, visitor: &mut dyn $crate::boundary::ErasedVisitor) {
+                self.visit(&mut $crate::boundary::VisitorToErased(visitor));
             }
 
-            fn map_erased(self: Box<Self>, mapper: &mut dyn $crate::plugin::ErasedMapper) -> Box<dyn $erased> {
-                Box::new(self.map(&mut $crate::plugin::MapperToErased(mapper)))
+            fn map_erased(self: Box<Self>, mapper: &mut dyn $crate::boundary::ErasedMapper) -> Box<dyn $erased> {
+                Box::new(self.map(&mut $crate::boundary::MapperToErased(mapper)))
             }
 
             fn collect_devices_erased(&self, devices: burn::module::Devices) -> burn::module::Devices {
@@ -286,7 +286,7 @@ macro_rules! slot_module {
 
             /// Calls the implementation; a panic in it carries the plugin's name.
             fn guard<R>(&self, call: impl FnOnce(&dyn $erased) -> R) -> R {
-                $crate::plugin::guard::run(&self.origin, || call(&*self.inner))
+                $crate::boundary::guard::run(&self.origin, || call(&*self.inner))
             }
         }
 
@@ -322,12 +322,12 @@ macro_rules! slot_module {
             }
 
             fn visit<V: burn::module::ModuleVisitor>(&self, visitor: &mut V) {
-                $crate::plugin::visit_with(visitor, |visitor| self.inner.visit_erased(visitor));
+                $crate::boundary::visit_with(visitor, |visitor| self.inner.visit_erased(visitor));
             }
 
             fn map<M: burn::module::ModuleMapper>(self, mapper: &mut M) -> Self {
                 let Self { inner, origin } = self;
-                Self { inner: $crate::plugin::map_with(mapper, |mapper| inner.map_erased(mapper)), origin }
+                Self { inner: $crate::boundary::map_with(mapper, |mapper| inner.map_erased(mapper)), origin }
             }
         }
 

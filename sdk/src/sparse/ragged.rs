@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// A list of rows of different lengths: row `i` is `values[offsets[i]..offsets[i + 1]]`.
 ///
 /// ```
-/// use dualk_sdk::data::Ragged;
+/// use dualk_sdk::sparse::Ragged;
 /// let r: Ragged<u32> = [vec![1, 2], vec![], vec![3]].into_iter().collect();
 /// assert_eq!((r.len(), r.row(0), r.row(1)), (3, &[1, 2][..], &[][..]));
 /// ```

@@ -1,0 +1,46 @@
+//! What published tasks ask, as functions of the data: which codes and which patients.
+
+use dualk_sdk::data::codes::CodeList;
+use dualk_sdk::data::legacy_random::RandomState;
+use dualk_sdk::prelude::*;
+
+/// Seed of the published shuffle of single-visit patients.
+pub const LAB_SHUFFLE_SEED: u32 = 66;
+/// Part of the single-visit patients that the published lab layer trains on.
+pub const LAB_TRAIN_PART: f64 = 0.85;
+/// Codes of heart failure begin so.
+pub(crate) const HEART_FAILURE: &str = "428";
+
+/// For each patient column 0 when a code of the last visit says heart failure.
+pub fn heart_failure(data: &Prepared, patients: &[usize]) -> Ragged<u32> {
+    let is = |&c: &u32| data.vocabulary.codes[c as usize].starts_with(HEART_FAILURE);
+    let label = |&p: &usize| data.vocabulary.admission_codes.row(data.last_visit(p)).iter().any(is).then_some(0);
+    patients.iter().map(label).collect()
+}
+
+/// Codes that are labels of `least..=most` training patients; when these are more than `number`, so many of them
+/// as `numpy.random.RandomState(seed).choice` draws them, in that order.
+pub fn rare_train_codes(data: &Prepared, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {
+    let counts = data.label_counts(&data.split.train);
+    let fits: Vec<u32> = (0..counts.len() as u32).filter(|&c| (least..=most).contains(&counts[c as usize])).collect();
+    if fits.len() <= number {
+        return fits;
+    }
+    let order = RandomState::new(seed).permutation(fits.len());
+    order[..number].iter().map(|&i| fits[i]).collect()
+}
+
+/// Codes to predict that `chronic` does not hold.
+pub fn codes_outside(data: &Prepared, chronic: &CodeList) -> Vec<u32> {
+    let code = |&c: &u32| !chronic.contains(&data.vocabulary.codes[c as usize + 1]);
+    (0..data.vocabulary.target_codes as u32).filter(code).collect()
+}
+
+/// Single-visit patients shuffled, then cut into those to train the lab layer on and the others.
+pub fn single_visit_parts(data: &Prepared, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
+    let single = &data.split.single;
+    let mut shuffled: Vec<usize> =
+        RandomState::new(seed).permutation(single.len()).iter().map(|&i| single[i]).collect();
+    let rest = shuffled.split_off((train * single.len() as f64) as usize);
+    (shuffled, rest)
+}
