@@ -3,9 +3,8 @@
 use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, attention, attention_with_edges, dropout, edge_weights};
+use dualk_sdk::ops::{Adjacency, attention, attention_with_edges, edge_weights, layer_widths, layers};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -129,8 +128,8 @@ impl BuildGraphEncoder for GatOptions {
         in_range("dropout", self.dropout, 0.0, 1.0)?;
         in_range("slope", self.slope, 0.0, 1.0)?;
         let width = check_heads(&self.dims, self.heads)?;
-        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let mut layers = inputs.zip(&self.dims).map(|(i, &o)| GatConv::new(i, o, &self, context.device));
+        let mut layers =
+            layer_widths(context.input, &self.dims).map(|(i, o)| GatConv::new(i, o, &self, context.device));
         let Some(conv1) = layers.next() else { unreachable!("`dims` has a first width") };
         let (conv2, more) = (layers.next(), layers.collect());
         let dropout = DropoutConfig::new(self.dropout).init();
@@ -144,10 +143,8 @@ impl GraphEncoder for Gat {
             true => Adjacency::with_mean_self_loops(graph),
             false => Adjacency::with_self_loops(graph),
         };
-        let first = self.conv1.forward(features, &adjacency); // [nodes, dims[0]]
-        self.conv2.iter().chain(&self.more).fold(first, |x, conv| {
-            conv.forward(dropout(relu(x), &self.dropout), &adjacency) // [nodes, dims[i]]
-        })
+        let convs = std::iter::once(&self.conv1).chain(&self.conv2).chain(&self.more);
+        layers(convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

@@ -3,9 +3,8 @@
 use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, dropout, dynamic_attention, edge_weights};
+use dualk_sdk::ops::{Adjacency, dynamic_attention, edge_weights, layer_widths, layers};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -102,8 +101,8 @@ impl BuildGraphEncoder for GatV2Options {
         in_range("slope", self.slope, 0.0, 1.0)?;
         let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
         let width = check_heads(&self.dims, self.heads)?;
-        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let convs = inputs.zip(&self.dims).map(|(i, &o)| GatV2Conv::new(i, o, &self, context.device)).collect();
+        let convs =
+            layer_widths(context.input, &self.dims).map(|(i, o)| GatV2Conv::new(i, o, &self, context.device)).collect();
         Ok(GatV2 { convs, dropout, width, edge_weight: self.edge_weight })
     }
 }
@@ -114,10 +113,7 @@ impl GraphEncoder for GatV2 {
             true => Adjacency::with_mean_self_loops(graph),
             false => Adjacency::with_self_loops(graph),
         };
-        self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
-            let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
-            conv.forward(x, &adjacency) // [nodes, dims[i]]
-        })
+        layers(&self.convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

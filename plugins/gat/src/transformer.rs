@@ -3,9 +3,8 @@
 use crate::heads::check_heads;
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, dot_attention, dropout, edge_weights};
+use dualk_sdk::ops::{Adjacency, dot_attention, edge_weights, layer_widths, layers};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -90,8 +89,9 @@ impl BuildGraphEncoder for TransformerOptions {
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Transformer> {
         let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
         let width = check_heads(&self.dims, self.heads)?;
-        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let convs = inputs.zip(&self.dims).map(|(i, &o)| TransformerConv::new(i, o, &self, context.device)).collect();
+        let convs = layer_widths(context.input, &self.dims)
+            .map(|(i, o)| TransformerConv::new(i, o, &self, context.device))
+            .collect();
         Ok(Transformer { convs, dropout, width })
     }
 }
@@ -99,10 +99,7 @@ impl BuildGraphEncoder for TransformerOptions {
 impl GraphEncoder for Transformer {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
         let adjacency = Adjacency::of(graph);
-        self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
-            let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
-            conv.forward(x, &adjacency) // [nodes, dims[i]]
-        })
+        layers(&self.convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

@@ -2,9 +2,8 @@
 
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, dropout, propagate};
+use dualk_sdk::ops::{Adjacency, layer_widths, layers, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -73,8 +72,7 @@ impl BuildGraphEncoder for GcnOptions {
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Gcn> {
         in_range("dropout", self.dropout, 0.0, 1.0)?;
         let width = last_width("dims", &self.dims)?;
-        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let mut layers = inputs.zip(&self.dims).map(|(i, &o)| GcnConv::new(i, o, context.device));
+        let mut layers = layer_widths(context.input, &self.dims).map(|(i, o)| GcnConv::new(i, o, context.device));
         let Some(conv1) = layers.next() else { unreachable!("`dims` has a first width") };
         let (conv2, more) = (layers.next(), layers.collect());
         let dropout = DropoutConfig::new(self.dropout).init();
@@ -85,10 +83,8 @@ impl BuildGraphEncoder for GcnOptions {
 impl GraphEncoder for Gcn {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
         let adjacency = Adjacency::normalized(graph, self.edge_weight);
-        let first = self.conv1.forward(features, &adjacency); // [nodes, dims[0]]
-        self.conv2.iter().chain(&self.more).fold(first, |x, conv| {
-            conv.forward(dropout(relu(x), &self.dropout), &adjacency) // [nodes, dims[i]]
-        })
+        let convs = std::iter::once(&self.conv1).chain(&self.conv2).chain(&self.more);
+        layers(convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, dropout, propagate};
+use dualk_sdk::ops::{Adjacency, layer_widths, layers, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -87,8 +87,8 @@ impl BuildGraphEncoder for GinOptions {
         let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
         in_range("eps", self.eps, -1.0, f64::INFINITY)?;
         let width = last_width("dims", &self.dims)?;
-        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let convs = inputs.zip(&self.dims).map(|(i, &o)| GinConv::new(i, o, &self, context.device)).collect();
+        let convs =
+            layer_widths(context.input, &self.dims).map(|(i, o)| GinConv::new(i, o, &self, context.device)).collect();
         Ok(Gin { convs, dropout, width, self_loops: self.self_loops })
     }
 }
@@ -102,10 +102,7 @@ impl GraphEncoder for Gin {
         let self_loops = self.self_loops;
         let one = |s, t, _| if s == t && !self_loops { 0.0 } else { 1.0 };
         let adjacency = Adjacency::reweighted(graph, Ones { self_loops }, one);
-        self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
-            let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
-            conv.forward(x, &adjacency) // [nodes, dims[i]]
-        })
+        layers(&self.convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

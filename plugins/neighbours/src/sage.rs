@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, dropout, max_over_edges, propagate};
+use dualk_sdk::ops::{Adjacency, layer_widths, layers, max_over_edges, propagate};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -96,8 +96,9 @@ impl BuildGraphEncoder for SageOptions {
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Sage> {
         let dropout = DropoutConfig::new(in_range("dropout", self.dropout, 0.0, 1.0)?).init();
         let width = last_width("dims", &self.dims)?;
-        let inputs = std::iter::once(context.input).chain(self.dims.iter().copied());
-        let convs = inputs.zip(&self.dims).map(|(i, &o)| SageConv::new(i, o, self.aggregate, context.device)).collect();
+        let convs = layer_widths(context.input, &self.dims)
+            .map(|(i, o)| SageConv::new(i, o, self.aggregate, context.device))
+            .collect();
         Ok(Sage { convs, dropout, width, aggregate: self.aggregate, self_loops: self.self_loops })
     }
 }
@@ -128,10 +129,7 @@ impl GraphEncoder for Sage {
             Aggregate::Mean | Aggregate::Sum => propagate(&adjacency, x), // [nodes, input]
             Aggregate::Max | Aggregate::Pool => max_over_edges(&adjacency, x), // [nodes, input]
         };
-        self.convs.iter().enumerate().fold(features, |x, (i, conv)| {
-            let x = if i == 0 { x } else { dropout(relu(x), &self.dropout) };
-            conv.forward(x, aggregate) // [nodes, dims[i]]
-        })
+        layers(&self.convs, features, &self.dropout, |conv, x| conv.forward(x, aggregate)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

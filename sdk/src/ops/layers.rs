@@ -1,0 +1,44 @@
+//! Layers one after the other.
+
+use super::dropout;
+use burn::nn::Dropout;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+/// Input and output width of each of the layers whose output widths are `dims`.
+pub fn layer_widths(input: usize, dims: &[usize]) -> impl Iterator<Item = (usize, usize)> {
+    std::iter::once(input).chain(dims.iter().copied()).zip(dims.iter().copied())
+}
+
+/// Layers with ReLU and dropout between, none after the last; `forward` applies one.
+///
+/// # Shapes
+/// - `x`: `[rows, input]`
+/// - output: `[rows, width of the last layer]`
+pub fn layers<'a, L: 'a>(
+    layers: impl IntoIterator<Item = &'a L>,
+    x: Tensor<2>,
+    between: &Dropout,
+    forward: impl Fn(&L, Tensor<2>) -> Tensor<2>,
+) -> Tensor<2> {
+    layers.into_iter().enumerate().fold(x, |x, (i, layer)| {
+        let x = if i == 0 { x } else { dropout(relu(x), between) };
+        forward(layer, x)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::DropoutConfig;
+    use burn::tensor::Device;
+
+    #[test]
+    fn negatives_are_cut_between_layers_and_not_at_the_ends() {
+        let x = Tensor::<2>::from_data([[-1.0, 2.0]], &Device::flex());
+        let none = DropoutConfig::new(0.0).init();
+        let out = layers(&[-1.0, 3.0, -1.0], x, &none, |factor, x| x * *factor); // [1, -2] → [3, 0] → [-3, 0]
+        assert_eq!(out.into_data().iter::<f32>().collect::<Vec<_>>(), [-3.0, 0.0]);
+        assert_eq!(layer_widths(7, &[5, 3]).collect::<Vec<_>>(), [(7, 5), (5, 3)]);
+    }
+}
