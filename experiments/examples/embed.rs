@@ -22,11 +22,11 @@ epochs = 20
 
 fn run() -> Result<()> {
     let registry = Registry::new()
-        .with(dualk_plugin_synthetic::register)?
-        .with(dualk_plugin_hake::register)? // brings `random` too
-        .with(dualk_plugin_gcn::register)?
-        .with(dualk_plugin_attention::register)?
-        .with(dualk_plugin_lab::register)?
+        .with(dualk_plugin_parser_synthetic::register)?
+        .with(dualk_plugin_init_codes::register)?
+        .with(dualk_plugin_encoder_gcn::register)?
+        .with(dualk_plugin_fusion_attention::register)?
+        .with(dualk_plugin_lab_layers::register)?
         .with(dualk_plugin_losses::register)?
         .with(dualk_plugin_objectives::register)?
         .with(dualk_plugin_recipe_dualk::register)?; // the stages of the manifest

@@ -139,10 +139,10 @@ fn what_changed_is_computed_anew_and_nothing_else() {
 #[test]
 fn changed_tables_are_read_again() {
     let place = Place::new();
-    let options = dualk_plugin_synthetic::SyntheticOptions { patients: 300, ..Default::default() };
+    let options = dualk_plugin_parser_synthetic::SyntheticOptions { patients: 300, ..Default::default() };
     let parser = dualk_sdk::component::BuildParser::build(options).unwrap();
     let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 1 }).unwrap();
-    dualk_plugin_synthetic::write_raw(&cohort, &place.path("raw")).unwrap();
+    dualk_plugin_parser_synthetic::write_raw(&cohort, &place.path("raw")).unwrap();
     let map = place.path("raw/icd10-icd9.csv");
     let text = format!("[data]\nparser = {{ type = \"mimic4\", root = \"raw\", icd_map = {map:?} }}\n");
     fs::write(place.path("raw.toml"), text).unwrap();

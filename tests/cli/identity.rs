@@ -130,7 +130,7 @@ fn an_evaluation_says_what_has_changed() {
     place.rebuild();
     let (_, said) = place.eval(&run, &[]);
     assert!(said.contains(&format!("not what the run recorded: {name} was 0.8141 and is")), "{said}");
-    assert!(said.contains("since the run, something changed: plugins dualk-plugin-recurrent"), "{said}");
+    assert!(said.contains("since the run, something changed: plugins dualk-plugin-fusion-recurrent"), "{said}");
 }
 
 #[test]

@@ -2,9 +2,9 @@
 //! allows: every reader gets sound files with random damage, for two seconds each, or as long as
 //! `DUALK_FUZZ_SECONDS` says.
 
-use dualk_plugin_hake::{HakeOptions, TextOptions};
-use dualk_plugin_mimic::Mimic4Options;
-use dualk_plugin_synthetic::{SyntheticOptions, generate, write_raw};
+use dualk_plugin_init_hake::{HakeOptions, TextOptions};
+use dualk_plugin_parser_mimic::Mimic4Options;
+use dualk_plugin_parser_synthetic::{SyntheticOptions, generate, write_raw};
 use dualk_sdk::boundary::guard;
 use dualk_sdk::burn::module::{Module, Param};
 use dualk_sdk::burn::tensor::{Device, Tensor, TensorData};

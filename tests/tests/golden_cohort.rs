@@ -1,8 +1,8 @@
 //! Cohorts, vocabularies, splits, graphs and tasks against what the published preprocessing made of the same tables.
 
 mod golden {
-    use dualk_plugin_mimic::Mimic4Options;
     use dualk_plugin_objectives::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART, heart_failure, single_visit_parts};
+    use dualk_plugin_parser_mimic::Mimic4Options;
     use dualk_sdk::data::tasks::RARE_THRESHOLD;
     use dualk_sdk::data::{Cohort, Prepared, Ragged, SplitOptions, prepare};
     use dualk_sdk::prelude::*;

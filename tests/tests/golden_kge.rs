@@ -1,7 +1,7 @@
 //! Scores, loss and gradients of embedding models against those of the published code.
 
 mod golden {
-    use dualk_plugin_kge::{HakeOptions, ModeOptions};
+    use dualk_plugin_kge_models::{HakeOptions, ModeOptions};
     use dualk_sdk::kge::{Adam, Batch, EmbeddingModel, KgeSchedule, Parameters, Side, Stepper, Table, Triple, Unused};
     use dualk_sdk::prelude::*;
     use dualk_tests::{golden_dir, load, load_i64, metadata};

@@ -7,8 +7,8 @@ mod golden {
     use crate::support::published::{Case, Stage, renames};
     use crate::support::{Values, allowed, assert_close, assert_tensor, assert_values, device, largest};
     use crate::support::{read_parameters, renamed, tensor, with_prefix};
-    use dualk_plugin_gat::GatOptions;
-    use dualk_plugin_gcn::GcnOptions;
+    use dualk_plugin_encoder_gat::GatOptions;
+    use dualk_plugin_encoder_gcn::GcnOptions;
     use dualk_plugin_losses::{BceOptions, WeightedBceOptions};
     use dualk_sdk::burn::optim::GradientsParams;
     use dualk_sdk::data::Batch;

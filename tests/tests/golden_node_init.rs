@@ -1,7 +1,7 @@
 //! Node features from a table of vectors against those of the published code.
 
 mod golden {
-    use dualk_plugin_hake::HakeOptions;
+    use dualk_plugin_init_hake::HakeOptions;
     use dualk_sdk::prelude::*;
     use dualk_tests::{golden_dir, json, load};
     use safetensors::tensor::{Dtype, TensorView};

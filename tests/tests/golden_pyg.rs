@@ -2,14 +2,14 @@
 
 mod support;
 
-use dualk_plugin_attention::{GatedOptions, TransformerOptions as VisitTransformerOptions};
-use dualk_plugin_gat::{GatOptions, GatV2Options, TransformerOptions};
-use dualk_plugin_gcn::{GcnOptions, LightGcnOptions};
+use dualk_plugin_encoder_codes::GramOptions;
+use dualk_plugin_encoder_gat::{GatOptions, GatV2Options, TransformerOptions};
+use dualk_plugin_encoder_gcn::{GcnOptions, LightGcnOptions};
+use dualk_plugin_encoder_neighbours::{Aggregate, GinOptions, SageOptions};
+use dualk_plugin_fusion_attention::{GatedOptions, TransformerOptions as VisitTransformerOptions};
+use dualk_plugin_fusion_pooling::{Activation, MaxOptions, MeanOptions, SumOptions};
+use dualk_plugin_fusion_recurrent::{DipoleOptions, RetainOptions, Score};
 use dualk_plugin_losses::{AsymmetricOptions, FocalOptions, LabelWeightedOptions, RankingOptions};
-use dualk_plugin_neighbours::{Aggregate, GinOptions, SageOptions};
-use dualk_plugin_ontology::GramOptions;
-use dualk_plugin_pooling::{Activation, MaxOptions, MeanOptions, SumOptions};
-use dualk_plugin_recurrent::{DipoleOptions, RetainOptions, Score};
 use dualk_sdk::burn::module::Module;
 use dualk_sdk::burn::optim::GradientsParams;
 use dualk_sdk::prelude::*;

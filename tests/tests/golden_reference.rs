@@ -5,11 +5,11 @@ mod support;
 mod golden {
     use crate::support::{allowed, assert_close, assert_tensor, assert_values, device, excess, relative};
     use crate::support::{read_parameters, renamed, set_parameters, tensor, with_prefix};
-    use dualk_plugin_attention::{AttentionOptions, GlobalOptions};
-    use dualk_plugin_gat::GatOptions;
-    use dualk_plugin_gcn::GcnOptions;
+    use dualk_plugin_encoder_gat::GatOptions;
+    use dualk_plugin_encoder_gcn::GcnOptions;
+    use dualk_plugin_fusion_attention::{AttentionOptions, GlobalOptions};
+    use dualk_plugin_fusion_recurrent::{GruOptions, LstmOptions};
     use dualk_plugin_losses::{BceOptions, WeightedBceOptions};
-    use dualk_plugin_recurrent::{GruOptions, LstmOptions};
     use dualk_sdk::burn::module::Module;
     use dualk_sdk::burn::optim::GradientsParams;
     use dualk_sdk::model::{Classifier, Decoder, HeadOptions};

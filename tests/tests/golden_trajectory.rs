@@ -159,10 +159,11 @@ shuffle = false
         );
         let registry = [
             register,
-            dualk_plugin_attention::register,
-            dualk_plugin_gat::register,
-            dualk_plugin_hake::register,
-            dualk_plugin_lab::register,
+            dualk_plugin_fusion_attention::register,
+            dualk_plugin_encoder_gat::register,
+            dualk_plugin_init_codes::register,
+            dualk_plugin_init_hake::register,
+            dualk_plugin_lab_layers::register,
             dualk_plugin_losses::register,
             dualk_plugin_objectives::register,
             dualk_plugin_recipe_dualk::register,

@@ -1,7 +1,7 @@
 //! Tables of many blocks, tables as Parquet, and rows that cannot be used.
 
-use dualk_plugin_mimic::Mimic4Options;
-use dualk_plugin_synthetic::{Files, SyntheticOptions, generate, write_raw};
+use dualk_plugin_parser_mimic::Mimic4Options;
+use dualk_plugin_parser_synthetic::{Files, SyntheticOptions, generate, write_raw};
 use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::tables::{OnBadRow, Table};
 use dualk_sdk::prelude::{Cohort, FilePath, ParserContext, Result, *};

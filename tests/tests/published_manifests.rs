@@ -22,13 +22,14 @@ fn resolved(name: &str) -> Manifest {
     }
     let manifest = Manifest::load(&experiments().join(format!("{name}.toml")), &set).unwrap_or_else(|e| panic!("{e}"));
     let registry = [
-        dualk_plugin_attention::register,
-        dualk_plugin_gat::register,
-        dualk_plugin_gcn::register,
-        dualk_plugin_hake::register,
-        dualk_plugin_lab::register,
+        dualk_plugin_fusion_attention::register,
+        dualk_plugin_encoder_gat::register,
+        dualk_plugin_encoder_gcn::register,
+        dualk_plugin_init_codes::register,
+        dualk_plugin_init_hake::register,
+        dualk_plugin_lab_layers::register,
         dualk_plugin_losses::register,
-        dualk_plugin_mimic::register,
+        dualk_plugin_parser_mimic::register,
         dualk_plugin_objectives::register,
         dualk_plugin_recipe_dualk::register,
     ];

@@ -1,7 +1,7 @@
 //! Every Parquet file that is written opens in Python: with pandas and pyarrow, and with Polars and DuckDB where they are.
 //! `DUALK_PYTHON` names another Python than `python3`.
 
-use dualk_plugin_sources::{CsvOptions, Written};
+use dualk_plugin_parser_sources::{CsvOptions, Written};
 use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::{SplitOptions, prepare, write};
 use dualk_sdk::prelude::*;

@@ -1,7 +1,7 @@
 //! Broken raw tables: each is refused by an error of one screen that names the place.
 
-use dualk_plugin_mimic::Mimic4Options;
-use dualk_plugin_synthetic::{SyntheticOptions, generate, write_raw};
+use dualk_plugin_parser_mimic::Mimic4Options;
+use dualk_plugin_parser_synthetic::{SyntheticOptions, generate, write_raw};
 use dualk_sdk::data::{SplitOptions, prepare};
 use dualk_sdk::error::Blame;
 use dualk_sdk::prelude::*;

@@ -1,8 +1,8 @@
 //! Parsers on real tables, against counts that pandas makes of the same files by the rules of the book's page Parsers:
 //! rows are filtered and joined there as whole columns, and intervals are cut from sorted lists.
 
-use dualk_plugin_mimic::{Mimic3Options, Mimic4Options};
-use dualk_plugin_sources::EicuOptions;
+use dualk_plugin_parser_mimic::{Mimic3Options, Mimic4Options};
+use dualk_plugin_parser_sources::EicuOptions;
 use dualk_sdk::data::Sex;
 use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::prelude::*;

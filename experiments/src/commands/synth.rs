@@ -1,5 +1,5 @@
 use clap::Args;
-use dualk_plugin_synthetic::Files;
+use dualk_plugin_parser_synthetic::Files;
 use dualk_sdk::Result;
 use dualk_sdk::progress::Console;
 use std::path::PathBuf;

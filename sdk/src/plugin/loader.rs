@@ -249,11 +249,19 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
     }
     let file = plugin_file_name(&text);
     let folders = search_path();
-    folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file()).ok_or_else(|| {
+    let exact = folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
+    exact.or_else(|| by_word(&text)).ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
         let error = error.suggest(&text, shipped().into_iter().map(|(name, _)| name));
         error.help("for a plugin of your own, give the path of its shared library")
     })
+}
+
+/// The only shipped plugin whose name has the word: `gat` for `encoder-gat`.
+fn by_word(word: &str) -> Option<PathBuf> {
+    let mut found = shipped().into_iter().filter(|(name, _)| name.split('-').any(|part| part == word));
+    let (_, file) = found.next()?;
+    found.next().is_none().then_some(file)
 }
 
 /// Plugins in the search path, by name and file, each name once.

@@ -58,7 +58,7 @@ struct Entry {
 /// All components that an experiment can name, by slot and name.
 ///
 /// ```ignore
-/// let registry = Registry::new().with(dualk_plugin_gat::register)?;
+/// let registry = Registry::new().with(dualk_plugin_encoder_gat::register)?;
 /// ```
 pub struct Registry {
     entries: BTreeMap<(Slot, String), Entry>,

@@ -63,7 +63,7 @@ fn a_plugin_of_another_build_is_refused_with_both_sides() {
         let file = edited(folder.path(), ours.as_bytes(), theirs.as_bytes());
         let error = refusal(&file);
         let (plugin, dualk) = (format!("plugin: {theirs}\n"), format!("dualk:  {ours}\n"));
-        let message = format!("the plugin `dualk-plugin-gat` was built for another {what}\n");
+        let message = format!("the plugin `dualk-plugin-encoder-gat` was built for another {what}\n");
         assert_says(&error, &[&message, file.to_str().unwrap(), &plugin, &dualk, "dualk plugin build"]);
     }
 }
@@ -84,7 +84,8 @@ fn a_descriptor_of_another_form_is_refused() {
 fn an_unknown_slot_is_refused_with_a_suggestion() {
     let folder = crate::support::folder();
     let file = edited(folder.path(), b"graph_encoder gat\n", b"graph_encodor gat\n");
-    let says = ["unknown slot `graph_encodor`", "did you mean `graph_encoder`?", "`dualk-plugin-gat` brings `gat`"];
+    let says =
+        ["unknown slot `graph_encodor`", "did you mean `graph_encoder`?", "`dualk-plugin-encoder-gat` brings `gat`"];
     assert_says(&refusal(&file), &says);
     assert_says(&refusal(&file), &[file.to_str().unwrap()]);
 }
@@ -115,7 +116,10 @@ fn a_library_that_the_system_cannot_open_is_refused() {
     bytes[18..20].copy_from_slice(&[0xff, 0xff]); // the processor that an ELF file is for
     let file = folder.path().join(library("foreign"));
     fs::write(&file, bytes).unwrap();
-    assert_says(&refusal(&file), &["the plugin `dualk-plugin-gat` cannot be opened", "foreign", "plugin build"]);
+    assert_says(
+        &refusal(&file),
+        &["the plugin `dualk-plugin-encoder-gat` cannot be opened", "foreign", "plugin build"],
+    );
 }
 
 #[test]
@@ -125,7 +129,7 @@ fn a_pin_refuses_every_other_file() {
     let error = Registry::new().load("gat".as_ref(), Some(&wrong)).unwrap_err();
     assert_eq!(error.blame(), Blame::User);
     let (pinned, is) = (format!("pinned: {wrong}"), format!("found:  {}", found.sha256));
-    assert_says(&error, &["`sha256`: the plugin `dualk-plugin-gat` is not the pinned file", &pinned, &is]);
+    assert_says(&error, &["`sha256`: the plugin `dualk-plugin-encoder-gat` is not the pinned file", &pinned, &is]);
     let mut registry = Registry::new();
     registry.load("gat".as_ref(), Some(&found.sha256.to_uppercase())).unwrap();
     assert_eq!(registry.plugins()[0].sha256.as_deref(), Some(found.sha256.as_str()));

@@ -99,7 +99,10 @@ fn new_refuses_what_would_not_work() {
     refuse(&["x", "--slot", "graph_encoders"], &["unknown slot `graph_encoders`", "did you mean `graph_encoder`?"]);
     refuse(&["My-Encoder", "--slot", "lab"], &["`My-Encoder` cannot be the name of a plugin", "lower-case"]);
     refuse(&["struct", "--slot", "lab"], &["`struct` cannot be the name of a plugin", "the compiler knows"]);
-    refuse(&["gat", "--slot", "graph_encoder"], &["there is a graph_encoder named `gat` already", "dualk_plugin_gat"]);
+    refuse(
+        &["gat", "--slot", "graph_encoder"],
+        &["there is a graph_encoder named `gat` already", "dualk_plugin_encoder_gat"],
+    );
     fs::create_dir(folder.path().join("taken")).unwrap();
     fs::write(folder.path().join("taken/notes.txt"), "mine").unwrap();
     refuse(&["taken", "--slot", "lab"], &["there is something at this place already", "taken", "--path"]);

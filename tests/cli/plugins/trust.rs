@@ -59,8 +59,8 @@ fn locked_loads_what_the_lock_holds_and_nothing_else() {
 
     let printed = succeed(folder.path(), &["plugin", "lock", "locked.toml"]);
     let found = inspect(&file).unwrap();
-    assert!(printed.contains(&found.sha256) && printed.contains("dualk-plugin-gcn"), "{printed}");
-    assert!(!printed.contains("dualk-plugin-gat"), "the experiment does not use it: {printed}");
+    assert!(printed.contains(&found.sha256) && printed.contains("dualk-plugin-encoder-gcn"), "{printed}");
+    assert!(!printed.contains("dualk-plugin-encoder-gat"), "the experiment does not use it: {printed}");
     succeed(folder.path(), &["check", "locked.toml", "--locked"]);
 
     // The same plugin of another build: one byte more.
@@ -68,7 +68,7 @@ fn locked_loads_what_the_lock_holds_and_nothing_else() {
     fs::write(&file, [&bytes[..], b"\0"].concat()).unwrap();
     let changed = fail(folder.path(), &["check", "locked.toml", "--locked"], 2);
     let (locked, now) = (found.sha256, inspect(&file).unwrap().sha256);
-    for part in ["the plugin `dualk-plugin-recurrent` is not in the lock", "plugins.lock", &locked, &now] {
+    for part in ["the plugin `dualk-plugin-fusion-recurrent` is not in the lock", "plugins.lock", &locked, &now] {
         assert!(changed.contains(part), "lacks {part:?}: {changed}");
     }
     assert!(!changed.contains(&format!("\n  sha256 {now}")), "nothing of it is announced, let alone run: {changed}");
@@ -80,7 +80,7 @@ fn locked_loads_what_the_lock_holds_and_nothing_else() {
         &["check", "locked.toml", "--locked", "--set", "model.graph_encoder={ type = \"gat\" }"],
         2,
     );
-    assert!(other.contains("the plugin `dualk-plugin-gat` is not in the lock"), "{other}");
+    assert!(other.contains("the plugin `dualk-plugin-encoder-gat` is not in the lock"), "{other}");
 
     fs::write(folder.path().join("plugins.lock"), "[[plugin]]\nname = 3\n").unwrap();
     let wrong = fail(folder.path(), &["check", "locked.toml", "--locked"], 2);

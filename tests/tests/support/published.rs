@@ -1,8 +1,8 @@
 //! Whole models of the published implementation, from the files of the folder `reference`.
 
 use super::{Values, read_parameters, renamed, set_parameters, with_prefix};
-use dualk_plugin_attention::AttentionOptions;
-use dualk_plugin_lab::LinearOptions;
+use dualk_plugin_fusion_attention::AttentionOptions;
+use dualk_plugin_lab_layers::LinearOptions;
 use dualk_sdk::data::Batch;
 use dualk_sdk::model::{Fusions, HeadOptions, Model, ModelParts, freeze};
 use dualk_sdk::prelude::*;

@@ -3,7 +3,7 @@
 use super::report::{Format, Report};
 use crate::commands::WritableArg;
 use clap::Args;
-use dualk_plugin_synthetic::Files;
+use dualk_plugin_parser_synthetic::Files;
 use dualk_sdk::component::{ParserContext, Slot};
 use dualk_sdk::data::{Prepared, SplitOptions, build_vocabulary, split, write};
 use dualk_sdk::graph::cooccurrence;
