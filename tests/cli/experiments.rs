@@ -188,14 +188,13 @@ fn a_run_can_be_evaluated_again() {
 
 #[test]
 fn every_shipped_manifest_passes_check_and_stays_short() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut seen = 0;
-    let entries =
-        [folder.to_owned(), folder.join("baselines"), folder.join("sweeps")].map(|f| fs::read_dir(f).unwrap());
+    let entries = [folder.clone(), folder.join("baselines"), folder.join("sweeps")].map(|f| fs::read_dir(f).unwrap());
     for entry in entries.into_iter().flatten() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if !name.ends_with(".toml") || name == "Cargo.toml" {
+        if !name.ends_with(".toml") {
             continue;
         }
         assert!(fs::read_to_string(&path).unwrap().lines().count() <= 60, "{name} is longer than 60 lines");

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 /// The folder of golden numbers: `DUALK_GOLDEN`, else `shared/golden` beside the workspace. The build script looks whether
 /// it is there.
 fn golden() -> PathBuf {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/golden");
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
     std::env::var_os("DUALK_GOLDEN").map_or(beside, PathBuf::from).canonicalize().unwrap()
 }
 
@@ -28,7 +28,7 @@ fn said(output: &Output) -> String {
 /// A folder with a manifest of the golden cohort.
 fn place(golden: &Path, test: usize) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").canonicalize().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").canonicalize().unwrap();
     let (root, map) = (golden.join("cohort-a/raw"), data.join("icd10-icd9.csv"));
     let split = format!("split = {{ type = \"dualk\", train = 260, test = {test}, seed = 42 }}");
     let text = format!("[data]\nparser = {{ type = \"mimic4\", root = {root:?}, icd_map = {map:?} }}\n{split}\n");

@@ -122,7 +122,7 @@ fn manifests(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn every_shipped_manifest_fits() {
     let (of_runs, of_graphs) = (schema(&[]), schema(&["--kge"]));
-    let experiments = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let experiments = &Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let files =
         [manifests(experiments), manifests(&experiments.join("baselines")), manifests(&experiments.join("sweeps"))]
             .concat();

@@ -48,7 +48,7 @@ fn version_of(package: &str, lock: &Path) -> String {
 
 /// The version that the SDK's manifest asks for.
 fn sdk_version(package: &str) -> String {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/Cargo.toml");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/Cargo.toml");
     let manifest: Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
     let dependency = &manifest["dependencies"][package];
     dependency.as_str().or_else(|| dependency["version"].as_str()).unwrap().to_owned()

@@ -174,7 +174,7 @@ fn a_plugin_with_its_own_sdk_is_refused() {
 
 fn refuse_own_sdk(kind: &str) {
     let folder = crate::support::folder();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cli/plugins/fixtures/loss.rs");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cli/plugins/fixtures/loss.rs");
     let (deps, file) = (beside("deps"), folder.path().join(library("alone")));
     let mut rustc = program("rustc", Path::new(env!("CARGO_MANIFEST_DIR")));
     rustc.env("CARGO_PKG_NAME", "alone").env("CARGO_PKG_VERSION", "0.1.0").arg(source);

@@ -1,4 +1,4 @@
-//! The files of a new plugin, from the templates in `experiments/scaffold/`.
+//! The files of a new plugin, from the templates in `scaffold/`.
 
 use dualk_sdk::component::Slot;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};

@@ -1,13 +1,13 @@
 //! Lets the program find the SDK library and Rust's standard library, in the target folder and when installed; tells its
 //! tests which data are there.
 
-include!("../tests/data_cfg.rs");
+include!("../../tests/data_cfg.rs");
 
 use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=../tests/data_cfg.rs");
+    println!("cargo:rerun-if-changed=../../tests/data_cfg.rs");
     say_which_data_are_there();
     println!("cargo:rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     if !std::env::var("CARGO_ENCODED_RUSTFLAGS")?.contains("prefer-dynamic") {

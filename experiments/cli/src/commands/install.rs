@@ -50,8 +50,10 @@ impl Install {
         let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
         let package =
             package.or_else(|| Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).filter(|built| built.is_dir()));
-        let manifests = package.as_deref().map(manifests).transpose()?.unwrap_or_default();
-        let above = package.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        // Manifests are in the folder that the package's is in.
+        let experiments = package.as_deref().and_then(Path::parent);
+        let manifests = experiments.map(manifests).transpose()?.unwrap_or_default();
+        let above = experiments.and_then(Path::parent).unwrap_or(Path::new(""));
         for manifest in &manifests {
             let place = new_share.join(manifest.strip_prefix(above).unwrap_or(manifest));
             size += copy_all(std::slice::from_ref(manifest), place.parent().unwrap_or(new_share))?;
@@ -146,15 +148,14 @@ fn standard_library() -> Result<PathBuf> {
     })
 }
 
-/// Manifests of the project, at any depth.
+/// Manifests of the project, at any depth; the folder of this program has none.
 fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| Error::io("read the folder", folder, e))?.flatten() {
         let path = entry.path();
-        let code = ["src", "examples", "scaffold"].iter().any(|name| entry.file_name() == *name);
-        if path.is_dir() && !code {
+        if path.is_dir() && entry.file_name() != "cli" {
             found.extend(manifests(&path)?);
-        } else if path.extension().is_some_and(|end| end == "toml") && entry.file_name() != "Cargo.toml" {
+        } else if path.extension().is_some_and(|end| end == "toml") {
             found.push(path);
         }
     }
