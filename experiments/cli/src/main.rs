@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     memory::keep();
     quiet_display();
     interrupt::watch();
+    dualk_sdk::boundary::guard::keep_panics_quiet();
     let outcome = dualk_sdk::boundary::guard::catch(|| {
         let Cli { command, show_values } = Cli::parse();
         if show_values {

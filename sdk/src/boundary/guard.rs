@@ -52,8 +52,9 @@ pub fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     watched(call).map_err(|payload| message_of(&*payload))
 }
 
-/// Catches a panic of `call`, keeping it off standard error.
-fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
+/// Keeps panics that become errors off standard error, and notes their place for the error. It wraps the panic hook of
+/// the process, so it is for programs to ask for; the first call counts.
+pub fn keep_panics_quiet() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = take_hook();
@@ -65,6 +66,10 @@ fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
             }
         }));
     });
+}
+
+/// Catches a panic of `call`.
+fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
     DEPTH.set(DEPTH.get() + 1);
     let outcome = catch_unwind(AssertUnwindSafe(call));
     DEPTH.set(DEPTH.get() - 1);
@@ -86,6 +91,7 @@ mod tests {
 
     #[test]
     fn a_panic_names_the_innermost_plugin() {
+        keep_panics_quiet();
         let error = catch(|| -> Result<()> { run("outer", || run("inner (libinner.so)", || panic!("boom {}", 7))) });
         let error = error.unwrap_err();
         assert_eq!(error.exit_code(), 1);

@@ -33,6 +33,7 @@ mod stop;
 pub mod sweep;
 mod tracking;
 mod training;
+mod underway;
 
 pub use crate::device;
 pub use evaluation::Evaluation;

@@ -12,7 +12,7 @@ use crate::{Progress, Result, memory};
 const EPOCHS: usize = 2;
 /// Batches that are trained on in each.
 const BATCHES: usize = 3;
-/// Examples that are evaluated; the logits of the others are added.
+/// Examples that are evaluated; the logits of the others are added where evaluation holds them.
 const EVALUATED: usize = 512;
 /// Bytes that evaluation holds at most a logit and example: the logit, and its share of a copy.
 const BYTES: u64 = 8;
@@ -54,7 +54,9 @@ impl Experiment {
             model = self.enter_stage(model, index, objective.as_ref(), data, &device)?;
             let outputs: u64 = model.head_specs().iter().map(|head| head.outputs as u64).sum();
             let largest = whole.valid.len().max(whole.test.len());
-            let rest = outputs * BYTES * largest.saturating_sub(EVALUATED) as u64;
+            // Metrics that are counted block by block hold no logits.
+            let held = if objective.meter().is_some() { 0 } else { largest.saturating_sub(EVALUATED) as u64 };
+            let rest = outputs * BYTES * held;
             let parts = Parts {
                 train: first(&whole.train, BATCHES * stage.batch()),
                 valid: first(&whole.valid, EVALUATED),

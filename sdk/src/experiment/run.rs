@@ -1,27 +1,16 @@
 //! Running an experiment.
 
-use super::assessed::Tested;
-use super::cached::Kept;
 use super::checkpoint::{Checkpoint, Inside};
-use super::fingerprint::Fingerprint;
 use super::identity::Identity;
 use super::manifest::Stage;
-use super::outcome::{Outcome, TrainedStage};
+use super::outcome::Outcome;
 use super::plan::{Experiment, to_toml};
-use super::prefixes::Prefixes;
-use super::recorder::{METRICS, Recorder};
-use super::report;
 use super::run_dir::RunDir;
-use super::tracking::Trackers;
-use super::training::{Keeping, Observers, Trained};
 use crate::boundary::guard;
-use crate::cache::Key;
 use crate::component::{Objective, ParserContext, Part};
 use crate::data::{Examples, Prepared, flow, prepare};
 use crate::device::generator;
-use crate::model::{Model, parameters, save_weights};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
-use crate::train::{EpochRecord, Metrics, Optimizer, Start};
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use std::path::Path;
@@ -159,147 +148,6 @@ impl Experiment {
         }
     }
 
-    /// Trains and tests what is left after a checkpoint, and writes the results.
-    fn train_in(
-        &self,
-        run: &RunDir,
-        checkpoint: Option<Checkpoint>,
-        text: &str,
-        data: &Prepared,
-        progress: &dyn Progress,
-    ) -> Result<Outcome> {
-        let keys = self.stage_keys()?;
-        let state = checkpoint.as_ref().map(|c| c.state.clone()).unwrap_or_default();
-        let lines: String = state.epochs.iter().map(|line| format!("{line}\n")).collect();
-        run.write(METRICS, lines.as_bytes())?;
-        let minutes = self.manifest.output.checkpoint_minutes;
-        let mut trackers = Trackers::start(&self.manifest, run, text, progress)?;
-        state.epochs.iter().try_for_each(|line| trackers.line(line, progress))?;
-        let recorder = Recorder::new(run, progress, &self.stop, minutes, state, trackers);
-        self.write_environment(run)?;
-        write_data(run, data)?;
-        Fingerprint::of(data).write(run)?;
-        run.status("running", "")?;
-        match &checkpoint {
-            Some(_) => recorder.log("resumed from a checkpoint")?,
-            None => summarise(data).iter().try_for_each(|line| recorder.log(line))?,
-        }
-        let device = self.device.device.clone().autodiff();
-        let mut notes = Vec::new();
-        let mut model = self.model(data, &device, |note| notes.push(note))?;
-        if checkpoint.is_none() {
-            notes.iter().try_for_each(|note| recorder.log(note))?;
-            let has_lab = parameters(&model).iter().any(|p| p.path.starts_with("lab."));
-            self.recipe()?.notes(&self.manifest.stage, has_lab).iter().try_for_each(|note| recorder.log(note))?;
-        }
-        self.check_frozen_parts(&model)?;
-        let mut optimizer = Optimizer::new();
-        let (mut first, mut from) = (0, None);
-        if let Some(checkpoint) = checkpoint {
-            first = checkpoint.state.stage;
-            for index in 0..=first {
-                let objective = self.objective(index)?;
-                model = self.enter_stage(model, index, objective.as_ref(), data, &device)?;
-                if index < first {
-                    model = model.keep_heads();
-                }
-            }
-            let (loaded, best, state) = checkpoint.load(model)?;
-            (model, optimizer) = (loaded, state);
-            match checkpoint.state.inside {
-                Some(Inside { turn, position }) => from = Some((turn, Start { position, best })),
-                None => {
-                    first += 1;
-                    if first < self.manifest.stage.len() {
-                        model = model.keep_heads();
-                    }
-                }
-            }
-        }
-        for index in first..self.manifest.stage.len() {
-            (model, optimizer) =
-                self.run_stage((model, optimizer), index, keys.get(index), data, from.take(), &recorder, progress)?;
-        }
-        save_weights(&model, &run.file("model.safetensors"))?;
-        let parameters = parameters(&model).iter().map(|p| p.shape.iter().product::<usize>()).sum();
-        let (trained, stages) = recorder.stages();
-        let (name, device, seconds) = (self.manifest.name.clone(), self.device.name.clone(), recorder.seconds());
-        let outcome = Outcome { name, device, parameters, seconds, trained, stages };
-        run.write_json("result.json", &outcome)?;
-        recorder.finish(&outcome)?;
-        run.write_json(report::CHANGES, &self.source.differences())?;
-        report::write_report(run)?;
-        Ok(outcome)
-    }
-
-    /// Trains a stage, or takes it from the cache, and tests it; `from` is where its training was interrupted, the model
-    /// and the optimizer being those of that place.
-    #[allow(clippy::too_many_arguments)] // one call site; a struct would only rename them
-    fn run_stage(
-        &self,
-        (mut model, optimizer): (Model, Optimizer),
-        index: usize,
-        key: Option<&Key>,
-        data: &Prepared,
-        from: Option<(usize, Start)>,
-        recorder: &Recorder<'_>,
-        progress: &dyn Progress,
-    ) -> Result<(Model, Optimizer)> {
-        let (stage, run) = (&self.manifest.stage[index], recorder.run());
-        let name = stage.name(index);
-        let objective = self.objective(index)?;
-        let parts = self.parts(objective.as_ref(), data)?;
-        if from.is_none() {
-            let device = self.device.device.clone().autodiff();
-            model = self.enter_stage(model, index, objective.as_ref(), data, &device)?;
-        }
-        let carried_on = self.carried_on(index);
-        let cached = from.is_none().then(|| self.trained_before(key, &model, carried_on)).flatten();
-        recorder.begin_stage(index, from.is_some());
-        let (what, trained) = match cached {
-            Some(Kept { trained, epochs, seconds, peak_memory }) => {
-                epochs.lines().try_for_each(|line| recorder.epoch(line))?;
-                let epoch = trained.epoch;
-                (TrainedStage { stage: name.clone(), epoch, seconds, peak_memory, from_cache: true }, trained)
-            }
-            None => {
-                let mut on_epoch = |record: &EpochRecord| {
-                    progress.line(&epoch_line(record));
-                    recorder.epoch(&record.to_json()?)
-                };
-                let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress };
-                let keeping = Keeping { recorder: Some(recorder), from };
-                let objective = objective.as_ref();
-                let trained = self.train(model, optimizer, index, objective, &parts, data, &mut observers, keeping)?;
-                let (epoch, (seconds, peak_memory)) = (trained.epoch, recorder.cost_of_stage());
-                let what = TrainedStage { stage: name.clone(), epoch, seconds, peak_memory, from_cache: false };
-                self.keep_trained(key, &trained, carried_on, (&what, &recorder.epochs_of_stage()), progress);
-                (what, trained)
-            }
-        };
-        recorder.log(&what.line())?;
-        let Trained { model, optimizer, epoch, best_on_valid } = trained;
-        save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
-        let mut tested = None;
-        if stage.is_tested() {
-            let trained = Tested { model: &model, stage: index, epoch, best_on_valid: best_on_valid.as_ref() };
-            let (outcome, by_patient) = self.test(&trained, objective.as_ref(), &parts, data, progress)?;
-            by_patient.write(run, &outcome.stage)?;
-            tested = Some(outcome);
-        }
-        let more = index + 1 < self.manifest.stage.len();
-        recorder.end_stage(what, tested, &model, &optimizer, more)?;
-        Ok((if more { model.keep_heads() } else { model }, optimizer))
-    }
-
-    /// Refuses prefixes of frozen parameters that the model lacks before anything trains; those of heads, which come with
-    /// their stage, are looked at there.
-    fn check_frozen_parts(&self, model: &Model) -> Result<()> {
-        let prefixes = Prefixes::new(&self.manifest.model, model);
-        let mut stages = self.manifest.stage.iter().enumerate();
-        stages.try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))
-    }
-
     /// Whether the optimizer of stage `index` goes on in the next.
     pub(super) fn carried_on(&self, index: usize) -> bool {
         self.manifest.stage.get(index + 1).is_some_and(Stage::carries_optimizer)
@@ -327,22 +175,8 @@ pub(super) fn write_data(run: &RunDir, data: &Prepared) -> Result<()> {
     run.write_json("vocabulary.json", &data.names())
 }
 
-/// An epoch as a line.
-fn epoch_line(record: &EpochRecord) -> String {
-    let metrics = |part: &str, metrics: &Metrics| match metrics.is_empty() {
-        true => String::new(),
-        false => {
-            let shown: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-            format!("  {part} {}", shown.join(" "))
-        }
-    };
-    let (valid, test) = (metrics("valid", &record.valid), metrics("test", &record.test));
-    let (stage, epoch, loss, seconds) = (&record.stage, record.epoch + 1, record.train_loss, record.seconds);
-    format!("{stage} epoch {epoch}: loss {loss:.4}{valid}{test}  ({seconds:.1} s)")
-}
-
 /// The data in a few lines.
-fn summarise(data: &Prepared) -> Vec<String> {
+pub(super) fn summarise(data: &Prepared) -> Vec<String> {
     let (cohort, vocabulary, split) = (&data.cohort, &data.vocabulary, &data.split);
     let pairs = (data.graph.nodes() as f64 - 1.0).powi(2).max(1.0);
     let mut lines = vec![

@@ -184,7 +184,7 @@ impl KgeManifest {
     /// Reads a manifest with what it `extends`, and applies `key=value` settings over it.
     ///
     /// # Errors
-    /// For unreadable files, TOML that is none, unknown keys and values of the wrong type, each with its line.
+    /// For unreadable files, text that is not TOML, unknown keys and values of the wrong type, each with its line.
     pub fn load(path: &Path, settings: &[String]) -> Result<(Self, Source)> {
         Self::from_source(Source::load(path, settings)?)
     }
@@ -192,7 +192,7 @@ impl KgeManifest {
     /// Whether a manifest describes a knowledge graph and not a cohort.
     ///
     /// # Errors
-    /// For unreadable files and TOML that is none.
+    /// For unreadable files and text that is not TOML.
     pub fn is_meant(path: &Path, settings: &[String]) -> Result<bool> {
         Ok(Source::load(path, settings)?.names_triples())
     }

@@ -86,7 +86,7 @@ pub fn set_dropout<M: Module>(module: M, active: bool) -> M {
 
 /// Makes exactly those parameters train whose path starts with none of `prefixes` (whole path components).
 ///
-/// Dropout stays active in frozen parts, as in the publication; [`Fixed`](crate::train::Fixed) says when they run without.
+/// Dropout stays active in frozen parts, as in the publication; [`FrozenPart`](crate::train::FrozenPart) says when they run without.
 pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
     struct Freeze<'a> {
         path: Vec<String>,

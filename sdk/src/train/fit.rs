@@ -1,9 +1,9 @@
 //! The training loop.
 
-use super::ahead::Ahead;
 use super::position::{Keeper, Losses, Moment, Nobody, Position, Start, not_finite, number};
+use super::precomputed::Precomputed;
 use super::record::EpochRecord;
-use super::{Algorithm, Fixed, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
+use super::{Algorithm, FrozenPart, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
 use crate::component::{Loss, Objective};
 use crate::data::{Batch, Examples};
 use crate::device::generator;
@@ -135,14 +135,7 @@ impl Fit<'_> {
         keeper: &dyn Keeper,
         mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
     ) -> Result<Fitted> {
-        if self.train.is_empty() {
-            return Err(Error::user(format!("stage {} has no training examples", self.name))
-                .help("the cohort is too small for this split or objective"));
-        }
-        if self.patience.is_some() && self.valid.is_empty() {
-            return Err(Error::user(format!("stage {} has a `patience` and no valid examples to judge by", self.name))
-                .help("remove `patience`, or give the split valid patients"));
-        }
+        self.check()?;
         let losses = self.losses(&model);
         let mut history = Vec::with_capacity(self.epochs);
         let Start { mut position, best } = start;
@@ -151,28 +144,25 @@ impl Fit<'_> {
         if !dropout {
             model = set_dropout(model, false);
         }
-        let mut ahead = self.ahead(&model, dropout);
+        let mut precomputed = self.precomputed(&model, dropout);
         for epoch in position.epoch..self.epochs {
             // Here, so that a resumed training ends where it would have.
-            if let (Some(patience), Some(best)) = (self.patience, &best)
-                && epoch > best.epoch + patience
-            {
-                self.progress.line(&format!("{}: no better score since epoch {}", self.name, best.epoch + 1));
+            if self.has_waited_enough(epoch, best.as_ref()) {
                 break;
             }
             let start = Instant::now();
             if dropout != self.drops_in(epoch) {
                 dropout = self.drops_in(epoch);
                 model = set_dropout(model, dropout);
-                ahead = self.ahead(&model, dropout);
+                precomputed = self.precomputed(&model, dropout);
             }
             let lr = self.rates.at(epoch);
             let train_loss;
             let spent = position.spent;
-            let pass = Pass { losses: &losses, ahead: &ahead, keeper, best: best.as_ref(), from: &position };
+            let pass =
+                Pass { losses: &losses, precomputed: &precomputed, keeper, best: best.as_ref(), from: &position };
             (model, train_loss) = self.epoch(model, &mut optimizer, pass)?;
-            let valid = self.metrics(&model, self.valid);
-            let test = self.watch.map(|examples| self.metrics(&model, examples)).unwrap_or_default();
+            let (valid, test) = self.evaluated(&model);
             let seconds = (start.elapsed() + spent).as_secs_f64();
             let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
@@ -181,28 +171,53 @@ impl Fit<'_> {
             }
             history.push(record);
             position = Position { epoch: epoch + 1, best: scored(best.as_ref()), ..Position::default() };
-            let best = best.as_ref().map(|best| &best.model);
+            let (best, position) = (best.as_ref().map(|best| &best.model), position.clone());
             let optimizer = &optimizer;
-            keeper.look(&Moment {
-                model: &model,
-                optimizer,
-                best,
-                epoch_ended: true,
-                position: position.clone(),
-                losses: None,
-            })?;
+            keeper.look(&Moment { model: &model, optimizer, best, epoch_ended: true, position, losses: None })?;
         }
-        let last = (position.epoch.saturating_sub(1), model);
-        let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
-        let ((epoch, model), best_on_valid) = match (self.select, best) {
-            (Select::Best, Some(best)) => (best, None),
-            (Select::Best, None) if self.valid.is_empty() => (last, None),
-            (Select::Best, None) => return Err(self.undefined()),
-            (Select::Last, best) => (last, best),
-        };
+        let ((epoch, model), best_on_valid) = self.chosen((position.epoch.saturating_sub(1), model), best)?;
         let restored = |model| if self.dropout_epochs.is_some() { set_dropout(model, true) } else { model };
         let best_on_valid = best_on_valid.map(|(epoch, model)| (epoch, restored(model)));
         Ok(Fitted { model: restored(model), optimizer, epoch, best_on_valid, history })
+    }
+
+    /// Whether there is something to learn from and, where that ends training, to judge by.
+    fn check(&self) -> Result<()> {
+        if self.train.is_empty() {
+            return Err(Error::user(format!("stage {} has no training examples", self.name))
+                .help("the cohort is too small for this split or objective"));
+        }
+        if self.patience.is_some() && self.valid.is_empty() {
+            return Err(Error::user(format!("stage {} has a `patience` and no valid examples to judge by", self.name))
+                .help("remove `patience`, or give the split valid patients"));
+        }
+        Ok(())
+    }
+
+    /// Whether training ends before `epoch` because no epoch was better than the best for too long.
+    fn has_waited_enough(&self, epoch: usize, best: Option<&Best>) -> bool {
+        let since = self.patience.zip(best).filter(|(patience, best)| epoch > best.epoch + patience);
+        if let Some((_, best)) = since {
+            self.progress.line(&format!("{}: no better score since epoch {}", self.name, best.epoch + 1));
+        }
+        since.is_some()
+    }
+
+    /// Metrics on valid, and on the examples that are watched.
+    fn evaluated(&self, model: &Model) -> (Metrics, Metrics) {
+        let watched = self.watch.map(|examples| self.metrics(model, examples));
+        (self.metrics(model, self.valid), watched.unwrap_or_default())
+    }
+
+    /// Of the last epoch and the best the one that is selected, and the best where that is another.
+    fn chosen(&self, last: (usize, Model), best: Option<Best>) -> Result<Chosen> {
+        let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
+        match (self.select, best) {
+            (Select::Best, Some(best)) => Ok((best, None)),
+            (Select::Best, None) if self.valid.is_empty() => Ok((last, None)),
+            (Select::Best, None) => Err(self.undefined()),
+            (Select::Last, best) => Ok((last, best)),
+        }
     }
 
     /// Whether dropout acts in `epoch`.
@@ -211,9 +226,9 @@ impl Fit<'_> {
     }
 
     /// What frozen parts give, computed once where no dropout makes every step differ.
-    fn ahead(&self, model: &Model, dropout: bool) -> Ahead {
-        let fixed = Fixed::of(self.frozen, self.dropout_in_frozen && dropout);
-        Ahead::new(fixed, model, self.graph, self.train)
+    fn precomputed(&self, model: &Model, dropout: bool) -> Precomputed {
+        let frozen = FrozenPart::of(self.frozen, self.dropout_in_frozen && dropout);
+        Precomputed::new(frozen, model, self.graph, self.train)
     }
 
     /// The loss of each head in [`Fit::heads`] where it looks at the training targets; elsewhere [`Fit::loss`] serves.
@@ -268,9 +283,9 @@ impl Fit<'_> {
         let mut total = Losses::resume(&pass.from.losses, &device);
         let (send, batches) = sync_channel(BATCHES_AHEAD);
         std::thread::scope(|scope| {
-            let (mut chunks, train, ahead) = (rest.chunks(self.batch), self.train, pass.ahead);
+            let (mut chunks, train, precomputed) = (rest.chunks(self.batch), self.train, pass.precomputed);
             // Ends with the last batch, or when nobody takes them any more.
-            scope.spawn(move || chunks.all(|chunk| send.send((chunk, ahead.batch(train, chunk))).is_ok()));
+            scope.spawn(move || chunks.all(|chunk| send.send((chunk, precomputed.batch(train, chunk))).is_ok()));
             let mut accumulated = GradientsAccumulator::new();
             for (step, (chunk, batch)) in (first..).zip(batches) {
                 // Seeding another device waits for it: there, the numbers of a step follow from where one began, too.
@@ -340,7 +355,7 @@ impl Fit<'_> {
         looked_at: Option<usize>,
     ) -> Result<(Tensor<1>, GradientsParams)> {
         let device = model.device();
-        let patients = pass.ahead.patients(model, self.graph, batch, examples);
+        let patients = pass.precomputed.patients(model, self.graph, batch, examples);
         let logits = model.logits(patients, batch, self.heads.clone());
         let each = logits.into_iter().zip(self.heads.clone()).zip(pass.losses).map(|((logits, head), fitted)| {
             let columns = logits.dims()[1];
@@ -369,11 +384,14 @@ impl Fit<'_> {
 /// What the steps of an epoch have in common.
 struct Pass<'a> {
     losses: &'a [Option<Box<dyn Loss>>],
-    ahead: &'a Ahead,
+    precomputed: &'a Precomputed,
     keeper: &'a dyn Keeper,
     best: Option<&'a Best>,
     from: &'a Position,
 }
+
+/// An epoch with its model, and the best on valid where that is another.
+type Chosen = ((usize, Model), Option<(usize, Model)>);
 
 /// The best weights so far.
 struct Best {

@@ -1,6 +1,5 @@
 //! Training in stages: one loop for all of them.
 
-mod ahead;
 mod assess;
 mod baselines;
 mod bootstrap;
@@ -10,11 +9,11 @@ mod meter;
 pub mod metrics;
 mod optimizer;
 mod position;
+mod precomputed;
 mod random;
 mod record;
 mod schedule;
 
-pub use ahead::Fixed;
 pub use assess::{Assessment, Scale, assess, assess_binary, log_loss};
 pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines, metrics_of};
 pub use bootstrap::{Interval, RESAMPLES, Resamples};
@@ -24,6 +23,7 @@ pub use meter::{Binary, Ranking};
 pub use optimizer::{Algorithm, Optimizer, Rates, Update};
 pub(crate) use optimizer::{named_or_table, named_or_table_schema};
 pub use position::{Keeper, LossesSoFar, Moment, Position, Start};
+pub use precomputed::FrozenPart;
 pub use random::{derive_seed, shuffled};
 pub use record::EpochRecord;
 pub use schedule::{Schedule, Select};

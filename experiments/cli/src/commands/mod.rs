@@ -82,7 +82,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub fn run(self) -> Result<()> {
         match self {
             Command::Run(command) => command.run(),

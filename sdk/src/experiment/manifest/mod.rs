@@ -231,7 +231,7 @@ impl Manifest {
     /// Reads a manifest with what it `extends`, and applies `key=value` settings over it.
     ///
     /// # Errors
-    /// For unreadable files, TOML that is none, unknown keys and values of the wrong type, each with its line.
+    /// For unreadable files, text that is not TOML, unknown keys and values of the wrong type, each with its line.
     pub fn load(path: &Path, settings: &[String]) -> Result<(Self, Source)> {
         Self::from_source(Source::load(path, settings)?)
     }

@@ -25,7 +25,7 @@ use super::setup::{Case, Stage};
 use dualk_sdk::data::Batch;
 use dualk_sdk::experiment::manifest::ComponentRef;
 use dualk_sdk::model::{Parameter, parameters};
-use dualk_sdk::train::Fixed;
+use dualk_sdk::train::FrozenPart;
 
 const ADAM: f64 = 14.0;
 const ADAM_BYTES: f64 = 28.0;
@@ -85,9 +85,9 @@ pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
     let backward = |x: f64| if trains_below { x } else { 0.0 };
     let layers: f64 = list.iter().filter_map(|p| layer(p, &load, trains_below)).sum();
     let trained: f64 = list.iter().filter(|p| p.trains).map(|p| p.shape.iter().product::<usize>() as f64).sum();
-    let members = if case.fixed == Fixed::Patients { 0.0 } else { width * (load.codes + load.visits) };
+    let members = if case.frozen_part == FrozenPart::Patients { 0.0 } else { width * (load.codes + load.visits) };
     let mut edges = edges(&parts.graph_encoder, &load, trains_below)?;
-    if case.fixed != Fixed::Nothing {
+    if case.frozen_part != FrozenPart::Nothing {
         edges = Work { flop: 0.0, layers: 0.0, gathered: 0.0, streamed: 0.0 };
     }
     Some(Work {
@@ -105,8 +105,8 @@ fn is_used(path: &str, case: &Case) -> bool {
         (Some("heads"), Some(head)) => head.parse().is_ok_and(|head| case.heads.contains(&head)),
         // Classifiers look at a decoder's second layer, not at its logits.
         (Some("decoders" | "lab"), _) => case.stage == Stage::Finetune && !path.contains("fc3"),
-        (Some("nodes" | "encoder"), _) => case.fixed == Fixed::Nothing,
-        _ => case.fixed != Fixed::Patients,
+        (Some("nodes" | "encoder"), _) => case.frozen_part == FrozenPart::Nothing,
+        _ => case.frozen_part != FrozenPart::Patients,
     }
 }
 

@@ -10,7 +10,7 @@ use dualk_sdk::experiment::manifest::Stage as StageOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::model::{Model, freeze};
 use dualk_sdk::slots;
-use dualk_sdk::train::Fixed;
+use dualk_sdk::train::FrozenPart;
 use dualk_sdk::{Error, Result};
 use std::ops::Range;
 
@@ -138,7 +138,7 @@ pub struct Case {
     /// Prefixes of what does not.
     pub frozen: Vec<String>,
     /// What before the heads does not.
-    pub fixed: Fixed,
+    pub frozen_part: FrozenPart,
     /// Autodiff is on.
     pub device: Device,
 }
@@ -164,8 +164,8 @@ impl Case {
         let others = (heads.end..all).map(|h| format!("heads.{h}"));
         let frozen: Vec<String> = options.freeze().iter().cloned().chain(others).collect();
         model = freeze(model, &frozen);
-        let fixed = Fixed::of(&frozen, experiment.manifest.is_compat());
-        Ok(Self { stage, objective, loss, model, heads, frozen, fixed, device, data, experiment })
+        let frozen_part = FrozenPart::of(&frozen, experiment.manifest.is_compat());
+        Ok(Self { stage, objective, loss, model, heads, frozen, frozen_part, device, data, experiment })
     }
 
     /// The stage's keys of the manifest.

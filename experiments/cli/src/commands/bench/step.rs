@@ -12,7 +12,7 @@ use dualk_sdk::data::{Examples, Ragged};
 use dualk_sdk::model::dense;
 use dualk_sdk::progress::{Progress, Task};
 use dualk_sdk::serde_json::{Value, json};
-use dualk_sdk::train::{Algorithm, Fit, Fixed, Optimizer, Rates, Select};
+use dualk_sdk::train::{Algorithm, Fit, FrozenPart, Optimizer, Rates, Select};
 use dualk_sdk::{Error, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -127,8 +127,8 @@ impl Step {
             "gflop_per_s": flop.map(|f| f / times.median() / 1e9),
             "floor_s": floor,
             "peak_rss_gib": peak,
-            "phases": match case.fixed {
-                Fixed::Nothing => Some(phases(&case, &examples, batch, times.median())?),
+            "phases": match case.frozen_part {
+                FrozenPart::Nothing => Some(phases(&case, &examples, batch, times.median())?),
                 _ => None, // they would be those of another step
             },
         }))

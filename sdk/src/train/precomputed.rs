@@ -1,4 +1,4 @@
-//! What of a model does not change during a stage and is computed once, before its first step.
+//! What of a model does not change during a stage: precomputed once, before its first step.
 
 use crate::data::{Batch, Examples};
 use crate::graph::Graph;
@@ -6,12 +6,12 @@ use crate::model::Model;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
-/// Examples of a forward pass ahead of the stage.
+/// Examples of a forward pass before the stage.
 const BATCH: usize = 256;
 
-/// Which part before the heads does not train in a stage. It runs without dropout then.
+/// Which part before the heads is frozen in a stage. It runs without dropout then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fixed {
+pub enum FrozenPart {
     /// None, or its dropout stays active and makes every step differ.
     Nothing,
     /// Node features and graph encoder.
@@ -20,16 +20,16 @@ pub enum Fixed {
     Patients,
 }
 
-impl Fixed {
+impl FrozenPart {
     /// What follows from the prefixes of the paths of parameters that do not train.
     ///
-    /// With `dropout_in_frozen` (the published behaviour) dropout stays active there, so that nothing can be computed
-    /// ahead: the mathematics does not allow it.
+    /// With `dropout_in_frozen` (the published behaviour) dropout stays active there, so that nothing can be
+    /// precomputed: the mathematics does not allow it.
     pub fn of(frozen: &[String], dropout_in_frozen: bool) -> Self {
-        let rests = |names: &[&str]| names.iter().all(|name| frozen.iter().any(|f| f == name));
-        if dropout_in_frozen || !rests(&["nodes", "encoder"]) {
+        let frozen_all = |names: &[&str]| names.iter().all(|name| frozen.iter().any(|f| f == name));
+        if dropout_in_frozen || !frozen_all(&["nodes", "encoder"]) {
             Self::Nothing
-        } else if rests(&["patient_encoder"]) || rests(&["code_fusion", "visit_fusion"]) {
+        } else if frozen_all(&["patient_encoder"]) || frozen_all(&["code_fusion", "visit_fusion"]) {
             Self::Patients
         } else {
             Self::Embeddings
@@ -38,7 +38,7 @@ impl Fixed {
 }
 
 /// The results.
-pub(super) enum Ahead {
+pub(super) enum Precomputed {
     Nothing,
     /// `[nodes, width]`
     Embeddings(Tensor<2>),
@@ -46,15 +46,15 @@ pub(super) enum Ahead {
     Patients(Tensor<2>, bool),
 }
 
-impl Ahead {
-    /// Computes what `fixed` allows, without dropout.
-    pub(super) fn new(fixed: Fixed, model: &Model, graph: &Graph, examples: &Examples) -> Self {
-        if fixed == Fixed::Nothing {
+impl Precomputed {
+    /// Computes what `frozen` allows, without dropout.
+    pub(super) fn new(frozen: FrozenPart, model: &Model, graph: &Graph, examples: &Examples) -> Self {
+        if frozen == FrozenPart::Nothing {
             return Self::Nothing;
         }
         let model = model.valid();
         let Some(embeddings) = model.embeddings(graph) else { return Self::Nothing };
-        if fixed == Fixed::Embeddings {
+        if frozen == FrozenPart::Embeddings {
             return Self::Embeddings(Tensor::from_inner(embeddings));
         }
         let order: Vec<usize> = (0..examples.len()).collect();
@@ -98,14 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_fixed_follows_from_what_is_frozen() {
-        let of = |names: &[&str]| Fixed::of(&names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), false);
-        assert_eq!(of(&["lab"]), Fixed::Nothing);
-        assert_eq!(of(&["nodes"]), Fixed::Nothing);
-        assert_eq!(of(&["encoder", "nodes", "heads.1"]), Fixed::Embeddings);
-        assert_eq!(of(&["nodes", "encoder", "code_fusion"]), Fixed::Embeddings);
+    fn the_frozen_part_follows_from_the_prefixes() {
+        let of = |names: &[&str]| FrozenPart::of(&names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), false);
+        assert_eq!(of(&["lab"]), FrozenPart::Nothing);
+        assert_eq!(of(&["nodes"]), FrozenPart::Nothing);
+        assert_eq!(of(&["encoder", "nodes", "heads.1"]), FrozenPart::Embeddings);
+        assert_eq!(of(&["nodes", "encoder", "code_fusion"]), FrozenPart::Embeddings);
         let all = ["nodes", "encoder", "code_fusion", "visit_fusion"];
-        assert_eq!(of(&all), Fixed::Patients);
-        assert_eq!(Fixed::of(&all.map(str::to_owned), true), Fixed::Nothing);
+        assert_eq!(of(&all), FrozenPart::Patients);
+        assert_eq!(FrozenPart::of(&all.map(str::to_owned), true), FrozenPart::Nothing);
     }
 }
