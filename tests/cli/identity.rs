@@ -22,7 +22,7 @@ impl Place {
         // Plugins in /tmp, where others can write, would be refused.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let plugin = folder.path().join(format!("{DLL_PREFIX}mine{DLL_SUFFIX}"));
-        fs::copy(Path::new(DUALK).with_file_name(plugin_file_name("recurrent")), &plugin).unwrap();
+        fs::copy(Path::new(DUALK).with_file_name(plugin_file_name("fusion-recurrent")), &plugin).unwrap();
         let manifest = format!(
             r#"name = "known"
 

@@ -205,7 +205,7 @@ fn descriptors_of_plugins() {
 /// The smallest shipped plugin beside the tests, if they were built.
 fn shipped_plugin() -> Option<PathBuf> {
     let folder = std::env::current_exe().ok()?.parent()?.parent()?.to_owned();
-    let name = dualk_sdk::plugin::plugin_file_name("lab");
+    let name = dualk_sdk::plugin::plugin_file_name("lab-layers");
     [folder.join(&name), folder.join("deps").join(&name)].into_iter().find(|path| path.is_file())
 }
 

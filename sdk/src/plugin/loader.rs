@@ -6,9 +6,10 @@ use super::{Registrar, anchor};
 use crate::component::Slot;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 use std::{env, fs};
 
 /// What a plugin's file says, read without running any of it.
@@ -252,14 +253,15 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
     let exact = folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
     exact.or_else(|| by_word(&text)).ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
-        let error = error.suggest(&text, shipped().into_iter().map(|(name, _)| name));
+        let words = |name: String| name.split('-').map(str::to_owned).chain([name.clone()]).collect::<Vec<_>>();
+        let error = error.suggest(&text, in_use().into_iter().flat_map(|(name, _)| words(name)));
         error.help("for a plugin of your own, give the path of its shared library")
     })
 }
 
 /// The only shipped plugin whose name has the word: `gat` for `encoder-gat`.
 fn by_word(word: &str) -> Option<PathBuf> {
-    let mut found = shipped().into_iter().filter(|(name, _)| name.split('-').any(|part| part == word));
+    let mut found = in_use().into_iter().filter(|(name, _)| name.split('-').any(|part| part == word));
     let (_, file) = found.next()?;
     found.next().is_none().then_some(file)
 }
@@ -283,18 +285,53 @@ pub(super) fn shipped() -> Vec<(String, PathBuf)> {
     found
 }
 
+/// The same without those that were left behind by a build of another SDK, all of whose components plugins of this one
+/// bring: a plugin that was renamed since.
+pub(super) fn in_use() -> Vec<(String, PathBuf)> {
+    let all: Vec<(String, PathBuf, Option<Inspection>)> =
+        shipped().into_iter().map(|(name, file)| (name, file.clone(), inspected(&file))).collect();
+    let current = |i: &Inspection| i.stamp == Stamp::current();
+    let brought: BTreeSet<&(String, String)> =
+        all.iter().filter_map(|(_, _, i)| i.as_ref().filter(|i| current(i))).flat_map(|i| &i.components).collect();
+    let left_behind = |i: &Inspection| !current(i) && i.components.iter().all(|c| brought.contains(c));
+    let kept = all.iter().filter(|(_, _, i)| !i.as_ref().is_some_and(left_behind));
+    kept.map(|(name, file, _)| (name.clone(), file.clone())).collect()
+}
+
+/// What a file says; read again only when it changed.
+fn inspected(file: &Path) -> Option<Inspection> {
+    type Known = HashMap<PathBuf, (u64, Option<SystemTime>, Option<Inspection>)>;
+    static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+    let about = fs::metadata(file).ok()?;
+    let (size, time) = (about.len(), about.modified().ok());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    match known.get(file) {
+        Some((s, t, found)) if (*s, *t) == (size, time) => found.clone(),
+        _ => {
+            let found = inspect(file).ok();
+            known.insert(file.to_owned(), (size, time, found.clone()));
+            found
+        }
+    }
+}
+
 /// The file in the search path that brings a component.
 ///
 /// # Errors
 /// When two of them do: neither is the one that was meant.
 pub(super) fn provider(slot: Slot, name: &str) -> Result<Option<PathBuf>> {
     let mut found: Vec<Inspection> = Vec::new();
-    for (_, file) in shipped() {
-        let Ok(inspection) = inspect(&file) else { continue };
+    for (_, file) in in_use() {
+        let Some(inspection) = inspected(&file) else { continue };
         let brings = inspection.components.iter().any(|(s, n)| s == slot.name() && n == name);
         if brings && !found.iter().any(|other| other.sha256 == inspection.sha256) {
             found.push(inspection);
         }
+    }
+    let current = |i: &Inspection| i.stamp == Stamp::current();
+    if found.iter().any(current) {
+        found.retain(current);
     }
     match &found[..] {
         [first, second, ..] => Err(Error::user(format!("two plugins bring a {slot} named `{name}`"))

@@ -169,7 +169,7 @@ impl Registry {
     /// # Errors
     /// When one of them cannot be loaded.
     pub fn load_shipped(&mut self) -> Result<()> {
-        loader::shipped().into_iter().try_for_each(|(_, file)| self.load(&file, None))
+        loader::in_use().into_iter().try_for_each(|(_, file)| self.load(&file, None))
     }
 
     /// The plugins loaded from files, in order.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8] = b"\x7fDUALK-PLUGIN\x01\x02\n";
 
 fn shipped() -> PathBuf {
-    beside(&plugin_file_name("gat"))
+    beside(&plugin_file_name("encoder-gat"))
 }
 
 fn position(bytes: &[u8], wanted: &[u8]) -> usize {
@@ -66,6 +66,17 @@ fn a_plugin_of_another_build_is_refused_with_both_sides() {
         let message = format!("the plugin `dualk-plugin-encoder-gat` was built for another {what}\n");
         assert_says(&error, &[&message, file.to_str().unwrap(), &plugin, &dualk, "dualk plugin build"]);
     }
+}
+
+#[test]
+fn a_plugin_that_another_build_left_behind_is_passed_over() {
+    let folder = crate::support::folder();
+    let left = edited(folder.path(), Stamp::current().build.as_bytes(), b"0123456789abcdef");
+    fs::rename(left, folder.path().join(library("dualk_plugin_oldgat"))).unwrap();
+    let mut list = program(env!("CARGO_BIN_EXE_dualk"), folder.path());
+    let output = list.args(["list", "graph_encoder"]).env("DUALK_PLUGIN_PATH", folder.path()).output().unwrap();
+    let (printed, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && printed.contains("gat"), "{printed}{said}");
 }
 
 #[test]

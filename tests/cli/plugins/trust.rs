@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A manifest with a copy of a shipped plugin; the copy.
 fn experiment(folder: &Path) -> PathBuf {
     let file = folder.join(library("mine"));
-    fs::copy(beside(&plugin_file_name("recurrent")), &file).unwrap();
+    fs::copy(beside(&plugin_file_name("fusion-recurrent")), &file).unwrap();
     let manifest = format!(
         r#"name = "locked"
 
@@ -187,7 +187,7 @@ fn plugins_are_found_in_the_folders_of_the_path() {
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
     fs::create_dir_all(&one).unwrap();
     fs::create_dir_all(&two).unwrap();
-    let name = plugin_file_name("recurrent");
+    let name = plugin_file_name("fusion-recurrent");
     let bytes = fs::read(beside(&name)).unwrap();
     fs::write(two.join(&name), &bytes).unwrap();
     fs::write(two.join(plugin_file_name("of-two")), &bytes).unwrap();
