@@ -163,6 +163,23 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
         output.status.success() && log.contains("codes in the table") && log.contains("codes without a vector"),
         "{log}"
     );
+    // What there is to know of these patients is a source of triples.
+    succeed(folder, &["synth", "--of", "with.toml", "known"]);
+    let sources = "[[data.source]]\ntype = 'hierarchy'\npath = 'known/hierarchy.csv'\n[[data.source]]\ntype = 'table'\n\
+                   path = 'known/knowledge.tsv'\n";
+    fs::write(folder.join("known.toml"), sources).unwrap();
+    let shown = succeed(folder, &["kge", "graph", "known.toml"]);
+    let lines = fs::read_to_string(folder.join("known/knowledge.tsv")).unwrap().lines().count();
+    assert!(lines > 40 && shown.contains(&format!("source 1: {lines} triples, and 0 that were there")), "{shown}");
+    let other = manifest.replace("type = \"synthetic\"", "type = \"mimic4\"");
+    fs::write(folder.join("other.toml"), other).unwrap();
+    refuse(
+        folder,
+        &["synth", "--of", "other.toml", "x"],
+        &["data.parser.type", "expected `synthetic`, found `mimic4`"],
+    );
+    refuse(folder, &["synth", "--of", "with.toml", "--knowledge", "2", "x"], &["`--knowledge`"]);
+    assert!(!folder.join("x").exists());
     fs::write(folder.join("with.toml"), manifest.replace(&run, "no-run")).unwrap();
     refuse(folder, &["check", "with.toml"], &["model.node_init.kge", "no such file", "with.toml:6"]);
 }
