@@ -133,10 +133,21 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     assert_eq!(picture.matches("<circle").count(), 187 * 16 + 4 + 4);
     refuse(folder, &["kge", "plot", &run, "--root", "401.00"], &["nothing is below `401.00`"]);
 
-    // The same numbers again, whoever computes them.
-    let one = dualk(folder, &["kge", "train", "tree.toml", "--set", "name=again"]);
-    let again = run_folder(&String::from_utf8(one.stdout).unwrap());
+    // The same bytes again.
+    let again = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "name=again"]));
     assert_eq!(result(folder, &again)["test"], outcome["test"]);
+    let weights = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
+    assert!(weights(&again) == weights(&run), "equal runs differ");
+
+    // To be shown to others: nothing of this machine, no weights.
+    succeed(folder, &["scrub", &run, "--out", "shown"]);
+    let shown: Value = from_slice(&fs::read(folder.join("shown/result.json")).unwrap()).unwrap();
+    assert_eq!(shown, outcome);
+    for name in ["manifest.toml", "environment.json", "plugins.lock", "identity.json", "metrics.jsonl"] {
+        let text = fs::read_to_string(folder.join("shown").join(name)).unwrap();
+        assert!(!text.contains(folder.to_str().unwrap()), "{name}: {text}");
+    }
+    assert!(!folder.join("shown/model.safetensors").exists() && !folder.join("shown/log.txt").exists());
 
     // Into the graph of a cohort: codes as the synthetic parser makes them are looked up in the run.
     let manifest = format!(
@@ -152,6 +163,23 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
         output.status.success() && log.contains("codes in the table") && log.contains("codes without a vector"),
         "{log}"
     );
+    // What there is to know of these patients is a source of triples.
+    succeed(folder, &["synth", "--of", "with.toml", "known"]);
+    let sources = "[[data.source]]\ntype = 'hierarchy'\npath = 'known/hierarchy.csv'\n[[data.source]]\ntype = 'table'\n\
+                   path = 'known/knowledge.tsv'\n";
+    fs::write(folder.join("known.toml"), sources).unwrap();
+    let shown = succeed(folder, &["kge", "graph", "known.toml"]);
+    let lines = fs::read_to_string(folder.join("known/knowledge.tsv")).unwrap().lines().count();
+    assert!(lines > 40 && shown.contains(&format!("source 1: {lines} triples, and 0 that were there")), "{shown}");
+    let other = manifest.replace("type = \"synthetic\"", "type = \"mimic4\"");
+    fs::write(folder.join("other.toml"), other).unwrap();
+    refuse(
+        folder,
+        &["synth", "--of", "other.toml", "x"],
+        &["data.parser.type", "expected `synthetic`, found `mimic4`"],
+    );
+    refuse(folder, &["synth", "--of", "with.toml", "--knowledge", "2", "x"], &["`--knowledge`"]);
+    assert!(!folder.join("x").exists());
     fs::write(folder.join("with.toml"), manifest.replace(&run, "no-run")).unwrap();
     refuse(folder, &["check", "with.toml"], &["model.node_init.kge", "no such file", "with.toml:6"]);
 }
@@ -205,6 +233,36 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
     // A hundred, and two looks at the validation triples between.
     assert_eq!(history.lines().count(), 102);
     assert!(state().is_none());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_saves_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    let long = ["kge", "train", "tree.toml", "--set", "train.steps=1000000"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
+        .current_dir(folder)
+        .args(long)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let left = |file: &str| {
+        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+        runs.map(|entry| entry.path().join(file)).find(|path| path.exists())
+    };
+    // Until training has begun.
+    while left("metrics.jsonl").is_none() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(143), "{log}");
+    assert!(log.contains("stopped by signal 15 after step") && log.contains("--resume"), "{log}");
+    assert!(left("resume/state.safetensors").is_some());
 }
 
 #[test]

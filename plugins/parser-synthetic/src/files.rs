@@ -3,6 +3,7 @@
 
 use crate::draw::Draw;
 use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT, Patient, Sizes, Visit, number_of_visits};
+use crate::knowledge::Knowledge;
 use crate::patient_rows::{PatientRows, Texts, icd10};
 use crate::world::{CATEGORIES, World};
 use dualk_sdk::component::{at_least, in_range};
@@ -52,12 +53,24 @@ pub struct Files {
     pub multi: f64,
     /// Further codes of each admission, from anywhere: they fill the graph of diseases.
     pub incidental: usize,
+    /// Chance that a fact of the knowledge graph beside the tables is right; without one there is no graph.
+    pub knowledge: Option<f64>,
 }
 
 impl Default for Files {
     fn default() -> Self {
         let Sizes { codes, labs, multi, .. } = Sizes::default();
-        Self { patients: 10_000, lab_rows: 1_000_000, seed: 1, gzip: false, codes, labs, multi, incidental: 0 }
+        Self {
+            patients: 10_000,
+            lab_rows: 1_000_000,
+            seed: 1,
+            gzip: false,
+            codes,
+            labs,
+            multi,
+            incidental: 0,
+            knowledge: None,
+        }
     }
 }
 
@@ -72,6 +85,7 @@ impl Files {
         at_least("--codes", self.codes, 2 * CODES_OF_A_CLUSTER)?;
         at_least("--labs", self.labs, 3)?;
         in_range("--multi", self.multi, 0.0, 1.0 + f64::EPSILON)?;
+        in_range("--knowledge", self.knowledge.unwrap_or(0.0), 0.0, 1.0 + f64::EPSILON)?;
         if self.codes > MOST_CODES {
             return Err(Error::user(format!("expected at most {MOST_CODES}, found {}", self.codes)).at_key("--codes"));
         }
@@ -90,13 +104,20 @@ impl Files {
         let unfinished = tempfile::Builder::new().prefix(".synth-").tempdir_in(parent);
         let unfinished = unfinished.map_err(|e| Error::io("create a folder", parent, e))?;
         self.write_all(unfinished.path(), progress)?;
+        if let Some(strength) = self.knowledge {
+            Knowledge::of_tables(self).write(unfinished.path(), strength)?;
+        }
         std::fs::rename(unfinished.keep(), out).map_err(|e| Error::io("name the finished folder", out, e))
     }
 
-    fn write_all(&self, folder: &Path, progress: &dyn Progress) -> Result<()> {
+    /// How many of everything the world has.
+    pub(crate) fn sizes(&self) -> Sizes {
         let Self { codes, labs, multi, .. } = *self;
-        let clusters = codes / CODES_OF_A_CLUSTER;
-        let options = Sizes { codes, labs, multi, clusters, ..Sizes::default() };
+        Sizes { codes, labs, multi, clusters: codes / CODES_OF_A_CLUSTER, ..Sizes::default() }
+    }
+
+    fn write_all(&self, folder: &Path, progress: &dyn Progress) -> Result<()> {
+        let options = self.sizes();
         let world = World::new(&options, &mut Draw::new(self.seed));
         let table = |name: &str, header: &str| Output::create(folder, name, self.gzip, header);
         table("d_labitems", &lab_items(&world))?.finish()?;

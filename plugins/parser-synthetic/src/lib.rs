@@ -12,13 +12,15 @@ mod draw;
 mod files;
 mod generate;
 mod hidden;
+mod knowledge;
 mod options;
 mod patient_rows;
 mod raw;
 mod world;
 
 pub use files::Files;
-pub use hidden::simulate::{generate, write_knowledge};
+pub use hidden::simulate::generate;
+pub use knowledge::{Fact, Knowledge};
 pub use options::{Synthetic, SyntheticOptions};
 pub use raw::write_raw;
 

@@ -3,6 +3,7 @@
 use super::identity::Identity;
 use super::report;
 use super::run_dir::RunDir;
+use crate::kge::{KgeOutcome, names_triples};
 use crate::storage::{self, Access};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -14,7 +15,8 @@ const WEIGHTS: [&str; 2] = ["model.safetensors", "checkpoints"];
 
 /// Copies results, curves and settings of a finished run to the folder `out`: without weights (unless `with_weights`),
 /// logs, fingerprints of data files and the folders of this machine, of whose paths the last part remains. Nothing that
-/// a run writes names patients, admissions or values of theirs; the settings and the number of patients remain.
+/// a run writes names patients, admissions or values of theirs; the settings and the number of patients remain. Runs of
+/// knowledge graphs have no report.
 ///
 /// # Errors
 /// When the run is not finished, there is something at `out`, or a file cannot be read or written.
@@ -22,7 +24,6 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     if out.exists() {
         return Err(Error::user("there is something at this place already").at_file(out).help("choose another --out"));
     }
-    let outcome = run.outcome()?;
     let read = |name: &str| {
         let file = run.file(name);
         fs::read_to_string(&file).map_err(|e| Error::io("read", file, e))
@@ -32,6 +33,14 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
         move |e: &dyn std::fmt::Display| Error::user(format!("this is not what a run writes: {e}")).at_file(&file)
     };
     let mut manifest: toml::Table = read("manifest.toml")?.parse().map_err(|e| broken("manifest.toml")(&e))?;
+    let is_graph = names_triples(&manifest);
+    let program = |e: serde_json::Error| Error::program(e.to_string());
+    let result = match is_graph {
+        true => serde_json::from_str::<KgeOutcome>(&read("result.json")?)
+            .map_err(|e| broken("result.json")(&e))
+            .and_then(|outcome| serde_json::to_value(&outcome).map_err(program))?,
+        false => serde_json::to_value(run.outcome()?).map_err(program)?,
+    };
     manifest.remove("output");
     manifest.iter_mut().for_each(|(_, value)| hide_in_toml(value));
     let manifest = toml::to_string(&manifest).map_err(|e| Error::program(e.to_string()))?;
@@ -53,9 +62,10 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
             let kept: serde_json::Map<_, _> = kept.into_iter().collect();
             write("identity.json", &pretty(&json!({ "sha256": sha256, "made_from": kept })))?;
         }
-        let result = serde_json::to_value(&outcome).map_err(|e| Error::program(e.to_string()))?;
         write("result.json", &pretty(&result))?;
-        write("report.html", &report::of_run(&RunDir::at(new))?)?;
+        if !is_graph {
+            write("report.html", &report::of_run(&RunDir::at(new))?)?;
+        }
         match with_weights {
             true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),
             false => Ok(()),

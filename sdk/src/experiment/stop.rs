@@ -34,13 +34,13 @@ impl Stop {
     }
 
     /// From now until the guard goes, requests are looked at.
-    pub(super) fn listen(&self) -> Listening {
+    pub(crate) fn listen(&self) -> Listening {
         self.listening.fetch_add(1, Ordering::SeqCst);
         Listening(self.listening.clone())
     }
 }
 
-pub(super) struct Listening(Arc<AtomicUsize>);
+pub(crate) struct Listening(Arc<AtomicUsize>);
 
 impl Drop for Listening {
     fn drop(&mut self) {

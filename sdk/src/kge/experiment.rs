@@ -4,30 +4,29 @@ use super::KgeModelSlot;
 use super::adam::Adam;
 use super::baseline::Backwards;
 use super::files::{Checkpoint, Embeddings, load_embeddings, save_embeddings};
+use super::fit::checkpoint_file;
 use super::known::Known;
 use super::manifest::KgeManifest;
 use super::metrics::LinkMetrics;
 use super::model::EmbeddingModel;
 use super::outcome::KgeOutcome;
 use super::rank::{Scorer, Ties, Trained, ranks};
-use super::sample::{SampleOptions, Sampler, window};
+use super::sample::SampleOptions;
 use super::sources::join;
-use super::step::{Parameters, Stepper};
+use super::step::Parameters;
 use super::triples::{KnowledgeGraph, Triple};
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
-use crate::experiment::RunDir;
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::plan::{absolute, plugin_path, resolve_component};
-use crate::experiment::run_dir::RESUME;
+use crate::experiment::{RunDir, Stop};
 use crate::plugin::{LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 /// Embeddings of a finished run.
@@ -39,6 +38,7 @@ pub struct KgeExperiment {
     pub manifest: KgeManifest,
     registry: Registry,
     source: Source,
+    pub(super) stop: Stop,
 }
 
 impl KgeExperiment {
@@ -47,15 +47,21 @@ impl KgeExperiment {
     /// # Errors
     /// Name the manifest's line.
     pub fn new((manifest, source): (KgeManifest, Source), registry: Registry) -> Result<Self> {
-        let mut plan = Self { manifest, registry, source };
+        let mut plan = Self { manifest, registry, source, stop: Stop::new() };
         match plan.resolve() {
             Ok(()) => Ok(plan),
             Err(error) => Err(plan.source.place(error)),
         }
     }
 
+    /// Looks at this wish to stop after every step.
+    #[must_use]
+    pub fn stopping_at(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
     fn resolve(&mut self) -> Result<()> {
-        let Self { manifest, registry, source } = self;
+        let Self { manifest, registry, source, .. } = self;
         for (i, plugin) in manifest.plugin.iter_mut().enumerate() {
             let key = format!("plugin[{i}]");
             let path = plugin_path(&plugin.path, &source.folder_of(&key));
@@ -225,85 +231,6 @@ impl KgeExperiment {
         Ok(Identity { sha256, made_from })
     }
 
-    /// Trains from `state` to the last step.
-    fn fit(
-        &self,
-        model: &dyn EmbeddingModel,
-        graph: &KnowledgeGraph,
-        state: Checkpoint,
-        run: &RunDir,
-        progress: &dyn Progress,
-    ) -> Result<Checkpoint> {
-        let train = &self.manifest.train;
-        let options = self.sample_options();
-        let (window, known) = (window(&options), Known::new(&graph.train));
-        let Checkpoint { parameters, step: first, seconds: before, mut history } = state;
-        let mut stepper = Stepper::new(model, parameters, self.adam(), window, train.adversarial as f32);
-        let sampler = Sampler::new(graph, &known, options, first);
-        let every_known = self.known(graph);
-        let valid: Vec<Triple> = sample(&graph.valid, train.validate_triples);
-        let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
-        task.advance(u64::from(first));
-        let (start, mut saved) = (Instant::now(), Instant::now());
-        let every = (train.steps / 100).max(1);
-        let mut losses = (0.0, 0u32);
-        let outcome = std::thread::scope(|scope| {
-            let (sender, receiver) = std::sync::mpsc::sync_channel(4);
-            scope
-                .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
-            for batch in receiver {
-                let step = batch.step + 1;
-                let loss = stepper.step(&batch);
-                if !loss.is_finite() {
-                    return Err(Error::user(format!("the loss is {loss} after step {step}"))
-                        .at_key("train.lr")
-                        .help("try a smaller learning rate"));
-                }
-                losses = (losses.0 + loss, losses.1 + 1);
-                task.advance(1);
-                let validates =
-                    train.validate_every > 0 && step.is_multiple_of(train.validate_every) && !valid.is_empty();
-                if validates || step.is_multiple_of(every) || step == train.steps {
-                    let mean = losses.0 / f64::from(losses.1);
-                    losses = (0.0, 0);
-                    let seconds = before + start.elapsed().as_secs_f64();
-                    let mut line = json!({
-                        "step": step, "loss": mean, "lr": stepper.rate(batch.step), "seconds": seconds,
-                    });
-                    let mut shown = format!("loss {mean:.4}");
-                    if validates {
-                        let trained = Trained { model, parameters: &stepper.parameters };
-                        let ranks = ranks(&trained, graph.entities.len(), &valid, &every_known, &Silent);
-                        let metrics = LinkMetrics::new(&ranks, self.ties(), 0, 0).both;
-                        shown += &format!(" valid mrr {:.4}", metrics.mrr);
-                        progress.line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
-                        line["valid"] = json!(metrics);
-                    }
-                    task.message(&shown);
-                    run.append("metrics.jsonl", &line.to_string())?;
-                    history += &format!("{line}\n");
-                }
-                let minutes = self.manifest.output.checkpoint_minutes;
-                if minutes > 0.0 && saved.elapsed().as_secs_f64() > 60.0 * minutes && step < train.steps {
-                    let seconds = before + start.elapsed().as_secs_f64();
-                    let state =
-                        Checkpoint { parameters: stepper.parameters.clone(), step, seconds, history: history.clone() };
-                    let folder = run.file(RESUME);
-                    fs::create_dir_all(&folder)
-                        .map_err(|e| Error::io("create the folder of checkpoints", &folder, e))?;
-                    state.save(&checkpoint_file(run))?;
-                    saved = Instant::now();
-                }
-            }
-            Ok(())
-        });
-        outcome?;
-        let seconds = before + start.elapsed().as_secs_f64();
-        task.finish(&format!("{} steps in {seconds:.1} s", train.steps));
-        run.write("metrics.jsonl", history.as_bytes())?;
-        Ok(Checkpoint { parameters: stepper.parameters, step: train.steps, seconds, history })
-    }
-
     /// Ranks test (and validation) triples by a scorer, and by a rule of one line.
     fn evaluated(&self, graph: &KnowledgeGraph, trained: &Trained<'_>, progress: &dyn Progress) -> KgeOutcome {
         let (known, options) = (self.known(graph), &self.manifest.evaluate);
@@ -363,15 +290,15 @@ impl KgeExperiment {
         Ok(KgeOutcome { parameters, seconds, ..outcome })
     }
 
-    fn ties(&self) -> Ties {
+    pub(super) fn ties(&self) -> Ties {
         if self.manifest.is_compat() { Ties::Published } else { Ties::Realistic }
     }
 
-    fn known(&self, graph: &KnowledgeGraph) -> Known {
+    pub(super) fn known(&self, graph: &KnowledgeGraph) -> Known {
         Known::new(&graph.all().copied().collect::<Vec<_>>())
     }
 
-    fn sample_options(&self) -> SampleOptions {
+    pub(super) fn sample_options(&self) -> SampleOptions {
         let train = &self.manifest.train;
         SampleOptions {
             batch: train.batch,
@@ -383,7 +310,7 @@ impl KgeExperiment {
         }
     }
 
-    fn adam(&self) -> Adam {
+    pub(super) fn adam(&self) -> Adam {
         let train = &self.manifest.train;
         let (lr, steps, schedule, unused) = (train.lr, train.steps, train.schedule, train.unused);
         Adam { lr, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, steps, schedule, unused }
@@ -397,15 +324,4 @@ impl KgeExperiment {
         let plugins = self.registry.plugins().iter().map(LockedPlugin::from).collect();
         run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
     }
-}
-
-/// Every n-th triple, so that about `most` remain.
-fn sample(triples: &[Triple], most: usize) -> Vec<Triple> {
-    let step = triples.len().div_ceil(most.max(1)).max(1);
-    triples.iter().copied().step_by(step).collect()
-}
-
-/// Where the checkpoint of an unfinished run is.
-fn checkpoint_file(run: &RunDir) -> PathBuf {
-    run.file(RESUME).join("state.safetensors")
 }

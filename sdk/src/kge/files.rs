@@ -3,10 +3,11 @@
 use super::adam::Table;
 use super::step::Parameters;
 use super::triples::{KnowledgeGraph, Names};
-use crate::{Error, Result};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::HashMap;
+use crate::{Error, Result, storage};
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 /// Embeddings with the names of their rows.
@@ -32,28 +33,63 @@ pub(super) struct Checkpoint {
     pub history: String,
 }
 
-fn floats(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+/// The numbers of a tensor.
+enum Numbers<'a> {
+    Floats(&'a [f32]),
+    Counts(&'a [u32]),
 }
 
-fn matrix(table: &Table, values: &[f32]) -> (Dtype, Vec<usize>, Vec<u8>) {
-    (Dtype::F32, vec![table.last.len(), table.width], floats(values))
+/// A tensor to write.
+struct Part<'a> {
+    name: String,
+    shape: Vec<usize>,
+    numbers: Numbers<'a>,
 }
 
-type Parts = Vec<(String, (Dtype, Vec<usize>, Vec<u8>))>;
-
-fn write(path: &Path, parts: Parts, metadata: HashMap<String, String>) -> Result<()> {
-    let failed = |e| Error::program("cannot write tensors").at_file(path).because(e);
-    let views =
-        parts.iter().map(|(name, (dtype, shape, bytes))| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)));
-    let views = views.collect::<Result<Vec<_>, safetensors::SafeTensorError>>().map_err(failed)?;
-    // Written beside and renamed, so that an interrupted write leaves the last one whole.
-    let partial = path.with_file_name(".partial.safetensors");
-    safetensors::serialize_to_file(views, Some(metadata), &partial).map_err(failed)?;
-    fs::rename(&partial, path).map_err(|e| Error::io("write", path, e))
+impl<'a> Part<'a> {
+    /// A table's parameters or moments: `[rows, width]`.
+    fn matrix(name: String, table: &Table, values: &'a [f32]) -> Self {
+        Self { name, shape: vec![table.last.len(), table.width], numbers: Numbers::Floats(values) }
+    }
 }
 
-fn json(value: &impl serde::Serialize) -> Result<String> {
+/// Writes tensors as safetensors, number by number: what is written takes no memory twice, and metadata keep their order,
+/// so that equal tensors are equal files (a hash map of the library would shuffle them).
+fn write(path: &Path, parts: &[Part<'_>], metadata: &[(&str, String)]) -> Result<()> {
+    let mut header = serde_json::Map::new();
+    let metadata: serde_json::Map<String, Value> =
+        metadata.iter().map(|(key, text)| ((*key).to_owned(), Value::from(text.as_str()))).collect();
+    header.insert("__metadata__".to_owned(), Value::Object(metadata));
+    let mut end = 0;
+    for part in parts {
+        let (kind, length) = match part.numbers {
+            Numbers::Floats(values) => ("F32", values.len()),
+            Numbers::Counts(values) => ("U32", values.len()),
+        };
+        let start = end;
+        end += 4 * length;
+        header.insert(part.name.clone(), json!({ "dtype": kind, "shape": part.shape, "data_offsets": [start, end] }));
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    storage::replace(path, |file| {
+        let mut out = storage::create(file)?;
+        let mut fill = || {
+            out.write_all(&(header.len() as u64).to_le_bytes())?;
+            out.write_all(&header)?;
+            for part in parts {
+                match part.numbers {
+                    Numbers::Floats(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
+                    Numbers::Counts(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
+                }
+            }
+            out.flush()
+        };
+        fill().map_err(|e| Error::io("write", file, e))
+    })
+}
+
+fn text_of(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::program("cannot write JSON").because(e))
 }
 
@@ -65,12 +101,9 @@ fn json(value: &impl serde::Serialize) -> Result<String> {
 pub fn save_embeddings(path: &Path, parameters: &Parameters, graph: &KnowledgeGraph) -> Result<()> {
     let tables =
         [("vectors", &parameters.entities), ("relations", &parameters.relations), ("shared", &parameters.shared)];
-    let parts = tables.map(|(name, table)| (name.to_owned(), matrix(table, &table.values))).into();
-    let metadata = HashMap::from([
-        ("codes".to_owned(), json(&graph.entities.list())?),
-        ("relation_names".to_owned(), json(&graph.relations.list())?),
-    ]);
-    write(path, parts, metadata)
+    let parts = tables.map(|(name, table)| Part::matrix(name.to_owned(), table, &table.values));
+    let metadata = [("codes", text_of(&graph.entities.list())?), ("relation_names", text_of(&graph.relations.list())?)];
+    write(path, &parts, &metadata)
 }
 
 /// Reads what [`save_embeddings`] wrote.
@@ -108,24 +141,30 @@ fn read_floats(file: &SafeTensors<'_>, name: &str) -> Option<(usize, Vec<f32>)> 
     Some((width, numbers.iter().map(|b| f32::from_le_bytes(*b)).collect()))
 }
 
-impl Checkpoint {
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let mut parts: Parts = Vec::new();
-        for (name, table) in self.parameters.tables() {
-            parts.push((format!("{name}.values"), matrix(table, &table.values)));
-            parts.push((format!("{name}.first"), matrix(table, &table.first)));
-            parts.push((format!("{name}.second"), matrix(table, &table.second)));
-            let last: Vec<u8> = table.last.iter().flat_map(|v| v.to_le_bytes()).collect();
-            parts.push((format!("{name}.last"), (Dtype::U32, vec![table.last.len()], last)));
+/// Writes what [`Checkpoint::load`] reads.
+///
+/// # Errors
+/// When the file cannot be written; an earlier one is still there then.
+pub(super) fn save_checkpoint(
+    path: &Path,
+    parameters: &Parameters,
+    step: u32,
+    seconds: f64,
+    history: &str,
+) -> Result<()> {
+    let mut parts = Vec::new();
+    for (name, table) in parameters.tables() {
+        for (kind, values) in [("values", &table.values), ("first", &table.first), ("second", &table.second)] {
+            parts.push(Part::matrix(format!("{name}.{kind}"), table, values));
         }
-        let metadata = HashMap::from([
-            ("step".to_owned(), self.step.to_string()),
-            ("seconds".to_owned(), self.seconds.to_string()),
-            ("history".to_owned(), self.history.clone()),
-        ]);
-        write(path, parts, metadata)
+        let (shape, numbers) = (vec![table.last.len()], Numbers::Counts(&table.last));
+        parts.push(Part { name: format!("{name}.last"), shape, numbers });
     }
+    let metadata = [("step", step.to_string()), ("seconds", seconds.to_string()), ("history", history.to_owned())];
+    write(path, &parts, &metadata)
+}
 
+impl Checkpoint {
     /// A checkpoint of parameters of the same shape as `expected`; `None` when there is none that can be read.
     pub fn load(path: &Path, expected: &Parameters) -> Option<Self> {
         let bytes = fs::read(path).ok()?;
@@ -166,5 +205,53 @@ impl Parameters {
     /// How many numbers there are.
     pub fn count(&self) -> usize {
         self.tables().iter().map(|(_, table)| table.values.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters() -> Parameters {
+        let table = |width: usize, rows: usize| {
+            let mut table = Table::new(width, (0..width * rows).map(|i| i as f32 - 1.5).collect());
+            table.first.fill(0.25);
+            table.last.fill(7);
+            table
+        };
+        Parameters { entities: table(3, 4), relations: table(2, 2), shared: table(0, 0) }
+    }
+
+    fn graph() -> KnowledgeGraph {
+        KnowledgeGraph {
+            entities: ["a", "b\"ö", "c", "d"].into_iter().collect(),
+            relations: ["r", "s"].into_iter().collect(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn files_are_read_as_they_were_written_and_equal_ones_have_equal_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a.safetensors"), folder.path().join("b.safetensors"));
+        let (parameters, graph) = (parameters(), graph());
+        save_embeddings(&a, &parameters, &graph).unwrap();
+        save_embeddings(&b, &parameters, &graph).unwrap();
+        assert_eq!(fs::read(&a).unwrap(), fs::read(&b).unwrap());
+        let loaded = load_embeddings(&a).unwrap();
+        assert_eq!(loaded.entities.list(), graph.entities.list());
+        assert_eq!(loaded.parameters.entities.values, parameters.entities.values);
+        // The library itself reads the file, which begins where it must.
+        let bytes = fs::read(&a).unwrap();
+        let view = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(view.tensor("vectors").unwrap().shape(), [4, 3]);
+        assert_eq!(view.tensor("relations").unwrap().shape(), [2, 2]);
+
+        save_checkpoint(&a, &parameters, 12, 1.5, "{}\n").unwrap();
+        let back = Checkpoint::load(&a, &parameters).unwrap();
+        assert_eq!(back, Checkpoint { parameters: parameters.clone(), step: 12, seconds: 1.5, history: "{}\n".into() });
+        let mut other = parameters;
+        other.entities = Table::new(3, vec![0.0; 15]);
+        assert!(Checkpoint::load(&a, &other).is_none());
     }
 }

@@ -245,6 +245,11 @@ impl KgeManifest {
         for (i, source) in self.data.source.iter().enumerate() {
             source.check().map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
         }
+        let minutes = self.output.checkpoint_minutes;
+        if minutes.is_nan() || minutes < 0.0 {
+            let error = Error::user(format!("expected minutes, at least 0, found {minutes}"));
+            return Err(error.at_key("output.checkpoint_minutes"));
+        }
         self.train.check().map_err(|e| e.within_key("train"))
     }
 }

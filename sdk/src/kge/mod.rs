@@ -7,6 +7,7 @@ mod baseline;
 mod experiment;
 mod extracted;
 mod files;
+mod fit;
 mod known;
 mod loss;
 mod manifest;

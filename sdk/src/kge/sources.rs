@@ -9,7 +9,7 @@ use crate::data::tables::Table;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 /// A source of triples.
@@ -45,8 +45,8 @@ pub enum GraphSource {
         /// The table.
         path: FilePath,
         /// What replaces the beginning of names: `{ "icd9cm_" = "" }`.
-        #[serde(default, skip_serializing_if = "HashMap::is_empty")]
-        prefixes: HashMap<String, String>,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        prefixes: BTreeMap<String, String>,
         /// Name for all relations that the table has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         relation: Option<String>,
@@ -215,7 +215,7 @@ fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String
     Ok(codes)
 }
 
-fn table(path: &Path, prefixes: &HashMap<String, String>, relation: Option<&str>, graph: &mut Joined) -> Result<()> {
+fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str>, graph: &mut Joined) -> Result<()> {
     let mut rules: Vec<(&String, &String)> = prefixes.iter().collect();
     rules.sort_by_key(|(from, _)| (std::cmp::Reverse(from.len()), *from));
     let rename = |name: &str| {

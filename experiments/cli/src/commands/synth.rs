@@ -1,8 +1,11 @@
 use clap::Args;
-use dualk_plugin_parser_synthetic::Files;
-use dualk_sdk::Result;
+use dualk_plugin_parser_synthetic::{Files, Knowledge, SyntheticOptions};
+use dualk_sdk::component::Component;
+use dualk_sdk::experiment::Manifest;
 use dualk_sdk::progress::Console;
-use std::path::PathBuf;
+use dualk_sdk::toml::Value;
+use dualk_sdk::{Error, Result};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk synth`.
 #[derive(Args)]
@@ -31,15 +34,42 @@ pub struct Synth {
     /// Further codes of each admission from anywhere, which fill the graph of diseases.
     #[arg(long, default_value_t = 0)]
     incidental: usize,
+    /// Write a knowledge graph too, and the hierarchy of the codes: the chance that a fact of it is right, from 0 to 1.
+    #[arg(long, value_name = "CHANCE")]
+    knowledge: Option<f64>,
+    /// Write graph and hierarchy of the patients that the parser `synthetic` of this manifest makes up, and no tables.
+    #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["patients", "lab_rows", "seed", "gzip", "codes", "labs", "multi",
+        "incidental"])]
+    of: Option<PathBuf>,
     /// Folder to write; it must be absent or empty.
     out: PathBuf,
 }
 
 impl Synth {
     pub fn run(self) -> Result<()> {
-        let Self { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, out } = self;
-        Files { patients, lab_rows, seed, gzip, codes, labs, multi, incidental }.write(&out, &Console::default())?;
+        let Self { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, knowledge, of, out } = self;
+        match of {
+            Some(manifest) => patients_of(&manifest)?.write(&out, knowledge.unwrap_or(1.0))?,
+            None => {
+                let files = Files { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, knowledge };
+                files.write(&out, &Console::default())?;
+            }
+        }
         println!("{}", out.display());
         Ok(())
     }
+}
+
+/// What there is to know of the patients of a manifest.
+fn patients_of(manifest: &Path) -> Result<Knowledge> {
+    let (Manifest { data, .. }, source) = Manifest::load(manifest, &[])?;
+    let found = match data.parser.r#type.as_str() {
+        SyntheticOptions::NAME => {
+            let options = Value::Table(data.parser.options).try_into::<SyntheticOptions>();
+            let options = options.map_err(|e| Error::user(e.message().to_owned()).at_key("data.parser"));
+            options.and_then(|options| options.check().map_err(|e| e.within_key("data.parser")).map(|()| options))
+        }
+        other => Err(Error::user(format!("expected `synthetic`, found `{other}`")).at_key("data.parser.type")),
+    };
+    found.map(|options| Knowledge::of_patients(&options)).map_err(|e| source.place(e))
 }

@@ -5,3 +5,5 @@ mod learnability;
 pub mod oracle;
 pub mod simulate;
 mod world;
+
+pub use world::World;

@@ -8,7 +8,6 @@ use crate::world::CATEGORIES;
 use dualk_sdk::data::LabItem;
 use dualk_sdk::prelude::*;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Chance that a patient's diseases come from two clusters.
 pub const SECOND_CLUSTER: f64 = 0.3;
@@ -16,17 +15,6 @@ pub const SECOND_CLUSTER: f64 = 0.3;
 /// A cohort by options and seed.
 pub fn generate(options: &SyntheticOptions, seed: u64) -> Cohort {
     simulate(options, seed).cohort()
-}
-
-/// Writes the knowledge graph of a world: a line a triple of head, relation and tail, with tabs between.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_knowledge(options: &SyntheticOptions, path: &Path) -> Result<()> {
-    let world = World::new(options, &mut Draw::new(options.seed));
-    let line = |(head, relation, tail): &(String, &str, String)| format!("{head}\t{relation}\t{tail}\n");
-    let text: String = world.knowledge.iter().map(line).collect();
-    std::fs::write(path, text).map_err(|e| Error::io("write the knowledge graph", path, e))
 }
 
 /// A cohort with what is hidden in it.

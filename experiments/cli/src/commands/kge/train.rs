@@ -1,4 +1,5 @@
 use super::KgeManifestArgs;
+use crate::interrupt;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::progress::Console;
@@ -15,7 +16,7 @@ pub struct Train {
 
 impl Train {
     pub fn run(self) -> Result<()> {
-        let experiment = self.manifest.experiment()?;
+        let experiment = self.manifest.experiment()?.stopping_at(interrupt::stop());
         let (outcome, run) = experiment.train(self.resume, &Console::default())?;
         println!("{}", outcome.table());
         let (parameters, training, testing) = (outcome.parameters, outcome.train_seconds, outcome.test_seconds);

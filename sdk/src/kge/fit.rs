@@ -1,0 +1,197 @@
+//! The training loop of an embedding: losses, looks at the validation triples, checkpoints, and stopping early.
+
+use super::experiment::KgeExperiment;
+use super::files::{Checkpoint, save_checkpoint};
+use super::known::Known;
+use super::metrics::LinkMetrics;
+use super::model::EmbeddingModel;
+use super::rank::{Trained, ranks};
+use super::sample::{Sampler, window};
+use super::step::Stepper;
+use super::triples::{KnowledgeGraph, Triple};
+use crate::experiment::RunDir;
+use crate::experiment::run_dir::RESUME;
+use crate::progress::Silent;
+use crate::{Error, Progress, Result};
+use serde_json::json;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Checkpoints take at most this part of the time.
+const PART_OF_TIME: u32 = 20;
+
+impl KgeExperiment {
+    /// Trains from `state` to the last step.
+    ///
+    /// # Errors
+    /// When the loss is not finite, a file cannot be written, or somebody asked to stop: a checkpoint is written then.
+    pub(super) fn fit(
+        &self,
+        model: &dyn EmbeddingModel,
+        graph: &KnowledgeGraph,
+        state: Checkpoint,
+        run: &RunDir,
+        progress: &dyn Progress,
+    ) -> Result<Checkpoint> {
+        let train = &self.manifest.train;
+        let options = self.sample_options();
+        let (window, known) = (window(&options), Known::new(&graph.train));
+        let Checkpoint { parameters, step: first, seconds: before, mut history } = state;
+        let mut stepper = Stepper::new(model, parameters, self.adam(), window, train.adversarial as f32);
+        let sampler = Sampler::new(graph, &known, options, first);
+        let every_known = self.known(graph);
+        let valid: Vec<Triple> = sample(&graph.valid, train.validate_triples);
+        let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
+        task.advance(u64::from(first));
+        let _listening = self.stop.listen();
+        run.write("metrics.jsonl", history.as_bytes())?;
+        let mut keeper = Keeper::new(run, progress, self.manifest.output.checkpoint_minutes);
+        let mut clock = Clock { begun: Instant::now(), looked: Duration::ZERO, before };
+        let every = (train.steps / 100).max(1);
+        let mut losses = (0.0, 0u32);
+        let outcome = std::thread::scope(|scope| {
+            let (sender, receiver) = std::sync::mpsc::sync_channel(4);
+            scope
+                .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
+            for batch in receiver {
+                let step = batch.step + 1;
+                let loss = stepper.step(&batch);
+                if !loss.is_finite() {
+                    return Err(Error::user(format!("the loss is {loss} after step {step}"))
+                        .at_key("train.lr")
+                        .help("try a smaller learning rate"));
+                }
+                losses = (losses.0 + loss, losses.1 + 1);
+                task.advance(1);
+                let validates =
+                    train.validate_every > 0 && step.is_multiple_of(train.validate_every) && !valid.is_empty();
+                let writes = validates || step.is_multiple_of(every) || step == train.steps;
+                if writes {
+                    let mean = losses.0 / f64::from(losses.1);
+                    losses = (0.0, 0);
+                    let seconds = clock.seconds();
+                    let mut line = json!({
+                        "step": step, "loss": mean, "lr": stepper.rate(batch.step), "seconds": seconds,
+                    });
+                    let mut shown = format!("loss {mean:.4}");
+                    if validates {
+                        let looks = Instant::now();
+                        let trained = Trained { model, parameters: &stepper.parameters };
+                        let ranks = ranks(&trained, graph.entities.len(), &valid, &every_known, &Silent);
+                        let metrics = LinkMetrics::new(&ranks, self.ties(), 0, 0).both;
+                        clock.looked += looks.elapsed();
+                        shown += &format!(" valid mrr {:.4}", metrics.mrr);
+                        progress.line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
+                        line["valid"] = json!(metrics);
+                    }
+                    task.message(&shown);
+                    run.append("metrics.jsonl", &line.to_string())?;
+                    history += &format!("{line}\n");
+                }
+                let signal = self.stop.requested();
+                if step < train.steps && (signal.is_some() || keeper.is_due(writes)) {
+                    keeper.save(|file| save_checkpoint(file, &stepper.parameters, step, clock.seconds(), &history));
+                    if let Some(signal) = signal {
+                        return Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}")));
+                    }
+                }
+            }
+            Ok(())
+        });
+        outcome?;
+        let seconds = clock.seconds();
+        task.finish(&format!("{} steps in {seconds:.1} s", train.steps));
+        Ok(Checkpoint { parameters: stepper.parameters, step: train.steps, seconds, history })
+    }
+}
+
+/// Time of training, over all processes of a run, without that of looking at validation triples.
+struct Clock {
+    begun: Instant,
+    looked: Duration,
+    before: f64,
+}
+
+impl Clock {
+    fn seconds(&self) -> f64 {
+        self.before + self.begun.elapsed().saturating_sub(self.looked).as_secs_f64()
+    }
+}
+
+/// Writes checkpoints when they are due.
+struct Keeper<'a> {
+    run: &'a RunDir,
+    progress: &'a dyn Progress,
+    /// Between two checkpoints.
+    pause: Duration,
+    last: Instant,
+    cost: Duration,
+    warned: bool,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(run: &'a RunDir, progress: &'a dyn Progress, minutes: f64) -> Self {
+        let pause = Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX);
+        Self { run, progress, pause, last: Instant::now(), cost: Duration::ZERO, warned: false }
+    }
+
+    /// As for `dualk run`, a hundredth of the steps being an epoch: when the pause is over, and at the end of an epoch,
+    /// unless checkpoints would take more than their part of the time. Without a pause after every step, whatever it costs.
+    fn is_due(&self, epoch_ended: bool) -> bool {
+        let since = self.last.elapsed();
+        self.pause.is_zero() || (since >= self.pause || epoch_ended) && since >= self.cost * PART_OF_TIME
+    }
+
+    /// Writes one. One that cannot be written stops no run: the reader is told once.
+    fn save(&mut self, write: impl FnOnce(&std::path::Path) -> Result<()>) {
+        let begun = Instant::now();
+        let file = checkpoint_file(self.run);
+        let made = match file.parent().map(fs::create_dir_all) {
+            Some(Err(error)) => Err(Error::io("create the folder of checkpoints", &file, error)),
+            _ => write(&file),
+        };
+        if let Err(error) = made
+            && !std::mem::replace(&mut self.warned, true)
+        {
+            self.progress.line(&format!("warning: no checkpoint: {error}"));
+        }
+        (self.cost, self.last) = (begun.elapsed(), Instant::now());
+    }
+}
+
+/// Every n-th triple, so that about `most` remain.
+fn sample(triples: &[Triple], most: usize) -> Vec<Triple> {
+    let step = triples.len().div_ceil(most.max(1)).max(1);
+    triples.iter().copied().step_by(step).collect()
+}
+
+/// Where the checkpoint of an unfinished run is.
+pub(super) fn checkpoint_file(run: &RunDir) -> PathBuf {
+    run.file(RESUME).join("state.safetensors")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Identity;
+    use crate::storage::Access;
+
+    #[test]
+    fn checkpoints_take_a_twentieth_of_the_time_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = Identity { sha256: "0".repeat(64), made_from: json!({}) };
+        let run = RunDir::create(folder.path(), "x", &identity, "", Access::Private).unwrap();
+        let keeper = |minutes: f64, ago: u64, cost: u64| Keeper {
+            last: Instant::now().checked_sub(Duration::from_millis(ago)).unwrap(),
+            cost: Duration::from_millis(cost),
+            ..Keeper::new(&run, &Silent, minutes)
+        };
+        // A pause of 0.6 s.
+        assert!(!keeper(0.01, 300, 0).is_due(false) && keeper(0.01, 300, 0).is_due(true));
+        assert!(keeper(0.01, 700, 0).is_due(false));
+        assert!(!keeper(0.01, 700, 50).is_due(true) && keeper(0.01, 1200, 50).is_due(false));
+        assert!(keeper(0.0, 0, 1_000_000).is_due(false));
+        assert!(!keeper(f64::INFINITY, 1000, 0).is_due(false) && keeper(f64::INFINITY, 1000, 0).is_due(true));
+    }
+}
