@@ -1,6 +1,7 @@
 //! The training loop.
 
 use super::ahead::Ahead;
+use super::evaluate::evaluate_seeing;
 use super::position::{Keeper, Losses, Moment, Nobody, Position, Start, not_finite, number};
 use super::record::EpochRecord;
 use super::{Algorithm, Fixed, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
@@ -159,10 +160,11 @@ impl Fit<'_> {
             let spent = position.spent;
             let pass = Pass { losses: &losses, ahead: &ahead, keeper, best: best.as_ref(), from: &position };
             (model, train_loss) = self.epoch(model, &mut optimizer, pass)?;
-            let valid = self.metrics(&model, self.valid);
+            let (valid, valid_loss) = self.on_valid(&model, &losses);
             let test = self.watch.map(|examples| self.metrics(&model, examples)).unwrap_or_default();
             let seconds = (start.elapsed() + spent).as_secs_f64();
-            let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
+            let record =
+                EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
             if (self.remembers_best() || self.patience.is_some()) && !record.valid.is_empty() {
                 remember(&mut best, self.score(&record.valid)?, epoch, &model);
@@ -344,6 +346,22 @@ impl Fit<'_> {
         }
         let weighted = if weight == 1.0 { loss.clone() } else { loss.clone() * weight };
         Ok((loss.detach(), GradientsParams::from_grads(weighted.backward(), model)))
+    }
+
+    /// Metrics on valid, and the mean loss of its examples, heads and blocks weighed as in training.
+    fn on_valid(&self, model: &Model, losses: &[Option<Box<dyn Loss>>]) -> (Metrics, Option<f64>) {
+        if self.valid.is_empty() {
+            return (Metrics::new(), None);
+        }
+        let mut sum = 0.0;
+        let metrics = evaluate_seeing(model, self.graph, self.valid, self.objective, &mut Silent, |logits, batch| {
+            for (head, fitted) in self.heads.clone().zip(losses) {
+                let loss = fitted.as_deref().unwrap_or(self.loss);
+                let targets = dense(&batch.targets[head], logits[head].dims()[1], &logits[head].device());
+                sum += batch.len() as f64 * number(loss.forward(logits[head].clone(), targets));
+            }
+        });
+        (metrics, Some(sum / self.valid.len() as f64))
     }
 
     fn metrics(&self, model: &Model, examples: &Examples) -> Metrics {
