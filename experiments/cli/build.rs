@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=../../tests/data_cfg.rs");
     say_which_data_are_there();
+    say_which_readers_are_there();
     println!("cargo:rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     if !std::env::var("CARGO_ENCODED_RUSTFLAGS")?.contains("prefer-dynamic") {
         return Err(
@@ -30,4 +31,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
     Ok(())
+}
+
+/// Sets `cfg(tracking_readers)` where `DUALK_PYTHON`, or `python3`, has the programs that read what runs write, and
+/// `cfg(chromium)` where there is a browser, which `DUALK_CHROMIUM` may name: tests that need them are ignored elsewhere.
+fn say_which_readers_are_there() {
+    const MODULES: &str = "import sys; from importlib.util import find_spec
+sys.exit(not all(find_spec(m) for m in ('tensorboard', 'mlflow', 'pandas', 'pyarrow')))";
+    println!("cargo:rustc-check-cfg=cfg(tracking_readers, chromium)");
+    for variable in ["DUALK_PYTHON", "DUALK_CHROMIUM"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    let works = |program: &str, arguments: &[&str]| {
+        Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
+    };
+    let python = std::env::var("DUALK_PYTHON").unwrap_or_else(|_| "python3".into());
+    if works(&python, &["-c", MODULES]) {
+        println!("cargo:rustc-cfg=tracking_readers\ncargo:rustc-env=DUALK_TEST_PYTHON={python}");
+    }
+    let named = std::env::var("DUALK_CHROMIUM").ok();
+    let known = ["chromium", "chromium-browser", "google-chrome"].map(str::to_owned);
+    let browsers = named.map_or(known.to_vec(), |browser| vec![browser]);
+    if let Some(browser) = browsers.iter().find(|browser| works(browser, &["--version"])) {
+        println!("cargo:rustc-cfg=chromium\ncargo:rustc-env=DUALK_TEST_CHROMIUM={browser}");
+    }
 }

@@ -77,7 +77,7 @@ impl Place {
 
     fn logs(&self) -> Vec<String> {
         let members = fs::read_dir(self.path("out/members")).unwrap();
-        members.map(|m| fs::read_to_string(m.unwrap().path().join("log.txt")).unwrap()).collect()
+        members.map(|m| fs::read_to_string(m.unwrap().path().join("log.txt")).unwrap_or_default()).collect()
     }
 }
 
@@ -97,7 +97,21 @@ fn a_sweep_trains_every_member_and_compares_them() {
     assert_eq!(listed.lines().filter(|l| l.ends_with("to run")).count(), 4, "{listed}");
     assert!(listed.contains("expected time: unknown") && !place.path("out/runs").exists(), "{listed}");
 
-    let printed = place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
+    let output = place.run(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
+    assert!(output.status.success(), "{}", errors(&output));
+    // On systems that tell, the first row's memory is estimated as `dualk check --memory` does.
+    if std::path::Path::new("/proc/meminfo").exists() {
+        let said = errors(&output);
+        let line =
+            said.lines().find(|l| l.starts_with("gat is expected to take 0.")).unwrap_or_else(|| panic!("{said}"));
+        let peaks = fs::read_dir(place.path("out/members")).unwrap().map(|m| {
+            let state = fs::read(m.unwrap().path().join("state.json")).unwrap();
+            serde_json::from_slice::<Value>(&state).unwrap()["peak_bytes"].as_f64().unwrap() / 1e9
+        });
+        let (said, most) = (line.split(' ').nth(5).unwrap().parse::<f64>().unwrap(), peaks.fold(0.0, f64::max));
+        assert!(said > 0.8 * most && said < 1.5 * most, "estimated {said} GB, took {most} GB");
+    }
+    let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("mean ± standard deviation over 2 runs") && printed.contains("→ "), "{printed}");
     for row in ["code frequency", "gat ", "gcn "] {
         assert!(printed.lines().any(|l| l.starts_with(row)), "{row}: {printed}");
@@ -234,20 +248,8 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
     sweep.kill().unwrap();
     sweep.wait().unwrap();
     // The members end with it.
-    let workers = || {
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let of_this = |p: &fs::DirEntry| {
-            let text = fs::read(p.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&text).contains(&*place.path("out").to_string_lossy()) || {
-                let text = String::from_utf8_lossy(&text).into_owned();
-                text.contains("--member")
-                    && fs::read_link(p.path().join("cwd")).is_ok_and(|c| c == *place.folder.path())
-            }
-        };
-        processes.filter(of_this).count()
-    };
     let deadline = Instant::now() + Duration::from_secs(20);
-    while workers() > 0 {
+    while members_at_work(&place) > 0 {
         assert!(Instant::now() < deadline, "members outlive their sweep");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -258,6 +260,58 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
         place.json(&["compare", "out", "--format", "json"]).iter().map(|r| r["runs"].as_u64().unwrap()).sum::<u64>(),
         4
     );
+}
+
+/// Processes that train members of the sweep in `out`.
+fn members_at_work(place: &Place) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let of_this = |p: &fs::DirEntry| {
+        let text = fs::read(p.path().join("cmdline")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let here = fs::read_link(p.path().join("cwd")).is_ok_and(|c| c == *place.folder.path());
+        text.contains(&*place.path("out").to_string_lossy()) || (text.contains("--member") && here)
+    };
+    processes.filter(of_this).count()
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sweep_that_is_asked_to_stop_waits_for_its_members() {
+    let place = Place::new(ENCODERS);
+    let arguments =
+        ["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=400"];
+    let sweep = place.command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let training = || {
+        let members = fs::read_dir(place.path("out/members")).into_iter().flatten().flatten();
+        members
+            .filter(|m| fs::read_to_string(m.path().join("log.txt")).is_ok_and(|log| log.contains("finetune epoch 2:")))
+    };
+    let deadline = Instant::now() + Duration::from_secs(240);
+    while training().count() < 2 {
+        assert!(Instant::now() < deadline, "no two members train");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(Command::new("kill").args(["-INT", &sweep.id().to_string()]).status().unwrap().success());
+    let output = sweep.wait_with_output().unwrap();
+    assert_eq!(members_at_work(&place), 0, "the sweep ended before its members");
+    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
+    assert!(errors(&output).contains("stopped: 4 members are not complete"), "{}", errors(&output));
+    assert!(errors(&output).contains("the same command goes on from their checkpoints"), "{}", errors(&output));
+    let states = fs::read_dir(place.path("out/members")).unwrap().flatten();
+    assert!(
+        states.filter(|m| m.path().join("state.json").exists()).count() == 0,
+        "stopped is neither finished nor failed"
+    );
+    let sweep = place.command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let gone_on =
+        || place.logs().iter().filter(|log| log.contains("going on with") && log.contains("finetune")).count();
+    let deadline = Instant::now() + Duration::from_secs(240);
+    while gone_on() < 2 {
+        assert!(Instant::now() < deadline, "{:#?}", place.logs());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(Command::new("kill").args(["-TERM", &sweep.id().to_string()]).status().unwrap().success());
+    assert_eq!(sweep.wait_with_output().unwrap().status.code(), Some(143));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What other programs read of a run: TensorBoard, MLflow, Parquet, the page, and `dualk watch`.
 //!
-//! The tests with other programs run where `DUALK_TEST_PYTHON` names an interpreter that has `tensorboard`, `mlflow`,
-//! `pandas` and `pyarrow`, and `DUALK_TEST_CHROMIUM` a headless Chromium; elsewhere they say so and pass.
+//! The tests with other programs are ignored where these are absent when they are compiled: `python3`, or the interpreter
+//! that `DUALK_PYTHON` names, with `tensorboard`, `mlflow`, `pandas` and `pyarrow`; and `chromium`, or what
+//! `DUALK_CHROMIUM` names.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
@@ -72,7 +73,7 @@ fn recorded(run: &Path) -> Vec<(String, i64, f64)> {
     for (step, line) in fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().enumerate() {
         let record: Value = serde_json::from_str(line).unwrap();
         let stage = record["stage"].as_str().unwrap();
-        for key in ["train_loss", "lr"] {
+        for key in ["train_loss", "valid_loss", "lr"] {
             all.push((format!("{stage}/{key}"), step as i64, record[key].as_f64().unwrap()));
         }
         for (name, value) in record["valid"].as_object().unwrap() {
@@ -97,17 +98,12 @@ fn event_files_have_the_metrics_of_every_epoch() {
 }
 
 /// The interpreter that has the other programs.
-fn python() -> Option<String> {
-    let named = std::env::var("DUALK_TEST_PYTHON").ok();
-    if named.is_none() {
-        eprintln!("not compared: DUALK_TEST_PYTHON names no interpreter");
-    }
-    named
-}
+const PYTHON: Option<&str> = option_env!("DUALK_TEST_PYTHON");
 
 #[test]
+#[cfg_attr(not(tracking_readers), ignore = "needs Python with tensorboard, mlflow, pandas and pyarrow")]
 fn tensorboard_and_pandas_read_what_is_written() {
-    let Some(python) = python() else { return };
+    let python = PYTHON.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (run, _) = run(folder.path(), &[]);
     let script = "
@@ -144,12 +140,13 @@ impl Drop for Server {
 }
 
 #[test]
+#[cfg_attr(not(tracking_readers), ignore = "needs Python with tensorboard, mlflow, pandas and pyarrow")]
 fn mlflow_gets_parameters_and_metrics() {
-    let Some(python) = python() else { return };
+    let python = PYTHON.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let store = format!("sqlite:///{}", folder.path().join("mlflow.db").display());
-    let server = Command::new(&python)
+    let server = Command::new(python)
         .args([
             "-m",
             "mlflow",
@@ -185,7 +182,7 @@ e = c.get_experiment_by_name('from tests')
 keys = list(r.data.metrics)
 print(json.dumps({'status': r.info.status, 'name': r.info.run_name, 'params': r.data.params,
   'metrics': {k: [(m.step, m.value) for m in c.get_metric_history(r.info.run_id, k)] for k in keys}}))";
-    let output = Command::new(&python).args(["-c", script, &format!("http://127.0.0.1:{port}")]).output().unwrap();
+    let output = Command::new(python).args(["-c", script, &format!("http://127.0.0.1:{port}")]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((read["status"].as_str(), read["name"].as_str()), (Some("FINISHED"), Some("small")));
@@ -238,6 +235,9 @@ fn watch_shows_a_run() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// A browser without a window.
+const CHROMIUM: Option<&str> = option_env!("DUALK_TEST_CHROMIUM");
+
 /// What a browser finds on a page: widths, texts that are cut or overlap, and whether anything is fetched.
 const LOOK: &str = r#"<script>
 addEventListener('load', () => {
@@ -253,6 +253,18 @@ addEventListener('load', () => {
       });
     });
   }
+  // Bars lie in their cells, and texts of neighbouring cells apart.
+  for (const bar of document.querySelectorAll('.bar')) {
+    const cell = bar.parentElement.getBoundingClientRect();
+    for (const mark of bar.children) {
+      const b = mark.getBoundingClientRect();
+      if (b.left < cell.left - 8 || b.right > cell.right + 8 || b.bottom > cell.bottom + 1) found.cut.push('bar: ' + bar.parentElement.parentElement.textContent.trim());
+    }
+  }
+  for (const row of document.querySelectorAll('tr')) {
+    const cells = [...row.children].map(c => { const r = document.createRange(); r.selectNodeContents(c); return [c.textContent.trim(), r.getBoundingClientRect()]; });
+    cells.slice(1).forEach(([text, b], i) => { if (text && cells[i][0] && b.left < cells[i][1].right - 1) found.overlap.push(cells[i][0] + ' | ' + text); });
+  }
   for (const e of document.querySelectorAll('h1, h2, h3, p, li, summary, figcaption')) {
     if (e.getBoundingClientRect().right > innerWidth + 1) found.cut.push(e.textContent.slice(0, 40));
   }
@@ -261,16 +273,27 @@ addEventListener('load', () => {
 </script>"#;
 
 #[test]
+#[cfg_attr(not(chromium), ignore = "needs Chromium")]
 fn no_text_of_the_page_overlaps_or_is_cut() {
-    let Ok(chromium) = std::env::var("DUALK_TEST_CHROMIUM") else {
-        eprintln!("not looked at: DUALK_TEST_CHROMIUM names no browser");
-        return;
-    };
+    let chromium = CHROMIUM.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let (run, _) = run(folder.path(), &["stage[2].epochs=30"]);
     let other = folder.path().join("comparison.html");
     let compare = dualk(folder.path()).arg("compare").arg(&run).arg("--report").arg(&other).output().unwrap();
     assert!(compare.status.success(), "{}", String::from_utf8_lossy(&compare.stderr));
+    let report = fs::read_to_string(run.join("report.html")).unwrap();
+    for part in [
+        "Recall at k on test",
+        "How often what was predicted came true",
+        "Are its probabilities true?",
+        "Loss on train and valid",
+    ] {
+        assert!(report.contains(part), "the page has no `{part}`");
+    }
+    for by in ["the frequency of the code", "the chapter of the code", "the length of the history"] {
+        assert!(report.contains(&format!(", by {by}</h3>")), "the page has no parts by {by}");
+    }
+    assert!(report.contains(", new and repeated codes</h3>"));
     for page in [run.join("report.html"), other] {
         let looked = folder.path().join("looked.html");
         let text = fs::read_to_string(&page).unwrap();
@@ -287,7 +310,7 @@ fn no_text_of_the_page_overlaps_or_is_cut() {
                 "<body style=\"margin:0\"><iframe id=\"f\" style=\"border:0;width:{width}px;height:3000px\" srcdoc=\"{inner}\"></iframe><script>\
                  addEventListener('load', () => setTimeout(() => document.title = f.contentDocument.body.dataset.found, 500))</script>"
             )).unwrap();
-            let output = Command::new(&chromium)
+            let output = Command::new(chromium)
                 .args([
                     "--headless",
                     "--no-sandbox",

@@ -90,8 +90,20 @@ pub fn category(icd10: &str) -> Option<&'static str> {
 
 /// What a CCSR category is: its body system and number. The tables have no longer name.
 pub fn category_title(category: &str) -> Option<String> {
-    let number = category.get(3..).filter(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()))?;
-    dualk_icd::body_system(category).map(|system| format!("{system}, category {number} of the CCSR"))
+    let number = category.get(3..)?;
+    body_system(category).map(|system| format!("{system}, category {number} of the CCSR"))
+}
+
+/// The body system of a CCSR category.
+///
+/// ```
+/// use dualk_sdk::data::icd::body_system;
+/// assert_eq!(body_system("CIR017"), Some("Diseases of the circulatory system"));
+/// assert_eq!([body_system("CIR"), body_system("428.0")], [None; 2]);
+/// ```
+pub fn body_system(category: &str) -> Option<&'static str> {
+    category.get(3..).filter(|n| n.len() == 3 && n.bytes().all(|b| b.is_ascii_digit()))?;
+    dualk_icd::body_system(category)
 }
 
 /// Codes that begin with `prefix`, dotted, and their titles, ascending.

@@ -4,6 +4,7 @@ use super::outcome::{Row, StageOutcome, Stratum};
 use super::plan::Experiment;
 use super::run::Parts;
 use super::run_dir::RunDir;
+use super::strata::{Division, divisions};
 use crate::component::{Asks, HeadSpec, Objective, Oracle, ParserContext};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;
@@ -18,10 +19,10 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
 const BOOTSTRAP: u64 = 0;
-/// Parts of the codes by their frequency in training, each of as many codes, the rarest first (Choi et al., GRAM, KDD 2017).
-const BINS: usize = 5;
 /// Where recall is cut off for an objective without one of its own.
 const KS: [usize; 4] = [10, 20, 30, 40];
+/// Where the curve of recall has its points.
+const CURVE: [usize; 13] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100];
 
 /// A model to test.
 pub(super) struct Tested<'a> {
@@ -205,20 +206,11 @@ struct Table<'a> {
     labels: Vec<Vec<Division>>,
 }
 
-/// Parts of labels.
-struct Division {
-    by: &'static str,
-    parts: Vec<String>,
-    /// The part of each positive, in the order of the targets.
-    of: Vec<usize>,
-}
-
 impl<'a> Table<'a> {
     fn new(objective: &'a dyn Objective, heads: &'a [HeadSpec], parts: &'a Parts, data: &Prepared) -> Self {
         let of = |head: usize| {
             let asks = objective.asks(data, head);
-            let frequency = by_frequency(heads[head].outputs, head, parts);
-            std::iter::once(frequency).chain(by_novelty(&asks, head, &parts.test)).collect()
+            divisions(&asks, head, heads[head].outputs, parts, data)
         };
         Self {
             objective,
@@ -247,6 +239,7 @@ impl<'a> Table<'a> {
             ks = KS.to_vec();
         }
         let (mut measures, mut values, mut strata) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut recall, mut reliability) = (Vec::new(), Vec::new());
         for (head, spec) in self.heads.iter().enumerate() {
             let (scores, targets) = (&scored.heads[head], &self.test.targets[head]);
             let found = match spec.outputs {
@@ -258,6 +251,12 @@ impl<'a> Table<'a> {
                 _ => format!("{}: {name}", spec.name),
             };
             strata.extend(self.strata(head, &found, &ks, named(&String::new())));
+            if self.heads.len() == 1 {
+                let ks: Vec<usize> = CURVE.into_iter().filter(|k| *k <= spec.outputs).collect();
+                recall = found.recall_at(targets, &ks);
+                recall.retain(|(_, value)| !value.is_nan());
+                reliability.clone_from(&found.reliability);
+            }
             let new = found.overall.iter().filter(|(name, _)| !metrics.iter().any(|(known, _)| known == name));
             measures.extend(new.map(|(name, value)| (named(name), *value)));
             values.extend(found.each.iter().map(|(name, each)| (named(name), each.clone())));
@@ -271,7 +270,7 @@ impl<'a> Table<'a> {
         let means: Vec<(String, Vec<f64>)> = values.iter().filter(|(name, _)| in_table(name)).cloned().collect();
         let mut intervals = self.resamples.of_means(&means);
         intervals.extend(self.areas(scored));
-        (Row { name: scored.name.clone(), metrics, measures, intervals, strata }, values)
+        (Row { name: scored.name.clone(), metrics, measures, intervals, strata, recall, reliability }, values)
     }
 
     /// Intervals of the areas of a yes/no question.
@@ -331,32 +330,4 @@ impl<'a> Table<'a> {
         }
         strata
     }
-}
-
-/// Labels by how frequent their code is in training.
-fn by_frequency(columns: usize, head: usize, parts: &Parts) -> Division {
-    let mut counts = vec![0u32; columns];
-    parts.train.targets[head].values().iter().for_each(|&c| counts[c as usize] += 1);
-    let mut order: Vec<usize> = (0..columns).collect();
-    order.sort_by_key(|&c| (counts[c], c));
-    let mut bins = vec![0; columns];
-    order.iter().enumerate().for_each(|(place, &c)| bins[c] = place * BINS / columns.max(1));
-    Division {
-        by: "code frequency",
-        parts: (0..BINS).map(|b| format!("{}–{} %", 100 * b / BINS, 100 * (b + 1) / BINS)).collect(),
-        of: parts.test.targets[head].values().iter().map(|&c| bins[c as usize]).collect(),
-    }
-}
-
-/// Labels by whether the patient had them before.
-fn by_novelty(asks: &Asks, head: usize, test: &Examples) -> Option<Division> {
-    let Asks::Codes(map) = asks else { return None };
-    let mut of = Vec::new();
-    for (i, targets) in test.targets[head].rows().enumerate() {
-        let codes = test.visits.row(i).iter().flat_map(|&v| test.codes.row(v as usize));
-        let mut had: Vec<u32> = codes.filter_map(|&c| map.get(c as usize).copied().flatten()).collect();
-        had.sort_unstable();
-        of.extend(targets.iter().map(|c| usize::from(had.binary_search(c).is_ok())));
-    }
-    Some(Division { by: "had before", parts: vec!["new".to_owned(), "repeated".to_owned()], of })
 }

@@ -30,6 +30,7 @@ pub(crate) mod run_dir;
 mod scrub;
 mod stages;
 mod stop;
+mod strata;
 pub mod sweep;
 mod tracking;
 mod training;

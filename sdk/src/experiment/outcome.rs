@@ -1,6 +1,6 @@
 //! Results, and the table that a person reads.
 
-use crate::train::{Interval, Metrics};
+use crate::train::{Interval, Metrics, Reliability};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -21,6 +21,12 @@ pub struct Row {
     /// Measures of parts of the labels or of the patients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strata: Vec<Stratum>,
+    /// Recall at more k than the table shows, as pairs of k and R@k.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recall: Vec<(usize, f64)>,
+    /// How often what was predicted came true; of rows with probabilities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reliability: Vec<Reliability>,
 }
 
 /// A measure of a part of the labels or of the patients.
@@ -179,7 +185,7 @@ impl Outcome {
             }
             let _ = writeln!(text, "{rule}");
             if names.iter().any(|name| wide(name)) {
-                let _ = writeln!(text, "±: half the 95 % interval of a bootstrap over test patients");
+                let _ = writeln!(text, "±: half a 95 % interval over test patients, by the bootstrap");
             }
         }
         text

@@ -6,6 +6,7 @@
 use super::metrics::sortable;
 use crate::data::Ragged;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Columns that are read together: one line of the processor's cache.
 const BLOCK: usize = 16;
@@ -30,6 +31,19 @@ pub struct Assessment {
     pub each: Vec<(String, Vec<f64>)>,
     /// For each positive, in the order of the targets, how many columns of its row rank above it.
     pub ranks: Vec<u32>,
+    /// With logits, the bins of the calibration error that have entries, by ascending probability.
+    pub reliability: Vec<Reliability>,
+}
+
+/// What becomes of the entries whose probabilities are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Reliability {
+    /// The mean of their probabilities.
+    pub probability: f64,
+    /// The part of them that is positive.
+    pub frequency: f64,
+    /// How many they are.
+    pub entries: u64,
 }
 
 /// Assesses scores of a head with several columns.
@@ -101,6 +115,28 @@ impl Assessment {
         let entries = logits.len().max(1) as f64;
         let error = bins.iter().map(|b| (b.probability - b.positives).abs()).sum::<f64>() / entries;
         self.overall.push(("ECE".to_owned(), if logits.is_empty() { f64::NAN } else { error }));
+        let filled = bins.iter().filter(|bin| bin.entries > 0);
+        let part = |sum: f64, bin: &Bin| sum / bin.entries as f64;
+        self.reliability = filled
+            .map(|b| Reliability {
+                probability: part(b.probability, b),
+                frequency: part(b.positives, b),
+                entries: b.entries,
+            })
+            .collect();
+    }
+
+    /// `R@k` at each of `ks`, which need not be those that were asked for; none for a yes/no question.
+    pub fn recall_at(&self, targets: &Ragged<u32>, ks: &[usize]) -> Vec<(usize, f64)> {
+        if self.ranks.is_empty() {
+            return Vec::new();
+        }
+        let at = |&k: &usize| {
+            let rows = (0..targets.len()).map(|i| &self.ranks[targets.range(i)]).filter(|row| !row.is_empty());
+            let recall = |row: &[u32]| hits(row, k) / row.len().min(k) as f64;
+            (k, mean(&rows.map(recall).collect::<Vec<_>>()))
+        };
+        ks.iter().map(at).collect()
     }
 
     /// A measure of all examples.
@@ -134,13 +170,17 @@ fn ranks(keys: &[u32], columns: usize, targets: &Ragged<u32>) -> Vec<u32> {
     rows.concat()
 }
 
+/// Positives of a row among its `k` highest scores.
+fn hits(ranks: &[u32], k: usize) -> f64 {
+    ranks.iter().filter(|&&rank| (rank as usize) < k).count() as f64
+}
+
 /// The measures at each k, by example.
 fn measures_at(ranks: &[u32], targets: &Ragged<u32>, ks: &[usize]) -> Vec<(String, Vec<f64>)> {
     let rows = || (0..targets.len()).map(|i| &ranks[targets.range(i)]);
     let of = |measure: &dyn Fn(&[u32]) -> f64| -> Vec<f64> {
         rows().map(|row| if row.is_empty() { f64::NAN } else { measure(row) }).collect()
     };
-    let hits = |row: &[u32], k: usize| row.iter().filter(|&&rank| (rank as usize) < k).count() as f64;
     let discount = |rank: usize| 1.0 / (rank as f64 + 2.0).log2();
     let ndcg = |row: &[u32], k: usize| {
         let gained: f64 = row.iter().filter(|&&r| (r as usize) < k).map(|&r| discount(r as usize)).sum();
@@ -256,6 +296,7 @@ struct Bin {
     probability: f64,
     /// Its positives.
     positives: f64,
+    entries: u64,
 }
 
 struct Probabilities {
@@ -279,7 +320,8 @@ impl Probabilities {
                     let p = if z >= 0.0 { 1.0 / (1.0 + e) } else { e / (1.0 + e) };
                     part_loss += z.max(0.0) + e.ln_1p();
                     part_brier += p * p;
-                    bins[bin(p)].probability += f64::from(p);
+                    let bin = &mut bins[bin(p)];
+                    (bin.probability, bin.entries) = (bin.probability + f64::from(p), bin.entries + 1);
                 }
                 (loss, brier) = (loss + f64::from(part_loss), brier + f64::from(part_brier));
             }
@@ -300,6 +342,7 @@ impl Probabilities {
             for (sum, bin) in all.bins.iter_mut().zip(bins) {
                 sum.probability += bin.probability;
                 sum.positives += bin.positives;
+                sum.entries += bin.entries;
             }
         }
         all

@@ -6,7 +6,7 @@ use crate::data::{Batch, Examples};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::progress::Task;
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 
 /// Metrics by name, in the objective's order. One that is undefined is NaN, and `null` in files.
 pub type Metrics = Vec<(String, f64)>;
@@ -23,11 +23,29 @@ pub fn evaluate(
     objective: &dyn Objective,
     task: &mut dyn Task,
 ) -> Metrics {
+    evaluate_seeing(model, graph, examples, objective, task, |_, _| {})
+}
+
+/// The same, and gives `see` the logits of all heads, each `[block, outputs]`, for block after block of the examples.
+pub(super) fn evaluate_seeing(
+    model: &Model,
+    graph: &Graph,
+    examples: &Examples,
+    objective: &dyn Objective,
+    task: &mut dyn Task,
+    mut see: impl FnMut(&[Tensor<2>], &Batch),
+) -> Metrics {
     let Some(mut meter) = objective.meter() else {
-        let logits = predict(model, graph, examples, task);
-        return metrics_of(objective, model.head_specs(), &logits, examples);
+        let mut all = vec![Vec::new(); model.head_specs().len()];
+        forward_blocks(model, graph, examples, task, |logits, batch| {
+            see(&logits, batch);
+            all.iter_mut().zip(numbers(logits)).for_each(|(all, block)| all.extend(block));
+        });
+        return metrics_of(objective, model.head_specs(), &all, examples);
     };
-    predict_blocks(model, graph, examples, task, |logits, batch| {
+    forward_blocks(model, graph, examples, task, |logits, batch| {
+        see(&logits, batch);
+        let logits = numbers(logits);
         let each = logits.iter().zip(model.head_specs()).zip(&batch.targets);
         let predictions: Vec<Predictions<'_>> = each
             .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
@@ -54,6 +72,17 @@ pub fn predict_blocks(
     task: &mut dyn Task,
     mut take: impl FnMut(&[Vec<f32>], &Batch),
 ) {
+    forward_blocks(model, graph, examples, task, |logits, batch| take(&numbers(logits), batch));
+}
+
+/// The same with logits where they were computed.
+fn forward_blocks(
+    model: &Model,
+    graph: &Graph,
+    examples: &Examples,
+    task: &mut dyn Task,
+    mut take: impl FnMut(Vec<Tensor<2>>, &Batch),
+) {
     use burn::module::Module;
     let model = model.valid();
     let heads = model.head_specs().len();
@@ -62,11 +91,14 @@ pub fn predict_blocks(
     for chunk in order.chunks(BATCH) {
         let batch = examples.batch(chunk);
         let patients = embeddings.clone().map(|e| model.patients(e, graph, &batch));
-        let logits = model.logits(patients, &batch, 0..heads).into_iter();
-        // Logits are 32-bit numbers but on devices that store them shorter.
-        let values = |data: TensorData| data.try_into_vec::<f32>().unwrap_or_default();
-        let logits: Vec<Vec<f32>> = logits.map(|head| values(head.into_data().convert::<f32>())).collect();
-        take(&logits, &batch);
+        take(model.logits(patients, &batch, 0..heads), &batch);
         task.advance(chunk.len() as u64);
     }
+}
+
+/// Row after row of each head.
+fn numbers(logits: Vec<Tensor<2>>) -> Vec<Vec<f32>> {
+    // Logits are 32-bit numbers but on devices that store them shorter.
+    let values = |data: TensorData| data.try_into_vec::<f32>().unwrap_or_default();
+    logits.into_iter().map(|head| values(head.into_data().convert::<f32>())).collect()
 }

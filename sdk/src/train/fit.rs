@@ -1,5 +1,6 @@
 //! The training loop.
 
+use super::evaluate::evaluate_seeing;
 use super::position::{Keeper, Losses, Moment, Nobody, Position, Start, not_finite, number};
 use super::precomputed::Precomputed;
 use super::record::EpochRecord;
@@ -162,9 +163,10 @@ impl Fit<'_> {
             let pass =
                 Pass { losses: &losses, precomputed: &precomputed, keeper, best: best.as_ref(), from: &position };
             (model, train_loss) = self.epoch(model, &mut optimizer, pass)?;
-            let (valid, test) = self.evaluated(&model);
+            let ((valid, valid_loss), test) = self.evaluated(&model, &losses);
             let seconds = (start.elapsed() + spent).as_secs_f64();
-            let record = EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid, test, lr, seconds };
+            let record =
+                EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid_loss, valid, test, lr, seconds };
             on_epoch(&record)?;
             if (self.remembers_best() || self.patience.is_some()) && !record.valid.is_empty() {
                 remember(&mut best, self.score(&record.valid)?, epoch, &model);
@@ -203,10 +205,10 @@ impl Fit<'_> {
         since.is_some()
     }
 
-    /// Metrics on valid, and on the examples that are watched.
-    fn evaluated(&self, model: &Model) -> (Metrics, Metrics) {
+    /// Metrics and mean loss on valid, and metrics on the examples that are watched.
+    fn evaluated(&self, model: &Model, losses: &[Option<Box<dyn Loss>>]) -> ((Metrics, Option<f64>), Metrics) {
         let watched = self.watch.map(|examples| self.metrics(model, examples));
-        (self.metrics(model, self.valid), watched.unwrap_or_default())
+        (self.on_valid(model, losses), watched.unwrap_or_default())
     }
 
     /// Of the last epoch and the best the one that is selected, and the best where that is another.
@@ -371,6 +373,22 @@ impl Fit<'_> {
         }
         let weighted = if weight == 1.0 { loss.clone() } else { loss.clone() * weight };
         Ok((loss.detach(), GradientsParams::from_grads(weighted.backward(), model)))
+    }
+
+    /// Metrics on valid, and the mean loss of its examples, heads and blocks weighed as in training.
+    fn on_valid(&self, model: &Model, losses: &[Option<Box<dyn Loss>>]) -> (Metrics, Option<f64>) {
+        if self.valid.is_empty() {
+            return (Metrics::new(), None);
+        }
+        let mut sum = 0.0;
+        let metrics = evaluate_seeing(model, self.graph, self.valid, self.objective, &mut Silent, |logits, batch| {
+            for (head, fitted) in self.heads.clone().zip(losses) {
+                let loss = fitted.as_deref().unwrap_or(self.loss);
+                let targets = dense(&batch.targets[head], logits[head].dims()[1], &logits[head].device());
+                sum += batch.len() as f64 * number(loss.forward(logits[head].clone(), targets));
+            }
+        });
+        (metrics, Some(sum / self.valid.len() as f64))
     }
 
     fn metrics(&self, model: &Model, examples: &Examples) -> Metrics {

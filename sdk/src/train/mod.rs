@@ -14,7 +14,7 @@ mod random;
 mod record;
 mod schedule;
 
-pub use assess::{Assessment, Scale, assess, assess_binary, log_loss};
+pub use assess::{Assessment, Reliability, Scale, assess, assess_binary, log_loss};
 pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines, metrics_of};
 pub use bootstrap::{Interval, RESAMPLES, Resamples};
 pub use evaluate::{Metrics, evaluate, predict, predict_blocks};

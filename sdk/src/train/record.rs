@@ -12,6 +12,9 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Mean loss of the epoch's training examples, dropout on.
     pub train_loss: f64,
+    /// The same loss on valid, dropout off; absent without valid examples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_loss: Option<f64>,
     /// Metrics on valid.
     #[serde(with = "as_map")]
     pub valid: Metrics,

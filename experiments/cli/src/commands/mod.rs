@@ -114,7 +114,8 @@ impl Command {
 /// A manifest with changes from the command line.
 #[derive(Args)]
 pub struct ManifestArgs {
-    /// The manifest, a TOML file.
+    /// The manifest, a TOML file; where there is none of this name, that of the installed program.
+    #[arg(value_parser = here_or_shipped)]
     manifest: PathBuf,
     /// Change a key: `--set model.graph_encoder.type=gcn`, `--set 'stage[0].epochs=5'`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -124,6 +125,18 @@ pub struct ManifestArgs {
     device: Option<String>,
     #[command(flatten)]
     trust: TrustArgs,
+}
+
+/// A manifest as it is named, or, where there is no such file, the one of this name that was installed with the program:
+/// `experiments/quickstart.toml` is then found from any folder.
+fn here_or_shipped(text: &str) -> std::result::Result<PathBuf, std::convert::Infallible> {
+    let named = PathBuf::from(text);
+    if named.exists() || named.is_absolute() {
+        return Ok(named);
+    }
+    let program = std::env::current_exe().ok().and_then(|program| program.canonicalize().ok());
+    let shipped = program.and_then(|p| p.parent()?.join("../share/dualk").join(&named).canonicalize().ok());
+    Ok(shipped.unwrap_or(named))
 }
 
 /// Which plugin files may be loaded.

@@ -1,10 +1,11 @@
 use super::{CacheArgs, ManifestArgs};
 use crate::interrupt;
 use clap::Args;
+use dualk_sdk::experiment::Experiment;
 use dualk_sdk::experiment::sweep::{MemberProgress, exit_with_parent};
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Progress, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk run`.
 #[derive(Args)]
@@ -32,6 +33,29 @@ const EXAMPLES: &str = "Examples:
 
 Ctrl-C and SIGTERM finish the step, save a checkpoint and end with 130 or 143; a second one ends at once.";
 
+/// What a reader is about to wait for: what the manifest's first comment says, its stages and where they are trained.
+fn what_comes(file: &Path, experiment: &Experiment) -> String {
+    let manifest = &experiment.manifest;
+    let about = std::fs::read_to_string(file).ok().and_then(|text| first_comment(&text));
+    let about = about.map_or(manifest.name.clone(), |about| format!("{}: {about}", manifest.name));
+    let stages = manifest.stage_epochs();
+    let each = stages.iter().map(|(name, epochs)| match epochs {
+        1 => format!("{name}, 1 epoch"),
+        n => format!("{name}, {n} epochs"),
+    });
+    let each: Vec<String> = each.collect();
+    format!("{about}\nto come on {}: the data; {}; the test", experiment.device().name, each.join("; "))
+}
+
+/// The first sentence of the comment that a manifest begins with, up to the commands that show how to run it.
+fn first_comment(text: &str) -> Option<String> {
+    let lines = text.lines().skip_while(|line| line.starts_with("#:"));
+    let lines = lines.map_while(|line| line.strip_prefix("# ").filter(|text| !text.starts_with(' ')));
+    let all = lines.collect::<Vec<_>>().join(" ");
+    let sentence = all.split(". ").next()?.trim_end_matches([':', '.']).trim();
+    (!sentence.is_empty()).then(|| sentence.to_owned())
+}
+
 impl Run {
     pub fn run(self) -> Result<()> {
         if let Some(signal) = self.stop_signal {
@@ -56,6 +80,9 @@ impl Run {
             ));
         }
         experiment.check()?;
+        if member.is_none() {
+            progress.line(&what_comes(&file, &experiment));
+        }
         let (outcome, run) = match self.resume {
             true => experiment.resume(progress)?,
             false => experiment.run(progress)?,
@@ -70,5 +97,21 @@ impl Run {
             member.finished(run.path());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_comment;
+
+    #[test]
+    fn the_first_sentence_of_a_manifest_says_what_it_is() {
+        let of = |text| first_comment(text);
+        assert_eq!(
+            of("# All stages,\n# in minutes:\n#   dualk run x\nname = 'x'\n").as_deref(),
+            Some("All stages, in minutes")
+        );
+        assert_eq!(of("#:schema ./s.json\n# One. Two.\n").as_deref(), Some("One"));
+        assert_eq!([of("name = 'x'\n# later\n"), of(""), of("#   dualk run x\n")], [None, None, None]);
     }
 }

@@ -1,4 +1,5 @@
 use super::{CacheArgs, ManifestArgs};
+use crate::interrupt;
 use clap::Args;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
@@ -18,7 +19,8 @@ In the manifest:
   seeds = [1, 2, 3]
   grid = { \"model.graph_encoder\" = [{ type = \"gat\" }, { type = \"gcn\" }] }
 
-The same command goes on where an earlier one was, and tries again what failed.";
+The same command goes on where an earlier one was, and tries again what failed. Ctrl-C and SIGTERM let the members save
+a checkpoint first; a second one ends at once.";
 
 /// Arguments of `dualk sweep`.
 #[derive(Args)]
@@ -63,19 +65,28 @@ impl Sweep {
         let name = if self.quick { format!("{}-quick", members.name) } else { members.name.clone() };
         let folder = self.out.clone().unwrap_or_else(|| Path::new("sweeps").join(name));
         let progress = Console::default();
-        let launch = |member: &Path| {
+        let command = |verb: &str, member: &Path| {
             // `--locked` looks beside the manifest.
             if let Some(lock) = &lock {
                 let _ = std::fs::copy(lock, member.join("plugins.lock")); // the member says so when it is missing
             }
             let program = std::env::current_exe().unwrap_or_else(|_| "dualk".into());
             let mut command = Command::new(program);
-            command.arg("run").arg(member.join("manifest.toml")).arg("--member").arg(member);
-            // A member that was interrupted goes on.
-            command.arg("--resume").args(&trust);
+            command.arg(verb).arg(member.join("manifest.toml")).args(&trust);
             if no_cache {
                 command.arg("--no-cache");
             }
+            command
+        };
+        let launch = |member: &Path| {
+            let mut command = command("run", member);
+            // A member that was interrupted goes on.
+            command.arg("--member").arg(member).arg("--resume");
+            command
+        };
+        let estimate = |member: &Path| {
+            let mut command = command("check", member);
+            command.arg("--memory");
             command
         };
         let run = SweepRun {
@@ -85,6 +96,8 @@ impl Sweep {
             threads: self.threads,
             fail_fast: self.fail_fast,
             launch: &launch,
+            estimate: &estimate,
+            stop: interrupt::stop(),
             progress: &progress,
         };
         if self.dry_run {

@@ -19,8 +19,15 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
     fs::write(path.join("manifest.toml"), manifest).unwrap();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let metrics = |v: f64| vec![("F1-w".to_owned(), v / 2.0), ("R@10".to_owned(), v)];
-    let row =
-        |name: String, metrics| Row { name, metrics, measures: Vec::new(), intervals: Vec::new(), strata: Vec::new() };
+    let row = |name: String, metrics| Row {
+        name,
+        metrics,
+        measures: Vec::new(),
+        intervals: Vec::new(),
+        strata: Vec::new(),
+        recall: Vec::new(),
+        reliability: Vec::new(),
+    };
     let rows = vec![
         row("history".into(), metrics(0.2)),
         row(format!("x, epoch {}", seed + 3), metrics(mean)),
@@ -133,7 +140,7 @@ fn a_rule_that_is_as_good_is_said() {
     let level: Vec<f64> = a.iter().map(|v| v - 0.38933333333333336 + 0.203).collect();
     let run = write(folder.path(), "gat", 1, &level, "diagnosis");
     let table = Comparison::of(&[run], &CompareOptions::default()).unwrap();
-    assert!(table.verdict.starts_with("history alone is as good as x: difference 0.0030 ± 0.03"), "{}", table.verdict);
+    assert!(table.verdict.starts_with("history alone is as good as x: difference 0.0030 ±0.03"), "{}", table.verdict);
     let low: Vec<f64> = a.iter().map(|v| v - 0.3).collect();
     let run = write(folder.path(), "gat", 1, &low, "diagnosis");
     let table = Comparison::of(&[run], &CompareOptions::default()).unwrap();

@@ -76,7 +76,7 @@ impl Comparison {
         let known = self.rows.iter().any(|row| row.difference.iter().any(|(_, d)| d.low.is_some()));
         if !others.is_empty() && known {
             let base = &self.rows[self.baseline].name;
-            let _ = writeln!(text, "\nless {base}, the same patients: ± half the 95 % interval, p by random signs");
+            let _ = writeln!(text, "\nless {base}, the same patients; ±: half a 95 % interval, p by random signs");
             let cells = |row: &&&ComparedRow| row.difference.iter().map(|(_, d)| difference(d)).collect::<Vec<_>>();
             let names: Vec<String> = others.iter().map(|r| r.name.clone()).collect();
             let groups: Vec<Kind> = others.iter().map(|r| r.kind).collect();
@@ -188,7 +188,7 @@ fn difference(d: &Difference) -> String {
         None => String::new(),
     };
     match (d.low, d.high) {
-        (Some(low), Some(high)) => format!("{:+.4} ± {:.4}{p}", d.mean, (high - low) / 2.0),
+        (Some(low), Some(high)) => format!("{:+.4} ±{:.3}{p}", d.mean, (high - low) / 2.0),
         _ => format!("{:+.4}{p}", d.mean),
     }
 }

@@ -84,10 +84,11 @@ impl Gap {
     }
 }
 
+/// Written as the tables do: ± is half a 95 % interval over patients.
 impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.interval {
-            Some((low, high)) => write!(f, "{:.4} ± {:.4}", self.mean, (high - low) / 2.0),
+            Some((low, high)) => write!(f, "{:.4} ±{:.3}", self.mean, (high - low) / 2.0),
             None => write!(f, "{:.4}, of unknown spread", self.mean),
         }
     }

@@ -41,8 +41,10 @@ pub struct Chart {
     pub phases: Vec<(f64, String)>,
     /// Whether the vertical axis ends at 1 where values are parts.
     pub part: bool,
-    /// Whether the diagonal is drawn, on which a calibrated model lies.
+    /// Whether both axes go from 0 to 1 and the diagonal is drawn, on which a calibrated model lies.
     pub diagonal: bool,
+    /// A table that stands for the points, in place of one of theirs.
+    pub numbers: Option<String>,
 }
 
 impl Chart {
@@ -86,7 +88,8 @@ impl Chart {
             std::iter::once(short(*x)).chain(self.series.iter().map(value)).collect::<Vec<_>>()
         };
         let rows: Vec<Vec<String>> = xs.iter().map(row).collect();
-        format!("<details><summary>Numbers</summary>{}</details>", table(&head, &rows))
+        let numbers = self.numbers.clone().unwrap_or_else(|| table(&head, &rows));
+        format!("<details><summary>Numbers</summary>{numbers}</details>")
     }
 
     /// The drawing.
@@ -98,10 +101,12 @@ impl Chart {
         if left > right {
             return Ok("<p class=\"soft\">nothing to show</p>".to_owned());
         }
-        if left == right {
+        if self.diagonal {
+            (left, right) = (0.0, 1.0);
+        } else if left == right {
             (left, right) = (left - 0.5, right + 0.5);
         }
-        let top = match self.part && top > 0.5 {
+        let top = match self.diagonal || self.part && top > 0.5 {
             true => 1.0,
             false => nice(if top > bottom { top } else { bottom + 1.0 }),
         };
@@ -289,7 +294,20 @@ mod tests {
             series: vec![Series { points: vec![(0.0, 123456.0), (1.0, 98765.4)], ..Series::default() }],
             ..Chart::default()
         };
-        for chart in [chart(), one, large] {
+        let bins = |b: i32| (f64::from(b) / 15.0 + 0.03, f64::from(b) / 20.0);
+        let reliability = Chart {
+            series: vec![Series { points: (0..15).map(bins).collect(), ..Series::default() }],
+            diagonal: true,
+            x: "probability predicted".into(),
+            ..Chart::default()
+        };
+        let recall = Chart {
+            series: vec![Series { points: vec![(1.0, 0.2), (2.0, 0.3), (100.0, 0.97)], ..Series::default() }],
+            part: true,
+            x: "k, number of codes predicted".into(),
+            ..Chart::default()
+        };
+        for chart in [chart(), one, large, reliability, recall] {
             let svg = chart.svg().unwrap();
             let boxes = boxes(&svg);
             assert!(boxes.len() >= 6, "{svg}");

@@ -3,15 +3,16 @@
 mod chart;
 mod comparison;
 mod html;
+mod parts;
 mod training;
 
-use super::compare::{CompareOptions, Comparison, Kind, is_oracle, model_row};
+use super::compare::{CompareOptions, Comparison, is_oracle, model_row};
 use super::fingerprint::Fingerprint;
 use super::flow_figure;
 use super::outcome::{Outcome, StageOutcome};
 use super::run_dir::RunDir;
 use crate::data::Step;
-use crate::train::EpochRecord;
+use crate::train::{EpochRecord, RESAMPLES};
 use crate::{Error, Result};
 use chart::{Chart, Series, short};
 pub(super) use html::escape;
@@ -41,6 +42,7 @@ pub(super) fn of_run(run: &RunDir) -> Result<String> {
     let about = format!("{} parameters · {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
     let sections = [
         ("found", "What was found", found(&outcome, compared.as_ref())?),
+        ("parts", "Where it is good", outcome.stages.last().map(parts::strata).unwrap_or_default()),
         ("training", "Training", training::section(&history)?),
         ("data", "What entered", entered(run, &resolved)?),
         ("time", "Time", training::times(&history, &outcome.trained)),
@@ -64,34 +66,29 @@ fn found(outcome: &Outcome, compared: Option<&Comparison>) -> Result<String> {
     if let Some(compared) = compared {
         let _ = writeln!(out, "<p class=\"verdict\">{}</p>", escape(&compared.verdict));
     }
-    let last = outcome.stages.len().saturating_sub(1);
-    for (i, stage) in outcome.stages.iter().enumerate() {
-        out += &stage_table(stage, compared.filter(|_| i == last));
-        out += &recall(stage)?;
+    for stage in &outcome.stages {
+        out += &stage_table(stage);
+        out += &parts::charts(stage)?;
+        out += &parts::calibration(stage);
     }
     Ok(out)
 }
 
-fn stage_table(stage: &StageOutcome, compared: Option<&Comparison>) -> String {
+fn stage_table(stage: &StageOutcome) -> String {
     let metrics = stage.rows.first().map(|row| row.metrics.as_slice()).unwrap_or_default();
     let names = metrics.iter().map(|(name, _)| escape(name));
     let head: Vec<String> = std::iter::once(String::new()).chain(names).collect();
     let model = model_row(stage);
     let (mut rows, mut classes) = (Vec::new(), Vec::new());
     for (i, row) in stage.rows.iter().enumerate() {
-        let is_model = Some(i) == model;
-        let same = compared.and_then(|c| {
-            c.rows.iter().find(|r| if is_model { r.kind == Kind::Configuration } else { r.name == row.name })
-        });
         let cell = |(metric, value): &(String, f64)| {
-            let estimate = same.and_then(|r| r.metrics.iter().find(|(m, _)| m == metric)).map(|(_, e)| e);
-            let interval = estimate.and_then(|e| Some((e.low?, e.high?)));
-            let interval = interval.map_or(String::new(), |(low, high)| format!("<small>{low:.3} – {high:.3}</small>"));
+            let interval = row.intervals.iter().find(|interval| interval.name == *metric);
+            let interval = interval.map_or(String::new(), |i| format!("<small>{:.3} – {:.3}</small>", i.low, i.high));
             let value = if value.is_finite() { format!("{value:.4}") } else { "–".to_owned() };
             format!("{value}{interval}")
         };
         rows.push(std::iter::once(escape(&row.name)).chain(row.metrics.iter().map(cell)).collect());
-        classes.push(if is_model {
+        classes.push(if Some(i) == model {
             "model"
         } else if is_oracle(&row.name) {
             "oracle"
@@ -101,39 +98,14 @@ fn stage_table(stage: &StageOutcome, compared: Option<&Comparison>) -> String {
     }
     let title = format!("{}: {} test patients", stage.objective, stage.examples);
     let mut out = format!("<h3>{}</h3>\n{}", escape(&title), table_of(&head, &rows, &classes));
-    if compared.is_some_and(|c| c.rows.iter().any(|r| r.metrics.iter().any(|(_, e)| e.low.is_some()))) {
-        out += "<p class=\"soft\">Small figures: 95 % bootstrap intervals over patients, 10,000 draws. Test was read once, \
-                after the epoch had been chosen on valid.</p>\n";
+    if stage.rows.iter().any(|row| !row.intervals.is_empty()) {
+        let _ = writeln!(
+            out,
+            "<p class=\"soft\">Small figures: 95 % intervals of a bootstrap over test patients, {RESAMPLES} resamples. Test was \
+             read once, after the epoch had been chosen on valid.</p>"
+        );
     }
     out
-}
-
-/// Recall at k of the rows, where the table has it at more than one k.
-fn recall(stage: &StageOutcome) -> Result<String> {
-    let at = |name: &str| name.strip_prefix("R@").and_then(|k| k.parse::<f64>().ok());
-    let mut series = Vec::new();
-    let mut colour = 1;
-    let model = model_row(stage);
-    for (i, row) in stage.rows.iter().enumerate() {
-        let points: Vec<(f64, f64)> = row.metrics.iter().filter_map(|(m, v)| Some((at(m)?, *v))).collect();
-        if points.len() < 2 {
-            continue;
-        }
-        let is_model = Some(i) == model;
-        series.push(Series {
-            name: row.name.clone(),
-            points,
-            colour: if is_model { 0 } else { colour },
-            dashed: !is_model,
-        });
-        colour += usize::from(!is_model);
-    }
-    if series.is_empty() {
-        return Ok(String::new());
-    }
-    let title = format!("Recall at k on test, {}", stage.objective);
-    let chart = Chart { title, x: "k, number of codes predicted".into(), series, part: true, ..Chart::default() };
-    Ok(format!("<div class=\"charts\">{}</div>\n", chart.figure()?))
 }
 
 /// Cohort, split, and what the model sees of a patient.

@@ -67,7 +67,9 @@ impl<'a> Line<'a> {
 
     /// Training and validation loss.
     fn loss(&self) -> Chart {
-        let valid = |r: &EpochRecord| r.valid.iter().find(|(n, _)| is_loss(n)).map(|(_, v)| *v);
+        // Older runs have it among their metrics, or not at all.
+        let of_metrics = |r: &EpochRecord| r.valid.iter().find(|(n, _)| is_loss(n)).map(|(_, v)| *v);
+        let valid = |r: &EpochRecord| r.valid_loss.or_else(|| of_metrics(r));
         let train = self.lines(|r| Some(r.train_loss));
         let valid = self.lines(valid);
         let mut series = joined("train, dropout on", &train, 0, false);

@@ -5,6 +5,7 @@
 
 mod costs;
 mod member;
+mod memory;
 mod plan;
 mod queue;
 mod run;

@@ -3,7 +3,7 @@
 use super::Sweep;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "sweep.json";
@@ -126,6 +126,23 @@ impl State {
     /// Forgets it: the member is tried again.
     pub fn forget(folder: &Path) {
         let _ = fs::remove_file(folder.join(STATE)); // there may be none
+    }
+}
+
+/// Keeps other sweeps out of a folder until the file is dropped.
+///
+/// # Errors
+/// When another is at work in it, or it cannot be written.
+pub(super) fn lock(folder: &Path) -> Result<File> {
+    let fail = |e| Error::io("write to the folder of the sweep", folder, e);
+    crate::storage::own_folder(folder)?;
+    let file = File::create(folder.join(".lock")).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::user("another sweep is at work in this folder")
+            .at_file(folder)
+            .help("wait for it, or give another folder with --out")),
+        Err(fs::TryLockError::Error(e)) => Err(fail(e)),
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Running<'a> {
     pub complete: usize,
     /// Bytes that it holds now; `None` where the system does not tell.
     pub bytes: Option<u64>,
+    /// Bytes that it will hold at most, by an estimate.
+    pub expected: Option<u64>,
     /// Whether it trains, so that what it holds tells of what it needs.
     pub trains: bool,
 }
@@ -26,27 +28,30 @@ pub struct Room {
     pub peak: Option<u64>,
 }
 
-/// More than a member was seen to hold, for those that hold more.
+/// More than a member is expected to hold, for those that hold more.
 const MARGIN: f64 = 1.15;
 
 impl Room {
-    /// Whether one more member fits beside those that run.
+    /// Whether a member that is expected to hold `next` bytes fits beside those that run, which may still grow.
     ///
-    /// The first member says how much memory one takes: the next waits until it trains. Those that run may still grow to
-    /// the peak.
-    pub fn fits(&self, running: &[Running<'_>]) -> bool {
+    /// Where no estimate tells what a member will hold, it is the most that any was seen to hold once one trains; until
+    /// then nobody joins.
+    pub fn fits(&self, running: &[Running<'_>], next: Option<u64>) -> bool {
         if running.is_empty() {
             return true;
         }
         if running.len() >= self.jobs {
             return false;
         }
-        let (Some(free), Some(peak)) = (self.free, self.peak) else { return true };
-        if !running.iter().any(|r| r.trains) {
-            return false;
+        let Some(free) = self.free.filter(|_| running.iter().any(|r| r.bytes.is_some())) else { return true };
+        let seen = self.peak.filter(|_| running.iter().any(|r| r.trains));
+        let most = |expected: Option<u64>| expected.or(seen);
+        let to_come = |r: &Running<'_>| Some(most(r.expected)?.saturating_sub(r.bytes.unwrap_or(0)));
+        let to_come: Option<u64> = running.iter().map(to_come).sum();
+        match (to_come, most(next)) {
+            (Some(to_come), Some(next)) => free.saturating_sub(to_come) as f64 >= MARGIN * next as f64,
+            _ => false,
         }
-        let to_come: u64 = running.iter().map(|r| peak.saturating_sub(r.bytes.unwrap_or(peak))).sum();
-        free.saturating_sub(to_come) as f64 >= MARGIN * peak as f64
     }
 }
 
@@ -66,7 +71,7 @@ mod tests {
     }
 
     fn running(keys: &[String], complete: usize, bytes: u64) -> Running<'_> {
-        Running { keys, complete, bytes: Some(bytes), trains: complete > 0 }
+        Running { keys, complete, bytes: Some(bytes), expected: None, trains: complete > 0 }
     }
 
     #[test]
@@ -86,15 +91,29 @@ mod tests {
     fn members_start_while_there_is_memory() {
         let none = Vec::new();
         let room = |free, peak| Room { jobs: 3, free: Some(free), peak: Some(peak) };
-        assert!(room(0, 0).fits(&[]), "one member runs whatever it takes");
-        assert!(!room(1000, 100).fits(&[running(&none, 0, 100)]), "it does not train yet");
-        assert!(room(1000, 100).fits(&[running(&none, 1, 100)]));
-        assert!(!room(110, 100).fits(&[running(&none, 1, 100)]));
+        assert!(room(0, 0).fits(&[], None), "one member runs whatever it takes");
+        assert!(!room(1000, 100).fits(&[running(&none, 0, 100)], None), "it does not train yet");
+        assert!(room(1000, 100).fits(&[running(&none, 1, 100)], None));
+        assert!(!room(110, 100).fits(&[running(&none, 1, 100)], None));
         // The running one still has 60 to go.
-        assert!(!room(170, 100).fits(&[running(&none, 1, 40)]));
-        assert!(room(180, 100).fits(&[running(&none, 1, 40)]));
+        assert!(!room(170, 100).fits(&[running(&none, 1, 40)], None));
+        assert!(room(180, 100).fits(&[running(&none, 1, 40)], None));
         let three = [running(&none, 1, 1), running(&none, 1, 1), running(&none, 1, 1)];
-        assert!(!room(1000, 1).fits(&three));
-        assert!(Room { jobs: 2, free: None, peak: None }.fits(&[running(&none, 0, 0)]));
+        assert!(!room(1000, 1).fits(&three, None));
+        let unseen = Running { bytes: None, ..running(&none, 0, 0) };
+        assert!(Room { jobs: 2, free: None, peak: None }.fits(&[unseen], None), "a system that does not tell");
+    }
+
+    #[test]
+    fn an_estimate_counts_before_anything_was_seen() {
+        let none = Vec::new();
+        let at_work = |bytes, expected| Running { expected: Some(expected), ..running(&none, 0, bytes) };
+        let room = |free| Room { jobs: 3, free: Some(free), peak: Some(40) };
+        // It will grow by 60, and the next takes 100 and a margin.
+        assert!(room(176).fits(&[at_work(40, 100)], Some(100)));
+        assert!(!room(174).fits(&[at_work(40, 100)], Some(100)));
+        // A larger row waits where a smaller one does not.
+        assert!(!room(176).fits(&[at_work(40, 100)], Some(200)));
+        assert!(!room(1000).fits(&[running(&none, 0, 40)], Some(10)), "of the running one nothing is known");
     }
 }

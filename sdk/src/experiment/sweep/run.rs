@@ -1,10 +1,12 @@
 //! Training the members of a sweep, several at once, each in a process of its own.
 
 use super::member::{self, Position};
-use super::plan::{Plan, State, finished_run, member_folder};
+use super::memory::{Expected, free_bytes, memory_of};
+use super::plan::{Plan, State, finished_run, lock, member_folder};
 use super::queue::{Room, Running, next};
 use super::{Costs, Member, Sweep};
 use crate::experiment::plan::to_toml;
+use crate::experiment::stop::Stop;
 use crate::progress::Task;
 use crate::{Error, Progress, Result};
 use std::collections::VecDeque;
@@ -29,6 +31,10 @@ pub struct SweepRun<'a> {
     pub fail_fast: bool,
     /// Makes the command that trains the member of a folder, which holds its `manifest.toml`.
     pub launch: &'a dyn Fn(&Path) -> Command,
+    /// Makes the command that says what each stage of the same will hold, as `dualk check --memory` does.
+    pub estimate: &'a dyn Fn(&Path) -> Command,
+    /// The wish to stop: members then save what they need to go on, and are waited for.
+    pub stop: Stop,
     /// Where progress is shown.
     pub progress: &'a dyn Progress,
 }
@@ -53,6 +59,8 @@ struct Worker<'a> {
     member: &'a Member,
     folder: PathBuf,
     child: Child,
+    /// What it will hold, where that is known.
+    expected: Option<u64>,
     start: Instant,
     position: Position,
     peak: Option<u64>,
@@ -63,9 +71,11 @@ impl SweepRun<'_> {
     /// Trains every member that is not complete yet.
     ///
     /// # Errors
-    /// When the folder cannot be written, or another sweep is at work in it. A failed member is no error of the sweep.
+    /// When the folder cannot be written, another sweep is at work in it, or it is asked to stop. A failed member is no
+    /// error of the sweep.
     pub fn run(&self, sweep: &Sweep) -> Result<Finished> {
-        let lock = self.lock()?;
+        let lock = lock(self.folder)?;
+        let listening = self.stop.listen();
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         Plan::of(sweep, self.manifest, threads).write(self.folder)?;
         let mut done = Finished::default();
@@ -81,6 +91,9 @@ impl SweepRun<'_> {
             self.progress.line(&format!("{} of {} members are complete already", done.before, sweep.members.len()));
         }
         self.progress.line(&format!("at most {jobs} at once, {threads} threads each"));
+        let (complete, ahead): (Vec<&Member>, Vec<&Member>) =
+            sweep.members.iter().partition(|m| waiting.iter().all(|w| w.id != m.id));
+        let expected = self.expected(&complete, &ahead, jobs, threads)?;
         let total: usize = waiting.iter().map(|m| m.epochs()).sum();
         let mut task = self.progress.begin(&format!("sweep {}", sweep.name), "epochs", Some(total as u64));
         let mut workers: Vec<Worker<'_>> = Vec::new();
@@ -92,14 +105,19 @@ impl SweepRun<'_> {
             if self.fail_fast && !done.failed.is_empty() {
                 break Ok(());
             }
-            let start = {
-                let running: Vec<Running<'_>> = workers.iter().map(Worker::as_running).collect();
-                let room = Room { jobs, free: free_bytes(), peak };
-                let keys = waiting.iter().map(|m| m.keys.as_slice());
-                room.fits(&running).then(|| next(keys, &running)).flatten()
-            };
-            if let Some(member) = start.and_then(|place| waiting.remove(place)) {
-                match self.start(member, threads) {
+            if let Some(signal) = self.stop.requested() {
+                // Their standard input closes: they save a checkpoint and end.
+                workers.iter_mut().for_each(|worker| drop(worker.child.stdin.take()));
+                if workers.is_empty() {
+                    break Err(self.stopped(signal, waiting.len() + done.left));
+                }
+                task.message(&format!("waiting for {} members to save", workers.len()));
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            if let Some(member) = self.to_start(&waiting, &workers, jobs, peak, &expected) {
+                let Some(member) = waiting.remove(member) else { continue };
+                match self.start(member, threads, expected.of(member)) {
                     Ok(worker) => workers.push(worker),
                     Err(e) => break Err(e),
                 }
@@ -117,10 +135,31 @@ impl SweepRun<'_> {
             let _ = worker.child.wait();
         }
         task.finish("");
+        drop((listening, lock));
         outcome?;
-        done.left = waiting.len() + workers.len();
-        drop(lock);
+        done.left += waiting.len() + workers.len();
         Ok(done)
+    }
+
+    /// The place in the queue of the member that starts now, if any.
+    fn to_start(
+        &self,
+        waiting: &VecDeque<&Member>,
+        workers: &[Worker<'_>],
+        jobs: usize,
+        peak: Option<u64>,
+        expected: &Expected,
+    ) -> Option<usize> {
+        let running: Vec<Running<'_>> = workers.iter().map(Worker::as_running).collect();
+        let place = next(waiting.iter().map(|m| m.keys.as_slice()), &running)?;
+        let room = Room { jobs, free: free_bytes(), peak };
+        room.fits(&running, expected.of(waiting.get(place)?)).then_some(place)
+    }
+
+    /// The end of a sweep that was asked to stop.
+    fn stopped(&self, signal: u8, left: usize) -> Error {
+        Error::stopped(signal, format!("stopped: {left} members are not complete"))
+            .help("the same command goes on from their checkpoints")
     }
 
     /// Trains one epoch of each stage of each row, one after the other, to know how long they take.
@@ -138,8 +177,8 @@ impl SweepRun<'_> {
             let mut short = member.clone();
             short.manifest.output.cache = None;
             short.manifest.stage.iter_mut().for_each(|stage| stage.epochs = Some(1));
-            let trial = SweepRun { folder: folder.path(), ..*self };
-            let mut worker = trial.start(&short, threads)?;
+            let trial = SweepRun { folder: folder.path(), stop: self.stop.clone(), ..*self };
+            let mut worker = trial.start(&short, threads, None)?;
             let status = worker.child.wait().map_err(|e| Error::program(format!("cannot wait for a member: {e}")))?;
             worker.look();
             match worker.state(folder.path(), status.code()) {
@@ -201,19 +240,6 @@ impl SweepRun<'_> {
         Ok(text)
     }
 
-    fn lock(&self) -> Result<File> {
-        let fail = |e| Error::io("write to the folder of the sweep", self.folder, e);
-        crate::storage::own_folder(self.folder)?;
-        let file = File::create(self.folder.join(".lock")).map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::WouldBlock) => Err(Error::user("another sweep is at work in this folder")
-                .at_file(self.folder)
-                .help("wait for it, or give another folder with --out")),
-            Err(fs::TryLockError::Error(e)) => Err(fail(e)),
-        }
-    }
-
     fn jobs_and_threads(&self, sweep: &Sweep) -> Result<(usize, usize)> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let on_cpu = |m: &Member| matches!(m.manifest.backend.device.as_str(), "cpu" | "auto");
@@ -224,16 +250,22 @@ impl SweepRun<'_> {
         Ok((jobs, threads))
     }
 
-    fn start<'a>(&self, member: &'a Member, threads: usize) -> Result<Worker<'a>> {
+    /// Writes the manifest of a member to its folder.
+    pub(super) fn write_member(&self, member: &Member) -> Result<PathBuf> {
         let folder = member_folder(self.folder, &member.id);
         fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder of a member", &folder, e))?;
-        member::forget(&folder);
-        State::forget(&folder);
         let mut manifest = member.manifest.clone();
         let runs = self.folder.join("runs");
         manifest.output.runs = std::path::absolute(&runs).unwrap_or(runs);
         let file = folder.join("manifest.toml");
         fs::write(&file, to_toml(&manifest)?).map_err(|e| Error::io("write", &file, e))?;
+        Ok(folder)
+    }
+
+    fn start<'a>(&self, member: &'a Member, threads: usize, expected: Option<u64>) -> Result<Worker<'a>> {
+        let folder = self.write_member(member)?;
+        member::forget(&folder);
+        State::forget(&folder);
         let log = folder.join("log.txt");
         let out = File::create(&log).map_err(|e| Error::io("write", &log, e))?;
         let errors = out.try_clone().map_err(|e| Error::io("write", &log, e))?;
@@ -245,7 +277,7 @@ impl SweepRun<'_> {
             .spawn()
             .map_err(|e| Error::user(format!("cannot start a member: {e}")).because(e))?;
         let position = Position::default();
-        Ok(Worker { member, folder, child, start: Instant::now(), position, peak: None, epochs: 0 })
+        Ok(Worker { member, folder, child, expected, start: Instant::now(), position, peak: None, epochs: 0 })
     }
 
     /// Looks how far the members are, and takes those out that have ended.
@@ -271,6 +303,10 @@ impl SweepRun<'_> {
             };
             let mut worker = workers.remove(place);
             worker.look();
+            if !status.success() && self.stop.requested().is_some() {
+                done.left += 1; // it was asked to
+                continue;
+            }
             let state = worker.state(self.folder, status.code());
             state.write(&worker.folder)?;
             let title = worker.member.title();
@@ -303,6 +339,7 @@ impl Worker<'_> {
             keys: &self.member.keys,
             complete: self.position.stages,
             bytes: memory_of(self.child.id(), "VmRSS:"),
+            expected: self.expected,
             trains: self.position.stages > 0 || self.position.epochs > 0,
         }
     }
@@ -339,21 +376,6 @@ fn last_error(log: &Path) -> String {
         Some(text) if !text.is_empty() => text,
         _ => "it ended without a word".to_owned(),
     }
-}
-
-/// A line of `/proc/<pid>/status`, in bytes.
-fn memory_of(pid: u32, line: &str) -> Option<u64> {
-    kibibytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, line)
-}
-
-/// Memory that is free for new work.
-fn free_bytes() -> Option<u64> {
-    kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
-}
-
-fn kibibytes(text: &str, line: &str) -> Option<u64> {
-    let value = text.lines().find_map(|l| l.strip_prefix(line))?;
-    Some(value.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Seconds for a reader.

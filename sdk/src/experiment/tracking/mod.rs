@@ -109,6 +109,7 @@ fn scalars(record: &EpochRecord) -> Vec<(String, f64)> {
     let of_part = |(part, metrics): (&str, &Vec<(String, f64)>)| {
         metrics.iter().map(|(name, value)| (format!("{stage}/{part}/{name}"), *value)).collect::<Vec<_>>()
     };
+    all.extend(record.valid_loss.map(|loss| (format!("{stage}/valid_loss"), loss)));
     all.extend(parts.into_iter().flat_map(of_part));
     all.push((format!("{stage}/seconds"), record.seconds));
     all
@@ -120,9 +121,8 @@ fn write_metrics(run: &RunDir, history: &[EpochRecord]) -> Result<()> {
     let (mut parts, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for (step, record) in history.iter().enumerate() {
         let own = [("train", "loss", record.train_loss), ("", "lr", record.lr), ("", "seconds", record.seconds)];
-        for (part, name, value) in
-            own.into_iter().chain(of_part("valid", &record.valid)).chain(of_part("test", &record.test))
-        {
+        let own = own.into_iter().chain(record.valid_loss.map(|loss| ("valid", "loss", loss)));
+        for (part, name, value) in own.chain(of_part("valid", &record.valid)).chain(of_part("test", &record.test)) {
             steps.push(step as i64);
             stages.push(record.stage.as_str());
             epochs.push(record.epoch as i64);

@@ -71,6 +71,51 @@ fn measures_are_those_of_scikit_learn() {
     assert!(found.each.iter().all(|(_, values)| values.len() == ROWS));
 }
 
+/// scikit-learn's `calibration_curve(y.ravel(), p.ravel(), n_bins=15)` and `np.bincount` of the same bins.
+const RELIABILITY: [(f64, f64, u64); 15] = [
+    (0.011180066543834079, 0.10664335664335664, 572),
+    (0.09829323460722732, 0.10843373493975904, 83),
+    (0.16544242640837437, 0.21052631578947367, 38),
+    (0.22374659694917862, 0.175, 40),
+    (0.29264676457775496, 0.07692307692307693, 39),
+    (0.3684157634936614, 0.05263157894736842, 19),
+    (0.4174967664020207, 0.19047619047619047, 21),
+    (0.49895968755420816, 0.2, 30),
+    (0.5752436862007715, 0.09523809523809523, 21),
+    (0.6362191090419496, 0.19047619047619047, 21),
+    (0.7037686509882389, 0.18181818181818182, 33),
+    (0.7793802101375588, 0.20930232558139536, 43),
+    (0.8372370432679573, 0.16129032258064516, 31),
+    (0.9043229962617082, 0.21176470588235294, 85),
+    (0.9649561650320723, 0.23387096774193547, 124),
+];
+
+#[test]
+fn bins_of_probabilities_are_those_of_scikit_learn() {
+    let (scores, targets) = made_up();
+    let found = assess(&scores, COLUMNS, &targets, &[5], Scale::Logits).reliability;
+    assert_eq!(found.len(), RELIABILITY.len());
+    for (bin, (probability, frequency, entries)) in found.iter().zip(RELIABILITY) {
+        assert!((bin.probability - probability).abs() < 1e-6 && (bin.frequency - frequency).abs() < 1e-12, "{bin:?}");
+        assert_eq!(bin.entries, entries);
+    }
+    assert!(assess(&scores, COLUMNS, &targets, &[5], Scale::Order).reliability.is_empty());
+}
+
+#[test]
+fn recall_has_a_value_at_every_k() {
+    let (scores, targets) = made_up();
+    let found = assess(&scores, COLUMNS, &targets, &[5], Scale::Order);
+    for (k, value) in found.recall_at(&targets, &[1, 5, 17, 100]) {
+        let expected = super::super::metrics::recall_at_k(&scores, COLUMNS, &targets, k);
+        assert!((value - expected).abs() < 1e-12, "R@{k} is {value}, not {expected}");
+    }
+    assert!((found.recall_at(&targets, &[10])[0].1 - EXPECTED[4].1).abs() < 1e-12);
+    assert!(
+        assess_binary(&[0.1], &[vec![0u32]].into_iter().collect(), Scale::Logits).recall_at(&targets, &[1]).is_empty()
+    );
+}
+
 #[test]
 fn they_agree_with_the_plain_functions() {
     use super::super::metrics;

@@ -1,0 +1,204 @@
+//! What the rows of a tested stage are for parts of the labels and of the patients, recall at every k, and whether their
+//! probabilities come true.
+
+use super::html::{escape, table, table_of};
+use super::{Chart, Series, short};
+use crate::Result;
+use crate::experiment::compare::{is_oracle, lower_is_better, model_row};
+use crate::experiment::outcome::{Row, StageOutcome};
+use std::fmt::Write;
+
+/// Bins of fewer entries say nothing, and are left out of the picture.
+const LEAST: u64 = 20;
+
+/// The rows that a picture has room for: the model, the best rules, what knows more than a model can.
+struct Shown<'a> {
+    model: &'a Row,
+    rules: Vec<&'a Row>,
+    oracles: Vec<&'a Row>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(stage: &'a StageOutcome) -> Option<Self> {
+        let model = &stage.rows[model_row(stage)?];
+        let name = &model.metrics.iter().find(|(name, _)| name == "R@10").or(model.metrics.first())?.0;
+        let sign = if lower_is_better(name) { -1.0 } else { 1.0 };
+        let value = |row: &Row| row.metrics.iter().find(|(n, _)| n == name).map_or(f64::NAN, |(_, v)| sign * v);
+        let others = || stage.rows.iter().filter(|row| row.name != model.name);
+        let mut rules: Vec<&Row> = others().filter(|row| !is_oracle(&row.name) && !value(row).is_nan()).collect();
+        rules.sort_by(|a, b| value(b).total_cmp(&value(a)));
+        Some(Self { model, rules, oracles: others().filter(|row| is_oracle(&row.name)).collect() })
+    }
+
+    /// As lines of a chart, of the rows that have points.
+    fn series(&self, points: impl Fn(&Row) -> Vec<(f64, f64)>) -> Vec<Series> {
+        let rules = self.rules.iter().filter(|row| !points(row).is_empty()).take(3);
+        let rows = std::iter::once(&self.model).chain(rules).chain(&self.oracles).take(6).enumerate();
+        let line = |(colour, row): (usize, &&Row)| Series {
+            name: row.name.clone(),
+            points: points(row),
+            colour,
+            dashed: colour > 0,
+        };
+        rows.map(line).filter(|series| !series.points.is_empty()).collect()
+    }
+}
+
+/// Recall at k, and how often what was predicted came true.
+pub fn charts(stage: &StageOutcome) -> Result<String> {
+    let Some(shown) = Shown::of(stage) else { return Ok(String::new()) };
+    let mut charts = Vec::new();
+    let series = shown.series(recall);
+    if series.iter().any(|line| line.points.len() > 1) {
+        let title = format!("Recall at k on test, {}", stage.objective);
+        charts.push(Chart { title, x: "k, number of codes predicted".into(), series, part: true, ..Chart::default() });
+    }
+    let enough = |row: &Row| row.reliability.iter().filter(|bin| bin.entries >= LEAST).copied().collect::<Vec<_>>();
+    let series = shown.series(|row| enough(row).iter().map(|bin| (bin.probability, bin.frequency)).collect());
+    if series.first().is_some_and(|line| line.name == shown.model.name) {
+        let head = ["mean probability", "came true", "entries"].map(str::to_owned);
+        let bins = shown.model.reliability.iter();
+        let rows: Vec<Vec<String>> =
+            bins.map(|b| vec![short(b.probability), short(b.frequency), b.entries.to_string()]).collect();
+        charts.push(Chart {
+            title: "How often what was predicted came true".into(),
+            x: "probability predicted".into(),
+            series,
+            part: true,
+            diagonal: true,
+            numbers: Some(table(&head, &rows)),
+            ..Chart::default()
+        });
+    }
+    let figures = charts.iter().map(Chart::figure).collect::<Result<String>>()?;
+    Ok(if figures.is_empty() { figures } else { format!("<div class=\"charts\">{figures}</div>\n") })
+}
+
+/// The curve of a row; of what the table has where there is no finer one.
+fn recall(row: &Row) -> Vec<(f64, f64)> {
+    if !row.recall.is_empty() {
+        return row.recall.iter().map(|&(k, value)| (k as f64, value)).collect();
+    }
+    let at = |name: &str| name.strip_prefix("R@").and_then(|k| k.parse::<f64>().ok());
+    row.metrics.iter().filter_map(|(name, value)| Some((at(name)?, *value))).collect()
+}
+
+/// Calibration of the rows that have probabilities.
+pub fn calibration(stage: &StageOutcome) -> String {
+    let columns = ["log loss", "Brier", "ECE", "valid log loss"];
+    let measure = |row: &Row, name: &str| row.measures.iter().find(|(n, _)| n == name).map(|(_, value)| *value);
+    let rows: Vec<&Row> = stage.rows.iter().filter(|row| measure(row, "ECE").is_some()).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head: Vec<String> = std::iter::once("").chain(columns).map(str::to_owned).collect();
+    let cell = |value: Option<f64>| value.filter(|v| v.is_finite()).map_or("–".to_owned(), |v| format!("{v:.5}"));
+    let cells = |row: &&Row| {
+        std::iter::once(row.name.clone()).chain(columns.map(|c| cell(measure(row, c)))).collect::<Vec<_>>()
+    };
+    let title = format!("<h3>Are its probabilities true? {}</h3>\n", escape(&stage.objective));
+    let said = "<p class=\"soft\">Lower is better. Brier: mean squared distance between probability and truth. ECE: mean distance \
+                between probability and frequency in 15 bins of equal width. Where most entries are 0, as with rare codes, \
+                all three are small whatever a model does: compare the rows. Log loss on valid beside that on test shows what \
+                was learnt by heart.</p>\n";
+    title + &table(&head, &rows.iter().map(cells).collect::<Vec<_>>()) + said
+}
+
+/// Measures of parts, one table for whatever divides them.
+pub fn strata(stage: &StageOutcome) -> String {
+    let Some(shown) = Shown::of(stage) else { return String::new() };
+    let (rule, oracle) = (shown.rules.first().copied(), shown.oracles.first().copied());
+    let mut groups: Vec<(&str, &str)> = Vec::new();
+    for stratum in &shown.model.strata {
+        if !groups.contains(&(&stratum.by, &stratum.measure)) {
+            groups.push((&stratum.by, &stratum.measure));
+        }
+    }
+    let mut out = String::new();
+    for (by, measure) in groups {
+        let parts = || shown.model.strata.iter().filter(|s| (s.by.as_str(), s.measure.as_str()) == (by, measure));
+        let of = |row: Option<&Row>, part: &str| {
+            let same = |s: &&crate::experiment::outcome::Stratum| s.by == by && s.measure == measure && s.part == part;
+            row?.strata.iter().find(same).map(|s| s.value)
+        };
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.3}"));
+        let counted = if measure.starts_with("labels") { "labels" } else { "patients" };
+        let others = [("best rule", rule), ("oracle", oracle)];
+        let mut head = vec![escape(heading(by)), "from 0 to 1".to_owned(), counted.to_owned(), "model".to_owned()];
+        head.extend(others.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| (*name).to_owned()));
+        let row = |s: &crate::experiment::outcome::Stratum| {
+            let values = others.map(|(_, row)| of(row, &s.part));
+            let known = others.iter().zip(values).filter(|((_, row), _)| row.is_some());
+            let mut cells = vec![escape(&s.part), bar(s.value, values), s.number.to_string(), number(Some(s.value))];
+            cells.extend(known.map(|(_, value)| number(value)));
+            cells
+        };
+        let rows: Vec<Vec<String>> = parts().map(row).collect();
+        let _ = writeln!(out, "<h3>{}, {}</h3>", escape(&said(measure)), escape(&divided(by)));
+        out += &table_of(&head, &rows, &vec![""; rows.len()]);
+    }
+    if out.is_empty() {
+        return out;
+    }
+    let named = |row: Option<&Row>, what: &str| row.map_or(String::new(), |r| format!("; {what}: {}", r.name));
+    let legend = format!(
+        "Model and bar: {}{}{}. Few labels or patients make a value uncertain.",
+        shown.model.name,
+        named(rule, "best rule and dot"),
+        named(oracle, "oracle and line")
+    );
+    format!("<p class=\"soft\">{}</p>\n{out}", escape(&legend))
+}
+
+/// What divides the labels or patients, without the name of a head before it.
+fn division(by: &str) -> &str {
+    by.rsplit(": ").next().unwrap_or(by)
+}
+
+/// What the first column of a table of parts is.
+fn heading(by: &str) -> &str {
+    match division(by) {
+        "code frequency" => "rarest in training first",
+        "history" => "visits seen",
+        "had before" => "codes",
+        other => other,
+    }
+}
+
+/// How the parts come about, in words.
+fn divided(by: &str) -> String {
+    let said = match division(by) {
+        "code frequency" => "by the frequency of the code",
+        "had before" => "new and repeated codes",
+        "chapter" => "by the chapter of the code",
+        "history" => "by the length of the history",
+        other => return format!("by {other}"),
+    };
+    match by.rsplit_once(": ") {
+        Some((head, _)) => format!("{head}, {said}"),
+        None => said.to_owned(),
+    }
+}
+
+/// A measure in words.
+fn said(measure: &str) -> String {
+    match measure.strip_prefix("labels among the first ") {
+        Some(k) => format!("Part of the true codes among the first {k}"),
+        None => measure.to_owned(),
+    }
+}
+
+/// A value between 0 and 1 as a bar, others as marks on it.
+fn bar(value: f64, [rule, oracle]: [Option<f64>; 2]) -> String {
+    let place = |v: f64| 100.0 * v.clamp(0.0, 1.0);
+    let mark = |tag: &str, value: Option<f64>| {
+        let value = value.filter(|v| v.is_finite());
+        value.map_or(String::new(), |v| format!("<{tag} style=\"left:{:.1}%\"></{tag}>", place(v)))
+    };
+    format!(
+        "<div class=\"bar part\" aria-hidden=\"true\"><i style=\"left:0;width:{:.1}%\"></i>{}{}</div>",
+        place(if value.is_finite() { value } else { 0.0 }),
+        mark("b", rule),
+        mark("u", oracle)
+    )
+}

@@ -1,0 +1,114 @@
+//! Parts of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, and its
+//! chapter.
+
+use super::run::Parts;
+use crate::component::Asks;
+use crate::data::hierarchy::{self, Icd};
+use crate::data::icd::body_system;
+use crate::data::{Examples, Prepared};
+use std::collections::BTreeMap;
+
+/// Parts of the codes by their frequency in training, each of as many codes, the rarest first (Choi et al., GRAM, KDD 2017).
+const BINS: usize = 5;
+
+/// What divides the labels of a head on test.
+pub(super) fn divisions(asks: &Asks, head: usize, columns: usize, parts: &Parts, data: &Prepared) -> Vec<Division> {
+    let frequency = by_frequency(columns, head, parts);
+    let more = [by_novelty(asks, head, &parts.test), by_chapter(asks, head, &parts.test, data)];
+    std::iter::once(frequency).chain(more.into_iter().flatten()).collect()
+}
+
+/// Parts of labels.
+pub(super) struct Division {
+    /// What divides them, such as `code frequency`.
+    pub by: &'static str,
+    /// Names of the parts.
+    pub parts: Vec<String>,
+    /// The part of each positive, in the order of the targets.
+    pub of: Vec<usize>,
+}
+
+/// Labels by how frequent their code is in training.
+fn by_frequency(columns: usize, head: usize, parts: &Parts) -> Division {
+    let mut counts = vec![0u32; columns];
+    parts.train.targets[head].values().iter().for_each(|&c| counts[c as usize] += 1);
+    let mut order: Vec<usize> = (0..columns).collect();
+    order.sort_by_key(|&c| (counts[c], c));
+    let mut bins = vec![0; columns];
+    order.iter().enumerate().for_each(|(place, &c)| bins[c] = place * BINS / columns.max(1));
+    Division {
+        by: "code frequency",
+        parts: (0..BINS).map(|b| format!("{}–{} %", 100 * b / BINS, 100 * (b + 1) / BINS)).collect(),
+        of: parts.test.targets[head].values().iter().map(|&c| bins[c as usize]).collect(),
+    }
+}
+
+/// Labels by the chapter of their code, where the codes are those of ICD or CCSR.
+fn by_chapter(asks: &Asks, head: usize, test: &Examples, data: &Prepared) -> Option<Division> {
+    let Asks::Codes(map) = asks else { return None };
+    let codes = data.vocabulary.codes.iter().zip(map).filter_map(|(code, column)| Some((code.as_str(), (*column)?)));
+    let chapters: BTreeMap<u32, Option<(String, &str)>> = chapters(codes);
+    let known = chapters.values().filter(|chapter| chapter.is_some()).count();
+    // Something else that happens to look like a code here and there.
+    if 10 * known < 9 * chapters.len() || known == 0 {
+        return None;
+    }
+    let mut order: Vec<&(String, &str)> = chapters.values().flatten().collect();
+    order.sort();
+    order.dedup();
+    let place = |c: &u32| {
+        let chapter = chapters.get(c).and_then(Option::as_ref);
+        chapter.and_then(|chapter| order.binary_search(&chapter).ok()).unwrap_or(order.len())
+    };
+    let of = test.targets[head].values().iter().map(place).collect();
+    let parts = order.iter().map(|(_, title)| (*title).to_owned()).chain(["others".to_owned()]).collect();
+    Some(Division { by: "chapter", parts, of })
+}
+
+/// The chapter of each code, by its column: what it is ordered by, and its title. V and E codes are in both editions of ICD,
+/// so the codes that begin with a digit, which only the ninth has, tell which one it is.
+fn chapters<'a>(codes: impl Iterator<Item = (&'a str, u32)> + Clone) -> BTreeMap<u32, Option<(String, &'static str)>> {
+    let digits = codes.clone().filter(|(code, _)| code.starts_with(|c: char| c.is_ascii_digit())).count();
+    let edition = if 2 * digits > codes.clone().count() { Icd::Icd9 } else { Icd::Icd10 };
+    let chapter = |code: &str| {
+        let of_category = || body_system(code).map(|title| (code.chars().take(3).collect(), title));
+        hierarchy::chapter(code, edition).or_else(of_category)
+    };
+    codes.map(|(code, column)| (column, chapter(code))).collect()
+}
+
+/// Labels by whether the patient had them before.
+fn by_novelty(asks: &Asks, head: usize, test: &Examples) -> Option<Division> {
+    let Asks::Codes(map) = asks else { return None };
+    let mut of = Vec::new();
+    for (i, targets) in test.targets[head].rows().enumerate() {
+        let codes = test.visits.row(i).iter().flat_map(|&v| test.codes.row(v as usize));
+        let mut had: Vec<u32> = codes.filter_map(|&c| map.get(c as usize).copied().flatten()).collect();
+        had.sort_unstable();
+        of.extend(targets.iter().map(|c| usize::from(had.binary_search(c).is_ok())));
+    }
+    Some(Division { by: "had before", parts: vec!["new".to_owned(), "repeated".to_owned()], of })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles(codes: &[&str]) -> Vec<Option<&'static str>> {
+        let numbered = codes.iter().copied().zip(0..);
+        chapters(numbered).into_values().map(|chapter| chapter.map(|c| c.1)).collect()
+    }
+
+    #[test]
+    fn chapters_are_those_of_the_edition_that_most_codes_are_of() {
+        let (circulatory, injury) = ("Diseases of the circulatory system", "External causes of morbidity");
+        assert_eq!(titles(&["428.0", "250.00", "V45.81"])[0], Some(circulatory));
+        assert!(titles(&["428.0", "250.00", "V45.81"])[2].unwrap().starts_with("Supplementary"));
+        assert_eq!(
+            titles(&["I50.9", "E11.9", "V45.81"]),
+            [Some(circulatory), Some("Endocrine, nutritional and metabolic diseases"), Some(injury)]
+        );
+        assert_eq!(titles(&["CIR017", "nonsense"]), [Some(circulatory), None]);
+        assert!(titles(&["drug 1", "drug 2"]).iter().all(Option::is_none));
+    }
+}

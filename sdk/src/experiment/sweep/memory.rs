@@ -1,0 +1,123 @@
+//! What members will hold, by the estimate of `dualk check --memory` before they train, and by what they held.
+
+use super::plan::{State, member_folder};
+use super::{Member, SweepRun};
+use crate::Result;
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Stdio;
+
+/// Where the first row could be this many times as large and still fit as often as there are jobs, others are not estimated.
+const ROOMY: f64 = 4.0;
+
+/// Bytes that members of each row will hold at most.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Expected {
+    of_row: BTreeMap<String, u64>,
+    /// For rows that nothing is known of.
+    others: Option<u64>,
+}
+
+impl Expected {
+    /// What a member will hold; `None` where nothing tells.
+    pub fn of(&self, member: &Member) -> Option<u64> {
+        self.of_row.get(&member.name).copied().or(self.others)
+    }
+
+    /// A member of a row was seen to hold so much.
+    fn seen(&mut self, row: &str, bytes: u64) {
+        let most = self.of_row.entry(row.to_owned()).or_default();
+        *most = bytes.max(*most);
+    }
+}
+
+impl SweepRun<'_> {
+    /// Estimates the rows that are to train, one after the other while nothing else runs: the first, and all others where
+    /// the machine is not much larger than what the first takes. Rows of which members are complete are known.
+    pub(super) fn expected(
+        &self,
+        complete: &[&Member],
+        waiting: &[&Member],
+        jobs: usize,
+        threads: usize,
+    ) -> Result<Expected> {
+        let mut expected = Expected::default();
+        for member in complete {
+            if let Some(State::Finished { peak_bytes: Some(bytes), .. }) =
+                State::read(&member_folder(self.folder, &member.id))
+            {
+                expected.seen(&member.name, bytes);
+            }
+        }
+        let (Some(free), true) = (free_bytes(), jobs > 1 && waiting.len() > 1) else { return Ok(expected) };
+        let mut rows: Vec<&Member> = Vec::new();
+        for member in waiting {
+            if expected.of(member).is_none() && rows.iter().all(|other| other.name != member.name) {
+                rows.push(member);
+            }
+        }
+        let mut task = self.progress.begin("estimating memory", "rows", Some(rows.len() as u64));
+        for (i, member) in rows.iter().enumerate() {
+            if self.stop.requested().is_some() {
+                break;
+            }
+            let Some(bytes) = self.estimate(member, threads)? else { break };
+            task.advance(1);
+            let text = format!("{} is expected to take {:.2} GB", member.name, bytes as f64 / 1e9);
+            self.progress.line(&text);
+            expected.seen(&member.name, bytes);
+            if i == 0 && free as f64 >= ROOMY * jobs as f64 * bytes as f64 {
+                expected.others = Some(bytes);
+                break;
+            }
+        }
+        task.finish("");
+        Ok(expected)
+    }
+
+    /// What `dualk check --memory` says of a member; `None` where it says nothing. Why it would fail is for the member to say.
+    fn estimate(&self, member: &Member, threads: usize) -> Result<Option<u64>> {
+        let folder = self.write_member(member)?;
+        let mut command = (self.estimate)(&folder);
+        command.env("RAYON_NUM_THREADS", threads.to_string()).stdin(Stdio::null()).stderr(Stdio::null());
+        let output = command.output().ok().filter(|output| output.status.success());
+        Ok(output.and_then(|output| most(&String::from_utf8_lossy(&output.stdout))))
+    }
+}
+
+/// The largest of the stages that `dualk check --memory` lists, such as `1-lab   0.123 GB`.
+fn most(listed: &str) -> Option<u64> {
+    let bytes = |line: &str| {
+        let number = line.trim_end().strip_suffix(" GB")?.rsplit(' ').next()?;
+        Some((number.parse::<f64>().ok()? * 1e9) as u64)
+    };
+    listed.lines().filter_map(bytes).max()
+}
+
+/// A line of `/proc/<pid>/status`, in bytes.
+pub(super) fn memory_of(pid: u32, line: &str) -> Option<u64> {
+    kibibytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, line)
+}
+
+/// Memory that is free for new work.
+pub(super) fn free_bytes() -> Option<u64> {
+    kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+}
+
+fn kibibytes(text: &str, line: &str) -> Option<u64> {
+    let value = text.lines().find_map(|l| l.strip_prefix(line))?;
+    Some(value.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_stage_counts() {
+        let listed = "1-lab                    0.123 GB\n2-finetune               1.050 GB\n";
+        assert_eq!(most(listed), Some(1_050_000_000));
+        assert_eq!(most("1-lab                    the system does not tell\n"), None);
+        assert_eq!(most(""), None);
+    }
+}
