@@ -1,9 +1,9 @@
 //! A copy of a run that can be shown to others.
 
 use super::identity::Identity;
+use super::manifest::names_triples;
 use super::report;
 use super::run_dir::RunDir;
-use crate::kge::{KgeOutcome, names_triples};
 use crate::storage::{self, Access};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -36,9 +36,7 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     let is_graph = names_triples(&manifest);
     let program = |e: serde_json::Error| Error::program(e.to_string());
     let result = match is_graph {
-        true => serde_json::from_str::<KgeOutcome>(&read("result.json")?)
-            .map_err(|e| broken("result.json")(&e))
-            .and_then(|outcome| serde_json::to_value(&outcome).map_err(program))?,
+        true => serde_json::from_str::<Value>(&read("result.json")?).map_err(|e| broken("result.json")(&e))?,
         false => serde_json::to_value(run.outcome()?).map_err(program)?,
     };
     manifest.remove("output");

@@ -23,6 +23,7 @@ use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 pub(crate) use source::from_serde;
+pub(in crate::experiment) use source::names_triples;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};

@@ -34,6 +34,12 @@ struct Extended {
     read: Vec<PathBuf>,
 }
 
+/// Whether the `[data]` of a manifest is that of a knowledge graph.
+pub(in crate::experiment) fn names_triples(manifest: &Table) -> bool {
+    let data = manifest.get("data").and_then(Value::as_table);
+    data.is_some_and(|data| data.contains_key("triples") || data.contains_key("source"))
+}
+
 impl Source {
     /// Reads a file, merges it over what it `extends`, and applies `key=value` settings.
     pub(crate) fn load(path: &Path, settings: &[String]) -> Result<Self> {
@@ -72,8 +78,7 @@ impl Source {
 
     /// Whether its `[data]` is that of a knowledge graph.
     pub(crate) fn names_triples(&self) -> bool {
-        let data = self.table().get("data").and_then(Value::as_table);
-        data.is_some_and(|data| data.contains_key("triples") || data.contains_key("source"))
+        names_triples(self.table())
     }
 
     /// The merged table.
