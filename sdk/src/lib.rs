@@ -44,6 +44,7 @@ pub mod train;
 
 pub use burn;
 pub use error::{Error, Result};
+#[cfg(feature = "polars")]
 pub use polars;
 pub use progress::Progress;
 pub use schemars;

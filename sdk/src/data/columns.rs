@@ -6,8 +6,8 @@ use arrow::array::{Array, BooleanArray, Int64Array, ListArray, PrimitiveArray, U
 use arrow::datatypes::{ArrowDataType as Type, ArrowSchema, Field, TimeUnit};
 use arrow::offset::Offsets;
 use arrow::record_batch::RecordBatchT;
-use polars::error::PolarsError;
 use polars_arrow as arrow;
+use polars_error::PolarsError;
 use polars_parquet::write::{
     CompressionOptions, Encoding, FileWriter, StatisticsOptions, Version, WriteOptions, row_group_iter,
     to_parquet_schema,
