@@ -1,0 +1,59 @@
+#!/bin/sh
+# Compiles every CUDA kernel that training steps launch, on a machine without a GPU: the program runs on a stand-in for the
+# driver (driver.c), NVRTC and the kernels' code are real. Lists registers, shared memory and spills of each kernel, and how
+# often steps launch it. Numbers that the steps compute mean nothing there.
+#
+#   tests/gpu/compile.sh PROGRAM FOLDER [ARCHITECTURE ...]      # default: 75 80 90 100
+#
+# Needs cc, and NVRTC with CUDA's headers and ptxas in the folder that DUALK_NVRTC names (as PyPI's packages lay them out:
+# lib, include, bin); without it they come from PyPI into ~/.cache/dualk/nvrtc (370 MB). Exit code 3: they cannot be had.
+set -eu
+program=$1 folder=$2
+shift 2
+[ $# -gt 0 ] || set -- 75 80 90 100
+here=$(cd "$(dirname "$0")" && pwd)
+cuda=${DUALK_NVRTC:-$HOME/.cache/dualk/nvrtc/nvidia/cu13}
+
+if [ ! -e "$cuda/lib/libnvrtc.so.13" ]; then
+    wheels=$(mktemp -d)
+    trap 'rm -rf "$wheels"' EXIT
+    python3 -m pip download -q --no-deps -d "$wheels" \
+        nvidia-cuda-nvrtc==13.2.* nvidia-cuda-runtime==13.2.* nvidia-cuda-cccl==13.2.* nvidia-cuda-nvcc==13.2.* || {
+        echo "NVRTC cannot be had from PyPI here" >&2
+        exit 3
+    }
+    for wheel in "$wheels"/*.whl; do python3 -m zipfile -e "$wheel" "${cuda%/nvidia/cu13}"; done
+fi
+ptxas=$(find "$cuda" -name ptxas | head -n 1)
+[ -z "$ptxas" ] || chmod +x "$ptxas"
+
+mkdir -p "$folder/stand-in"
+cc -O2 -shared -fPIC -o "$folder/stand-in/libcuda.so" "$here/driver.c" -lpthread
+export LD_LIBRARY_PATH="$folder/stand-in:$cuda/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" CUDA_PATH="$cuda"
+
+failed=0
+for architecture in "$@"; do
+    for stage in pretrain finetune; do
+        out="$folder/sm_$architecture-$stage"
+        rm -rf "$out"
+        mkdir -p "$out"
+        # cubecl keeps what it measured of a device; each run measures anew.
+        if ! HOME="$out" DUALK_DRIVER_ARCH=$architecture DUALK_DRIVER_PTX="$out" DUALK_DRIVER_LOG="$out/launches.txt" \
+            "$program" bench step --device cuda --stage $stage --nodes 60 --edges 400 --features 16 --widths 8,8 \
+            --targets 40 --labs 20 --steps 3 --warm-up 1 > "$out/output.txt" 2>&1 || grep -q panicked "$out/output.txt"; then
+            failed=1
+            echo "sm_$architecture, $stage: failed" >&2
+            head -n 20 "$out/output.txt" >&2
+        fi
+        target=$(sed -n 's/^\.target \([a-z0-9_]*\).*/\1/p' "$out"/0000-*.ptx)
+        for kernel in "$out"/*.ptx; do
+            used='' name=$(basename "$kernel" .ptx | sed 's/^[0-9]*-//; s/_[0-9a-f]\{8\}$//')
+            [ -z "$ptxas" ] || used=$("$ptxas" -v "-arch=$target" "$kernel" -o /dev/null 2>&1 |
+                grep -oE '[0-9]+ (registers|bytes smem|bytes spill stores)' | tr '\n' ',')
+            printf '%s\t%s\t%s\t%s\n' "$target" "$stage" "$name" "$used"
+        done > "$out/kernels.tsv"
+        echo "$target, $stage: $(wc -l < "$out/kernels.tsv") kernels compiled; $(head -n 1 "$out/launches.txt" 2> /dev/null)"
+    done
+done
+cat "$folder"/sm_*/kernels.tsv > "$folder/kernels.tsv"
+exit $failed
