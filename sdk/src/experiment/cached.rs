@@ -170,10 +170,14 @@ impl Experiment {
         Ok(keys)
     }
 
-    /// Name, options, plugin and files of a component. `None` when it is in no plugin, or has files that cannot be read:
-    /// what needs them will say so.
+    /// Name, options, plugin and files of a component. `None` when it is neither in a plugin nor in the SDK, or has files
+    /// that cannot be read: what needs them will say so.
     fn component_identity(&self, slot: Slot, component: &ComponentRef) -> Result<Option<Value>> {
-        let Some(plugin) = self.registry.sha256(slot, &component.r#type) else { return Ok(None) };
+        let plugin = match self.registry.sha256(slot, &component.r#type) {
+            Some(sha256) => json!(sha256),
+            None if self.registry.is_builtin(slot, &component.r#type) => Value::Null,
+            None => return Ok(None),
+        };
         let paths = path_options(&self.registry, slot, &component.r#type);
         let mut options = Map::new();
         for (name, value) in &component.options {

@@ -249,14 +249,22 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
         };
     }
     let file = plugin_file_name(&text);
-    let folders = search_path();
-    let exact = folders.iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
-    exact.or_else(|| by_word(&text)).ok_or_else(|| {
+    let exact = search_path().into_iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
+    let current = |path: &PathBuf| inspected(path).is_some_and(|found| found.stamp == Stamp::current());
+    // A file of that very name may have been left behind by another build.
+    exact.clone().filter(current).or_else(|| by_word(&text)).or(exact).ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
-        let words = |name: String| name.split('-').map(str::to_owned).chain([name.clone()]).collect::<Vec<_>>();
-        let error = error.suggest(&text, in_use().into_iter().flat_map(|(name, _)| words(name)));
+        let error = error.suggest(&text, short_names());
         error.help("for a plugin of your own, give the path of its shared library")
     })
+}
+
+/// What the shipped plugins can be called: `gat` for `encoder-gat`, the whole name where two would share the word.
+fn short_names() -> Vec<String> {
+    let names: Vec<String> = in_use().into_iter().map(|(name, _)| name).collect();
+    let last = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
+    let shared = |word: &str| names.iter().filter(|name| name.split('-').any(|part| part == word)).count() > 1;
+    names.iter().map(|name| Some(last(name)).filter(|word| !shared(word)).unwrap_or_else(|| name.clone())).collect()
 }
 
 /// The only shipped plugin whose name has the word: `gat` for `encoder-gat`.

@@ -55,6 +55,9 @@ struct Entry {
     make: Box<dyn Any + Send + Sync>,
 }
 
+/// How errors call where components come from that are part of the SDK.
+const BUILTIN: &str = "part of the SDK";
+
 /// All components that an experiment can name, by slot and name.
 ///
 /// ```ignore
@@ -77,8 +80,7 @@ impl Registry {
     pub fn new() -> Self {
         let mut registry = Self { entries: BTreeMap::new(), plugins: Vec::new(), trust: Trust::default() };
         let mut entries = Vec::new();
-        Registrar { plugin: "part of the SDK".into(), entries: &mut entries }
-            .add::<PatientEncoderSlot, FusionsOptions>();
+        Registrar { plugin: BUILTIN.into(), entries: &mut entries }.add::<PatientEncoderSlot, FusionsOptions>();
         registry.insert(entries);
         registry
     }
@@ -195,6 +197,11 @@ impl Registry {
         let origin = &self.entries.get(&(slot, name.to_owned()))?.info.plugin;
         let brings = |plugin: &&LoadedPlugin| plugin.file.as_deref().is_some_and(|file| *origin_of(file) == **origin);
         self.plugins.iter().find(brings)?.sha256.as_deref()
+    }
+
+    /// Whether a component is part of the SDK itself, whose build says all that a checksum could.
+    pub fn is_builtin(&self, slot: Slot, name: &str) -> bool {
+        self.entries.get(&(slot, name.to_owned())).is_some_and(|entry| *entry.info.plugin == *BUILTIN)
     }
 
     /// Checks options and fills in defaults.

@@ -4,8 +4,10 @@ use super::Manifest;
 use super::parts::PARTS;
 use crate::component::Slot;
 use crate::plugin::{ComponentInfo, Registry};
+use crate::recipe::RecipeSlot;
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
+use toml::Table;
 
 /// The keys of the manifest that name components beside parts of the model, by the definition they are in.
 const PLACES: [(&str, &str, Slot); 4] = [
@@ -38,7 +40,21 @@ pub fn manifest_schema(registry: &Registry) -> Value {
         definitions.insert(slot.name().to_owned(), component_schemas(registry, slot));
     }
     definitions.remove("Component");
+    let types = stage_types(registry);
+    if !types.is_empty() {
+        definitions["Stage"]["properties"]["type"]["enum"] = json!(types);
+    }
     schema
+}
+
+/// The types of stages that the recipes of a registry know.
+fn stage_types(registry: &Registry) -> Vec<&'static str> {
+    let recipes = registry.components().filter(|c| c.slot == Slot::Recipe);
+    let types = recipes.filter_map(|c| registry.make::<RecipeSlot>(c.name, Table::new()).ok()).flat_map(|r| r.types());
+    let mut names: Vec<&str> = types.map(|(name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// What may stand where a component of a slot is named.
