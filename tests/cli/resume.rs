@@ -362,7 +362,8 @@ fn prepare_leaves_nothing_when_it_is_stopped() {
         if output.status.success() {
             continue; // faster than the signal
         }
-        assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+        // Before the program looks at signals, on a busy machine, the system ends it.
+        assert!(matches!(output.status.code(), Some(130) | None), "{}", said(&output));
         let mut left: Vec<_> = fs::read_dir(place.folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();
         // The signal may come when everything is written.
