@@ -233,9 +233,9 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
     let mut sweep = place.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let complete = || {
         fs::read_dir(place.path("out/runs")).map_or(0, |runs| {
-            runs.flatten()
-                .filter(|r| r.path().join("result.json").is_file() && !r.file_name().to_string_lossy().starts_with('.'))
-                .count()
+            let named = |r: &fs::DirEntry| r.file_name().to_string_lossy().into_owned();
+            let finished = |r: &fs::DirEntry| !named(r).starts_with('.') && !named(r).contains(".unfinished-");
+            runs.flatten().filter(|r| finished(r) && r.path().join("result.json").is_file()).count()
         })
     };
     let deadline = Instant::now() + Duration::from_secs(240);
