@@ -1,7 +1,7 @@
 //! `dualk install`: program, SDK, shipped plugins and what plugins are compiled against, in one folder.
 
 use clap::Args;
-use dualk_sdk::plugin::Stamp;
+use dualk_sdk::plugin::{Stamp, inspect};
 use dualk_sdk::storage::{self, Access, Draft};
 use dualk_sdk::{Error, Result};
 use std::collections::HashSet;
@@ -101,8 +101,10 @@ fn parts() -> Result<Parts> {
         let name = name_of(path);
         name.starts_with(&format!("{DLL_PREFIX}dualk_plugin_")) && name.ends_with(DLL_SUFFIX)
     };
+    // A kept target folder may hold plugins of earlier builds, by names that they no longer have.
+    let is_current = |path: &PathBuf| inspect(path).is_ok_and(|found| found.stamp == Stamp::current());
     let mut libraries = files_of(folder)?;
-    libraries.retain(is_plugin);
+    libraries.retain(|path| is_plugin(path) && is_current(path));
     libraries.push(sdk);
     let mut metadata = files_of(&folder.join("deps"))?;
     metadata.retain(|path| {
