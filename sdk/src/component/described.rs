@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// Options of a component and what `dualk list` says of it. Made with [`options!`](crate::options).
+/// Options of a component and what `dualk list` says of it. Made with [`options!`](crate::options!).
 pub trait Component: Serialize + DeserializeOwned + JsonSchema + Default + Send + Sync + 'static {
     /// Name in manifests: `type = "…"`.
     const NAME: &'static str;

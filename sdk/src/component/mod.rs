@@ -13,7 +13,7 @@
 //! | `recipe` | [`Recipe`](crate::recipe::Recipe) | [`BuildRecipe`](crate::recipe::BuildRecipe) | `dualk` |
 //! | `kge_model` | [`EmbeddingModel`](crate::kge::EmbeddingModel) | [`BuildKgeModel`](crate::kge::BuildKgeModel) | `hake` |
 //!
-//! A component is a set of options (a serde struct, made with [`options!`](crate::options)) that implements
+//! A component is a set of options (a serde struct, made with [`options!`](crate::options!)) that implements
 //! [`Component`] and the slot's options trait, whose `build` returns the slot's trait. Components with parameters
 //! are ordinary burn modules.
 

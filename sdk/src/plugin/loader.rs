@@ -1,4 +1,4 @@
-//! Finding, checking and opening plugin files. All of the SDK's `unsafe` is here.
+//! Finding, checking and opening plugin files: the only `unsafe` of the plugin system.
 #![allow(unsafe_code)]
 
 use super::descriptor::{self, ANCHOR_SYMBOL, DESCRIPTOR_SYMBOL, Descriptor, LAYOUT, Stamp};
