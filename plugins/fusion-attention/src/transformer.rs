@@ -2,8 +2,8 @@
 
 use dualk_sdk::burn::nn::transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::ops::PaddedSets;
+use dualk_sdk::component::{at_least, divisor, in_range};
+use dualk_sdk::ops::{PaddedSets, sinusoid};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -38,7 +38,7 @@ impl Component for TransformerOptions {
 /// members and then a perceptron with GELU, and normalises after both.
 ///
 /// p stands for visits alone: sines and cosines (section 3.5 of the paper) of how many visits a visit is before the
-/// last. Batches carry the order of visits and no times. Codes of a visit have no order, so their p is 0.
+/// last. Their times do not enter. Codes of a visit have no order, so their p is 0.
 #[derive(Module, Debug)]
 pub struct Transformer {
     project: Linear,
@@ -53,11 +53,8 @@ impl BuildFusion for TransformerOptions {
     fn build(self, context: &FusionContext<'_>) -> Result<Transformer> {
         let width = at_least("dim", self.dim, 1)?;
         let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
-        let (heads, layers) = (at_least("heads", self.heads, 1)?, at_least("layers", self.layers, 1)?);
-        if !width.is_multiple_of(heads) {
-            let message = format!("expected a number that divides `dim`, which is {width}, found {heads}");
-            return Err(Error::user(message).at_key("heads"));
-        }
+        let heads = divisor("heads", self.heads, "dim", width)?;
+        let layers = at_least("layers", self.layers, 1)?;
         let hidden = at_least("feed_forward", self.feed_forward, 1)?;
         let encoder = TransformerEncoderConfig::new(width, hidden, heads, layers).with_dropout(dropout);
         Ok(Transformer {
@@ -92,7 +89,7 @@ impl Fusion for Transformer {
 }
 
 impl Transformer {
-    /// sin(a / 10000^(2k/dim)) in channel 2k and the cosine in channel 2k + 1, a the visits between a visit and the last.
+    /// The [sinusoid] of the visits between a visit and the last.
     ///
     /// # Shapes
     /// - output: `[sets, longest, dim]`, zeros where a set is shorter
@@ -101,11 +98,7 @@ impl Transformer {
         let mut values = vec![0f32; sets.len() * longest * d];
         for (s, members) in sets.members().rows().enumerate() {
             for t in 0..members.len() {
-                let ago = (members.len() - 1 - t) as f32;
-                for (c, value) in values[(s * longest + t) * d..][..d].iter_mut().enumerate() {
-                    let angle = ago / 10_000f32.powf((c - c % 2) as f32 / d as f32);
-                    *value = if c % 2 == 0 { angle.sin() } else { angle.cos() };
-                }
+                sinusoid((members.len() - 1 - t) as f32, &mut values[(s * longest + t) * d..][..d]);
             }
         }
         Tensor::from_data(TensorData::new(values, [sets.len(), longest, d]), &device.clone().without_autodiff())

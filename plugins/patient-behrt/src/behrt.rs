@@ -3,7 +3,7 @@
 use crate::tokens::Tokens;
 use dualk_sdk::burn::nn::transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput};
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::component::{at_least, divisor, in_range};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -61,11 +61,8 @@ impl BuildPatientEncoder for BehrtOptions {
     fn build(self, context: &PatientEncoderContext<'_>) -> Result<Behrt> {
         let width = at_least("dim", self.dim, 1)?;
         let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
-        let (heads, layers) = (at_least("heads", self.heads, 1)?, at_least("layers", self.layers, 1)?);
-        if !width.is_multiple_of(heads) {
-            let message = format!("expected a number that divides `dim`, which is {width}, found {heads}");
-            return Err(Error::user(message).at_key("heads"));
-        }
+        let heads = divisor("heads", self.heads, "dim", width)?;
+        let layers = at_least("layers", self.layers, 1)?;
         let hidden = at_least("feed_forward", self.feed_forward, 1)?;
         let encoder = TransformerEncoderConfig::new(width, hidden, heads, layers).with_dropout(dropout);
         Ok(Behrt {

@@ -1,5 +1,6 @@
 //! The codes of patients side by side, padded to the longest history of a batch.
 
+use dualk_sdk::ops::sinusoid;
 use dualk_sdk::prelude::*;
 
 /// A code in a history.
@@ -93,17 +94,12 @@ impl Tokens {
         Tensor::from_data(TensorData::new(values, [self.patients.len() * self.longest(), Self::TIMES]), device)
     }
 
-    /// sin(a / 10000^(2k/dim)) in channel 2k and the cosine in channel 2k + 1, a the visits between a visit and the last.
+    /// The [sinusoid] of the visits between a visit and the last.
     ///
     /// # Shapes
     /// - output: `[patients, longest, dim]`
     pub fn orders(&self, dim: usize, device: &Device) -> Tensor<3> {
-        let values = self.padded(dim, |token, row| {
-            for (c, value) in row.iter_mut().enumerate() {
-                let angle = token.order as f32 / 10_000f32.powf((c - c % 2) as f32 / dim as f32);
-                *value = if c % 2 == 0 { angle.sin() } else { angle.cos() };
-            }
-        });
+        let values = self.padded(dim, |token, row| sinusoid(token.order as f32, row));
         Tensor::from_data(TensorData::new(values, [self.patients.len(), self.longest(), dim]), device)
     }
 }

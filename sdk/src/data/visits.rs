@@ -16,13 +16,14 @@ impl Visits {
         Self { codes, days: Vec::new() }
     }
 
-    /// The same with the day of each visit, counted from any day; only differences between visits of a patient mean
-    /// something. Other than as many days as visits are ignored.
+    /// The same with the day of each visit, counted from any day, NaN where it is not known; only differences between visits
+    /// of a patient mean something.
+    ///
+    /// # Panics
+    /// When there are not as many days as visits.
     pub fn at_days(self, days: Vec<f32>) -> Self {
-        match days.len() == self.codes.len() {
-            true => Self { days, ..self },
-            false => self,
-        }
+        assert_eq!(days.len(), self.codes.len(), "a day for each visit");
+        Self { days, ..self }
     }
 
     /// Days from visit `earlier` to visit `later`; `None` where that is not known.
@@ -60,8 +61,7 @@ mod tests {
     fn days_are_those_between_visits() {
         let visits: Visits = [vec![1], vec![2, 3], vec![]].into_iter().collect();
         assert_eq!((visits.row(1), visits.days_between(0, 1)), (&[2, 3][..], None));
-        let dated = visits.clone().at_days(vec![0.0, 2.5, f32::NAN]);
+        let dated = visits.at_days(vec![0.0, 2.5, f32::NAN]);
         assert_eq!((dated.days_between(0, 1), dated.days_between(0, 2)), (Some(2.5), None));
-        assert_eq!(visits.clone().at_days(vec![0.0]), visits);
     }
 }

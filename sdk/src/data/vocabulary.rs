@@ -39,7 +39,11 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
             row.extend(further.iter().map(|name| first + name));
         }
     }
-    let admission_codes = admission_codes.into_iter().collect::<Visits>().at_days(days(cohort));
+    let admission_codes: Visits = admission_codes.into_iter().collect();
+    let admission_codes = match cohort.admission_facts.is_empty() {
+        true => admission_codes,
+        false => admission_codes.at_days(days(cohort)),
+    };
     let labs = used_labs(cohort, learns);
     let of = |category: usize| {
         let belongs = |&&item: &&u32| cohort.lab_items[item as usize].category == Some(category as u8);
@@ -55,7 +59,7 @@ fn days(cohort: &Cohort) -> Vec<f32> {
     let facts = &cohort.admission_facts;
     let of_patient = |p: usize| {
         let rows = cohort.admissions.range(p);
-        let starts = facts.get(rows).unwrap_or_default().iter().map(|facts| facts.start);
+        let starts = facts[rows].iter().map(|facts| facts.start);
         let first = starts.clone().flatten().min().unwrap_or(0);
         starts
             .map(move |start| start.map_or(f32::NAN, |start| ((start - first) as f64 / DAY) as f32))

@@ -66,11 +66,8 @@ impl Building<'_> {
         mistakes.note(self.node_init());
         mistakes.note(self.graph_encoder(SMALL, codes));
         let before = mistakes.len();
-        for (_, slot, _) in self.model.parts().filter(|(_, slot, _)| *slot == Slot::Fusion).take(1) {
-            debug_assert_eq!(slot, Slot::Fusion);
-            mistakes.note(self.fusion(FusionLevel::Codes, SMALL));
-            mistakes.note(self.fusion(FusionLevel::Visits, SMALL));
-        }
+        mistakes.note(self.fusion(FusionLevel::Codes, SMALL));
+        mistakes.note(self.fusion(FusionLevel::Visits, SMALL));
         if mistakes.len() == before {
             mistakes.note(self.patient_encoder(SMALL, codes));
         }

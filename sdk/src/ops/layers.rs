@@ -1,4 +1,4 @@
-//! Layers one after the other.
+//! Layers one after the other, and positions as numbers.
 
 use super::dropout;
 use burn::nn::Dropout;
@@ -8,6 +8,16 @@ use burn::tensor::activation::relu;
 /// Input and output width of each of the layers whose output widths are `dims`.
 pub fn layer_widths(input: usize, dims: &[usize]) -> impl Iterator<Item = (usize, usize)> {
     std::iter::once(input).chain(dims.iter().copied()).zip(dims.iter().copied())
+}
+
+/// A position as sines and cosines: sin(p / 10000^(2k/d)) in channel 2k of the d in `row`, the cosine in channel 2k + 1
+/// (Vaswani et al., Attention Is All You Need, section 3.5).
+pub fn sinusoid(position: f32, row: &mut [f32]) {
+    let width = row.len() as f32;
+    for (c, value) in row.iter_mut().enumerate() {
+        let angle = position / 10_000f32.powf((c - c % 2) as f32 / width);
+        *value = if c % 2 == 0 { angle.sin() } else { angle.cos() };
+    }
 }
 
 /// Layers with ReLU and dropout between, none after the last; `forward` applies one.

@@ -42,7 +42,7 @@ pub use csr::{Csr, Transposed};
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
 pub(crate) use kernels::{AdamStep, Kernels};
-pub use layers::{layer_widths, layers};
+pub use layers::{layer_widths, layers, sinusoid};
 pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use set_attention::softmax_pool;

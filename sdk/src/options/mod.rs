@@ -97,3 +97,15 @@ pub fn last_width(key: &str, widths: &[usize]) -> Result<usize> {
     let none = || Error::user("expected the width of at least one layer, found none").at_key(key);
     widths.last().copied().ok_or_else(none)
 }
+
+/// `heads`, or an error naming `key` unless it is at least 1 and divides `width`, which `of` names.
+pub fn divisor(key: &str, heads: usize, of: &str, width: usize) -> Result<usize> {
+    at_least(key, heads, 1)?;
+    match width.is_multiple_of(heads) {
+        true => Ok(heads),
+        false => {
+            let message = format!("expected a number that divides `{of}`, which is {width}, found {heads}");
+            Err(Error::user(message).at_key(key))
+        }
+    }
+}

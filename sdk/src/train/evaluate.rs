@@ -99,6 +99,9 @@ fn forward_blocks(
 /// Row after row of each head.
 fn numbers(logits: Vec<Tensor<2>>) -> Vec<Vec<f32>> {
     // Logits are 32-bit numbers but on devices that store them shorter.
-    let values = |data: TensorData| data.try_into_vec::<f32>().unwrap_or_default();
+    let values = |data: TensorData| match data.try_into_vec::<f32>() {
+        Ok(values) => values,
+        Err(error) => unreachable!("numbers that were converted to 32 bits are of 32 bits: {error:?}"),
+    };
     logits.into_iter().map(|head| values(head.into_data().convert::<f32>())).collect()
 }

@@ -32,14 +32,10 @@ impl Model {
         })
     }
 
-    /// Key, slot and component of every part that the model has.
+    /// Key, slot and component of every part. The fusions are among them whatever the patient encoder: any may ask for them.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, Slot, ComponentRef)> {
         let mut model = self.clone();
-        let used = move |(key, slot)| {
-            let part = model.field(key)?.clone();
-            (slot != Slot::Fusion || model.has_fusions()).then_some((key, slot, part))
-        };
-        PARTS.into_iter().filter_map(used)
+        PARTS.into_iter().filter_map(move |(key, slot)| Some((key, slot, model.field(key)?.clone())))
     }
 
     /// Puts another component into a part.
