@@ -1,0 +1,170 @@
+//! Settings that would train something else than they say are refused, or said.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+use dualk_sdk::experiment::{Experiment, Manifest, Outcome};
+use dualk_sdk::plugin::{Registrar, Registry};
+use dualk_sdk::prelude::*;
+use dualk_sdk::progress::Silent;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{fs, result};
+
+const MANIFEST: &str = r#"name = "trap"
+seed = 3
+
+[backend]
+device = "cpu"
+
+[data]
+parser = { type = "synthetic", patients = 200, codes = 60, labs = 12, clusters = 4 }
+split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
+
+[model]
+node_init = { type = "random", dim = 8 }
+graph_encoder = { type = "gcn", dims = [8] }
+code_fusion = "mean"
+visit_fusion = "mean"
+lab = { type = "linear", dim = 8 }
+head = { decoder = [8, 8], classifier = [8], dropout = 0.0 }
+
+[[stage]]
+type = "finetune"
+task = { type = "diagnosis", head = "direct" }
+epochs = 3
+"#;
+
+/// Metrics of an objective by epoch, those of the last for all later ones.
+const LATE: [f64; 3] = [f64::NAN, 0.5, 0.25];
+
+options! {
+    /// Options of `odd`.
+    struct Odd {
+        /// The metric that chooses the epoch.
+        primary: String = "score".to_owned(),
+        /// Whether the metric is ever a number.
+        defined: bool = true,
+    }
+}
+
+impl Component for Odd {
+    const NAME: &'static str = "odd";
+    const ABOUT: &'static str = "An objective of a test, whose metric has nothing to do with the model.";
+}
+
+/// What is built: it counts how often it is asked for metrics.
+struct Odder {
+    options: Odd,
+    asked: AtomicUsize,
+}
+
+impl BuildObjective for Odd {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(Odder { options: self, asked: AtomicUsize::new(0) }))
+    }
+}
+
+impl Objective for Odder {
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        let outputs = data.vocabulary.target_codes;
+        let (input, kind) = (HeadInput::Patient, HeadKind::Linear);
+        Ok(vec![HeadSpec { name: "codes".into(), input, kind, outputs, keep: false }])
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let patients = match part {
+            Part::Train => &data.split.train,
+            Part::Valid => &data.split.valid,
+            Part::Test => &data.split.test,
+        };
+        let visits = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32);
+        Ok(Examples {
+            codes: Arc::new(data.vocabulary.admission_codes.clone()),
+            visits: patients.iter().map(visits).collect(),
+            labs: data.last_visit_labs(patients),
+            targets: vec![data.last_visit_codes(patients)],
+        })
+    }
+
+    fn metrics(&self, _: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        let at = self.asked.fetch_add(1, Ordering::Relaxed).min(LATE.len() - 1);
+        vec![("score".to_owned(), if self.options.defined { LATE[at] } else { f64::NAN })]
+    }
+
+    fn primary(&self) -> &str {
+        &self.options.primary
+    }
+}
+
+fn register(registrar: &mut Registrar<'_>) {
+    registrar.add::<slots::objective, Odd>();
+}
+
+/// Trains with settings; the outcome and its folder, or the error.
+fn run(folder: &Path, settings: &[&str]) -> result::Result<(Outcome, PathBuf), Error> {
+    let file = folder.join("trap.toml");
+    fs::write(&file, MANIFEST).unwrap();
+    let runs = format!("output.runs={:?}", folder.join("runs"));
+    let settings: Vec<String> = settings.iter().map(|s| (*s).to_owned()).chain([runs]).collect();
+    let registry = Registry::new().with(register)?;
+    let (outcome, run) = Experiment::new(Manifest::load(&file, &settings)?, registry)?.run(&Silent)?;
+    Ok((outcome, run.path().to_owned()))
+}
+
+/// The error that settings end in: the user's, with these words.
+fn refused(settings: &[&str], words: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let error = run(folder.path(), settings).err().unwrap_or_else(|| panic!("{settings:?} is accepted"));
+    let text = error.to_string();
+    words.iter().for_each(|word| assert!(text.contains(word), "{settings:?} lacks {word:?}: {text}"));
+}
+
+#[test]
+fn what_is_to_be_frozen_exists() {
+    refused(
+        &["stage[0].freeze=[\"encodr\"]"],
+        &["`stage[0].freeze[0]`", "no parameter's path begins with `encodr`", "did you mean `encoder`?"],
+    );
+    refused(&["stage[0].freeze=[\"heads.0.fc9\"]"], &["`stage[0].freeze[0]`", "`heads.0.fc9`"]);
+    // A part of a model of other parts, and one of another patient encoder.
+    refused(&["stage[0].freeze=[\"patient_encoder\"]"], &["no parameter's path begins with `patient_encoder`"]);
+    refused(
+        &["stage[0].freeze=[\"visit_fusion\"]", "model.patient_encoder={ type = \"behrt\", dim = 8, heads = 2 }"],
+        &["no parameter's path begins with `visit_fusion`"],
+    );
+    refused(&["stage[0].lr_of={ encodr = 0.1 }"], &["`stage[0].lr_of.encodr`", "no parameter's path begins with"]);
+}
+
+#[test]
+fn a_lab_layer_that_nothing_trained_is_said() {
+    for (settings, words) in [
+        (&[][..], "the lab layer is trained by fine-tuning"),
+        (&["stage[0].freeze=[\"lab\"]"], "warning: the lab layer is random and frozen"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, path) = run(folder.path(), settings).unwrap();
+        let log = fs::read_to_string(path.join("log.txt")).unwrap();
+        assert!(log.contains(words), "{log}");
+    }
+}
+
+#[test]
+fn an_epoch_is_chosen_by_a_metric_that_there_is() {
+    let missing = ["stage[0].task={ type = \"odd\", primary = \"R@7\" }"];
+    refused(&missing, &["chooses epochs by `R@7`, which is none of its metrics: score"]);
+    let undefined = ["stage[0].task={ type = \"odd\", defined = false }"];
+    refused(&undefined, &["`score` is undefined on the", "valid examples in all epochs"]);
+}
+
+#[test]
+fn a_first_score_that_is_not_a_number_is_beaten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, _) = run(folder.path(), &["stage[0].task=\"odd\"", "output.baselines=false"]).unwrap();
+    assert_eq!(outcome.trained[0].epoch, 1, "NaN, then the best, then a lower one");
+}
+
+#[test]
+fn weights_from_elsewhere_are_not_trained_by_a_manifest_that_does_not_say_how() {
+    refused(&["evaluate_only=true"], &["`evaluate_only`", "imported weights", "dualk eval RUN"]);
+}
