@@ -203,20 +203,30 @@ impl Model {
 /// # Shapes
 /// - output: `[rows.len(), columns]`
 pub fn dense(rows: &Ragged<u32>, columns: usize, device: &Device) -> Tensor<2> {
-    let size = rows.len() * columns;
+    let places = rows.rows().enumerate().flat_map(|(i, row)| row.iter().map(move |&c| (i * columns) as u32 + c));
+    let mut places: Vec<u32> = places.collect();
+    if !places.is_sorted_by(|a, b| a < b) {
+        places.sort_unstable();
+        places.dedup();
+    }
+    counts(&places, rows.len() * columns, device).reshape([rows.len(), columns])
+}
+
+/// How often each of the numbers below `size` is in `places`; a constant. Devices with memory of their own get `places` alone.
+///
+/// # Shapes
+/// - output: `[size]`
+pub(super) fn counts(places: &[u32], size: usize, device: &Device) -> Tensor<1> {
     let device = device.clone().without_autodiff();
-    let places = || rows.rows().enumerate().flat_map(|(i, row)| row.iter().map(move |&c| i * columns + c as usize));
-    let flat = if device == Device::flex() || rows.values().is_empty() {
+    if device == Device::flex() || places.is_empty() {
         let mut values = vec![0f32; size];
-        places().for_each(|place| values[place] = 1.0);
-        Tensor::<1>::from_data(TensorData::new(values, [size]), &device)
-    } else {
-        let places: Vec<i32> = places().map(|place| place as i32).collect();
-        let count = places.len();
-        let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
-        Tensor::<1>::zeros([size], &device).scatter(0, places, Tensor::ones([count], &device), IndexingUpdateOp::Add)
-    };
-    flat.reshape([rows.len(), columns])
+        places.iter().for_each(|&place| values[place as usize] += 1.0);
+        return Tensor::from_data(TensorData::new(values, [size]), &device);
+    }
+    let count = places.len();
+    let places: Vec<i32> = places.iter().map(|&place| place as i32).collect();
+    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
+    Tensor::<1>::zeros([size], &device).scatter(0, places, Tensor::ones([count], &device), IndexingUpdateOp::Add)
 }
 
 #[cfg(test)]
@@ -225,7 +235,7 @@ mod tests {
 
     #[test]
     fn dense_marks_the_columns_of_each_row() {
-        let rows: Ragged<u32> = [vec![2, 0], vec![], vec![1]].into_iter().collect();
+        let rows: Ragged<u32> = [vec![2, 0, 2], vec![], vec![1]].into_iter().collect();
         let ours: Vec<f32> = dense(&rows, 3, &Device::flex()).into_data().iter::<f32>().collect();
         assert_eq!(ours, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     }

@@ -6,6 +6,7 @@ mod head;
 mod history;
 mod parameters;
 
+use assembled::counts;
 pub use assembled::{Model, ModelParts, dense};
 pub use fusions::{Fusions, FusionsOptions};
 pub use head::{Classifier, Decoder, Head, HeadOptions, LinearHead};
