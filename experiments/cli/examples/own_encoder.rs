@@ -6,7 +6,7 @@
 
 // ANCHOR: plugin
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::ops::{Adjacency, propagate};
+use dualk_sdk::ops::{Adjacency, linear, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -41,7 +41,7 @@ impl BuildGraphEncoder for MeanOptions {
 impl GraphEncoder for Mean {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
         let adjacency = Adjacency::normalized(graph, true);
-        propagate(&adjacency, self.layer.forward(features)) // [nodes, dim]
+        propagate(&adjacency, linear(&self.layer, features)) // [nodes, dim]
     }
 
     fn width(&self) -> usize {

@@ -1,7 +1,7 @@
 //! A fusion: sets of vectors → one vector each. Used for the codes of a visit and for the visits of a patient.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::ops::{Pooling, pool};
+use dualk_sdk::ops::{Pooling, linear, pool};
 use dualk_sdk::prelude::*;
 
 // What a manifest can set, each with its default: `code_fusion = { type = "@NAME@", dim = 128 }`.
@@ -40,7 +40,7 @@ impl BuildFusion for Options {
 
 impl Fusion for MeanFusion {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        let values = self.layer.forward(values); // [rows, dim], once a row however often it occurs
+        let values = linear(&self.layer, values); // [rows, dim], once a row however often it occurs
         pool(values, sets, Pooling::Mean) // [sets, dim]
     }
 

@@ -1,7 +1,7 @@
 //! A graph encoder: node features and the disease graph → one embedding per code.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::ops::{Adjacency, propagate};
+use dualk_sdk::ops::{Adjacency, linear, propagate};
 use dualk_sdk::prelude::*;
 
 // What a manifest can set, each with its default: `graph_encoder = { type = "@NAME@", dim = 128 }`.
@@ -40,7 +40,7 @@ impl BuildGraphEncoder for Options {
 impl GraphEncoder for Encoder {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
         let adjacency = Adjacency::normalized(graph, true); // made once and kept with the graph
-        propagate(&adjacency, self.layer.forward(features)) // [nodes, dim]
+        propagate(&adjacency, linear(&self.layer, features)) // [nodes, dim]
     }
 
     fn width(&self) -> usize {

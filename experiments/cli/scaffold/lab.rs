@@ -2,6 +2,7 @@
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::tanh;
+use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
 // What a manifest can set, each with its default: `lab = { type = "@NAME@", dim = 128 }`.
@@ -39,7 +40,7 @@ impl BuildLabEncoder for Options {
 
 impl LabEncoder for TanhLab {
     fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
-        tanh(self.layer.forward(labs)) // [batch, dim]
+        tanh(linear(&self.layer, labs)) // [batch, dim]
     }
 
     fn width(&self) -> usize {

@@ -1,5 +1,6 @@
 //! A loss: logits and targets → a number to minimise.
 
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 // What a manifest can set, each with its default: `loss = { type = "@NAME@", gamma = 1.5 }`.
@@ -38,7 +39,7 @@ impl Loss for Focal {
         let positive_part = (logits.clone() + size.clone()) * 0.5;
         let cross_entropy = positive_part - logits * targets + size.neg().exp().log1p(); // [batch, columns]
         let wrong = cross_entropy.clone().neg().exp().neg() + 1.0; // 1 − p
-        (wrong.powf_scalar(self.gamma) * cross_entropy).mean() // [1]
+        mean(wrong.powf_scalar(self.gamma) * cross_entropy) // [1]
     }
 }
 

@@ -1,7 +1,7 @@
 //! A patient encoder: the visits of a patient → one vector.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::ops::{Pooling, pool};
+use dualk_sdk::ops::{Pooling, linear, pool};
 use dualk_sdk::prelude::*;
 
 // What a manifest can set, each with its default: `patient_encoder = { type = "@NAME@", dim = 128 }`.
@@ -41,7 +41,7 @@ impl PatientEncoder for MeanPatient {
         let visits = pool(embeddings, &batch.codes, Pooling::Mean); // [visits, width]
         // `batch.visits.days_ago()` has the days between each visit and the patient's last one.
         let patients = pool(visits, &batch.visits, Pooling::Mean); // [batch, width]
-        self.layer.forward(patients) // [batch, dim]
+        linear(&self.layer, patients) // [batch, dim]
     }
 
     fn width(&self) -> usize {

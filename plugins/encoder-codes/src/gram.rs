@@ -5,7 +5,7 @@ use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::tanh;
 use dualk_sdk::component::at_least;
 use dualk_sdk::data::hierarchy::{Icd, ancestors};
-use dualk_sdk::ops::PaddedSets;
+use dualk_sdk::ops::{PaddedSets, linear};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 
@@ -86,11 +86,11 @@ impl BuildGraphEncoder for GramOptions {
 impl GraphEncoder for Gram {
     fn forward(&self, features: Tensor<2>, _: &Graph) -> Tensor<2> {
         let families = PaddedSets::new(&Sets::new(self.families.clone()), &features.device());
-        let codes = self.code.forward(features.clone()); // [nodes, hidden]
+        let codes = linear(&self.code, features.clone()); // [nodes, hidden]
         let all = Tensor::cat(vec![features, self.ancestors.val()], 0); // [nodes + ancestors, width]
         // W [e_i; e_j] is a sum of two products: each row is multiplied once, not once a pair.
-        let ancestors = families.gather(self.ancestor.forward(all.clone())); // [nodes, longest, hidden]
-        let scores = self.score.forward(tanh(ancestors + codes.unsqueeze_dim(1))); // [nodes, longest, 1]
+        let ancestors = families.gather(linear(&self.ancestor, all.clone())); // [nodes, longest, hidden]
+        let scores = linear(&self.score, tanh(ancestors + codes.unsqueeze_dim(1))); // [nodes, longest, 1]
         (families.softmax(scores) * families.gather(all)).sum_dim(1).squeeze_dim(1) // [nodes, width]
     }
 

@@ -4,7 +4,10 @@ use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, attention, attention_with_edges, edge_weights, layer_widths, layers};
+use dualk_sdk::ops::{
+    self, Adjacency, add_row, attention, attention_with_edges, edge_weights, head_products, layer_widths, layers,
+    matmul,
+};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -73,14 +76,14 @@ impl GatConv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
-        let h = self.lin.forward(x); // [nodes, heads * d]
-        let target = scores(h.clone(), self.att_dst.val()); // [nodes, heads]
-        let source = scores(h.clone(), self.att_src.val()); // [nodes, heads]
+        let h = ops::linear(&self.lin, x); // [nodes, heads * d]
+        let target = head_products(h.clone(), self.att_dst.val()); // [nodes, heads]
+        let source = head_products(h.clone(), self.att_src.val()); // [nodes, heads]
         let sum = match self.edge_scores(adjacency, &h.device()) {
             None => attention(adjacency, target, source, h, self.slope), // [nodes, heads * d]
             Some(edge) => attention_with_edges(adjacency, target, source, edge, h, self.slope),
         };
-        sum + self.bias.val().unsqueeze_dim(0)
+        add_row(sum, self.bias.val())
     }
 
     /// The term that an edge adds to its scores, when edge weights enter.
@@ -90,24 +93,9 @@ impl GatConv {
     fn edge_scores(&self, adjacency: &Adjacency, device: &Device) -> Option<Tensor<2>> {
         let (lin, a) = (self.lin_edge.as_ref()?, self.att_edge.as_ref()?.val());
         // a · (w W) = w (a · W): one factor a head, and nothing of size edges × width.
-        let factors = scores(lin.weight.val(), a); // [1, heads]
-        Some(edge_weights(adjacency, device).matmul(factors))
+        let factors = head_products(lin.weight.val(), a); // [1, heads]
+        Some(matmul(edge_weights(adjacency, device), factors))
     }
-}
-
-/// The products a · h of each node and head.
-///
-/// # Shapes
-/// - `h`: `[nodes, heads * d]`
-/// - `a`: `[1, heads, d]`
-/// - output: `[nodes, heads]`
-fn scores(h: Tensor<2>, a: Tensor<3>) -> Tensor<2> {
-    let [_, heads, d] = a.dims();
-    let [nodes, _] = h.dims();
-    if heads == 1 {
-        return h.matmul(a.reshape([d, 1])); // [nodes, 1]
-    }
-    (h.reshape([nodes, heads, d]) * a).sum_dim(2).squeeze_dim(2) // [nodes, heads]
 }
 
 /// Layers with ReLU and dropout between, none after the last.

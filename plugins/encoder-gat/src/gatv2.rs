@@ -4,7 +4,7 @@ use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, dynamic_attention, edge_weights, layer_widths, layers};
+use dualk_sdk::ops::{Adjacency, add_row, dynamic_attention, edge_weights, layer_widths, layers, linear};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -78,10 +78,10 @@ impl GatV2Conv {
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
         let device = x.device();
-        let edge = self.lin_edge.as_ref().map(|lin| lin.forward(edge_weights(adjacency, &device))); // [edges, output]
-        let (source, target) = (self.lin_l.forward(x.clone()), self.lin_r.forward(x)); // [nodes, output]
+        let edge = self.lin_edge.as_ref().map(|lin| linear(lin, edge_weights(adjacency, &device))); // [edges, output]
+        let (source, target) = (linear(&self.lin_l, x.clone()), linear(&self.lin_r, x)); // [nodes, output]
         let sum = dynamic_attention(adjacency, target, source, edge, self.att.val(), self.slope); // [nodes, output]
-        sum + self.bias.val().unsqueeze_dim(0)
+        add_row(sum, self.bias.val())
     }
 }
 

@@ -4,7 +4,7 @@ use crate::heads::check_heads;
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, dot_attention, edge_weights, layer_widths, layers};
+use dualk_sdk::ops::{Adjacency, dot_attention, edge_weights, layer_widths, layers, linear, matmul};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -68,9 +68,9 @@ impl TransformerConv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
-        let bias = self.edge_bias.as_ref().map(|c| edge_weights(adjacency, &x.device()).matmul(c.val())); // [edges, heads]
+        let bias = self.edge_bias.as_ref().map(|c| matmul(edge_weights(adjacency, &x.device()), c.val())); // [edges, heads]
         let [query, key, value, skip] =
-            [&self.lin_query, &self.lin_key, &self.lin_value, &self.lin_skip].map(|linear| linear.forward(x.clone())); // [nodes, output] each
+            [&self.lin_query, &self.lin_key, &self.lin_value, &self.lin_skip].map(|layer| linear(layer, x.clone())); // [nodes, output] each
         dot_attention(adjacency, query, key, value, bias, self.heads) + skip
     }
 }

@@ -3,7 +3,7 @@
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, layer_widths, layers, propagate};
+use dualk_sdk::ops::{Adjacency, add_row, layer_widths, layers, linear, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -50,8 +50,8 @@ impl GcnConv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
-        let h = self.lin.forward(x); // [nodes, output]
-        propagate(adjacency, h) + self.bias.val().unsqueeze_dim(0)
+        let h = linear(&self.lin, x); // [nodes, output]
+        add_row(propagate(adjacency, h), self.bias.val())
     }
 }
 

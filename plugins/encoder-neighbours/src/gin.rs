@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, layer_widths, layers, propagate};
+use dualk_sdk::ops::{Adjacency, layer_widths, layers, linear, propagate};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -67,7 +67,7 @@ impl GinConv {
             None => x.clone() * (1.0 + self.eps),
         };
         let sum = own + propagate(adjacency, x); // [nodes, input]
-        self.fc2.forward(relu(self.fc1.forward(sum))) // [nodes, output]
+        linear(&self.fc2, relu(linear(&self.fc1, sum))) // [nodes, output]
     }
 }
 

@@ -3,9 +3,10 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::{Adjacency, layer_widths, layers, max_over_edges, propagate};
+use dualk_sdk::ops::{Adjacency, layer_widths, layers, linear, max_over_edges, propagate};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 
 /// What becomes of the vectors of the neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
@@ -72,10 +73,10 @@ impl SageConv {
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, aggregate: impl Fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let seen = match &self.project {
-            Some(project) => relu(project.forward(x.clone())), // [nodes, input]
+            Some(project) => relu(linear(project, x.clone())), // [nodes, input]
             None => x.clone(),
         };
-        self.lin_l.forward(aggregate(seen)) + self.lin_r.forward(x) // [nodes, output]
+        linear(&self.lin_l, aggregate(seen)) + linear(&self.lin_r, x) // [nodes, output]
     }
 }
 
@@ -119,7 +120,11 @@ impl GraphEncoder for Sage {
                 let degree = |target: u32| -> f32 {
                     graph.incoming(target as usize).0.iter().map(|&source| counts(source, target)).sum::<f32>().max(1.0)
                 };
-                Adjacency::reweighted(graph, Weights::Mean { loops }, |s, t, _| counts(s, t) / degree(t))
+                let degrees = OnceCell::new(); // once a graph, and once a node
+                Adjacency::reweighted(graph, Weights::Mean { loops }, |s, t, _| {
+                    let degrees: &Vec<f32> = degrees.get_or_init(|| (0..graph.nodes() as u32).map(degree).collect());
+                    counts(s, t) / degrees[t as usize]
+                })
             }
             Aggregate::Sum => Adjacency::reweighted(graph, Weights::Sum { loops }, |s, t, _| counts(s, t)),
             Aggregate::Max | Aggregate::Pool if loops => Adjacency::of(graph),

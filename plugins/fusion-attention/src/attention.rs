@@ -3,7 +3,7 @@
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig};
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::softmax_pool;
+use dualk_sdk::ops::{matmul, softmax_pool};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -43,7 +43,7 @@ impl BuildFusion for AttentionOptions {
 impl Fusion for Attention {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
         // Projected once a row of the table, however often the row occurs in the sets.
-        let scores = values.clone().matmul(self.weight.val()); // [rows, width]
+        let scores = matmul(values.clone(), self.weight.val()); // [rows, width]
         softmax_pool(scores, values, sets, &self.dropout) // [sets, width]
     }
 

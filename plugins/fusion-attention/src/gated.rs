@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::softmax_pool;
+use dualk_sdk::ops::{linear, softmax_pool};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -46,8 +46,9 @@ impl BuildFusion for GatedOptions {
 
 impl Fusion for Gated {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        let (content, gate) = (tanh(self.content.forward(values.clone())), sigmoid(self.gate.forward(values.clone())));
-        let scores = self.score.forward(content * gate); // [rows, 1]
+        let (content, gate) =
+            (tanh(linear(&self.content, values.clone())), sigmoid(linear(&self.gate, values.clone())));
+        let scores = linear(&self.score, content * gate); // [rows, 1]
         softmax_pool(scores, values, sets, &DropoutConfig::new(0.0).init()) // [sets, width]
     }
 

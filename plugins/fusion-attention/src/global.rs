@@ -3,7 +3,7 @@
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::DropoutConfig;
 use dualk_sdk::burn::tensor::activation::tanh;
-use dualk_sdk::ops::{PaddedSets, softmax_pool};
+use dualk_sdk::ops::{PaddedSets, add_row, matmul, softmax_pool};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -53,10 +53,10 @@ impl BuildFusion for GlobalOptions {
 
 impl Fusion for Global {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        let z = values.clone().matmul(self.weight.val()) + self.bias.val().unsqueeze_dim(0); // [rows, width]
+        let z = add_row(matmul(values.clone(), self.weight.val()), self.bias.val()); // [rows, width]
         let context = self.context.val().unsqueeze_dim::<2>(1); // [width, 1]
         let Some(gate) = &self.gate else {
-            let scores = tanh(z).matmul(context); // [rows, 1]
+            let scores = matmul(tanh(z), context); // [rows, 1]
             return softmax_pool(scores, values, sets, &DropoutConfig::new(0.0).init()); // [sets, width]
         };
         let norm = (z.clone().square().sum_dim(1) + EPSILON_SQUARED).sqrt(); // [rows, 1]
@@ -65,8 +65,8 @@ impl Fusion for Global {
         if padded.longest() == 0 {
             return Tensor::zeros([sets.len(), self.width], &values.device());
         }
-        let alpha = padded.softmax(padded.gather(v.clone().matmul(context))); // [sets, longest, 1]
-        let beta = padded.softmax(padded.gather(v.matmul(gate.val()))); // [sets, longest, width]
+        let alpha = padded.softmax(padded.gather(matmul(v.clone(), context))); // [sets, longest, 1]
+        let beta = padded.softmax(padded.gather(matmul(v, gate.val()))); // [sets, longest, width]
         (alpha * beta * padded.gather(values)).sum_dim(1).squeeze_dim(1) // [sets, width]
     }
 

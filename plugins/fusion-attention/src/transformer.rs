@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::component::{at_least, divisor, in_range};
-use dualk_sdk::ops::{PaddedSets, sinusoid};
+use dualk_sdk::ops::{PaddedSets, linear, sinusoid};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -74,7 +74,7 @@ impl Fusion for Transformer {
             return Tensor::zeros([sets.len(), self.width], &device);
         }
         // Projected once a row of the table, however often the row occurs in the sets.
-        let x = padded.gather(self.project.forward(values)); // [sets, longest, dim]
+        let x = padded.gather(linear(&self.project, values)); // [sets, longest, dim]
         let x = if self.ordered { x + self.positions(sets, &device) } else { x };
         let mask = padded.mask(); // [sets, longest, 1]
         let absent = mask.clone().squeeze_dim::<2>(2).equal_elem(0.0); // [sets, longest]

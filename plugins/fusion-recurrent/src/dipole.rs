@@ -5,7 +5,7 @@ use crate::gru;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::{relu, tanh};
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::PaddedSets;
+use dualk_sdk::ops::{PaddedSets, linear};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -100,7 +100,7 @@ impl Fusion for Dipole {
         if longest == 0 {
             return Tensor::zeros([sets.len(), self.width], &device);
         }
-        let states = self.states(relu(self.embed.forward(values)), sets); // [sets * longest, state]
+        let states = self.states(relu(linear(&self.embed, values)), sets); // [sets * longest, state]
         let at = |s: usize, t: usize| (s * longest + t) as u32;
         let lengths = || sets.members().rows().map(<[u32]>::len).enumerate();
         let last = Sets::new(lengths().map(|(s, n)| n.checked_sub(1).map(|t| at(s, t))).collect());
@@ -110,7 +110,7 @@ impl Fusion for Dipole {
         let before = Sets::new(lengths().map(|(s, n)| (0..n.saturating_sub(1)).map(move |t| at(s, t))).collect());
         let context = self.context(states, last.clone(), &before); // [sets, state]
         let joined = Tensor::cat(vec![context, last.squeeze_dim(1)], 1); // [sets, 2 * state]
-        tanh(self.fc_out.forward(joined)) * filled // [sets, dim]
+        tanh(linear(&self.fc_out, joined)) * filled // [sets, dim]
     }
 
     fn width(&self) -> usize {
@@ -160,10 +160,10 @@ impl Dipole {
         let states = padded.gather(states); // [sets, longest, state]
         let scores = match (&self.fc_pair, &self.fc_score) {
             (None, Some(location)) => location.forward(states.clone()), // [sets, longest, 1]
-            (Some(general), None) => (general.forward(last) * states.clone()).sum_dim(2),
+            (Some(general), None) => (linear(general, last) * states.clone()).sum_dim(2),
             (Some(pair), Some(score)) => {
                 let last = last.repeat_dim(1, padded.longest()); // [sets, longest, state]
-                score.forward(tanh(pair.forward(Tensor::cat(vec![last, states.clone()], 2))))
+                linear(score, tanh(linear(pair, Tensor::cat(vec![last, states.clone()], 2))))
             }
             (None, None) => unreachable!("every kind of score has a layer"),
         };

@@ -2,7 +2,7 @@
 
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::ops::PaddedSets;
+use dualk_sdk::ops::{PaddedSets, linear};
 use dualk_sdk::prelude::*;
 
 /// The linear parts of `gates` gates: x W_i + b_i and h W_h + b_h, gate after gate along the columns in PyTorch's
@@ -76,7 +76,7 @@ impl Gates {
             return None;
         }
         // Projected once a row of the table, however often the row occurs in the sets.
-        let inputs = padded.gather(self.ih.forward(values)); // [sets, longest, gates * hidden]
+        let inputs = padded.gather(linear(&self.ih, values)); // [sets, longest, gates * hidden]
         let mask = padded.mask(); // [sets, longest, 1]
         Some((0..padded.longest()).fold(start, |state, t| {
             let input = inputs.clone().narrow(1, t, 1).squeeze_dim(1); // [sets, gates * hidden]

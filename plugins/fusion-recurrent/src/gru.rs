@@ -3,6 +3,7 @@
 use crate::gates::{Gates, gate};
 use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
 use dualk_sdk::component::at_least;
+use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -53,7 +54,7 @@ impl Fusion for Gru {
 /// - `x`: `[sets, 3 * hidden]`
 /// - `h`, output: `[sets, hidden]`
 pub fn step(gates: &Gates, hidden: usize, x: Tensor<2>, h: Tensor<2>) -> Tensor<2> {
-    let from_h = gates.hh.forward(h.clone()); // [sets, 3 * hidden]
+    let from_h = linear(&gates.hh, h.clone()); // [sets, 3 * hidden]
     let (x, from_h) = (|g| gate(&x, g, hidden), |g| gate(&from_h, g, hidden));
     let r = sigmoid(x(0) + from_h(0)); // [sets, hidden]
     let z = sigmoid(x(1) + from_h(1)); // [sets, hidden]

@@ -3,6 +3,7 @@
 use crate::gates::{Gates, gate};
 use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
 use dualk_sdk::component::at_least;
+use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -43,7 +44,7 @@ impl Fusion for Lstm {
         // The state is [h, c] side by side.
         let state = self.gates.walk(values, sets, 2 * d, |x, state| {
             let (h, c) = (gate(&state, 0, d), gate(&state, 1, d)); // [sets, hidden] each
-            let gates = x + self.gates.hh.forward(h); // [sets, 4 * hidden]
+            let gates = x + linear(&self.gates.hh, h); // [sets, 4 * hidden]
             let (i, f) = (sigmoid(gate(&gates, 0, d)), sigmoid(gate(&gates, 1, d)));
             let (g, o) = (tanh(gate(&gates, 2, d)), sigmoid(gate(&gates, 3, d)));
             let c = f * c + i * g; // [sets, hidden]

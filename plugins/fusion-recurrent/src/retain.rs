@@ -5,7 +5,7 @@ use crate::gru;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::tanh;
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::PaddedSets;
+use dualk_sdk::ops::{PaddedSets, linear};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -66,8 +66,8 @@ impl Fusion for Retain {
             let step = |x, h| gru::step(gates, self.hidden, x, h);
             gates.states(values.clone(), &padded, self.hidden, step) // [sets, longest, hidden]
         };
-        let alpha = padded.softmax(self.fc_alpha.forward(states(&self.alpha))); // [sets, longest, 1]
-        let beta = tanh(self.fc_beta.forward(states(&self.beta))); // [sets, longest, width]
+        let alpha = padded.softmax(linear(&self.fc_alpha, states(&self.alpha))); // [sets, longest, 1]
+        let beta = tanh(linear(&self.fc_beta, states(&self.beta))); // [sets, longest, width]
         (alpha * beta * padded.gather(values)).sum_dim(1).squeeze_dim(1) // [sets, width]
     }
 

@@ -3,6 +3,7 @@
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::at_least;
+use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -38,7 +39,7 @@ impl BuildLabEncoder for LinearOptions {
 
 impl LabEncoder for LinearLab {
     fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
-        relu(self.fc.forward(labs)) // [batch, dim]
+        relu(linear(&self.fc, labs)) // [batch, dim]
     }
 
     fn width(&self) -> usize {

@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{in_range, last_width};
-use dualk_sdk::ops::dropout;
+use dualk_sdk::ops::{dropout, linear};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -47,7 +47,7 @@ impl LabEncoder for MlpLab {
     fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
         self.layers.iter().enumerate().fold(labs, |x, (i, layer)| {
             let x = if i == 0 { x } else { dropout(x, &self.dropout) };
-            relu(layer.forward(x)) // [batch, dims[i]]
+            relu(linear(layer, x)) // [batch, dims[i]]
         })
     }
 

@@ -4,6 +4,7 @@ use crate::focal::{exponent, power};
 use crate::log_sigmoid::log_sigmoid;
 use dualk_sdk::burn::tensor::activation::sigmoid;
 use dualk_sdk::component::in_range;
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -54,7 +55,7 @@ impl Loss for Asymmetric {
         let shifted = (p - self.clip).clamp_min(0.0);
         let log = (shifted.clone().neg() + 1.0).clamp_min(EPSILON).log();
         let absent = (targets.neg() + 1.0) * power(shifted, self.gamma_negative) * log;
-        (there + absent).mean().neg() // [1]
+        mean(there + absent).neg() // [1]
     }
 }
 

@@ -1,6 +1,7 @@
 //! `balanced_bce`: cross-entropy in which each code's positives weigh as much as its negatives, by the training labels.
 
 use crate::log_sigmoid::log_sigmoid;
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -48,7 +49,7 @@ impl Loss for BalancedBce {
                 present * Tensor::from_data(weights, &logits.device())
             }
         };
-        (present + absent * log_sigmoid(logits.neg())).mean().neg() // [1]
+        mean(present + absent * log_sigmoid(logits.neg())).neg() // [1]
     }
 
     fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {

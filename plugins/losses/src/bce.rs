@@ -1,5 +1,6 @@
 //! `bce`: binary cross-entropy from logits.
 
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -27,7 +28,7 @@ impl Loss for Bce {
         let size = logits.clone().abs();
         // (z + |z|) / 2 is max(z, 0) with the slope ½ at 0, where max has none.
         let positive_part = (logits.clone() + size.clone()) * 0.5;
-        (positive_part - logits * targets + size.neg().exp().log1p()).mean() // [1]
+        mean(positive_part - logits * targets + size.neg().exp().log1p()) // [1]
     }
 }
 

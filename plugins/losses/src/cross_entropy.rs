@@ -1,6 +1,7 @@
 //! `cross_entropy`: one class of several.
 
 use dualk_sdk::burn::tensor::activation::log_softmax;
+use dualk_sdk::ops::sum;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -27,7 +28,7 @@ impl BuildLoss for CrossEntropyOptions {
 impl Loss for CrossEntropy {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         let rows = targets.dims()[0].max(1) as f64;
-        (log_softmax(logits, 1) * targets).sum().neg() / rows // [1]
+        sum(log_softmax(logits, 1) * targets).neg() / rows // [1]
     }
 }
 

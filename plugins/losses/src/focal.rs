@@ -3,6 +3,7 @@
 use crate::log_sigmoid::log_sigmoid;
 use dualk_sdk::burn::tensor::activation::sigmoid;
 use dualk_sdk::component::in_range;
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -52,7 +53,7 @@ impl Loss for Focal {
         let (p, q) = (sigmoid(logits.clone()), sigmoid(logits.clone().neg()));
         let there = targets.clone() * power(q, self.gamma) * log_sigmoid(logits.clone()) * self.alpha;
         let absent = (targets.neg() + 1.0) * power(p, self.gamma) * log_sigmoid(logits.neg()) * (1.0 - self.alpha);
-        (there + absent).mean().neg() // [1]
+        mean(there + absent).neg() // [1]
     }
 }
 

@@ -1,6 +1,7 @@
 //! `label_weight`: cross-entropy with a weight for each code, as the DuaLK publication offers it.
 
 use crate::log_sigmoid::log_sigmoid;
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -36,10 +37,10 @@ impl Loss for LabelWeight {
         let absent = targets.clone().neg() + 1.0;
         let loss = (targets * log_sigmoid(logits.clone()) + absent * log_sigmoid(logits.clone().neg())).neg(); // [batch, codes]
         if self.weights.is_empty() {
-            return loss.mean(); // [1]
+            return mean(loss); // [1]
         }
         let weights = TensorData::new(self.weights.clone(), [1, self.weights.len()]);
-        (loss * Tensor::from_data(weights, &logits.device())).mean() // [1]
+        mean(loss * Tensor::from_data(weights, &logits.device())) // [1]
     }
 
     fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {

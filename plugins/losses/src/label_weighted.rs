@@ -1,6 +1,7 @@
 //! `label_weighted`: cross-entropy in which the labels that are there weigh as much as those that are not.
 
 use crate::log_sigmoid::log_sigmoid;
+use dualk_sdk::ops::sum;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -31,10 +32,10 @@ impl Loss for LabelWeighted {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         let absent = targets.clone().neg() + 1.0;
         // Without any, the sum above it is 0 too.
-        let count = |marks: &Tensor<2>| marks.clone().sum().clamp_min(1.0);
+        let count = |marks: &Tensor<2>| sum(marks.clone()).clamp_min(1.0);
         let (positives, negatives) = (count(&targets), count(&absent));
-        let there = (targets * log_sigmoid(logits.clone())).sum() / positives;
-        let absent = (absent * log_sigmoid(logits.neg())).sum() / negatives;
+        let there = sum(targets * log_sigmoid(logits.clone())) / positives;
+        let absent = sum(absent * log_sigmoid(logits.neg())) / negatives;
         (there + absent).neg() // [1]
     }
 }

@@ -2,6 +2,7 @@
 
 use dualk_sdk::burn::tensor::activation::sigmoid;
 use dualk_sdk::component::in_range;
+use dualk_sdk::ops::mean;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -44,7 +45,7 @@ impl Loss for WeightedBce {
         let p = sigmoid(logits);
         let there = targets.clone() * (p.clone() + EPSILON).log() * self.positive;
         let absent = (targets.neg() + 1.0) * (p.neg() + 1.0 + EPSILON).log() * self.negative;
-        (there + absent).mean().neg() // [1]
+        mean(there + absent).neg() // [1]
     }
 }
 

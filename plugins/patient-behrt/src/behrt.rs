@@ -4,6 +4,7 @@ use crate::tokens::Tokens;
 use dualk_sdk::burn::nn::transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput};
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::component::{at_least, divisor, in_range};
+use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -84,7 +85,7 @@ impl PatientEncoder for Behrt {
         if longest == 0 {
             return Tensor::zeros([patients, self.width], &device);
         }
-        let codes = self.project.forward(embeddings).select(0, tokens.codes(&device)); // [patients · longest, dim]
+        let codes = linear(&self.project, embeddings).select(0, tokens.codes(&device)); // [patients · longest, dim]
         let times = self.time.forward(tokens.times(&device)); // [patients · longest, dim]
         let x = (codes + times).reshape([patients, longest, self.width]) + tokens.orders(self.width, &device);
         let mask = tokens.mask(&device); // [patients, longest, 1]

@@ -1,7 +1,7 @@
 //! Heads: from vectors to logits.
 
 use crate::component::{HeadKind, in_range};
-use crate::{Error, Result};
+use crate::{Error, Result, ops};
 use burn::module::Module;
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::activation::relu;
@@ -91,8 +91,8 @@ impl Decoder {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, decoder[1]]`
     pub fn embed(&self, x: Tensor<2>) -> Tensor<2> {
-        let h = self.dropout.forward(relu(self.fc1.forward(x))); // [batch, decoder[0]]
-        relu(self.fc2.forward(h)) // [batch, decoder[1]]
+        let h = self.dropout.forward(relu(ops::linear(&self.fc1, x))); // [batch, decoder[0]]
+        relu(ops::linear(&self.fc2, h)) // [batch, decoder[1]]
     }
 
     /// Logits.
@@ -101,7 +101,7 @@ impl Decoder {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.fc3.forward(self.dropout.forward(self.embed(x))) // [batch, outputs]
+        ops::linear(&self.fc3, self.dropout.forward(self.embed(x))) // [batch, outputs]
     }
 }
 
@@ -127,7 +127,7 @@ impl Classifier {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, classifier[0]]`
     pub fn embed(&self, x: Tensor<2>) -> Tensor<2> {
-        self.dropout.forward(relu(self.fc1.forward(x))) // [batch, classifier[0]]
+        self.dropout.forward(relu(ops::linear(&self.fc1, x))) // [batch, classifier[0]]
     }
 
     /// Logits.
@@ -136,7 +136,7 @@ impl Classifier {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.fc2.forward(self.embed(x)) // [batch, outputs]
+        ops::linear(&self.fc2, self.embed(x)) // [batch, outputs]
     }
 }
 
@@ -159,7 +159,7 @@ impl LinearHead {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.fc.forward(self.dropout.forward(x)) // [batch, outputs]
+        ops::linear(&self.fc, self.dropout.forward(x)) // [batch, outputs]
     }
 }
 

@@ -4,6 +4,7 @@ use super::Csr;
 use super::kernels::{AdamStep, Kernels};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{AutodiffBackend, TensorMetadata};
+use burn::tensor::Shape;
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
@@ -48,6 +49,100 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         (output, wrapped_norm)
     }
 
+    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct MatrixProduct;
+
+        impl<B: Kernels> Backward<B, 2> for MatrixProduct {
+            type State = (FloatTensor<B>, FloatTensor<B>, [bool; 2]);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let (left, right, [l, r]) = ops.state;
+                let [of_left, of_right] = ops.parents;
+                // With L and R as they enter the product, its gradients are G Rᵀ and Lᵀ G.
+                if let Some(node) = of_left {
+                    let product = match l {
+                        false => B::matrix_product(gradient.clone(), right.clone(), [false, !r]),
+                        true => B::matrix_product(right.clone(), gradient.clone(), [r, true]),
+                    };
+                    grads.register::<B>(node.id, product);
+                }
+                if let Some(node) = of_right {
+                    let product = match r {
+                        false => B::matrix_product(left, gradient, [!l, false]),
+                        true => B::matrix_product(gradient, left, [true, l]),
+                    };
+                    grads.register::<B>(node.id, product);
+                }
+            }
+        }
+
+        let guards = [left.node(), right.node()];
+        let [left, right] = [left, right].map(|t| t.into_primitive());
+        let output = B::matrix_product(left.clone(), right.clone(), transposed);
+        match MatrixProduct.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((left, right, transposed), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct AddRow;
+
+        impl<B: Kernels> Backward<B, 2> for AddRow {
+            type State = ();
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let [of_values, of_row] = ops.parents;
+                if let Some(node) = of_row {
+                    grads.register::<B>(node.id, B::row_sums(gradient.clone()));
+                }
+                if let Some(node) = of_values {
+                    grads.register::<B>(node.id, gradient);
+                }
+            }
+        }
+
+        let guards = [values.node(), row.node()];
+        let [values, row] = [values, row].map(|t| t.into_primitive());
+        let output = B::add_row(values, row);
+        match AddRow.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn total(values: FloatTensor<Self>, mean: bool) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Total;
+
+        impl<B: Kernels> Backward<B, 1> for Total {
+            type State = (Shape, bool);
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let (shape, mean) = ops.state;
+                let each = if mean { 1.0 / shape.num_elements() as f64 } else { 1.0 };
+                unary::<B, _>(ops.parents, ops.node, grads, |g| {
+                    let ones = B::float_ones(shape.clone(), &g.device(), g.dtype().into());
+                    let gradient = B::float_reshape(g, vec![1; shape.num_dims()].into());
+                    B::float_mul(B::float_mul_scalar(ones, each.into()), gradient)
+                });
+            }
+        }
+
+        let guard = values.node();
+        let values = values.into_primitive();
+        let shape = values.shape();
+        let output = B::total(values, mean);
+        match Total.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((shape, mean), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
     fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct SparseProduct;
@@ -69,6 +164,31 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             OpsKind::Tracked(prep) => prep.finish(state, output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
+    }
+
+    fn largest(values: FloatTensor<Self>, lists: Arc<Csr>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        #[derive(Debug)]
+        struct Largest;
+
+        impl<B: Kernels> Backward<B, 1> for Largest {
+            type State = (FloatTensor<B>, Arc<Csr>, usize);
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let (places, lists, rows) = ops.state;
+                unary::<B, _>(ops.parents, ops.node, grads, |g| B::largest_backward(g, places, lists, rows));
+            }
+        }
+
+        let guard = values.node();
+        let values = values.into_primitive();
+        let rows = values.shape()[0];
+        let (output, places) = B::largest(values, lists.clone());
+        let wrapped_places = Self::from_inner(places.clone());
+        let output = match Largest.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((places, lists, rows), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        };
+        (output, wrapped_places)
     }
 
     fn set_attention(
@@ -146,6 +266,20 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let (target, source, values) =
             B::edge_attention_backward(gradient, target, source, values, output, norm, edges, slope);
         (Self::from_inner(target), Self::from_inner(source), Self::from_inner(values))
+    }
+
+    fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::row_sums(values.into_primitive()))
+    }
+
+    fn largest_backward(
+        gradient: FloatTensor<Self>,
+        places: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        rows: usize,
+    ) -> FloatTensor<Self> {
+        let [gradient, places] = [gradient, places].map(|t| t.into_primitive());
+        Self::from_inner(B::largest_backward(gradient, places, lists, rows))
     }
 
     fn set_attention_backward(

@@ -5,6 +5,8 @@ use super::Csr;
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
+#[cfg(cube)]
+use burn::tensor::Shape;
 use std::sync::Arc;
 
 /// What one update of Adam needs besides tensors.
@@ -65,6 +67,35 @@ pub trait Kernels: Backend {
         slope: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
+    /// The product of two matrices, each transposed first where asked.
+    ///
+    /// # Shapes
+    /// - `left`: `[m, k]`, or `[k, m]` transposed; `right`: `[k, n]`, or `[n, k]` transposed
+    /// - output: `[m, n]`
+    #[fusion(dtype = left, shape = matrix_shape(left, right, *transposed))]
+    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self>;
+
+    /// A matrix with a row added to each of its rows.
+    ///
+    /// # Shapes
+    /// - `values`, output: `[m, n]`; `row`: `[1, n]`
+    #[fusion(dtype = values, shape = values)]
+    fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The sum of the rows of a matrix.
+    ///
+    /// # Shapes
+    /// - `values`: `[m, n]`; output: `[1, n]`
+    #[fusion(dtype = values, shape = [1, values[1]].into())]
+    fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The sum of all numbers, or their mean.
+    ///
+    /// # Shapes
+    /// - `values`: any; output: `[1]`
+    #[fusion(dtype = values, shape = [1].into())]
+    fn total(values: FloatTensor<Self>, mean: bool) -> FloatTensor<Self>;
+
     /// Weighted sums of rows: the product of the sparse matrix, or of its transpose, with the table.
     ///
     /// # Shapes
@@ -72,6 +103,24 @@ pub trait Kernels: Backend {
     /// - output: `[rows, d]`; rows beyond the matrix are zero
     #[fusion(dtype = values, shape = [*rows, values[1]].into())]
     fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self>;
+
+    /// For each list and channel the largest number among the rows, and at which entry of the list it stands, the first of
+    /// equal ones; zero and −1 for a list without entries.
+    ///
+    /// # Shapes
+    /// - `values`: `[m, d]`
+    /// - output: `[n, d]` twice
+    #[fusion(meta = |values, lists| largest_output(values, lists.len()))]
+    fn largest(values: FloatTensor<Self>, lists: Arc<Csr>) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradient of `values` of [`Kernels::largest`], of `rows` rows, from that of its first output and the second.
+    #[fusion(dtype = gradient, shape = [*rows, gradient[1]].into())]
+    fn largest_backward(
+        gradient: FloatTensor<Self>,
+        places: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        rows: usize,
+    ) -> FloatTensor<Self>;
 
     /// Softmax over the members of each set, dropout on the weights, weighted sum; and the logarithm of the
     /// normaliser. `seed` holds one number below 2²⁴ that decides which weights are dropped.
@@ -125,9 +174,20 @@ pub trait Kernels: Backend {
 }
 
 #[cfg(cube)]
+fn matrix_shape(left: &Shape, right: &Shape, transposed: [bool; 2]) -> Shape {
+    [left[usize::from(transposed[0])], right[usize::from(!transposed[1])]].into()
+}
+
+#[cfg(cube)]
 fn attention_output(target: &TensorSpec, values: &TensorSpec) -> (TensorSpec, TensorSpec) {
     let output = TensorSpec::new([target.shape[0], values.shape[1]].into(), values.dtype);
     (output, target.clone())
+}
+
+#[cfg(cube)]
+fn largest_output(values: &TensorSpec, lists: usize) -> (TensorSpec, TensorSpec) {
+    let output = TensorSpec::new([lists, values.shape[1]].into(), values.dtype);
+    (output.clone(), output)
 }
 
 #[cfg(cube)]

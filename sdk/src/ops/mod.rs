@@ -9,7 +9,9 @@
 //! | [`weighted_sums`] | sums over any lists of rows, with weights | O(members · width) | none |
 //! | [`attention_with_edges`] | attention with a term for every edge | O(edges · width) | edges × width |
 //! | [`dynamic_attention`], [`dot_attention`] | attention by products of both ends | O(edges · width) | 4 × edges × width |
-//! | [`max_over_edges`] | maximum over incoming edges, found on the host | O(edges · width) | none |
+//! | [`max_over_edges`] | maximum over incoming edges | O(edges · width) | none |
+//! | [`matmul`], [`linear`], [`head_products`] | products of matrices | O(m · k · n) | none |
+//! | [`add_row`], [`mean`], [`sum`] | a bias, a mean, a sum | O(numbers) | none |
 //! | [`dropout()`] | dropout without a mask | O(numbers) | none |
 //!
 //! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
@@ -23,6 +25,7 @@ mod autodiff;
 mod csr;
 #[cfg(cube)]
 mod cube;
+mod dense;
 mod dropout;
 mod edges;
 mod flex;
@@ -39,6 +42,7 @@ pub use crate::sparse::Precision;
 pub use adjacency::Adjacency;
 pub use attention::attention;
 pub use csr::{Csr, Transposed};
+pub use dense::{add_row, head_products, linear, matmul, mean, sum};
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
 pub(crate) use kernels::{AdamStep, Kernels};

@@ -12,11 +12,54 @@ use std::sync::{Mutex, PoisonError};
 pub(in super::super) struct Buffers {
     forward: Mutex<Vec<(CubeDevice, Lists)>>,
     backward: Mutex<Vec<(CubeDevice, TransposedLists)>>,
+    pieces: [Mutex<Vec<(CubeDevice, Pieces)>>; 2],
 }
 
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers").finish_non_exhaustive()
+    }
+}
+
+/// The most entries of a list that one cube goes through, one group of units after the other.
+const PIECE: u32 = 512;
+
+/// Lists cut into pieces, so that no cube works long when all others are done: each piece is a cube's.
+#[derive(Clone)]
+pub(super) struct Pieces {
+    /// How many there are.
+    pub count: usize,
+    /// For each its list, its first entry, the one after its last, and one more than the row of partial sums that it fills;
+    /// 0 there, where it is the whole list.
+    pub bounds: CubeTensor,
+    /// Rows of partial sums.
+    pub partial: usize,
+    /// Lists of more than one piece.
+    pub long: usize,
+    /// For each of these the list, its first row of partial sums and how many it has.
+    pub rows: CubeTensor,
+}
+
+impl Pieces {
+    fn new(offsets: &[u32], like: &CubeTensor) -> Self {
+        let (mut bounds, mut rows, mut partial) = (Vec::new(), Vec::new(), 0u32);
+        for (list, ends) in offsets.windows(2).enumerate() {
+            let (first, end) = (ends[0], ends[1]);
+            let pieces = (end - first).div_ceil(PIECE);
+            if pieces < 2 {
+                bounds.extend([list as u32, first, end, 0]);
+                continue;
+            }
+            rows.extend([list as u32, partial, pieces]);
+            for begin in (first..end).step_by(PIECE as usize) {
+                partial += 1;
+                bounds.extend([list as u32, begin, end.min(begin + PIECE), partial]);
+            }
+        }
+        let (count, long) = (bounds.len() / 4, rows.len() / 3);
+        let bounds = numbers(&bounds, like);
+        let rows = if long == 0 { bounds.clone() } else { numbers(&rows, like) }; // nothing reads them
+        Self { count, bounds, partial: partial as usize, long, rows }
     }
 }
 
@@ -57,6 +100,13 @@ pub(super) fn transposed(csr: &Csr, like: &CubeTensor) -> TransposedLists {
             positions: numbers(&t.positions, like),
             slots: numbers(&t.slots, like),
         }
+    })
+}
+
+/// The pieces of the lists, or of the transposed ones, where `like` is.
+pub(super) fn pieces(csr: &Csr, transposed: bool, like: &CubeTensor) -> Pieces {
+    kept(&csr.device.pieces[usize::from(transposed)], like, || {
+        Pieces::new(if transposed { &csr.transposed().offsets } else { csr.offsets() }, like)
     })
 }
 

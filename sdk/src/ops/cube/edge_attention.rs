@@ -1,8 +1,8 @@
-//! Attention fused with aggregation: a cube for each node and head. Neighbours come in tiles of one a unit, whose
-//! weights stand in shared memory while every unit adds up its channels.
+//! Attention fused with aggregation: a cube for each piece of a node's list and each head. Neighbours come in tiles of one a
+//! unit, whose weights stand in shared memory while groups of units add up their rows side by side.
 
 use super::reduce::{max_units, sum_units};
-use super::{Csr, UNITS, buffers, cubes, dims, empty, units};
+use super::{Csr, Layout, UNITS, buffers, cubes, dims, empty, join, piece_bounds};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
@@ -36,8 +36,8 @@ pub(super) fn forward(
     normalise::launch(
         &values.client,
         cubes(n * heads),
-        CubeDim::new_1d(64),
-        lists.offsets.clone().into_buffer_arg(),
+        CubeDim::new_1d(UNITS),
+        lists.offsets.into_buffer_arg(),
         lists.members.clone().into_buffer_arg(),
         target.clone().into_buffer_arg(),
         source.clone().into_buffer_arg(),
@@ -46,24 +46,8 @@ pub(super) fn forward(
         heads,
         slope,
     );
-    weighted_sum::launch(
-        &values.client,
-        cubes(n * heads),
-        units(width / heads),
-        lists.offsets.into_buffer_arg(),
-        lists.members.into_buffer_arg(),
-        target.into_buffer_arg(),
-        source.into_buffer_arg(),
-        norm.clone().into_buffer_arg(),
-        values.clone().into_buffer_arg(),
-        output.clone().into_buffer_arg(),
-        n,
-        n,
-        heads,
-        width / heads,
-        slope,
-        false,
-    );
+    let pieces = buffers::pieces(edges, false, &values);
+    sum_weighted([target, source, norm.clone(), values], &pieces, lists.members, n, output.clone(), slope, false);
     (output, norm)
 }
 
@@ -78,29 +62,19 @@ pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (Cu
     let d_source = empty(&values, m, heads);
     let d_values = empty(&values, m, width);
     let d_scores = empty(&values, edges.members().len().max(1), heads);
-    weighted_sum::launch(
-        &values.client,
-        cubes(m * heads),
-        units(width / heads),
-        transposed.offsets.clone().into_buffer_arg(),
-        transposed.outputs.clone().into_buffer_arg(),
-        source.clone().into_buffer_arg(),
-        target.clone().into_buffer_arg(),
-        norm.clone().into_buffer_arg(),
-        gradient.clone().into_buffer_arg(),
-        d_values.clone().into_buffer_arg(),
-        m,
-        columns,
-        heads,
-        width / heads,
-        slope,
-        true,
-    );
+    let own = [source.clone(), target.clone(), norm.clone(), gradient.clone()];
+    let outputs = transposed.outputs.clone();
+    let pieces = buffers::pieces(edges, true, &values);
+    sum_weighted(own, &pieces, outputs, columns, d_values.clone(), slope, true);
+    let partial = empty(&values, pieces.partial.max(1), heads);
+    let layout = Layout::new(width / heads, 0, &[&values, &gradient]);
+    let count = pieces.count + (m - columns);
     score_gradients::launch(
         &values.client,
-        cubes(m * heads),
+        cubes(count * heads),
         CubeDim::new_1d(UNITS),
-        transposed.offsets.into_buffer_arg(),
+        layout.vector,
+        pieces.bounds.clone().into_buffer_arg(),
         transposed.outputs.into_buffer_arg(),
         target.into_buffer_arg(),
         source.into_buffer_arg(),
@@ -110,16 +84,19 @@ pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (Cu
         values.clone().into_buffer_arg(),
         d_scores.clone().into_buffer_arg(),
         d_source.clone().into_buffer_arg(),
-        m,
+        partial.clone().into_buffer_arg(),
+        count,
+        pieces.count,
         columns,
         heads,
-        width / heads,
+        width / heads / layout.vector,
         slope,
     );
+    join(&pieces, partial, &d_source, heads);
     sum_by_slots::launch(
         &values.client,
         cubes(n * heads),
-        CubeDim::new_1d(64),
+        CubeDim::new_1d(UNITS),
         lists.offsets.into_buffer_arg(),
         transposed.slots.into_buffer_arg(),
         d_scores.into_buffer_arg(),
@@ -179,43 +156,84 @@ fn normalise(
     }
 }
 
-/// Σ α · row over the entries of each list, α from the scores: of the targets of an edge's rows (`by_source` false), or
-/// of the sources (true), whose lists are the transposed ones.
+/// Σ α · row over the entries of each of the lists that are cut into `pieces`, where α comes from the scores of a list's own
+/// node, those of the entries and the norms; rows of `output` beyond the lists get zeros.
+fn sum_weighted(
+    [own, other, norm, rows]: [CubeTensor; 4],
+    pieces: &buffers::Pieces,
+    members: CubeTensor,
+    lists: usize,
+    output: CubeTensor,
+    slope: f32,
+    by_source: bool,
+) {
+    let ([_, heads], [n, width]) = (dims(&own), dims(&output));
+    let partial = empty(&output, pieces.partial.max(1), width);
+    let layout = Layout::new(width / heads, UNITS as usize, &[&rows]);
+    let count = pieces.count + (n - lists);
+    weighted_sum::launch(
+        &output.client,
+        cubes(count * heads),
+        layout.dim(),
+        layout.vector,
+        pieces.bounds.clone().into_buffer_arg(),
+        members.into_buffer_arg(),
+        own.into_buffer_arg(),
+        other.into_buffer_arg(),
+        norm.into_buffer_arg(),
+        rows.into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        partial.clone().into_buffer_arg(),
+        count,
+        pieces.count,
+        lists,
+        heads,
+        width / heads / layout.vector,
+        slope,
+        layout.lanes,
+        by_source,
+    );
+    join(pieces, partial, &output, width);
+}
+
+/// Σ α · row over the entries of each piece, α from the scores: of the targets of an edge's rows (`by_source` false), or of
+/// the sources (true), whose lists are the transposed ones.
 #[cube(launch)]
-fn weighted_sum(
-    offsets: &[u32],
+fn weighted_sum<N: Size>(
+    bounds: &[u32],
     members: &[u32],
     own: &[f32],
     other: &[f32],
     norm: &[f32],
-    rows: &[f32],
-    output: &mut [f32],
-    n: usize,
+    rows: &[Vector<f32, N>],
+    output: &mut [Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    count: usize,
+    pieces: usize,
     lists: usize,
     heads: usize,
     d: usize,
     slope: f32,
+    #[comptime] lanes: usize,
     #[comptime] by_source: bool,
 ) {
-    let number = cube_number();
-    if number >= n * heads {
+    let cube = cube_number();
+    if cube >= count * heads {
         terminate!();
     }
-    let (node, head) = (number / heads, number % heads);
+    let (piece, head) = (cube / heads, cube % heads);
+    let (node, first, end, part) = piece_bounds(bounds, piece, pieces, lists);
+    let number = node * heads + head;
     let mut weights = Shared::<[f32]>::new_slice(UNITS as usize);
     let mut places = Shared::<[u32]>::new_slice(UNITS as usize);
+    let mut sums = Shared::<[Vector<f32, N>]>::new_slice(UNITS as usize);
     let unit = UNIT_POS_X as usize;
     let step = CUBE_DIM_X as usize;
-    let mut first = 0usize;
-    let mut end = 0usize;
-    if node < lists {
-        first = offsets[node] as usize;
-        end = offsets[node + 1] as usize;
-    }
+    let (group, lane, groups) = (unit / lanes, unit % lanes, step / lanes);
     let mut channel_base = 0usize;
     while channel_base < d {
-        let channel = channel_base + unit;
-        let mut sum = 0.0f32;
+        let channel = channel_base + lane;
+        let mut sum = Vector::<f32, N>::new(0.0f32);
         let mut base = first;
         while base < end {
             if base + unit < end {
@@ -224,7 +242,7 @@ fn weighted_sum(
                 let score = leaky(own[number] + other[at], slope);
                 let log_total = if by_source { norm[at] } else { norm[number] };
                 weights[unit] = (score - log_total).exp();
-                places[unit] = ((member * heads + head) * d) as u32;
+                places[unit] = (at * d) as u32;
             }
             sync_cube();
             if channel < d {
@@ -232,67 +250,82 @@ fn weighted_sum(
                 if tile > step {
                     tile = step;
                 }
-                for t in 0..tile {
-                    sum += weights[t] * rows[places[t] as usize + channel];
+                let mut t = group;
+                while t < tile {
+                    sum = fma(Vector::new(weights[t]), rows[places[t] as usize + channel], sum);
+                    t += groups;
                 }
             }
             sync_cube();
             base += step;
         }
-        if channel < d {
-            output[number * d + channel] = sum;
+        sums[unit] = sum;
+        sync_cube();
+        if group == 0 && channel < d {
+            for other in 1..groups {
+                sum += sums[other * lanes + lane];
+            }
+            if part == 0 {
+                output[number * d + channel] = sum;
+            } else {
+                partial[((part - 1) * heads + head) * d + channel] = sum;
+            }
         }
-        channel_base += step;
+        sync_cube();
+        channel_base += lanes;
     }
 }
 
 /// Gradients of the scores of the edges out of each node, and their sums. [`LANES`] units multiply the rows of an edge.
 #[cube(launch)]
-fn score_gradients(
-    offsets: &[u32],
+fn score_gradients<N: Size>(
+    bounds: &[u32],
     members: &[u32],
     target: &[f32],
     source: &[f32],
     norm: &[f32],
     shared: &[f32],
-    gradient: &[f32],
-    values: &[f32],
+    gradient: &[Vector<f32, N>],
+    values: &[Vector<f32, N>],
     d_scores: &mut [f32],
     d_source: &mut [f32],
-    n: usize,
+    partial: &mut [f32],
+    count: usize,
+    pieces: usize,
     lists: usize,
     heads: usize,
     d: usize,
     slope: f32,
 ) {
-    let number = cube_number();
-    if number >= n * heads {
+    let cube = cube_number();
+    if cube >= count * heads {
         terminate!();
     }
-    let (node, head) = (number / heads, number % heads);
+    let (piece, head) = (cube / heads, cube % heads);
+    let (node, first, end, row) = piece_bounds(bounds, piece, pieces, lists);
+    let number = node * heads + head;
     let mut parts = Shared::<[f32]>::new_slice(UNITS as usize);
     let unit = UNIT_POS_X as usize;
     let (edge, lane) = (unit / LANES, unit % LANES);
     let step = CUBE_DIM_X as usize / LANES;
-    let mut first = 0usize;
-    let mut end = 0usize;
-    if node < lists {
-        first = offsets[node] as usize;
-        end = offsets[node + 1] as usize;
-    }
     let mut own_sum = 0.0f32;
     let mut base = first;
     while base < end {
-        let mut part = 0.0f32;
+        let mut part = Vector::<f32, N>::new(0.0f32);
         if base + edge < end {
             let at = members[base + edge] as usize * heads + head;
             let mut channel = lane;
             while channel < d {
-                part += gradient[at * d + channel] * values[number * d + channel];
+                part = fma(gradient[at * d + channel], values[number * d + channel], part);
                 channel += LANES;
             }
         }
-        parts[unit] = part;
+        let mut total = 0.0f32;
+        #[unroll]
+        for c in 0..N::value() {
+            total += part.extract(c);
+        }
+        parts[unit] = total;
         sync_cube();
         if unit < step && base + unit < end {
             let at = members[base + unit] as usize * heads + head;
@@ -311,7 +344,11 @@ fn score_gradients(
     }
     let total = sum_units(&mut parts, own_sum);
     if unit == 0 {
-        d_source[number] = total;
+        if row == 0 {
+            d_source[number] = total;
+        } else {
+            partial[(row - 1) * heads + head] = total;
+        }
     }
 }
 

@@ -8,9 +8,12 @@ mod adam;
 mod buffers;
 mod dropout;
 mod edge_attention;
+mod largest;
+mod matrix_product;
 mod reduce;
 mod set_attention;
 mod sparse_product;
+mod vectors;
 
 pub(super) use buffers::Buffers;
 
@@ -34,6 +37,10 @@ const UNITS: u32 = 256;
 const GRID: u32 = 32_768;
 
 impl Kernels for CubeBackend {
+    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self> {
+        matrix_product::product(left, right, transposed)
+    }
+
     fn edge_attention(
         target: FloatTensor<Self>,
         source: FloatTensor<Self>,
@@ -62,8 +69,33 @@ impl Kernels for CubeBackend {
         edge_attention::backward([gradient, target, source, values, norm, shared], &edges, slope)
     }
 
+    fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
+        CubeBackend::float_add(values, row)
+    }
+
+    fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        vectors::row_sums(ready(values), None)
+    }
+
+    fn total(values: FloatTensor<Self>, mean: bool) -> FloatTensor<Self> {
+        vectors::total(ready(values), mean)
+    }
+
     fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self> {
         sparse_product::product(ready(values), &matrix, transposed, rows)
+    }
+
+    fn largest(values: FloatTensor<Self>, lists: Arc<Csr>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        largest::forward(ready(values), &lists)
+    }
+
+    fn largest_backward(
+        gradient: FloatTensor<Self>,
+        places: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        rows: usize,
+    ) -> FloatTensor<Self> {
+        largest::backward(ready(gradient), ready(places), &lists, rows)
     }
 
     fn set_attention(
@@ -129,10 +161,12 @@ fn empty(like: &CubeTensor, rows: usize, columns: usize) -> CubeTensor {
 /// Products of the rows of two tables, head by head: `[rows, heads * d]` twice → `[rows, heads]`.
 fn row_products(a: CubeTensor, b: CubeTensor, heads: usize) -> CubeTensor {
     let [rows, width] = dims(&a);
-    let products = CubeBackend::float_mul(a, b);
-    let products = CubeBackend::float_reshape(products, Shape::new([rows * heads, width / heads]));
-    let sums = CubeBackend::float_sum_dim(products, 1);
-    ready(CubeBackend::float_reshape(sums, Shape::new([rows, heads])))
+    reshaped(vectors::row_dots(ready(a), ready(b), rows * heads, width / heads, true), rows, heads)
+}
+
+/// The same numbers in another shape.
+fn reshaped(tensor: CubeTensor, rows: usize, columns: usize) -> CubeTensor {
+    ready(CubeBackend::float_reshape(tensor, Shape::new([rows, columns])))
 }
 
 /// A grid of at least `count` cubes.
@@ -141,9 +175,77 @@ fn cubes(count: usize) -> CubeCount {
     CubeCount::Static(count.min(GRID), count.div_ceil(GRID), 1)
 }
 
-/// As many units as channels are worth, a power of two.
-fn units(channels: usize) -> CubeDim {
-    CubeDim::new_1d((channels as u32).next_power_of_two().clamp(32, UNITS))
+/// How the units of a cube share rows: `lanes` of them read a row together, `vector` numbers each, and the others do the same
+/// for other rows.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    vector: usize,
+    lanes: usize,
+    units: u32,
+}
+
+impl Layout {
+    /// For rows of `width` numbers, of which a cube goes through some `length`.
+    fn new(width: usize, length: usize, tables: &[&CubeTensor]) -> Self {
+        // Sixteen bytes at a time, where all rows begin at multiples of that.
+        let aligned = |t: &&CubeTensor| t.handle.offset_start.unwrap_or(0).is_multiple_of(16);
+        let vector = if width.is_multiple_of(4) && tables.iter().all(aligned) { 4 } else { 1 };
+        let lanes = (width / vector).next_power_of_two().min(UNITS as usize);
+        let rows = (length / 4).next_power_of_two();
+        Self { vector, lanes, units: ((lanes * rows) as u32).clamp(32, UNITS) }
+    }
+
+    fn dim(&self) -> CubeDim {
+        CubeDim::new_1d(self.units)
+    }
+}
+
+/// Adds up the partial sums of lists that were cut into pieces, in order; `output` has rows of `width` numbers.
+fn join(pieces: &buffers::Pieces, partial: CubeTensor, output: &CubeTensor, width: usize) {
+    if pieces.long > 0 {
+        join_pieces::launch(
+            &output.client,
+            threads(pieces.long * width),
+            CubeDim::new_1d(UNITS),
+            pieces.rows.clone().into_buffer_arg(),
+            partial.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            pieces.long,
+            width,
+        );
+    }
+}
+
+#[cube(launch)]
+fn join_pieces(rows: &[u32], partial: &[f32], output: &mut [f32], long: usize, width: usize) {
+    let number = thread_number();
+    if number < long * width {
+        let (at, channel) = (number / width, number % width);
+        let list = rows[at * 3] as usize;
+        let first = rows[at * 3 + 1] as usize;
+        let mut sum = 0.0f32;
+        for piece in 0..rows[at * 3 + 2] as usize {
+            sum += partial[(first + piece) * width + channel];
+        }
+        output[list * width + channel] = sum;
+    }
+}
+
+/// Where a piece begins and ends, of which list it is, and which row of partial sums it fills, counted from 1. Beyond the
+/// pieces come lists without entries.
+#[cube]
+fn piece_bounds(bounds: &[u32], piece: usize, pieces: usize, lists: usize) -> (usize, usize, usize, usize) {
+    let mut list = lists + piece - pieces;
+    let mut first = 0usize;
+    let mut end = 0usize;
+    let mut row = 0usize;
+    if piece < pieces {
+        list = bounds[piece * 4] as usize;
+        first = bounds[piece * 4 + 1] as usize;
+        end = bounds[piece * 4 + 2] as usize;
+        row = bounds[piece * 4 + 3] as usize;
+    }
+    (list, first, end, row)
 }
 
 /// A grid with a thread for each of `count` numbers.

@@ -1,6 +1,6 @@
-//! Sparse matrix times table: a cube for each row, a unit for each channel, members in tiles.
+//! Sparse matrix times table: a cube for each piece of a list, members in tiles; groups of units go through them side by side.
 
-use super::{Csr, UNITS, buffers, cubes, dims, empty, units};
+use super::{Csr, Layout, UNITS, buffers, cubes, dims, empty, join, piece_bounds};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
@@ -10,65 +10,74 @@ pub(super) fn product(values: CubeTensor, matrix: &Csr, transposed: bool, rows: 
     let [_, width] = dims(&values);
     let output = empty(&values, rows, width);
     let forward = buffers::lists(matrix, &values);
-    let (offsets, members, positions, lists) = match transposed {
-        false => (forward.offsets, forward.members.clone(), forward.members, matrix.len()),
+    let (members, positions, lists) = match transposed {
+        false => (forward.members.clone(), forward.members, matrix.len()),
         true => {
             let t = buffers::transposed(matrix, &values);
-            (t.offsets, t.outputs, t.positions, matrix.columns())
+            (t.outputs, t.positions, matrix.columns())
         }
     };
+    let pieces = buffers::pieces(matrix, transposed, &values);
+    let partial = empty(&values, pieces.partial.max(1), width);
+    let layout = Layout::new(width, matrix.members().len() / lists.max(1), &[&values]);
+    let count = pieces.count + (rows - lists);
     sum_rows::launch(
         &values.client,
-        cubes(rows),
-        units(width),
-        offsets.into_buffer_arg(),
+        cubes(count),
+        layout.dim(),
+        layout.vector,
+        pieces.bounds.clone().into_buffer_arg(),
         members.into_buffer_arg(),
         positions.into_buffer_arg(),
         forward.weights.into_buffer_arg(),
         values.clone().into_buffer_arg(),
         output.clone().into_buffer_arg(),
-        rows,
+        partial.clone().into_buffer_arg(),
+        count,
+        pieces.count,
         lists,
-        width,
+        width / layout.vector,
+        layout.lanes,
         matrix.weights().is_some(),
         transposed,
     );
+    join(&pieces, partial, &output, width);
     output
 }
 
 /// Weights stand in the order of the lists, or at `positions` where these are transposed; without them all are 1.
 #[cube(launch)]
-fn sum_rows(
-    offsets: &[u32],
+fn sum_rows<N: Size>(
+    bounds: &[u32],
     members: &[u32],
     positions: &[u32],
     weights: &[f32],
-    values: &[f32],
-    output: &mut [f32],
-    n: usize,
+    values: &[Vector<f32, N>],
+    output: &mut [Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    count: usize,
+    pieces: usize,
     lists: usize,
     width: usize,
+    #[comptime] lanes: usize,
     #[comptime] weighted: bool,
     #[comptime] transposed: bool,
 ) {
-    let row = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize;
-    if row >= n {
+    let piece = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize;
+    if piece >= count {
         terminate!();
     }
+    let (list, first, end, part) = piece_bounds(bounds, piece, pieces, lists);
     let mut tile_weights = Shared::<[f32]>::new_slice(UNITS as usize);
     let mut places = Shared::<[u32]>::new_slice(UNITS as usize);
+    let mut sums = Shared::<[Vector<f32, N>]>::new_slice(UNITS as usize);
     let unit = UNIT_POS_X as usize;
     let step = CUBE_DIM_X as usize;
-    let mut first = 0usize;
-    let mut end = 0usize;
-    if row < lists {
-        first = offsets[row] as usize;
-        end = offsets[row + 1] as usize;
-    }
+    let (group, lane, groups) = (unit / lanes, unit % lanes, step / lanes);
     let mut channel_base = 0usize;
     while channel_base < width {
-        let channel = channel_base + unit;
-        let mut sum = 0.0f32;
+        let channel = channel_base + lane;
+        let mut sum = Vector::<f32, N>::new(0.0f32);
         let mut base = first;
         while base < end {
             let k = base + unit;
@@ -87,16 +96,28 @@ fn sum_rows(
                 if tile > step {
                     tile = step;
                 }
-                for t in 0..tile {
-                    sum += tile_weights[t] * values[places[t] as usize + channel];
+                let mut t = group;
+                while t < tile {
+                    sum = fma(Vector::new(tile_weights[t]), values[places[t] as usize + channel], sum);
+                    t += groups;
                 }
             }
             sync_cube();
             base += step;
         }
-        if channel < width {
-            output[row * width + channel] = sum;
+        sums[unit] = sum;
+        sync_cube();
+        if group == 0 && channel < width {
+            for other in 1..groups {
+                sum += sums[other * lanes + lane];
+            }
+            if part == 0 {
+                output[list * width + channel] = sum;
+            } else {
+                partial[(part - 1) * width + channel] = sum;
+            }
         }
-        channel_base += step;
+        sync_cube();
+        channel_base += lanes;
     }
 }

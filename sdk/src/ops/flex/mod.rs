@@ -3,6 +3,7 @@
 mod adam;
 mod dropout;
 mod edge_attention;
+mod largest;
 mod real;
 mod set_attention;
 mod simd;
@@ -12,6 +13,7 @@ mod tiles;
 use super::dropout::Dropped;
 use super::kernels::{AdamStep, Kernels};
 use super::{Csr, Precision};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Bytes, DType, Shape};
@@ -56,6 +58,11 @@ macro_rules! of_precision {
 }
 
 impl Kernels for Flex {
+    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self> {
+        let turned = |tensor, turn| if turn { Flex::float_transpose(tensor) } else { tensor };
+        Flex::float_matmul(turned(left, transposed[0]), turned(right, transposed[1]))
+    }
+
     fn edge_attention(
         target: FloatTensor<Self>,
         source: FloatTensor<Self>,
@@ -95,6 +102,18 @@ impl Kernels for Flex {
         })
     }
 
+    fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
+        Flex::float_add(values, row)
+    }
+
+    fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {
+        Flex::float_sum_dim(values, 0)
+    }
+
+    fn total(values: FloatTensor<Self>, mean: bool) -> FloatTensor<Self> {
+        if mean { Flex::float_mean(values) } else { Flex::float_sum(values) }
+    }
+
     fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self> {
         let values = values.to_contiguous();
         let [_, width] = dims(&values);
@@ -103,6 +122,28 @@ impl Kernels for Flex {
                 sparse_product::product::<T, S>(numbers(&values), width, &matrix, transposed, rows)
             });
             made(sums, [rows, width])
+        })
+    }
+
+    fn largest(values: FloatTensor<Self>, lists: Arc<Csr>) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let values = values.to_contiguous();
+        let [_, width] = dims(&values);
+        of_type!(values, T => {
+            let [output, places] = largest::forward::<T>(numbers(&values), width, &lists);
+            (made(output, [lists.len(), width]), made(places, [lists.len(), width]))
+        })
+    }
+
+    fn largest_backward(
+        gradient: FloatTensor<Self>,
+        places: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        rows: usize,
+    ) -> FloatTensor<Self> {
+        let gradient = gradient.to_contiguous();
+        let [_, width] = dims(&gradient);
+        of_type!(gradient, T => {
+            made(largest::backward::<T>(numbers(&gradient), numbers(&places), width, &lists, rows), [rows, width])
         })
     }
 

@@ -1,5 +1,6 @@
 //! Scaling gradients down to a norm.
 
+use crate::ops;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -27,7 +28,7 @@ struct SumOfSquares<'a> {
 impl ModuleVisitor for SumOfSquares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
-        let own = (gradient.clone() * gradient).sum(); // [1]
+        let own = ops::sum(gradient.clone() * gradient); // [1]
         self.sum = Some(match self.sum.take() {
             Some(sum) => sum + own,
             None => own,

@@ -10,6 +10,7 @@
 //! | propagate | 4·E·d | 4·(2·E + n·d) | 4·E·d | 4·(2·E + n·d) |
 //! | softmax_pool | 8·M·d | 4·(M + S·d) | 16·M·d | 4·(M + S·d + 2·R·d) |
 //! | pool | 4·M·d | 4·(M + S·d) | 4·M·d | 4·(M + S·d + R·d) |
+//! | matmul m × k × n | | 4·(m·k + k·n + m·n) | | 8·(m·k + k·n + m·n) |
 //!
 //! Backward, attention reads each row of the gradient once an edge; a softmax pool reads scores and values again and adds
 //! to both gradients.
@@ -24,7 +25,7 @@ use dualk_sdk::burn::nn::{Dropout, DropoutConfig};
 use dualk_sdk::burn::tensor::{Device, Distribution, Tensor};
 use dualk_sdk::data::Sets;
 use dualk_sdk::experiment::device;
-use dualk_sdk::ops::{Adjacency, Pooling, attention, pool, propagate, softmax_pool};
+use dualk_sdk::ops::{Adjacency, Pooling, attention, matmul, pool, propagate, softmax_pool};
 use dualk_sdk::serde_json::{Value, json};
 use dualk_sdk::{Error, Result};
 use std::sync::Arc;
@@ -41,6 +42,9 @@ pub struct Ops {
     /// Width of a row, one head.
     #[arg(long, default_value_t = 256)]
     width: usize,
+    /// Width of the node features.
+    #[arg(long, default_value_t = 2000)]
+    features: usize,
     /// Patients whose visits and codes the sets are.
     #[arg(long, default_value_t = 256)]
     batch: usize,
@@ -75,11 +79,13 @@ enum Kernel {
     SoftmaxPoolVisits,
     /// Sum of codes to visits.
     Pool,
+    /// The products of a step: features to the first layer, a layer to the next, patients to codes.
+    Matmul,
 }
 
 impl Kernel {
-    const ALL: [Self; 5] =
-        [Self::Attention, Self::Propagate, Self::SoftmaxPoolCodes, Self::SoftmaxPoolVisits, Self::Pool];
+    const ALL: [Self; 6] =
+        [Self::Attention, Self::Propagate, Self::SoftmaxPoolCodes, Self::SoftmaxPoolVisits, Self::Pool, Self::Matmul];
 
     fn name(self) -> &'static str {
         match self {
@@ -88,6 +94,7 @@ impl Kernel {
             Self::SoftmaxPoolCodes => "softmax_pool codes",
             Self::SoftmaxPoolVisits => "softmax_pool visits",
             Self::Pool => "pool",
+            Self::Matmul => "matmul",
         }
     }
 }
@@ -125,6 +132,13 @@ impl Cost {
         }
     }
 
+    /// Forward and backward pass of a product of `[m, k]` and `[k, n]`.
+    fn of_product([m, k, n]: [usize; 3]) -> [Self; 2] {
+        let [m, k, n] = [m, k, n].map(|x| x as f64);
+        let forward = Self { gathered: 0.0, streamed: 4.0 * (m * k + k * n + m * n), flop: 2.0 * m * k * n };
+        [forward, forward.plus(forward)]
+    }
+
     /// Forward and backward pass over sets of rows of a table.
     fn of_sets(kernel: Kernel, rows: usize, sets: &Sets, width: usize) -> [Self; 2] {
         let (m, s, r, d) = (sets.members().values().len() as f64, sets.len() as f64, rows as f64, width as f64);
@@ -146,7 +160,7 @@ type Call = Box<dyn Fn(&[Tensor<2>]) -> Tensor<2>>;
 
 /// An operation with its inputs and what it costs.
 struct Work {
-    kernel: Kernel,
+    name: String,
     /// Shapes of the inputs, which are random.
     inputs: Vec<[usize; 2]>,
     ours: Call,
@@ -159,7 +173,9 @@ struct Work {
 impl Ops {
     pub fn run(self) -> Result<()> {
         self.sizes.check()?;
-        for (flag, value) in [("width", self.width), ("batch", self.batch), ("repeats", self.repeats)] {
+        for (flag, value) in
+            [("width", self.width), ("features", self.features), ("batch", self.batch), ("repeats", self.repeats)]
+        {
             if value == 0 {
                 return Err(Error::user(format!("--{flag}: expected at least 1, found 0")));
             }
@@ -189,9 +205,19 @@ impl Ops {
                 Kernel::SoftmaxPoolCodes | Kernel::Pool => {
                     self.set_work(kernel, self.sizes.nodes, &codes, &device.device)
                 }
+                Kernel::Matmul => continue, // below
             };
             for measured in self.measure(&work, &device.device.clone().autodiff(), &device.name, limits)? {
                 report.add(measured);
+            }
+        }
+        if self.only.contains(&Kernel::Matmul) {
+            let (nodes, d) = (self.sizes.nodes, self.width);
+            for shape in [[nodes, self.features, d], [nodes, d, d], [self.batch, d, self.sizes.targets]] {
+                let work = self.product_work(shape);
+                for measured in self.measure(&work, &device.device.clone().autodiff(), &device.name, limits)? {
+                    report.add(measured);
+                }
             }
         }
         report.finish();
@@ -205,13 +231,25 @@ impl Ops {
             let plain = with_plain.then(|| plain::Propagate::new(&adjacency, device));
             let plain = plain.map(|p| -> Call { Box::new(move |x| p.forward(x[0].clone())) });
             let ours: Call = Box::new(move |x| propagate(&adjacency, x[0].clone()));
-            return Work { kernel, inputs: vec![[n, d]], ours, plain, costs, gather: None };
+            return Work { name: kernel.name().into(), inputs: vec![[n, d]], ours, plain, costs, gather: None };
         }
         let plain = with_plain
             .then(|| plain::Attention::new(&adjacency, device))
             .map(|p| -> Call { Box::new(move |x| p.forward(x[0].clone(), x[1].clone(), x[2].clone(), SLOPE)) });
         let ours: Call = Box::new(move |x| attention(&adjacency, x[0].clone(), x[1].clone(), x[2].clone(), SLOPE));
-        Work { kernel, inputs: vec![[n, 1], [n, 1], [n, d]], ours, plain, costs, gather: None }
+        Work { name: kernel.name().into(), inputs: vec![[n, 1], [n, 1], [n, d]], ours, plain, costs, gather: None }
+    }
+
+    fn product_work(&self, shape: [usize; 3]) -> Work {
+        let [m, k, n] = shape;
+        Work {
+            name: format!("{} {m} × {k} × {n}", Kernel::Matmul.name()),
+            inputs: vec![[m, k], [k, n]],
+            ours: Box::new(|x| matmul(x[0].clone(), x[1].clone())),
+            plain: (!self.no_plain).then(|| -> Call { Box::new(|x| x[0].clone().matmul(x[1].clone())) }),
+            costs: Cost::of_product(shape),
+            gather: None,
+        }
     }
 
     fn set_work(&self, kernel: Kernel, rows: usize, sets: &Sets, device: &Device) -> Work {
@@ -234,7 +272,7 @@ impl Ops {
                 )
             }
         };
-        Work { kernel, inputs, ours, plain: (!self.no_plain).then_some(plain), costs, gather: None }
+        Work { name: kernel.name().into(), inputs, ours, plain: (!self.no_plain).then_some(plain), costs, gather: None }
     }
 
     /// One measurement for the forward pass, one for both passes.
@@ -254,7 +292,7 @@ impl Ops {
             let floor = limits.map(|l| cost.gathered / l.table / 1e9 + cost.streamed / l.read / 1e9);
             out.push(json!({
                 "bench": "ops",
-                "kernel": work.kernel.name(),
+                "kernel": work.name,
                 "pass": pass,
                 "device": name,
                 "threads": rayon::current_num_threads(),
@@ -317,6 +355,7 @@ mod tests {
         let ops = Ops {
             only: Kernel::ALL.to_vec(),
             width: 8,
+            features: 10,
             batch: 6,
             repeats: 1,
             no_plain: false,
@@ -331,6 +370,7 @@ mod tests {
         let of = |kernel| match kernel {
             Kernel::Attention => ops.graph_work(kernel, Adjacency::with_self_loops(&data.graph), &device),
             Kernel::Propagate => ops.graph_work(kernel, Adjacency::normalized(&data.graph, true), &device),
+            Kernel::Matmul => ops.product_work([30, 10, 8]),
             _ => ops.set_work(kernel, 30, &sets, &device),
         };
         for kernel in Kernel::ALL {

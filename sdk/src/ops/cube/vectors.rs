@@ -1,0 +1,194 @@
+//! Products of matrices with vectors, and sums of rows: all that counts is to read the matrix once.
+
+use super::matrix_product::add_up;
+use super::reduce::sum_units;
+use super::{Layout, UNITS, cubes, dims, empty, ready, reshaped};
+use burn::backend::TensorMetadata;
+use burn::backend::ops::FloatTensorOps;
+use burn::tensor::Shape;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl;
+use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
+
+/// Units that go along a row.
+const LANES: usize = 8;
+/// Cubes that share the rows of a sum.
+const PARTS: usize = 128;
+/// The least rows of a part.
+const LEAST: usize = 32;
+
+/// Products of the rows of a matrix `[rows, width]` with the one row of `with`, or, `each`, with its rows: `[rows, 1]`.
+pub(super) fn row_dots(matrix: CubeTensor, with: CubeTensor, rows: usize, width: usize, each: bool) -> CubeTensor {
+    let output = empty(&matrix, rows, 1);
+    let layout = Layout::new(width, 0, &[&matrix, &with]);
+    dots::launch(
+        &output.client,
+        cubes(rows.div_ceil(UNITS as usize / LANES)),
+        CubeDim::new_1d(UNITS),
+        layout.vector,
+        matrix.into_buffer_arg(),
+        with.into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        rows,
+        width / layout.vector,
+        each,
+    );
+    output
+}
+
+/// The sum of the rows of a matrix, each times its number in `weights`, where there are any: `[1, width]`.
+pub(super) fn row_sums(matrix: CubeTensor, weights: Option<CubeTensor>) -> CubeTensor {
+    let [rows, width] = dims(&matrix);
+    let output = empty(&matrix, 1, width);
+    let parts = (rows / LEAST).clamp(1, PARTS);
+    let sums = if parts == 1 { output.clone() } else { empty(&matrix, parts, width) };
+    let layout = Layout::new(width, UNITS as usize, &[&matrix]);
+    let weighted = weights.is_some();
+    let across = (width / layout.vector).div_ceil(layout.lanes);
+    sums_of_rows::launch(
+        &output.client,
+        CubeCount::Static(across as u32, parts as u32, 1),
+        layout.dim(),
+        layout.vector,
+        matrix.clone().into_buffer_arg(),
+        weights.unwrap_or(matrix).into_buffer_arg(), // nothing reads it
+        sums.clone().into_buffer_arg(),
+        rows,
+        width / layout.vector,
+        rows.div_ceil(parts),
+        layout.lanes,
+        weighted,
+    );
+    add_up(sums, &output, parts);
+    output
+}
+
+/// The product of a matrix with a vector, for whichever way the matrix lies in memory: `[rows, inner]` → `[rows, 1]`.
+pub(super) fn times_vector(matrix: CubeTensor, vector: CubeTensor) -> CubeTensor {
+    let [rows, inner] = dims(&matrix);
+    let strides = [matrix.meta.strides()[0], matrix.meta.strides()[1]];
+    let vector = ready(vector);
+    if strides == [1, rows] && rows > 1 {
+        // The transposed matrix lies in order.
+        let sums = row_sums(CubeBackend::float_transpose(matrix), Some(vector));
+        return reshaped(sums, rows, 1);
+    }
+    row_dots(ready(matrix), vector, rows, inner, false)
+}
+
+/// The sum of all numbers, or their mean: `[1]`.
+pub(super) fn total(values: CubeTensor, mean: bool) -> CubeTensor {
+    let size = values.shape().num_elements();
+    let scale = if mean { 1.0 / size as f32 } else { 1.0 };
+    let parts = (size / (UNITS as usize * 8)).clamp(1, PARTS);
+    let output = empty(&values, 1, 1);
+    let add = |from: CubeTensor, to: &CubeTensor, size: usize, parts: usize, scale: f32| {
+        let from = from.into_buffer_arg();
+        let cubes = CubeCount::Static(parts as u32, 1, 1);
+        sum_all::launch(&to.client, cubes, CubeDim::new_1d(UNITS), from, to.clone().into_buffer_arg(), size, scale);
+    };
+    if parts == 1 {
+        add(values, &output, size, 1, scale);
+    } else {
+        let sums = empty(&output, parts, 1);
+        add(values, &sums, size, parts, 1.0);
+        add(sums, &output, parts, 1, scale);
+    }
+    CubeBackend::float_reshape(output, Shape::new([1]))
+}
+
+#[cube(launch)]
+fn sum_all(values: &[f32], sums: &mut [f32], size: usize, scale: f32) {
+    let mut buffer = Shared::<[f32]>::new_slice(UNITS as usize);
+    let mut at = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
+    let mut sum = 0.0f32;
+    while at < size {
+        sum += values[at];
+        at += (CUBE_COUNT_X * CUBE_DIM_X) as usize;
+    }
+    let total = sum_units(&mut buffer, sum);
+    if UNIT_POS_X == 0 {
+        sums[CUBE_POS_X as usize] = total * scale;
+    }
+}
+
+#[cube(launch)]
+fn dots<N: Size>(
+    matrix: &[Vector<f32, N>],
+    with: &[Vector<f32, N>],
+    output: &mut [f32],
+    rows: usize,
+    width: usize,
+    #[comptime] each: bool,
+) {
+    let mut parts = Shared::<[f32]>::new_slice(UNITS as usize);
+    let unit = UNIT_POS_X as usize;
+    let (at, lane) = (unit / LANES, unit % LANES);
+    let row = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize * comptime!(UNITS as usize / LANES) + at;
+    let mut part = Vector::<f32, N>::new(0.0f32);
+    if row < rows {
+        let first = if each { row * width } else { 0usize.runtime() };
+        let mut channel = lane;
+        while channel < width {
+            part = fma(matrix[row * width + channel], with[first + channel], part);
+            channel += LANES;
+        }
+    }
+    let mut total = 0.0f32;
+    #[unroll]
+    for c in 0..N::value() {
+        total += part.extract(c);
+    }
+    parts[unit] = total;
+    sync_cube();
+    if lane == 0 && row < rows {
+        let mut sum = 0.0f32;
+        for l in 0..LANES {
+            sum += parts[unit + l];
+        }
+        output[row] = sum;
+    }
+}
+
+#[cube(launch)]
+fn sums_of_rows<N: Size>(
+    matrix: &[Vector<f32, N>],
+    weights: &[f32],
+    sums: &mut [Vector<f32, N>],
+    rows: usize,
+    width: usize,
+    part_rows: usize,
+    #[comptime] lanes: usize,
+    #[comptime] weighted: bool,
+) {
+    let mut shared = Shared::<[Vector<f32, N>]>::new_slice(UNITS as usize);
+    let unit = UNIT_POS_X as usize;
+    let (group, lane, groups) = (unit / lanes, unit % lanes, CUBE_DIM_X as usize / lanes);
+    let channel = CUBE_POS_X as usize * lanes + lane;
+    let part = CUBE_POS_Y as usize;
+    let mut row = part * part_rows + group;
+    let mut end = (part + 1) * part_rows;
+    if end > rows {
+        end = rows;
+    }
+    let mut sum = Vector::<f32, N>::new(0.0f32);
+    if channel < width {
+        while row < end {
+            if weighted {
+                sum = fma(Vector::new(weights[row]), matrix[row * width + channel], sum);
+            } else {
+                sum += matrix[row * width + channel];
+            }
+            row += groups;
+        }
+    }
+    shared[unit] = sum;
+    sync_cube();
+    if group == 0 && channel < width {
+        for other in 1..groups {
+            sum += shared[other * lanes + lane];
+        }
+        sums[part * width + channel] = sum;
+    }
+}
