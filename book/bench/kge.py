@@ -35,7 +35,10 @@ def main():
     for name, default in [("batch", 128), ("negatives", 256), ("dim", 500), ("entities", 40943), ("relations", 11),
                           ("steps", 5), ("threads", 0)]:
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", default="cpu")
     a = parser.parse_args()
+    torch.set_default_device(a.device)
+    settle = torch.cuda.synchronize if a.device.startswith("cuda") else lambda: None
     if a.threads:
         torch.set_num_threads(a.threads)
     torch.manual_seed(1)
@@ -55,6 +58,7 @@ def main():
         t = torch.randint(a.entities, (a.batch,))
         negative = torch.randint(a.entities, (a.batch, a.negatives))
         weight = torch.rand(a.batch) + 0.1
+        settle()
         start = time.perf_counter()
         adam.zero_grad()
         row = lambda table, index: torch.index_select(table, 0, index.reshape(-1)).reshape(a.batch, -1, table.shape[1])
@@ -68,10 +72,11 @@ def main():
         loss = (-(weight * p).sum() / weight.sum() - (weight * s).sum() / weight.sum()) / 2
         loss.backward()
         adam.step()
+        settle()
         if step:
             seconds.append(time.perf_counter() - start)
     print(json.dumps({
-        "bench": "kge", "model": "hake", "device": "cpu", "torch": torch.__version__, "threads": torch.get_num_threads(),
+        "bench": "kge", "model": "hake", "device": a.device, "torch": torch.__version__, "threads": torch.get_num_threads(),
         "batch": a.batch, "negatives": a.negatives, "dim": a.dim, "entities": a.entities, "relations": a.relations,
         "step_s": statistics.median(seconds), "step_s_min": min(seconds),
         "peak_rss_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,

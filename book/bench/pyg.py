@@ -105,7 +105,7 @@ def build(workload, features, widths, stage):
         def patients_loop(self, embeddings, patients):
             out = []
             for visits in patients:
-                fused = [self.code_fusion.one(embeddings[torch.tensor(codes)]) for codes in visits]
+                fused = [self.code_fusion.one(embeddings[torch.tensor(codes, device=embeddings.device)]) for codes in visits]
                 out.append(self.visit_fusion.one(torch.stack(fused)))
             return torch.stack(out)
 
@@ -114,8 +114,11 @@ def build(workload, features, widths, stage):
             codes = torch.tensor([c for visit in visits for c in visit])
             visit_of_code = torch.repeat_interleave(torch.tensor([len(v) for v in visits]))
             patient_of_visit = torch.repeat_interleave(torch.tensor([len(p) for p in patients]))
+            codes, visit_of_code, patient_of_visit, all_visits = (
+                t.to(embeddings.device) for t in (codes, visit_of_code, patient_of_visit, torch.arange(len(visits)))
+            )
             fused = self.code_fusion.all(embeddings, codes, visit_of_code, len(visits))
-            return self.visit_fusion.all(fused, torch.arange(len(visits)), patient_of_visit, len(patients))
+            return self.visit_fusion.all(fused, all_visits, patient_of_visit, len(patients))
 
         def logits(self, patient, labs):
             if stage == "individual":
@@ -145,13 +148,21 @@ def load(folder):
     return workload, torch.from_numpy(np.ascontiguousarray(edges))
 
 
-def dense(rows, columns):
+def dense(rows, columns, device="cpu"):
     import torch
 
     out = torch.zeros(len(rows), columns)
     for i, row in enumerate(rows):
         out[i, row] = 1.0
-    return out
+    return out.to(device)
+
+
+def settle(device):
+    """Waits until a GPU has done what was asked of it."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -164,26 +175,34 @@ def worker_step(args):
     workload, edges = load(args.workload)
     workload["categories"] = args.labs
     torch.manual_seed(66)
-    model = build(workload, args.features, args.widths, args.stage)
+    model = build(workload, args.features, args.widths, args.stage).to(args.device)
+    edges = edges.to(args.device)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     bce = torch.nn.BCEWithLogitsLoss()
     loss_of = weighted_bce if args.stage == "finetune" else bce
     patients_of = model.patients_loop if args.style == "loop" else model.patients_vectorised
     size, seconds = workload["batch"], []
     for begin in range(0, len(workload["visits"]), size):
+        settle(args.device)
         start = time.perf_counter()
         chosen = slice(begin, begin + size)
-        labs = dense(workload["patient_labs"][chosen], workload["labs"]) if args.stage == "finetune" else None
+        finetune = args.stage == "finetune"
+        labs = dense(workload["patient_labs"][chosen], workload["labs"], args.device) if finetune else None
         optimizer.zero_grad()
         patient = patients_of(model.embeddings(edges), workload["visits"][chosen])
         logits = model.logits(patient, labs)
-        targets = [dense(rows[chosen], head["outputs"]) for rows, head in zip(workload["targets"], workload["heads"])]
+        targets = [
+            dense(rows[chosen], head["outputs"], args.device)
+            for rows, head in zip(workload["targets"], workload["heads"])
+        ]
         loss = sum(loss_of(x, y) for x, y in zip(logits, targets))
         loss.backward()
         optimizer.step()
+        settle(args.device)
         seconds.append(time.perf_counter() - start)
     assert torch.isfinite(loss)
-    return {"seconds": seconds[args.warm_up :]}
+    gpu = torch.cuda.max_memory_allocated() / 2**30 if args.device.startswith("cuda") else None
+    return {"seconds": seconds[args.warm_up :], "peak_gpu_gib": gpu}
 
 
 def worker_eval(args):
@@ -194,7 +213,8 @@ def worker_eval(args):
 
     workload, edges = load(args.workload)
     workload["categories"] = args.labs
-    model = build(workload, args.features, args.widths, "finetune").eval()
+    model = build(workload, args.features, args.widths, "finetune").eval().to(args.device)
+    edges = edges.to(args.device)
     forward, metrics = [], []
     for _ in range(args.steps):
         start = time.perf_counter()
@@ -203,8 +223,9 @@ def worker_eval(args):
             for begin in range(0, len(workload["visits"]), 256):
                 chosen = slice(begin, begin + 256)
                 patient = model.patients_vectorised(embeddings, workload["visits"][chosen])
-                rows.append(model.logits(patient, dense(workload["patient_labs"][chosen], workload["labs"]))[0])
-            scores = torch.cat(rows).numpy()
+                labs = dense(workload["patient_labs"][chosen], workload["labs"], args.device)
+                rows.append(model.logits(patient, labs)[0])
+            scores = torch.cat(rows).cpu().numpy()
         forward.append(time.perf_counter() - start)
         truth = dense(workload["targets"][0], workload["heads"][0]["outputs"]).numpy()
         start = time.perf_counter()
@@ -255,7 +276,8 @@ def measured(command):
 
 def python(kind, workload, args, **options):
     command = [sys.executable, __file__, "--worker", kind, "--workload", workload, "--features", args.features]
-    command += ["--widths", *args.widths, "--labs", *args.labs, "--threads", args.threads]
+    command += ["--widths", *args.widths, "--labs", *args.labs, "--threads", args.threads, "--device", args.device]
+    command += ["--tf32"] if args.tf32 else []
     for key, value in options.items():
         command += [f"--{key.replace('_', '-')}", value]
     return measured(command)
@@ -368,7 +390,8 @@ def arguments():
     parser.add_argument("--widths", type=int, nargs=2, help="of the two layers; default 256 256, or 32 32")
     parser.add_argument("--labs", type=int, nargs="+", default=[239, 191, 15], help="items of each category")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both sides")
-    parser.add_argument("--device", default="cpu", help="of dualk; PyG is measured on the CPU")
+    parser.add_argument("--device", default="cpu", help="of both sides: cpu, cuda, cuda:1")
+    parser.add_argument("--tf32", action="store_true", help="let PyTorch multiply matrices in TF32, as dualk does on CUDA")
     parser.add_argument("--json", type=Path, help="write the measurements to this file")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     parser.add_argument("--workload", type=Path, help=argparse.SUPPRESS)
@@ -386,6 +409,7 @@ def main():
         import torch
 
         torch.set_num_threads(args.threads)
+        torch.set_float32_matmul_precision("high" if args.tf32 else "highest")
         print(json.dumps(WORKERS[args.worker](args)))
         return
     import psutil

@@ -65,7 +65,7 @@ fn evaluation_times_forward_pass_and_metrics() {
 #[test]
 fn operations_agree_with_their_plain_formulations() {
     let measured = lines(&[&["ops", "--width", "8", "--batch", "4", "--repeats", "1"], &SMALL[..]].concat());
-    assert_eq!(measured.len(), 10, "five operations, two passes each");
+    assert_eq!(measured.len(), 16, "five operations and three products, two passes each");
     for m in measured {
         let difference = m["max_difference"].as_f64().unwrap();
         assert!(difference < 1e-5, "{}: {difference}", m["kernel"]);

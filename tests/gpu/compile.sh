@@ -5,8 +5,7 @@
 #
 #   tests/gpu/compile.sh PROGRAM FOLDER [ARCHITECTURE ...]      # default: 75 80 90 100
 #
-# DUALK_STAGES names the stages (default: pretrain finetune). A run that has not ended after two minutes, because it tries more
-# forms of a kernel than it needs, is ended; what it compiled counts.
+# DUALK_STAGES names the stages (default: pretrain finetune), DUALK_ENCODERS the graph encoders (default: gat).
 #
 # Needs cc, and NVRTC with CUDA's headers and ptxas in the folder that DUALK_NVRTC names (as PyPI's packages lay them out:
 # lib, include, bin); without it they come from PyPI into ~/.cache/dualk/nvrtc (370 MB). Exit code 3: they cannot be had.
@@ -36,18 +35,18 @@ export LD_LIBRARY_PATH="$folder/stand-in:$cuda/lib${LD_LIBRARY_PATH:+:$LD_LIBRAR
 
 failed=0
 for architecture in "$@"; do
-    for stage in ${DUALK_STAGES:-pretrain finetune}; do
-        out="$folder/sm_$architecture-$stage"
+    for encoder in ${DUALK_ENCODERS:-gat}; do for stage in ${DUALK_STAGES:-pretrain finetune}; do
+        case="$encoder-$stage"
+        out="$folder/sm_$architecture-$case"
         rm -rf "$out"
         mkdir -p "$out"
-        # cubecl keeps what it measured of a device; each run measures anew.
         code=0
         HOME="$out" DUALK_DRIVER_ARCH=$architecture DUALK_DRIVER_PTX="$out" DUALK_DRIVER_LOG="$out/launches.txt" \
-            timeout 120 "$program" bench step --device cuda --stage $stage --nodes 60 --edges 400 --features 16 --widths 8,8 \
-            --targets 40 --labs 20 --steps 3 --warm-up 1 > "$out/output.txt" 2>&1 || code=$?
-        if { [ $code != 0 ] && [ $code != 124 ] && [ $code != 143 ]; } || grep -q panicked "$out/output.txt"; then
+            timeout 120 "$program" bench step --device cuda --stage $stage --encoder $encoder --nodes 60 --edges 400 \
+            --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1 > "$out/output.txt" 2>&1 || code=$?
+        if [ $code != 0 ] || grep -q panicked "$out/output.txt"; then
             failed=1
-            echo "sm_$architecture, $stage: failed" >&2
+            echo "sm_$architecture, $case: failed" >&2
             head -n 20 "$out/output.txt" >&2
         fi
         target=$(sed -n 's/^\.target \([a-z0-9_]*\).*/\1/p' "$out"/0000-*.ptx)
@@ -55,10 +54,10 @@ for architecture in "$@"; do
             used='' name=$(basename "$kernel" .ptx | sed 's/^[0-9]*-//; s/_[0-9a-f]\{8\}$//')
             [ -z "$ptxas" ] || used=$("$ptxas" -v "-arch=$target" "$kernel" -o /dev/null 2>&1 |
                 grep -oE '[0-9]+ (registers|bytes smem|bytes spill stores)' | tr '\n' ',')
-            printf '%s\t%s\t%s\t%s\n' "$target" "$stage" "$name" "$used"
+            printf '%s\t%s\t%s\t%s\n' "$target" "$case" "$name" "$used"
         done > "$out/kernels.tsv"
-        echo "$target, $stage: $(wc -l < "$out/kernels.tsv") kernels compiled; $(head -n 1 "$out/launches.txt" 2> /dev/null)"
-    done
+        echo "$target, $case: $(wc -l < "$out/kernels.tsv") kernels compiled; $(head -n 1 "$out/launches.txt" 2> /dev/null)"
+    done; done
 done
 cat "$folder"/sm_*/kernels.tsv > "$folder/kernels.tsv"
 exit $failed

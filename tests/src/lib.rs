@@ -38,8 +38,14 @@ pub fn golden_dir() -> PathBuf {
             assert!(path.is_dir(), "DUALK_GOLDEN = {} is not a folder", path.display());
             path
         }
-        None => beside_workspace("golden").unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")),
+        None => beside_workspace("golden").unwrap_or_else(|| tests_dir().join("golden")),
     }
+}
+
+/// The folder of this crate, where small golden numbers are: `DUALK_TESTS`, for tests that run on another machine than the one
+/// that built them, else where it was built.
+pub fn tests_dir() -> PathBuf {
+    std::env::var_os("DUALK_TESTS").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
 }
 
 /// The folder of data sets, `shared/data` beside the workspace.
@@ -51,7 +57,7 @@ pub fn data_dir() -> PathBuf {
 }
 
 fn beside_workspace(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(name);
+    let path = tests_dir().join("../../shared").join(name);
     path.is_dir().then(|| path.canonicalize().unwrap_or(path))
 }
 

@@ -14,19 +14,17 @@ use dualk_sdk::burn::module::Module;
 use dualk_sdk::burn::optim::GradientsParams;
 use dualk_sdk::prelude::*;
 use dualk_tests::{Tensors, load, load_i64};
-use std::path::{Path, PathBuf};
-use support::{allowed, assert_tensor, assert_values, largest, read_parameters, set_parameters, tensor, with_prefix};
+use std::path::PathBuf;
+use support::{
+    allowed, assert_tensor, assert_values, device, largest, read_parameters, set_parameters, tensor, with_prefix,
+};
 
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden-pyg").join(format!("{name}.safetensors"))
+    dualk_tests::tests_dir().join("golden-pyg").join(format!("{name}.safetensors"))
 }
 
 /// The part of a module's largest gradient below which gradients are compared with that part.
 const CANCELLED: f32 = 1e-2;
-
-fn device() -> Device {
-    Device::flex().autodiff()
-}
 
 /// Compares the output, and the gradients of Σ output · cotangent, of a module and its input.
 fn check<M: Module>(file: &Tensors<f32>, module: M, forward: impl Fn(&M, Tensor<2>) -> Tensor<2>) {
@@ -166,6 +164,7 @@ fn gated() {
 
 #[test]
 fn visit_transformer() {
+    support::burns_layers();
     let options = || VisitTransformerOptions { dim: 8, heads: 2, layers: 2, feed_forward: 12, dropout: 0.0 };
     check_fusion("transformer_visits", FusionLevel::Visits, options());
     check_fusion("transformer_codes", FusionLevel::Codes, options());

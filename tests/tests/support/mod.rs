@@ -8,6 +8,7 @@ use dualk_sdk::burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use dualk_sdk::burn::optim::GradientsParams;
 use dualk_sdk::prelude::*;
 use dualk_tests::Tensors;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Published tensors by name.
@@ -167,17 +168,27 @@ pub fn device() -> Device {
     found.unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device.autodiff()
 }
 
-fn device_name() -> String {
+/// What `DUALK_TEST_DEVICE` says, by default `cpu`.
+pub fn device_name() -> String {
     std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
 }
 
-/// Allowed relative difference: matrix products on CUDA devices take TF32 numbers, of 10 bits, and wgpu leaves the
-/// accuracy of exponentials to the driver.
+thread_local! {
+    static BURNS_LAYERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What this thread tests holds layers of burn, whose products take TF32 on CUDA: 10 bits of each factor. On a Vulkan adapter
+/// they are up to 2 % off too, for reasons unknown.
+pub fn burns_layers() {
+    BURNS_LAYERS.set(true);
+}
+
+/// Allowed relative difference; GPUs add in another order, and take exponentials as their drivers have them.
 pub fn relative() -> f32 {
     match device_name().split(':').next() {
-        Some("cuda") => 1e-2,
-        Some("wgpu") => 1e-3,
-        _ => 1e-4,
+        Some("cpu") => 1e-4,
+        _ if BURNS_LAYERS.get() => 5e-2,
+        _ => 1e-3,
     }
 }
 

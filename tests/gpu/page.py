@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""The results of run.sh as one page of Markdown: page.py RESULTS."""
+
+import json
+import sys
+from pathlib import Path
+
+results = Path(sys.argv[1])
+
+
+def lines(name):
+    path = results / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def table(head, rows):
+    print("|", " | ".join(head), "|")
+    print("|", " | ".join("---" if i == 0 else "--:" for i in range(len(head))), "|")
+    for row in rows:
+        print("|", " | ".join(str(cell) for cell in row), "|")
+    print()
+
+
+print("# Results on a GPU\n")
+doctor = results / "doctor.txt"
+if doctor.exists():
+    print("```text\n" + doctor.read_text().strip() + "\n```\n")
+summary = [line.split("\t") for line in (results / "summary.tsv").read_text().splitlines()]
+table(["part", "ended", "seconds"], [[n, {"0": "well", "124": "out of time"}.get(c, f"with {c}"), s] for n, c, s in summary])
+steps = [r for stage in ("pretrain", "individual", "finetune") for r in lines(f"step-{stage}")]
+if steps:
+    print("Training steps of MIMIC-IV size:\n")
+    ms = lambda s: f"{s * 1e3:.2f}"
+    table(
+        ["stage", "device", "batch", "ms", "least", "most", "GFLOP/s"],
+        [
+            [r["stage"], r["device"], r["batch"], ms(r["step_s"]), ms(r["step_s_min"]), ms(r["step_s_max"]),
+             f"{r['gflop_per_s']:.0f}" if r["gflop_per_s"] else ""]
+            for r in steps
+        ],
+    )

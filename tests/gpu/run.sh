@@ -1,0 +1,93 @@
+#!/bin/sh
+# Tests and measures this program on a machine with an NVIDIA GPU; the folder around is what pack.sh packed.
+#
+#   run.sh RESULTS [PART ...]
+#
+# Parts, in this order when none is named: machine parity step ops eval pyg quickstart sanitizer. RESULTS gets a file of output and,
+# of what is measured, one of JSON lines for each; summary.tsv says how each ended; page.md is the whole for people. A part that
+# fails does not keep the others from running; the exit code says whether all ended well.
+set -u
+results=${1:?usage: run.sh RESULTS [PART ...]}
+shift
+parts=${*:-machine parity step ops eval pyg quickstart sanitizer}
+mkdir -p "$results"
+results=$(cd "$results" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here" || exit 1
+
+# NVRTC and CUDA's headers: of the system, of a CUDA toolkit, or of Python's packages.
+for folder in "${CUDA_PATH:-}" /usr/local/cuda $(python3 -c 'import nvidia, os; print(*(os.path.join(p, "cu13") for p in nvidia.__path__))' 2> /dev/null); do
+    [ -n "$folder" ] && [ -d "$folder/include" ] || continue
+    for lib in "$folder/lib64" "$folder/lib"; do
+        [ -n "$(find "$lib"/ -maxdepth 1 -name 'libnvrtc.so*' 2> /dev/null)" ] || continue
+        LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$lib"
+        CUDA_PATH=$folder
+        break 2
+    done
+done
+[ -z "${CUDA_PATH:-}" ] || export CUDA_PATH
+export LD_LIBRARY_PATH="$here/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export DUALK_TESTS="$here/tests" DUALK_GOLDEN="$here/tests/golden" DUALK_TEST_DEVICE="${DUALK_TEST_DEVICE:-cuda}" DUALK_CACHE=off
+device=$DUALK_TEST_DEVICE
+dualk="$here/bin/dualk"
+
+failed=0
+# part SECONDS NAME COMMAND ...: output to NAME.txt, how it ended to summary.tsv. JSON lines go to NAME.jsonl as well.
+part() {
+    limit=$1 name=$2
+    shift 2
+    begin=$(date +%s.%N)
+    code=0
+    timeout "$limit" "$@" > "$results/$name.txt" 2>&1 || code=$?
+    grep '^{' "$results/$name.txt" > "$results/$name.jsonl" || rm -f "$results/$name.jsonl"
+    seconds=$(echo "$(date +%s.%N) $begin" | awk '{ printf "%.1f", $1 - $2 }')
+    printf '%s\t%s\t%s\n' "$name" "$code" "$seconds" | tee -a "$results/summary.tsv"
+    [ $code = 0 ] || failed=1
+}
+
+for name in $parts; do
+    case $name in
+    machine)
+        part 60 machine nvidia-smi
+        part 60 doctor "$dualk" doctor
+        ;;
+    parity)
+        # Small work: all at once.
+        (part 240 parity-ops bin/test-dualk_sdk ops) &
+        (part 240 parity-models bin/test-golden_models --skip dropout) &
+        (part 240 parity-reference bin/test-golden_reference --skip dropout) &
+        (part 240 parity-pyg bin/test-golden_pyg) &
+        (part 240 parity-trajectory bin/test-golden_trajectory) &
+        wait
+        grep -qE '^parity[a-z-]*	[^0]' "$results/summary.tsv" && failed=1
+        ;;
+    step)
+        for stage in pretrain individual finetune; do
+            part 150 "step-$stage" "$dualk" bench step --device "$device" --stage $stage --steps 20 --warm-up 5
+        done
+        ;;
+    ops) part 120 ops "$dualk" bench ops --device "$device" --no-plain --repeats 20 ;;
+    eval) part 90 eval "$dualk" bench eval --device "$device" --patients 1000 ;;
+    pyg)
+        python3 -c 'import torch_geometric, torch; assert torch.cuda.is_available()' 2> /dev/null || {
+            echo "pyg: PyTorch + PyG with CUDA are not installed here"
+            continue
+        }
+        for precision in '' --tf32; do
+            part 150 "pyg${precision#-}" python3 book/bench/pyg.py --dualk "$dualk" --device "$device" --styles vectorised \
+                --no-eval --repeats 1 --steps 10 --warm-up 3 --json "$results/pyg${precision#-}.json" $precision
+        done
+        ;;
+    quickstart) part 200 quickstart "$dualk" run quickstart.toml --device "$device" --set "output.runs=$results/runs" ;;
+    sanitizer)
+        command -v compute-sanitizer > /dev/null || {
+            echo "sanitizer: there is no compute-sanitizer here"
+            continue
+        }
+        part 200 sanitizer compute-sanitizer --error-exitcode 9 "$here/bin/test-dualk_sdk" ops
+        ;;
+    *) echo "run.sh: no part is called $name" >&2 && exit 2 ;;
+    esac
+done
+python3 page.py "$results" > "$results/page.md" 2> /dev/null || rm -f "$results/page.md"
+exit $failed
