@@ -74,8 +74,8 @@ mod golden {
             .collect();
         let path = folder.path().join("logits.parquet");
         let names = tables::Table::at(&path, &[]).unwrap().header().to_vec();
-        let (about, names) = names.split_at(4);
-        assert_eq!(about, ["patient", "admission", "visits", "targets"]);
+        let (about, names) = names.split_at(5);
+        assert_eq!(about, ["patient", "admission", "time", "visits", "targets"]);
         let wanted: Vec<&str> = std::iter::once("patient").chain(names.iter().map(String::as_str)).collect();
         let table = tables::Table::at(&path, &wanted).unwrap();
         let predictions = table.read().unwrap();

@@ -186,6 +186,25 @@ fn a_sweep_trains_every_member_and_compares_them() {
 }
 
 #[test]
+fn seeds_of_a_run_are_compared() {
+    let place = Place::new("");
+    let table = place.ok(&["run", "small.toml", "--seeds", "4..5"]);
+    assert!(table.contains("mean ± standard deviation over 2 runs"), "{table}");
+    let members = fs::read_dir(place.path("sweeps/small/members")).unwrap();
+    let manifests = members.map(|m| fs::read_to_string(m.unwrap().path().join("manifest.toml")).unwrap());
+    let mut seeds: Vec<String> =
+        manifests.map(|text| text.lines().find(|line| line.starts_with("seed = ")).unwrap().to_owned()).collect();
+    seeds.sort();
+    assert_eq!(seeds, ["seed = 4", "seed = 5"]);
+
+    let refused = place.refused(&["run", "small.toml", "--seeds", "4..x"]);
+    assert!(refused.contains("expected a range such as 1..5"), "{refused}");
+    let place = Place::new(ENCODERS);
+    let refused = place.refused(&["run", "small.toml", "--seeds", "1,2"]);
+    assert!(refused.contains("dualk sweep small.toml --set 'sweep.seeds=[1, 2]'"), "{refused}");
+}
+
+#[test]
 fn shared_stages_are_trained_once() {
     let losses = "[sweep]\ngrid = { \"stage[1].loss\" = [\"bce\", \"focal\", \"asymmetric\"] }\n";
     let place = Place::new(losses);

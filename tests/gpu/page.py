@@ -39,3 +39,32 @@ if steps:
             for r in steps
         ],
     )
+operations = lines("ops")
+if operations:
+    print("Operations; bytes and floating-point operations are counted from the equations:\n")
+    table(
+        ["operation", "pass", "ms", "GB/s", "GFLOP/s"],
+        [
+            [r["kernel"], r["pass"], f"{r['seconds'] * 1e3:.3f}", f"{r['gb_per_s']:.0f}", f"{r['gflop_per_s']:.0f}"]
+            for r in operations
+        ],
+    )
+for r in lines("eval"):
+    print(f"Evaluation of {r['patients']} patients: forward pass {r['forward_s'] * 1e3:.1f} ms, metrics {r['metrics_s'] * 1e3:.1f} ms.\n")
+for name, what in (("pyg", "32 bits"), ("pygtf32", "TF32 in PyTorch")):
+    path = results / f"{name}.json"
+    if path.exists():
+        result = json.loads(path.read_text())
+        versions = ", ".join(f"{package} {version}" for package, version in result["versions"].items())
+        print(f"Beside PyTorch + PyG on the same card, {what} ({versions}):\n")
+        table(
+            ["case", "side", "ms", "least", "most", "time ÷ dualk's"],
+            [
+                [r["case"], r["side"], f"{r['seconds'] * 1e3:.1f}", f"{r['seconds_min'] * 1e3:.1f}",
+                 f"{r['seconds_max'] * 1e3:.1f}", f"{r['times_dualk']:.2f}"]
+                for r in result["rows"]
+            ],
+        )
+quickstart = results / "quickstart.txt"
+if quickstart.exists():
+    print("The quickstart ended with:\n\n```text\n" + "\n".join(quickstart.read_text().splitlines()[-18:]) + "\n```")

@@ -74,8 +74,8 @@ for name in $parts; do
             continue
         }
         for precision in '' --tf32; do
-            part 150 "pyg${precision#-}" python3 book/bench/pyg.py --dualk "$dualk" --device "$device" --styles vectorised \
-                --no-eval --repeats 1 --steps 10 --warm-up 3 --json "$results/pyg${precision#-}.json" $precision
+            part 150 "pyg${precision#--}" python3 book/bench/pyg.py --dualk "$dualk" --device "$device" --styles vectorised \
+                --no-eval --repeats 1 --steps 10 --warm-up 3 --json "$results/pyg${precision#--}.json" $precision
         done
         ;;
     quickstart) part 200 quickstart "$dualk" run quickstart.toml --device "$device" --set "output.runs=$results/runs" ;;

@@ -44,6 +44,36 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Words of letters, digits and underscores.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+}
+
+/// The page for those who have no sources lists every operation, every way to make an error, and every check.
+#[test]
+fn the_book_lists_what_plugins_use() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let functions = |text: &str| -> Vec<String> {
+        text.split("pub fn ").skip(1).filter_map(|rest| words(rest).next().map(str::to_owned)).collect()
+    };
+    let exported = read("sdk/src/ops/mod.rs");
+    let exported = exported.lines().filter_map(|line| line.strip_prefix("pub use ")?.rsplit_once("::"));
+    let mut names: Vec<String> = exported.flat_map(|(_, names)| words(names)).map(str::to_owned).collect();
+    let errors = read("sdk/src/error.rs");
+    let (_, errors) = errors.split_once("impl Error {").unwrap();
+    names.extend(functions(errors.split_once("/// Mistakes that are collected").unwrap().0));
+    names.extend(functions(&read("sdk/src/testing/mod.rs")));
+    names.extend(functions(&read("sdk/src/options/mod.rs")));
+    // For the program and for options themselves.
+    let inner = ["stopped", "within_key", "blame", "message", "key", "places", "map_places", "exit_code", "as_path"];
+    assert!(names.len() > 40, "{names:?}");
+    let page = read("book/src/plugin-reference.md");
+    let listed: BTreeSet<&str> = words(&page).collect();
+    names.retain(|name| !inner.contains(&name.as_str()) && !listed.contains(name.as_str()));
+    assert!(names.is_empty(), "book/src/plugin-reference.md does not list {names:?}");
+}
+
 /// The code of a file without comments and without its tests.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();

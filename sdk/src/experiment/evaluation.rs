@@ -187,8 +187,8 @@ pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<us
     (0..examples.len()).map(patient).collect()
 }
 
-/// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is predicted), `visits` (how
-/// many are seen) and `targets` (the labels that are true), then a column a label, named by the code where labels are the
+/// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is predicted), `time` (when that
+/// began, in seconds since 1970, where the source has it), `visits` (how many are seen) and `targets` (the labels that are true), then a column a label, named by the code where labels are the
 /// codes to predict, else by head and number.
 fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
     let about: Option<Vec<About>> = about_of(examples, data).into_iter().collect();
@@ -199,7 +199,9 @@ fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &
     let rows = about.len();
     let names: Vec<Vec<String>> = model.head_specs().iter().map(|spec| label_names(spec, data)).collect();
     // What all visits tell is asked of no visit in particular.
-    let target = |a: &About| data.cohort.admissions.values().get(a.last + 1).copied().filter(|_| a.visits < a.of);
+    let row = |a: &About| Some(a.last + 1).filter(|_| a.visits < a.of);
+    let target = |a: &About| data.cohort.admissions.values().get(row(a)?).copied();
+    let time = |a: &About| data.cohort.admission_facts.get(row(a)?)?.start;
     let truth = (0..rows).map(|i| {
         let each = examples.targets.iter().zip(&names);
         each.flat_map(|(targets, names)| targets.row(i).iter().map(|&c| names[c as usize].as_str())).collect::<Vec<_>>()
@@ -207,6 +209,7 @@ fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &
     let mut columns = vec![
         ("patient".to_owned(), data.cohort.patient_column(&about.iter().map(|a| a.index).collect::<Vec<usize>>())),
         ("admission".to_owned(), about.iter().map(target).collect::<Vec<Option<i64>>>().into()),
+        ("time".to_owned(), about.iter().map(time).collect::<Vec<Option<i64>>>().into()),
         ("visits".to_owned(), about.iter().map(|a| a.visits as u32).collect::<Vec<u32>>().into()),
         ("targets".to_owned(), Values::text_lists(truth)),
     ];

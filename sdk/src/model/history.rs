@@ -7,7 +7,7 @@
 use super::{counts, dense};
 use crate::data::Batch;
 use crate::graph::Graph;
-use crate::ops::{Csr, weighted_sums};
+use crate::ops::{Csr, add_row, weighted_sums};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
@@ -175,7 +175,7 @@ impl History {
         let device = self.own.val().device();
         let visits = self.map.visits_with(batch, &device); // [batch, nodes, ages]
         let said = |all: &Param<Tensor<2>>, each: &Param<Tensor<2>>| -> Tensor<2> {
-            let speech = (each.val() + all.val()).unsqueeze_dim(0); // [1, nodes, ages]
+            let speech = add_row(each.val(), all.val().squeeze_dim(0)).unsqueeze_dim(0); // [1, nodes, ages]
             (visits.clone() * speech).sum_dim(2).squeeze_dim(2) // [batch, nodes]
         };
         let mut said = vec![said(&self.own, &self.own_of), said(&self.near, &self.near_of)];

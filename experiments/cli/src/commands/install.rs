@@ -19,6 +19,9 @@ pub struct Install {
     /// Leave out what plugins are compiled against: a third of the size remains, and no `dualk plugin build`.
     #[arg(long)]
     without_metadata: bool,
+    /// Put the SDK's documentation into share/dualk/doc, as `cargo doc --no-deps --package dualk-sdk` made it.
+    #[arg(long)]
+    docs: bool,
 }
 
 /// Files of the build that are installed.
@@ -58,6 +61,9 @@ impl Install {
             let place = new_share.join(manifest.strip_prefix(above).unwrap_or(manifest));
             size += copy_all(std::slice::from_ref(manifest), place.parent().unwrap_or(new_share))?;
         }
+        if self.docs {
+            size += copy_folder(&documentation(&parts.program)?, &new_share.join("doc"))?;
+        }
         fs::create_dir_all(&bin).map_err(|e| Error::io("create the folder", &bin, e))?;
         let program = bin.join(format!("dualk{EXE_SUFFIX}"));
         storage::replace(&program, |new| {
@@ -71,6 +77,9 @@ impl Install {
         match package {
             Some(_) => println!("{}  {} manifests", share.display(), manifests.len()),
             None => println!("{}  no manifests: the clone that this program was built in is gone", share.display()),
+        }
+        if self.docs {
+            println!("{}  the SDK's documentation", share.join("doc/dualk_sdk/index.html").display());
         }
         println!("{} MiB", size >> 20);
         let on_path = env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder == bin));
@@ -183,6 +192,30 @@ fn draft(folder: &Path) -> Result<Draft> {
 fn copy_all(files: &[PathBuf], folder: &Path) -> Result<u64> {
     fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
     files.iter().map(|file| copy(file, &folder.join(file.file_name().unwrap_or_default()))).sum()
+}
+
+/// The folder that `cargo doc` writes beside that of the program.
+fn documentation(program: &Path) -> Result<PathBuf> {
+    let folder = program.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("doc");
+    match folder.join("dualk_sdk/index.html").is_file() {
+        true => Ok(folder),
+        false => Err(Error::user("--docs: there is no documentation of the SDK")
+            .at_file(folder)
+            .help("in the clone: cargo doc --no-deps --package dualk-sdk")),
+    }
+}
+
+/// A folder with all that is in it.
+fn copy_folder(folder: &Path, to: &Path) -> Result<u64> {
+    fs::create_dir_all(to).map_err(|e| Error::io("create the folder", to, e))?;
+    let entries = fs::read_dir(folder).map_err(|e| Error::io("read the folder", folder, e))?;
+    let mut size = 0;
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io("read the folder", folder, e))?.path();
+        let place = to.join(path.file_name().unwrap_or_default());
+        size += if path.is_dir() { copy_folder(&path, &place)? } else { copy(&path, &place)? };
+    }
+    Ok(size)
 }
 
 fn copy(file: &Path, to: &Path) -> Result<u64> {

@@ -1,3 +1,4 @@
+use super::sweep::Sweep;
 use super::{CacheArgs, ManifestArgs};
 use crate::interrupt;
 use clap::Args;
@@ -18,6 +19,9 @@ pub struct Run {
     /// Go on from the last checkpoint of an interrupted run of the same experiment; start anew where there is none.
     #[arg(long)]
     resume: bool,
+    /// Train once for each of these seeds, such as `1..5` (1 to 5) or `1,2,8`, and compare: a sweep over nothing else.
+    #[arg(long, value_name = "SEEDS", value_parser = seeds, conflicts_with_all = ["resume", "member"])]
+    seeds: Option<Seeds>,
     /// Save and stop on this signal too, such as USR1 from a scheduler.
     #[arg(long, value_name = "SIGNAL", value_parser = interrupt::signal)]
     stop_signal: Option<i32>,
@@ -30,8 +34,30 @@ const EXAMPLES: &str = "Examples:
   dualk run experiments/quickstart.toml
   dualk run experiments/quickstart.toml --set model.graph_encoder.type=gcn --set name=gcn
   dualk run experiments/quickstart.toml --resume
+  dualk run experiments/quickstart.toml --seeds 1..5
 
 Ctrl-C and SIGTERM finish the step, save a checkpoint and end with 130 or 143; a second one ends at once.";
+
+/// Seeds of runs that are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seeds(Vec<u64>);
+
+/// The most seeds that a range may have: more is a slip of the finger.
+const MOST_SEEDS: u64 = 1000;
+
+fn seeds(text: &str) -> std::result::Result<Seeds, String> {
+    const EXPECTED: &str = "expected a range such as 1..5, or seeds such as 1,2,8";
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{EXPECTED}; found `{text}`"));
+    let Some((first, last)) = text.split_once("..") else {
+        return text.split(',').map(number).collect::<std::result::Result<_, _>>().map(Seeds);
+    };
+    let (first, last) = (number(first)?, number(last.trim_start_matches('='))?);
+    match last.checked_sub(first) {
+        None => Err(format!("{EXPECTED}; {first} is larger than {last}")),
+        Some(n) if n >= MOST_SEEDS => Err(format!("at most {MOST_SEEDS} seeds; {text} are {}", n.saturating_add(1))),
+        Some(_) => Ok(Seeds((first..=last).collect())),
+    }
+}
 
 /// What a reader is about to wait for: what the manifest's first comment says, its stages and where they are trained.
 fn what_comes(file: &Path, experiment: &Experiment) -> String {
@@ -60,6 +86,9 @@ impl Run {
     pub fn run(self) -> Result<()> {
         if let Some(signal) = self.stop_signal {
             interrupt::also_on(signal)?;
+        }
+        if let Some(Seeds(seeds)) = self.seeds {
+            return Sweep::of_seeds(self.manifest, self.cache, seeds).run();
         }
         let file = self.manifest.manifest.clone();
         let member =
@@ -102,7 +131,21 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use super::first_comment;
+    use super::{Seeds, first_comment, seeds};
+
+    #[test]
+    fn seeds_are_ranges_or_lists() {
+        let of = |text| seeds(text).map(|Seeds(seeds)| seeds);
+        assert_eq!(of("1..5"), Ok(vec![1, 2, 3, 4, 5]));
+        assert_eq!(of("3..=4"), Ok(vec![3, 4]));
+        assert_eq!(of("1, 8,2"), Ok(vec![1, 8, 2]));
+        assert_eq!(of("7"), Ok(vec![7]));
+        for (text, said) in
+            [("5..1", "5 is larger than 1"), ("a", "found `a`"), ("0..9999999999", "at most 1000"), ("", "")]
+        {
+            assert!(of(text).unwrap_err().contains(said), "{text}");
+        }
+    }
 
     #[test]
     fn the_first_sentence_of_a_manifest_says_what_it_is() {

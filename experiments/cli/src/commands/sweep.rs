@@ -51,9 +51,30 @@ pub struct Sweep {
     fail_fast: bool,
     #[command(flatten)]
     cache: CacheArgs,
+    /// The seeds that are all there is to it.
+    #[arg(skip)]
+    only: Option<Vec<u64>>,
 }
 
 impl Sweep {
+    /// The sweep over nothing but seeds that `dualk run --seeds` is.
+    pub(super) fn of_seeds(mut manifest: ManifestArgs, cache: CacheArgs, seeds: Vec<u64>) -> Self {
+        manifest.settings.push(format!("sweep.seeds={seeds:?}"));
+        let (out, jobs, threads, only) = (None, None, None, Some(seeds));
+        Self {
+            manifest,
+            out,
+            dry_run: false,
+            quick: false,
+            measure: false,
+            jobs,
+            threads,
+            fail_fast: false,
+            cache,
+            only,
+        }
+    }
+
     pub fn run(self) -> Result<()> {
         let file = self.manifest.manifest.clone();
         let registry = self.manifest.registry()?;
@@ -62,6 +83,11 @@ impl Sweep {
         let lock = self.manifest.trust.locked.then(|| file.with_file_name("plugins.lock"));
         let cache = if no_cache { None } else { Cache::of_user() };
         let members = Members::load(&file, &self.manifest.all_settings(), self.quick, registry, cache)?;
+        if let Some(seeds) = self.only.filter(|_| members.rows().len() > 1) {
+            let help =
+                format!("`dualk sweep {} --set 'sweep.seeds={seeds:?}'` trains its members with these", file.display());
+            return Err(Error::user("--seeds: the manifest has a [sweep] over more than seeds").help(help));
+        }
         let name = if self.quick { format!("{}-quick", members.name) } else { members.name.clone() };
         let folder = self.out.clone().unwrap_or_else(|| Path::new("sweeps").join(name));
         let progress = Console::default();

@@ -1,0 +1,109 @@
+//! `dualk check --leaks`: what is in order is said, and what is not is named.
+
+use dualk_sdk::experiment::{Experiment, Manifest};
+use dualk_sdk::plugin::Registry;
+use dualk_sdk::prelude::*;
+use dualk_sdk::progress::Silent;
+use std::sync::Arc;
+
+options! {
+    /// Options of `reader`.
+    pub struct ReaderOptions {
+        /// Whether it learns from the patients that are tested.
+        pub leaks: bool = false,
+    }
+}
+
+impl Component for ReaderOptions {
+    const NAME: &'static str = "reader";
+    const ABOUT: &'static str = "Whether a patient's last visit has any code.";
+}
+
+impl BuildObjective for ReaderOptions {
+    fn build(self) -> Result<Box<dyn Objective>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Objective for ReaderOptions {
+    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+        let (input, kind) = (HeadInput::Patient, HeadKind::Linear);
+        Ok(vec![HeadSpec { name: "any".into(), input, kind, outputs: 1, keep: false }])
+    }
+
+    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+        let patients = match part {
+            Part::Train if self.leaks => &data.split.test,
+            Part::Train => &data.split.train,
+            Part::Valid => &data.split.valid,
+            Part::Test => &data.split.test,
+        };
+        Ok(Examples {
+            codes: Arc::new(data.vocabulary.admission_codes.clone()),
+            visits: patients.iter().map(|&p| data.cohort.admissions.range(p).map(|v| v as u32)).collect(),
+            labs: data.last_visit_labs(patients),
+            targets: vec![patients.iter().map(|_| [0]).collect()],
+        })
+    }
+
+    fn metrics(&self, _: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        vec![("none".into(), 0.0)]
+    }
+
+    fn primary(&self) -> &str {
+        "none"
+    }
+}
+
+fn register(registrar: &mut dualk_sdk::plugin::Registrar<'_>) {
+    registrar.add::<dualk_sdk::slots::objective, ReaderOptions>();
+}
+
+fn found(task: &str) -> Result<Vec<String>> {
+    let text = format!(
+        r#"
+name = "leaks"
+backend.device = "cpu"
+data.parser = {{ type = "synthetic", patients = 200 }}
+
+[model]
+node_init = {{ type = "random", dim = 4 }}
+graph_encoder = {{ type = "gcn", dims = [4] }}
+
+[[stage]]
+type = "finetune"
+task = {task}
+"#
+    );
+    let plugins = [
+        dualk_plugin_encoder_gcn::register,
+        dualk_plugin_fusion_attention::register,
+        dualk_plugin_init_codes::register,
+        dualk_plugin_lab_layers::register,
+        dualk_plugin_losses::register,
+        dualk_plugin_objectives::register,
+        dualk_plugin_parser_synthetic::register,
+        dualk_plugin_recipe_dualk::register,
+        register,
+    ];
+    let registry = plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
+    let manifest = Manifest::parse(&text, &[]).unwrap();
+    Experiment::new(manifest, registry)?.without_cache().check_leaks(&Silent)
+}
+
+#[test]
+fn what_is_in_order_is_said() {
+    for task in ["{ type = \"reader\" }", "{ type = \"diagnosis\" }"] {
+        let lines = found(task).unwrap_or_else(|e| panic!("{task}: {e}"));
+        assert_eq!(lines.len(), 5, "{lines:?}");
+        assert!(lines[0].contains("no patient is in two parts"), "{lines:?}");
+        assert!(lines[2].contains("are counted in the admissions of pretraining patients"), "{lines:?}");
+        assert!(lines[4].contains("none on two sides"), "{lines:?}");
+    }
+}
+
+#[test]
+fn an_objective_that_learns_from_test_patients_is_named() {
+    let error = found("{ type = \"reader\", leaks = true }").unwrap_err().to_string();
+    assert!(error.contains("finetune") && error.contains("train examples"), "{error}");
+}
