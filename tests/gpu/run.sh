@@ -89,5 +89,8 @@ for name in $parts; do
     *) echo "run.sh: no part is called $name" >&2 && exit 2 ;;
     esac
 done
-python3 page.py "$results" > "$results/page.md" 2> /dev/null || rm -f "$results/page.md"
+python3 page.py "$results" > "$results/page.md" || {
+    rm -f "$results/page.md"
+    echo "no page.md: page.py beside this script writes it from $results, with Python 3" >&2
+}
 exit $failed

@@ -188,8 +188,8 @@ pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<us
 }
 
 /// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is predicted), `time` (when that
-/// began, in seconds since 1970, where the source has it), `visits` (how many are seen) and `targets` (the labels that are true), then a column a label, named by the code where labels are the
-/// codes to predict, else by head and number.
+/// began, in seconds since 1970, where the source has it), `visits` (how many are seen) and `targets` (the labels that are
+/// true), then a column a label, named by the code where labels are the codes to predict, else by head and number.
 fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
     let about: Option<Vec<About>> = about_of(examples, data).into_iter().collect();
     let Some(about) = about else {

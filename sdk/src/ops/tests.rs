@@ -441,7 +441,7 @@ fn matrix_products() {
     for [m, n] in [[1, 1], [7, 300], [300, 400]] {
         let inputs = [random(&mut rng, m, n)];
         let cotangent = random(&mut rng, 1, 1);
-        for (mean, tolerance) in [(false, 20.0 * tolerance), (true, tolerance)] {
+        for mean in [false, true] {
             let all = |x| if mean { super::mean::<2>(x) } else { sum(x) };
             let plain = |x: Tensor<2>| if mean { x.mean() } else { x.sum() };
             let ours = with_gradients(&device, &inputs, &cotangent, |[x]| all(x.square()).unsqueeze_dim(0));

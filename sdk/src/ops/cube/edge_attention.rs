@@ -1,7 +1,7 @@
 //! Attention fused with aggregation: a cube for each piece of a node's list and each head. Neighbours come in tiles of one a
 //! unit, whose weights stand in shared memory while groups of units add up their rows side by side.
 
-use super::reduce::{max_units, sum_units};
+use super::reduce::{max_units, sum_lanes, sum_units};
 use super::{Csr, Layout, UNITS, buffers, cubes, dims, empty, join, piece_bounds};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -320,12 +320,7 @@ fn score_gradients<N: Size>(
                 channel += LANES;
             }
         }
-        let mut total = 0.0f32;
-        #[unroll]
-        for c in 0..N::value() {
-            total += part.extract(c);
-        }
-        parts[unit] = total;
+        parts[unit] = sum_lanes(part);
         sync_cube();
         if unit < step && base + unit < end {
             let at = members[base + unit] as usize * heads + head;

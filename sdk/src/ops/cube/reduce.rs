@@ -3,6 +3,17 @@
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
+/// The sum of the numbers of a vector.
+#[cube]
+pub(super) fn sum_lanes<N: Size>(values: Vector<f32, N>) -> f32 {
+    let mut total = 0.0f32;
+    #[unroll]
+    for c in 0..N::value() {
+        total += values.extract(c);
+    }
+    total
+}
+
 /// The sum of what the units put in, for all of them. `buffer` has one place a unit; their number is a power of two.
 #[cube]
 pub(super) fn sum_units(buffer: &mut Shared<[f32]>, value: f32) -> f32 {

@@ -1,7 +1,7 @@
 //! Products of matrices with vectors, and sums of rows: all that counts is to read the matrix once.
 
 use super::matrix_product::add_up;
-use super::reduce::sum_units;
+use super::reduce::{sum_lanes, sum_units};
 use super::{Layout, UNITS, cubes, dims, empty, ready, reshaped};
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
@@ -135,12 +135,7 @@ fn dots<N: Size>(
             channel += LANES;
         }
     }
-    let mut total = 0.0f32;
-    #[unroll]
-    for c in 0..N::value() {
-        total += part.extract(c);
-    }
-    parts[unit] = total;
+    parts[unit] = sum_lanes(part);
     sync_cube();
     if lane == 0 && row < rows {
         let mut sum = 0.0f32;
