@@ -68,8 +68,7 @@ impl BuildObjective for Odd {
 impl Objective for Odder {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.target_codes;
-        let (input, kind) = (HeadInput::Patient, HeadKind::Linear);
-        Ok(vec![HeadSpec { name: "codes".into(), input, kind, outputs, keep: false }])
+        Ok(vec![HeadSpec::new("codes", outputs).sees([HeadInput::Patient]).network("linear")])
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -9,10 +9,10 @@ mod golden {
     use dualk_plugin_encoder_gcn::GcnOptions;
     use dualk_plugin_fusion_attention::{AttentionOptions, GlobalOptions};
     use dualk_plugin_fusion_recurrent::{GruOptions, LstmOptions};
+    use dualk_plugin_head_layers::{Classifier, Decoder};
     use dualk_plugin_losses::{BceOptions, WeightedBceOptions};
     use dualk_sdk::burn::module::Module;
     use dualk_sdk::burn::optim::GradientsParams;
-    use dualk_sdk::model::{Classifier, Decoder, HeadOptions};
     use dualk_sdk::prelude::*;
     use dualk_sdk::serde_json::Value;
     use dualk_sdk::train::metrics;
@@ -154,8 +154,8 @@ mod golden {
         let (file, device) = (load(&path), device());
         let [first, second, outputs] = ["fc1", "fc2", "fc3"].map(|l| shape(&file, &format!("param.{l}.weight"))[0]);
         let x = tensor::<2>(&file, "input.x", &device);
-        let options = HeadOptions { decoder: vec![first, second], dropout: 0.0, ..Default::default() };
-        let decoder = Decoder::new(x.dims()[1], outputs, &options, &device);
+        let context = HeadContext { network: "decoder", input: x.dims()[1], outputs, device: &device };
+        let decoder = Decoder::new(&context, [first, second], 0.0);
         check(&file, decoder, &[], ("input.x", x), |d, x| d.forward(x));
     }
 
@@ -165,8 +165,8 @@ mod golden {
         let (file, device) = (load(&path), device());
         let [hidden, outputs] = ["fc1", "fc2"].map(|l| shape(&file, &format!("param.{l}.weight"))[0]);
         let x = tensor::<2>(&file, "input.x", &device);
-        let options = HeadOptions { classifier: vec![hidden], dropout: 0.0, ..Default::default() };
-        let classifier = Classifier::new(x.dims()[1], outputs, &options, &device);
+        let context = HeadContext { network: "classifier", input: x.dims()[1], outputs, device: &device };
+        let classifier = Classifier::new(&context, hidden, 0.0);
         check(&file, classifier, &[], ("input.x", x), |c, x| c.forward(x));
     }
 

@@ -167,6 +167,7 @@ shuffle = false
             dualk_plugin_encoder_gat::register,
             dualk_plugin_init_codes::register,
             dualk_plugin_init_hake::register,
+            dualk_plugin_head_layers::register,
             dualk_plugin_lab_layers::register,
             dualk_plugin_losses::register,
             dualk_plugin_objectives::register,

@@ -27,8 +27,7 @@ impl BuildObjective for ReaderOptions {
 
 impl Objective for ReaderOptions {
     fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
-        let (input, kind) = (HeadInput::Patient, HeadKind::Linear);
-        Ok(vec![HeadSpec { name: "any".into(), input, kind, outputs: 1, keep: false }])
+        Ok(vec![HeadSpec::new("any", 1).sees([HeadInput::Patient]).network("linear")])
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
@@ -79,6 +78,7 @@ task = {task}
         dualk_plugin_encoder_gcn::register,
         dualk_plugin_fusion_attention::register,
         dualk_plugin_init_codes::register,
+        dualk_plugin_head_layers::register,
         dualk_plugin_lab_layers::register,
         dualk_plugin_losses::register,
         dualk_plugin_objectives::register,

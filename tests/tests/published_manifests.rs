@@ -27,6 +27,7 @@ fn resolved(name: &str) -> Manifest {
         dualk_plugin_encoder_gcn::register,
         dualk_plugin_init_codes::register,
         dualk_plugin_init_hake::register,
+        dualk_plugin_head_layers::register,
         dualk_plugin_lab_layers::register,
         dualk_plugin_losses::register,
         dualk_plugin_parser_mimic::register,
@@ -149,14 +150,15 @@ fn models_are_the_published_ones() {
         }
         let failure = suffix == "-hf";
         assert_eq!(model.lab.r#type, if failure { "none" } else { "linear" }, "{name}");
-        let head = &model.head;
-        assert_eq!(
-            (&head.decoder[..], &head.classifier[..], head.dropout),
-            (&[256, 128][..], &[256][..], 0.4),
-            "{name}"
-        );
-        assert_eq!(head.classifier_dropout, failure.then_some(0.6), "{name}");
-        assert_eq!((head.decoder_dropout, head.linear_dropout), (None, None), "{name}");
+        let head = &model.head.component;
+        let widths = |key: &str| -> Vec<i64> {
+            head.options[key].as_array().unwrap().iter().map(|width| width.as_integer().unwrap()).collect()
+        };
+        assert_eq!((head.r#type.as_str(), widths("decoder"), widths("classifier")), ("mlp", vec![256, 128], vec![256]));
+        let rate = |key: &str| head.options.get(key).and_then(|rate| rate.as_float());
+        assert_eq!((rate("dropout"), rate("classifier_dropout")), (Some(0.4), failure.then_some(0.6)), "{name}");
+        assert_eq!((rate("decoder_dropout"), rate("linear_dropout")), (None, None), "{name}");
+        assert_eq!(model.head.history, Some(false), "{name}");
     }
     let gcn = resolved("mimic4-gcn").model.graph_encoder;
     assert_eq!(gcn.options["edge_weight"].as_bool(), Some(false));

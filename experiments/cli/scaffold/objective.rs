@@ -41,9 +41,8 @@ impl Options {
 
 impl Objective for Options {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
-        let outputs = self.families(data).len();
-        let (input, kind) = (HeadInput::PatientLab, HeadKind::Decoder);
-        Ok(vec![HeadSpec { name: "families".into(), input, kind, outputs, keep: false }])
+        // It sees the patient vector and the lab vector; which network it is, the slot `head` says.
+        Ok(vec![HeadSpec::new("families", self.families(data).len())])
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

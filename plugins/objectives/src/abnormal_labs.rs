@@ -27,19 +27,25 @@ impl BuildObjective for AbnormalLabs {
     }
 }
 
+/// A decoder over patients for each category of laboratory items, which later stages see.
+pub fn lab_heads(data: &Prepared) -> Vec<HeadSpec> {
+    let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
+    let head = |(name, labs): (&String, &Vec<u32>)| {
+        HeadSpec::new(name.clone(), labs.len()).sees([HeadInput::Patient]).network("decoder").kept()
+    };
+    categories.map(head).collect()
+}
+
 impl Objective for AbnormalLabs {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
-        let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
-        categories
-            .map(|(name, labs)| match labs.len() {
-                0 => Err(Error::user(format!("no laboratory item of the category `{name}` is ever abnormal"))
-                    .help("this objective needs abnormal items in every category")),
-                outputs => {
-                    let (input, kind) = (HeadInput::Patient, HeadKind::Decoder);
-                    Ok(HeadSpec { name: name.clone(), input, kind, outputs, keep: true })
-                }
-            })
-            .collect()
+        let heads = lab_heads(data);
+        match heads.iter().find(|head| head.outputs == 0) {
+            None => Ok(heads),
+            Some(HeadSpec { name, .. }) => {
+                Err(Error::user(format!("no laboratory item of the category `{name}` is ever abnormal"))
+                    .help("this objective needs abnormal items in every category"))
+            }
+        }
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -46,7 +46,7 @@ impl Objective for WithoutChronic {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         match codes_outside(data, &self.chronic).len() {
             0 => Err(Error::user("every code of this cohort is chronic").at_key("path")),
-            outputs => Ok(next_visit::head("codes", self.head, outputs)),
+            outputs => Ok(next_visit::head("codes", self.head, outputs, data)),
         }
     }
 

@@ -37,7 +37,7 @@ impl Diagnosis {
 
 impl Objective for Diagnosis {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
-        Ok(next_visit::head("codes", self.head, data.vocabulary.target_codes))
+        Ok(next_visit::head("codes", self.head, data.vocabulary.target_codes, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

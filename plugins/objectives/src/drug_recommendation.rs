@@ -45,7 +45,7 @@ impl DrugRecommendation {
 
 impl Objective for DrugRecommendation {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
-        Ok(next_visit::head("drugs", self.head, self.events(data)?.names.len()))
+        Ok(next_visit::head("drugs", self.head, self.events(data)?.names.len(), data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -43,8 +43,8 @@ fn is_heart_failure(data: &Prepared, code: u32) -> bool {
 }
 
 impl Objective for HeartFailure {
-    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
-        Ok(next_visit::head("heart_failure", self.head, 1))
+    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        Ok(next_visit::head("heart_failure", self.head, 1, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

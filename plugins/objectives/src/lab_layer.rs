@@ -33,7 +33,7 @@ impl BuildObjective for LabLayer {
 impl Objective for LabLayer {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.nodes() - 1;
-        Ok(vec![HeadSpec { name: "codes".into(), input: HeadInput::Lab, kind: HeadKind::Linear, outputs, keep: false }])
+        Ok(vec![HeadSpec::new("codes", outputs).sees([HeadInput::Labs]).network("linear")])
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -40,7 +40,7 @@ fn class(days: i64) -> u32 {
 impl Objective for LengthOfStay {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
-        Ok(next_visit::head("days", self.head, CLASSES))
+        Ok(next_visit::head("days", self.head, CLASSES, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -28,7 +28,7 @@ impl BuildObjective for Mortality {
 impl Objective for Mortality {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
-        Ok(next_visit::head("mortality", self.head, 1))
+        Ok(next_visit::head("mortality", self.head, 1, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

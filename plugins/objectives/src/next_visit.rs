@@ -1,5 +1,6 @@
 //! What the fine-tuning tasks share: visits up to one are seen, the codes of the next one are asked for.
 
+use crate::abnormal_labs::lab_heads;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 use dualk_sdk::train::Ranking;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 #[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
 #[schemars(crate = "dualk_sdk::schemars")]
 pub enum TaskHead {
-    /// A classifier over decoder embeddings, patient and labs.
+    /// A classifier over what the pretraining decoders see last, patient and labs.
     Full,
     /// A decoder over patient and labs, without pretraining decoders.
     Direct,
@@ -46,12 +47,12 @@ pub struct NextVisit {
 const KS: [usize; 4] = [10, 20, 30, 40];
 
 /// The head of a task.
-pub fn head(name: &str, head: TaskHead, outputs: usize) -> Vec<HeadSpec> {
-    let (input, kind) = match head {
-        TaskHead::Full => (HeadInput::Full, HeadKind::Classifier),
-        TaskHead::Direct => (HeadInput::PatientLab, HeadKind::Decoder),
-    };
-    vec![HeadSpec { name: name.to_owned(), input, kind, outputs, keep: false }]
+pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Prepared) -> Vec<HeadSpec> {
+    let spec = HeadSpec::new(name, outputs);
+    vec![match head {
+        TaskHead::Full => spec.over_kept(lab_heads(data)).network("classifier"),
+        TaskHead::Direct => spec.network("decoder"),
+    }]
 }
 
 /// Multi-visit patients of a part.

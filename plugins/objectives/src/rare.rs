@@ -88,7 +88,7 @@ impl Objective for Rare {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         match self.codes(data).len() {
             0 => Err(Error::user("no code of this cohort is rare").at_key("most").help("raise `most`")),
-            outputs => Ok(next_visit::head("codes", self.head, outputs)),
+            outputs => Ok(next_visit::head("codes", self.head, outputs, data)),
         }
     }
 

@@ -61,7 +61,7 @@ impl Readmission {
 impl Objective for Readmission {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         self.facts(data)?;
-        Ok(next_visit::head("readmission", self.head, 1))
+        Ok(next_visit::head("readmission", self.head, 1, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -14,7 +14,8 @@ impl Component for DualkOptions {
     const NAME: &'static str = "dualk";
     const ABOUT: &'static str = "Stages `lab`, `pretrain` (joint, then individual) and `finetune`.";
     const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
-    const NEEDS: &'static str = "+node_init random\n+graph_encoder gat\n+fusion attention\n+lab linear\n\
+    const DEFAULT: bool = true;
+    const NEEDS: &'static str = "+node_init random\n+graph_encoder gat\n+fusion attention\n+lab linear\n+head mlp\n\
         +objective abnormal_labs\n+objective lab_layer\n+objective diagnosis\n+loss bce\n+loss weighted_bce\n";
 }
 
@@ -81,6 +82,7 @@ impl Recipe for Dualk {
             "graph_encoder" => Some("gat"),
             "code_fusion" | "visit_fusion" => Some("attention"),
             "lab" => Some("linear"),
+            "head" => Some("mlp"),
             _ => None,
         }
     }

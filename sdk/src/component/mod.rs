@@ -8,6 +8,7 @@
 //! | `patient_encoder` | [`PatientEncoder`] | [`BuildPatientEncoder`] | `fusions`, of two |
 //! | `fusion` | [`Fusion`] | [`BuildFusion`] | `attention` |
 //! | `lab` | [`LabEncoder`] | [`BuildLabEncoder`] | `linear` |
+//! | `head` | [`Head`] | [`BuildHead`] | `mlp` |
 //! | `loss` | [`Loss`] | [`BuildLoss`] | `weighted_bce` |
 //! | `objective` | [`Objective`] | [`BuildObjective`] | `abnormal_labs`, `lab_layer`, `diagnosis` |
 //! | `recipe` | [`Recipe`](crate::recipe::Recipe) | [`BuildRecipe`](crate::recipe::BuildRecipe) | `dualk` |
@@ -23,6 +24,7 @@ use std::sync::Arc;
 mod described;
 mod fusion;
 mod graph_encoder;
+mod head;
 mod lab_encoder;
 mod loss;
 mod node_init;
@@ -35,12 +37,11 @@ pub use crate::options::{FilePath, at_least, divisor, in_range, last_width};
 pub use described::Component;
 pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule, FusionSlot};
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule, GraphEncoderSlot};
+pub use head::{BuildHead, Head, HeadContext, HeadModule, HeadSlot};
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule, LabSlot};
 pub use loss::{BuildLoss, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
-pub use objective::{
-    Asks, BuildObjective, HeadInput, HeadKind, HeadSpec, Meter, Objective, ObjectiveSlot, Part, Predictions,
-};
+pub use objective::{Asks, BuildObjective, HeadInput, HeadSpec, Meter, Objective, ObjectiveSlot, Part, Predictions};
 pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext, ParserSlot};
 pub use patient_encoder::{
     BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule, PatientEncoderSlot,
@@ -82,6 +83,8 @@ pub enum Slot {
     Fusion,
     /// Turns abnormal laboratory items into a vector.
     Lab,
+    /// Turns vectors into logits.
+    Head,
     /// Compares logits with targets.
     Loss,
     /// What a stage learns.
@@ -94,13 +97,14 @@ pub enum Slot {
 
 impl Slot {
     /// Every slot.
-    pub const ALL: [Slot; 10] = [
+    pub const ALL: [Slot; 11] = [
         Slot::Parser,
         Slot::NodeInit,
         Slot::GraphEncoder,
         Slot::PatientEncoder,
         Slot::Fusion,
         Slot::Lab,
+        Slot::Head,
         Slot::Loss,
         Slot::Objective,
         Slot::Recipe,
@@ -116,6 +120,7 @@ impl Slot {
             Slot::PatientEncoder => "patient_encoder",
             Slot::Fusion => "fusion",
             Slot::Lab => "lab",
+            Slot::Head => "head",
             Slot::Loss => "loss",
             Slot::Objective => "objective",
             Slot::Recipe => "recipe",

@@ -18,28 +18,15 @@ pub enum Part {
     Test,
 }
 
-/// What a head sees.
+/// A vector that a head sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadInput {
     /// The patient vector.
     Patient,
-    /// The patient vector beside the lab vector.
-    PatientLab,
-    /// The lab vector alone.
-    Lab,
-    /// The embeddings of the pretraining decoders beside the patient and the lab vector.
-    Full,
-}
-
-/// The network of a head; widths and dropout come from the manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadKind {
-    /// Three layers; its second hidden layer is the embedding that [`HeadInput::Full`] uses.
-    Decoder,
-    /// Two layers.
-    Classifier,
-    /// One layer after dropout.
-    Linear,
+    /// The lab vector.
+    Labs,
+    /// What each head sees last that earlier stages kept; see [`Head::embed`](super::Head::embed).
+    Kept,
 }
 
 /// One head of a stage.
@@ -47,14 +34,45 @@ pub enum HeadKind {
 pub struct HeadSpec {
     /// Name, unique in the objective; part of the parameters' path.
     pub name: String,
-    /// What it sees.
-    pub input: HeadInput,
-    /// Its network.
-    pub kind: HeadKind,
+    /// What it sees, side by side in this order.
+    pub inputs: Vec<HeadInput>,
+    /// Which network the component of the slot `head` shall take, by a word that it knows; empty where any will do.
+    pub network: String,
     /// Number of logits.
     pub outputs: usize,
-    /// Whether later stages may use it as a pretraining decoder.
+    /// Whether heads of later stages may see what it sees last.
     pub keep: bool,
+    /// The heads that stand, untrained, for kept ones where no earlier stage kept any.
+    pub untrained: Vec<HeadSpec>,
+}
+
+impl HeadSpec {
+    /// A head over the patient vector beside the lab vector, of any network, which later stages do not see.
+    pub fn new(name: impl Into<String>, outputs: usize) -> Self {
+        let inputs = vec![HeadInput::Patient, HeadInput::Labs];
+        Self { name: name.into(), inputs, network: String::new(), outputs, keep: false, untrained: Vec::new() }
+    }
+
+    /// The same over other vectors.
+    pub fn sees(self, inputs: impl Into<Vec<HeadInput>>) -> Self {
+        Self { inputs: inputs.into(), ..self }
+    }
+
+    /// The same, of a network by its name.
+    pub fn network(self, name: &str) -> Self {
+        Self { network: name.to_owned(), ..self }
+    }
+
+    /// The same, which heads of later stages may see.
+    pub fn kept(self) -> Self {
+        Self { keep: true, ..self }
+    }
+
+    /// The same over what kept heads see last, before its other vectors; `untrained` stand for them where no stage kept any.
+    pub fn over_kept(mut self, untrained: Vec<HeadSpec>) -> Self {
+        self.inputs.insert(0, HeadInput::Kept);
+        Self { untrained, ..self }
+    }
 }
 
 /// The logits of one head for some examples, beside their targets.

@@ -60,6 +60,13 @@ impl Building<'_> {
         self.registry.build::<LabSlot>(&part.r#type, part.options.clone(), &context).map_err(within("lab"))
     }
 
+    /// A head of the network that an objective asks for.
+    pub fn head(&self, network: &str, input: usize, outputs: usize) -> Result<HeadModule> {
+        let part = &self.model.head.component;
+        let context = HeadContext { network, input, outputs, device: self.device };
+        self.registry.build::<HeadSlot>(&part.r#type, part.options.clone(), &context).map_err(within("head"))
+    }
+
     /// Builds every part at a small size, which checks the values of its options before work starts.
     pub fn check(&self, mistakes: &mut Mistakes) {
         let codes = &[String::new(), "428.0".to_owned()];
@@ -72,6 +79,7 @@ impl Building<'_> {
             mistakes.note(self.patient_encoder(SMALL, codes));
         }
         mistakes.note(self.lab(SMALL));
+        mistakes.note(self.head("", SMALL, SMALL));
     }
 }
 

@@ -142,7 +142,7 @@ impl Experiment {
             "nodes": self.manifest.data.nodes,
             "split": written("the split", serde_json::to_value(&self.manifest.data.split))?,
             "model": model,
-            "head": written("the head", serde_json::to_value(&parts.head))?,
+            "history": parts.head.history,
             "seed": self.manifest.seed,
             "compat": self.manifest.compat,
             "device": self.device.name,

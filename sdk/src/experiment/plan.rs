@@ -135,7 +135,7 @@ impl Experiment {
     }
 
     pub(super) fn recipe(&self) -> Result<Box<dyn Recipe>> {
-        let recipe = self.manifest.recipe();
+        let recipe = self.manifest.recipe.clone().unwrap_or_default();
         self.registry.make::<RecipeSlot>(&recipe.r#type, recipe.options).map_err(|e| e.within_key("recipe"))
     }
 
@@ -217,7 +217,14 @@ impl Experiment {
     }
 
     fn resolve_recipe(&mut self) -> Result<Box<dyn Recipe>> {
-        let recipe = self.component(Slot::Recipe, "recipe", self.manifest.recipe())?;
+        let written = match &self.manifest.recipe {
+            Some(recipe) => recipe.clone(),
+            None => {
+                let name = self.registry.default_of(Slot::Recipe).map_err(|e| e.at_key("recipe"))?;
+                ComponentRef::named(&name)
+            }
+        };
+        let recipe = self.component(Slot::Recipe, "recipe", written)?;
         self.manifest.recipe = Some(recipe);
         self.recipe()
     }

@@ -43,10 +43,10 @@ impl Experiment {
         Ok(Model::new(ModelParts { features, encoder, patient_encoder, lab, labs }))
     }
 
-    /// Gives the model the heads of a stage: new ones, or the decoders of the joint stage for the individual one.
+    /// Gives the model the heads of a stage: new ones, or those that the joint stage kept for the individual one.
     ///
     /// # Errors
-    /// When the objective refuses the data, or an individual stage finds no decoders of a joint one.
+    /// When the objective refuses the data, a head cannot be made, or an individual stage finds none that a joint one kept.
     pub fn enter_stage(
         &self,
         model: Model,
@@ -69,29 +69,41 @@ impl Experiment {
         data: &Prepared,
         device: &Device,
     ) -> Result<Model> {
-        let stage = &self.manifest.stage[index];
-        let options = &self.manifest.model.head;
         let specs = objective.heads(data)?;
-        if stage.is_individual() {
-            if model.decoder_specs() != specs {
-                return Err(no_joint_stage().within_key(&format!("stage[{index}]")));
-            }
-            return Ok(model.decoders_as_heads());
+        if self.manifest.stage[index].is_individual() {
+            return match model.kept_specs() == specs {
+                true => Ok(model.kept_as_heads()),
+                false => Err(no_joint_stage().within_key(&format!("stage[{index}]"))),
+            };
         }
-        let wants_decoders = specs.iter().any(|s| s.input == HeadInput::Full);
-        let model = match wants_decoders && model.decoder_specs().is_empty() {
-            true => model.with_new_decoders(lab_decoders(data), options, device),
-            false => model,
-        };
-        let asks: Option<Vec<Vec<Option<u32>>>> = match options.history == Some(true) {
-            true => (0..specs.len()).map(|head| columns_of(objective.asks(data, head))).collect(),
-            false => None,
+        let building = Building { registry: &self.registry, model: &self.manifest.model, device };
+        let make = |spec: &HeadSpec, input| building.head(&spec.network, input, spec.outputs);
+        let untrained = specs.iter().find(|spec| !spec.untrained.is_empty()).map(|spec| spec.untrained.clone());
+        let model = match untrained.filter(|_| model.kept_specs().is_empty()) {
+            Some(untrained) => model.with_untrained(untrained, make)?,
+            None => model,
         };
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
-        let model = model.with_new_heads(specs, options, device)?;
-        let Some(asks) = asks else { return Ok(model) };
+        let model = model.with_new_heads(specs, make)?;
+        match self.manifest.model.head.history == Some(true) {
+            true => self.with_copy_paths(model, &outputs, objective, data, device),
+            false => Ok(model),
+        }
+    }
+
+    /// Gives every head a copy path, when all of them ask for codes.
+    fn with_copy_paths(
+        &self,
+        model: Model,
+        outputs: &[usize],
+        objective: &dyn Objective,
+        data: &Prepared,
+        device: &Device,
+    ) -> Result<Model> {
+        let asks = (0..outputs.len()).map(|head| columns_of(objective.asks(data, head)));
+        let Some(asks) = asks.collect::<Option<Vec<_>>>() else { return Ok(model) };
         let sees_labs = self.manifest.model.lab.r#type != "none";
-        let map = |(columns, outputs): (&Vec<Option<u32>>, usize)| {
+        let map = |(columns, &outputs): (&Vec<Option<u32>>, &usize)| {
             let map = HistoryMap::new(columns, outputs, &data.graph);
             let admissions = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
             let codes = |row: usize| data.vocabulary.admission_codes.row(row).iter().copied();
@@ -111,17 +123,4 @@ fn columns_of(asks: Asks) -> Option<Vec<Option<u32>>> {
         Asks::Codes(columns) => Some(columns),
         Asks::Nothing | Asks::Labs(_) => None,
     }
-}
-
-/// Decoders for experiments without a pretraining stage: one a laboratory category.
-fn lab_decoders(data: &Prepared) -> Vec<HeadSpec> {
-    let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
-    let spec = |(name, labs): (&String, &Vec<u32>)| HeadSpec {
-        name: name.clone(),
-        input: HeadInput::Patient,
-        kind: HeadKind::Decoder,
-        outputs: labs.len(),
-        keep: true,
-    };
-    categories.map(spec).collect()
 }

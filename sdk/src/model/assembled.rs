@@ -1,6 +1,6 @@
 //! All parts of an experiment's model, wired.
 
-use super::{Head, HeadOptions, History};
+use super::History;
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
@@ -23,16 +23,16 @@ pub struct ModelParts {
     pub labs: usize,
 }
 
-/// The model: trainable node features, graph encoder, patient encoder, lab layer, pretraining decoders and the heads of
-/// the current stage. Paths of parameters begin with the names of these fields.
+/// The model: trainable node features, graph encoder, patient encoder, lab layer, the heads that earlier stages kept
+/// (`decoders`) and those of the current stage. Paths of parameters begin with the names of these fields.
 #[derive(Module, Debug)]
 pub struct Model {
     nodes: Param<Tensor<2>>,
     encoder: GraphEncoderModule,
     patient_encoder: PatientEncoderModule,
     lab: LabEncoderModule,
-    decoders: Vec<Head>,
-    heads: Vec<Head>,
+    decoders: Vec<HeadModule>,
+    heads: Vec<HeadModule>,
     /// The copy paths of heads, as many as heads, or none at all.
     histories: Vec<History>,
     #[module(skip)]
@@ -61,19 +61,41 @@ impl Model {
         }
     }
 
-    /// Replaces the heads of the stage by new ones.
+    /// Replaces the heads of the stage by new ones, made by `make` for vectors of a width.
     ///
     /// # Errors
-    /// When a head wants pretraining decoders and there are none.
-    pub fn with_new_heads(mut self, specs: Vec<HeadSpec>, options: &HeadOptions, device: &Device) -> Result<Self> {
-        let heads = specs.iter().map(|spec| {
-            let input = self.head_width(spec.input);
-            Ok(Head::new(spec.kind, input, spec.outputs, options, device))
-        });
-        self.heads = heads.collect::<Result<_>>()?;
+    /// When a head cannot be made, or wants kept ones and there are none.
+    pub fn with_new_heads(
+        mut self,
+        specs: Vec<HeadSpec>,
+        make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
+    ) -> Result<Self> {
+        self.heads = self.made(&specs, make)?;
         self.head_specs = specs;
         self.histories = Vec::new();
         Ok(self)
+    }
+
+    /// Gives the model untrained heads in place of kept ones, for experiments whose stages keep none.
+    ///
+    /// # Errors
+    /// When a head cannot be made.
+    pub fn with_untrained(
+        mut self,
+        specs: Vec<HeadSpec>,
+        make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
+    ) -> Result<Self> {
+        self.decoders = self.made(&specs, make)?;
+        self.decoder_specs = specs;
+        Ok(self)
+    }
+
+    fn made(
+        &self,
+        specs: &[HeadSpec],
+        mut make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
+    ) -> Result<Vec<HeadModule>> {
+        specs.iter().map(|spec| make(spec, self.width_of(&spec.inputs)?)).collect()
     }
 
     /// Gives every head of the stage a copy path.
@@ -93,27 +115,19 @@ impl Model {
         !self.histories.is_empty()
     }
 
-    /// Gives the model untrained pretraining decoders, for experiments without a pretraining stage.
-    pub fn with_new_decoders(mut self, specs: Vec<HeadSpec>, options: &HeadOptions, device: &Device) -> Self {
-        let width = self.patient_encoder.width();
-        self.decoders = specs.iter().map(|s| Head::new(s.kind, width, s.outputs, options, device)).collect();
-        self.decoder_specs = specs;
-        self
-    }
-
-    /// Turns the heads of the stage into the pretraining decoders of later ones, where their specification says so.
+    /// Keeps heads of the stage for later ones, where their specification says so.
     pub fn keep_heads(mut self) -> Self {
         self.histories = Vec::new();
         let heads = std::mem::take(&mut self.heads).into_iter().zip(std::mem::take(&mut self.head_specs));
-        let kept: (Vec<Head>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
+        let kept: (Vec<HeadModule>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
         if !kept.0.is_empty() {
             (self.decoders, self.decoder_specs) = kept;
         }
         self
     }
 
-    /// Turns the pretraining decoders back into heads, to train them further.
-    pub fn decoders_as_heads(mut self) -> Self {
+    /// Turns the kept heads back into heads of the stage, to train them further.
+    pub fn kept_as_heads(mut self) -> Self {
         self.histories = Vec::new();
         self.heads = std::mem::take(&mut self.decoders);
         self.head_specs = std::mem::take(&mut self.decoder_specs);
@@ -125,8 +139,8 @@ impl Model {
         &self.head_specs
     }
 
-    /// The pretraining decoders.
-    pub fn decoder_specs(&self) -> &[HeadSpec] {
+    /// The heads that were kept.
+    pub fn kept_specs(&self) -> &[HeadSpec] {
         &self.decoder_specs
     }
 
@@ -140,7 +154,7 @@ impl Model {
     /// # Shapes
     /// - output: `[nodes, encoder width]`
     pub fn embeddings(&self, graph: &Graph) -> Option<Tensor<2>> {
-        let wanted = self.head_specs.iter().any(|s| s.input != HeadInput::Lab);
+        let wanted = self.head_specs.iter().any(|s| s.inputs.iter().any(|input| *input != HeadInput::Labs));
         wanted.then(|| self.encoder.forward(self.nodes.val(), graph))
     }
 
@@ -159,12 +173,13 @@ impl Model {
     /// - `patients`: `[batch, patient width]`, what [`Model::patients`] gave; `None` when no head looks at patients
     /// - output: one `[batch, outputs]` a head
     pub fn logits(&self, patients: Option<Tensor<2>>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
-        let inputs: Vec<HeadInput> = self.head_specs[which.clone()].iter().map(|s| s.input).collect();
-        let sees_labs = inputs.iter().any(|i| *i != HeadInput::Patient);
+        let specs = &self.head_specs[which.clone()];
+        let sees_labs = specs.iter().any(|spec| self.sees_labs(&spec.inputs));
         let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
-        let heads = which.zip(inputs);
-        let logits = heads.map(|(i, input)| {
-            let logits = self.heads[i].forward(self.head_input(input, patients.as_ref(), lab.as_ref()));
+        let heads = which.zip(specs);
+        let logits = heads.map(|(i, spec)| {
+            let input = self.input_of(&spec.inputs, patients.as_ref(), lab.as_ref());
+            let logits = self.heads[i].logits(input, spec.outputs);
             match self.histories.get(i) {
                 Some(history) => logits + history.forward(batch), // [batch, outputs]
                 None => logits,
@@ -173,28 +188,44 @@ impl Model {
         logits.collect()
     }
 
-    fn head_input(&self, input: HeadInput, patient: Option<&Tensor<2>>, lab: Option<&Tensor<2>>) -> Tensor<2> {
+    fn input_of(&self, inputs: &[HeadInput], patient: Option<&Tensor<2>>, lab: Option<&Tensor<2>>) -> Tensor<2> {
         let mut parts: Vec<Tensor<2>> = Vec::new();
-        if input == HeadInput::Full {
-            parts.extend(patient.iter().flat_map(|p| self.decoders.iter().map(|d| d.embed((*p).clone()))));
+        for input in inputs {
+            match input {
+                HeadInput::Patient => parts.extend(patient.cloned()),
+                HeadInput::Labs => parts.extend(lab.cloned()),
+                HeadInput::Kept => {
+                    let kept = self.decoders.iter().zip(&self.decoder_specs);
+                    parts.extend(kept.map(|(head, spec)| head.embed(self.input_of(&spec.inputs, patient, lab))));
+                }
+            }
         }
-        if input != HeadInput::Lab {
-            parts.extend(patient.cloned());
+        match parts.len() {
+            1 => parts.remove(0),
+            _ => Tensor::cat(parts, 1), // [batch, sum of widths]
         }
-        if input != HeadInput::Patient {
-            parts.extend(lab.cloned());
-        }
-        Tensor::cat(parts, 1) // [batch, sum of widths]
     }
 
-    fn head_width(&self, input: HeadInput) -> usize {
-        let (patient, lab) = (self.patient_encoder.width(), self.lab.width());
-        match input {
-            HeadInput::Patient => patient,
-            HeadInput::PatientLab => patient + lab,
-            HeadInput::Lab => lab,
-            HeadInput::Full => self.decoders.iter().map(Head::embedding_width).sum::<usize>() + patient + lab,
-        }
+    fn sees_labs(&self, inputs: &[HeadInput]) -> bool {
+        let kept = |spec: &HeadSpec| self.sees_labs(&spec.inputs);
+        let labs = |input: &HeadInput| match input {
+            HeadInput::Patient => false,
+            HeadInput::Labs => true,
+            HeadInput::Kept => self.decoder_specs.iter().any(kept),
+        };
+        inputs.iter().any(labs)
+    }
+
+    fn width_of(&self, inputs: &[HeadInput]) -> Result<usize> {
+        let width = |input: &HeadInput| match input {
+            HeadInput::Patient => Ok(self.patient_encoder.width()),
+            HeadInput::Labs => Ok(self.lab.width()),
+            HeadInput::Kept if self.decoders.is_empty() => {
+                Err(Error::program("a head sees kept heads, and neither was one kept nor does it name untrained ones"))
+            }
+            HeadInput::Kept => Ok(self.decoders.iter().map(Head::width).sum()),
+        };
+        inputs.iter().map(width).sum()
     }
 }
 

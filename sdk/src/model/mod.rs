@@ -2,13 +2,11 @@
 
 mod assembled;
 mod fusions;
-mod head;
 mod history;
 mod parameters;
 
 use assembled::counts;
 pub use assembled::{Model, ModelParts, dense};
 pub use fusions::{Fusions, FusionsOptions};
-pub use head::{Classifier, Decoder, Head, HeadOptions, LinearHead};
 pub use history::{History, HistoryMap};
 pub use parameters::{Parameter, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout};

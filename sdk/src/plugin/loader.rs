@@ -27,6 +27,8 @@ pub struct Inspection {
     pub stamp: Stamp,
     /// Its components: slot and name. Slots that this SDK does not know are kept as they are.
     pub components: Vec<(String, String)>,
+    /// Those of its components that serve where a manifest names none: slot and name.
+    pub defaults: Vec<(String, String)>,
     /// Components of other plugins that it names by itself: slot and name.
     pub needs: Vec<(String, String)>,
     layout: u32,
@@ -103,10 +105,13 @@ pub(super) fn open_file(file: &Path) -> Result<Opened> {
     let lines = found.components.lines().filter_map(|line| line.split_once(' '));
     let lines = lines.map(|(slot, name)| (slot.to_owned(), name.to_owned()));
     let (needs, components): (Vec<_>, Vec<_>) = lines.partition(|(slot, _)| slot.starts_with('+'));
+    let (defaults, others): (Vec<_>, Vec<_>) = components.into_iter().partition(|(slot, _)| slot.starts_with('*'));
+    let defaults = without_mark(defaults);
     let inspection = Inspection {
         sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
-        components,
-        needs: needs.into_iter().map(|(slot, name)| (slot.replacen('+', "", 1), name)).collect(),
+        components: defaults.iter().cloned().chain(others).collect(),
+        defaults,
+        needs: without_mark(needs),
         name: found.name,
         version: found.version,
         stamp: found.stamp,
@@ -114,6 +119,11 @@ pub(super) fn open_file(file: &Path) -> Result<Opened> {
         file,
     };
     Ok(Opened { inspection, bytes })
+}
+
+/// Lines of a descriptor without the sign that their slots begin with.
+fn without_mark(lines: Vec<(String, String)>) -> Vec<(String, String)> {
+    lines.into_iter().map(|(slot, name)| (slot[1..].to_owned(), name)).collect()
 }
 
 /// Whether a 64-bit little-endian ELF file ends before its section table, which its header places at the end: mapping
@@ -322,6 +332,14 @@ fn inspected(file: &Path) -> Option<Inspection> {
             found
         }
     }
+}
+
+/// The components of a slot that plugins of the search path bring for manifests that name none.
+pub(super) fn defaults(slot: Slot) -> Vec<String> {
+    let inspections = in_use().into_iter().filter_map(|(_, file)| inspected(&file));
+    let of_slot = inspections.flat_map(|i| i.defaults).filter(|(s, _)| s == slot.name());
+    let names: BTreeSet<String> = of_slot.map(|(_, name)| name).collect();
+    names.into_iter().collect()
 }
 
 /// The file in the search path that brings a component.

@@ -26,6 +26,8 @@ pub struct ComponentInfo {
     pub about: &'static str,
     /// Where it was published, or empty.
     pub citation: &'static str,
+    /// Whether it serves where a manifest names none of its slot.
+    pub default: bool,
     /// JSON Schema of its options, with defaults.
     pub schema: Schema,
     /// The plugin it comes from.
@@ -106,6 +108,11 @@ impl Registry {
         }
         let builtin = Self::new();
         let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
+        if open.contains(&Slot::Recipe) {
+            let listed = found.iter().flat_map(|i| &i.defaults).filter(|(slot, _)| slot == Slot::Recipe.name());
+            let listed = listed.map(|(_, name)| name.clone()).collect();
+            wanted.push_front((Slot::Recipe, the_default(Slot::Recipe, listed)?));
+        }
         while let Some((slot, name)) = wanted.pop_front() {
             let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && *n == name);
             if builtin.entries.contains_key(&(slot, name.clone())) || found.iter().any(brings) {
@@ -172,6 +179,16 @@ impl Registry {
     /// When one of them cannot be loaded.
     pub fn load_shipped(&mut self) -> Result<()> {
         loader::in_use().into_iter().try_for_each(|(_, file)| self.load(&file, None))
+    }
+
+    /// The component of a slot that serves where a manifest names none: one that is here already, or else one of the search
+    /// path.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn default_of(&self, slot: Slot) -> Result<String> {
+        let here = self.components().filter(|info| info.slot == slot && info.default);
+        the_default(slot, here.map(|info| info.name.to_owned()).collect())
     }
 
     /// The plugins loaded from files, in order.
@@ -270,6 +287,21 @@ impl Registry {
     }
 }
 
+/// The default of a slot among those that are `here`, or else of the search path.
+fn the_default(slot: Slot, here: Vec<String>) -> Result<String> {
+    let mut all = if here.is_empty() { loader::defaults(slot) } else { here };
+    match (all.pop(), all.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (None, _) => Err(Error::user(format!("no {slot} is named, and no plugin brings one that serves by default"))
+            .help(format!("name one: {slot} = \"…\""))),
+        (Some(last), false) => Err(Error::user(format!("no {slot} is named, and more than one serves by default"))
+            .help(format!(
+                "name one: {}",
+                all.iter().chain([&last]).map(|n| format!("{slot} = \"{n}\"")).collect::<Vec<_>>().join(" or ")
+            ))),
+    }
+}
+
 /// How errors name the plugin in a file.
 fn origin_of(file: &Path) -> String {
     format!("plugin {}", file.display())
@@ -301,6 +333,7 @@ impl Registrar<'_> {
             name: C::NAME,
             about: C::ABOUT,
             citation: C::CITATION,
+            default: C::DEFAULT,
             schema: schema_of::<C>(),
             plugin: self.plugin.clone(),
         }

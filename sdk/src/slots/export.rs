@@ -24,7 +24,7 @@ macro_rules! export_plugin {
             env!("CARGO_PKG_NAME"),
             env!("CARGO_PKG_VERSION"),
             &[$(
-                stringify!($slot), " ", <$options as $crate::component::Component>::NAME, "\n",
+                if <$options as $crate::component::Component>::DEFAULT { "*" } else { "" }, stringify!($slot), " ", <$options as $crate::component::Component>::NAME, "\n",
                 <$options as $crate::component::Component>::NEEDS
             ),+],
             register,

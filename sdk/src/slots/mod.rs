@@ -4,7 +4,7 @@
 mod export;
 
 pub use crate::component::{
-    FusionSlot as fusion, GraphEncoderSlot as graph_encoder, LabSlot as lab, LossSlot as loss,
+    FusionSlot as fusion, GraphEncoderSlot as graph_encoder, HeadSlot as head, LabSlot as lab, LossSlot as loss,
     NodeInitSlot as node_init, ObjectiveSlot as objective, ParserSlot as parser, PatientEncoderSlot as patient_encoder,
 };
 pub use crate::kge::KgeModelSlot as kge_model;

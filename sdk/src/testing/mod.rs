@@ -75,6 +75,7 @@ fn examine_alone(registry: &Registry, slot: Slot, name: &str, options: Table) ->
         Slot::PatientEncoder => patients::patient_encoder(&subject, &mut report),
         Slot::Fusion => modules::fusion(&subject, &mut report),
         Slot::Lab => modules::lab(&subject, &mut report),
+        Slot::Head => modules::head(&subject, &mut report),
         Slot::Loss => plain::loss(&subject, &mut report),
         Slot::NodeInit => plain::node_init(&subject, &mut report),
         Slot::Parser => data::parser(&subject, &mut report),
@@ -125,6 +126,15 @@ pub fn check_graph_encoder<C: BuildGraphEncoder>(options: C) {
 #[track_caller]
 pub fn check_patient_encoder<C: BuildPatientEncoder>(options: C) {
     check::<slots::patient_encoder, C>(options);
+}
+
+/// Checks a head: its logits, what it lends to later heads, and that a patient does not depend on those beside.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_head<C: BuildHead>(options: C) {
+    check::<slots::head, C>(options);
 }
 
 /// Checks a fusion at both levels: sets of many, of one and of no members, each set by itself and all together.

@@ -1,4 +1,4 @@
-//! Slots whose components are modules: graph encoders, fusions, lab encoders.
+//! Slots whose components are modules: graph encoders, fusions, lab encoders, heads.
 
 use super::gradients::{Function, slopes, undisturbed, values};
 use super::inputs::{bits, codes, graph, numbers, other_device, sets};
@@ -36,16 +36,9 @@ impl<M: Module> Case<'_, M> {
     }
 }
 
-/// Checks that every module passes; the first case is the one for gradients and weights.
-pub(super) fn check_module<M: Module>(
-    subject: &Subject<'_>,
-    cases: &[Case<'_, M>],
-    width: impl Fn(&M) -> usize,
-    input_slope: bool,
-    report: &mut Report,
-) {
+/// Checks that every case gives numbers of the right shape.
+fn check_shapes<M: Module>(options: &Table, cases: &[Case<'_, M>], width: impl Fn(&M) -> usize, report: &mut Report) {
     let device = Device::flex();
-    let options = &subject.options;
     for case in cases {
         report.check(format!("shapes: {}", case.what), |findings| {
             let module = (case.build)(options.clone(), &device)?;
@@ -67,6 +60,19 @@ pub(super) fn check_module<M: Module>(
             Ok(())
         });
     }
+}
+
+/// Checks that every module passes; the first case is the one for gradients and weights.
+pub(super) fn check_module<M: Module>(
+    subject: &Subject<'_>,
+    cases: &[Case<'_, M>],
+    width: impl Fn(&M) -> usize,
+    input_slope: bool,
+    report: &mut Report,
+) {
+    let device = Device::flex();
+    let options = &subject.options;
+    check_shapes(options, cases, width, report);
     let Some(case) = cases.first() else { return };
     let learning = device.clone().autodiff();
     report.check("gradients of every parameter against finite differences", |findings| {
@@ -230,4 +236,33 @@ pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
         }
         Ok(())
     });
+}
+
+pub(super) fn head(subject: &Subject<'_>, report: &mut Report) {
+    const OUTPUTS: usize = 4;
+    let case = |what, outputs: usize, input: TensorData, embeds: bool| -> Case<'_, HeadModule> {
+        Case {
+            what,
+            rows: input.shape()[0],
+            input,
+            zero: Vec::new(),
+            build: Box::new(move |options, device| {
+                let context = HeadContext { network: "", input: WIDTH, outputs, device };
+                subject.registry.build::<slots::head>(subject.name, options, &context)
+            }),
+            forward: match embeds {
+                true => Box::new(|module, input| module.embed(input)),
+                false => Box::new(move |module, input| module.logits(input, outputs)),
+            },
+        }
+    };
+    let logits = [
+        case("logits of patients", OUTPUTS, numbers(1, 5, WIDTH), false),
+        case("logits of one patient", OUTPUTS, numbers(2, 1, WIDTH), false),
+    ];
+    check_module(subject, &logits, |_| OUTPUTS, true, report);
+    let single = [case("a single logit", 1, numbers(3, 3, WIDTH), false)];
+    check_shapes(&subject.options, &single, |_| 1, report);
+    let lent = [case("what heads of later stages see", OUTPUTS, numbers(4, 5, WIDTH), true)];
+    check_shapes(&subject.options, &lent, HeadModule::width, report);
 }

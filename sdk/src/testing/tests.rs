@@ -318,7 +318,7 @@ impl Objective for Wrong {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.nodes() - 1 - if self.is("narrow") { 30 } else { 0 };
         let name = "codes".to_owned();
-        Ok(vec![HeadSpec { name, input: HeadInput::Patient, kind: HeadKind::Linear, outputs, keep: false }])
+        Ok(vec![HeadSpec::new(name, outputs).sees([HeadInput::Patient])])
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {

@@ -83,6 +83,7 @@ templates! {
     patient_encoder_template: PatientEncoder,
     fusion_template: Fusion,
     lab_template: Lab,
+    head_template: Head,
     loss_template: Loss,
     objective_template: Objective,
     recipe_template: Recipe,

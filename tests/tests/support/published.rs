@@ -2,9 +2,10 @@
 
 use super::{Values, read_parameters, renamed, set_parameters, with_prefix};
 use dualk_plugin_fusion_attention::AttentionOptions;
+use dualk_plugin_head_layers::MlpOptions;
 use dualk_plugin_lab_layers::LinearOptions;
 use dualk_sdk::data::Batch;
-use dualk_sdk::model::{Fusions, HeadOptions, Model, ModelParts, freeze};
+use dualk_sdk::model::{Fusions, Model, ModelParts, freeze};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde_json::Value;
 use dualk_tests::{Tensors, golden_dir, load, load_i64, metadata};
@@ -131,28 +132,29 @@ impl Case {
             lab: LabEncoderModule::new(lab, "linear"),
             labs,
         };
-        let options = HeadOptions {
+        let options = MlpOptions {
             decoder: self.widths(if stage == Stage::Direct { "classifier" } else { "decoder1" }, &["fc1", "fc2"]),
             classifier: if stage == Stage::Finetune { self.widths("classifier", &["fc1"]) } else { vec![1] },
             decoder_dropout: Some(self.dropout("Decoder")),
             classifier_dropout: Some(self.dropout("Classifier")),
-            ..HeadOptions::default()
+            ..MlpOptions::default()
         };
-        let head = |label: usize, input, kind| {
-            let (name, outputs) = (label.to_string(), self.columns(label));
-            HeadSpec { name, input, kind, outputs, keep: true }
+        let head = |label: usize| HeadSpec::new(label.to_string(), self.columns(label)).kept();
+        let decoders = || (0..3).map(|i| head(i).sees([HeadInput::Patient]).network("decoder")).collect();
+        let make = |spec: &HeadSpec, input| {
+            let context = HeadContext { network: &spec.network, input, outputs: spec.outputs, device };
+            options.clone().build(&context).map(|head| HeadModule::new(head, "mlp"))
         };
-        let decoders = (0..3).map(|i| head(i, HeadInput::Patient, HeadKind::Decoder)).collect();
         let model = Model::new(parts);
         let (model, heads) = match stage {
-            Stage::Pretrain => (model, decoders),
-            Stage::Direct => (model, vec![head(3, HeadInput::PatientLab, HeadKind::Decoder)]),
+            Stage::Pretrain => (model, decoders()),
+            Stage::Direct => (model, vec![head(3).network("decoder")]),
             Stage::Finetune => {
-                let model = model.with_new_decoders(decoders, &options, device);
-                (model, vec![head(3, HeadInput::Full, HeadKind::Classifier)])
+                let model = model.with_untrained(decoders(), make).unwrap();
+                (model, vec![head(3).over_kept(Vec::new()).network("classifier")])
             }
         };
-        let model = model.with_new_heads(heads, &options, device).unwrap();
+        let model = model.with_new_heads(heads, make).unwrap();
         let mut state = renamed(self.before.clone(), &renames(stage));
         if stage == Stage::Pretrain {
             state.extend(read_parameters(&model, None).into_iter().filter(|(path, _)| path.starts_with("lab.")));

@@ -5,7 +5,7 @@ mod schema;
 mod source;
 mod sweep;
 
-use parts::FUSIONS;
+pub use parts::{Heads, Model};
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;
@@ -15,7 +15,6 @@ pub use crate::component::ComponentRef;
 use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::error::Mistakes;
-use crate::model::HeadOptions;
 use crate::ops::Precision;
 pub use crate::recipe::{Mode, Stage};
 use crate::storage::Access;
@@ -27,9 +26,6 @@ pub(in crate::experiment) use source::names_triples;
 use std::collections::BTreeSet;
 use std::path::Path;
 use toml::{Table, Value};
-
-/// The recipe of manifests that name none.
-const RECIPE: &str = "dualk";
 
 /// An experiment. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -47,7 +43,8 @@ pub struct Manifest {
     /// The manifest describes weights that came from elsewhere, and not how to train them: `dualk run` refuses it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub evaluate_only: bool,
-    /// What the types of stages mean, and which components serve where none is named. Default: `dualk`.
+    /// What the types of stages mean, and which components serve where none is named. Default: that of the plugin
+    /// which says so; of those that are shipped, `dualk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<ComponentRef>,
     /// Where to compute.
@@ -126,40 +123,6 @@ pub struct Data {
     pub loss_limit: Option<f64>,
 }
 
-/// The parts of the model.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Model {
-    /// First features of the graph's nodes.
-    pub node_init: ComponentRef,
-    /// Node features and graph → code embeddings.
-    pub graph_encoder: ComponentRef,
-    /// Code embeddings and visits → patient. Default: `fusions`, which are the next two.
-    pub patient_encoder: ComponentRef,
-    /// Codes → visit.
-    pub code_fusion: ComponentRef,
-    /// Visits → patient.
-    pub visit_fusion: ComponentRef,
-    /// Abnormal laboratory items → vector.
-    pub lab: ComponentRef,
-    /// Widths of decoders and classifiers.
-    pub head: HeadOptions,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            node_init: ComponentRef::default(),
-            graph_encoder: ComponentRef::default(),
-            patient_encoder: ComponentRef::named(FUSIONS),
-            code_fusion: ComponentRef::default(),
-            visit_fusion: ComponentRef::default(),
-            lab: ComponentRef::default(),
-            head: HeadOptions::default(),
-        }
-    }
-}
-
 /// Where results go.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -206,7 +169,7 @@ impl Manifest {
     /// The components that it names: slot and name, each once.
     pub fn components(&self) -> Vec<(Slot, String)> {
         let mut named = vec![(Slot::Parser, self.data.parser.r#type.clone())];
-        named.push((Slot::Recipe, self.recipe().r#type));
+        named.extend(self.recipe.iter().map(|recipe| (Slot::Recipe, recipe.r#type.clone())));
         named.extend(self.model.parts().map(|(_, slot, part)| (slot, part.r#type)));
         for stage in &self.stage {
             named.push((Slot::Objective, stage.objective().1.r#type));
@@ -226,7 +189,8 @@ impl Manifest {
             let objective = stage.objective().1.is_open().then_some(Slot::Objective);
             objective.into_iter().chain(stage.loss().is_open().then_some(Slot::Loss))
         };
-        parts.chain(self.stage.iter().flat_map(open)).collect()
+        let recipe = self.recipe.is_none().then_some(Slot::Recipe);
+        recipe.into_iter().chain(parts).chain(self.stage.iter().flat_map(open)).collect()
     }
 
     /// Reads a manifest with what it `extends`, and applies `key=value` settings over it.
@@ -284,11 +248,6 @@ impl Manifest {
         self.stage.iter().enumerate().map(|(i, s)| (s.name(i), s.epochs())).collect()
     }
 
-    /// The recipe.
-    pub fn recipe(&self) -> ComponentRef {
-        self.recipe.clone().unwrap_or_else(|| ComponentRef::named(RECIPE))
-    }
-
     /// Whether published quirks are reproduced.
     pub fn is_compat(&self) -> bool {
         self.compat == Some(Compat::Dualk)
@@ -301,7 +260,6 @@ impl Manifest {
             let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{}\"", self.name);
             return Err(Error::user(message).at_key("name").help("the name becomes a folder"));
         }
-        self.model.head.check().map_err(|e| e.within_key("model.head"))?;
         self.data.split.check().map_err(|e| e.within_key("data.split"))?;
         if let Some(limit) = self.data.loss_limit.filter(|limit| !(0.0..=1.0).contains(limit)) {
             let message = format!("expected a part between 0 and 1, found {limit}");

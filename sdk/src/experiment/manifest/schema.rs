@@ -29,7 +29,7 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     // What a manifest leaves out may stand in the one that it extends.
     schema.as_object_mut().map(|object| object.remove("required"));
     let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return schema };
-    let parts = PARTS.into_iter().map(|(key, slot)| ("Model", key, slot));
+    let parts = PARTS.iter().map(|&(key, slot)| ("Model", key, slot));
     for (definition, key, slot) in PLACES.into_iter().chain(parts) {
         let about = definitions[definition]["properties"][key].get("description").cloned();
         let mut place = Map::from_iter([("$ref".to_owned(), json!(format!("#/$defs/{slot}")))]);
@@ -39,6 +39,13 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     for slot in Slot::ALL {
         definitions.insert(slot.name().to_owned(), component_schemas(registry, slot));
     }
+    let history = definitions["Heads"]["properties"]["history"].clone();
+    let heads = definitions["head"]["anyOf"].as_array_mut().into_iter().flatten();
+    heads.filter(|head| head.get("properties").is_some()).for_each(|head| {
+        head["properties"]["history"] = history.clone();
+        head.as_object_mut().map(|head| head.remove("required"));
+    });
+    definitions.remove("Heads");
     definitions.remove("Component");
     let types = stage_types(registry);
     if !types.is_empty() {

@@ -80,7 +80,7 @@ pub fn baselines(context: &BaselineContext<'_>) -> Vec<Scored> {
             all.push(scored("history, then co-occurrence", Scale::Order, heads));
         }
     }
-    if context.heads.iter().all(|head| head.input != HeadInput::Lab) {
+    if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
         all.push(scored("logistic regression", Scale::Logits, regressions(context)));
     }
     all

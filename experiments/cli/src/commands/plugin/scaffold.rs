@@ -44,7 +44,7 @@ struct Template {
     keys: (&'static [&'static str], &'static str),
 }
 
-const TEMPLATES: [Template; 10] = [
+const TEMPLATES: [Template; 11] = [
     Template {
         slot: Slot::Parser,
         source: template!("parser.rs"),
@@ -80,6 +80,12 @@ const TEMPLATES: [Template; 10] = [
         source: template!("lab.rs"),
         title: "turns abnormal laboratory items into a vector",
         keys: (&["lab"], ", dim = 32"),
+    },
+    Template {
+        slot: Slot::Head,
+        source: template!("head.rs"),
+        title: "turns vectors into logits",
+        keys: (&["head"], ", dim = 32"),
     },
     Template {
         slot: Slot::Loss,

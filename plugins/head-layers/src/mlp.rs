@@ -1,0 +1,232 @@
+//! `mlp`: perceptrons of three, two or one layer, as the objective asks.
+
+use crate::LinearHead;
+use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::component::in_range;
+use dualk_sdk::ops::linear;
+use dualk_sdk::prelude::*;
+
+options! {
+    /// Options of `mlp`.
+    pub struct MlpOptions {
+        /// Widths of the two hidden layers of a decoder; the second is the embedding that classifiers use.
+        pub decoder: Vec<usize> = vec![256, 128],
+        /// Width of the hidden layer of a classifier.
+        pub classifier: Vec<usize> = vec![256],
+        /// Part of the hidden numbers that is dropped during training, in networks without a key of their own.
+        #[schemars(range(min = 0, max = 1))]
+        pub dropout: f64 = 0.4,
+        /// The same in decoders: after the first hidden layer, and before the last layer.
+        pub decoder_dropout: Option<f64> = None,
+        /// The same in classifiers.
+        pub classifier_dropout: Option<f64> = None,
+        /// The same before the single layer of a linear head, which trains the lab layer.
+        pub linear_dropout: Option<f64> = None,
+    }
+}
+
+impl Component for MlpOptions {
+    const NAME: &'static str = "mlp";
+    const ABOUT: &'static str =
+        "Perceptrons with ReLU: `decoder` of three layers, `classifier` of two, `linear` of one.";
+    const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
+}
+
+impl MlpOptions {
+    fn check(&self) -> Result<()> {
+        widths("decoder", &self.decoder, 2)?;
+        widths("classifier", &self.classifier, 1)?;
+        in_range("dropout", self.dropout, 0.0, 1.0)?;
+        let own = [
+            ("decoder_dropout", self.decoder_dropout),
+            ("classifier_dropout", self.classifier_dropout),
+            ("linear_dropout", self.linear_dropout),
+        ];
+        own.into_iter().try_for_each(|(key, rate)| rate.map_or(Ok(()), |rate| in_range(key, rate, 0.0, 1.0).map(drop)))
+    }
+}
+
+fn widths(key: &str, widths: &[usize], count: usize) -> Result<()> {
+    match widths.len() == count && !widths.contains(&0) {
+        true => Ok(()),
+        false => Err(Error::user(format!("expected {count} widths of at least 1, found {widths:?}")).at_key(key)),
+    }
+}
+
+/// Three layers, fc3(dropout(h₂)), h₂ = ReLU(fc2(h₁)), h₁ = dropout(ReLU(fc1(x))). One for each category of laboratory
+/// items in pretraining; h₂ is what it lends to the classifier, without dropout of its own, as published.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+    dropout: Dropout,
+}
+
+impl Decoder {
+    /// A new decoder with two hidden widths.
+    pub fn new(context: &HeadContext<'_>, hidden: [usize; 2], dropout: f64) -> Self {
+        let layer = |input, output| LinearConfig::new(input, output).init(context.device);
+        let [first, second] = hidden;
+        Self {
+            fc1: layer(context.input, first),
+            fc2: layer(first, second),
+            fc3: layer(second, context.outputs),
+            dropout: DropoutConfig::new(dropout).init(),
+        }
+    }
+
+    /// The second hidden layer.
+    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+        let h = self.dropout.forward(relu(linear(&self.fc1, x))); // [batch, decoder[0]]
+        relu(linear(&self.fc2, h)) // [batch, decoder[1]]
+    }
+
+    /// Logits.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    /// - output: `[batch, outputs]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(&self.fc3, self.dropout.forward(self.embed(x))) // [batch, outputs]
+    }
+}
+
+/// Two layers, fc2(dropout(ReLU(fc1(x)))).
+#[derive(Module, Debug)]
+pub struct Classifier {
+    fc1: Linear,
+    fc2: Linear,
+    dropout: Dropout,
+}
+
+impl Classifier {
+    /// A new classifier with a hidden width.
+    pub fn new(context: &HeadContext<'_>, hidden: usize, dropout: f64) -> Self {
+        let layer = |input, output| LinearConfig::new(input, output).init(context.device);
+        Self {
+            fc1: layer(context.input, hidden),
+            fc2: layer(hidden, context.outputs),
+            dropout: DropoutConfig::new(dropout).init(),
+        }
+    }
+
+    /// The hidden layer.
+    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+        self.dropout.forward(relu(linear(&self.fc1, x))) // [batch, classifier[0]]
+    }
+
+    /// Logits.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    /// - output: `[batch, outputs]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        linear(&self.fc2, self.embed(x)) // [batch, outputs]
+    }
+}
+
+/// The network that an objective asked for.
+#[derive(Module, Debug)]
+pub enum MlpHead {
+    /// Three layers.
+    Decoder(Decoder),
+    /// Two layers.
+    Classifier(Classifier),
+    /// One layer.
+    Linear(LinearHead),
+}
+
+impl BuildHead for MlpOptions {
+    type Module = MlpHead;
+
+    fn build(self, context: &HeadContext<'_>) -> Result<MlpHead> {
+        self.check()?;
+        let rate = |own: Option<f64>| own.unwrap_or(self.dropout);
+        match context.network {
+            "decoder" => {
+                let hidden = [self.decoder[0], self.decoder[1]];
+                Ok(MlpHead::Decoder(Decoder::new(context, hidden, rate(self.decoder_dropout))))
+            }
+            "" | "classifier" => {
+                let (hidden, dropout) = (self.classifier[0], rate(self.classifier_dropout));
+                Ok(MlpHead::Classifier(Classifier::new(context, hidden, dropout)))
+            }
+            "linear" => {
+                let dropout = rate(self.linear_dropout);
+                Ok(MlpHead::Linear(LinearHead::new(context.input, context.outputs, dropout, context.device)))
+            }
+            other => Err(Error::user(format!("the objective asks for the network `{other}`, which `mlp` has not"))
+                .suggest(other, ["decoder", "classifier", "linear"])),
+        }
+    }
+}
+
+impl Head for MlpHead {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Decoder(head) => head.forward(x),
+            Self::Classifier(head) => head.forward(x),
+            Self::Linear(head) => head.forward(x),
+        }
+    }
+
+    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Decoder(head) => head.embed(x),
+            Self::Classifier(head) => head.embed(x),
+            Self::Linear(head) => head.embed(x),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::Decoder(head) => head.fc3.weight.lazy_shape()[0],
+            Self::Classifier(head) => head.fc2.weight.lazy_shape()[0],
+            Self::Linear(head) => head.width(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_sound_head() {
+        dualk_sdk::testing::check_head(MlpOptions {
+            decoder: vec![7, 5],
+            classifier: vec![6],
+            ..MlpOptions::default()
+        });
+    }
+
+    #[test]
+    fn shapes_follow_the_options_and_the_network_asked_for() {
+        let device = &Device::flex();
+        let options = MlpOptions { decoder: vec![7, 5], classifier: vec![6], ..MlpOptions::default() };
+        for (network, width) in [("decoder", 5), ("classifier", 6), ("", 6), ("linear", 3)] {
+            let head = options.clone().build(&HeadContext { network, input: 3, outputs: 4, device }).unwrap();
+            let x = Tensor::ones([2, 3], device);
+            assert_eq!(head.width(), width);
+            assert_eq!(head.embed(x.clone()).dims(), [2, width]);
+            assert_eq!(head.forward(x).dims(), [2, 4]);
+        }
+    }
+
+    #[test]
+    fn bad_options_name_their_key_and_unknown_networks_those_there_are() {
+        let of = |options: MlpOptions, network| {
+            let context = HeadContext { network, input: 3, outputs: 4, device: &Device::flex() };
+            options.build(&context).unwrap_err().to_string()
+        };
+        assert!(of(MlpOptions { decoder: vec![8], ..Default::default() }, "").starts_with("`decoder`"));
+        assert!(of(MlpOptions { classifier: vec![0], ..Default::default() }, "").starts_with("`classifier`"));
+        assert!(of(MlpOptions { dropout: f64::NAN, ..Default::default() }, "").starts_with("`dropout`"));
+        let linear = MlpOptions { linear_dropout: Some(1.5), ..Default::default() };
+        assert!(of(linear, "").starts_with("`linear_dropout`"));
+        let unknown = of(MlpOptions::default(), "decodr");
+        assert!(unknown.contains("`decodr`") && unknown.contains("decoder"), "{unknown}");
+    }
+}

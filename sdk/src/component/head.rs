@@ -1,0 +1,99 @@
+//! Slot `head`: vectors → logits.
+
+use super::{Builds, Component, Slot, SlotKind};
+use crate::Result;
+use crate::boundary::guard::has_shape;
+use crate::boundary::slot_module;
+use burn::tensor::{Device, Tensor};
+use std::sync::Arc;
+
+/// What a head gets from the experiment.
+pub struct HeadContext<'a> {
+    /// The network that the objective asks for, by a word such as `decoder`; empty where any will do.
+    pub network: &'a str,
+    /// Width of what it sees.
+    pub input: usize,
+    /// Number of logits.
+    pub outputs: usize,
+    /// Where to create parameters.
+    pub device: &'a Device,
+}
+
+/// Turns vectors into logits. Implementations are burn modules.
+pub trait Head {
+    /// Logits.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    /// - output: `[batch, outputs]`
+    fn forward(&self, x: Tensor<2>) -> Tensor<2>;
+
+    /// What heads of later stages see of this one when it is kept: what its last layer sees.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    /// - output: `[batch, self.width()]`
+    fn embed(&self, x: Tensor<2>) -> Tensor<2>;
+
+    /// Width of [`Head::embed`].
+    fn width(&self) -> usize;
+}
+
+slot_module! {
+    /// A head from any plugin, as a burn module.
+    HeadModule: ErasedHead for Head
+}
+
+impl Head for HeadModule {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        self.guard(|inner| inner.forward(x))
+    }
+
+    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+        let rows = x.dims()[0];
+        self.guard(|inner| {
+            let output = inner.embed(x);
+            has_shape(output.dims(), rows, inner.width());
+            output
+        })
+    }
+
+    fn width(&self) -> usize {
+        self.guard(|inner| inner.width())
+    }
+}
+
+impl HeadModule {
+    /// [`Head::forward`], which must give so many `outputs`.
+    pub(crate) fn logits(&self, x: Tensor<2>, outputs: usize) -> Tensor<2> {
+        let rows = x.dims()[0];
+        self.guard(|inner| {
+            let (logits, expected) = (inner.forward(x), [rows, outputs]);
+            assert!(logits.dims() == expected, "the logits are {:?}, expected {expected:?}", logits.dims());
+            logits
+        })
+    }
+}
+
+/// Options of a head.
+pub trait BuildHead: Component {
+    /// The module these options describe.
+    type Module: Head + burn::module::Module + 'static;
+    /// Checks the options and creates the parameters.
+    fn build(self, context: &HeadContext<'_>) -> Result<Self::Module>;
+}
+
+/// The slot `head`.
+pub enum HeadSlot {}
+
+impl SlotKind for HeadSlot {
+    const SLOT: Slot = Slot::Head;
+    type Context<'a> = HeadContext<'a>;
+    type Object = HeadModule;
+}
+
+impl<C: BuildHead> Builds<HeadSlot> for C {
+    fn build_object(self, context: &HeadContext<'_>, origin: &Arc<str>) -> Result<HeadModule> {
+        Ok(HeadModule::new(self.build(context)?, origin.clone()))
+    }
+}
