@@ -31,6 +31,7 @@ impl Component for MlpOptions {
     const ABOUT: &'static str =
         "Perceptrons with ReLU: `decoder` of three layers, `classifier` of two, `linear` of one.";
     const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
+    const DEFAULT: bool = true;
 }
 
 impl MlpOptions {

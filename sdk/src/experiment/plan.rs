@@ -188,7 +188,9 @@ impl Experiment {
         self.manifest.model.complete(recipe.as_ref());
         let before = mistakes.len();
         for (key, slot, written) in self.manifest.model.clone().parts() {
-            let part = resolve_component(&mut self.registry, &self.source, slot, &format!("model.{key}"), written);
+            let key_of = format!("model.{key}");
+            let part = self.named(slot, &key_of, written);
+            let part = part.and_then(|part| resolve_component(&mut self.registry, &self.source, slot, &key_of, part));
             if let Some(part) = mistakes.note(part) {
                 self.manifest.model.set_part(key, part);
             }
@@ -217,16 +219,18 @@ impl Experiment {
     }
 
     fn resolve_recipe(&mut self) -> Result<Box<dyn Recipe>> {
-        let written = match &self.manifest.recipe {
-            Some(recipe) => recipe.clone(),
-            None => {
-                let name = self.registry.default_of(Slot::Recipe).map_err(|e| e.at_key("recipe"))?;
-                ComponentRef::named(&name)
-            }
-        };
+        let written = self.named(Slot::Recipe, "recipe", self.manifest.recipe.clone().unwrap_or_default())?;
         let recipe = self.component(Slot::Recipe, "recipe", written)?;
         self.manifest.recipe = Some(recipe);
         self.recipe()
+    }
+
+    /// What is written, of the default component of its slot where it names none.
+    fn named(&self, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+        match written.is_open() {
+            true => Ok(ComponentRef { r#type: self.registry.default_of(slot).map_err(|e| e.at_key(key))?, ..written }),
+            false => Ok(written),
+        }
     }
 
     fn resolve_stage(&mut self, recipe: &dyn Recipe, i: usize) -> Result<()> {

@@ -108,10 +108,10 @@ impl Registry {
         }
         let builtin = Self::new();
         let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
-        if open.contains(&Slot::Recipe) {
-            let listed = found.iter().flat_map(|i| &i.defaults).filter(|(slot, _)| slot == Slot::Recipe.name());
+        for slot in [Slot::Head, Slot::Recipe].into_iter().filter(|slot| open.contains(slot)) {
+            let listed = found.iter().flat_map(|i| &i.defaults).filter(|(s, _)| s == slot.name());
             let listed = listed.map(|(_, name)| name.clone()).collect();
-            wanted.push_front((Slot::Recipe, the_default(Slot::Recipe, listed)?));
+            wanted.push_front((slot, the_default(slot, listed)?));
         }
         while let Some((slot, name)) = wanted.pop_front() {
             let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && *n == name);
