@@ -94,8 +94,14 @@ fn lab_encoders() {
 }
 
 #[test]
+fn heads() {
+    check(Slot::Head, &["model.head"], &[]);
+}
+
+#[test]
 fn losses_fall() {
-    check(Slot::Loss, &["stage[0].loss"], &[]);
+    // Those for numbers are in `numbers.rs`.
+    check(Slot::Loss, &["stage[0].loss"], &["mse", "huber", "poisson", "cox"]);
 }
 
 #[test]

@@ -83,6 +83,7 @@ impl Objective for Odder {
             visits: patients.iter().map(visits).collect(),
             labs: data.last_visit_labs(patients),
             targets: vec![data.last_visit_codes(patients)],
+            ..Examples::default()
         })
     }
 

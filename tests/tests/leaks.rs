@@ -42,6 +42,7 @@ impl Objective for ReaderOptions {
             visits: patients.iter().map(|&p| data.cohort.admissions.range(p).map(|v| v as u32)).collect(),
             labs: data.last_visit_labs(patients),
             targets: vec![patients.iter().map(|_| [0]).collect()],
+            ..Examples::default()
         })
     }
 

@@ -67,6 +67,7 @@ impl Objective for AbnormalLabs {
             visits: patients.iter().map(visits).collect(),
             labs: patients.iter().map(|_| std::iter::empty()).collect(),
             targets: (0..data.cohort.lab_categories.len()).map(|c| data.category_labs(&patients, c)).collect(),
+            ..Examples::default()
         })
     }
 

@@ -131,7 +131,7 @@ mod tests {
     fn jaccard_by_hand() {
         let targets: Ragged<u32> = [vec![0, 1], vec![2]].into_iter().collect();
         let logits = [1.0, -1.0, 2.0, -1.0, -1.0, 3.0];
-        let predictions = Predictions { head: "drugs", logits: &logits, columns: 3, targets: &targets };
+        let predictions = Predictions { head: "drugs", logits: &logits, columns: 3, targets: &targets, numbers: &[] };
         let metrics = DrugRecommendation::default().metrics(&[predictions]);
         assert_eq!(metrics[0], ("Jaccard".to_owned(), (1.0 / 3.0 + 1.0) / 2.0));
     }

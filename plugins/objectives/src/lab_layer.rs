@@ -48,6 +48,7 @@ impl Objective for LabLayer {
             visits: patients.iter().map(|_| std::iter::empty()).collect(),
             labs: data.last_visit_labs(&patients),
             targets: vec![data.last_visit_codes(&patients)],
+            ..Examples::default()
         })
     }
 

@@ -135,7 +135,7 @@ mod tests {
         let mut logits = vec![0f32; 40];
         [0, 1, 2, 8].iter().enumerate().for_each(|(row, class)| logits[row * 10 + class] = 1.0);
         let targets: Ragged<u32> = [vec![0], vec![1], vec![1], vec![9]].into_iter().collect();
-        let predictions = Predictions { head: "days", logits: &logits, columns: 10, targets: &targets };
+        let predictions = Predictions { head: "days", logits: &logits, columns: 10, targets: &targets, numbers: &[] };
         let metrics = LengthOfStay::default().metrics(&[predictions]);
         let values: Vec<f64> = metrics.iter().map(|m| m.1).collect();
         assert_eq!(values, [0.5, (1.0 + 2.0 / 3.0) / 5.0, 0.5]);

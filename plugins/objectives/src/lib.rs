@@ -11,10 +11,12 @@ mod mortality;
 mod next_visit;
 mod rare;
 mod readmission;
+mod stay_days;
 mod stays;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+mod time_to_readmission;
 
 pub use abnormal_labs::AbnormalLabs;
 pub use chronic_excluded::ChronicExcluded;
@@ -26,6 +28,8 @@ pub use length_of_stay::LengthOfStay;
 pub use mortality::Mortality;
 pub use rare::Rare;
 pub use readmission::Readmission;
+pub use stay_days::{Learns, StayDays};
+pub use time_to_readmission::TimeToReadmission;
 
 dualk_sdk::export_plugin! {
     objective: AbnormalLabs,
@@ -38,4 +42,6 @@ dualk_sdk::export_plugin! {
     objective: LengthOfStay,
     objective: Mortality,
     objective: Readmission,
+    objective: StayDays,
+    objective: TimeToReadmission,
 }

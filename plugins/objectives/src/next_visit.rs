@@ -82,7 +82,13 @@ impl NextVisit {
                 targets.push(positives);
             }
         }
-        Examples { codes: Arc::new(data.vocabulary.admission_codes.clone()), visits, labs, targets: vec![targets] }
+        Examples {
+            codes: Arc::new(data.vocabulary.admission_codes.clone()),
+            visits,
+            labs,
+            targets: vec![targets],
+            ..Examples::default()
+        }
     }
 
     /// What a table says about the items.

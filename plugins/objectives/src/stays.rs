@@ -13,6 +13,16 @@ pub struct Stay {
     pub target: Vec<u32>,
 }
 
+/// Examples of stays that are asked for a number each: the visits that are seen, and the number.
+pub fn numbers(data: &Prepared, stays: Vec<(std::ops::Range<usize>, f32)>) -> Examples {
+    let (seen, numbers): (Vec<_>, Vec<f32>) = stays.into_iter().unzip();
+    let stays: Vec<Stay> = seen.into_iter().map(|seen| Stay { seen, target: Vec::new() }).collect();
+    Examples { numbers: vec![numbers], ..examples(data, &stays) }
+}
+
+/// Seconds of a day.
+pub const DAY: f64 = 86_400.0;
+
 /// Examples of stays. The laboratory items are those of the last visit that is seen.
 pub fn examples(data: &Prepared, stays: &[Stay]) -> Examples {
     Examples {
@@ -20,6 +30,7 @@ pub fn examples(data: &Prepared, stays: &[Stay]) -> Examples {
         visits: stays.iter().map(|stay| stay.seen.start as u32..stay.seen.end as u32).collect(),
         labs: stays.iter().map(|stay| data.visit_labs(stay.seen.end - 1)).collect(),
         targets: vec![stays.iter().map(|stay| stay.target.iter().copied()).collect()],
+        ..Examples::default()
     }
 }
 

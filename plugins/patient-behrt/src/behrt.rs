@@ -122,7 +122,7 @@ mod tests {
         let codes: Visits = visits.into_iter().collect::<Visits>().at_days(vec![0.0, days]);
         let labs = [std::iter::empty()].into_iter().collect();
         let visits = [vec![0, 1]].into_iter().collect();
-        Examples { codes: Arc::new(codes), visits, labs, targets: Vec::new() }.batch(&[0])
+        Examples { codes: Arc::new(codes), visits, labs, targets: Vec::new(), ..Examples::default() }.batch(&[0])
     }
 
     fn encode(encoder: &Behrt, batch: &Batch) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Slot `loss`: logits and targets → a number to minimise.
 
-use super::{Builds, Component, Slot, SlotKind};
+use super::{Builds, Component, Link, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::Guarded;
 use crate::boundary::guard::run;
@@ -13,9 +13,14 @@ pub trait Loss: Send + Sync {
     /// The loss, averaged as its publication does.
     ///
     /// # Shapes
-    /// - `logits`, `targets`: `[batch, columns]`, targets 0 or 1
+    /// - `logits`, `targets`: `[batch, columns]`, targets 0 or 1, or numbers as [`Loss::link`] says
     /// - output: `[1]`
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1>;
+
+    /// What targets it compares with, where these are numbers; `None`, the default, where they are labels.
+    fn link(&self) -> Option<Link> {
+        None
+    }
 
     /// The same loss for one head, after a look at its training targets: the positive columns, of `columns`, of each
     /// example. `None`, the default, where nothing depends on them.
@@ -34,6 +39,10 @@ pub trait BuildLoss: Component {
 impl Loss for Guarded<dyn Loss> {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
         run(&self.origin, || self.inner.forward(logits, targets))
+    }
+
+    fn link(&self) -> Option<Link> {
+        run(&self.origin, || self.inner.link())
     }
 
     fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {

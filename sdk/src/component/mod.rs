@@ -41,7 +41,9 @@ pub use head::{BuildHead, Head, HeadContext, HeadModule, HeadSlot};
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule, LabSlot};
 pub use loss::{BuildLoss, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
-pub use objective::{Asks, BuildObjective, HeadInput, HeadSpec, Meter, Objective, ObjectiveSlot, Part, Predictions};
+pub use objective::{
+    Asks, BuildObjective, HeadInput, HeadSpec, Link, Meter, Objective, ObjectiveSlot, Part, Predictions,
+};
 pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext, ParserSlot};
 pub use patient_encoder::{
     BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule, PatientEncoderSlot,

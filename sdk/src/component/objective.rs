@@ -85,6 +85,31 @@ pub struct Predictions<'a> {
     pub columns: usize,
     /// Positive columns of each row.
     pub targets: &'a Ragged<u32>,
+    /// Where targets are [numbers](Link), those of each row, as many as `logits`; else none.
+    pub numbers: &'a [f32],
+}
+
+/// What a head gives where targets are numbers and no labels, and which losses it can be trained with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// The mean of the number itself.
+    Mean,
+    /// The logarithm of the mean, which is never negative.
+    LogMean,
+    /// The logarithm of a hazard, up to a constant. The number is a time: above 0 when the event came then, below 0 when
+    /// nothing had happened until then.
+    LogHazard,
+}
+
+impl Link {
+    /// What a target of this kind is called, in errors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mean => "numbers",
+            Self::LogMean => "numbers whose logarithm is learnt",
+            Self::LogHazard => "times to an event",
+        }
+    }
 }
 
 /// Metrics of examples that come block by block, so that the logits of all of them are never in memory together.
@@ -129,8 +154,21 @@ pub trait Objective: Send + Sync {
         None
     }
 
-    /// The metric that chooses the epoch; higher is better.
+    /// The metric that chooses the epoch; higher is better, unless its name says
+    /// [otherwise](crate::train::metrics::lower_is_better).
     fn primary(&self) -> &str;
+
+    /// What heads give where targets are numbers; `None`, the default, where they are labels.
+    fn link(&self) -> Option<Link> {
+        None
+    }
+
+    /// What rules of one line say of the examples of `part`, beside those that are always shown: names, each with one score
+    /// a column of each example, for each head.
+    fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+        let _ = (data, part);
+        Ok(Vec::new())
+    }
 
     /// Which column of a head each code or item of a patient's history would be again. Baselines that copy the history
     /// and heads that look at it (`model.head.history`) are made from it.
@@ -164,7 +202,9 @@ impl Objective for Guarded<dyn Objective> {
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let examples = run(&self.origin, || self.inner.examples(data, part))?;
         let rows = examples.len();
-        match examples.visits.len() == rows && examples.targets.iter().all(|targets| targets.len() == rows) {
+        let whole = |numbers: &Vec<f32>| numbers.len() % rows.max(1) == 0;
+        let alike = examples.visits.len() == rows && examples.targets.iter().all(|targets| targets.len() == rows);
+        match alike && examples.numbers.iter().all(whole) {
             true => Ok(examples),
             false => Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin))),
         }
@@ -181,6 +221,14 @@ impl Objective for Guarded<dyn Objective> {
 
     fn primary(&self) -> &str {
         run(&self.origin, || self.inner.primary())
+    }
+
+    fn link(&self) -> Option<Link> {
+        run(&self.origin, || self.inner.link())
+    }
+
+    fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+        run(&self.origin, || self.inner.rules(data, part))
     }
 
     fn asks(&self, data: &Prepared, head: usize) -> Asks {

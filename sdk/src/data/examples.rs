@@ -13,8 +13,11 @@ pub struct Examples {
     pub visits: Ragged<u32>,
     /// Abnormal laboratory items of each example as columns of the lab input, from 0.
     pub labs: Ragged<u32>,
-    /// For each head, the positive columns of each example, ascending, from 0.
+    /// For each head, the positive columns of each example, ascending, from 0; no columns where targets are numbers.
     pub targets: Vec<Ragged<u32>>,
+    /// For each head whose targets are [numbers](crate::component::Link), one number a column of each example, row after
+    /// row. Empty where all targets are labels.
+    pub numbers: Vec<Vec<f32>>,
 }
 
 impl Examples {
@@ -26,6 +29,17 @@ impl Examples {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The numbers that a head is to give, row after row; none where its targets are labels.
+    pub fn numbers_of(&self, head: usize) -> &[f32] {
+        self.numbers.get(head).map_or(&[], Vec::as_slice)
+    }
+
+    /// The rows `indices` of numbers.
+    fn rows_of(&self, numbers: &[f32], indices: &[usize]) -> Vec<f32> {
+        let columns = numbers.len() / self.len().max(1);
+        indices.iter().flat_map(|i| &numbers[i * columns..(i + 1) * columns]).copied().collect()
     }
 
     /// The batch of the examples `indices`, in that order.
@@ -54,6 +68,7 @@ impl Examples {
             visits: Sets::new(Ragged::new()),
             labs: pick(&self.labs),
             targets: self.targets.iter().map(pick).collect(),
+            numbers: self.numbers.iter().map(|numbers| self.rows_of(numbers, indices)).collect(),
         }
     }
 }
@@ -69,9 +84,16 @@ pub struct Batch {
     pub labs: Ragged<u32>,
     /// For each head, the positive columns of each patient.
     pub targets: Vec<Ragged<u32>>,
+    /// For each head whose targets are numbers, those of each patient, row after row.
+    pub numbers: Vec<Vec<f32>>,
 }
 
 impl Batch {
+    /// The numbers that a head is to give, row after row; none where its targets are labels.
+    pub fn numbers_of(&self, head: usize) -> &[f32] {
+        self.numbers.get(head).map_or(&[], Vec::as_slice)
+    }
+
     /// Number of examples.
     pub fn len(&self) -> usize {
         self.labs.len()

@@ -10,8 +10,8 @@ use crate::data::{Examples, Prepared};
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{
-    Assessment, BaselineContext, Resamples, Scale, Scored, assess, assess_binary, baselines, derive_seed, log_loss,
-    metrics_of, predict, predict_blocks,
+    Assessment, BaselineContext, Resamples, Scale, Scored, assess, assess_binary, assess_numbers, baselines,
+    derive_seed, log_loss, metrics_of, predict, predict_blocks,
 };
 use crate::{Error, Progress, Result};
 use serde::Serialize;
@@ -101,7 +101,7 @@ impl Experiment {
                 let Parts { train, valid, test } = parts;
                 let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs });
                 task.finish("");
-                found
+                found?
             }
             false => Vec::new(),
         };
@@ -127,6 +127,7 @@ impl Experiment {
         }
         // Beside the loss on test, to see what was learnt by heart.
         if !parts.valid.is_empty()
+            && objective.link().is_none()
             && let Some(row) = rows.iter_mut().rev().find(|row| !row.is_oracle())
         {
             let mut sums = vec![0.0; heads.len()];
@@ -242,9 +243,11 @@ impl<'a> Table<'a> {
         let (mut recall, mut reliability) = (Vec::new(), Vec::new());
         for (head, spec) in self.heads.iter().enumerate() {
             let (scores, targets) = (&scored.heads[head], &self.test.targets[head]);
-            let found = match spec.outputs {
-                1 => assess_binary(scores, targets, scored.scale),
-                columns => assess(scores, columns, targets, &ks, scored.scale),
+            let link = self.objective.link();
+            let found = match (link, spec.outputs) {
+                (Some(link), _) => assess_numbers(scores, self.test.numbers_of(head), link),
+                (None, 1) => assess_binary(scores, targets, scored.scale),
+                (None, columns) => assess(scores, columns, targets, &ks, scored.scale),
             };
             let named = |name: &String| match self.heads.len() {
                 1 => name.clone(),
@@ -260,7 +263,7 @@ impl<'a> Table<'a> {
             let new = found.overall.iter().filter(|(name, _)| !metrics.iter().any(|(known, _)| known == name));
             measures.extend(new.map(|(name, value)| (named(name), *value)));
             values.extend(found.each.iter().map(|(name, each)| (named(name), each.clone())));
-            if spec.outputs == 1 {
+            if spec.outputs == 1 && link.is_none() {
                 values.push((named(&"score".to_owned()), scores.iter().map(|&s| f64::from(s)).collect()));
                 let truth = targets.rows().map(|row| if row.is_empty() { 0.0 } else { 1.0 });
                 values.push((named(&"truth".to_owned()), truth.collect()));
@@ -276,7 +279,7 @@ impl<'a> Table<'a> {
     /// Intervals of the areas of a yes/no question.
     fn areas(&self, scored: &Scored) -> Vec<crate::train::Interval> {
         let ([head], [targets]) = (scored.heads.as_slice(), self.test.targets.as_slice()) else { return Vec::new() };
-        if self.heads[0].outputs != 1 {
+        if self.heads[0].outputs != 1 || self.objective.link().is_some() {
             return Vec::new();
         }
         let mut order: Vec<(f32, bool, usize)> =

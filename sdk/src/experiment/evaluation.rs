@@ -189,7 +189,7 @@ pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<us
 
 /// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is predicted), `time` (when that
 /// began, in seconds since 1970, where the source has it), `visits` (how many are seen) and `targets` (the labels that are
-/// true), then a column a label, named by the code where labels are the codes to predict, else by head and number.
+/// true), where targets are numbers a column of them, then a column a label, named by the code where labels are the codes to predict, else by head and number.
 fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
     let about: Option<Vec<About>> = about_of(examples, data).into_iter().collect();
     let Some(about) = about else {
@@ -213,6 +213,14 @@ fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &
         ("visits".to_owned(), about.iter().map(|a| a.visits as u32).collect::<Vec<u32>>().into()),
         ("targets".to_owned(), Values::text_lists(truth)),
     ];
+    for (head, spec) in model.head_specs().iter().enumerate().filter(|(head, _)| !examples.numbers_of(*head).is_empty())
+    {
+        for column in 0..spec.outputs {
+            let numbers: Vec<f32> =
+                examples.numbers_of(head).iter().skip(column).step_by(spec.outputs).copied().collect();
+            columns.push((format!("{}:{column}:target", spec.name), numbers.into()));
+        }
+    }
     let logits = predict(model, &data.graph, examples, &mut Silent);
     for (names, logits) in names.into_iter().zip(&logits) {
         let width = names.len();

@@ -247,8 +247,28 @@ impl Experiment {
         check_turns(&stage, &self.manifest.stage[..i]).map_err(|e| e.within_key(&format!("stage[{i}]")))?;
         self.manifest.stage[i] = stage;
         // Building them checks the values of their options.
-        self.objective(i)?;
-        self.loss(i).map(|_| ())
+        let (objective, loss) = (self.objective(i)?, self.loss(i)?);
+        match objective.link() == loss.link() {
+            true => Ok(()),
+            false => Err(self.other_targets(i, objective.link(), loss.link())),
+        }
+    }
+
+    /// The error of a loss for other targets than those of the stage's objective, with the losses that are for these.
+    fn other_targets(&mut self, stage: usize, wanted: Option<Link>, found: Option<Link>) -> Error {
+        let name = |link: Option<Link>| link.map_or("labels", Link::name);
+        let (objective, loss) = (self.manifest.stage[stage].objective().1, self.manifest.stage[stage].loss());
+        let (task, loss) = (objective.r#type, loss.r#type);
+        let message = format!("targets of `{task}` are {}, and `{loss}` compares {}", name(wanted), name(found));
+        let error = Error::user(message).at_key(format!("stage[{stage}].loss"));
+        if self.registry.load_shipped().is_err() {
+            return error;
+        }
+        let losses = self.registry.components().filter(|info| info.slot == Slot::Loss).map(|info| info.name);
+        let fits =
+            |name: &&str| self.registry.make::<LossSlot>(name, Table::new()).is_ok_and(|loss| loss.link() == wanted);
+        let losses: Vec<String> = losses.filter(fits).map(|name| format!("`{name}`")).collect();
+        error.help(format!("losses for {}: {}", name(wanted), losses.join(", ")))
     }
 
     fn component(&mut self, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {

@@ -78,11 +78,16 @@ impl Experiment {
 
 /// The first `count` examples.
 fn first(examples: &Examples, count: usize) -> Examples {
+    let first_numbers = |numbers: &Vec<f32>| {
+        let columns = numbers.len() / examples.len().max(1);
+        numbers[..columns * count.min(examples.len())].to_vec()
+    };
     let cut = |rows: &Ragged<u32>| -> Ragged<u32> { rows.rows().take(count).map(|row| row.iter().copied()).collect() };
     Examples {
         codes: examples.codes.clone(),
         visits: cut(&examples.visits),
         labs: cut(&examples.labs),
         targets: examples.targets.iter().map(cut).collect(),
+        numbers: examples.numbers.iter().map(first_numbers).collect(),
     }
 }

@@ -243,6 +243,20 @@ pub fn dense(rows: &Ragged<u32>, columns: usize, device: &Device) -> Tensor<2> {
     counts(&places, rows.len() * columns, device).reshape([rows.len(), columns])
 }
 
+/// What head `head` is to give for a batch.
+///
+/// # Shapes
+/// - output: `[batch, columns]`: 0 or 1 for labels, or the numbers themselves
+pub fn targets_of(batch: &Batch, head: usize, columns: usize, device: &Device) -> Tensor<2> {
+    match batch.numbers_of(head) {
+        [] => dense(&batch.targets[head], columns, device),
+        numbers => {
+            let data = TensorData::new(numbers.to_vec(), [batch.len(), columns]);
+            Tensor::from_data(data, &device.clone().without_autodiff())
+        }
+    }
+}
+
 /// How often each of the numbers below `size` is in `places`; a constant. Devices with memory of their own get `places` alone.
 ///
 /// # Shapes

@@ -209,6 +209,7 @@ mod tests {
             visits: Sets::new(ragged(vec![vec![0, 1], vec![]])),
             labs: ragged(vec![vec![], vec![0]]),
             targets: Vec::new(),
+            numbers: Vec::new(),
         }
     }
 

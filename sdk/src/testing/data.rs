@@ -4,10 +4,11 @@ use super::inputs::{ones, prepared};
 use super::options::{check_options, path_options};
 use super::{Report, Subject};
 use crate::component::*;
-use crate::data::{Prepared, Ragged};
+use crate::data::Examples;
 use crate::error::Blame;
 use crate::progress::Silent;
-use crate::{Error, Result, slots};
+use crate::train::metrics::lower_is_better;
+use crate::{Error, slots};
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
@@ -77,17 +78,22 @@ pub(super) fn parser(subject: &Subject<'_>, report: &mut Report) {
     }
 }
 
-/// Targets of each head in one part.
-fn targets_of(objective: &dyn Objective, data: &Prepared, part: Part) -> Result<Vec<Ragged<u32>>> {
-    Ok(objective.examples(data, part)?.targets)
-}
-
 /// Metrics for logits that are `sign` times right.
-fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], targets: &[Ragged<u32>], sign: f32) -> Vec<(String, f64)> {
+fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], examples: &Examples, sign: f32) -> Vec<(String, f64)> {
+    let targets = &examples.targets;
+    let right = |number: f32| match objective.link() {
+        Some(Link::LogMean) => number.max(1e-3).ln(),
+        Some(Link::LogHazard) => -number.abs(),
+        Some(Link::Mean) | None => number,
+    };
     let logits: Vec<Vec<f32>> = heads
         .iter()
         .zip(targets)
-        .map(|(head, targets)| {
+        .enumerate()
+        .map(|(i, (head, targets))| {
+            if objective.link().is_some() {
+                return examples.numbers_of(i).iter().map(|&number| sign * right(number)).collect();
+            }
             let mut logits = vec![-4.0 * sign; targets.len() * head.outputs];
             for (row, positives) in targets.rows().enumerate() {
                 positives.iter().for_each(|&column| logits[row * head.outputs + column as usize] = 4.0 * sign);
@@ -99,7 +105,11 @@ fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], targets: &[Ragged<u
         .iter()
         .zip(targets)
         .zip(&logits)
-        .map(|((head, targets), logits)| Predictions { head: &head.name, logits, columns: head.outputs, targets })
+        .enumerate()
+        .map(|(i, ((head, targets), logits))| {
+            let numbers = examples.numbers_of(i);
+            Predictions { head: &head.name, logits, columns: head.outputs, targets, numbers }
+        })
         .collect();
     objective.metrics(&predictions)
 }
@@ -135,6 +145,16 @@ pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
                     findings.push(format!("targets of `{}` do not ascend, or one is there twice", head.name));
                 }
             }
+            for (i, head) in heads.iter().enumerate() {
+                let numbers = examples.numbers_of(i);
+                let expected = if objective.link().is_some() { examples.len() * head.outputs } else { 0 };
+                if numbers.len() != expected {
+                    findings.push(format!("{} numbers for `{}`, expected {expected}", numbers.len(), head.name));
+                }
+                findings.extend(
+                    numbers.iter().find(|y| !y.is_finite()).map(|y| format!("a target of `{}` is {y}", head.name)),
+                );
+            }
             let admissions = examples.codes.len();
             if examples.visits.values().iter().any(|&visit| visit as usize >= admissions) {
                 findings.push("a visit is beyond the admissions in `codes`".to_owned());
@@ -150,10 +170,10 @@ pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
         let data = prepared()?;
         let objective = build(subject.options.clone())?;
         let heads = objective.heads(&data)?;
-        let targets = targets_of(objective.as_ref(), &data, Part::Train)?;
+        let examples = objective.examples(&data, Part::Train)?;
         let (right, wrong) = (
-            metrics_of(objective.as_ref(), &heads, &targets, 1.0),
-            metrics_of(objective.as_ref(), &heads, &targets, -1.0),
+            metrics_of(objective.as_ref(), &heads, &examples, 1.0),
+            metrics_of(objective.as_ref(), &heads, &examples, -1.0),
         );
         let names = |metrics: &[(String, f64)]| metrics.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         if names(&right) != names(&wrong) {
@@ -161,14 +181,17 @@ pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
         }
         findings.extend(right.iter().chain(&wrong).filter(|m| !m.1.is_finite()).map(|m| format!("{} is {}", m.0, m.1)));
         let primary = |metrics: &[(String, f64)]| metrics.iter().find(|m| m.0 == objective.primary()).map(|m| m.1);
+        let lower = lower_is_better(objective.primary());
         match (primary(&right), primary(&wrong)) {
-            (Some(right), Some(wrong)) if right > wrong => (),
+            (Some(right), Some(wrong)) if right > wrong && !lower => (),
+            (Some(right), Some(wrong)) if right < wrong && lower => (),
             (Some(right), Some(wrong)) => {
                 findings.push(format!("{} is {right} for right answers, {wrong} for wrong ones", objective.primary()));
             }
             _ => findings.push(format!("there is no metric `{}`, which primary() names", objective.primary())),
         }
-        let none: Vec<Ragged<u32>> = heads.iter().map(|head| ones(0, head.outputs, &[])).collect();
+        let targets = heads.iter().map(|head| ones(0, head.outputs, &[])).collect();
+        let none = Examples { targets, ..Examples::default() };
         metrics_of(objective.as_ref(), &heads, &none, 1.0);
         Ok(())
     });

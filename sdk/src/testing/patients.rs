@@ -39,7 +39,7 @@ fn examples(dated: bool) -> Examples {
     let visits = if dated { visits.at_days(vec![0.0, 20.0, 400.5, 0.0, 0.0, 0.0, 3.0]) } else { visits };
     let patients: Ragged<u32> = [vec![0, 1, 2], vec![3], vec![4], vec![5, 6]].into_iter().collect();
     let labs = patients.rows().map(|_| std::iter::empty()).collect();
-    Examples { codes: Arc::new(visits), visits: patients, labs, targets: Vec::new() }
+    Examples { codes: Arc::new(visits), visits: patients, labs, targets: Vec::new(), ..Examples::default() }
 }
 
 pub(super) fn patient_encoder(subject: &Subject<'_>, report: &mut Report) {

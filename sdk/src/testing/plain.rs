@@ -29,14 +29,17 @@ pub(super) fn loss(subject: &Subject<'_>, report: &mut Report) {
     const COLUMNS: usize = 6;
     let of = |logits: &TensorData, targets: &TensorData| loss_of(subject, subject.options.clone(), logits, targets);
     let full = |value: f32, rows: usize| TensorData::new(vec![value; rows * COLUMNS], [rows, COLUMNS]);
+    let made = subject.registry.make::<slots::loss>(subject.name, subject.options.clone());
+    let times = made.is_ok_and(|loss| loss.link() == Some(Link::LogHazard));
+    let some = |seed, rows| if times { numbers(seed, rows, COLUMNS) } else { bits(seed, rows, COLUMNS) };
     let cases = [
-        ("rows of both kinds", numbers(1, ROWS, COLUMNS), bits(2, ROWS, COLUMNS)),
-        ("one row", numbers(3, 1, COLUMNS), bits(4, 1, COLUMNS)),
+        ("rows of both kinds", numbers(1, ROWS, COLUMNS), some(2, ROWS)),
+        ("one row", numbers(3, 1, COLUMNS), some(4, 1)),
         ("one number", numbers(5, 1, 1), TensorData::new(vec![1f32], [1, 1])),
         ("no label", numbers(6, ROWS, COLUMNS), full(0.0, ROWS)),
         ("all labels", numbers(7, ROWS, COLUMNS), full(1.0, ROWS)),
-        ("large logits", full(1e4, ROWS), bits(8, ROWS, COLUMNS)),
-        ("large negative logits", full(-1e4, ROWS), bits(9, ROWS, COLUMNS)),
+        ("large logits", full(1e4, ROWS), some(8, ROWS)),
+        ("large negative logits", full(-1e4, ROWS), some(9, ROWS)),
     ];
     for (what, logits, targets) in &cases {
         report.check(format!("one finite number: {what}"), |findings| {
@@ -68,9 +71,10 @@ pub(super) fn loss(subject: &Subject<'_>, report: &mut Report) {
             .compare(&device, findings)
     });
     report.check("right answers cost less than wrong ones", |findings| {
-        let targets = bits(2, ROWS, COLUMNS);
+        let targets = some(2, ROWS);
         let logits = |sign: f32| {
-            let values: Vec<f32> = targets.iter::<f32>().map(|y| sign * 6.0 * (y - 0.5)).collect();
+            let right = |y: f32| if times { -y.abs() } else { 6.0 * (y - 0.5) };
+            let values: Vec<f32> = targets.iter::<f32>().map(|y| sign * right(y)).collect();
             TensorData::new(values, [ROWS, COLUMNS])
         };
         let (right, wrong) = (of(&logits(1.0), &targets)?, of(&logits(-1.0), &targets)?);

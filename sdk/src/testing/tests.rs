@@ -333,6 +333,7 @@ impl Objective for Wrong {
             visits: patients.iter().map(visits).collect(),
             labs: data.last_visit_labs(patients),
             targets: vec![data.last_visit_codes(patients)],
+            ..Examples::default()
         })
     }
 

@@ -3,7 +3,8 @@
 //! A positive's rank is counted and not sorted: comparing every score of a row with it is one vectorised sweep. The
 //! same holds within a column. Areas over all entries at once look each score up among the sorted positives.
 
-use super::metrics::sortable;
+use super::metrics::{concordance, r_squared, root_mean_squared_error, sortable};
+use crate::component::Link;
 use crate::data::Ragged;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,33 @@ pub fn assess_binary(scores: &[f32], targets: &Ragged<u32>, scale: Scale) -> Ass
         found.add_probabilities(scores, 1, targets);
     }
     found
+}
+
+/// Assesses what a head gives for targets that are numbers: `MAE` by example, `RMSE` and `R2`, or `C-index` for times.
+///
+/// # Shapes
+/// - `scores`, `numbers`: as many as each other
+pub fn assess_numbers(scores: &[f32], numbers: &[f32], link: Link) -> Assessment {
+    let mut found = Assessment::default();
+    if link == Link::LogHazard {
+        found.overall.push(("C-index".to_owned(), concordance(scores, numbers)));
+        return found;
+    }
+    let predicted = predicted_means(scores, link);
+    let errors = predicted.iter().zip(numbers).map(|(p, &y)| (p - f64::from(y)).abs()).collect();
+    found.push_each("MAE".to_owned(), errors);
+    found.overall.push(("RMSE".to_owned(), root_mean_squared_error(&predicted, numbers)));
+    found.overall.push(("R2".to_owned(), r_squared(&predicted, numbers)));
+    found
+}
+
+/// The means that scores say.
+pub(super) fn predicted_means(scores: &[f32], link: Link) -> Vec<f64> {
+    let of = |&score: &f32| match link {
+        Link::LogMean => f64::from(score).exp(),
+        Link::Mean | Link::LogHazard => f64::from(score),
+    };
+    scores.iter().map(of).collect()
 }
 
 /// The mean over all entries of the log loss; NaN without examples.

@@ -1,7 +1,7 @@
 //! Predictions of a model on examples, and their metrics.
 
-use super::baselines::metrics_of;
-use crate::component::{Objective, Predictions};
+use super::baselines::{metrics_of, predictions_of};
+use crate::component::Objective;
 use crate::data::{Batch, Examples};
 use crate::graph::Graph;
 use crate::model::Model;
@@ -46,11 +46,8 @@ pub(super) fn evaluate_seeing(
     forward_blocks(model, graph, examples, task, |logits, batch| {
         see(&logits, batch);
         let logits = numbers(logits);
-        let each = logits.iter().zip(model.head_specs()).zip(&batch.targets);
-        let predictions: Vec<Predictions<'_>> = each
-            .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
-            .collect();
-        meter.update(&predictions);
+        let numbers = |head| batch.numbers_of(head);
+        meter.update(&predictions_of(model.head_specs(), &logits, &batch.targets, numbers));
     });
     meter.compute()
 }

@@ -1,6 +1,7 @@
 //! The training loop.
 
 use super::evaluate::evaluate_seeing;
+use super::metrics::lower_is_better;
 use super::position::{Keeper, Losses, Moment, Nobody, Position, Start, not_finite, number};
 use super::precomputed::Precomputed;
 use super::record::EpochRecord;
@@ -9,7 +10,7 @@ use crate::component::{Loss, Objective};
 use crate::data::{Batch, Examples};
 use crate::device::generator;
 use crate::graph::Graph;
-use crate::model::{Model, dense, set_dropout};
+use crate::model::{Model, set_dropout, targets_of};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -239,11 +240,11 @@ impl Fit<'_> {
         self.heads.clone().map(fitted).collect()
     }
 
-    /// The metric that chooses the epoch.
+    /// The metric that chooses the epoch, so that higher is better.
     fn score(&self, metrics: &Metrics) -> Result<f64> {
         let primary = self.objective.primary();
         match metrics.iter().find(|(name, _)| name == primary) {
-            Some((_, score)) => Ok(*score),
+            Some((_, value)) => Ok(if lower_is_better(primary) { -value } else { *value }),
             None => {
                 let names: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
                 Err(Error::program(format!(
@@ -362,7 +363,7 @@ impl Fit<'_> {
         let each = logits.into_iter().zip(self.heads.clone()).zip(pass.losses).map(|((logits, head), fitted)| {
             let columns = logits.dims()[1];
             let loss = fitted.as_deref().unwrap_or(self.loss);
-            loss.forward(logits, dense(&batch.targets[head], columns, &device))
+            loss.forward(logits, targets_of(batch, head, columns, &device))
         });
         let loss = each.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &device));
         if looked_at.is_some() {
@@ -384,7 +385,7 @@ impl Fit<'_> {
         let metrics = evaluate_seeing(model, self.graph, self.valid, self.objective, &mut Silent, |logits, batch| {
             for (head, fitted) in self.heads.clone().zip(losses) {
                 let loss = fitted.as_deref().unwrap_or(self.loss);
-                let targets = dense(&batch.targets[head], logits[head].dims()[1], &logits[head].device());
+                let targets = targets_of(batch, head, logits[head].dims()[1], &logits[head].device());
                 sum += batch.len() as f64 * number(loss.forward(logits[head].clone(), targets));
             }
         });

@@ -1,7 +1,8 @@
 //! Metrics that are counted block by block: what they keep does not grow with the examples times the columns.
 
+use super::assess::assess_numbers;
 use super::metrics::{Counts, average_precision, binary_f1_at_half, rank_key, roc_auc};
-use crate::component::{Meter, Predictions};
+use crate::component::{Link, Meter, Predictions};
 use rayon::prelude::*;
 
 /// Weighted F1 and recall at each k of the first head, as [`f1_weighted`](super::metrics::f1_weighted) and
@@ -98,6 +99,34 @@ impl Meter for Binary {
     }
 }
 
+/// `MAE`, `RMSE` and `R2` of the first head, or `C-index` where its targets are times. Two numbers an example are kept.
+#[derive(Debug, Clone)]
+pub struct Numbers {
+    link: Link,
+    scores: Vec<f32>,
+    truth: Vec<f32>,
+}
+
+impl Numbers {
+    /// Of nothing yet.
+    pub fn new(link: Link) -> Self {
+        Self { link, scores: Vec::new(), truth: Vec::new() }
+    }
+}
+
+impl Meter for Numbers {
+    fn update(&mut self, predictions: &[Predictions<'_>]) {
+        if let Some(p) = predictions.first() {
+            self.scores.extend(p.logits);
+            self.truth.extend(p.numbers);
+        }
+    }
+
+    fn compute(&self) -> Vec<(String, f64)> {
+        assess_numbers(&self.scores, &self.truth, self.link).overall
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,7 +152,13 @@ mod tests {
             let mut meter = Ranking::new(&ks);
             for (scores, first) in scores.chunks(block * columns).zip((0..).step_by(block)) {
                 let targets = (first..rows.min(first + block)).map(|i| targets.row(i).iter().copied()).collect();
-                meter.update(&[Predictions { head: "codes", logits: scores, columns, targets: &targets }]);
+                meter.update(&[Predictions {
+                    head: "codes",
+                    logits: scores,
+                    columns,
+                    targets: &targets,
+                    numbers: &[],
+                }]);
             }
             let found: Vec<f64> = meter.compute().into_iter().map(|(_, value)| value).collect();
             assert_eq!(found, expected, "blocks of {block}");

@@ -198,6 +198,54 @@ pub fn binary_f1_at_half(scores: &[f32], truth: &[bool]) -> f64 {
     f1(both, total, 0.0)
 }
 
+/// Whether smaller values of a metric are better, by a word of its name such as loss, error, MAE or RMSE.
+pub fn lower_is_better(metric: &str) -> bool {
+    let name = metric.to_lowercase();
+    ["loss", "error", "brier", "ece", "calibration", "mse", "mae", "rmse", "mr"]
+        .iter()
+        .any(|l| name.split(|c: char| !c.is_alphanumeric()).any(|word| word == *l))
+}
+
+/// Mean absolute error; NaN without examples.
+pub fn mean_absolute_error(predicted: &[f64], truth: &[f32]) -> f64 {
+    mean(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).abs()))
+}
+
+/// Root of the mean squared error; NaN without examples.
+pub fn root_mean_squared_error(predicted: &[f64], truth: &[f32]) -> f64 {
+    mean(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).powi(2))).sqrt()
+}
+
+/// The part of the variance that is explained, 1 − Σ (y − ŷ)² / Σ (y − mean)²; NaN where all numbers are the same.
+pub fn r_squared(predicted: &[f64], truth: &[f32]) -> f64 {
+    let centre = mean(truth.iter().map(|&y| f64::from(y)));
+    let around =
+        |of: &dyn Fn(usize) -> f64| (0..truth.len()).map(|i| (f64::from(truth[i]) - of(i)).powi(2)).sum::<f64>();
+    let (left, all) = (around(&|i| predicted[i]), around(&|_| centre));
+    if all > 0.0 { 1.0 - left / all } else { f64::NAN }
+}
+
+/// Harrell's C: of the pairs of which it is known whose event came first, the part in which that one has the higher score;
+/// equal scores count half. Times above 0 are events, those below 0 the last moment without one. NaN without pairs.
+pub fn concordance(scores: &[f32], times: &[f32]) -> f64 {
+    let pairs = (0..times.len()).into_par_iter().filter(|&i| times[i] > 0.0).map(|i| {
+        let mut counts = (0u64, 0u64);
+        for (&score, &time) in scores.iter().zip(times) {
+            if times[i] < time.abs() || (times[i] == time.abs() && time < 0.0) {
+                let twice = match scores[i].total_cmp(&score) {
+                    std::cmp::Ordering::Greater => 2,
+                    std::cmp::Ordering::Equal => 1,
+                    std::cmp::Ordering::Less => 0,
+                };
+                counts = (counts.0 + twice, counts.1 + 2);
+            }
+        }
+        counts
+    });
+    let (twice, all) = pairs.reduce(|| (0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    if all > 0 { twice as f64 / all as f64 } else { f64::NAN }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,5 +322,32 @@ mod tests {
             }
         }
         assert!((roc_auc(&scores, &truth) - won / pairs).abs() < 1e-12);
+    }
+
+    /// sklearn.metrics: mean_absolute_error, mean_squared_error, r2_score.
+    #[test]
+    fn errors_of_numbers_are_those_of_scikit_learn() {
+        let (predicted, truth) = ([0.5, -1.0, 2.0, 0.0], [1.0, -2.0, 5.5, 0.25]);
+        assert!((mean_absolute_error(&predicted, &truth) - 1.3125).abs() < 1e-12);
+        assert!((root_mean_squared_error(&predicted, &truth) - 1.841_364_982_832_029_3).abs() < 1e-12);
+        assert!((r_squared(&predicted, &truth) - 0.542_917_324_907_846_3).abs() < 1e-12);
+        assert!(r_squared(&[1.0, 2.0], &[3.0, 3.0]).is_nan());
+    }
+
+    /// lifelines.utils.concordance_index, which wants the score of a long time: of the scores times −1.
+    #[test]
+    fn concordance_is_that_of_lifelines() {
+        let scores = [0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.0];
+        let times = [5.0, 3.0, -3.0, 8.0, 1.0, -8.0, 2.5];
+        assert!((concordance(&scores, &times) - 0.611_111_111_111_111_2).abs() < 1e-12);
+        assert!(concordance(&scores, &[-1.0; 7]).is_nan());
+    }
+
+    #[test]
+    fn names_say_which_way_is_better() {
+        let lower = ["loss", "valid log loss", "Brier", "ECE", "MAE", "RMSE", "MR"];
+        assert!(lower.iter().all(|name| lower_is_better(name)));
+        let higher = ["R@10", "AUC", "MRR", "R2", "C-index", "F1-w", "accuracy"];
+        assert!(!higher.iter().any(|name| lower_is_better(name)));
     }
 }

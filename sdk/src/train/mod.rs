@@ -14,12 +14,12 @@ mod random;
 mod record;
 mod schedule;
 
-pub use assess::{Assessment, Reliability, Scale, assess, assess_binary, log_loss};
+pub use assess::{Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
 pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines, metrics_of};
 pub use bootstrap::{Interval, RESAMPLES, Resamples};
 pub use evaluate::{Metrics, evaluate, predict, predict_blocks};
 pub use fit::{Fit, Fitted, StepRecord};
-pub use meter::{Binary, Ranking};
+pub use meter::{Binary, Numbers, Ranking};
 pub use optimizer::{Algorithm, Optimizer, Rates, Update};
 pub(crate) use optimizer::{named_or_table, named_or_table_schema};
 pub use position::{Keeper, LossesSoFar, Moment, Position, Start};

@@ -103,7 +103,7 @@ impl Case {
         assert!(values.iter().all(|&v| v == 0.0 || v == 1.0), "labs_x is not of zeros and ones");
         let abnormal = |row: &[f32]| (0..row.len() as u32).filter(|&c| row[c as usize] == 1.0).collect::<Vec<_>>();
         let labs = values.chunks_exact(shape[1]).map(abnormal).collect();
-        Batch { codes: Sets::new(codes), visits: Sets::new(sets), labs, targets: Vec::new() }
+        Batch { codes: Sets::new(codes), visits: Sets::new(sets), labs, targets: Vec::new(), numbers: Vec::new() }
     }
 
     pub fn model(&self, stage: Stage, encoder: GraphEncoderModule, device: &Device) -> Model {

@@ -13,6 +13,7 @@ pub use resample::{ByPatient, Draws, holm, mean_and_sd};
 pub use text::Format;
 
 use crate::experiment::run_dir::RunDir;
+use crate::train::metrics::lower_is_better;
 use crate::{Error, Result};
 use columns::{Columns, Resampled};
 use serde::Serialize;
@@ -124,14 +125,6 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// Which row to believe, and why.
     pub verdict: String,
-}
-
-/// Whether smaller values of a metric are better.
-pub fn lower_is_better(metric: &str) -> bool {
-    let name = metric.to_lowercase();
-    ["loss", "brier", "ece", "calibration", "mse", "mae", "rmse", "mr"]
-        .iter()
-        .any(|l| name.split(|c: char| !c.is_alphanumeric()).any(|word| word == *l))
 }
 
 impl Comparison {

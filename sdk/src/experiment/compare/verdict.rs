@@ -1,7 +1,8 @@
 //! One line that says which row to believe, and why.
 
 use super::columns::{Columns, Resampled};
-use super::{Comparison, Kind, LEVEL, lower_is_better};
+use super::{Comparison, Kind, LEVEL};
+use crate::train::metrics::lower_is_better;
 
 /// The line of a comparison.
 pub fn of(table: &Comparison, resampled: &Option<Resampled>, columns: &Columns) -> String {

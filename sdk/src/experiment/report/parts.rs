@@ -4,8 +4,9 @@
 use super::html::{escape, table, table_of};
 use super::{Chart, Series, short};
 use crate::Result;
-use crate::experiment::compare::{is_oracle, lower_is_better, model_row};
+use crate::experiment::compare::{is_oracle, model_row};
 use crate::experiment::outcome::{Row, StageOutcome};
+use crate::train::metrics::lower_is_better;
 use std::fmt::Write;
 
 /// Bins of fewer entries say nothing, and are left out of the picture.

@@ -2,9 +2,9 @@
 
 use super::{Chart, Series, short, table};
 use crate::Result;
-use crate::experiment::compare::lower_is_better;
 use crate::experiment::outcome::TrainedStage;
 use crate::train::EpochRecord;
+use crate::train::metrics::lower_is_better;
 
 /// All epochs of a run in a row, and where the stages begin.
 struct Line<'a> {

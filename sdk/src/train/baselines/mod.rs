@@ -2,12 +2,14 @@
 
 mod history;
 mod logistic;
+mod numbers;
 
 pub use logistic::LogisticRegression;
 
 use super::{Metrics, Scale};
-use crate::component::{Asks, HeadInput, HeadSpec, Objective, Predictions};
-use crate::data::{Examples, Prepared};
+use crate::Result;
+use crate::component::{Asks, HeadInput, HeadSpec, Objective, Part, Predictions};
+use crate::data::{Examples, Prepared, Ragged};
 use history::History;
 
 /// The scores of a ranking for all heads of an objective.
@@ -41,15 +43,40 @@ pub struct BaselineContext<'a> {
 
 /// The objective's metrics of some scores for the examples `examples`.
 pub fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], scores: &[Vec<f32>], examples: &Examples) -> Metrics {
-    let each = scores.iter().zip(heads).zip(&examples.targets);
-    let predictions: Vec<Predictions<'_>> = each
-        .map(|((logits, spec), targets)| Predictions { head: &spec.name, logits, columns: spec.outputs, targets })
-        .collect();
-    objective.metrics(&predictions)
+    objective.metrics(&predictions_of(heads, scores, &examples.targets, |head| examples.numbers_of(head)))
+}
+
+/// The scores of all heads beside their targets.
+pub(super) fn predictions_of<'a>(
+    heads: &'a [HeadSpec],
+    scores: &'a [Vec<f32>],
+    targets: &'a [Ragged<u32>],
+    numbers: impl Fn(usize) -> &'a [f32],
+) -> Vec<Predictions<'a>> {
+    let each = scores.iter().zip(heads).zip(targets).enumerate();
+    let of = |(head, ((logits, spec), targets)): (usize, ((&'a Vec<f32>, &'a HeadSpec), &'a Ragged<u32>))| {
+        Predictions { head: &spec.name, logits, columns: spec.outputs, targets, numbers: numbers(head) }
+    };
+    each.map(of).collect()
 }
 
 /// All baselines, the ranking by frequency first.
-pub fn baselines(context: &BaselineContext<'_>) -> Vec<Scored> {
+///
+/// # Errors
+/// Those of the objective's own rules.
+pub fn baselines(context: &BaselineContext<'_>) -> Result<Vec<Scored>> {
+    let mut all = match context.objective.link() {
+        Some(link) => numbers::baselines(context, link),
+        None => of_labels(context),
+    };
+    let scale = if context.objective.link().is_some() { Scale::Logits } else { Scale::Order };
+    let rules = context.objective.rules(context.data, Part::Test)?;
+    all.extend(rules.into_iter().map(|(name, heads)| Scored { name, heads, scale }));
+    Ok(all)
+}
+
+/// Those of labels.
+fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     let asks: Vec<Asks> = (0..context.heads.len()).map(|head| context.objective.asks(context.data, head)).collect();
     let counts: Vec<Vec<f32>> = (0..context.heads.len()).map(|head| counts(context, head)).collect();
     let binary = context.heads.iter().all(|head| head.outputs == 1);
@@ -98,10 +125,18 @@ fn log_odds(events: f32, of: usize) -> f32 {
     ((events + 0.5) / (of as f32 - events + 0.5)).ln()
 }
 
-/// A regression a head, on the codes of all visits that are seen and the items that enter the model.
-fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
+/// What regressions look at: their number, and those of each example to learn from, to stop by, and to rank for.
+struct Features {
+    width: usize,
+    train: Ragged<u32>,
+    valid: Ragged<u32>,
+    test: Ragged<u32>,
+}
+
+/// The codes of all visits that are seen, and the items that enter the model.
+fn features(context: &BaselineContext<'_>) -> Features {
     let nodes = context.data.vocabulary.nodes();
-    let features = |examples: &Examples| {
+    let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
             let visits = examples.visits.row(i).iter().flat_map(|&v| examples.codes.row(v as usize)).copied();
             let labs = examples.labs.row(i).iter().map(|&item| item + nodes as u32);
@@ -112,8 +147,13 @@ fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
         };
         (0..examples.len()).map(row).collect()
     };
-    let (train, valid, test) = (features(context.train), features(context.valid), features(context.test));
     let width = nodes + if context.labs { context.data.vocabulary.labs.len() } else { 0 };
+    Features { width, train: of(context.train), valid: of(context.valid), test: of(context.test) }
+}
+
+/// A logistic regression a head.
+fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
+    let Features { width, train, valid, test } = features(context);
     let each = context.heads.iter().enumerate().map(|(head, spec)| {
         let fitted = LogisticRegression::fit(
             width,

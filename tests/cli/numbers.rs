@@ -1,0 +1,133 @@
+//! Tasks whose targets are numbers, through the program: days of a stay, and days to the next.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+
+use dualk_sdk::serde_json::{Value, from_slice};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Codes, the days of a stay with them, and those to the next.
+const CODES: [(&str, i64, i64); 4] = [("I10", 1, 400), ("E11.9", 4, 120), ("I50.9", 9, 30), ("J18.9", 16, 8)];
+const PATIENTS: u64 = 600;
+const DAY: i64 = 86_400;
+
+/// A number that depends on `key` alone and looks like chance, below `below`.
+fn chance(key: u64, below: u64) -> u64 {
+    let mixed = (key + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ (mixed >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33) % below
+}
+
+/// A moment since 1970 as text, by the algorithm of Hinnant, *chrono-compatible low-level date algorithms*.
+fn stamp(seconds: i64) -> String {
+    let (days, of_day) = (seconds.div_euclid(DAY) + 719_468, seconds.rem_euclid(DAY));
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (of_month, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = year + era * 400 + i64::from(month <= 2);
+    format!("{year}-{month:02}-{of_month:02} {:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
+/// Three stays a patient, of one code each, whose length and distance are those of the code, give or take a third.
+fn write_visits(folder: &Path) {
+    let mut text = "patient,visit,time,end,code\n".to_owned();
+    for patient in 0..PATIENTS {
+        let mut time = 10_000 * DAY;
+        for visit in 0..3 {
+            let key = patient * 16 + visit * 4;
+            let (code, days, next) = CODES[chance(key, 4) as usize];
+            let varied = |days: i64, k: u64| days * DAY * (67 + chance(key + k, 67) as i64) / 100;
+            let end = time + varied(days, 1);
+            writeln!(text, "{patient},{},{},{},{code}", patient * 3 + visit, stamp(time), stamp(end)).unwrap();
+            time = end + varied(next, 2);
+        }
+    }
+    std::fs::write(folder.join("visits.csv"), text).unwrap();
+}
+
+fn run(folder: &Path, task: &str, loss: &str) -> Output {
+    let manifest = format!(
+        r#"name = "numbers"
+[backend]
+device = "cpu"
+[data]
+parser = {{ type = "csv", visits = "visits.csv" }}
+split = {{ type = "random", train = 0.6, valid = 0.2, test = 0.2 }}
+[model]
+node_init = {{ type = "random", dim = 16 }}
+graph_encoder = "none"
+visit_fusion = {{ type = "gru", hidden = 32 }}
+lab = "none"
+head = {{ classifier = [32], dropout = 0.0 }}
+[[stage]]
+type = "finetune"
+task = {task}
+loss = {loss}
+epochs = 20
+lr = 0.01
+"#
+    );
+    std::fs::write(folder.join("m.toml"), manifest).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    command.current_dir(folder).env("DUALK_CACHE", "off").args(["run", "m.toml", "--set", "output.runs=runs"]);
+    command.output().unwrap()
+}
+
+/// Rows of the table: names, each with a metric.
+fn rows(folder: &Path, task: &str, loss: &str, metric: &str) -> Vec<(String, f64)> {
+    let _ = std::fs::remove_dir_all(folder.join("runs"));
+    let output = run(folder, task, loss);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let run = std::fs::read_dir(folder.join("runs")).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap();
+    let result: Value = from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap();
+    let value = |row: &Value| {
+        let metrics = row["metrics"].as_array().unwrap();
+        metrics.iter().find(|m| m[0] == metric).unwrap()[1].as_f64().unwrap()
+    };
+    let rows = result["stages"][0]["rows"].as_array().unwrap();
+    rows.iter().map(|row| (row["name"].as_str().unwrap().to_owned(), value(row))).collect()
+}
+
+fn of(rows: &[(String, f64)], name: &str) -> f64 {
+    rows.iter().find(|row| row.0.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {rows:?}")).1
+}
+
+/// Whoever knows the code is off by at most a third of the days, and by a sixth on average: 1.3 of 7.5 days.
+#[test]
+fn days_of_stays_are_learnt_with_each_loss_for_numbers() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let mean = r#"{ type = "stay_days", head = "direct" }"#;
+    let log_mean = r#"{ type = "stay_days", head = "direct", learns = "log_mean" }"#;
+    for (task, loss) in [(mean, r#""mse""#), (mean, r#"{ type = "huber", delta = 2.0 }"#), (log_mean, r#""poisson""#)] {
+        let rows = rows(folder.path(), task, loss, "MAE");
+        let (mean, ridge, model) = (of(&rows, "mean"), of(&rows, "ridge regression"), of(&rows, "numbers, epoch"));
+        assert!(of(&rows, "own stays before") > 2.0 && mean > 4.0, "{rows:?}");
+        assert!(model < 2.0 && model < 0.6 * ridge.min(mean), "{loss}: {rows:?}");
+    }
+}
+
+#[test]
+fn times_to_the_next_stay_are_ordered() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let rows = rows(folder.path(), r#"{ type = "time_to_readmission", head = "direct" }"#, r#""cox""#, "C-index");
+    assert!(of(&rows, "numbers, epoch") > 0.8 && of(&rows, "own last time") < 0.6, "{rows:?}");
+}
+
+#[test]
+fn a_loss_for_other_targets_is_refused_with_those_that_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let refused = |task: &str, loss: &str, says: &[&str]| {
+        let output = run(folder.path(), task, loss);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        says.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
+    };
+    refused(r#""stay_days""#, r#""bce""#, &["m.toml:16", "`bce` compares labels", "`huber`", "`mse`"]);
+    refused(r#""diagnosis""#, r#""mse""#, &["m.toml:16", "are labels", "`bce`", "`focal`"]);
+    refused(r#""time_to_readmission""#, r#""poisson""#, &["m.toml:16", "times to an event", "`cox`"]);
+}
