@@ -24,7 +24,7 @@ mod attention;
 mod autodiff;
 mod csr;
 #[cfg(cube)]
-mod cube;
+pub(crate) mod cube;
 mod dense;
 mod dropout;
 mod edges;

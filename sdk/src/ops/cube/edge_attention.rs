@@ -1,8 +1,8 @@
 //! Attention fused with aggregation: a cube for each piece of a node's list and each head. Neighbours come in tiles of one a
 //! unit, whose weights stand in shared memory while groups of units add up their rows side by side.
 
-use super::reduce::{max_units, sum_lanes, sum_units};
-use super::{Csr, Layout, UNITS, buffers, cubes, dims, empty, join, piece_bounds};
+use super::reduce::{max_units, sum_groups, sum_lanes, sum_units};
+use super::{Csr, Layout, UNITS, buffers, cube_number, cubes, dims, empty, join, piece_bounds};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
@@ -13,12 +13,6 @@ const LANES: usize = 8;
 #[cube]
 fn leaky(x: f32, slope: f32) -> f32 {
     if x > 0.0 { x } else { x * slope }
-}
-
-/// The number of this cube in its grid.
-#[cube]
-fn cube_number() -> usize {
-    (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize
 }
 
 /// Output and logarithm of the normaliser.
@@ -259,19 +253,14 @@ fn weighted_sum<N: Size>(
             sync_cube();
             base += step;
         }
-        sums[unit] = sum;
-        sync_cube();
+        let sum = sum_groups(&mut sums, sum, lanes);
         if group == 0 && channel < d {
-            for other in 1..groups {
-                sum += sums[other * lanes + lane];
-            }
             if part == 0 {
                 output[number * d + channel] = sum;
             } else {
                 partial[((part - 1) * heads + head) * d + channel] = sum;
             }
         }
-        sync_cube();
         channel_base += lanes;
     }
 }

@@ -10,7 +10,7 @@ mod dropout;
 mod edge_attention;
 mod largest;
 mod matrix_product;
-mod reduce;
+pub(crate) mod reduce;
 mod set_attention;
 mod sparse_product;
 mod vectors;
@@ -32,7 +32,7 @@ use burn_cubecl::tensor::CubeTensor;
 use std::sync::Arc;
 
 /// Units of a cube; a power of two.
-const UNITS: u32 = 256;
+pub(crate) const UNITS: u32 = 256;
 /// Cubes along the first axis of a grid; wgpu allows 65,535.
 const GRID: u32 = 32_768;
 
@@ -170,7 +170,7 @@ fn reshaped(tensor: CubeTensor, rows: usize, columns: usize) -> CubeTensor {
 }
 
 /// A grid of at least `count` cubes.
-fn cubes(count: usize) -> CubeCount {
+pub(crate) fn cubes(count: usize) -> CubeCount {
     let count = count.max(1) as u32;
     CubeCount::Static(count.min(GRID), count.div_ceil(GRID), 1)
 }
@@ -178,15 +178,16 @@ fn cubes(count: usize) -> CubeCount {
 /// How the units of a cube share rows: `lanes` of them read a row together, `vector` numbers each, and the others do the same
 /// for other rows.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
-    vector: usize,
+pub(crate) struct Layout {
+    /// Numbers that are read at once.
+    pub vector: usize,
     lanes: usize,
     units: u32,
 }
 
 impl Layout {
     /// For rows of `width` numbers, of which a cube goes through some `length`.
-    fn new(width: usize, length: usize, tables: &[&CubeTensor]) -> Self {
+    pub fn new(width: usize, length: usize, tables: &[&CubeTensor]) -> Self {
         // Sixteen bytes at a time, where all rows begin at multiples of that.
         let aligned = |t: &&CubeTensor| t.handle.offset_start.unwrap_or(0).is_multiple_of(16);
         let vector = if width.is_multiple_of(4) && tables.iter().all(aligned) { 4 } else { 1 };
@@ -249,12 +250,18 @@ fn piece_bounds(bounds: &[u32], piece: usize, pieces: usize, lists: usize) -> (u
 }
 
 /// A grid with a thread for each of `count` numbers.
-fn threads(count: usize) -> CubeCount {
+pub(crate) fn threads(count: usize) -> CubeCount {
     cubes(count.div_ceil(UNITS as usize))
 }
 
 /// The number of this thread in its grid.
 #[cube]
-fn thread_number() -> usize {
+pub(crate) fn thread_number() -> usize {
     ((CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) * CUBE_DIM_X + UNIT_POS_X) as usize
+}
+
+/// The number of this cube in its grid.
+#[cube]
+pub(crate) fn cube_number() -> usize {
+    (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize
 }

@@ -1,5 +1,6 @@
 //! Sparse matrix times table: a cube for each piece of a list, members in tiles; groups of units go through them side by side.
 
+use super::reduce::sum_groups;
 use super::{Csr, Layout, UNITS, buffers, cubes, dims, empty, join, piece_bounds};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -105,19 +106,14 @@ fn sum_rows<N: Size>(
             sync_cube();
             base += step;
         }
-        sums[unit] = sum;
-        sync_cube();
+        let sum = sum_groups(&mut sums, sum, lanes);
         if group == 0 && channel < width {
-            for other in 1..groups {
-                sum += sums[other * lanes + lane];
-            }
             if part == 0 {
                 output[list * width + channel] = sum;
             } else {
                 partial[(part - 1) * width + channel] = sum;
             }
         }
-        sync_cube();
         channel_base += lanes;
     }
 }

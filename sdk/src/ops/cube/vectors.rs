@@ -1,7 +1,7 @@
 //! Products of matrices with vectors, and sums of rows: all that counts is to read the matrix once.
 
 use super::matrix_product::add_up;
-use super::reduce::{sum_lanes, sum_units};
+use super::reduce::{sum_groups, sum_lanes, sum_units};
 use super::{Layout, UNITS, cubes, dims, empty, ready, reshaped};
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
@@ -178,12 +178,8 @@ fn sums_of_rows<N: Size>(
             row += groups;
         }
     }
-    shared[unit] = sum;
-    sync_cube();
+    let sum = sum_groups(&mut shared, sum, lanes);
     if group == 0 && channel < width {
-        for other in 1..groups {
-            sum += shared[other * lanes + lane];
-        }
         sums[part * width + channel] = sum;
     }
 }
