@@ -157,4 +157,7 @@ fn a_step_of_an_embedding_is_a_line() {
     let error = String::from_utf8_lossy(&wrong.stderr).into_owned();
     assert!(wrong.status.code() == Some(2) && error.contains("did you mean `hake`?"), "{error}");
     assert_eq!(bench(&["kge", "--batch", "0"]).status.code(), Some(2));
+    let wrong = bench(&["kge", "--device", "gpu"]);
+    let error = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.status.code() == Some(2) && error.contains("no device `gpu`") && error.contains("cuda"), "{error}");
 }

@@ -119,6 +119,11 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     let again: Value = from_str(&succeed(folder, &["kge", "eval", &run, "--json"])).unwrap();
     assert_eq!(again["test"], outcome["test"]);
 
+    refuse(folder, &["kge", "train", "tree.toml", "--device", "gpu"], &["backend.device", "no device `gpu`"]);
+    refuse(folder, &["kge", "eval", &run, "--device", "cuda:99"], &["backend.device", "no device `cuda:99`"]);
+    let misspelt = ["kge", "train", "tree.toml", "--set", "backend.devise=cpu"];
+    refuse(folder, &misspelt, &["backend", "devise", "device"]);
+
     let near = succeed(folder, &["kge", "nearest", &run, "403.12", "-n", "5", "--codes"]);
     assert_eq!(near.lines().count(), 6, "{near}");
     assert!(near.lines().skip(1).any(|line| line.trim().split("  ").nth(1).unwrap().starts_with("403.1")), "{near}");

@@ -3,7 +3,7 @@
 use crate::lanes::{Sums, add, block, walk};
 use crate::sine::{abs_sine, abs_sine_slope};
 use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::kge::{EmbeddingModel, Queries, Side};
+use dualk_sdk::kge::{EmbeddingModel, Equation, Formula, Queries, Side};
 use dualk_sdk::prelude::*;
 use dualk_sdk::simd::fma;
 use dualk_sdk::vectorized_fn;
@@ -89,6 +89,11 @@ impl EmbeddingModel for Hake {
 
     fn shared(&self) -> Vec<f32> {
         self.weights.to_vec()
+    }
+
+    fn formula(&self) -> Option<Formula> {
+        let (dim, gamma, scale) = (self.dim, self.gamma, self.scale());
+        Some(Formula { equation: Equation::Hake, dim, gamma, scale })
     }
 
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {

@@ -2,7 +2,7 @@
 
 use crate::lanes::{Sums, add, block, sign, walk};
 use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::kge::{EmbeddingModel, Queries, Side};
+use dualk_sdk::kge::{EmbeddingModel, Equation, Formula, Queries, Side};
 use dualk_sdk::prelude::*;
 use dualk_sdk::simd::fma;
 use dualk_sdk::vectorized_fn;
@@ -56,6 +56,11 @@ impl EmbeddingModel for ModE {
 
     fn saved(&self) -> usize {
         0
+    }
+
+    fn formula(&self) -> Option<Formula> {
+        let (dim, gamma, scale) = (self.dim, self.gamma, 1.0);
+        Some(Formula { equation: Equation::Mode, dim, gamma, scale })
     }
 
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {

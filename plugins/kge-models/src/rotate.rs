@@ -2,7 +2,7 @@
 
 use crate::lanes::{Sums, add, block, walk};
 use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::kge::{EmbeddingModel, Queries, Side};
+use dualk_sdk::kge::{EmbeddingModel, Equation, Formula, Queries, Side};
 use dualk_sdk::prelude::*;
 use dualk_sdk::simd::fma;
 use dualk_sdk::vectorized_fn;
@@ -67,6 +67,11 @@ impl EmbeddingModel for RotatE {
 
     fn saved(&self) -> usize {
         0
+    }
+
+    fn formula(&self) -> Option<Formula> {
+        let (dim, gamma, scale) = (self.dim, self.gamma, PI / self.range);
+        Some(Formula { equation: Equation::Rotate, dim, gamma, scale })
     }
 
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {

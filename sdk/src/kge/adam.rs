@@ -200,21 +200,59 @@ pub struct Rates {
     unused: Unused,
 }
 
+#[cfg(cube)]
 impl Rates {
-    fn factors(&self, last: u32, gap: u32) -> Factors {
+    /// The step, from 0.
+    pub(super) fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// 1 − β₁, 1 − β₂, and ε.
+    pub(super) fn added(&self) -> (f32, f32, f32) {
+        ((1.0 - self.beta1) as f32, (1.0 - self.beta2) as f32, self.epsilon)
+    }
+
+    /// What a row's moments are kept by, and its rate. `powers` remembers those of both coefficients.
+    pub(super) fn of_row(&self, last: u32, gap: u32, powers: &mut Vec<[f32; 2]>) -> [f32; 3] {
+        let (rested, kept, rate) = self.rest(last, gap);
+        if !kept {
+            return [0.0, 0.0, rate];
+        }
+        const REMEMBERED: u32 = 4096;
+        if rested > REMEMBERED {
+            let power = |beta: f64| beta.powf(f64::from(rested)) as f32;
+            return [power(self.beta1), power(self.beta2), rate];
+        }
+        while powers.len() <= rested as usize {
+            let n = powers.len() as f64;
+            powers.push([self.beta1.powf(n) as f32, self.beta2.powf(n) as f32]);
+        }
+        let [first, second] = powers[rested as usize];
+        [first, second, rate]
+    }
+}
+
+impl Rates {
+    /// How many steps ago a row was used, whether its moments are kept, and by how much it moves.
+    fn rest(&self, last: u32, gap: u32) -> (u32, bool, f32) {
         let rested = match self.unused {
             Unused::Moved => self.step + 1 - last,
             Unused::Still => 1,
         };
-        // Moments from before the rate dropped are gone: a new Adam began there.
-        let keep = if last > self.start { f64::from(rested) } else { f64::INFINITY };
         let tail = self.tails[(gap.max(1) as usize - 1).min(self.tails.len() - 1)];
+        // Moments from before the rate dropped are gone: a new Adam began there.
+        (rested, last > self.start, (self.rate + tail) as f32)
+    }
+
+    fn factors(&self, last: u32, gap: u32) -> Factors {
+        let (rested, kept, rate) = self.rest(last, gap);
+        let keep = if kept { f64::from(rested) } else { f64::INFINITY };
         Factors {
             keep_first: self.beta1.powf(keep) as f32,
             keep_second: self.beta2.powf(keep) as f32,
             add_first: (1.0 - self.beta1) as f32,
             add_second: (1.0 - self.beta2) as f32,
-            rate: (self.rate + tail) as f32,
+            rate,
             epsilon: self.epsilon,
         }
     }

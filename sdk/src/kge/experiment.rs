@@ -10,13 +10,15 @@ use super::manifest::KgeManifest;
 use super::metrics::LinkMetrics;
 use super::model::EmbeddingModel;
 use super::outcome::KgeOutcome;
-use super::rank::{Scorer, Ties, Trained, ranks};
+use super::rank::{Rank, Ties, Trained, ranks};
 use super::sample::SampleOptions;
 use super::sources::join;
 use super::step::Parameters;
+use super::trainer::ranks_on;
 use super::triples::{KnowledgeGraph, Triple};
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
+use crate::device::{self, NamedDevice};
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::plan::{absolute, plugin_path, resolve_component};
@@ -90,6 +92,14 @@ impl KgeExperiment {
         self.registry.make::<KgeModelSlot>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
     }
 
+    /// The device that the manifest names.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn device(&self) -> Result<NamedDevice> {
+        device::open(&self.manifest.backend.device)
+    }
+
     /// The manifest with every default filled in and every path absolute, as TOML.
     ///
     /// # Errors
@@ -110,6 +120,7 @@ impl KgeExperiment {
             true => Ok(()),
             false => Err(Error::user("no such file or directory").at_key(key).at_file(path)),
         };
+        let device = self.device().map(drop);
         let folder = data.triples.given().map_or(Ok(()), |folder| there(folder, "data.triples".to_owned()));
         let mut sources = data.source.clone();
         let places = sources.iter_mut().enumerate().flat_map(|(i, source)| {
@@ -117,7 +128,7 @@ impl KgeExperiment {
             source.paths().into_iter().map(keyed).collect::<Vec<_>>()
         });
         let files = places.filter(|(_, path)| path.given().is_some()).map(|(key, path)| there(path.as_path(), key));
-        self.placed(std::iter::once(folder).chain(files).collect())
+        self.placed([device, folder].into_iter().chain(files).collect())
     }
 
     /// Reads the graph, and lines on what it is made of.
@@ -155,8 +166,9 @@ impl KgeExperiment {
     fn run(&self, resume: bool, progress: &dyn Progress) -> Result<(KgeOutcome, RunDir)> {
         let start = Instant::now();
         let (output, name) = (&self.manifest.output, &self.manifest.name);
+        let device = self.device()?;
         let (text, (graph, lines)) = (self.resolved()?, self.read_graph()?);
-        let identity = self.identity(&text, &graph)?;
+        let identity = self.identity(&text, &graph, &device.name)?;
         let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access)).flatten();
         let run = match left {
             Some(run) => run,
@@ -205,12 +217,12 @@ impl KgeExperiment {
         let state = self.fit(&*model, graph, state, run, progress)?;
         save_embeddings(&run.file(EMBEDDINGS), &state.parameters, graph)?;
         let trained = Trained { model: &*model, parameters: &state.parameters };
-        let outcome = self.evaluated(graph, &trained, progress);
+        let outcome = self.evaluated(graph, &trained, progress)?;
         Ok(KgeOutcome { parameters: state.parameters.count(), train_seconds: state.seconds, ..outcome })
     }
 
     /// What decides the results: manifest, graph, plugins and the build of the SDK.
-    fn identity(&self, manifest: &str, graph: &KnowledgeGraph) -> Result<Identity> {
+    fn identity(&self, manifest: &str, graph: &KnowledgeGraph, device: &str) -> Result<Identity> {
         let mut hash = Sha256::new();
         for name in graph.entities.list().iter().chain(graph.relations.list()) {
             hash.update(name.as_bytes());
@@ -226,27 +238,28 @@ impl KgeExperiment {
         table.remove("output");
         let plugins: Vec<_> = self.registry.plugins().iter().map(|p| json!([p.name, p.sha256])).collect();
         let build = Stamp::current().build;
-        let made_from = json!({ "manifest": table, "graph": hex(&hash.finalize()), "plugins": plugins, "sdk": build, "device": "cpu" });
+        let made_from = json!({ "manifest": table, "graph": hex(&hash.finalize()), "plugins": plugins, "sdk": build, "device": device });
         let sha256 = hex(&Sha256::digest(made_from.to_string().as_bytes()));
         Ok(Identity { sha256, made_from })
     }
 
     /// Ranks test (and validation) triples by a scorer, and by a rule of one line.
-    fn evaluated(&self, graph: &KnowledgeGraph, trained: &Trained<'_>, progress: &dyn Progress) -> KgeOutcome {
+    fn evaluated(&self, graph: &KnowledgeGraph, trained: &Trained<'_>, progress: &dyn Progress) -> Result<KgeOutcome> {
         let (known, options) = (self.known(graph), &self.manifest.evaluate);
-        let of = |scorer: &dyn Scorer, triples: &[Triple], progress: &dyn Progress, samples: usize| {
-            let ranks = ranks(scorer, graph.entities.len(), triples, &known, progress);
-            LinkMetrics::new(&ranks, self.ties(), samples, self.manifest.seed)
+        let device = self.device()?;
+        let metrics = |ranks: Vec<Rank>, samples| LinkMetrics::new(&ranks, self.ties(), samples, self.manifest.seed);
+        let of = |triples: &[Triple], progress: &dyn Progress, samples: usize| {
+            ranks_on(&device, trained, triples, &known, progress).map(|ranks| metrics(ranks, samples))
         };
         let start = Instant::now();
-        let test = of(trained, &graph.test, progress, options.bootstrap);
+        let test = of(&graph.test, progress, options.bootstrap)?;
         let test_seconds = start.elapsed().as_secs_f64();
-        let valid = options.valid.then(|| of(trained, &graph.valid, progress, 0));
-        let baseline = of(&Backwards::new(graph), &graph.test, &Silent, 0);
-        KgeOutcome {
+        let valid = options.valid.then(|| of(&graph.valid, progress, 0)).transpose()?;
+        let rule = ranks(&Backwards::new(graph), graph.entities.len(), &graph.test, &known, &Silent);
+        Ok(KgeOutcome {
             name: self.manifest.name.clone(),
             model: self.manifest.model.r#type.clone(),
-            device: "cpu".to_owned(),
+            device: device.name.clone(),
             threads: rayon::current_num_threads(),
             entities: graph.entities.len(),
             relations: graph.relations.len(),
@@ -254,10 +267,10 @@ impl KgeExperiment {
             ties: if self.manifest.is_compat() { "published" } else { "realistic" }.to_owned(),
             test,
             valid,
-            baseline,
+            baseline: metrics(rule, 0),
             test_seconds,
             ..KgeOutcome::default()
-        }
+        })
     }
 
     /// A finished run: its experiment, its folder and its embeddings.
@@ -285,7 +298,7 @@ impl KgeExperiment {
         }
         let trained = Trained { model: &*model, parameters: &embeddings.parameters };
         let start = Instant::now();
-        let outcome = self.evaluated(&graph, &trained, progress);
+        let outcome = self.placed(self.evaluated(&graph, &trained, progress))?;
         let (parameters, seconds) = (embeddings.parameters.count(), start.elapsed().as_secs_f64());
         Ok(KgeOutcome { parameters, seconds, ..outcome })
     }
@@ -319,7 +332,8 @@ impl KgeExperiment {
     fn write_environment(&self, run: &RunDir) -> Result<()> {
         let stamp = Stamp::current();
         let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
-        let environment = json!({ "sdk": fields, "device": "cpu", "threads": rayon::current_num_threads() });
+        let environment =
+            json!({ "sdk": fields, "device": self.device()?.name, "threads": rayon::current_num_threads() });
         run.write_json("environment.json", &environment)?;
         let plugins = self.registry.plugins().iter().map(LockedPlugin::from).collect();
         run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())

@@ -5,9 +5,9 @@ use super::files::{Checkpoint, save_checkpoint};
 use super::known::Known;
 use super::metrics::LinkMetrics;
 use super::model::EmbeddingModel;
-use super::rank::{Trained, ranks};
+use super::rank::Trained;
 use super::sample::{Sampler, window};
-use super::step::Stepper;
+use super::trainer::{Trainer, ranks_on};
 use super::triples::{KnowledgeGraph, Triple};
 use crate::experiment::RunDir;
 use crate::experiment::run_dir::RESUME;
@@ -38,8 +38,9 @@ impl KgeExperiment {
         let options = self.sample_options();
         let (window, known) = (window(&options), Known::new(&graph.train));
         let Checkpoint { parameters, step: first, seconds: before, mut history } = state;
-        let mut stepper = Stepper::new(model, parameters, self.adam(), window, train.adversarial as f32);
-        let sampler = Sampler::new(graph, &known, options, first);
+        let device = self.device()?;
+        let mut trainer = Trainer::new(model, parameters, self.adam(), window, train.adversarial as f32, &device)?;
+        let sampler = Sampler::new(graph, &known, options, first).at_once(trainer.batches_at_once());
         let every_known = self.known(graph);
         let valid: Vec<Triple> = sample(&graph.valid, train.validate_triples);
         let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
@@ -56,29 +57,32 @@ impl KgeExperiment {
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
             for batch in receiver {
                 let step = batch.step + 1;
-                let loss = stepper.step(&batch);
-                if !loss.is_finite() {
-                    return Err(Error::user(format!("the loss is {loss} after step {step}"))
-                        .at_key("train.lr")
-                        .help("try a smaller learning rate"));
-                }
-                losses = (losses.0 + loss, losses.1 + 1);
-                task.advance(1);
                 let validates =
                     train.validate_every > 0 && step.is_multiple_of(train.validate_every) && !valid.is_empty();
                 let writes = validates || step.is_multiple_of(every) || step == train.steps;
+                for loss in trainer.step(&batch, writes)? {
+                    if !loss.is_finite() {
+                        let by = if matches!(trainer, Trainer::Cpu(_)) { "after" } else { "by" };
+                        return Err(Error::user(format!("the loss is {loss} {by} step {step}"))
+                            .at_key("train.lr")
+                            .help("try a smaller learning rate"));
+                    }
+                    losses = (losses.0 + loss, losses.1 + 1);
+                }
+                task.advance(1);
                 if writes {
                     let mean = losses.0 / f64::from(losses.1);
                     losses = (0.0, 0);
                     let seconds = clock.seconds();
                     let mut line = json!({
-                        "step": step, "loss": mean, "lr": stepper.rate(batch.step), "seconds": seconds,
+                        "step": step, "loss": mean, "lr": trainer.rate(batch.step), "seconds": seconds,
                     });
                     let mut shown = format!("loss {mean:.4}");
                     if validates {
                         let looks = Instant::now();
-                        let trained = Trained { model, parameters: &stepper.parameters };
-                        let ranks = ranks(&trained, graph.entities.len(), &valid, &every_known, &Silent);
+                        let parameters = trainer.parameters()?;
+                        let trained = Trained { model, parameters: &parameters };
+                        let ranks = ranks_on(&device, &trained, &valid, &every_known, &Silent)?;
                         let metrics = LinkMetrics::new(&ranks, self.ties(), 0, 0).both;
                         clock.looked += looks.elapsed();
                         shown += &format!(" valid mrr {:.4}", metrics.mrr);
@@ -91,7 +95,8 @@ impl KgeExperiment {
                 }
                 let signal = self.stop.requested();
                 if step < train.steps && (signal.is_some() || keeper.is_due(writes)) {
-                    keeper.save(|file| save_checkpoint(file, &stepper.parameters, step, clock.seconds(), &history));
+                    let parameters = trainer.parameters()?;
+                    keeper.save(|file| save_checkpoint(file, &parameters, step, clock.seconds(), &history));
                     if let Some(signal) = signal {
                         return Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}")));
                     }
@@ -102,7 +107,7 @@ impl KgeExperiment {
         outcome?;
         let seconds = clock.seconds();
         task.finish(&format!("{} steps in {seconds:.1} s", train.steps));
-        Ok(Checkpoint { parameters: stepper.parameters, step: train.steps, seconds, history })
+        Ok(Checkpoint { parameters: trainer.into_parameters()?, step: train.steps, seconds, history })
     }
 }
 

@@ -27,6 +27,9 @@ pub struct KgeManifest {
     /// Plugins to load. Shipped ones are found without being listed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plugin: Vec<PluginRef>,
+    /// Where to compute.
+    #[serde(default, skip_serializing_if = "KgeBackend::is_default")]
+    pub backend: KgeBackend,
     /// The knowledge graph.
     pub data: KgeData,
     /// The embedding model.
@@ -41,6 +44,26 @@ pub struct KgeManifest {
     /// Where results go.
     #[serde(default)]
     pub output: Output,
+}
+
+/// Where an embedding is trained and evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KgeBackend {
+    /// `cpu`, `auto`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`.
+    pub device: String,
+}
+
+impl Default for KgeBackend {
+    fn default() -> Self {
+        Self { device: "cpu".into() }
+    }
+}
+
+impl KgeBackend {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn hake() -> ComponentRef {

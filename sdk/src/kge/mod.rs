@@ -1,13 +1,17 @@
 //! Embeddings of knowledge graphs: the graph, the models' trait, training, ranking, experiments.
 //!
-//! Training runs on the CPU, fused by entity (see [`Stepper`]); models are components of the slot `kge_model`.
+//! Training runs on the CPU, fused by entity (see [`Stepper`]), or on a GPU for models with a [`Formula`]; models are
+//! components of the slot `kge_model`.
 
 mod adam;
 mod baseline;
+#[cfg(cube)]
+mod cube;
 mod experiment;
 mod extracted;
 mod files;
 mod fit;
+mod formula;
 mod known;
 mod loss;
 mod manifest;
@@ -21,14 +25,18 @@ mod slot;
 mod sources;
 mod split;
 mod step;
+mod trainer;
 mod triples;
 
 pub use adam::{Adam, Rates, Table};
 pub use baseline::Backwards;
+#[cfg(cube)]
+pub use cube::{DeviceRanker, DeviceStepper};
 pub use experiment::{EMBEDDINGS, KgeExperiment};
 pub use files::{Embeddings, load_embeddings, save_embeddings};
+pub use formula::{Equation, Formula};
 pub use known::Known;
-pub use manifest::{EvaluateOptions, KgeData, KgeManifest, KgeSchedule, TrainOptions, Unused, kge_schema};
+pub use manifest::{EvaluateOptions, KgeBackend, KgeData, KgeManifest, KgeSchedule, TrainOptions, Unused, kge_schema};
 pub use metrics::{LinkMetrics, RankMetrics};
 pub use model::{EmbeddingModel, Queries, Side};
 pub use outcome::KgeOutcome;
@@ -39,4 +47,5 @@ pub use slot::{BuildKgeModel, KgeModelSlot};
 pub use sources::GraphSource;
 pub use split::KgeSplit;
 pub use step::{Gradients, Parameters, Stepper};
+pub use trainer::{Trainer, ranks_on};
 pub use triples::{KnowledgeGraph, Names, Triple};

@@ -1,5 +1,7 @@
 //! What an embedding model of a knowledge graph is.
 
+use super::formula::Formula;
+
 /// The side of a triple that is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -95,6 +97,11 @@ pub trait EmbeddingModel: Send + Sync {
         d_queries: &mut [f32],
         d_shared: &mut [f32],
     );
+
+    /// Which kernels for GPUs compute this model; `None` where none do: it is trained on the CPU then.
+    fn formula(&self) -> Option<Formula> {
+        None
+    }
 
     /// How far two entities are apart; by default as the crow flies.
     fn distance(&self, a: &[f32], b: &[f32], shared: &[f32]) -> f32 {

@@ -6,6 +6,7 @@ use super::triples::{KnowledgeGraph, Triple};
 use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use std::collections::VecDeque;
 
 /// In [`Batch::slots`]: no candidate.
@@ -150,6 +151,7 @@ pub struct Sampler<'a> {
     orders: [(u32, Vec<u32>); 2],
     next: u32,
     window: u32,
+    at_once: u32,
     ahead: VecDeque<Batch>,
     entities: Vec<Seen>,
     relations: Vec<Seen>,
@@ -173,6 +175,7 @@ impl<'a> Sampler<'a> {
             orders: [(u32::MAX, Vec::new()), (u32::MAX, Vec::new())],
             next: first,
             window,
+            at_once: 1,
             ahead: VecDeque::new(),
             entities: vec![NEVER; entities],
             relations: vec![NEVER; relations],
@@ -201,10 +204,9 @@ impl<'a> Sampler<'a> {
         self.orders[side].1[start..(start + self.options.batch).min(n)].to_vec()
     }
 
-    fn make(&mut self, step: u32) -> Batch {
-        let side = (step % 2) as usize;
-        let open = Side::BOTH[side];
-        let chosen = self.chosen(side, step / 2);
+    /// The batch of a step, of these training triples. `counts` has a place an entity and one more, and is overwritten.
+    fn make(&self, step: u32, chosen: &[u32], counts: &mut [u32]) -> Batch {
+        let open = Side::BOTH[(step % 2) as usize];
         let triples: Vec<Triple> = chosen.iter().map(|&i| self.graph.train[i as usize]).collect();
         let weights = chosen.iter().map(|&i| self.weights[i as usize]).collect();
         let entities = self.graph.entities.len() as u64;
@@ -234,7 +236,31 @@ impl<'a> Sampler<'a> {
                 }
             }
         }
-        Batch::new(step, open, triples, weights, &of_cell, &mut self.counts)
+        Batch::new(step, open, triples, weights, &of_cell, counts)
+    }
+
+    /// The next batches, some at once.
+    fn make_some(&mut self) -> Vec<Batch> {
+        let last = self.options.steps.min(self.next + self.at_once);
+        let chosen: Vec<(u32, Vec<u32>)> =
+            (self.next..last).map(|step| (step, self.chosen((step % 2) as usize, step / 2))).collect();
+        self.next = last;
+        if let [(step, chosen)] = &chosen[..] {
+            let mut counts = std::mem::take(&mut self.counts);
+            let batch = self.make(*step, chosen, &mut counts);
+            self.counts = counts;
+            return vec![batch];
+        }
+        let counts = || vec![0; self.graph.entities.len() + 1];
+        let made = chosen.par_iter().map_init(counts, |counts, (step, chosen)| self.make(*step, chosen, counts));
+        made.collect()
+    }
+
+    /// Makes up to so many batches at once, on all threads of the CPU: where these have nothing else to do. The batches are the
+    /// same.
+    #[must_use]
+    pub fn at_once(self, batches: u32) -> Self {
+        Self { at_once: batches.max(1), ..self }
     }
 
     /// Tells the batches ahead that this one uses their rows again.
@@ -283,10 +309,10 @@ impl Iterator for Sampler<'_> {
 
     fn next(&mut self) -> Option<Batch> {
         while self.ahead.len() <= self.window as usize && self.next < self.options.steps {
-            let batch = self.make(self.next);
-            self.announce(&batch);
-            self.ahead.push_back(batch);
-            self.next += 1;
+            for batch in self.make_some() {
+                self.announce(&batch);
+                self.ahead.push_back(batch);
+            }
         }
         self.ahead.pop_front()
     }
@@ -349,6 +375,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn batches_made_at_once_are_the_same() {
+        let graph = graph();
+        let known = Known::new(&graph.train);
+        let one: Vec<Batch> = Sampler::new(&graph, &known, options(), 0).collect();
+        // Within the window of rests that are told apart; here it is longer than the run.
+        let some: Vec<Batch> = Sampler::new(&graph, &known, options(), 0).at_once(7).collect();
+        assert_eq!(one, some);
     }
 
     #[test]

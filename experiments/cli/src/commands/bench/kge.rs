@@ -5,9 +5,10 @@ use super::report::{Format, Report, Times};
 use super::setup::set_threads;
 use clap::Args;
 use dualk_sdk::component::Slot;
+use dualk_sdk::device::{self, NamedDevice};
 use dualk_sdk::kge::{
-    Adam, EmbeddingModel, KgeSchedule, KnowledgeGraph, Known, Parameters, SampleOptions, Sampler, Stepper, Trained,
-    Triple, Unused, ranks, window,
+    Adam, EmbeddingModel, KgeSchedule, KnowledgeGraph, Known, Parameters, SampleOptions, Sampler, Trained, Trainer,
+    Triple, Unused, ranks_on, window,
 };
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Silent;
@@ -50,6 +51,9 @@ pub struct Kge {
     /// Rows without a gradient stay as they are, instead of moving on by their first moment.
     #[arg(long)]
     still: bool,
+    /// Where to compute: `cpu`, `cuda`, `wgpu`, or as `dualk doctor` lists them.
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Threads of the CPU. Default: all.
     #[arg(long)]
     threads: Option<usize>,
@@ -81,6 +85,7 @@ impl Kge {
         registry.require(Slot::KgeModel, &self.model).map_err(|e| e.at_key("--model"))?;
         let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
         let model = registry.make::<slots::kge_model>(&self.model, options)?;
+        let device = device::open(&self.device).map_err(|e| e.at_key("--device"))?;
         forget_peak_memory();
         let graph = self.graph();
         let known = Known::new(&graph.train);
@@ -99,17 +104,19 @@ impl Kge {
         let (schedule, epsilon) = (KgeSchedule::Constant, 1e-8);
         let adam = Adam { lr: 5e-5, beta1: 0.9, beta2: 0.999, epsilon, steps: options.steps, schedule, unused };
         let parameters = Parameters::new(&*model, self.entities, self.relations, 1);
-        let mut stepper = Stepper::new(&*model, parameters, adam, window(&options), 0.5);
-        let sampler = Sampler::new(&graph, &known, options, 0);
-        let (mut seconds, mut rows, mut cells, mut loss) = (Vec::new(), 0usize, 0usize, 0.0);
-        std::thread::scope(|scope| {
+        let mut trainer = Trainer::new(&*model, parameters, adam, window(&options), 0.5, &device)?;
+        let sampler = Sampler::new(&graph, &known, options, 0).at_once(trainer.batches_at_once());
+        let (mut seconds, mut waits, mut rows, mut cells, mut loss) = (Vec::new(), Vec::new(), 0usize, 0usize, 0.0);
+        let outcome = std::thread::scope(|scope| -> Result<()> {
             let (sender, receiver) = std::sync::mpsc::sync_channel(4);
             scope
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
             let mut start = Instant::now();
             for batch in receiver.iter().take(steps as usize) {
-                loss = stepper.step(&batch);
+                let waited = start.elapsed().as_secs_f64();
+                loss = trainer.step(&batch, true)?.last().copied().unwrap_or(loss);
                 if batch.step >= WARM {
+                    waits.push(waited);
                     // From the end of a step to that of the next, waiting for the batch included.
                     seconds.push(start.elapsed().as_secs_f64());
                     rows += batch.scored.rows.len();
@@ -117,19 +124,21 @@ impl Kge {
                 }
                 start = Instant::now();
             }
+            Ok(())
         });
+        outcome?;
         let n = seconds.len().max(1) as f64;
-        let times = Times::new(seconds);
+        let (times, waits) = (Times::new(seconds), Times::new(waits));
         let (rows, cells) = (rows as f64 / n, cells as f64 / n);
         let (width, query) = (model.entity_width() as f64, model.query_width() as f64);
         let peak = peak_memory_gib();
-        let parameters = stepper.parameters;
-        let ranked = (self.ranked > 0).then(|| self.rank(&*model, parameters, &graph, known));
+        let parameters = trainer.into_parameters()?;
+        let ranked = (self.ranked > 0).then(|| self.rank(&*model, parameters, &graph, known, &device)).transpose()?;
         let mut report = Report::new(self.format);
         let mut line = json!({
             "bench": "kge",
             "model": self.model,
-            "device": "cpu",
+            "device": device.name,
             "threads": rayon::current_num_threads(),
             "batch": self.batch,
             "negatives": self.negatives,
@@ -140,6 +149,8 @@ impl Kge {
             "step_s": times.median(),
             "step_s_min": times.min(),
             "step_s_max": times.max(),
+            // Of these, for the batch: sampling is on a thread of its own.
+            "wait_s": waits.median(),
             "peak_rss_gib": peak,
             "loss": loss,
             "rows": rows,
@@ -167,7 +178,8 @@ impl Kge {
         mut parameters: Parameters,
         graph: &KnowledgeGraph,
         known: Known,
-    ) -> (f64, Option<f64>) {
+        device: &NamedDevice,
+    ) -> Result<(f64, Option<f64>)> {
         for table in [&mut parameters.entities, &mut parameters.relations] {
             (table.first, table.second) = (Vec::new(), Vec::new());
         }
@@ -175,9 +187,9 @@ impl Kge {
         let triples = &graph.train[..self.ranked.min(graph.train.len())];
         let start = Instant::now();
         let trained = Trained { model, parameters: &parameters };
-        let found = ranks(&trained, graph.entities.len(), triples, &known, &Silent);
+        let found = ranks_on(device, &trained, triples, &known, &Silent)?;
         std::hint::black_box(found);
-        (start.elapsed().as_secs_f64(), peak_memory_gib())
+        Ok((start.elapsed().as_secs_f64(), peak_memory_gib()))
     }
 
     fn graph(&self) -> KnowledgeGraph {

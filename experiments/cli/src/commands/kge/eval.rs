@@ -9,6 +9,9 @@ use dualk_sdk::serde_json::json;
 pub struct Eval {
     #[command(flatten)]
     run: RunArgs,
+    /// Device: `cpu`, `auto`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`; instead of that of the run.
+    #[arg(long)]
+    device: Option<String>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -16,7 +19,10 @@ pub struct Eval {
 
 impl Eval {
     pub fn run(self) -> Result<()> {
-        let (experiment, embeddings) = self.run.open()?;
+        let (mut experiment, embeddings) = self.run.open()?;
+        if let Some(device) = self.device {
+            experiment.manifest.backend.device = device;
+        }
         let outcome = experiment.evaluate(&embeddings, &Console::default())?;
         match self.json {
             true => println!("{}", json!(outcome)),

@@ -63,12 +63,16 @@ pub struct KgeManifestArgs {
     /// Change a key: `--set data.triples=FOLDER`, `--set model.dim=200`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Device: `cpu`, `auto`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`; instead of `backend.device`.
+    #[arg(long)]
+    device: Option<String>,
     #[command(flatten)]
     trust: TrustArgs,
 }
 
 impl KgeManifestArgs {
-    fn experiment(self) -> Result<KgeExperiment> {
+    fn experiment(mut self) -> Result<KgeExperiment> {
+        self.settings.extend(self.device.map(|device| format!("backend.device={device}")));
         let registry = self.trust.registry(self.manifest.parent().unwrap_or(Path::new(".")))?;
         KgeExperiment::new(KgeManifest::load(&self.manifest, &self.settings)?, registry)
     }

@@ -1,0 +1,146 @@
+//! Ranks of true answers on a device.
+
+use super::place::{DeviceTable, Lists, Place};
+use super::score;
+use crate::kge::formula::Formula;
+use crate::kge::known::Known;
+use crate::kge::model::Side;
+use crate::kge::rank::Rank;
+use crate::kge::step::Parameters;
+use crate::kge::triples::Triple;
+use crate::ops::cube::{Layout, UNITS, cubes, threads};
+use crate::progress::Progress;
+use crate::{Error, Result};
+use burn::tensor::Device;
+use burn_cubecl::cubecl::prelude::*;
+
+/// Scores that are held at a time.
+const SCORES: usize = 1 << 24;
+/// The most queries that are scored together.
+const BLOCK: usize = 512;
+/// Entities are counted in numbers of 32 bits that have a point.
+const ENTITIES: usize = 1 << 24;
+
+/// Ranks by a trained model on a device.
+pub struct DeviceRanker {
+    place: Place,
+    formula: Formula,
+    entities: DeviceTable,
+    relations: DeviceTable,
+    shared: DeviceTable,
+}
+
+impl DeviceRanker {
+    /// Copies the parameters to a device.
+    ///
+    /// # Errors
+    /// When the device runs no such kernels, or there are too many entities.
+    pub fn new(formula: Formula, parameters: &Parameters, device: &Device) -> Result<Self> {
+        let place = Place::new(device)
+            .ok_or_else(|| Error::user("this device runs no kernels of embeddings").at_key("backend.device"))?;
+        let (entities, numbers) = (parameters.entities.last.len(), parameters.entities.values.len());
+        if entities >= ENTITIES || u32::try_from(numbers).is_err() {
+            let message = format!("{entities} entities are too many to be ranked on a device");
+            return Err(Error::user(message).at_key("backend.device").help("the CPU ranks them"));
+        }
+        let bare = |table: &crate::kge::Table| {
+            let (first, second) = (Vec::new(), Vec::new());
+            DeviceTable::new(&place, &crate::kge::Table { first, second, ..table.clone() })
+        };
+        let (relations, shared) = (bare(&parameters.relations), bare(&parameters.shared));
+        Ok(Self { formula, entities: bare(&parameters.entities), relations, shared, place })
+    }
+
+    /// Ranks of triples on both sides, tails first, as [`ranks`](crate::kge::ranks) gives them.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn ranks(&self, triples: &[Triple], known: &Known, progress: &dyn Progress) -> Result<Vec<Rank>> {
+        let entities = self.entities.last.len();
+        let block = (SCORES / entities.max(1)).clamp(1, BLOCK);
+        let mut task = progress.begin("ranking", "queries", Some(2 * triples.len() as u64));
+        let mut all = Vec::with_capacity(2 * triples.len());
+        for open in Side::BOTH {
+            for block in triples.chunks(block) {
+                all.extend(self.block(block, open, known, entities)?);
+                task.advance(block.len() as u64);
+            }
+        }
+        task.finish("");
+        Ok(all)
+    }
+
+    fn block(&self, block: &[Triple], open: Side, known: &Known, entities: usize) -> Result<Vec<Rank>> {
+        let Formula { equation, dim, gamma, scale } = self.formula;
+        let (place, client, rows) = (&self.place, self.place.client(), block.len());
+        let (mut lists, mut offsets, mut others) = (Lists::default(), vec![0u32], Vec::new());
+        for triple in block {
+            let answer = triple.sides(open).1;
+            let known = known.answers(*triple, open).iter().copied();
+            others.extend(known.filter(|&e| e != answer && (e as usize) < entities));
+            offsets.push(others.len() as u32);
+        }
+        lists.add(block.iter().map(|t| t.sides(open).0));
+        lists.add(block.iter().map(|t| t.relation));
+        lists.add(block.iter().map(|t| t.sides(open).1));
+        lists.add(offsets.iter().copied());
+        lists.add(others);
+        let sent = place.send(&lists);
+        let list = |k: usize| sent[k].clone().into_buffer_arg();
+        let queries = place.empty(rows * dim * equation.of_query());
+        score::make_queries::launch(
+            client,
+            threads(rows * dim),
+            CubeDim::new_1d(UNITS),
+            list(0),
+            list(1),
+            self.entities.values.clone().into_buffer_arg(),
+            self.relations.values.clone().into_buffer_arg(),
+            queries.clone().into_buffer_arg(),
+            rows,
+            dim,
+            scale,
+            open == Side::Head,
+            equation,
+        );
+        let scores = place.empty(rows * entities);
+        let layout = Layout::new(dim, 0, &[&self.entities.values, &queries]);
+        score::score_all::launch(
+            client,
+            cubes((rows * entities).div_ceil(score::PAIRS)),
+            CubeDim::new_1d(UNITS),
+            layout.vector,
+            self.entities.values.clone().into_buffer_arg(),
+            queries.into_buffer_arg(),
+            self.shared.values.clone().into_buffer_arg(),
+            scores.clone().into_buffer_arg(),
+            entities,
+            rows,
+            dim / layout.vector,
+            gamma,
+            scale,
+            equation,
+        );
+        let counts = place.empty(3 * rows);
+        score::count_above::launch(
+            client,
+            CubeCount::Static(rows as u32, 1, 1),
+            CubeDim::new_1d(UNITS),
+            scores.into_buffer_arg(),
+            list(2),
+            list(3),
+            list(4),
+            counts.clone().into_buffer_arg(),
+            entities,
+        );
+        let counts = place.read(&counts, 3 * rows)?;
+        let one = |(counts, ends): (&[f32], &[u32])| Rank {
+            side: open,
+            above: counts[0] as u32,
+            equal: counts[1] as u32,
+            equal_before: counts[2] as u32,
+            candidates: entities as u32 - (ends[1] - ends[0]),
+        };
+        Ok(counts.chunks_exact(3).zip(offsets.windows(2)).map(one).collect())
+    }
+}

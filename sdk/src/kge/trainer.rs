@@ -1,0 +1,148 @@
+//! Training and ranking on whichever device was chosen.
+
+use super::adam::Adam;
+#[cfg(cube)]
+use super::cube::{DeviceRanker, DeviceStepper};
+use super::formula::Formula;
+use super::known::Known;
+use super::model::EmbeddingModel;
+use super::rank::{Rank, Trained, ranks};
+use super::sample::Batch;
+use super::step::{Parameters, Stepper};
+use super::triples::Triple;
+use crate::device::NamedDevice;
+use crate::progress::Progress;
+use crate::{Error, Result};
+use burn::tensor::Device;
+use std::borrow::Cow;
+
+/// Trains a model batch by batch, on the CPU or on a GPU.
+#[allow(clippy::large_enum_variant)] // there is one of them
+pub enum Trainer<'a> {
+    /// On the CPU.
+    Cpu(Stepper<'a>),
+    /// On a GPU.
+    #[cfg(cube)]
+    Device(DeviceStepper),
+}
+
+/// Whether this is the CPU.
+fn is_cpu(device: &NamedDevice) -> bool {
+    device.device.clone().without_autodiff() == Device::flex()
+}
+
+/// What kernels for GPUs must know of a model.
+fn formula(model: &dyn EmbeddingModel, device: &NamedDevice) -> Result<Formula> {
+    model.formula().ok_or_else(|| {
+        Error::user(format!("this embedding model has no kernels for {}", device.name))
+            .at_key("backend.device")
+            .help("give cpu")
+    })
+}
+
+impl<'a> Trainer<'a> {
+    /// Trains `parameters` on a device; rests of rows are told apart up to `window` steps.
+    ///
+    /// # Errors
+    /// When the model has no kernels for the device.
+    pub fn new(
+        model: &'a dyn EmbeddingModel,
+        parameters: Parameters,
+        adam: Adam,
+        window: u32,
+        alpha: f32,
+        device: &NamedDevice,
+    ) -> Result<Self> {
+        if is_cpu(device) {
+            return Ok(Self::Cpu(Stepper::new(model, parameters, adam, window, alpha)));
+        }
+        let formula = formula(model, device)?;
+        #[cfg(cube)]
+        return DeviceStepper::new(formula, &parameters, adam, window, alpha, &device.device).map(Self::Device);
+        #[cfg(not(cube))]
+        Err(Error::program(format!("no kernels for {formula:?}")))
+    }
+
+    /// How many batches may be made at once: on the CPU one, because steps want its threads.
+    pub fn batches_at_once(&self) -> u32 {
+        match self {
+            Self::Cpu(_) => 1,
+            #[cfg(cube)]
+            Self::Device(_) => rayon::current_num_threads() as u32,
+        }
+    }
+
+    /// The learning rate of a step.
+    pub fn rate(&self, step: u32) -> f64 {
+        match self {
+            Self::Cpu(stepper) => stepper.rate(step),
+            #[cfg(cube)]
+            Self::Device(stepper) => stepper.rate(step),
+        }
+    }
+
+    /// One step of Adam. Gives the losses that are known by then: on the CPU that of this step; on a GPU none, but those of all
+    /// steps since the last reading where they are `read`, for which the device is waited for.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn step(&mut self, batch: &Batch, read: bool) -> Result<Vec<f64>> {
+        match self {
+            Self::Cpu(stepper) => {
+                let _ = read;
+                Ok(vec![stepper.step(batch)])
+            }
+            #[cfg(cube)]
+            Self::Device(stepper) => {
+                stepper.step(batch)?;
+                if read { stepper.losses() } else { Ok(Vec::new()) }
+            }
+        }
+    }
+
+    /// All numbers, as they are after the last step.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn parameters(&self) -> Result<Cow<'_, Parameters>> {
+        match self {
+            Self::Cpu(stepper) => Ok(Cow::Borrowed(&stepper.parameters)),
+            #[cfg(cube)]
+            Self::Device(stepper) => stepper.parameters().map(Cow::Owned),
+        }
+    }
+
+    /// All numbers, as they are after the last step.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn into_parameters(self) -> Result<Parameters> {
+        match self {
+            Self::Cpu(stepper) => Ok(stepper.parameters),
+            #[cfg(cube)]
+            Self::Device(stepper) => stepper.parameters(),
+        }
+    }
+}
+
+/// Ranks of triples on both sides by a trained model, on a device: see [`ranks`].
+///
+/// # Errors
+/// When the model has no kernels for the device.
+pub fn ranks_on(
+    device: &NamedDevice,
+    trained: &Trained<'_>,
+    triples: &[Triple],
+    known: &Known,
+    progress: &dyn Progress,
+) -> Result<Vec<Rank>> {
+    let entities = trained.parameters.entities.last.len();
+    if is_cpu(device) {
+        return Ok(ranks(trained, entities, triples, known, progress));
+    }
+    let formula = formula(trained.model, device)?;
+    #[cfg(cube)]
+    return DeviceRanker::new(formula, trained.parameters, &device.device)?.ranks(triples, known, progress);
+    #[cfg(not(cube))]
+    Err(Error::program(format!("no kernels for {formula:?}")))
+}
