@@ -1,11 +1,12 @@
 #!/bin/sh
-# Compiles every CUDA kernel that training steps launch, on a machine without a GPU: the program runs on a stand-in for the
+# Compiles every CUDA kernel that training steps and embeddings launch, on a machine without a GPU: the program runs on a stand-in for the
 # driver (driver.c), NVRTC and the kernels' code are real. Lists registers, shared memory and spills of each kernel, and how
 # often steps launch it. Numbers that the steps compute mean nothing there.
 #
 #   tests/gpu/compile.sh PROGRAM FOLDER [ARCHITECTURE ...]      # default: 75 80 90 100
 #
-# DUALK_STAGES names the stages (default: pretrain finetune), DUALK_ENCODERS the graph encoders (default: gat).
+# DUALK_STAGES names the stages (default: pretrain finetune), DUALK_ENCODERS the graph encoders (default: gat), DUALK_KGE the
+# embedding models (default: hake mode rotate transe complex).
 #
 # Needs cc, and NVRTC with CUDA's headers and ptxas in the folder that DUALK_NVRTC names (as PyPI's packages lay them out:
 # lib, include, bin); without it they come from PyPI into ~/.cache/dualk/nvrtc (370 MB). Exit code 3: they cannot be had.
@@ -34,30 +35,39 @@ cc -O2 -shared -fPIC -o "$folder/stand-in/libcuda.so" "$here/driver.c" -lpthread
 export LD_LIBRARY_PATH="$folder/stand-in:$cuda/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" CUDA_PATH="$cuda"
 
 failed=0
+# compile CASE ARGUMENT ...: what `dualk bench ARGUMENT ...` launches, for $architecture
+compile() {
+    case=$1
+    shift
+    out="$folder/sm_$architecture-$case"
+    rm -rf "$out"
+    mkdir -p "$out"
+    code=0
+    HOME="$out" DUALK_DRIVER_ARCH=$architecture DUALK_DRIVER_PTX="$out" DUALK_DRIVER_LOG="$out/launches.txt" \
+        timeout 120 "$program" bench "$@" > "$out/output.txt" 2>&1 || code=$?
+    if [ $code != 0 ] || grep -q panicked "$out/output.txt"; then
+        failed=1
+        echo "sm_$architecture, $case: failed" >&2
+        head -n 20 "$out/output.txt" >&2
+    fi
+    target=$(sed -n 's/^\.target \([a-z0-9_]*\).*/\1/p' "$out"/0000-*.ptx)
+    for kernel in "$out"/*.ptx; do
+        used='' name=$(basename "$kernel" .ptx | sed 's/^[0-9]*-//; s/_[0-9a-f]\{8\}$//')
+        [ -z "$ptxas" ] || used=$("$ptxas" -v "-arch=$target" "$kernel" -o /dev/null 2>&1 |
+            grep -oE '[0-9]+ (registers|bytes smem|bytes spill stores)' | tr '\n' ',')
+        printf '%s\t%s\t%s\t%s\n' "$target" "$case" "$name" "$used"
+    done > "$out/kernels.tsv"
+    echo "$target, $case: $(wc -l < "$out/kernels.tsv") kernels compiled; $(head -n 1 "$out/launches.txt" 2> /dev/null)"
+}
 for architecture in "$@"; do
     for encoder in ${DUALK_ENCODERS:-gat}; do for stage in ${DUALK_STAGES:-pretrain finetune}; do
-        case="$encoder-$stage"
-        out="$folder/sm_$architecture-$case"
-        rm -rf "$out"
-        mkdir -p "$out"
-        code=0
-        HOME="$out" DUALK_DRIVER_ARCH=$architecture DUALK_DRIVER_PTX="$out" DUALK_DRIVER_LOG="$out/launches.txt" \
-            timeout 120 "$program" bench step --device cuda --stage $stage --encoder $encoder --nodes 60 --edges 400 \
-            --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1 > "$out/output.txt" 2>&1 || code=$?
-        if [ $code != 0 ] || grep -q panicked "$out/output.txt"; then
-            failed=1
-            echo "sm_$architecture, $case: failed" >&2
-            head -n 20 "$out/output.txt" >&2
-        fi
-        target=$(sed -n 's/^\.target \([a-z0-9_]*\).*/\1/p' "$out"/0000-*.ptx)
-        for kernel in "$out"/*.ptx; do
-            used='' name=$(basename "$kernel" .ptx | sed 's/^[0-9]*-//; s/_[0-9a-f]\{8\}$//')
-            [ -z "$ptxas" ] || used=$("$ptxas" -v "-arch=$target" "$kernel" -o /dev/null 2>&1 |
-                grep -oE '[0-9]+ (registers|bytes smem|bytes spill stores)' | tr '\n' ',')
-            printf '%s\t%s\t%s\t%s\n' "$target" "$case" "$name" "$used"
-        done > "$out/kernels.tsv"
-        echo "$target, $case: $(wc -l < "$out/kernels.tsv") kernels compiled; $(head -n 1 "$out/launches.txt" 2> /dev/null)"
+        compile "$encoder-$stage" step --device cuda --stage "$stage" --encoder "$encoder" --nodes 60 --edges 400 \
+            --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1
     done; done
+    for model in ${DUALK_KGE-hake mode rotate transe complex}; do
+        compile "kge-$model" kge --device cuda --model "$model" --batch 8 --negatives 16 --dim 8 --entities 50 --relations 3 \
+            --triples 40 --steps 4 --ranked 4
+    done
 done
 cat "$folder"/sm_*/kernels.tsv > "$folder/kernels.tsv"
 exit $failed

@@ -51,6 +51,20 @@ if operations:
     )
 for r in lines("eval"):
     print(f"Evaluation of {r['patients']} patients: forward pass {r['forward_s'] * 1e3:.1f} ms, metrics {r['metrics_s'] * 1e3:.1f} ms.\n")
+embeddings = [r for batch in (128, 512) for r in lines(f"kge-{batch}")]
+if embeddings:
+    print("Training steps of HAKE, d 500, 40,943 entities, and the ranking of 1,000 triples on both sides:\n")
+    table(
+        ["batch", "negatives", "ms", "least", "most", "of these waiting for batches", "ranking, s"],
+        [
+            [r["batch"], r["negatives"], f"{r['step_s'] * 1e3:.2f}", f"{r['step_s_min'] * 1e3:.2f}", f"{r['step_s_max'] * 1e3:.2f}",
+             f"{r['wait_s'] * 1e3:.2f}", f"{r['rank_s']:.2f}"]
+            for r in embeddings
+        ],
+    )
+small = results / "kge-wn18rr.txt"
+if small.exists():
+    print("The small setting of WN18RR ended with:\n\n```text\n" + "\n".join(small.read_text().splitlines()[-14:]) + "\n```\n")
 for name, what in (("pyg", "32 bits"), ("pygtf32", "TF32 in PyTorch")):
     path = results / f"{name}.json"
     if path.exists():

@@ -3,13 +3,13 @@
 #
 #   run.sh RESULTS [PART ...]
 #
-# Parts, in this order when none is named: machine parity step ops eval pyg quickstart sanitizer. RESULTS gets a file of output and,
+# Parts, in this order when none is named: machine parity step ops eval kge pyg quickstart sanitizer. RESULTS gets a file of output and,
 # of what is measured, one of JSON lines for each; summary.tsv says how each ended; page.md is the whole for people. A part that
 # fails does not keep the others from running; the exit code says whether all ended well.
 set -u
 results=${1:?usage: run.sh RESULTS [PART ...]}
 shift
-parts=${*:-machine parity step ops eval pyg quickstart sanitizer}
+parts=${*:-machine parity step ops eval kge pyg quickstart sanitizer}
 mkdir -p "$results"
 results=$(cd "$results" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
@@ -57,6 +57,7 @@ for name in $parts; do
         (part 240 parity-models bin/test-golden_models --skip dropout) &
         (part 240 parity-reference bin/test-golden_reference --skip dropout) &
         (part 240 parity-pyg bin/test-golden_pyg) &
+        (part 240 parity-kge bin/test-golden_kge) &
         (part 240 parity-trajectory bin/test-golden_trajectory) &
         wait
         grep -qE '^parity[a-z-]*	[^0]' "$results/summary.tsv" && failed=1
@@ -68,6 +69,14 @@ for name in $parts; do
         ;;
     ops) part 120 ops "$dualk" bench ops --device "$device" --no-plain --repeats 20 ;;
     eval) part 90 eval "$dualk" bench eval --device "$device" --patients 1000 ;;
+    kge)
+        for size in '128 256' '512 1024'; do
+            part 90 "kge-${size% *}" "$dualk" bench kge --device "$device" --batch "${size% *}" --negatives "${size#* }" --dim 500 \
+                --entities 40943 --relations 11 --steps 20 --ranked 1000
+        done
+        [ ! -d wn18rr ] || part 200 kge-wn18rr "$dualk" kge train wn18rr-small.toml --device "$device" \
+            --set "data.triples=$here/wn18rr" --set "output.runs=$results/runs"
+        ;;
     pyg)
         python3 -c 'import torch_geometric, torch; assert torch.cuda.is_available()' 2> /dev/null || {
             echo "pyg: PyTorch + PyG with CUDA are not installed here"
