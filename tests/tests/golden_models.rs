@@ -32,7 +32,7 @@ mod golden {
     }
 
     fn forward(model: &Model, graph: &Graph, batch: &Batch, heads: Range<usize>) -> Vec<Tensor<2>> {
-        let patients = model.embeddings(graph).map(|e| model.patients(e, graph, batch));
+        let patients = model.embeddings(graph).map(|e| model.encoded(e, graph, batch));
         model.logits(patients, batch, heads)
     }
 

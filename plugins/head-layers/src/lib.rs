@@ -2,8 +2,10 @@
 
 mod linear;
 mod mlp;
+mod tied;
 
 pub use linear::{LinearHead, LinearOptions};
 pub use mlp::{Classifier, Decoder, MlpHead, MlpOptions};
+pub use tied::{Tied, TiedHead, TiedOptions};
 
-dualk_sdk::export_plugin! { head: MlpOptions, head: LinearOptions }
+dualk_sdk::export_plugin! { head: MlpOptions, head: LinearOptions, head: TiedOptions }

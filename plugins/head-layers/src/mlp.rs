@@ -79,9 +79,14 @@ impl Decoder {
     }
 
     /// The second hidden layer.
-    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn embed(&self, x: Tensor<2>) -> Tensor<2> {
         let h = self.dropout.forward(relu(linear(&self.fc1, x))); // [batch, decoder[0]]
         relu(linear(&self.fc2, h)) // [batch, decoder[1]]
+    }
+
+    /// Its width.
+    pub(crate) fn width(&self) -> usize {
+        self.fc3.weight.lazy_shape()[0]
     }
 
     /// Logits.
@@ -183,7 +188,7 @@ impl Head for MlpHead {
 
     fn width(&self) -> usize {
         match self {
-            Self::Decoder(head) => head.fc3.weight.lazy_shape()[0],
+            Self::Decoder(head) => head.width(),
             Self::Classifier(head) => head.fc2.weight.lazy_shape()[0],
             Self::Linear(head) => head.width(),
         }
@@ -208,7 +213,10 @@ mod tests {
         let device = &Device::flex();
         let options = MlpOptions { decoder: vec![7, 5], classifier: vec![6], ..MlpOptions::default() };
         for (network, width) in [("decoder", 5), ("classifier", 6), ("", 6), ("linear", 3)] {
-            let head = options.clone().build(&HeadContext { network, input: 3, outputs: 4, device }).unwrap();
+            let head = options
+                .clone()
+                .build(&HeadContext { network, input: 3, outputs: 4, code_width: None, device })
+                .unwrap();
             let x = Tensor::ones([2, 3], device);
             assert_eq!(head.width(), width);
             assert_eq!(head.embed(x.clone()).dims(), [2, width]);
@@ -219,7 +227,7 @@ mod tests {
     #[test]
     fn bad_options_name_their_key_and_unknown_networks_those_there_are() {
         let of = |options: MlpOptions, network| {
-            let context = HeadContext { network, input: 3, outputs: 4, device: &Device::flex() };
+            let context = HeadContext { network, input: 3, outputs: 4, code_width: None, device: &Device::flex() };
             options.build(&context).unwrap_err().to_string()
         };
         assert!(of(MlpOptions { decoder: vec![8], ..Default::default() }, "").starts_with("`decoder`"));

@@ -15,6 +15,8 @@ pub struct HeadContext<'a> {
     pub input: usize,
     /// Number of logits.
     pub outputs: usize,
+    /// Width of the embedding of the code that each logit asks for, where logits ask for codes.
+    pub code_width: Option<usize>,
     /// Where to create parameters.
     pub device: &'a Device,
 }
@@ -27,6 +29,22 @@ pub trait Head {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, outputs]`
     fn forward(&self, x: Tensor<2>) -> Tensor<2>;
+
+    /// Logits of a head that [looks at codes](Head::looks_at_codes).
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, input]`
+    /// - `codes`: `[outputs, code_width]`, embeddings of the codes that the logits ask for
+    /// - output: `[batch, outputs]`
+    fn forward_with_codes(&self, x: Tensor<2>, codes: Tensor<2>) -> Tensor<2> {
+        let _ = codes;
+        self.forward(x)
+    }
+
+    /// Whether it is given the embeddings of codes, where its logits ask for codes.
+    fn looks_at_codes(&self) -> bool {
+        false
+    }
 
     /// What heads of later stages see of this one when it is kept: what its last layer sees.
     ///
@@ -49,6 +67,14 @@ impl Head for HeadModule {
         self.guard(|inner| inner.forward(x))
     }
 
+    fn forward_with_codes(&self, x: Tensor<2>, codes: Tensor<2>) -> Tensor<2> {
+        self.guard(|inner| inner.forward_with_codes(x, codes))
+    }
+
+    fn looks_at_codes(&self) -> bool {
+        self.guard(|inner| inner.looks_at_codes())
+    }
+
     fn embed(&self, x: Tensor<2>) -> Tensor<2> {
         let rows = x.dims()[0];
         self.guard(|inner| {
@@ -64,11 +90,15 @@ impl Head for HeadModule {
 }
 
 impl HeadModule {
-    /// [`Head::forward`], which must give so many `outputs`.
-    pub(crate) fn logits(&self, x: Tensor<2>, outputs: usize) -> Tensor<2> {
+    /// [`Head::forward`], with embeddings of codes where there are, which must give so many `outputs`.
+    pub(crate) fn logits(&self, x: Tensor<2>, codes: Option<Tensor<2>>, outputs: usize) -> Tensor<2> {
         let rows = x.dims()[0];
         self.guard(|inner| {
-            let (logits, expected) = (inner.forward(x), [rows, outputs]);
+            let logits = match codes {
+                Some(codes) => inner.forward_with_codes(x, codes),
+                None => inner.forward(x),
+            };
+            let expected = [rows, outputs];
             assert!(logits.dims() == expected, "the logits are {:?}, expected {expected:?}", logits.dims());
             logits
         })

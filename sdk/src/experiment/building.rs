@@ -61,9 +61,9 @@ impl Building<'_> {
     }
 
     /// A head of the network that an objective asks for.
-    pub fn head(&self, network: &str, input: usize, outputs: usize) -> Result<HeadModule> {
+    pub fn head(&self, network: &str, input: usize, outputs: usize, code_width: Option<usize>) -> Result<HeadModule> {
         let part = &self.model.head.component;
-        let context = HeadContext { network, input, outputs, device: self.device };
+        let context = HeadContext { network, input, outputs, code_width, device: self.device };
         self.registry.build::<HeadSlot>(&part.r#type, part.options.clone(), &context).map_err(within("head"))
     }
 
@@ -79,7 +79,8 @@ impl Building<'_> {
             mistakes.note(self.patient_encoder(SMALL, codes));
         }
         mistakes.note(self.lab(SMALL));
-        mistakes.note(self.head("", SMALL, SMALL));
+        mistakes.note(self.head("", SMALL, SMALL, None));
+        mistakes.note(self.head("", SMALL, SMALL, Some(SMALL)));
     }
 }
 

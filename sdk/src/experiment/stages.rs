@@ -77,14 +77,22 @@ impl Experiment {
             };
         }
         let building = Building { registry: &self.registry, model: &self.manifest.model, device };
-        let make = |spec: &HeadSpec, input| building.head(&spec.network, input, spec.outputs);
+        let nodes: Vec<Option<Vec<u32>>> =
+            specs.iter().enumerate().map(|(i, spec)| nodes_of(&objective.asks(data, i), spec.outputs)).collect();
+        let width = model.embedding_width();
+        let mut asks_codes = nodes.iter().map(Option::is_some).collect::<Vec<_>>().into_iter();
+        let mut make = |spec: &HeadSpec, input| {
+            let asks = asks_codes.next().unwrap_or(false);
+            building.head(&spec.network, input, spec.outputs, asks.then_some(width))
+        };
         let untrained = specs.iter().find(|spec| !spec.untrained.is_empty()).map(|spec| spec.untrained.clone());
         let model = match untrained.filter(|_| model.kept_specs().is_empty()) {
-            Some(untrained) => model.with_untrained(untrained, make)?,
+            Some(untrained) => model
+                .with_untrained(untrained, |spec, input| building.head(&spec.network, input, spec.outputs, None))?,
             None => model,
         };
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
-        let model = model.with_new_heads(specs, make)?;
+        let model = model.with_new_heads(specs, &mut make)?.with_codes(nodes);
         match self.manifest.model.head.history == Some(true) {
             true => self.with_copy_paths(model, &outputs, objective, data, device),
             false => Ok(model),
@@ -115,6 +123,19 @@ impl Experiment {
         let histories = asks.iter().zip(outputs).map(map).map(|map| History::new(map, device));
         model.with_histories(histories.collect())
     }
+}
+
+/// The node whose code each column asks for, when every column asks for one code.
+fn nodes_of(asks: &Asks, outputs: usize) -> Option<Vec<u32>> {
+    let Asks::Codes(columns) = asks else { return None };
+    let mut nodes = vec![None; outputs];
+    for (node, column) in columns.iter().enumerate() {
+        let Some(column) = column else { continue };
+        if nodes[*column as usize].replace(node as u32).is_some() {
+            return None;
+        }
+    }
+    nodes.into_iter().collect()
 }
 
 /// The columns of codes, when it is codes that are asked for.

@@ -35,6 +35,9 @@ pub struct Model {
     heads: Vec<HeadModule>,
     /// The copy paths of heads, as many as heads, or none at all.
     histories: Vec<History>,
+    /// For each head that looks at codes the nodes of those that its logits ask for.
+    #[module(skip)]
+    codes: Vec<Option<Vec<u32>>>,
     #[module(skip)]
     labs: usize,
     #[module(skip)]
@@ -55,6 +58,7 @@ impl Model {
             decoders: Vec::new(),
             heads: Vec::new(),
             histories: Vec::new(),
+            codes: Vec::new(),
             labs,
             decoder_specs: Vec::new(),
             head_specs: Vec::new(),
@@ -73,7 +77,20 @@ impl Model {
         self.heads = self.made(&specs, make)?;
         self.head_specs = specs;
         self.histories = Vec::new();
+        self.codes = Vec::new();
         Ok(self)
+    }
+
+    /// Tells heads that look at codes which nodes their logits ask for; `None` for those that ask for something else.
+    pub fn with_codes(mut self, nodes: Vec<Option<Vec<u32>>>) -> Self {
+        let heads = self.heads.iter().zip(nodes);
+        self.codes = heads.map(|(head, nodes)| nodes.filter(|_| head.looks_at_codes())).collect();
+        self
+    }
+
+    /// Width of an embedded node.
+    pub fn embedding_width(&self) -> usize {
+        self.encoder.width()
     }
 
     /// Gives the model untrained heads in place of kept ones, for experiments whose stages keep none.
@@ -118,6 +135,7 @@ impl Model {
     /// Keeps heads of the stage for later ones, where their specification says so.
     pub fn keep_heads(mut self) -> Self {
         self.histories = Vec::new();
+        self.codes = Vec::new();
         let heads = std::mem::take(&mut self.heads).into_iter().zip(std::mem::take(&mut self.head_specs));
         let kept: (Vec<HeadModule>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
         if !kept.0.is_empty() {
@@ -129,6 +147,7 @@ impl Model {
     /// Turns the kept heads back into heads of the stage, to train them further.
     pub fn kept_as_heads(mut self) -> Self {
         self.histories = Vec::new();
+        self.codes = Vec::new();
         self.heads = std::mem::take(&mut self.decoders);
         self.head_specs = std::mem::take(&mut self.decoder_specs);
         self
@@ -167,19 +186,33 @@ impl Model {
         self.patient_encoder.forward(embeddings, graph, batch)
     }
 
+    /// What heads see of patients: their vectors, and embedded nodes where a head looks at codes.
+    pub fn encoded(&self, embeddings: Tensor<2>, graph: &Graph, batch: &Batch) -> Encoded {
+        let nodes = self.looks_at_codes().then(|| embeddings.clone());
+        Encoded { patients: self.patients(embeddings, graph, batch), nodes }
+    }
+
+    /// Whether a head looks at embeddings of codes.
+    pub fn looks_at_codes(&self) -> bool {
+        self.codes.iter().any(Option::is_some)
+    }
+
     /// Logits of the heads `which`.
     ///
     /// # Shapes
-    /// - `patients`: `[batch, patient width]`, what [`Model::patients`] gave; `None` when no head looks at patients
+    /// - `encoded`: what [`Model::encoded`] gave; `None` when no head looks at patients
     /// - output: one `[batch, outputs]` a head
-    pub fn logits(&self, patients: Option<Tensor<2>>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
+    pub fn logits(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
+        let (patients, nodes) = encoded.map_or((None, None), |encoded| (Some(encoded.patients), encoded.nodes));
         let specs = &self.head_specs[which.clone()];
         let sees_labs = specs.iter().any(|spec| self.sees_labs(&spec.inputs));
         let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
         let heads = which.zip(specs);
         let logits = heads.map(|(i, spec)| {
             let input = self.input_of(&spec.inputs, patients.as_ref(), lab.as_ref());
-            let logits = self.heads[i].logits(input, spec.outputs);
+            let codes = self.codes.get(i).and_then(Option::as_ref).zip(nodes.as_ref());
+            let codes = codes.map(|(codes, nodes)| rows(nodes, codes)); // [outputs, encoder width]
+            let logits = self.heads[i].logits(input, codes, spec.outputs);
             match self.histories.get(i) {
                 Some(history) => logits + history.forward(batch), // [batch, outputs]
                 None => logits,
@@ -227,6 +260,32 @@ impl Model {
         };
         inputs.iter().map(width).sum()
     }
+}
+
+/// What heads see of the patients of a batch.
+#[derive(Debug, Clone)]
+pub struct Encoded {
+    /// `[batch, patient width]`
+    pub patients: Tensor<2>,
+    /// `[nodes, encoder width]`, where a head looks at codes.
+    pub nodes: Option<Tensor<2>>,
+}
+
+impl From<Tensor<2>> for Encoded {
+    /// Patient vectors, `[batch, patient width]`, for heads that do not look at codes.
+    fn from(patients: Tensor<2>) -> Self {
+        Self { patients, nodes: None }
+    }
+}
+
+/// Some rows of a table.
+///
+/// # Shapes
+/// - output: `[which.len(), columns]`
+fn rows(table: &Tensor<2>, which: &[u32]) -> Tensor<2> {
+    let which: Vec<i32> = which.iter().map(|&row| row as i32).collect();
+    let data = TensorData::new(which.clone(), [which.len()]);
+    table.clone().select(0, Tensor::<1, Int>::from_data(data, &table.device().without_autodiff()))
 }
 
 /// Rows of column numbers as a matrix of zeros and ones. Devices with memory of their own get the numbers alone.

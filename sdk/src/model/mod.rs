@@ -6,7 +6,7 @@ mod history;
 mod parameters;
 
 use assembled::counts;
-pub use assembled::{Model, ModelParts, dense, targets_of};
+pub use assembled::{Encoded, Model, ModelParts, dense, targets_of};
 pub use fusions::{Fusions, FusionsOptions};
 pub use history::{History, HistoryMap};
 pub use parameters::{Parameter, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout};

@@ -247,12 +247,12 @@ pub(super) fn head(subject: &Subject<'_>, report: &mut Report) {
             input,
             zero: Vec::new(),
             build: Box::new(move |options, device| {
-                let context = HeadContext { network: "", input: WIDTH, outputs, device };
+                let context = HeadContext { network: "", input: WIDTH, outputs, code_width: None, device };
                 subject.registry.build::<slots::head>(subject.name, options, &context)
             }),
             forward: match embeds {
                 true => Box::new(|module, input| module.embed(input)),
-                false => Box::new(move |module, input| module.logits(input, outputs)),
+                false => Box::new(move |module, input| module.logits(input, None, outputs)),
             },
         }
     };

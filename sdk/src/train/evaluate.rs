@@ -87,8 +87,8 @@ fn forward_blocks(
     let order: Vec<usize> = (0..examples.len()).collect();
     for chunk in order.chunks(BATCH) {
         let batch = examples.batch(chunk);
-        let patients = embeddings.clone().map(|e| model.patients(e, graph, &batch));
-        take(model.logits(patients, &batch, 0..heads), &batch);
+        let encoded = embeddings.clone().map(|e| model.encoded(e, graph, &batch));
+        take(model.logits(encoded, &batch, 0..heads), &batch);
         task.advance(chunk.len() as u64);
     }
 }

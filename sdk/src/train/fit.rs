@@ -358,8 +358,8 @@ impl Fit<'_> {
         looked_at: Option<usize>,
     ) -> Result<(Tensor<1>, GradientsParams)> {
         let device = model.device();
-        let patients = pass.precomputed.patients(model, self.graph, batch, examples);
-        let logits = model.logits(patients, batch, self.heads.clone());
+        let encoded = pass.precomputed.encoded(model, self.graph, batch, examples);
+        let logits = model.logits(encoded, batch, self.heads.clone());
         let each = logits.into_iter().zip(self.heads.clone()).zip(pass.losses).map(|((logits, head), fitted)| {
             let columns = logits.dims()[1];
             let loss = fitted.as_deref().unwrap_or(self.loss);

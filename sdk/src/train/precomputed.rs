@@ -2,7 +2,7 @@
 
 use crate::data::{Batch, Examples};
 use crate::graph::Graph;
-use crate::model::Model;
+use crate::model::{Encoded, Model};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -42,8 +42,10 @@ pub(super) enum Precomputed {
     Nothing,
     /// `[nodes, width]`
     Embeddings(Tensor<2>),
-    /// `[examples, width]`, and whether heads look at codes all the same.
-    Patients(Tensor<2>, bool),
+    /// Patients are `[examples, width]`.
+    Patients(Encoded),
+    /// The same, where copy paths look at the visits.
+    PatientsAndVisits(Encoded),
 }
 
 impl Precomputed {
@@ -59,22 +61,24 @@ impl Precomputed {
         }
         let order: Vec<usize> = (0..examples.len()).collect();
         let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), graph, &examples.batch(chunk)));
-        Self::Patients(Tensor::from_inner(Tensor::cat(parts.collect(), 0)), model.looks_at_history())
+        let patients = Tensor::from_inner(Tensor::cat(parts.collect(), 0));
+        let nodes = model.looks_at_codes().then(|| Tensor::from_inner(embeddings.clone()));
+        match model.looks_at_history() {
+            true => Self::PatientsAndVisits(Encoded { patients, nodes }),
+            false => Self::Patients(Encoded { patients, nodes }),
+        }
     }
 
-    /// Patient vectors of a batch of the examples `indices`; `None` when no head looks at patients.
-    ///
-    /// # Shapes
-    /// - output: `[batch, patient width]`
-    pub(super) fn patients(&self, model: &Model, graph: &Graph, batch: &Batch, indices: &[usize]) -> Option<Tensor<2>> {
+    /// What heads see of a batch of the examples `indices`; `None` when none looks at patients.
+    pub(super) fn encoded(&self, model: &Model, graph: &Graph, batch: &Batch, indices: &[usize]) -> Option<Encoded> {
         match self {
-            Self::Nothing => model.embeddings(graph).map(|e| model.patients(e, graph, batch)),
-            Self::Embeddings(embeddings) => Some(model.patients(embeddings.clone(), graph, batch)),
-            Self::Patients(patients, _) => {
+            Self::Nothing => model.embeddings(graph).map(|e| model.encoded(e, graph, batch)),
+            Self::Embeddings(embeddings) => Some(model.encoded(embeddings.clone(), graph, batch)),
+            Self::Patients(Encoded { patients, nodes }) | Self::PatientsAndVisits(Encoded { patients, nodes }) => {
                 let rows: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
                 let rows = TensorData::new(rows, [indices.len()]);
                 let rows = Tensor::<1, Int>::from_data(rows, &patients.device().without_autodiff());
-                Some(patients.clone().select(0, rows))
+                Some(Encoded { patients: patients.clone().select(0, rows), nodes: nodes.clone() })
             }
         }
     }
@@ -82,8 +86,8 @@ impl Precomputed {
     /// The batch of the examples `indices`, with all that can be made before the step that takes it.
     pub(super) fn batch(&self, examples: &Examples, indices: &[usize]) -> Batch {
         let batch = match self {
-            Self::Patients(_, false) => examples.without_visits(indices),
-            Self::Patients(_, true) => return examples.batch(indices),
+            Self::Patients(_) => examples.without_visits(indices),
+            Self::PatientsAndVisits(_) => return examples.batch(indices),
             _ => examples.batch(indices),
         };
         for sets in [&batch.codes, &batch.visits] {

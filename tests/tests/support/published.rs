@@ -142,7 +142,8 @@ impl Case {
         let head = |label: usize| HeadSpec::new(label.to_string(), self.columns(label)).kept();
         let decoders = || (0..3).map(|i| head(i).sees([HeadInput::Patient]).network("decoder")).collect();
         let make = |spec: &HeadSpec, input| {
-            let context = HeadContext { network: &spec.network, input, outputs: spec.outputs, device };
+            let context =
+                HeadContext { network: &spec.network, input, outputs: spec.outputs, code_width: None, device };
             options.clone().build(&context).map(|head| HeadModule::new(head, "mlp"))
         };
         let model = Model::new(parts);

@@ -223,7 +223,7 @@ fn phases(case: &Case, examples: &Examples, batch: usize, step: f64) -> Result<V
         lap(0)?;
         let embeddings = case.model.embeddings(&case.data.graph);
         lap(1)?;
-        let patients = embeddings.map(|e| case.model.patients(e, &case.data.graph, &batch));
+        let patients = embeddings.map(|e| case.model.encoded(e, &case.data.graph, &batch));
         let logits = case.model.logits(patients, &batch, case.heads.clone());
         let losses = logits.into_iter().zip(case.heads.clone()).map(|(logits, head)| {
             let targets = dense(&batch.targets[head], logits.dims()[1], &case.device);
