@@ -45,11 +45,11 @@ const ERRORS: [(&str, &str); 4] = [
     ("EACCES", "permission denied"),
 ];
 
-fn dualk(folder: &Path, arguments: &[&str], fault: Option<(usize, &str)>) -> Output {
+fn dualk(folder: &Path, arguments: &[&str], fault: Option<&str>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
     command.current_dir(folder).env("DUALK_CACHE", folder.join("cache")).args(arguments);
-    if let Some((number, error)) = fault {
-        command.env("DUALK_FAULT", format!("{number}:{error}"));
+    if let Some(fault) = fault {
+        command.env("DUALK_FAULT", fault);
     }
     command.output().unwrap()
 }
@@ -77,30 +77,37 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// place, `check` looks at it after a failure.
 fn fail_each(step: usize, arguments: &[&str], before: impl Fn(&Path), check: impl Fn(&Path, &str)) -> usize {
     let step = if std::env::var_os("DUALK_FAULT_ALL").is_some() { 1 } else { step };
-    let mut failures = 0;
-    for number in (1..).step_by(step) {
-        let (error, text) = ERRORS[number % ERRORS.len()];
-        let folder = tempfile::tempdir().unwrap();
-        before(folder.path());
-        let output = dualk(folder.path(), arguments, Some((number, error)));
-        let said = said(&output);
-        if !said.contains("fault injected") {
-            assert!(output.status.success(), "{said}");
-            return failures;
-        }
-        failures += 1;
-        let when = format!("{arguments:?}, operation {number}, {error}:\n{said}");
-        match output.status.code() {
-            // What is beside the result, such as the cache and checkpoints, is not worth a run.
-            Some(0) => assert!(said.contains("warning: no"), "{when}"),
-            code => {
-                assert_eq!(code, Some(2), "{when}");
-                assert!(said.contains(text) && said.contains("-->"), "names neither cause nor path: {when}");
-            }
-        }
-        check(folder.path(), &when);
+    (1..).step_by(step).take_while(|number| fails(&number.to_string(), *number, arguments, &before, &check)).count()
+}
+
+/// Lets the operation `place` of `arguments` fail with one of the errors; `false` when there is no such operation.
+fn fails(
+    place: &str,
+    number: usize,
+    arguments: &[&str],
+    before: &impl Fn(&Path),
+    check: &impl Fn(&Path, &str),
+) -> bool {
+    let (error, text) = ERRORS[number % ERRORS.len()];
+    let folder = tempfile::tempdir().unwrap();
+    before(folder.path());
+    let output = dualk(folder.path(), arguments, Some(&format!("{place}:{error}")));
+    let said = said(&output);
+    if !said.contains("fault injected") {
+        assert!(output.status.success(), "{said}");
+        return false;
     }
-    failures
+    let when = format!("{arguments:?}, operation {place}, {error}:\n{said}");
+    match output.status.code() {
+        // What is beside the result, such as the cache and checkpoints, is not worth a run.
+        Some(0) => assert!(said.contains("warning: no"), "{when}"),
+        code => {
+            assert_eq!(code, Some(2), "{when}");
+            assert!(said.contains(text) && said.contains("-->"), "names neither cause nor path: {when}");
+        }
+    }
+    check(folder.path(), &when);
+    true
 }
 
 fn manifest(folder: &Path) {
@@ -211,28 +218,165 @@ fn new_plugins_are_whole_or_not_there() {
     assert!(failures > 10, "{failures}");
 }
 
-/// A disk that is really full: a small file system in memory, where the test may make one.
+/// Names below a folder and lengths of files: enough to tell installations apart.
+fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let (mut found, mut open) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let length = if path.is_dir() { 0 } else { fs::metadata(&path).unwrap().len() };
+            found.push((path.strip_prefix(folder).unwrap().to_owned(), length));
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Program, libraries and manifests are of one installation, the old one or the new one.
 #[test]
-fn a_full_disk_is_the_users_to_mend() {
-    let folder = tempfile::tempdir().unwrap();
-    manifest(folder.path());
-    let disk = folder.path().join("disk");
-    fs::create_dir(&disk).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48k", "tmpfs"]).arg(&disk).output();
-    if !mounted.is_ok_and(|output| output.status.success()) {
-        eprintln!("no right to mount a file system here: not tried");
-        return;
+fn installations_are_never_mixed() {
+    let install = ["install", "--without-metadata", "--prefix", "prefix"];
+    let before = |folder: &Path| {
+        for (file, text) in
+            [("bin/dualk", "old"), ("bin/other", "theirs"), ("lib/dualk/old", ""), ("share/dualk/old", "")]
+        {
+            let file = folder.join("prefix").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        }
+    };
+    let place = |fault: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        before(folder.path());
+        let output = fault.is_none().then(|| dualk(folder.path(), &install, None));
+        assert!(output.is_none_or(|output| output.status.success()));
+        listing(&folder.path().join("prefix"))
+    };
+    let (old, new) = (place(Some("none")), place(None));
+    assert!(new.len() > old.len() + 20, "{new:?}");
+    let check = |folder: &Path, when: &str| {
+        let found = listing(&folder.join("prefix"));
+        assert!(found == old || found == new, "neither the old installation nor the new one: {when}{found:?}");
+    };
+    let failures = fail_each(29, &install, before, check);
+    assert!(failures >= 5, "{failures}");
+    let renames = (1..).take_while(|n| fails(&format!("rename {n}"), *n, &install, &before, &check)).count();
+    assert_eq!(renames, 3, "libraries, manifests, program");
+}
+
+const GRAPH: &str = r#"name = "graph"
+seed = 5
+
+[data]
+triples = "triples"
+
+[model]
+type = "transe"
+dim = 4
+
+[train]
+steps = 40
+batch = 16
+negatives = 4
+
+[output]
+checkpoint_minutes = 0
+"#;
+
+fn graph(folder: &Path) {
+    let triples = folder.join("triples");
+    fs::create_dir(&triples).unwrap();
+    let text = |from: usize| (from..from + 40).map(|i| format!("e{}\tr{}\te{}\n", i % 20, i % 3, i * 7 % 20)).collect();
+    for (name, text) in
+        [("train.txt", text(0)), ("valid.txt", "e1\tr0\te5\n".into()), ("test.txt", "e2\tr1\te3\n".into())]
+    {
+        fs::write(triples.join(name), String::as_bytes(&text)).unwrap();
     }
-    let outputs = [
-        dualk(folder.path(), &["prepare", "small.toml", "--out", "disk/out", "--no-cache"], None),
-        dualk(folder.path(), &["run", "small.toml", "--no-cache", "--set", "output.runs=disk/runs"], None),
-    ];
-    let left: Vec<_> = contents(&disk).into_keys().collect();
-    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
-    for output in outputs {
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("No space left on device") && said.contains("disk/"), "{said}");
-    }
-    assert!(left.is_empty(), "{left:?}");
+    fs::write(folder.join("graph.toml"), GRAPH).unwrap();
+}
+
+#[test]
+fn embeddings_of_graphs() {
+    let place = tempfile::tempdir().unwrap();
+    graph(place.path());
+    let train = ["kge", "train", "graph.toml"];
+    let output = dualk(place.path(), &train, None);
+    assert!(output.status.success(), "{}", said(&output));
+    let whole = |folder: &Path| -> Vec<Vec<u8>> {
+        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().map(|e| e.unwrap().path());
+        let finished = runs.filter(|run| !run.to_string_lossy().contains("unfinished"));
+        finished.map(|run| fs::read(run.join("model.safetensors")).unwrap()).collect()
+    };
+    let weights = whole(place.path());
+    assert_eq!(weights.len(), 1);
+    let failures = fail_each(11, &train, graph, |folder, when| {
+        let found = whole(folder);
+        assert!(found.is_empty() || found == weights, "{when}");
+        let again = dualk(folder, &["kge", "train", "graph.toml", "--resume"], None);
+        assert!(again.status.success(), "{when}{}", said(&again));
+        assert_eq!(whole(folder), weights, "{when}");
+        assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 1, "{when}");
+    });
+    assert!(failures > 10, "{failures}");
+}
+
+/// Dictionaries of one graph with the triples of another would be read, and mean something else.
+#[test]
+fn graphs_are_written_whole_or_not_at_all() {
+    const FILES: [&str; 5] = ["entities.dict", "relations.dict", "test.txt", "train.txt", "valid.txt"];
+    let write = ["kge", "graph", "graph.toml", "--out", "written"];
+    let old: BTreeMap<_, _> = FILES.map(|name| (PathBuf::from(name), b"old".to_vec())).into();
+    let before = |folder: &Path| {
+        graph(folder);
+        fs::create_dir(folder.join("written")).unwrap();
+        FILES.iter().for_each(|name| fs::write(folder.join("written").join(name), "old").unwrap());
+    };
+    let place = tempfile::tempdir().unwrap();
+    before(place.path());
+    assert!(dualk(place.path(), &write, None).status.success());
+    let new = contents(&place.path().join("written"));
+    assert!(new.keys().eq(old.keys()) && new.values().all(|text| text != b"old"));
+    let failures = fail_each(1, &write, before, |folder, when| {
+        let found = contents(&folder.join("written"));
+        assert!(found == old || found == new, "neither the old graph nor the new one: {when}");
+    });
+    assert!(failures > 20, "{failures}");
+}
+
+/// The published files, which only some machines have.
+#[test]
+#[cfg_attr(not(golden_tables), ignore = "needs artifacts-a of the golden numbers")]
+fn imported_runs() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let golden = std::env::var_os("DUALK_GOLDEN").map_or_else(|| beside.join("golden"), PathBuf::from);
+    let golden = golden.canonicalize().unwrap();
+    let (root, map) = (golden.join("cohort-a/raw"), beside.join("data/icd10-icd9.csv").canonicalize().unwrap());
+    let split = "split = { type = \"dualk\", train = 260, test = 40, seed = 42 }";
+    let text = format!("[data]\nparser = {{ type = \"mimic4\", root = {root:?}, icd_map = {map:?} }}\n{split}\n");
+    let before = |folder: &Path| {
+        fs::write(folder.join("data.toml"), &text).unwrap();
+        fs::write(folder.join("v.safetensors"), "old").unwrap();
+    };
+    let artifacts = golden.join("artifacts-a");
+    let import = ["import", artifacts.to_str().unwrap(), "--data", "data.toml", "--vectors", "v.safetensors"];
+    let weights = |folder: &Path| -> Vec<Vec<u8>> {
+        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().map(|e| e.unwrap().path());
+        runs.map(|run| fs::read(run.join("model.safetensors")).unwrap()).collect()
+    };
+    let place = tempfile::tempdir().unwrap();
+    before(place.path());
+    let output = dualk(place.path(), &import, None);
+    assert!(output.status.success(), "{}", said(&output));
+    let new = (weights(place.path()), fs::read(place.path().join("v.safetensors")).unwrap());
+    assert_eq!(new.0.len(), 1);
+    let failures = fail_each(2, &import, before, |folder, when| {
+        let (found, vectors) = (weights(folder), fs::read(folder.join("v.safetensors")).unwrap());
+        assert!(found.is_empty() || found == new.0, "{when}");
+        assert!(vectors == b"old" || vectors == new.1, "{when}");
+        assert_eq!(leftovers(folder), [""; 0], "{when}");
+    });
+    assert!(failures > 10, "{failures}");
 }

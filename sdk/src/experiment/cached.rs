@@ -17,8 +17,9 @@ use crate::train::Optimizer;
 use crate::{Error, Progress, Result, storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const COHORT: &str = "cohort";
 const STAGE: &str = "stage";
@@ -77,6 +78,34 @@ impl Experiment {
         );
         keep(cache, COHORT, &key, &about, |folder| cohort_file::save(&cohort, folder), progress);
         Ok(cohort)
+    }
+
+    /// The cohort that `parse` reads, from files that stayed as they were meanwhile.
+    ///
+    /// # Errors
+    /// Those of `parse`, and when a file changed, which is named: a table of half the rows is a table, too.
+    pub(super) fn undisturbed(&self, parser: &dyn Parser, parse: impl FnOnce() -> Result<Cohort>) -> Result<Cohort> {
+        let before = self.seen(parser);
+        let cohort = parse();
+        let after = self.seen(parser);
+        let changed = before.iter().find(|(file, seen)| after.get(*file) != Some(*seen));
+        match changed.map(|(file, _)| file).or_else(|| after.keys().find(|file| !before.contains_key(*file))) {
+            Some(file) => Err(Error::user("this file changed while it was read")
+                .at_file(file)
+                .help("wait until whatever writes it is done, and begin again")),
+            None => cohort,
+        }
+    }
+
+    /// The files that the parser and its options name, by what tells them from others.
+    fn seen(&self, parser: &dyn Parser) -> BTreeMap<PathBuf, Option<Value>> {
+        let component = &self.manifest.data.parser;
+        let paths = path_options(&self.registry, Slot::Parser, &component.r#type);
+        let options = component.options.iter().filter(|(name, _)| paths.contains(name));
+        let named = options.filter_map(|(_, value)| Some(PathBuf::from(value.as_str()?)));
+        let files = parser.inputs().map(|inputs| inputs.files).unwrap_or_default();
+        let all = named.chain(files).filter(|path| path.is_file());
+        all.map(|path| (path.clone(), fingerprint(&path).ok())).collect()
     }
 
     /// Everything that determines the cohort; `None` when that is not known.

@@ -9,7 +9,7 @@ use crate::cache::Cache;
 use crate::data::Prepared;
 use crate::data::columns::{Values, write_parquet};
 use crate::plugin::Registry;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, storage};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ impl Experiment {
             return Err(Error::user("the model of this stage has no vectors for codes")
                 .help("give a checkpoint of a stage that looks at codes"));
         };
-        fs::create_dir_all(export.out).map_err(|e| Error::io("create the folder", export.out, e))?;
+        storage::own_folder(export.out)?;
         let mut files = vec![export.out.join("codes.parquet")];
         write_parquet(&files[0], codes(&data, embeddings.clone()))?;
         if export.patients {

@@ -37,7 +37,8 @@ impl Experiment {
         let parser = self.parser()?;
         let context = ParserContext { progress, compat: self.manifest.is_compat(), seed: self.manifest.seed };
         let parse = || {
-            let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"))?;
+            let parse = || parser.parse(&context).map_err(|e| e.within_key("data.parser"));
+            let cohort = self.undisturbed(parser.as_ref(), parse)?;
             cohort.validate()?;
             Ok(cohort)
         };
@@ -97,6 +98,11 @@ impl Experiment {
         let identity = self.identity()?;
         let (left, checkpoint) = self.left(&identity, resume, progress);
         let data = self.prepared(progress)?;
+        // What the name and the record of the run say was read is what was read.
+        if let Some(what) = identity.differences(&self.identity()?).first() {
+            return Err(Error::user(format!("a file changed while it was read: {what}"))
+                .help("wait until whatever writes it is done, and begin again"));
+        }
         let output = &self.manifest.output;
         let run = match left {
             Some(run) => run,

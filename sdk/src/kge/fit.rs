@@ -12,9 +12,8 @@ use super::triples::{KnowledgeGraph, Triple};
 use crate::experiment::RunDir;
 use crate::experiment::run_dir::RESUME;
 use crate::progress::Silent;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, storage};
 use serde_json::json;
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -152,10 +151,7 @@ impl<'a> Keeper<'a> {
     fn save(&mut self, write: impl FnOnce(&std::path::Path) -> Result<()>) {
         let begun = Instant::now();
         let file = checkpoint_file(self.run);
-        let made = match file.parent().map(fs::create_dir_all) {
-            Some(Err(error)) => Err(Error::io("create the folder of checkpoints", &file, error)),
-            _ => write(&file),
-        };
+        let made = file.parent().map_or(Ok(()), storage::own_folder).and_then(|()| write(&file));
         if let Err(error) = made
             && !std::mem::replace(&mut self.warned, true)
         {

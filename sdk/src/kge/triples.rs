@@ -1,6 +1,6 @@
 //! A knowledge graph: triples over named entities and relations, in three parts.
 
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -141,15 +141,26 @@ impl KnowledgeGraph {
         self.train.iter().chain(&self.valid).chain(&self.test)
     }
 
-    /// Writes the graph in the form that [`read`](Self::read) takes, dictionaries included.
+    /// Writes the graph in the form that [`read`](Self::read) takes, dictionaries included: all files or none.
     ///
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
-        fs::create_dir_all(folder).map_err(|e| Error::io("create the folder of the graph", folder, e))?;
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            fs::write(&path, text).map_err(|e| Error::io("write", &path, e))
+        let is_new = !folder.exists();
+        storage::common_folder(folder)?;
+        let written = self.write_files(folder);
+        if is_new && written.is_err() {
+            let _ = fs::remove_dir(folder); // only when it is empty
+        }
+        written
+    }
+
+    fn write_files(&self, folder: &Path) -> Result<()> {
+        let new = storage::Draft::beside(&folder.join("graph"))?;
+        let mut pairs = Vec::new();
+        let mut write = |name: &str, text: String| {
+            pairs.push((new.path().join(name), folder.join(name)));
+            storage::write(&new.path().join(name), text.as_bytes())
         };
         let (entities, relations) = (self.entities.list(), self.relations.list());
         let numbered = |names: &[String]| names.iter().enumerate().map(|(i, name)| format!("{i}\t{name}\n")).collect();
@@ -162,7 +173,8 @@ impl KnowledgeGraph {
             };
             write(name, part.iter().map(line).collect())?;
         }
-        Ok(())
+        storage::sync_tree(new.path())?;
+        storage::exchange_all(&pairs)
     }
 }
 

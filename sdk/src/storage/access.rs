@@ -76,6 +76,17 @@ pub fn own_folder(path: &Path) -> Result<()> {
     at(Step::Create, || builder.create(path)).map_err(|e| Error::io("create the folder", path, e))
 }
 
+/// Creates a folder and those above it that are missing, with the rights that the user gives to all new folders.
+///
+/// # Errors
+/// When it cannot be created.
+pub fn common_folder(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        true => Ok(()),
+        false => at(Step::Create, || fs::create_dir_all(path)).map_err(|e| Error::io("create the folder", path, e)),
+    }
+}
+
 /// Options that create a file for its owner alone.
 pub(super) fn own_file() -> OpenOptions {
     let mut options = OpenOptions::new();

@@ -6,6 +6,7 @@ use super::file::sync_tree;
 use super::live::{forget, remember};
 use crate::error::Place;
 use crate::{Error, Result};
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -146,22 +147,49 @@ pub fn sweep(parent: &Path, prefix: &str) {
 /// # Errors
 /// Either the old one or the new one is in its place then.
 pub fn exchange(new: &Path, target: &Path) -> Result<()> {
-    let fail = |e| Error::io("put the new folder in its place", target, e);
-    match at(Step::Rename, || swap(new, target)).map_err(fail)? {
-        Swapped::Yes => {}
-        Swapped::NothingThere => at(Step::Rename, || fs::rename(new, target)).map_err(fail)?,
-        Swapped::Unknown => {
-            let aside = new.with_extension("old");
-            at(Step::Rename, || fs::rename(target, &aside)).map_err(fail)?;
-            if let Err(e) = at(Step::Rename, || fs::rename(new, target)) {
-                let _ = fs::rename(&aside, target);
-                return Err(fail(e));
-            }
-            fs::rename(&aside, new).map_err(fail)?;
+    exchange_all(&[(new.to_owned(), target.to_owned())])
+}
+
+/// Puts several new files or folders in their places, all of them or none; what was there then has the name of the new
+/// one.
+///
+/// # Errors
+/// Either all old ones or all new ones are in their places then.
+pub fn exchange_all(pairs: &[(PathBuf, PathBuf)]) -> Result<()> {
+    for (done, (new, target)) in pairs.iter().enumerate() {
+        if let Err(e) = put(new, target) {
+            pairs[..done].iter().rev().for_each(|(new, target)| take_back(new, target));
+            return Err(Error::io("put what is new in its place", target, e));
         }
     }
-    let parent = target.parent().unwrap_or(target);
-    at(Step::Sync, || File::open(parent)?.sync_all()).map_err(|e| Error::io("write", parent, e))
+    let parents: BTreeSet<&Path> = pairs.iter().map(|(_, target)| target.parent().unwrap_or(target)).collect();
+    let sync = |parent: &Path| at(Step::Sync, || File::open(parent)?.sync_all());
+    parents.into_iter().try_for_each(|parent| sync(parent).map_err(|e| Error::io("write", parent, e)))
+}
+
+fn put(new: &Path, target: &Path) -> io::Result<()> {
+    match at(Step::Rename, || swap(new, target))? {
+        Swapped::Yes => Ok(()),
+        Swapped::NothingThere => at(Step::Rename, || fs::rename(new, target)),
+        Swapped::Unknown => {
+            let aside = new.with_extension("old");
+            at(Step::Rename, || fs::rename(target, &aside))?;
+            if let Err(e) = at(Step::Rename, || fs::rename(new, target)) {
+                let _ = fs::rename(&aside, target);
+                return Err(e);
+            }
+            let _ = fs::rename(&aside, new); // else the next draft sweeps it
+            Ok(())
+        }
+    }
+}
+
+/// Undoes [`put`], as far as the system lets it.
+fn take_back(new: &Path, target: &Path) {
+    let _ = match new.exists() {
+        true => put(new, target),
+        false => fs::rename(target, new),
+    };
 }
 
 enum Swapped {
@@ -228,6 +256,24 @@ mod tests {
         assert!(other.path().is_dir());
         assert_eq!(names(folder.path()).len(), 4, "{:?}", names(folder.path()));
         assert!(!folder.path().join(".out.new-killed").exists());
+    }
+
+    #[test]
+    fn several_results_take_their_places_together_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let fill = |names: &[&str]| names.iter().for_each(|name| fs::write(at(name), name).unwrap());
+        fill(&["a", "a.new", "b.new"]);
+        // The last has no folder to go to.
+        let pairs = [(at("b.new"), at("b")), (at("a.new"), at("a")), (at("c.new"), at("none/c"))];
+        let error = exchange_all(&pairs).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(names(folder.path()), ["a", "a.new", "b.new"], "{error}");
+        assert_eq!(fs::read_to_string(at("a")).unwrap(), "a");
+        exchange_all(&pairs[..2]).unwrap();
+        assert_eq!(names(folder.path()), ["a", "a.new", "b"]);
+        assert_eq!(fs::read_to_string(at("a")).unwrap(), "a.new");
+        assert_eq!(fs::read_to_string(at("a.new")).unwrap(), "a");
     }
 
     #[cfg(unix)]

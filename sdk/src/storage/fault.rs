@@ -1,7 +1,7 @@
 //! Makes one operation fail, for tests of what a full disk or a missing right leaves behind.
 //!
-//! `DUALK_FAULT=7:ENOSPC` makes the seventh operation of the process fail as if the disk were full. Without the
-//! variable this costs one comparison an operation.
+//! `DUALK_FAULT=7:ENOSPC` makes the seventh operation of the process fail as if the disk were full, `DUALK_FAULT=rename
+//! 2:EIO` its second change of a name. Without the variable this costs one comparison an operation.
 
 use super::live;
 use std::io;
@@ -24,25 +24,41 @@ pub(super) enum Step {
 /// Errors that a test may ask for: names and numbers of Linux.
 const ERRORS: [(&str, i32); 5] = [("EIO", 5), ("EACCES", 13), ("EMFILE", 24), ("ENOSPC", 28), ("EROFS", 30)];
 
+const STEPS: [(&str, Step); 4] =
+    [("create", Step::Create), ("write", Step::Write), ("sync", Step::Sync), ("rename", Step::Rename)];
+
 /// Does what `step` names, or fails where a test wants that.
 pub(super) fn at<T>(step: Step, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    static PLAN: OnceLock<Option<(usize, i32)>> = OnceLock::new();
+    static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
     static DONE: AtomicUsize = AtomicUsize::new(0);
     let _open = live::open();
-    if let Some((number, error)) = PLAN.get_or_init(|| plan(&std::env::var("DUALK_FAULT").ok()?))
-        && DONE.fetch_add(1, Ordering::Relaxed) + 1 == *number
+    if let Some(plan) = PLAN.get_or_init(|| plan(&std::env::var("DUALK_FAULT").ok()?))
+        && plan.step.is_none_or(|only| only == step)
+        && DONE.fetch_add(1, Ordering::Relaxed) + 1 == plan.number
     {
         eprintln!("fault injected: {step:?}");
-        return Err(io::Error::from_raw_os_error(*error));
+        return Err(io::Error::from_raw_os_error(plan.error));
     }
     operation()
 }
 
-/// Number of the operation and of the error.
-fn plan(text: &str) -> Option<(usize, i32)> {
-    let (number, error) = text.split_once(':')?;
+/// What fails, and how.
+#[derive(Debug, PartialEq)]
+struct Plan {
+    /// The only kind of operation that counts.
+    step: Option<Step>,
+    number: usize,
+    error: i32,
+}
+
+fn plan(text: &str) -> Option<Plan> {
+    let (place, error) = text.split_once(':')?;
     let (_, error) = ERRORS.iter().find(|(name, _)| *name == error)?;
-    Some((number.parse().ok()?, *error))
+    let (step, number) = match place.split_once(' ') {
+        Some((step, number)) => (Some(STEPS.iter().find(|(name, _)| *name == step)?.1), number),
+        None => (None, place),
+    };
+    Some(Plan { step, number: number.parse().ok()?, error: *error })
 }
 
 #[cfg(test)]
@@ -51,9 +67,10 @@ mod tests {
 
     #[test]
     fn a_plan_names_operation_and_error() {
-        assert_eq!(plan("7:ENOSPC"), Some((7, 28)));
+        assert_eq!(plan("7:ENOSPC"), Some(Plan { step: None, number: 7, error: 28 }));
+        assert_eq!(plan("rename 2:EIO"), Some(Plan { step: Some(Step::Rename), number: 2, error: 5 }));
         assert_eq!(io::Error::from_raw_os_error(28).kind(), io::ErrorKind::StorageFull);
-        for none in ["", "7", "x:EIO", "7:EBAD"] {
+        for none in ["", "7", "x:EIO", "7:EBAD", "go 2:EIO", "2 rename:EIO"] {
             assert_eq!(plan(none), None);
         }
     }

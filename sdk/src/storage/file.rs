@@ -81,6 +81,14 @@ pub fn write(path: &Path, contents: &[u8]) -> Result<()> {
     out.write_all(contents).and_then(|()| out.flush()).map_err(|e| Error::io("write", path, e))
 }
 
+/// Copies a file with its rights; its length.
+///
+/// # Errors
+/// Name the copy.
+pub fn copy(file: &Path, to: &Path) -> Result<u64> {
+    at(Step::Write, || fs::copy(file, to)).map_err(|e| Error::io("write", to, e))
+}
+
 /// Adds a line to a file.
 ///
 /// # Errors

@@ -10,9 +10,9 @@ mod fault;
 mod file;
 mod live;
 
-pub use access::{Access, own_folder};
+pub use access::{Access, common_folder, own_folder};
 pub(crate) use draft::lock_new;
-pub use draft::{Draft, exchange, folder, lock_folder, sweep};
-pub use file::{Cause, Output, append, create, replace, sync_tree, write};
+pub use draft::{Draft, exchange, exchange_all, folder, lock_folder, sweep};
+pub use file::{Cause, Output, append, copy, create, replace, sync_tree, write};
 pub(crate) use file::{rename, sync_folder};
 pub use live::{abandon, forget, remember};

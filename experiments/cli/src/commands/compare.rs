@@ -1,7 +1,7 @@
 use clap::{Args, ValueEnum};
 use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format, run_folders};
 use dualk_sdk::experiment::sweep::Plan;
-use dualk_sdk::{Error, Result};
+use dualk_sdk::{Result, storage};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
@@ -81,7 +81,7 @@ impl Compare {
             Form::Markdown => Format::Markdown,
         };
         let text = table.render(format, self.references)?;
-        let write = |file: &PathBuf, text: &str| std::fs::write(file, text).map_err(|e| Error::io("write", file, e));
+        let write = |file: &PathBuf, text: &str| storage::replace(file, |new| storage::write(new, text.as_bytes()));
         match &self.out {
             Some(file) => write(file, &text)?,
             None => print!("{text}"),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dualk_sdk::plugin::{Stamp, inspect};
-use dualk_sdk::storage::{self, Access, Draft};
+use dualk_sdk::storage::{self, Draft};
 use dualk_sdk::{Error, Result};
 use std::collections::HashSet;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX};
@@ -64,14 +64,18 @@ impl Install {
         if self.docs {
             size += copy_folder(&documentation(&parts.program)?, &new_share.join("doc"))?;
         }
-        fs::create_dir_all(&bin).map_err(|e| Error::io("create the folder", &bin, e))?;
         let program = bin.join(format!("dualk{EXE_SUFFIX}"));
-        storage::replace(&program, |new| {
-            size += copy(&parts.program, new)?;
-            // The new program with the new libraries: only now, and one right after the other.
-            drafts.0.commit(Access::Private)?;
-            drafts.1.commit(Access::Private)
-        })?;
+        let new_program = draft(&bin.join("dualk-program"))?;
+        size += storage::copy(&parts.program, &new_program.path().join("dualk"))?;
+        // The new program with the new libraries and manifests, or the old one with the old.
+        for new in [new_library, new_share, new_program.path()] {
+            storage::sync_tree(new)?;
+        }
+        storage::exchange_all(&[
+            (new_library.to_owned(), library.clone()),
+            (new_share.to_owned(), share.clone()),
+            (new_program.path().join("dualk"), program.clone()),
+        ])?;
         println!("{}", program.display());
         println!("{}  SDK and {} plugins", library.display(), parts.libraries.len().saturating_sub(2));
         match package {
@@ -177,7 +181,7 @@ fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
 /// A folder that will take the place of `folder`, for all to read.
 fn draft(folder: &Path) -> Result<Draft> {
     let above = folder.parent().unwrap_or(folder);
-    fs::create_dir_all(above).map_err(|e| Error::io("create the folder", above, e))?;
+    storage::common_folder(above)?;
     let draft = Draft::beside(folder)?;
     #[cfg(unix)]
     {
@@ -190,8 +194,8 @@ fn draft(folder: &Path) -> Result<Draft> {
 
 /// Copies files into a folder; their size.
 fn copy_all(files: &[PathBuf], folder: &Path) -> Result<u64> {
-    fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
-    files.iter().map(|file| copy(file, &folder.join(file.file_name().unwrap_or_default()))).sum()
+    storage::common_folder(folder)?;
+    files.iter().map(|file| storage::copy(file, &folder.join(file.file_name().unwrap_or_default()))).sum()
 }
 
 /// The folder that `cargo doc` writes beside that of the program.
@@ -207,17 +211,13 @@ fn documentation(program: &Path) -> Result<PathBuf> {
 
 /// A folder with all that is in it.
 fn copy_folder(folder: &Path, to: &Path) -> Result<u64> {
-    fs::create_dir_all(to).map_err(|e| Error::io("create the folder", to, e))?;
+    storage::common_folder(to)?;
     let entries = fs::read_dir(folder).map_err(|e| Error::io("read the folder", folder, e))?;
     let mut size = 0;
     for entry in entries {
         let path = entry.map_err(|e| Error::io("read the folder", folder, e))?.path();
         let place = to.join(path.file_name().unwrap_or_default());
-        size += if path.is_dir() { copy_folder(&path, &place)? } else { copy(&path, &place)? };
+        size += if path.is_dir() { copy_folder(&path, &place)? } else { storage::copy(&path, &place)? };
     }
     Ok(size)
-}
-
-fn copy(file: &Path, to: &Path) -> Result<u64> {
-    fs::copy(file, to).map_err(|e| Error::io("write", to, e))
 }

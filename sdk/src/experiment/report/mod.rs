@@ -13,7 +13,7 @@ use super::outcome::{Outcome, StageOutcome};
 use super::run_dir::RunDir;
 use crate::data::Step;
 use crate::train::{EpochRecord, RESAMPLES};
-use crate::{Error, Result};
+use crate::{Result, storage};
 use chart::{Chart, Series, short};
 pub(super) use html::escape;
 use html::{page, paragraph, table, table_of, texts};
@@ -246,5 +246,5 @@ fn collect(value: &Value, prefix: &str, rows: &mut Vec<Vec<String>>) {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_page(file: &std::path::Path, page: &str) -> Result<()> {
-    fs::write(file, page).map_err(|e| Error::io("write", file, e))
+    storage::replace(file, |new| storage::write(new, page.as_bytes()))
 }

@@ -1,7 +1,7 @@
 //! The folder of a sweep: `sweep.json`, and a folder a member with its manifest, log and state.
 
 use super::Sweep;
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -135,7 +135,7 @@ impl State {
 /// When another is at work in it, or it cannot be written.
 pub(super) fn lock(folder: &Path) -> Result<File> {
     let fail = |e| Error::io("write to the folder of the sweep", folder, e);
-    crate::storage::own_folder(folder)?;
+    storage::own_folder(folder)?;
     let file = File::create(folder.join(".lock")).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -159,10 +159,9 @@ pub fn finished_run(sweep: &Path, id: &str) -> Option<PathBuf> {
     }
 }
 
-/// Writes under another name and renames, so that a reader never sees half of it.
+/// Writes a file that a reader never sees half of.
 fn write_json(file: &Path, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::program(format!("cannot write {}: {e}", file.display())))?;
-    let aside = file.with_extension("new");
-    fs::write(&aside, text).and_then(|()| fs::rename(&aside, file)).map_err(|e| Error::io("write", file, e))
+    storage::replace(file, |new| storage::write(new, text.as_bytes()))
 }

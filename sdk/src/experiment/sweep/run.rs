@@ -8,7 +8,7 @@ use super::{Costs, Member, Sweep};
 use crate::experiment::plan::to_toml;
 use crate::experiment::stop::Stop;
 use crate::progress::Task;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, storage};
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct SweepRun<'a> {
     pub fail_fast: bool,
     /// Makes the command that trains the member of a folder, which holds its `manifest.toml`.
     pub launch: &'a dyn Fn(&Path) -> Command,
-    /// Makes the command that says what each stage of the same will hold, as `dualk check --memory` does.
+    /// Makes the command that says what each stage of the same will hold, as `dualk check` does.
     pub estimate: &'a dyn Fn(&Path) -> Command,
     /// The wish to stop: members then save what they need to go on, and are waited for.
     pub stop: Stop,
@@ -253,12 +253,12 @@ impl SweepRun<'_> {
     /// Writes the manifest of a member to its folder.
     pub(super) fn write_member(&self, member: &Member) -> Result<PathBuf> {
         let folder = member_folder(self.folder, &member.id);
-        fs::create_dir_all(&folder).map_err(|e| Error::io("create the folder of a member", &folder, e))?;
+        storage::own_folder(&folder)?;
         let mut manifest = member.manifest.clone();
         let runs = self.folder.join("runs");
         manifest.output.runs = std::path::absolute(&runs).unwrap_or(runs);
         let file = folder.join("manifest.toml");
-        fs::write(&file, to_toml(&manifest)?).map_err(|e| Error::io("write", &file, e))?;
+        storage::write(&file, to_toml(&manifest)?.as_bytes())?;
         Ok(folder)
     }
 

@@ -3,7 +3,7 @@
 //! Five messages with six fields are written by hand: the code generator of prost would change how burn's own macros are
 //! built.
 
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ impl EventFile {
     pub fn create(folder: &Path) -> Result<Self> {
         // A run that goes on after an interruption writes all of it anew.
         let _ = fs::remove_dir_all(folder);
-        fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+        storage::own_folder(folder)?;
         // What TensorBoard looks for is `tfevents`; the rest keeps names apart.
         let name = format!("events.out.tfevents.{}.dualk.{}.0", now() as u64, std::process::id());
         let path = folder.join(name);

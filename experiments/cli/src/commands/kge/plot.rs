@@ -1,7 +1,7 @@
 use super::RunArgs;
 use clap::Args;
 use dualk_sdk::kge::{Subtree, polar_svg};
-use dualk_sdk::{Error, Result};
+use dualk_sdk::{Result, storage};
 use std::path::PathBuf;
 
 /// Arguments of `dualk kge plot`.
@@ -31,7 +31,7 @@ impl Plot {
         let relation = &graph.relations.list()[tree.relation as usize];
         let title = format!("{} and what is below it by {relation}", self.root);
         let (svg, levels) = polar_svg(experiment.model()?.as_ref(), &embeddings, &tree, &title)?;
-        std::fs::write(&self.out, svg).map_err(|e| Error::io("write the picture", &self.out, e))?;
+        storage::replace(&self.out, |new| storage::write(new, svg.as_bytes()))?;
         println!("level  entities  mean modulus");
         for (level, (entities, modulus)) in levels.iter().enumerate() {
             println!("{level:5}  {entities:8}  {modulus:12.5}");

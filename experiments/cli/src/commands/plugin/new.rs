@@ -37,7 +37,7 @@ impl New {
             true => {
                 let whole = folder.join(".dualk-plugin-new");
                 storage::folder(&whole, Access::All, |new| write(new, slot, &self.name, &sdk))?;
-                move_up(&whole, &folder).map_err(|e| Error::io("write", &folder, e))?;
+                move_up(&whole, &folder)?;
             }
         }
         println!("A {slot} that works, to start from: {}", folder.join("src/lib.rs").display());
@@ -112,13 +112,14 @@ fn write(folder: &Path, slot: Slot, name: &str, sdk: &Sdk) -> Result<()> {
     sdk.write_settings(folder)
 }
 
-/// Moves all that is in `from` to the folder `to`, and removes `from`.
-fn move_up(from: &Path, to: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        fs::rename(entry.path(), to.join(entry.file_name()))?;
-    }
-    fs::remove_dir(from)
+/// Moves all that is in `from` to the folder `to`, whole or not at all, and removes `from`.
+fn move_up(from: &Path, to: &Path) -> Result<()> {
+    let fail = |e| Error::io("write", to, e);
+    let entries: std::io::Result<Vec<_>> = fs::read_dir(from).map_err(fail)?.collect();
+    let pair = |entry: fs::DirEntry| (entry.path(), to.join(entry.file_name()));
+    let moved = storage::exchange_all(&entries.map_err(fail)?.into_iter().map(pair).collect::<Vec<_>>());
+    let _ = fs::remove_dir_all(from);
+    moved
 }
 
 #[cfg(test)]
