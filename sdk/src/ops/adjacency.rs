@@ -1,6 +1,7 @@
 //! The edges of a graph as encoders want them.
 
 use super::Csr;
+use super::csr::in_32_bits;
 use super::edges::Ends;
 use crate::graph::Graph;
 use std::hash::Hash;
@@ -98,7 +99,7 @@ impl Adjacency {
                 sources.push(source);
                 weights.push(weight);
             }
-            offsets.push(sources.len() as u32);
+            offsets.push(in_32_bits(sources.len()));
         }
         Self::from(Csr::with_precision(offsets, sources, Some(weights), graph.precision()))
     }

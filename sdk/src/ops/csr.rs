@@ -32,6 +32,15 @@ pub struct Transposed {
     pub slots: Vec<u32>,
 }
 
+/// A number as kernels count: in 32 bits.
+///
+/// # Panics
+/// When it is larger, rather than go on with what is left of it.
+pub(super) fn in_32_bits(number: usize) -> u32 {
+    let small = u32::try_from(number);
+    small.unwrap_or_else(|_| panic!("{number} numbers, where the kernels count up to {}", u32::MAX))
+}
+
 impl Csr {
     /// From offsets (one more than outputs, from 0, never falling), the members between them, and their weights.
     ///
@@ -59,7 +68,7 @@ impl Csr {
 
     /// The rows of a ragged array as members.
     pub fn of(rows: &Ragged<u32>) -> Arc<Self> {
-        Self::new(rows.offsets().iter().map(|&o| o as u32).collect(), rows.values().to_vec(), None)
+        Self::new(rows.offsets().iter().map(|&o| in_32_bits(o)).collect(), rows.values().to_vec(), None)
     }
 
     /// The numbers in which rows are read.
@@ -155,5 +164,12 @@ mod tests {
     fn nothing_is_a_csr_too() {
         let csr = Csr::of(&Ragged::new());
         assert!(csr.is_empty() && csr.transposed().outputs.is_empty() && csr.columns() == 0);
+    }
+
+    #[test]
+    fn what_kernels_cannot_count_is_refused() {
+        assert_eq!(in_32_bits((1 << 32) - 1), u32::MAX);
+        let refused = std::panic::catch_unwind(|| in_32_bits(1 << 32)).unwrap_err();
+        assert!(refused.downcast_ref::<String>().unwrap().contains("4294967296 numbers"));
     }
 }

@@ -18,6 +18,7 @@ mod vectors;
 pub(super) use buffers::Buffers;
 
 use super::Csr;
+use super::csr::in_32_bits;
 use super::kernels::{AdamStep, Kernels};
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
@@ -145,6 +146,7 @@ impl Kernels for CubeBackend {
 /// Contiguous and of 32 bits, as the kernels want them.
 fn ready(tensor: CubeTensor) -> CubeTensor {
     assert!(tensor.dtype == DType::F32, "the kernels take numbers of 32 bits on this device, not {:?}", tensor.dtype);
+    in_32_bits(tensor.shape().iter().product());
     into_contiguous(tensor)
 }
 
@@ -155,6 +157,7 @@ fn dims(tensor: &CubeTensor) -> [usize; 2] {
 
 /// Memory for `rows` times `columns` numbers, where `like` is.
 fn empty(like: &CubeTensor, rows: usize, columns: usize) -> CubeTensor {
+    in_32_bits(rows * columns);
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new([rows, columns]), like.dtype)
 }
 
