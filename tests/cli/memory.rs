@@ -1,4 +1,4 @@
-//! What `check --memory` expects is what a run takes.
+//! What `check` expects is what a run takes.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![cfg(target_os = "linux")]
@@ -50,7 +50,7 @@ fn dualk(folder: &Path, arguments: &[&str]) -> Output {
 fn expected_memory_is_within_a_quarter_of_what_is_measured() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("large.toml"), MANIFEST).unwrap();
-    let printed = dualk(folder.path(), &["check", "large.toml", "--memory"]).stdout;
+    let printed = dualk(folder.path(), &["check", "large.toml"]).stdout;
     let printed = String::from_utf8(printed).unwrap();
     let expected: HashMap<&str, f64> = printed
         .lines()

@@ -99,7 +99,7 @@ fn a_sweep_trains_every_member_and_compares_them() {
 
     let output = place.run(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
     assert!(output.status.success(), "{}", errors(&output));
-    // On systems that tell, the first row's memory is estimated as `dualk check --memory` does.
+    // On systems that tell, the first row's memory is estimated as `dualk check` does.
     if std::path::Path::new("/proc/meminfo").exists() {
         let said = errors(&output);
         let line =

@@ -12,12 +12,12 @@ pub struct Check {
     manifest: ManifestArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Print the manifest with every default filled in.
+    /// Print the manifest with every default filled in, and no memory.
     #[arg(long)]
     resolved: bool,
-    /// Prepare the data and do a few steps of every stage, to say how much memory each will take.
+    /// Do not read the data: nothing is said of the memory that each stage will take.
     #[arg(long)]
-    memory: bool,
+    no_memory: bool,
     /// Read the data and prove that no patient is on two sides: of the parts, of the examples of any stage, of the graph
     /// and the vocabulary.
     #[arg(long)]
@@ -49,11 +49,13 @@ impl Check {
             experiment.manifest.stage.len(),
             experiment.device().name
         );
-        if self.memory { expected_memory(experiment) } else { Ok(()) }
+        let trains = !experiment.manifest.stage.is_empty() && !experiment.manifest.evaluate_only;
+        // What is resolved may be on its way to a file.
+        if trains && !self.no_memory && !self.resolved { expected_memory(experiment) } else { Ok(()) }
     }
 }
 
-/// A line a stage, and a warning when the machine has less.
+/// The largest memory of the computer in each stage, and a warning when the machine has less.
 fn expected_memory(experiment: Experiment) -> Result<()> {
     let device = experiment.device().name.clone();
     let available = memory::available();
@@ -61,7 +63,6 @@ fn expected_memory(experiment: Experiment) -> Result<()> {
     if device != "cpu" {
         eprintln!("memory of {device} is not counted, only that of the computer");
     }
-    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let mut most = 0;
     for stage in stages {
         let Some(peak) = stage.peak else {
@@ -71,12 +72,33 @@ fn expected_memory(experiment: Experiment) -> Result<()> {
         println!("{:24} {:.3} GB", stage.stage, gigabytes(peak));
         most = most.max(peak);
     }
-    if let Some(available) = available.filter(|available| *available < most) {
-        eprintln!(
-            "warning: this takes {:.1} GB, and the machine has {:.1} GB left: lower `batch` or the widths of the model",
-            gigabytes(most),
-            gigabytes(available)
-        );
+    if let Some(warning) = available.and_then(|available| too_little(most, available)) {
+        eprintln!("{warning}");
     }
     Ok(())
+}
+
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
+}
+
+fn too_little(most: u64, available: u64) -> Option<String> {
+    (available < most).then(|| {
+        let (most, available) = (gigabytes(most), gigabytes(available));
+        format!(
+            "warning: this takes {most:.1} GB, and the machine has {available:.1} GB left: lower `batch` or the widths of the model"
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_little;
+
+    #[test]
+    fn a_machine_that_has_less_is_warned_of() {
+        let warning = too_little(3_000_000_000, 2_000_000_000).unwrap();
+        assert!(warning.contains("takes 3.0 GB") && warning.contains("has 2.0 GB left"), "{warning}");
+        assert_eq!(too_little(2_000_000_000, 2_000_000_000), None);
+    }
 }

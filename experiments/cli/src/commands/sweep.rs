@@ -5,7 +5,7 @@ use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
 use dualk_sdk::experiment::sweep::{Finished, Plan, Sweep as Members, SweepRun};
 use dualk_sdk::progress::Console;
-use dualk_sdk::{Error, Result};
+use dualk_sdk::{Error, Result, storage};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -110,11 +110,7 @@ impl Sweep {
             command.arg("--member").arg(member).arg("--resume");
             command
         };
-        let estimate = |member: &Path| {
-            let mut command = command("check", member);
-            command.arg("--memory");
-            command
-        };
+        let estimate = |member: &Path| command("check", member);
         let run = SweepRun {
             folder: &folder,
             manifest: &file,
@@ -147,7 +143,7 @@ fn report(folder: &Path, finished: &Finished) -> Result<()> {
         let table = with(plan.baseline.clone()).or_else(|_| with(None))?;
         print!("{}", table.render(Format::Table, None)?);
         let page = folder.join("report.html");
-        std::fs::write(&page, table.html(&plan.name)).map_err(|e| Error::io("write", &page, e))?;
+        storage::replace(&page, |new| storage::write(new, table.html(&plan.name).as_bytes()))?;
         println!("\nreport: {}", page.display());
     }
     println!("sweep: {}", folder.display());

@@ -1,4 +1,4 @@
-//! What members will hold, by the estimate of `dualk check --memory` before they train, and by what they held.
+//! What members will hold, by the estimate of `dualk check` before they train, and by what they held.
 
 use super::plan::{State, member_folder};
 use super::{Member, SweepRun};
@@ -75,7 +75,7 @@ impl SweepRun<'_> {
         Ok(expected)
     }
 
-    /// What `dualk check --memory` says of a member; `None` where it says nothing. Why it would fail is for the member to say.
+    /// What `dualk check` says of a member; `None` where it says nothing. Why it would fail is for the member to say.
     fn estimate(&self, member: &Member, threads: usize) -> Result<Option<u64>> {
         let folder = self.write_member(member)?;
         let mut command = (self.estimate)(&folder);
@@ -85,7 +85,7 @@ impl SweepRun<'_> {
     }
 }
 
-/// The largest of the stages that `dualk check --memory` lists, such as `1-lab   0.123 GB`.
+/// The largest of the stages that `dualk check` lists, such as `1-lab   0.123 GB`.
 fn most(listed: &str) -> Option<u64> {
     let bytes = |line: &str| {
         let number = line.trim_end().strip_suffix(" GB")?.rsplit(' ').next()?;
@@ -101,7 +101,7 @@ pub(super) fn memory_of(pid: u32, line: &str) -> Option<u64> {
 
 /// Memory that is free for new work.
 pub(super) fn free_bytes() -> Option<u64> {
-    kibibytes(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
+    crate::memory::available()
 }
 
 fn kibibytes(text: &str, line: &str) -> Option<u64> {
