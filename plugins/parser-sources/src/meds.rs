@@ -72,7 +72,8 @@ impl BuildParser for MedsOptions {
     }
 }
 
-/// Reads the events of one file after the other; a subject's are in one file, as the standard has it.
+/// Reads the events of one file after the other. A subject's are in one file, as the standard has it; what is in several
+/// waits for the last of them.
 struct Meds {
     options: MedsOptions,
 }
@@ -103,6 +104,22 @@ struct Event {
 struct Subject {
     events: Vec<Event>,
     facts: PatientFacts,
+}
+
+impl Subject {
+    fn sort(&mut self) {
+        self.events.sort_by_key(|event| (event.time, event.what.order()));
+    }
+
+    /// With what an earlier file has of the same subject.
+    fn after(mut self, earlier: Self) -> Self {
+        let later = std::mem::replace(&mut self.events, earlier.events);
+        self.events.extend(later);
+        self.sort();
+        self.facts.sex = self.facts.sex.or(earlier.facts.sex);
+        self.facts.ethnicity = earlier.facts.ethnicity.or(self.facts.ethnicity);
+        self
+    }
 }
 
 impl Meds {
@@ -183,10 +200,19 @@ impl Meds {
             };
             found.entry(subject()).or_default().events.push(Event { time, what });
         }
-        for subject in found.values_mut() {
-            subject.events.sort_by_key(|event| (event.time, event.what.order()));
-        }
+        found.values_mut().for_each(Subject::sort);
         Ok(found)
+    }
+
+    /// For each subject the last file that it is in.
+    fn last_files(files: &[PathBuf], ids: &mut Option<Ids>) -> Result<HashMap<i64, usize>> {
+        let mut last = HashMap::new();
+        for (place, file) in files.iter().enumerate() {
+            let table = Table::at(file, &COLUMNS[..1])?;
+            let subjects = Self::subjects(&table.read()?, ids)?;
+            last.extend(subjects.into_iter().map(|subject| (subject, place)));
+        }
+        Ok(last)
     }
 
     /// The subjects of a file's rows; the first file decides whether they are integers, as the standard has it.
@@ -326,12 +352,26 @@ impl Parser for Meds {
         let (mut patients, mut codes, mut sets) = (Vec::new(), HashMap::new(), HashMap::new());
         let (mut patient_facts, mut facts) = (HashMap::new(), HashMap::new());
         let (mut ids, mut number, mut within, mut without) = (None, 0, 0, 0);
+        let (last, mut waiting) = (Self::last_files(&files, &mut ids)?, HashMap::<i64, Subject>::new());
         let mut task = context.progress.begin("events", "files", Some(files.len() as u64));
-        for file in &files {
+        for (place, file) in files.iter().enumerate() {
             let table = Table::at(file, &COLUMNS)?;
             let rows = table.read()?;
             let subjects = Self::subjects(&rows, &mut ids)?;
-            for (subject, found) in self.events(&rows, &items, &mut coding, &subjects)? {
+            let mut found = self.events(&rows, &items, &mut coding, &subjects)?;
+            // One that has nothing in its last file that counts, and something in an earlier one.
+            for subject in subjects.iter().filter(|subject| last[*subject] == place) {
+                if let Some(earlier) = waiting.remove(subject) {
+                    let later = found.remove(subject).unwrap_or_default();
+                    found.insert(*subject, later.after(earlier));
+                }
+            }
+            for (subject, found) in found {
+                if last[&subject] > place {
+                    let earlier = waiting.remove(&subject).unwrap_or_default();
+                    waiting.insert(subject, found.after(earlier));
+                    continue;
+                }
                 let grouped = visits(&found.events, options.visits, &intervals);
                 (within, without) = (within + grouped.within, without + grouped.without);
                 let mut admissions = Vec::new();
@@ -438,6 +478,34 @@ mod tests {
     fn codes(cohort: &Cohort) -> Vec<Vec<&str>> {
         let name = |&code: &u32| cohort.code_names[code as usize].as_str();
         cohort.codes.rows().map(|row| row.iter().map(name).collect()).collect()
+    }
+
+    #[test]
+    fn a_subject_in_several_files_is_one_patient() {
+        let at = Some;
+        let rows: [Row; 7] = [
+            (7, None, "GENDER//F", None),
+            (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+            (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+            (7, at("2016-03-01 10:00"), "HOSPITAL_ADMISSION", None),
+            (7, at("2016-03-02 10:00"), "DIAGNOSIS//ICD//9//25000", None),
+            (7, at("2016-03-03 10:00"), "UNKNOWN", None),
+            (8, at("2016-03-03 10:00"), "UNKNOWN", None),
+        ];
+        let whole = Folder::new();
+        shard(&whole, "0.parquet", &rows);
+        let one = MedsOptions { root: FilePath(whole.path().to_owned()), ..Default::default() };
+        let one = parse(one, false).unwrap();
+        assert_eq!((one.patients.as_slice(), codes(&one)), (&[7][..], vec![vec!["428.0"], vec!["250.00"]]));
+        // Out of order, and with a last file that has nothing that counts.
+        let parts = Folder::new();
+        for (name, range) in [("0.parquet", 3..5), ("1.parquet", 0..3), ("2.parquet", 5..7)] {
+            shard(&parts, name, &rows[range]);
+        }
+        let several = MedsOptions { root: FilePath(parts.path().to_owned()), ..Default::default() };
+        let several = parse(several, false).unwrap();
+        assert_eq!((&several.patients, codes(&several)), (&one.patients, codes(&one)));
+        assert_eq!((several.patient_facts, several.admission_facts), (one.patient_facts, one.admission_facts));
     }
 
     #[test]
