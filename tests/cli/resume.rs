@@ -265,7 +265,7 @@ fn a_second_signal_stops_at_once_and_nothing_to_go_on_with_is_no_mistake() {
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
     let plain = plain(MANIFEST);
-    for damage in ["weights.safetensors", "state.cbor", "SHA256SUMS", "missing"] {
+    for damage in ["weights.safetensors", "state.cbor", "SHA256SUMS", "missing", "empty"] {
         let place = Place::new(MANIFEST);
         let mut child = place.start(&["run", "small.toml"]);
         let run = place.wait_for_checkpoint();
@@ -283,6 +283,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
         let named = format!("resume/{}: ", last.file_name().unwrap().to_string_lossy());
         match damage {
             "missing" => fs::remove_file(last.join("optimizer.safetensors")).unwrap(),
+            "empty" => fs::write(last.join("optimizer.safetensors"), "").unwrap(),
             file => {
                 let mut bytes = fs::read(last.join(file)).unwrap();
                 let middle = bytes.len() / 2;

@@ -87,4 +87,40 @@ mod tests {
         assert_eq!(blocks("\"a\nb\nc\nd\n", 6), ["\"a\nb\n", "c\nd\n"]);
         assert_eq!(blocks("123456789\n1\n", 4), ["1234", "\n1\n"]);
     }
+
+    /// Where a record ends: at a line break outside of quotes.
+    fn ends(text: &str) -> Vec<usize> {
+        let mut quoted = false;
+        let end = |(at, c): (usize, char)| {
+            quoted ^= c == '"';
+            (c == '\n' && !quoted).then_some(at + 1)
+        };
+        text.char_indices().filter_map(end).collect()
+    }
+
+    #[test]
+    fn blocks_of_any_size_hold_the_same_records() {
+        use rand::{Rng, SeedableRng};
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        for _ in 0..200 {
+            let cells = ["a", "1.5", "\"x\ny\"", "\"\"", "\"a \"\"b\"\"\n\"", "é", "\"\n\n\""];
+            let row = |random: &mut rand_chacha::ChaCha8Rng| {
+                let cell = |_| cells[random.random_range(0..cells.len())];
+                (0..3).map(cell).collect::<Vec<_>>().join(",")
+            };
+            let rows: Vec<String> = (0..random.random_range(1..30)).map(|_| row(&mut random)).collect();
+            let text = rows.join("\n") + if random.random() { "\n" } else { "" };
+            let (longest, all) = (rows.iter().map(String::len).max().unwrap() + 1, ends(&text));
+            for size in (longest..longest + 20).chain([text.len(), 2 * text.len()]) {
+                let found = blocks(&text, size.max(longest));
+                assert_eq!(found.concat(), text, "{size}");
+                let mut at = 0;
+                for block in &found {
+                    assert!(block.len() <= size.max(longest));
+                    at += block.len();
+                    assert!(at == text.len() || all.contains(&at), "{size}: cut in a record, {found:?}");
+                }
+            }
+        }
+    }
 }

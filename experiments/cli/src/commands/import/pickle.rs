@@ -538,6 +538,9 @@ impl Machine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+    use proptest::sample::select;
 
     fn read(bytes: &[u8]) -> Result<Pickle> {
         Pickle::read(bytes.to_vec(), Path::new("x.pkl"))
@@ -624,5 +627,40 @@ mod tests {
         assert_eq!(decode("f4", true, &[0; 6]), None);
         assert_eq!(decode("O", true, &[0; 8]), None);
         assert_eq!(decode("f4", false, &1.5f32.to_be_bytes()), Some(vec![1.5]));
+    }
+
+    /// Instructions of the machine with arguments that may be anything.
+    fn instruction() -> impl Strategy<Value = Vec<u8>> {
+        let plain = select(&b"(0123]}).NJKMGX\x88\x89\x85\x86\x87\x8a\x8b\x8c\x8e\x90\x91\x93\x94qrhjtlduseabcRoibQPBCTUVSILFg\x81\x92p\x95"[..])
+            .prop_map(|byte| vec![byte]);
+        let small = (select(&b"KqhCU\x8c\x8a\x80"[..]), any::<u8>()).prop_map(|(byte, argument)| vec![byte, argument]);
+        let long = (select(&b"JXBTrj\x8b\x8d\x8e\x95\x96"[..]), any::<u32>())
+            .prop_map(|(byte, argument)| [&[byte][..], &argument.to_le_bytes()].concat());
+        let named = select(vec![
+            &b"ctorch._utils\n_rebuild_tensor_v2\n"[..],
+            b"cnumpy.core.multiarray\n_reconstruct\n",
+            b"cnumpy\ndtype\n",
+            b"cnumpy\nndarray\n",
+            b"ccollections\nOrderedDict\n",
+            b"ctorch\nFloatStorage\n",
+            b"cos\nsystem\n",
+            b"X\x07\x00\x00\x00storage",
+            b"X\x01\x00\x00\x000",
+            b"\x8c\x02f4",
+            b"\x8c\x01<",
+        ]);
+        prop_oneof![4 => plain, 3 => small, 1 => long, 3 => named.prop_map(<[u8]>::to_vec)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_program_is_carried_out_or_refused(program in vec(instruction(), 0..40)) {
+            let program = [b"\x80\x04", program.concat().as_slice(), b"."].concat();
+            if let Err(error) = read(&program) {
+                prop_assert_eq!(error.exit_code(), 2);
+            }
+        }
     }
 }

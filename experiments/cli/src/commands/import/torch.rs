@@ -155,6 +155,9 @@ impl Archive<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+    use proptest::sample::Index;
     use std::io::Write;
     use zip::ZipWriter;
     use zip::write::FileOptions;
@@ -226,5 +229,28 @@ mod tests {
         std::fs::write(file.path(), b"\x80\x02.").unwrap();
         let error = read(file.path()).unwrap_err().to_string();
         assert!(error.contains("no archive of PyTorch"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn damaged_archives_are_read_or_refused(
+            sizes in any::<(u8, u8, u8)>(), deflated in any::<bool>(),
+            damage in vec((any::<Index>(), any::<u8>()), 0..4), cut in prop_oneof![3 => Just(None), 1 => any::<Index>().prop_map(Some)],
+        ) {
+            let method = if deflated { CompressionMethod::Deflated } else { CompressionMethod::Stored };
+            let file = archive_as(sizes.0, sizes.1, sizes.2, method);
+            let mut bytes = std::fs::read(file.path()).unwrap();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes.truncate(cut.map_or(usize::MAX, |at| at.index(bytes.len())));
+            std::fs::write(file.path(), bytes).unwrap();
+            if let Err(error) = read(file.path()) {
+                prop_assert_eq!(error.exit_code(), 2);
+            }
+        }
     }
 }

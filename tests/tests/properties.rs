@@ -1,0 +1,331 @@
+//! What holds whatever the input: metrics, kernels and models against plain formulations of their definitions, and results
+//! that depend neither on the order of patients nor on how many are looked at together, nor on the number of threads.
+//!
+//! 100 cases a property, or as many as `PROPTEST_CASES` says.
+
+use dualk_plugin_encoder_gat::GatOptions;
+use dualk_plugin_fusion_attention::AttentionOptions;
+use dualk_plugin_losses::BceOptions;
+use dualk_sdk::burn::nn::DropoutConfig;
+use dualk_sdk::burn::tensor::{Device, Tensor, TensorData};
+use dualk_sdk::data::{SplitOptions, Visits, prepare};
+use dualk_sdk::graph::Graph;
+use dualk_sdk::ops::{Adjacency, Pooling, Sets, attention, max_over_edges, pool, propagate, softmax_pool};
+use dualk_sdk::prelude::*;
+use dualk_sdk::sparse::Ragged;
+use dualk_sdk::train::metrics;
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// Scores with many ties, and what is no number.
+fn score() -> impl Strategy<Value = f32> {
+    prop_oneof![6 => (-4..5i8).prop_map(|n| f32::from(n) / 4.0), 2 => -3f32..3.0, 1 => Just(f32::NAN), 1 => Just(-0.0)]
+}
+
+/// Rows of scores, and which columns of each are positive.
+fn ranked() -> impl Strategy<Value = (usize, Vec<f32>, Vec<Vec<u32>>)> {
+    (1..9usize, 0..7usize).prop_flat_map(|(columns, rows)| {
+        let positives =
+            vec(any::<bool>(), columns).prop_map(|set| (0..set.len() as u32).filter(|&c| set[c as usize]).collect());
+        (Just(columns), vec(score(), columns * rows), vec(positives, rows))
+    })
+}
+
+/// Columns from the best score to the worst: NaN last, the lower of equals first.
+fn order(row: &[f32]) -> Vec<u32> {
+    let mut columns: Vec<u32> = (0..row.len() as u32).collect();
+    let value = |c: u32| if row[c as usize].is_nan() { f64::NEG_INFINITY } else { f64::from(row[c as usize]) };
+    columns.sort_by(|&a, &b| value(b).partial_cmp(&value(a)).unwrap().then(a.cmp(&b)));
+    columns
+}
+
+fn mean(values: &[f64]) -> f64 {
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
+}
+
+fn near(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 || a.is_nan() && b.is_nan()
+}
+
+/// Edges of a graph: nodes, and (source, target, weight), repeats and loops among them.
+fn edges() -> impl Strategy<Value = (usize, Vec<(u32, u32, f32)>)> {
+    (1..9usize).prop_flat_map(|n| (Just(n), vec((0..n as u32, 0..n as u32, 0.1f32..2.0), 0..30)))
+}
+
+fn numbers(count: usize) -> impl Strategy<Value = Vec<f32>> {
+    vec(-2f32..2.0, count)
+}
+
+fn tensor(values: &[f32], columns: usize) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / columns.max(1), columns]), &Device::flex())
+}
+
+fn values(tensor: Tensor<2>) -> Vec<f64> {
+    tensor.into_data().iter::<f64>().collect()
+}
+
+fn all_near(ours: &[f64], plain: &[f64], tolerance: f64) -> bool {
+    ours.len() == plain.len() && ours.iter().zip(plain).all(|(a, b)| (a - b).abs() <= tolerance * b.abs().max(1.0))
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn metrics_of_rankings_are_their_definitions((columns, scores, positives) in ranked(), k in 0..10usize) {
+        let rows: Vec<Vec<u32>> = scores.chunks(columns).map(order).collect();
+        let ragged: Ragged<u32> = positives.clone().into_iter().collect();
+        let hits = |i: usize, k: usize| rows[i].iter().take(k).filter(|c| positives[i].contains(c)).count() as f64;
+        let precision: Vec<f64> = (0..rows.len()).map(|i| hits(i, k) / k.max(1) as f64).collect();
+        prop_assert!(near(metrics::precision_at_k(&scores, columns, &ragged, k), mean(&precision)));
+        let with = (0..rows.len()).filter(|&i| !positives[i].is_empty());
+        let recall: Vec<f64> = with.map(|i| hits(i, k) / positives[i].len().min(k).max(1) as f64).collect();
+        prop_assert!(near(metrics::recall_at_k(&scores, columns, &ragged, k), mean(&recall)));
+        // Each row marks as many of its best as it has positives.
+        let marked: Vec<BTreeSet<u32>> = rows.iter().zip(&positives).map(|(row, p)| row.iter().take(p.len()).copied().collect()).collect();
+        let column = |c: u32| {
+            let (mut both, mut either, mut positive) = (0.0, 0.0, 0.0);
+            for (marked, positives) in marked.iter().zip(&positives) {
+                let (m, p) = (marked.contains(&c), positives.contains(&c));
+                both += f64::from(u8::from(m && p));
+                either += f64::from(u8::from(m)) + f64::from(u8::from(p));
+                positive += f64::from(u8::from(p));
+            }
+            (both, either, positive)
+        };
+        let counts: Vec<(f64, f64, f64)> = (0..columns as u32).map(column).collect();
+        let f1 = |(both, either, _): &(f64, f64, f64)| if *either == 0.0 { 1.0 } else { 2.0 * both / either };
+        prop_assert!(near(metrics::f1_macro(&scores, columns, &ragged), mean(&counts.iter().map(f1).collect::<Vec<_>>())));
+        let all = counts.iter().fold((0.0, 0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+        prop_assert!(near(metrics::f1_micro(&scores, columns, &ragged), f1(&all)));
+        let weighted = counts.iter().map(|c| f1(c) * c.2).sum::<f64>() / all.2.max(1.0);
+        let weighted = if all.2 == 0.0 { 1.0 } else { weighted };
+        prop_assert!(near(metrics::f1_weighted(&scores, columns, &ragged), weighted));
+    }
+
+    #[test]
+    fn areas_are_counted_over_all_pairs(examples in vec((score(), any::<bool>()), 0..40)) {
+        let (scores, truth): (Vec<f32>, Vec<bool>) = examples.into_iter().unzip();
+        let key = |i: usize| if scores[i].is_nan() { f32::NEG_INFINITY } else { scores[i] };
+        let (positives, negatives): (Vec<usize>, Vec<usize>) = (0..scores.len()).partition(|&i| truth[i]);
+        let mut won = 0.0;
+        for &p in &positives {
+            for &n in &negatives {
+                won += if key(p) > key(n) { 1.0 } else if key(p) == key(n) { 0.5 } else { 0.0 };
+            }
+        }
+        prop_assert!(near(metrics::roc_auc(&scores, &truth), won / (positives.len() * negatives.len()) as f64));
+        // Σ over positives of the precision among all that score as high, ties together.
+        let precision = |&p: &usize| {
+            let above = |of: &[usize]| of.iter().filter(|&&i| key(i) >= key(p)).count() as f64;
+            above(&positives) / (above(&positives) + above(&negatives))
+        };
+        let expected = positives.iter().map(precision).sum::<f64>() / positives.len() as f64;
+        prop_assert!(near(metrics::average_precision(&scores, &truth), expected));
+    }
+
+    #[test]
+    fn kernels_over_edges_are_dense_sums(
+        ((n, edges), d, heads) in (edges(), 1..4usize, 1..3usize),
+        values_of in numbers(8 * 3 * 2), scores in numbers(2 * 8 * 2), slope in 0.0f64..1.0,
+    ) {
+        let graph = Graph::new(n, &edges).unwrap();
+        let adjacency = Adjacency::of(&graph);
+        let width = heads * d;
+        let x = |node: usize, c: usize| f64::from(values_of[node * width + c]);
+        let table = || tensor(&values_of[..n * width], width);
+        let (mut sums, mut largest, mut attended) = (vec![0.0; n * width], vec![0.0; n * width], vec![0.0; n * width]);
+        let (target, source) = scores[..2 * n * heads].split_at(n * heads);
+        for t in 0..n {
+            let into: Vec<&(u32, u32, f32)> = edges.iter().filter(|e| e.1 as usize == t).collect();
+            for c in 0..width {
+                let of = into.iter().map(|e| x(e.0 as usize, c));
+                sums[t * width + c] = into.iter().map(|e| f64::from(e.2) * x(e.0 as usize, c)).sum();
+                largest[t * width + c] = of.fold(None, |top: Option<f64>, v| Some(top.map_or(v, |top| top.max(v)))).unwrap_or(0.0);
+                let head = c / d;
+                let score = |e: &&(u32, u32, f32)| {
+                    let s = f64::from(target[t * heads + head]) + f64::from(source[e.0 as usize * heads + head]);
+                    (if s > 0.0 { s } else { slope * s }).exp()
+                };
+                let total: f64 = into.iter().map(score).sum();
+                attended[t * width + c] = into.iter().map(|e| score(e) / total * x(e.0 as usize, c)).sum();
+            }
+        }
+        prop_assert!(all_near(&values(propagate(&adjacency, table())), &sums, 1e-5));
+        prop_assert!(all_near(&values(max_over_edges(&adjacency, table())), &largest, 1e-6));
+        let ours = attention(&adjacency, tensor(target, heads), tensor(source, heads), table(), slope);
+        prop_assert!(all_near(&values(ours), &attended, 1e-4));
+    }
+
+    #[test]
+    fn kernels_over_sets_are_dense_sums(
+        sets in vec(vec(0..6u32, 0..8), 1..6), d in 1..5usize, table in numbers(6 * 4), scores in numbers(6 * 4),
+    ) {
+        let of = Sets::new(sets.iter().cloned().collect());
+        let x = |row: u32, c: usize| f64::from(table[row as usize * d + c]);
+        let (mut sums, mut means, mut attended) = (Vec::new(), Vec::new(), Vec::new());
+        for set in &sets {
+            for c in 0..d {
+                let sum: f64 = set.iter().map(|&r| x(r, c)).sum();
+                sums.push(sum);
+                means.push(sum / set.len().max(1) as f64);
+                let weight = |r: u32| f64::from(scores[r as usize * d + c]).exp();
+                let total: f64 = set.iter().map(|&r| weight(r)).sum();
+                attended.push(set.iter().map(|&r| weight(r) / total * x(r, c)).sum());
+            }
+        }
+        let table = || tensor(&table[..6 * d], d);
+        prop_assert!(all_near(&values(pool(table(), &of, Pooling::Sum)), &sums, 1e-5));
+        prop_assert!(all_near(&values(pool(table(), &of, Pooling::Mean)), &means, 1e-5));
+        let ours = softmax_pool(tensor(&scores[..6 * d], d), table(), &of, &DropoutConfig::new(0.0).init());
+        prop_assert!(all_near(&values(ours), &attended, 1e-4));
+    }
+
+    #[test]
+    fn patients_are_split_without_rest_and_codes_numbered_once(
+        visits in vec(vec(vec(0..30u32, 1..5), 1..4), 4..40), train in 0.1f64..0.8, valid in 0.0f64..0.2, seed in any::<u32>(),
+    ) {
+        let Some(data) = prepared(&visits, train, valid, seed) else { return Ok(()) };
+        let split = &data.split;
+        let parts: Vec<usize> = [&split.train, &split.valid, &split.test].into_iter().flatten().copied().collect();
+        let again: BTreeSet<usize> = parts.iter().copied().collect();
+        prop_assert_eq!(again.len(), parts.len(), "a patient is in two parts");
+        let several: BTreeSet<usize> = (0..data.cohort.patients.len()).filter(|&p| data.cohort.visits(p) > 1).collect();
+        prop_assert_eq!(again, several, "those of several visits, and no others");
+        // Numbers of codes name the codes of the cohort, whatever the split.
+        let codes = &data.vocabulary.codes[1..];
+        prop_assert_eq!(codes.iter().collect::<BTreeSet<_>>().len(), codes.len());
+        for (row, numbered) in data.cohort.codes.rows().zip(data.vocabulary.admission_codes.rows()) {
+            let names: BTreeSet<&str> = row.iter().map(|&c| data.cohort.code_names[c as usize].as_str()).collect();
+            let known: BTreeSet<&str> = codes.iter().map(String::as_str).collect();
+            let ours: BTreeSet<&str> = numbered.iter().filter(|&&c| c > 0).map(|&c| data.vocabulary.codes[c as usize].as_str()).collect();
+            prop_assert_eq!(ours, names.intersection(&known).copied().collect::<BTreeSet<_>>());
+        }
+        // The rows of the cohort are those that were given, in any split.
+        let given: Vec<usize> = visits.iter().map(Vec::len).collect();
+        let found: Vec<usize> = (0..data.cohort.patients.len()).map(|p| data.cohort.visits(p)).collect();
+        prop_assert_eq!(found, given);
+    }
+
+    #[test]
+    fn losses_and_vectors_of_patients_do_not_depend_on_their_company(
+        (n, edges) in edges(),
+        visits in vec(vec(vec(0..9usize, 1..5), 1..4), 1..12),
+        order in vec(any::<u32>(), 12), size in 1..13usize, seed in any::<u16>(),
+    ) {
+        let graph = Graph::new(n, &edges).unwrap();
+        let examples = examples(&visits, n);
+        let encoder = Encoder::new(&graph, u64::from(seed));
+        let count = examples.len();
+        let all: Vec<usize> = (0..count).collect();
+        let whole = values(encoder.patients(&examples, &all));
+        let width = whole.len() / count;
+        // In parts.
+        let parts: Vec<f64> = all.chunks(size).flat_map(|part| values(encoder.patients(&examples, part))).collect();
+        prop_assert!(all_near(&parts, &whole, 1e-5), "parts of {size}");
+        // In another order.
+        let mut shuffled = all.clone();
+        shuffled.sort_by_key(|&i| order[i]);
+        let moved = values(encoder.patients(&examples, &shuffled));
+        let back: Vec<f64> = (0..count).flat_map(|i| {
+            let place = shuffled.iter().position(|&s| s == i).unwrap();
+            moved[place * width..(place + 1) * width].to_vec()
+        }).collect();
+        prop_assert!(all_near(&back, &whole, 1e-5), "another order");
+        let (a, b) = (encoder.loss(&examples, &all), encoder.loss(&examples, &shuffled));
+        prop_assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{} and {}", a, b);
+    }
+}
+
+/// A cohort with these codes by patient and visit, prepared; `None` where there are too few patients to divide.
+fn prepared(visits: &[Vec<Vec<u32>>], train: f64, valid: f64, seed: u32) -> Option<Prepared> {
+    let names: Vec<String> = (0..30).map(|c| format!("{}.{}", 400 + c / 3, c % 3)).collect();
+    let mut cohort = Cohort { code_names: names, ..Cohort::default() };
+    let mut admission = 0;
+    for (p, patient) in visits.iter().enumerate() {
+        cohort.patients.push(p as i64);
+        cohort.admissions.push(
+            patient
+                .iter()
+                .map(|_| {
+                    admission += 1;
+                    admission
+                })
+                .collect::<Vec<i64>>(),
+        );
+        for codes in patient {
+            let mut seen = BTreeSet::new();
+            cohort.codes.push(codes.iter().copied().filter(|c| seen.insert(*c)).collect::<Vec<_>>());
+            cohort.labs.push([]);
+        }
+    }
+    cohort.validate().unwrap();
+    prepare(cohort, &SplitOptions::Random { train, valid, test: 1.0 - train - valid, seed }).ok()
+}
+
+fn examples(visits: &[Vec<Vec<usize>>], nodes: usize) -> Examples {
+    let mut codes: Ragged<u32> = Ragged::new();
+    let mut of: Ragged<u32> = Ragged::new();
+    for patient in visits {
+        let first = codes.len() as u32;
+        patient.iter().for_each(|visit| codes.push(visit.iter().map(|&c| (c % nodes) as u32)));
+        of.push(first..codes.len() as u32);
+    }
+    let targets = visits.iter().map(|patient| vec![(patient.len() % 3) as u32]).collect();
+    let labs = visits.iter().map(|_| std::iter::empty()).collect();
+    let codes: Visits = codes.rows().map(<[u32]>::to_vec).collect();
+    Examples { codes: Arc::new(codes), visits: of, labs, targets: vec![targets] }
+}
+
+/// A graph encoder and two fusions.
+struct Encoder {
+    graph: Graph,
+    nodes: Tensor<2>,
+    encoder: GraphEncoderModule,
+    codes: FusionModule,
+    visits: FusionModule,
+}
+
+impl Encoder {
+    fn new(graph: &Graph, seed: u64) -> Self {
+        let device = Device::flex();
+        device.seed(seed);
+        let context = GraphEncoderContext { input: 4, codes: &[], device: &device };
+        let options = GatOptions { dims: vec![6], dropout: 0.0, ..Default::default() };
+        let fusion = |level| {
+            let context = FusionContext { level, width: 6, device: &device };
+            FusionModule::new(AttentionOptions::default().build(&context).unwrap(), "attention")
+        };
+        let nodes: Vec<f32> =
+            (0..graph.nodes() * 4).map(|i| ((i * 7 + seed as usize) % 13) as f32 / 6.5 - 1.0).collect();
+        Self {
+            graph: graph.clone(),
+            nodes: tensor(&nodes, 4),
+            encoder: GraphEncoderModule::new(options.build(&context).unwrap(), "gat"),
+            codes: fusion(FusionLevel::Codes),
+            visits: fusion(FusionLevel::Visits),
+        }
+    }
+
+    fn patients(&self, examples: &Examples, indices: &[usize]) -> Tensor<2> {
+        let batch = examples.batch(indices);
+        let embeddings = self.encoder.forward(self.nodes.clone(), &self.graph);
+        self.visits.forward(self.codes.forward(embeddings, &batch.codes), &batch.visits)
+    }
+
+    fn loss(&self, examples: &Examples, indices: &[usize]) -> f64 {
+        let batch = examples.batch(indices);
+        let rows =
+            batch.targets[0].rows().flat_map(|row| (0..6u32).map(move |c| f32::from(u8::from(row.contains(&c)))));
+        let targets = tensor(&rows.collect::<Vec<_>>(), 6);
+        let loss = BceOptions {}.build().unwrap().forward(self.patients(examples, indices), targets);
+        f64::from(loss.into_scalar::<f32>())
+    }
+}

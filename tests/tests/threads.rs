@@ -1,0 +1,96 @@
+//! Several threads use the SDK at once: a training that others predict, check and prepare beside gives what it gives alone.
+
+use dualk_sdk::experiment::{Evaluation, Experiment, Manifest};
+use dualk_sdk::plugin::Registry;
+use dualk_sdk::progress::Silent;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PLUGINS: [fn(&mut dualk_sdk::plugin::Registrar<'_>); 8] = [
+    dualk_plugin_encoder_gat::register,
+    dualk_plugin_fusion_attention::register,
+    dualk_plugin_init_codes::register,
+    dualk_plugin_lab_layers::register,
+    dualk_plugin_losses::register,
+    dualk_plugin_objectives::register,
+    dualk_plugin_parser_synthetic::register,
+    dualk_plugin_recipe_dualk::register,
+];
+
+fn registry() -> Registry {
+    PLUGINS.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap())
+}
+
+/// With dropout, whose generator is the process's.
+fn experiment(runs: &Path) -> Experiment {
+    let text = format!(
+        r#"
+name = "threads"
+backend.device = "cpu"
+output.runs = {runs:?}
+data.parser = {{ type = "synthetic", patients = 300, codes = 60, labs = 12, clusters = 5 }}
+
+[model]
+node_init = {{ type = "random", dim = 8 }}
+graph_encoder = {{ type = "gat", dims = [8], dropout = 0.3 }}
+head = {{ decoder = [8, 8], classifier = [8], dropout = 0.2 }}
+
+[[stage]]
+type = "lab"
+epochs = 2
+
+[[stage]]
+type = "finetune"
+epochs = 4
+"#
+    );
+    Experiment::new(Manifest::parse(&text, &[]).unwrap(), registry()).unwrap().without_cache()
+}
+
+fn trained(runs: &Path) -> PathBuf {
+    experiment(runs).run(&Silent).unwrap().1.path().to_owned()
+}
+
+fn predicted(run: &Path, out: &Path) -> Vec<u8> {
+    let evaluation = Evaluation { checkpoint: None, predictions: Some(out), cache: None };
+    Experiment::evaluate_run(run, evaluation, registry(), &Silent).unwrap();
+    fs::read(out).unwrap()
+}
+
+fn weights(run: &Path) -> Vec<u8> {
+    fs::read(run.join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn a_training_is_not_disturbed_by_what_others_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let alone = trained(&place("alone"));
+    let (expected, logits) = (weights(&alone), predicted(&alone, &place("alone.parquet")));
+    let (training, done) = (AtomicUsize::new(2), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for name in ["one", "two"] {
+            let (training, expected, runs) = (&training, &expected, place(name));
+            scope.spawn(move || {
+                // However it ends, the others must not wait.
+                let run = std::panic::catch_unwind(|| trained(&runs));
+                training.fetch_sub(1, Ordering::SeqCst);
+                assert!(weights(&run.unwrap()) == *expected, "{name}");
+            });
+        }
+        for name in ["a", "b"] {
+            let (training, done, alone, logits, out) = (&training, &done, &alone, &logits, place(name));
+            scope.spawn(move || {
+                while training.load(Ordering::SeqCst) > 0 {
+                    assert!(predicted(alone, &out) == *logits, "predictions {name}");
+                    let other = experiment(&out.with_extension("runs"));
+                    other.check().unwrap();
+                    other.prepare(&Silent).unwrap();
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert!(done.load(Ordering::SeqCst) >= 2, "nobody predicted beside the training");
+}
