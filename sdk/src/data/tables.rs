@@ -88,6 +88,9 @@ impl Table {
                 1 => {}
                 0 => {
                     let error = place(Error::user(format!("the column `{column}` is missing")));
+                    if parquet.is_none() && !is_heading(&header, columns) {
+                        return Err(no_heading(error, &header));
+                    }
                     let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
                     let error = match other_case {
                         Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
@@ -117,6 +120,15 @@ impl Table {
         &self.path
     }
 
+    /// An error about a column that is not there, with those that are; without them where the first line of a text names
+    /// none of `known` and may be a row of patients.
+    pub fn suggest(&self, error: Error, column: &str, known: &[&str]) -> Error {
+        match self.parquet.is_some() || is_heading(&self.header, known) {
+            true => error.suggest(column, &self.header),
+            false => no_heading(error, &self.header),
+        }
+    }
+
     /// The names of all columns.
     pub fn header(&self) -> &[String] {
         &self.header
@@ -144,6 +156,17 @@ impl Table {
         }
         Ok(Rows::new(self, parts))
     }
+}
+
+/// Whether the first line of a text has one of these names, in whatever case of letters.
+fn is_heading(header: &[String], known: &[&str]) -> bool {
+    header.iter().any(|cell| known.iter().any(|name| cell.eq_ignore_ascii_case(name)))
+}
+
+fn no_heading(error: Error, header: &[String]) -> Error {
+    error
+        .help("the first line has none of the columns that are needed: does the table have a heading?")
+        .help(format!("the first line: {}", crate::error::value(&header.join(", "))))
 }
 
 /// Tables in a folder, for suggestions.

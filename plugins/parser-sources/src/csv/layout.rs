@@ -37,14 +37,14 @@ impl Layout {
         let path = options.visits.required("visits")?;
         let named = [&options.patient, &options.visit, &options.time].map(String::as_str);
         let mut needed: Vec<&str> = named.into_iter().filter(|column| !column.is_empty()).collect();
-        let items = matching(path, "items", &options.items)?;
+        let items = matching(path, "items", &options.items, options)?;
         needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
         let mut visits = Table::at(path, &needed).map_err(|e| e.at_key("visits"))?;
         let facts = [&options.end, &options.age, &options.sex, &options.ethnicity, &options.died];
         let facts = facts.map(|column| if column.is_empty() { None } else { visits.also(column) });
         let version = (options.written == Written::Version).then_some(options.version.as_str());
         let codes_in = options.codes.given().unwrap_or(path);
-        let columns = matching(codes_in, "code", &options.code)?;
+        let columns = matching(codes_in, "code", &options.code, options)?;
         let codes = source(codes_in, "codes", options, columns, version.as_slice())?;
         let one = |file: &FilePath, key: &'static str, column: &str, extra: &[&str]| {
             let open = |path| source(path, key, options, vec![column.to_owned()], extra);
@@ -84,18 +84,18 @@ fn source(path: &Path, key: &str, options: &CsvOptions, cells: Vec<String>, extr
     if visit.is_none() {
         let wanted = if options.visit.is_empty() { &options.time } else { &options.visit };
         let error = Error::user(format!("the column `{wanted}` is missing: rows must say to which visit they belong"));
-        return Err(error.at_key(key).at_file(path).suggest(wanted, table.header()));
+        return Err(table.suggest(error.at_key(key).at_file(path), wanted, &needed));
     }
     if patient.is_none() && options.visit.is_empty() {
         let error = Error::user(format!("the column `{}` is missing: a time alone is no visit", options.patient));
-        return Err(error.at_key(key).at_file(path).suggest(&options.patient, table.header()));
+        return Err(table.suggest(error.at_key(key).at_file(path), &options.patient, &needed));
     }
     Ok(Source { table, patient, visit, cells })
 }
 
 /// The columns of a table that have these names, in the order of the names; those that a star stands for, in the order of
 /// the file.
-fn matching(path: &Path, key: &str, names: &[String]) -> Result<Vec<String>> {
+fn matching(path: &Path, key: &str, names: &[String], options: &CsvOptions) -> Result<Vec<String>> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
@@ -112,7 +112,8 @@ fn matching(path: &Path, key: &str, names: &[String]) -> Result<Vec<String>> {
         found.extend(columns);
         if found.len() == before {
             let error = Error::user(format!("no column of this table is called `{name}`")).at_key(key);
-            return Err(error.at_file(path).suggest(name, table.header()));
+            let known = [&options.patient, &options.visit, &options.time].map(String::as_str);
+            return Err(table.suggest(error.at_file(path), name, &known));
         }
     }
     Ok(found)

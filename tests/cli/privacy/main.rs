@@ -3,19 +3,22 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
+mod sources;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const MANIFEST: &str = r#"name = "canary"
-seed = 1
+/// A small experiment on the tables of a parser.
+fn manifest(parser: &str) -> String {
+    format!(
+        "name = \"canary\"\nseed = 1\n\n[data]\nparser = {{ {parser} }}\nsplit = {{ type = \"random\", train = 0.5, valid = 0.25, test = 0.25 }}\n{MODEL}"
+    )
+}
 
+const MODEL: &str = r#"
 [backend]
 device = "cpu"
-
-[data]
-parser = { type = "mimic4", root = "raw", icd_map = "map.csv" }
-split = { type = "random", train = 0.5, valid = 0.25, test = 0.25 }
 
 [model]
 node_init = { type = "random", dim = 8 }
@@ -75,7 +78,8 @@ fn write_tables(folder: &Path) {
         fs::write(raw.join(name), text).unwrap();
     }
     fs::write(folder.join("map.csv"), "ICD10,ICD9\nI509,4289\nE119,25000\n").unwrap();
-    fs::write(folder.join("canary.toml"), MANIFEST).unwrap();
+    let parser = "type = \"mimic4\", root = \"raw\", icd_map = \"map.csv\"";
+    fs::write(folder.join("canary.toml"), manifest(parser)).unwrap();
 }
 
 fn dualk(folder: &Path, arguments: &[&str]) -> Output {
