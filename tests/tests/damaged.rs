@@ -175,9 +175,6 @@ fn weights_and_optimizers() {
     let views = [("mean/weight", view()), ("square/weight", view())];
     fs::write(&state, safetensors::serialize(views, Some(steps)).unwrap()).unwrap();
     try_all(&state, || Optimizer::load(&state, &device).map(drop));
-    // One that has done no step, as of a stage in which nothing trains, and no file at all.
-    Optimizer::new().save(&state).unwrap();
-    Optimizer::load(&state, &device).unwrap();
     fs::write(&state, "").unwrap();
     let error = Optimizer::load(&state, &device).unwrap_err();
     assert!(error.blame() == Blame::User && error.to_string().contains("o.safetensors"), "{error}");

@@ -333,10 +333,11 @@ fn header() -> impl Strategy<Value = String> {
     })
 }
 
-const PLUGINS: [fn(&mut dualk_sdk::plugin::Registrar<'_>); 9] = [
+const PLUGINS: [fn(&mut dualk_sdk::plugin::Registrar<'_>); 10] = [
     dualk_plugin_encoder_gcn::register,
     dualk_plugin_encoder_gat::register,
     dualk_plugin_fusion_attention::register,
+    dualk_plugin_head_layers::register,
     dualk_plugin_init_codes::register,
     dualk_plugin_lab_layers::register,
     dualk_plugin_losses::register,

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PLUGINS: [fn(&mut dualk_sdk::plugin::Registrar<'_>); 8] = [
+const PLUGINS: [fn(&mut dualk_sdk::plugin::Registrar<'_>); 9] = [
     dualk_plugin_encoder_gat::register,
     dualk_plugin_fusion_attention::register,
+    dualk_plugin_head_layers::register,
     dualk_plugin_init_codes::register,
     dualk_plugin_lab_layers::register,
     dualk_plugin_losses::register,

@@ -297,8 +297,7 @@ fn errors_about_broken_tables_show_nothing_of_them() {
             let cells = columns.iter().enumerate().filter(|(_, column)| !source.public.contains(column));
             let mut broken: Vec<(String, String)> = cells
                 .flat_map(|(i, column)| {
-                    ["CANARY", "77129999"]
-                        .map(|value| (format!("{column} = {value}"), with_cell(text, i, value)))
+                    ["CANARY", "77129999"].map(|value| (format!("{column} = {value}"), with_cell(text, i, value)))
                 })
                 .collect();
             let last = text.lines().last().unwrap();
