@@ -281,7 +281,7 @@ fn examples(visits: &[Vec<Vec<usize>>], nodes: usize) -> Examples {
     let targets = visits.iter().map(|patient| vec![(patient.len() % 3) as u32]).collect();
     let labs = visits.iter().map(|_| std::iter::empty()).collect();
     let codes: Visits = codes.rows().map(<[u32]>::to_vec).collect();
-    Examples { codes: Arc::new(codes), visits: of, labs, targets: vec![targets] }
+    Examples { codes: Arc::new(codes), visits: of, labs, targets: vec![targets], ..Examples::default() }
 }
 
 /// A graph encoder and two fusions.

@@ -202,7 +202,7 @@ impl Objective for Guarded<dyn Objective> {
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let examples = run(&self.origin, || self.inner.examples(data, part))?;
         let rows = examples.len();
-        let whole = |numbers: &Vec<f32>| numbers.len() % rows.max(1) == 0;
+        let whole = |numbers: &Vec<f32>| numbers.len().is_multiple_of(rows.max(1));
         let alike = examples.visits.len() == rows && examples.targets.iter().all(|targets| targets.len() == rows);
         match alike && examples.numbers.iter().all(whole) {
             true => Ok(examples),

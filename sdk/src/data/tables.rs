@@ -166,7 +166,7 @@ fn is_heading(header: &[String], known: &[&str]) -> bool {
 fn no_heading(error: Error, header: &[String]) -> Error {
     error
         .help("the first line has none of the columns that are needed: does the table have a heading?")
-        .help(format!("the first line: {}", crate::error::value(&header.join(", "))))
+        .help(format!("the first line: {}", crate::error::value(header.join(", "))))
 }
 
 /// Tables in a folder, for suggestions.

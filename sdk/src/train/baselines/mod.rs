@@ -53,11 +53,12 @@ pub(super) fn predictions_of<'a>(
     targets: &'a [Ragged<u32>],
     numbers: impl Fn(usize) -> &'a [f32],
 ) -> Vec<Predictions<'a>> {
-    let each = scores.iter().zip(heads).zip(targets).enumerate();
-    let of = |(head, ((logits, spec), targets)): (usize, ((&'a Vec<f32>, &'a HeadSpec), &'a Ragged<u32>))| {
-        Predictions { head: &spec.name, logits, columns: spec.outputs, targets, numbers: numbers(head) }
+    let of = |head: usize| {
+        let HeadSpec { name, outputs, .. } = &heads[head];
+        let (logits, targets, numbers) = (&scores[head], &targets[head], numbers(head));
+        Predictions { head: name, logits, columns: *outputs, targets, numbers }
     };
-    each.map(of).collect()
+    (0..scores.len().min(heads.len()).min(targets.len())).map(of).collect()
 }
 
 /// All baselines, the ranking by frequency first.
