@@ -125,7 +125,7 @@ fn preparation_is_a_line_for_each_number_of_rows() {
         assert_eq!(m["bench"], "prepare");
         let phases = m["phases"].as_object().unwrap();
         let sum: f64 = phases.values().map(|s| s.as_f64().unwrap()).sum();
-        assert!(phases.contains_key("abnormal lab events") && sum > 0.0 && sum <= m["seconds"].as_f64().unwrap());
+        assert!(phases.contains_key("rows of labevents") && sum > 0.0 && sum <= m["seconds"].as_f64().unwrap());
     }
     // Files are written once.
     let written = || fs::metadata(cache.join("100000-gz/labevents.csv.gz")).unwrap().modified().unwrap();

@@ -3,8 +3,8 @@
 
 use dualk_plugin_parser_mimic::{Mimic3Options, Mimic4Options};
 use dualk_plugin_parser_sources::EicuOptions;
-use dualk_sdk::data::Sex;
 use dualk_sdk::data::coding::CodeSystem;
+use dualk_sdk::data::{PatientFacts, Sex};
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use dualk_tests::data_dir;
@@ -63,6 +63,23 @@ fn eicu_demo() {
     let published = parse(options(), true);
     assert_eq!(counts(&published), [110, 118, 421, 138, 8]);
     assert_eq!((lost(&published, "patients"), lost(&published, "rows of diagnosis")), (34, 285));
+}
+
+/// Values cut into parts over the patients of the cohort. numpy.sort and searchsorted of the same rows, grouped by name and
+/// unit, give the same numbers; facts are counted by pandas.
+#[test]
+#[cfg_attr(not(real_tables), ignore = "needs the public demo tables")]
+fn eicu_demo_by_quantile() {
+    let data = data_dir();
+    for (quantiles, sets, items) in [(4, 7772, 333), (5, 8542, 409)] {
+        let cohort = parse(EicuOptions { root: path(&data.join("eicu-demo")), quantiles, ..Default::default() }, false);
+        assert_eq!((cohort.labs.values().len(), cohort.lab_items.len()), (sets, items));
+        let female = cohort.patient_facts.iter().filter(|facts| facts.sex == Some(Sex::Female)).count();
+        let died = cohort.admission_facts.iter().filter(|facts| facts.died == Some(true)).count();
+        let old = cohort.admission_facts.iter().filter(|facts| facts.age == Some(90.0)).count();
+        let caucasian = |facts: &&PatientFacts| facts.ethnicity.as_deref() == Some("Caucasian");
+        assert_eq!((female, died, old, cohort.patient_facts.iter().filter(caucasian).count()), (42, 3, 4, 83));
+    }
 }
 
 /// By the mapping of the CMS: the first single code, else the first of every choice list of the first scenario, else what

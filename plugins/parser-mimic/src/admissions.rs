@@ -53,8 +53,8 @@ impl Tables {
         let identified = Identified::of(&rows, columns)?;
         let subjects = self.subjects(&identified.ids[0])?;
         let names = identified.ids[0].clone();
-        let keep = |i: usize, subject, time: crate::time::Time| match subjects.get(&subject) {
-            Some(known) => Ok(time.year - known.offset > LAST_YEAR_LEFT_OUT),
+        let keep = |i: usize, subject, time| match subjects.get(&subject) {
+            Some(known) => Ok(year_of(time) - known.offset > LAST_YEAR_LEFT_OUT),
             None => {
                 let message = format!("the patient {} is not in the table `patients`", value(names.name(subject)));
                 Err(rows.error(i, message).at_file(self.patients.path()))

@@ -7,7 +7,7 @@ use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
 use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Per admission the numbers of its codes, in file order, repeats kept.
@@ -40,9 +40,9 @@ pub fn read_rows(
     visits: &Visits,
 ) -> Result<(Codes, [Step; 2])> {
     let [subject, admission, code] = columns;
-    let subjects = visits.ids[0].column(rows, subject)?;
-    let admissions = visits.ids[1].column(rows, admission)?;
-    let patients: HashSet<i64> = visits.patients.iter().map(|p| p.0).collect();
+    let stays = &visits.stays;
+    let subjects = stays.patient_ids.column(rows, subject)?;
+    let admissions = stays.admission_ids.column(rows, admission)?;
     let (mut codes, mut without, mut unknown, mut not_kept) = (Codes::new(), 0, 0, 0);
     for (i, text) in rows.texts(code)?.enumerate() {
         let edition = edition(i)?;
@@ -52,9 +52,7 @@ pub fn read_rows(
         };
         if !visits.admissions.contains(&admission) {
             unknown += 1;
-        } else if !visits.admission_facts.contains_key(&admission)
-            || !subjects[i].is_some_and(|s| patients.contains(&s))
-        {
+        } else if !stays.contains(admission) || !subjects[i].is_some_and(|subject| stays.has_patient(subject)) {
             not_kept += 1;
         } else {
             let numbers = coding.codes(edition, text.unwrap_or(""));

@@ -1,56 +1,53 @@
-//! procedures_icd and prescriptions → codes of further kinds of each admission.
+//! procedures_icd, prescriptions and other tables → codes of further kinds of each admission.
 
-use dualk_sdk::data::tables::{OnBadRow, Row, Table};
-use dualk_sdk::data::{Ids, Step};
+use dualk_sdk::data::Ids;
+use dualk_sdk::data::events::{self, EventKind, EventTable};
+use dualk_sdk::data::tables::{OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::prelude::*;
-use dualk_sdk::schemars::JsonSchema;
-use dualk_sdk::serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-/// A kind of codes beside diagnoses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
-#[schemars(crate = "dualk_sdk::schemars")]
-pub enum EventKind {
-    /// ICD procedures, as `ICD9:3893` or `ICD10:02HV33Z`.
-    Procedures,
-    /// Drugs that were prescribed, by the name in the column `drug`.
-    Drugs,
-}
-
-/// A table of events: its admission, its name and, where it says so, the edition of the name.
+/// A table of codes: of its admission, and of its code.
 pub struct Source {
-    kind: EventKind,
-    version: bool,
+    kind: String,
+    /// What it is called, whatever its file's name is.
+    name: String,
+    /// Procedures are those of an edition of the ICD, which a column may tell.
+    procedures: Option<Edition>,
     table: Table,
 }
 
-impl EventKind {
-    /// What the cohort calls it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Procedures => "procedures",
-            Self::Drugs => "drugs",
-        }
-    }
+#[derive(Clone, Copy)]
+enum Edition {
+    Nine,
+    Written,
+}
 
-    fn table(self) -> &'static str {
-        match self {
-            Self::Procedures => "procedures_icd",
-            Self::Drugs => "prescriptions",
-        }
-    }
-
-    /// Finds the table; `version` says whether procedures name their edition, as in MIMIC-IV.
-    pub fn open(self, root: &Path, version: bool) -> Result<Source> {
-        let columns: &[&str] = match (self, version) {
-            (Self::Procedures, true) => &["hadm_id", "icd_code", "icd_version"],
-            (Self::Procedures, false) => &["hadm_id", "icd9_code"],
-            (Self::Drugs, _) => &["hadm_id", "drug"],
+/// Finds the tables of the kinds that are asked for. `version` says whether procedures name their edition, as in MIMIC-IV;
+/// `drug` is the column of prescriptions.
+///
+/// # Errors
+/// Name the key, the table and what is missing.
+pub fn open(root: &Path, kinds: &[EventKind], others: &[EventTable], version: bool, drug: &str) -> Result<Vec<Source>> {
+    events::check_kinds(kinds, others)?;
+    let open = |name: &str, columns: &[&str]| Table::open_any_case(root, name, columns);
+    let drug = drug.to_lowercase();
+    let known = kinds.iter().map(|kind| {
+        let (name, columns, procedures): (_, &[&str], _) = match (kind, version) {
+            (EventKind::Procedures, true) => {
+                ("procedures_icd", &["hadm_id", "icd_code", "icd_version"], Some(Edition::Written))
+            }
+            (EventKind::Procedures, false) => ("procedures_icd", &["hadm_id", "icd9_code"], Some(Edition::Nine)),
+            (EventKind::Drugs, _) => ("prescriptions", &["hadm_id", &drug], None),
         };
-        Ok(Source { kind: self, version, table: Table::open_any_case(root, self.table(), columns)?.0 })
-    }
+        let table = open(name, columns).map_err(|e| e.at_key("events"))?;
+        Ok(Source { kind: kind.name().to_owned(), name: name.to_owned(), procedures, table })
+    });
+    let others = others.iter().enumerate().map(|(i, EventTable { kind, table: name, code })| {
+        let table =
+            open(name, &["hadm_id", &code.to_lowercase()]).map_err(|e| e.at_key(format!("event_tables[{i}]")))?;
+        Ok(Source { kind: kind.clone(), name: name.clone(), procedures: None, table })
+    });
+    known.chain(others).collect()
 }
 
 impl Source {
@@ -59,51 +56,38 @@ impl Source {
         &self.table
     }
 
+    fn code(&self, row: &Row<'_>) -> String {
+        match self.procedures {
+            Some(Edition::Written) => format!("ICD{}:{}", row.text(2), row.text(1)),
+            Some(Edition::Nine) => format!("ICD9:{}", row.text(1)),
+            None => row.text(1).to_owned(),
+        }
+    }
+
     /// Adds the codes of the admissions of a cohort.
-    pub fn add_to(&self, cohort: &mut Cohort, ids: &Ids, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<()> {
-        let kind = self.kind.name();
-        let kept: HashSet<i64> = cohort.admissions.values().iter().copied().collect();
-        let (mut numbers, mut names, mut rows) = (HashMap::new(), Vec::new(), HashMap::<i64, Vec<u32>>::new());
-        let (mut without, mut unnamed) = (0, 0);
-        let mut task = progress.begin(kind, "rows", None);
-        let name = |row: &Row<'_>| match (self.kind, self.version) {
-            (EventKind::Procedures, true) => format!("ICD{}:{}", row.text(2), row.text(1)),
-            (EventKind::Procedures, false) => format!("ICD9:{}", row.text(1)),
-            (EventKind::Drugs, _) => row.text(1).to_owned(),
-        };
-        let scanned = self.table.scan(
+    pub fn add_to(
+        &self,
+        cohort: &mut Cohort,
+        ids: &Ids,
+        drug_map: Option<&Path>,
+        on_bad_row: OnBadRow,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        let pass = Pass {
+            table: &self.table,
+            rows: format!("rows of {}", self.name),
             on_bad_row,
-            |(found, without, unnamed): &mut (Vec<(i64, String)>, u64, u64), row| {
-                match row.id(0, ids)? {
-                    None => *without += 1,
-                    Some(_) if row.text(1).is_empty() => *unnamed += 1,
-                    Some(id) => found.extend(kept.contains(&id).then(|| (id, name(row)))),
-                }
-                Ok(())
-            },
-            |(found, without_here, unnamed_here), read| {
-                (without, unnamed) = (without + without_here, unnamed + unnamed_here);
-                for (id, name) in found {
-                    let number = *numbers.entry(name).or_insert_with_key(|name: &String| {
-                        names.push(name.clone());
-                        names.len() as u32 - 1
-                    });
-                    let row = rows.entry(id).or_default();
-                    if !row.contains(&number) {
-                        row.push(number);
-                    }
-                }
-                task.advance(read);
-                Ok(())
-            },
-        )?;
-        task.finish("");
-        cohort.add_events(kind, &rows, &names);
-        let step = Step::new(format!("rows of {}", self.kind.table()), scanned.rows)
-            .lost("that cannot be used", scanned.bad)
-            .lost("without an admission", without)
-            .lost("without a name", unnamed);
-        cohort.flow.push(step);
-        Ok(())
+            losses: &["without an admission", "without a name"],
+            left_out: None,
+            progress,
+        };
+        let places = cohort.places();
+        events::read(&pass, &self.kind, drug_map, cohort, |row| {
+            Ok(match row.id(0, ids)? {
+                None => Seen::Lost("without an admission"),
+                Some(_) if row.text(1).is_empty() => Seen::Lost("without a name"),
+                Some(id) => places.get(&id).map_or(Seen::Nothing, |&at| Seen::Of(at, self.code(row))),
+            })
+        })
     }
 }

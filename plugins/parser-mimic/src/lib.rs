@@ -7,10 +7,8 @@ mod labs;
 mod mimic3;
 mod mimic4;
 mod options;
-mod time;
 mod visits;
 
-pub use events::EventKind;
 pub use mimic3::Mimic3;
 pub use mimic4::Mimic4;
 pub use options::{Mimic3Options, Mimic4Options};

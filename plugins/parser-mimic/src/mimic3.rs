@@ -1,13 +1,14 @@
 //! The tables of MIMIC-III → a cohort.
 
-use crate::events::Source;
-use crate::visits::{Columns, Identified, Visits, age};
+use crate::events::{self, Source};
+use crate::visits::{Columns, Identified, Visits};
 use crate::{Mimic3Options, diagnoses, labs};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Ids, Sex, seconds};
+use dualk_sdk::data::{Ids, Sex, seconds, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -17,12 +18,12 @@ pub struct Mimic3 {
     pub(crate) options: Mimic3Options,
 }
 
-/// The tables that are needed, with the names of their columns as the files have them.
+/// The tables that are needed.
 struct Tables {
     admissions: (Table, Columns),
     /// For sex and date of birth.
-    patients: Option<(Table, Vec<String>)>,
-    diagnoses: (Table, Vec<String>),
+    patients: Option<Table>,
+    diagnoses: Table,
     labs: Option<labs::Tables>,
     /// Further kinds of codes.
     events: Vec<Source>,
@@ -30,16 +31,19 @@ struct Tables {
 
 impl Mimic3 {
     fn open(&self) -> Result<Tables> {
-        let root = self.options.root.as_path();
-        let (mut admissions, names) =
-            Table::open_any_case(root, "admissions", &["subject_id", "hadm_id", "admittime"])?;
-        let columns = Columns::of(&mut admissions, [&names[0], &names[1], &names[2]]);
+        let options = &self.options;
+        let root = options.root.as_path();
+        let open =
+            |name: &str, columns: &[&str]| Table::open_any_case(root, name, columns).map_err(|e| e.at_key("root"));
+        let names = ["subject_id", "hadm_id", "admittime"];
+        let mut admissions = open("admissions", &names)?;
+        let columns = Columns::of(&mut admissions, names);
         Ok(Tables {
-            events: self.options.events.iter().map(|kind| kind.open(root, false)).collect::<Result<_>>()?,
+            events: events::open(root, &options.events, &options.event_tables, false, &options.drug)?,
             admissions: (admissions, columns),
             patients: Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok(),
-            diagnoses: Table::open_any_case(root, "diagnoses_icd", &["subject_id", "hadm_id", "icd9_code"])?,
-            labs: self.options.labs.then(|| labs::Tables::open(root)).transpose().map_err(|e| {
+            diagnoses: open("diagnoses_icd", &["subject_id", "hadm_id", "icd9_code"])?,
+            labs: options.labs.then(|| labs::Tables::open(root, options.quantiles)).transpose().map_err(|e| {
                 e.help("labs = false reads diagnoses alone, for the demo, which comes without laboratory tables")
             })?,
         })
@@ -48,46 +52,41 @@ impl Mimic3 {
 
 impl Parser for Mimic3 {
     fn check(&self) -> Result<()> {
-        self.open().map_err(|e| e.at_key("root"))?;
+        self.open()?;
+        self.options.drug_map.given().map(read_mapping).transpose()?;
         Coding::check(None, self.options.group.given())
     }
 
     fn inputs(&self) -> Option<Inputs> {
         let tables = self.open().ok()?;
         let labs = tables.labs.iter().flat_map(labs::Tables::tables);
-        let patients = tables.patients.iter().map(|patients| &patients.0);
         let tables_of_events = tables.events.iter().map(Source::table);
-        let tables = [&tables.admissions.0, &tables.diagnoses.0].into_iter().chain(patients).chain(labs);
+        let tables = [&tables.admissions.0, &tables.diagnoses].into_iter().chain(&tables.patients).chain(labs);
         let tables = tables.chain(tables_of_events);
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         self.check()?;
-        let root = self.options.root.as_path();
+        let options = &self.options;
         let tables = self.open()?;
-        let mut coding = Coding::new(self.options.code_system, None, self.options.group.given())?;
+        let mut coding = Coding::new(options.code_system, None, options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
         let visits = admissions(&tables)?;
         task.finish("");
         let task = context.progress.begin("diagnoses", "tables", None);
-        let (table, columns) = &tables.diagnoses;
-        let rows = table.read()?;
-        let columns = [columns[0].as_str(), columns[1].as_str(), columns[2].as_str()];
+        let (rows, columns) = (tables.diagnoses.read()?, ["subject_id", "hadm_id", "icd9_code"]);
         let (codes, steps) = diagnoses::read_rows(&rows, columns, |_| Ok(Icd::Icd9), &mut coding, &visits)?;
         task.finish("");
-        let (mut cohort, _) = Cohort::of_admissions(visits.patients.clone(), &codes, coding.names());
-        cohort.flow_begins_with(steps);
-        cohort.not_empty().map_err(|e| e.at_file(root))?;
-        visits.describe(&mut cohort);
+        let cohort = visits.stays.cohort(&codes, coding.names(), steps);
+        let mut cohort = cohort.map_err(|e| e.at_file(options.root.as_path()))?;
         cohort.set_titles(|code| coding.title(code));
+        let (ids, progress) = (&visits.stays.admission_ids, context.progress);
         for source in &tables.events {
-            source.add_to(&mut cohort, &visits.ids[1], self.options.on_bad_row, context.progress)?;
+            source.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
         }
         if let Some(labs) = &tables.labs {
-            let admissions = cohort.admissions.values();
-            let labs = labs.read(admissions, &visits.ids[1], self.options.on_bad_row, context.progress)?;
-            labs.add_to(&mut cohort);
+            labs.add_to(&mut cohort, ids, options.on_bad_row, progress)?;
         }
         Ok(cohort)
     }
@@ -103,7 +102,11 @@ fn admissions(tables: &Tables) -> Result<Visits> {
         None => HashMap::new(),
     };
     let sex = |subject| subjects.get(&subject).and_then(|known| known.0);
-    let age = |subject, start| age(subjects.get(&subject)?.1?, start);
+    // Births of people above 89 are moved by three centuries, to hide their age.
+    let age = |subject, start| {
+        let years = years_between(subjects.get(&subject)?.1?, start)?;
+        Some(if years > 150.0 { 90.0 } else { years as f32 })
+    };
     identified.visits(&rows, columns, |_, _, _| Ok(true), sex, age)
 }
 
@@ -111,10 +114,10 @@ fn admissions(tables: &Tables) -> Result<Visits> {
 type Born = (Option<Sex>, Option<i64>);
 
 /// Sex and date of birth of each subject.
-fn subjects((table, columns): &(Table, Vec<String>), ids: &Ids) -> Result<HashMap<i64, Born>> {
+fn subjects(table: &Table, ids: &Ids) -> Result<HashMap<i64, Born>> {
     let rows = table.read()?;
-    let numbers = ids.column(&rows, &columns[0])?;
-    let facts = rows.texts(&columns[1])?.zip(rows.texts(&columns[2])?);
+    let numbers = ids.column(&rows, "subject_id")?;
+    let facts = rows.texts("gender")?.zip(rows.texts("dob")?);
     let fact = |(sex, birth): (Option<&str>, Option<&str>)| (sex.and_then(Sex::parse), birth.and_then(seconds));
     Ok(numbers.into_iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some((id?, facts))).collect())
 }
@@ -122,7 +125,7 @@ fn subjects((table, columns): &(Table, Vec<String>), ids: &Ids) -> Result<HashMa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::EventKind;
+    use dualk_sdk::data::events::EventKind;
     use dualk_sdk::progress::Silent;
     use std::fs;
     use std::path::Path;
@@ -175,6 +178,33 @@ mod tests {
         assert_eq!(drugs.rows.rows().collect::<Vec<_>>(), [&[][..], &[0, 1], &[0]]);
         let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
         assert_eq!([lost("rows of procedures_icd"), lost("rows of prescriptions")], [1, 1]);
+    }
+
+    #[test]
+    fn values_may_be_cut_and_drugs_mapped() {
+        let folder = folder();
+        let labs = "SUBJECT_ID,HADM_ID,ITEMID,VALUENUM\n7,11,50912,1.0\n7,12,50912,3.5\n5,21,50912,2\n5,21,1,7\n\
+                    5,,50912,9\n7,12,50912,\n99,99,50912,100\n";
+        write(folder.path(), "LABEVENTS.csv", labs);
+        write(folder.path(), "PRESCRIPTIONS.csv", "HADM_ID,DRUG,NDC\n12,Aspirin,0001\n21,Other,0002\n");
+        write(folder.path(), "atc.csv", "drug,code\n0001,B01AC06\n");
+        let options = Mimic3Options {
+            root: FilePath(folder.path().to_owned()),
+            quantiles: 2,
+            events: vec![EventKind::Drugs],
+            drug: "ndc".into(),
+            drug_map: FilePath(folder.path().join("atc.csv")),
+            ..Default::default()
+        };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        cohort.validate().unwrap();
+        assert_eq!(cohort.lab_names, ["1, part 1 of 2", "50912, part 1 of 2", "50912, part 2 of 2"]);
+        assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[1][..], &[2], &[0, 1]]);
+        assert_eq!(cohort.lab_items.iter().map(|item| item.category).collect::<Vec<_>>(), [None, Some(1), Some(1)]);
+        let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
+        assert_eq!([lost("rows of labevents"), lost("drugs")], [1, 1]);
+        assert_eq!(cohort.events("drugs").unwrap().names, ["B01AC06"]);
     }
 
     fn parse(folder: &Path, labs: bool) -> Result<Cohort> {

@@ -1,26 +1,20 @@
 //! Options of `mimic3` and `mimic4`.
 
-use crate::{EventKind, Mimic3, Mimic4};
+use crate::{Mimic3, Mimic4};
 use dualk_sdk::data::coding::CodeSystem;
-use dualk_sdk::data::tables::OnBadRow;
 use dualk_sdk::prelude::*;
+use dualk_sdk::source_options;
 
-options! {
+source_options! {
     /// Options of `mimic4`.
     pub struct Mimic4Options {
         /// Folder with patients, admissions, diagnoses_icd, labevents and d_labitems as `.csv`, `.csv.gz` or `.parquet`.
         pub root: FilePath = FilePath::default(),
-        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
-        /// which is part of the program and goes both ways; needed with `compat`.
-        pub icd_map: FilePath = FilePath::default(),
-        /// Edition of the cohort's codes: `icd9`, as published, `icd10`, or `ccsr` for categories of ICD-10 codes.
-        pub code_system: CodeSystem = CodeSystem::Icd9,
-        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
-        pub group: FilePath = FilePath::default(),
-        /// Further kinds of codes to read: `procedures` of procedures_icd, `drugs` of prescriptions.
-        pub events: Vec<EventKind> = Vec::new(),
-        /// What becomes of a row of labevents that cannot be used: `error`, or `skip`, which counts it.
-        pub on_bad_row: OnBadRow = OnBadRow::Error,
+        /// With drugs among `events`: column of prescriptions that says which drug it is, such as `drug`, `ndc` or `gsn`.
+        pub drug: String = "drug".into(),
+    }
+    shares {
+        code_system = CodeSystem::Icd9, icd_map, group, events, event_tables, drug_map, quantiles, on_bad_row,
     }
 }
 
@@ -38,7 +32,7 @@ impl BuildParser for Mimic4Options {
     }
 }
 
-options! {
+source_options! {
     /// Options of `mimic3`.
     pub struct Mimic3Options {
         /// Folder with ADMISSIONS, DIAGNOSES_ICD and, for laboratory items, LABEVENTS and D_LABITEMS as `.csv`, `.csv.gz`
@@ -46,15 +40,10 @@ options! {
         pub root: FilePath = FilePath::default(),
         /// Whether to read laboratory items.
         pub labs: bool = true,
-        /// Edition of the cohort's codes: `icd9`, as they are written, or `icd10` and `ccsr`, which they become.
-        pub code_system: CodeSystem = CodeSystem::Icd9,
-        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
-        pub group: FilePath = FilePath::default(),
-        /// Further kinds of codes to read: `procedures` of procedures_icd, `drugs` of prescriptions.
-        pub events: Vec<EventKind> = Vec::new(),
-        /// What becomes of a row of LABEVENTS that cannot be used: `error`, or `skip`, which counts it.
-        pub on_bad_row: OnBadRow = OnBadRow::Error,
+        /// With drugs among `events`: column of prescriptions that says which drug it is, such as `drug`, `ndc` or `gsn`.
+        pub drug: String = "drug".into(),
     }
+    shares { code_system = CodeSystem::Icd9, group, events, event_tables, drug_map, quantiles, on_bad_row, }
 }
 
 impl Component for Mimic3Options {

@@ -1,28 +1,31 @@
 //! `eicu`: the tables of the eICU Collaborative Research Database.
 
-use crate::intervals::{Abnormal, Results};
+use crate::Abnormal;
+use crate::events::{Places, Source};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
-use dualk_sdk::data::tables::{OnBadRow, Row, Table};
-use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Step};
+use dualk_sdk::data::labs::{self, Rule};
+use dualk_sdk::data::tables::{Fault, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, Sex, Stays, Step};
 use dualk_sdk::prelude::*;
+use dualk_sdk::source_options;
 use std::collections::{BTreeMap, HashMap};
 
-options! {
+source_options! {
     /// Options of `eicu`.
     pub struct EicuOptions {
         /// Folder with patient, diagnosis and lab as `.csv`, `.csv.gz` or `.parquet`.
         pub root: FilePath = FilePath::default(),
-        /// Edition of the cohort's codes, in both of which diagnoses are written: `icd9`, `icd10`, or `ccsr` for categories.
-        pub code_system: CodeSystem = CodeSystem::Icd9,
-        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
-        pub group: FilePath = FilePath::default(),
         /// How abnormal results are found, as the tables do not say: `interval` or `none`.
         pub abnormal: Abnormal = Abnormal::Interval,
-        /// What becomes of a row of lab that cannot be used: `error`, or `skip`, which counts it.
-        pub on_bad_row: OnBadRow = OnBadRow::Error,
+        /// With procedures among `events`: column of treatment that says what was done.
+        pub procedure: String = "treatmentstring".into(),
+        /// With drugs among `events`: column of medication that says which drug it is, such as `drugname` or `drughiclseqno`.
+        pub drug: String = "drugname".into(),
     }
+    shares { code_system = CodeSystem::Icd9, group, events, event_tables, drug_map, quantiles, on_bad_row, }
 }
 
 impl Component for EicuOptions {
@@ -34,6 +37,7 @@ impl Component for EicuOptions {
 impl BuildParser for EicuOptions {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
+        self.abnormal.rule(self.quantiles)?;
         Ok(Box::new(Eicu { options: self }))
     }
 }
@@ -57,35 +61,48 @@ struct Tables {
     /// Columns of patient that need not be there, in the order of [`FACTS`].
     facts: Vec<Option<String>>,
     diagnoses: Table,
-    labs: Option<Table>,
+    labs: Option<(Table, Rule)>,
+    events: Vec<Source>,
 }
 
 impl Eicu {
     fn open(&self) -> Result<Tables> {
-        let open = |name: &str, columns: &[&str]| Table::open(self.options.root.as_path(), name, columns);
+        let options = &self.options;
+        let root = options.root.as_path();
+        let open = |name: &str, columns: &[&str]| Table::open(root, name, columns).map_err(|e| e.at_key("root"));
         let names = ["patientunitstayid", "patienthealthsystemstayid", "hospitaladmitoffset"];
         let mut patients = open("patient", &names)?;
+        let places = Places {
+            root,
+            admission: "patientunitstayid",
+            procedures: ("treatment", &options.procedure),
+            drugs: ("medication", &options.drug),
+            cancelled: Some("drugordercancelled"),
+        };
         Ok(Tables {
             facts: FACTS.iter().map(|fact| patients.also(fact)).collect(),
             patients,
             diagnoses: open("diagnosis", &["patientunitstayid", "icd9code"])?,
-            labs: match self.options.abnormal {
-                Abnormal::None => None,
-                Abnormal::Interval => Some(open("lab", &LAB_COLUMNS)?),
+            labs: match options.abnormal.rule(options.quantiles)? {
+                None => None,
+                Some(rule) => Some((open("lab", &LAB_COLUMNS)?, rule)),
             },
+            events: places.open(&options.events, &options.event_tables)?,
         })
     }
 }
 
 impl Parser for Eicu {
     fn check(&self) -> Result<()> {
-        self.open().map_err(|e| e.at_key("root"))?;
+        self.open()?;
+        self.options.drug_map.given().map(read_mapping).transpose()?;
         Coding::check(None, self.options.group.given())
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let Tables { patients, diagnoses, labs, .. } = self.open().ok()?;
-        let tables = [Some(patients), Some(diagnoses), labs].into_iter().flatten();
+        let Tables { patients, diagnoses, labs, events, .. } = self.open().ok()?;
+        let tables = [Some(&patients), Some(&diagnoses), labs.as_ref().map(|labs| &labs.0)].into_iter().flatten();
+        let tables = tables.chain(events.iter().map(Source::table));
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
 
@@ -100,30 +117,22 @@ impl Parser for Eicu {
         let task = context.progress.begin("diagnoses", "tables", None);
         let (codes, steps) = diagnoses(&tables.diagnoses, options.code_system, context.compat, &mut coding, &stays)?;
         task.finish("");
-        let (mut cohort, _) = Cohort::of_admissions(stays.patients.clone(), &codes, coding.names());
-        cohort.flow_begins_with(steps);
-        cohort.not_empty().map_err(|e| e.at_file(options.root.as_path()))?;
-        cohort.set_names(&stays.ids[0], &stays.ids[1]);
-        let patient = |id| stays.patient_facts.get(&id).cloned().unwrap_or_default();
-        cohort.set_facts(patient, |id| stays.stay_facts.get(&id).copied().unwrap_or_default());
+        let cohort = stays.cohort(&codes, coding.names(), steps);
+        let mut cohort = cohort.map_err(|e| e.at_file(options.root.as_path()))?;
         cohort.set_titles(|code| coding.title(code));
-        if let Some(table) = &tables.labs {
-            labs(table, &mut cohort, &stays.ids[1], options.on_bad_row, context.progress)?;
+        let ids = &stays.admission_ids;
+        for source in &tables.events {
+            let drug_map = (options.drug_map.given(), "");
+            source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
+        }
+        if let Some((table, rule)) = &tables.labs {
+            labs(table, *rule, &mut cohort, ids, options.on_bad_row, context.progress)?;
         }
         Ok(cohort)
     }
 }
 
-/// Hospital stays and their stays in units.
-struct Stays {
-    /// Hospital stays in the order of their first row, with their unit stays in the order of time.
-    patients: Vec<(i64, Vec<i64>)>,
-    /// Identifiers of hospital stays and of unit stays.
-    ids: [Ids; 2],
-    patient_facts: HashMap<i64, PatientFacts>,
-    stay_facts: HashMap<i64, AdmissionFacts>,
-}
-
+/// Hospital stays in the order of their first row, with their unit stays in the order of time.
 fn stays(tables: &Tables) -> Result<Stays> {
     let rows = tables.patients.read()?;
     let (unit_ids, units) = Ids::of(&rows, "patientunitstayid")?;
@@ -132,42 +141,27 @@ fn stays(tables: &Tables) -> Result<Stays> {
     let offsets = rows.integers("hospitaladmitoffset")?;
     let facts: Vec<Vec<Option<&str>>> =
         tables.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
-    let mut place = HashMap::new();
-    let mut patients: Vec<(i64, Vec<(i64, i64)>)> = Vec::new();
-    let (mut patient_facts, mut stay_facts) = (HashMap::new(), HashMap::new());
-    for (i, &unit) in units.iter().enumerate() {
+    let mut stays = Stays::new(hospital_ids, unit_ids);
+    for (i, (&unit, &hospital)) in units.iter().zip(&hospitals).enumerate() {
         let fact = |which: usize| facts[which][i].map(str::trim);
-        let at = *place.entry(hospitals[i]).or_insert_with(|| {
-            patients.push((hospitals[i], Vec::new()));
-            let facts = PatientFacts { sex: fact(0).and_then(Sex::parse), ethnicity: fact(2).map(str::to_owned) };
-            patient_facts.insert(hospitals[i], facts);
-            patients.len() - 1
-        });
+        if !stays.has_patient(hospital) {
+            let known = stays.patient(hospital);
+            (known.sex, known.ethnicity) = (fact(0).and_then(Sex::parse), fact(2).map(str::to_owned));
+        }
         let start = offsets[i].saturating_neg();
-        patients[at].1.push((start, unit));
         // Times are minutes after the admission to the hospital; those of discharge are after that to the unit.
         let end = fact(3).and_then(|text| text.parse::<i64>().ok()).and_then(|end| start.checked_add(end));
         let seconds = |minutes: i64| minutes.checked_mul(60);
-        stay_facts.insert(
-            unit,
-            AdmissionFacts {
-                start: seconds(start),
-                end: end.and_then(seconds),
-                age: fact(1).and_then(age),
-                died: match fact(4) {
-                    Some("Expired") => Some(true),
-                    Some("Alive") => Some(false),
-                    _ => None,
-                },
-            },
-        );
+        let died = match fact(4) {
+            Some("Expired") => Some(true),
+            Some("Alive") => Some(false),
+            _ => None,
+        };
+        let facts =
+            AdmissionFacts { start: seconds(start), end: end.and_then(seconds), age: fact(1).and_then(age), died };
+        stays.add(hospital, unit, start as f64, facts);
     }
-    let ordered = |(patient, mut stays): (i64, Vec<(i64, i64)>)| {
-        stays.sort_by_key(|stay| stay.0);
-        (patient, stays.into_iter().map(|stay| stay.1).collect())
-    };
-    let patients = patients.into_iter().map(ordered).collect();
-    Ok(Stays { patients, ids: [hospital_ids, unit_ids], patient_facts, stay_facts })
+    Ok(stays)
 }
 
 /// An age in years; `> 89`, which hides the age of the oldest, is 90.
@@ -184,10 +178,10 @@ type Diagnoses = (HashMap<i64, Vec<u32>>, [Step; 2]);
 /// Per stay its codes, each once, in the order of the file.
 fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Coding, stays: &Stays) -> Result<Diagnoses> {
     let rows = table.read()?;
-    let of = stays.ids[1].column(&rows, "patientunitstayid")?;
+    let of = stays.admission_ids.column(&rows, "patientunitstayid")?;
     let (mut codes, mut without, mut unread, mut unknown) = (HashMap::<i64, Vec<u32>>::new(), 0, 0, 0);
     for (stay, text) in of.into_iter().zip(rows.texts("icd9code")?) {
-        let Some(stay) = stay.filter(|stay| stays.stay_facts.contains_key(stay)) else {
+        let Some(stay) = stay.filter(|&stay| stays.contains(stay)) else {
             unknown += 1;
             continue;
         };
@@ -246,78 +240,61 @@ fn is_icd10(text: &str) -> bool {
     shape && bytes[2].is_ascii_alphanumeric() && bytes.get(3).is_none_or(|&b| b == b'.') && icd9(text, false).is_none()
 }
 
-/// Adds the abnormal items: an item is a name of the table in one unit, numbered from 1 in the order of the alphabet.
-/// Two passes over the table; results are held as numbers, rows are not.
-fn labs(table: &Table, cohort: &mut Cohort, ids: &Ids, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<()> {
-    type Item = (Vec<u8>, Vec<u8>);
-    let place: HashMap<i64, usize> = cohort.admissions.values().iter().copied().zip(0..).collect();
-    let read = |row: &Row<'_>| -> std::result::Result<Option<(usize, Item, usize, f32)>, _> {
-        let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == row.bytes(1)) else { return Ok(None) };
-        let stay = row.id(0, ids)?;
-        let text = row.text(3);
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
-        let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());
-        Ok(stay.and_then(|stay| place.get(&stay)).map(|&at| (at, item, category, value)))
-    };
-    let mut task = progress.begin("lab results", "rows", None);
-    let (mut results, mut categories) = (Results::default(), BTreeMap::<Item, usize>::new());
-    let scanned = table.scan(
-        on_bad_row,
-        |found: &mut Vec<_>, row| {
-            found.extend(read(row)?);
-            Ok(())
-        },
-        |found, rows| {
-            for (_, item, category, value) in found {
-                categories.insert(item.clone(), category);
-                results.add(item, value);
-            }
-            task.advance(rows);
-            Ok(())
-        },
-    )?;
-    task.finish("");
-    let intervals = results.intervals();
-    let ids: HashMap<&Item, u32> = categories.keys().zip(0..).collect();
-    let mut task = progress.begin("abnormal lab results", "rows", None);
-    let mut sets = vec![Vec::new(); place.len()];
-    table.scan(
-        on_bad_row,
-        |found: &mut Vec<_>, row| {
-            found.extend(read(row)?);
-            Ok(())
-        },
-        |found, rows| {
-            for (at, item, _, value) in found {
-                if intervals.get(&item).is_some_and(|&(low, high)| value < low || value > high) {
-                    sets[at].push(ids[&item]);
-                }
-            }
-            task.advance(rows);
-            Ok(())
-        },
-    )?;
-    task.finish("");
-    let category: Vec<usize> = categories.values().copied().collect();
-    cohort.set_labs(sets, |id| LabItem { id: i64::from(id) + 1, category: Some(category[id as usize] as u8) });
-    cohort.lab_categories = CATEGORIES.map(|(name, _)| name.to_owned()).to_vec();
-    let named: Vec<&Item> = categories.keys().collect();
-    cohort.set_lab_names(|id| {
-        let (name, unit) = named.get(usize::try_from(id - 1).ok()?)?;
-        let [name, unit] = [name, unit].map(|text| String::from_utf8_lossy(text));
-        Some(if unit.is_empty() { name.into_owned() } else { format!("{name} ({unit})") })
+/// A name of the table in one unit.
+type Item = (Vec<u8>, Vec<u8>);
+
+/// Adds the items, numbered from 1 in the order of the alphabet. Two passes over the table; results are held as numbers, rows
+/// are not.
+fn labs(
+    table: &Table,
+    rule: Rule,
+    cohort: &mut Cohort,
+    ids: &Ids,
+    on_bad_row: OnBadRow,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let places = cohort.places();
+    let pass = Pass { table, rows: "rows of lab".into(), on_bad_row, losses: &[], left_out: None, progress };
+    let mut categories = BTreeMap::<Item, u8>::new();
+    let (sets, step) = labs::read(rule, places.len(), |show| {
+        pass.each(
+            |row| result(row, &places, ids),
+            |at, (item, category, value): (Item, u8, f32)| {
+                categories.entry(item.clone()).or_insert(category);
+                show(at, item, value);
+            },
+        )
+    })?;
+    let numbers: HashMap<&Item, i64> = categories.keys().zip(1..).collect();
+    sets.add_to(cohort, rule, |item| {
+        let [name, unit] = [&item.0, &item.1].map(|text| String::from_utf8_lossy(text));
+        let name = if unit.is_empty() { name.into_owned() } else { format!("{name} ({unit})") };
+        (LabItem { id: numbers[item], category: categories.get(item).copied() }, name)
     });
-    cohort.flow.push(Step::new("rows of lab", scanned.rows).lost("that cannot be used", scanned.bad));
+    cohort.lab_categories = CATEGORIES.map(|(name, _)| name.to_owned()).to_vec();
+    cohort.flow.push(step);
     Ok(())
+}
+
+/// The result of a row: item, category and value.
+fn result(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<(Item, u8, f32)>, Fault> {
+    let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == row.bytes(1)) else { return Ok(Seen::Nothing) };
+    let stay = row.id(0, ids)?;
+    let text = row.text(3);
+    if text.is_empty() {
+        return Ok(Seen::Nothing);
+    }
+    let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
+    let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());
+    let what = (item, category as u8, value);
+    Ok(stay.and_then(|stay| places.get(&stay)).map_or(Seen::Nothing, |&at| Seen::Of(at, what)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{Folder, parse};
+    use dualk_sdk::data::events::{EventKind, EventTable};
 
     fn folder() -> Folder {
         let folder = Folder::new();
@@ -358,6 +335,64 @@ mod tests {
         assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
         let without = parse(EicuOptions { abnormal: Abnormal::None, ..options(&folder) }, false).unwrap();
         assert!(without.lab_items.is_empty() && without.codes == cohort.codes);
+    }
+
+    #[test]
+    fn treatments_drugs_and_other_tables_are_codes_of_further_kinds() {
+        let folder = folder();
+        folder.write(
+            "treatment.csv",
+            "patientunitstayid,treatmentstring\n12,pulmonary|ventilation\n21,renal|dialysis\n99,x\n",
+        );
+        folder.write(
+            "medication.csv",
+            "patientunitstayid,drugordercancelled,drugname\n11,No,ASPIRIN\n11,Yes,heparin\n12,No,\n21,No,Unknown\n21,No,aspirin\n",
+        );
+        folder.write("infusiondrug.csv", "patientunitstayid,drugname\n21,Norepinephrine (ml/hr)\n");
+        folder.write("atc.csv", "drug,code\naspirin,B01AC06\nheparin,B01AB01\n");
+        let infusions = EventTable { kind: "infusions".into(), table: "infusiondrug".into(), code: "drugname".into() };
+        let with = EicuOptions {
+            events: vec![EventKind::Procedures, EventKind::Drugs],
+            event_tables: vec![infusions],
+            drug_map: FilePath(folder.path().join("atc.csv")),
+            ..options(&folder)
+        };
+        let cohort = parse(with.clone(), false).unwrap();
+        let of = |kind: &str| {
+            let events = cohort.events(kind).unwrap();
+            let name = |&e: &u32| events.names[e as usize].as_str();
+            events.rows.rows().map(|row| row.iter().map(name).collect()).collect::<Vec<Vec<&str>>>()
+        };
+        assert_eq!(of("procedures"), [vec![], vec!["pulmonary|ventilation"], vec!["renal|dialysis"]]);
+        assert_eq!(of("drugs"), [vec!["B01AC06"], vec![], vec!["B01AC06"]]);
+        assert_eq!(of("infusions"), [vec![], vec![], vec!["Norepinephrine (ml/hr)"]]);
+        let step = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap();
+        assert_eq!((step("rows of medication").kept(), step("rows of medication").lost_count()), (3, 1));
+        assert_eq!(step("drugs").left_out[1].most, [("Unknown".to_owned(), 1)]);
+        let missing = EicuOptions { drug: "drug".into(), ..with.clone() };
+        let error = parse(missing, false).unwrap_err().to_string();
+        assert!(error.starts_with("`events`") && error.contains("`drug` is missing"), "{error}");
+        let twice = EicuOptions { events: vec![EventKind::Drugs; 2], ..with };
+        assert!(parse(twice, false).unwrap_err().to_string().starts_with("`events`"));
+    }
+
+    #[test]
+    fn values_may_be_cut_into_parts() {
+        let folder = folder();
+        let cohort = parse(EicuOptions { quantiles: 4, ..options(&folder) }, false).unwrap();
+        // Glucose is 1 … 200 and 500, so that its cuts are 51, 101 and 151; Hgb has one value.
+        let names = ["Hgb (g/dL)", "glucose (mg/dL)"];
+        let expected =
+            [(0, 1), (1, 1), (1, 2), (1, 3), (1, 4)].map(|(n, part)| format!("{}, part {part} of 4", names[n]));
+        assert_eq!(cohort.lab_names, expected);
+        assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[1, 2, 3, 4], &[0, 4]]);
+        assert_eq!(cohort.lab_items[0], LabItem { id: 1, category: Some(0) });
+        for (options, key) in [
+            (EicuOptions { quantiles: 1, ..options(&folder) }, "`quantiles`"),
+            (EicuOptions { quantiles: 4, abnormal: Abnormal::None, ..options(&folder) }, "`quantiles`"),
+        ] {
+            assert!(parse(options, false).unwrap_err().to_string().starts_with(key));
+        }
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! `meds`: the Medical Event Data Standard.
 
-use crate::intervals::{Abnormal, Results};
+use crate::Abnormal;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::events::{EventSets, read_mapping};
 use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Step, seconds};
+use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use dualk_sdk::source_options;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-options! {
+source_options! {
     /// Options of `meds`.
     pub struct MedsOptions {
         /// Root of the data set, whose folder `data` has the Parquet files, in folders or not.
@@ -22,22 +25,21 @@ options! {
         pub visits: Visits = Visits::Admission,
         /// Beginning of the codes of admissions.
         pub admission: String = "HOSPITAL_ADMISSION".into(),
+        /// Beginning of the codes of discharges.
+        pub discharge: String = "HOSPITAL_DISCHARGE".into(),
         /// Beginning of the codes of diagnoses in ICD-9-CM; the rest is the code.
         pub icd9: String = "DIAGNOSIS//ICD//9//".into(),
         /// Beginning of the codes of diagnoses in ICD-10-CM; the rest is the code.
         pub icd10: String = "DIAGNOSIS//ICD//10//".into(),
-        /// Beginning of the codes of laboratory results.
+        /// Beginning of the codes of laboratory results, such as `LAB//RESULT//`.
         pub lab: String = "LAB//".into(),
-        /// Edition of the cohort's codes: `icd9`, `icd10`, or `ccsr` for categories of ICD-10.
-        pub code_system: CodeSystem = CodeSystem::Icd9,
-        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
-        /// which is part of the program and goes both ways; needed with `compat`.
-        pub icd_map: FilePath = FilePath::default(),
-        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
-        pub group: FilePath = FilePath::default(),
+        /// Further kinds of codes to read, each with the beginning of its codes, as `{ procedures = "PROCEDURE//ICD//", drugs =
+        /// "MEDICATION//START//" }`; the rest is the code.
+        pub events: BTreeMap<String, String> = BTreeMap::new(),
         /// How abnormal results are found, as events do not say: `interval` or `none`.
         pub abnormal: Abnormal = Abnormal::Interval,
     }
+    shares { code_system = CodeSystem::Icd9, icd_map, group, drug_map, quantiles, }
 }
 
 /// What a visit is.
@@ -61,13 +63,23 @@ impl Component for MedsOptions {
 impl BuildParser for MedsOptions {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
-        for (key, prefix) in
-            [("admission", &self.admission), ("icd9", &self.icd9), ("icd10", &self.icd10), ("lab", &self.lab)]
-        {
-            if prefix.is_empty() {
+        let beginnings = [
+            ("admission", &self.admission),
+            ("discharge", &self.discharge),
+            ("icd9", &self.icd9),
+            ("icd10", &self.icd10),
+            ("lab", &self.lab),
+        ];
+        let beginnings = beginnings.map(|(key, beginning)| (key.to_owned(), beginning)).into_iter();
+        for (key, beginning) in beginnings.chain(self.events.iter().map(|(kind, b)| (format!("events.{kind}"), b))) {
+            if beginning.is_empty() {
                 return Err(Error::user("expected the beginning of codes, found nothing").at_key(key));
             }
         }
+        if self.events.contains_key("diagnoses") {
+            return Err(Error::user("diagnoses have the keys icd9 and icd10").at_key("events.diagnoses"));
+        }
+        self.abnormal.rule(self.quantiles)?;
         Ok(Box::new(Meds { options: self }))
     }
 }
@@ -87,8 +99,10 @@ enum What {
     Admission,
     /// The numbers of what a diagnosis stands for.
     Codes(Vec<u32>),
-    /// A result, by the place of its code among those of laboratory results.
-    Result(usize, f32),
+    /// A result, by the place of its code among those of laboratory results, with the part of its values.
+    Result(usize, u32),
+    /// A code of a further kind, by the place of the kind.
+    Further(usize, String),
     Discharge,
     Death,
 }
@@ -122,6 +136,27 @@ impl Subject {
     }
 }
 
+/// Subjects of a file.
+type Found = BTreeMap<i64, Subject>;
+
+/// Laboratory codes and where their values are cut.
+struct Labs {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    cuts: Cuts<String>,
+}
+
+impl Default for Labs {
+    fn default() -> Self {
+        Self { names: Vec::new(), places: HashMap::new(), cuts: Cuts::None }
+    }
+}
+
+/// What stands behind one of several beginnings.
+fn after<'t>(code: &'t str, beginnings: &[&str]) -> Option<&'t str> {
+    beginnings.iter().find_map(|beginning| code.strip_prefix(beginning))
+}
+
 impl Meds {
     fn files(&self) -> Result<Vec<PathBuf>> {
         let root = self.options.root.as_path();
@@ -138,7 +173,7 @@ impl Meds {
         }
     }
 
-    /// The results of every laboratory code, for their intervals.
+    /// The results of every laboratory code, by which they are cut.
     fn results(&self, files: &[PathBuf], progress: &dyn Progress) -> Result<Results<String>> {
         let mut results = Results::default();
         let mut task = progress.begin("lab results", "files", Some(files.len() as u64));
@@ -159,46 +194,31 @@ impl Meds {
     /// The events of each subject in the order of time.
     fn events(
         &self,
+        table: &Table,
         rows: &Rows<'_>,
-        items: &HashMap<&str, usize>,
+        labs: &Labs,
         coding: &mut Coding,
         subjects: &[i64],
-    ) -> Result<BTreeMap<i64, Subject>> {
-        let options = &self.options;
+    ) -> Result<Found> {
         let columns = rows.texts("time")?.zip(rows.texts("code")?).zip(rows.texts("numeric_value")?);
-        let mut found = BTreeMap::<i64, Subject>::new();
+        let races = rows.texts_if(table.place("race").map(|_| "race"))?;
+        let mut found = Found::new();
         for (i, ((time, code), value)) in columns.enumerate() {
             let Some(code) = code else { continue };
-            let subject = || subjects[i];
+            if let Some(race) = races[i].or_else(|| after(code, &["RACE//", "ETHNICITY//"])) {
+                found.entry(subjects[i]).or_default().facts.ethnicity.get_or_insert_with(|| race.to_owned());
+            }
             if let Some(sex) = code.strip_prefix("GENDER//") {
-                found.entry(subject()).or_default().facts.sex = Sex::parse(sex);
-            } else if let Some(race) = code.strip_prefix("RACE//").or_else(|| code.strip_prefix("ETHNICITY//")) {
-                found.entry(subject()).or_default().facts.ethnicity.get_or_insert_with(|| race.to_owned());
+                found.entry(subjects[i]).or_default().facts.sex = Sex::parse(sex);
             }
             // What has no time, such as a birthplace, belongs to no visit.
             let Some(time) = time else { continue };
-            let what = if let Some(code) = code.strip_prefix(&options.icd9) {
-                Some(What::Codes(coding.codes(Icd::Icd9, code).to_vec()))
-            } else if let Some(code) = code.strip_prefix(&options.icd10) {
-                Some(What::Codes(coding.codes(Icd::Icd10, code).to_vec()))
-            } else if code.starts_with(&options.admission) {
-                Some(What::Admission)
-            } else if code.starts_with("HOSPITAL_DISCHARGE") {
-                Some(What::Discharge)
-            } else if code.starts_with("MEDS_BIRTH") {
-                Some(What::Birth)
-            } else if code.starts_with("MEDS_DEATH") {
-                Some(What::Death)
-            } else {
-                let item = items.get(code).copied();
-                let value = item.and(value).map(|value| number(rows, i, value)).transpose()?;
-                item.zip(value).map(|(item, value)| What::Result(item, value))
-            };
-            let Some(what) = what else { continue };
+            let value = || value.map(|value| number(rows, i, value)).transpose();
+            let Some(what) = self.what(code, value, labs, coding)? else { continue };
             let Some(time) = seconds(time) else {
                 return Err(rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52"));
             };
-            found.entry(subject()).or_default().events.push(Event { time, what });
+            found.entry(subjects[i]).or_default().events.push(Event { time, what });
         }
         found.values_mut().for_each(Subject::sort);
         Ok(found)
@@ -213,6 +233,61 @@ impl Meds {
             last.extend(subjects.into_iter().map(|subject| (subject, place)));
         }
         Ok(last)
+    }
+
+    /// What counts of an event.
+    fn what(
+        &self,
+        code: &str,
+        value: impl Fn() -> Result<Option<f32>>,
+        labs: &Labs,
+        coding: &mut Coding,
+    ) -> Result<Option<What>> {
+        let options = &self.options;
+        Ok(if let Some(code) = code.strip_prefix(&options.icd9) {
+            Some(What::Codes(coding.codes(Icd::Icd9, code).to_vec()))
+        } else if let Some(code) = code.strip_prefix(&options.icd10) {
+            Some(What::Codes(coding.codes(Icd::Icd10, code).to_vec()))
+        } else if code.starts_with(&options.admission) {
+            Some(What::Admission)
+        } else if code.starts_with(&options.discharge) {
+            Some(What::Discharge)
+        } else if code.starts_with("MEDS_BIRTH") {
+            Some(What::Birth)
+        } else if code.starts_with("MEDS_DEATH") {
+            Some(What::Death)
+        } else if let Some(item) = labs.places.get(code) {
+            value()?.and_then(|value| labs.cuts.part(&labs.names[*item], value)).map(|part| What::Result(*item, part))
+        } else {
+            let kind = |(at, beginning): (usize, &String)| Some((at, code.strip_prefix(beginning.as_str())?));
+            let further = options.events.values().enumerate().find_map(kind);
+            further.map(|(kind, code)| What::Further(kind, code.to_owned()))
+        })
+    }
+
+    /// The laboratory codes that have results, in the order of the alphabet, and where their values are cut.
+    fn labs(&self, files: &[PathBuf], rule: Option<Rule>, progress: &dyn Progress) -> Result<Labs> {
+        let Some(rule) = rule else { return Ok(Labs::default()) };
+        let cuts = self.results(files, progress)?.cuts(rule);
+        let names: Vec<String> = match &cuts {
+            Cuts::None => Vec::new(),
+            Cuts::Intervals(of) => of.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+            Cuts::Parts(of) => of.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
+        };
+        let places = names.iter().cloned().zip(0..).collect();
+        Ok(Labs { names, places, cuts })
+    }
+
+    /// What the data set says of codes, where it does: their descriptions.
+    fn descriptions(&self) -> Result<HashMap<String, String>> {
+        let folder = self.options.root.as_path().join("metadata");
+        let Some(table) = Table::open_if_there(&folder, "codes", &["code"])? else { return Ok(HashMap::new()) };
+        let mut table = table;
+        let Some(description) = table.also("description") else { return Ok(HashMap::new()) };
+        let rows = table.read()?;
+        let described = |(code, text): (Option<&str>, Option<&str>)| Some((code?.to_owned(), text?.to_owned()));
+        let found = rows.texts("code")?.zip(rows.texts(&description)?).filter_map(described).collect();
+        Ok(found)
     }
 
     /// The subjects of a file's rows; the first file decides whether they are integers, as the standard has it.
@@ -235,7 +310,7 @@ impl What {
         match self {
             Self::Birth => 0,
             Self::Admission => 1,
-            Self::Codes(_) | Self::Result(..) => 2,
+            Self::Codes(_) | Self::Result(..) | Self::Further(..) => 2,
             Self::Discharge => 3,
             Self::Death => 4,
         }
@@ -260,11 +335,12 @@ fn number(rows: &Rows<'_>, i: usize, text: &str) -> Result<f32> {
     text.parse().map_err(|_| rows.error(i, "the column `numeric_value` must hold a number"))
 }
 
-/// Visits of one subject: codes, and laboratory items that are abnormal.
+/// A visit of one subject.
 #[derive(Default)]
 struct Visit {
     codes: Vec<u32>,
-    items: Vec<usize>,
+    items: Vec<(usize, u32)>,
+    further: Vec<(usize, String)>,
     facts: AdmissionFacts,
 }
 
@@ -278,11 +354,9 @@ struct Grouped {
 }
 
 const DAY: i64 = 86_400;
-/// Seconds of a mean Gregorian year.
-const YEAR: f64 = 31_556_952.0;
 
 /// Groups events into visits.
-fn visits(events: &[Event], by: Visits, intervals: &[(f32, f32)]) -> Grouped {
+fn visits(events: Vec<Event>, by: Visits) -> Grouped {
     let mut grouped = Grouped::default();
     let (mut open, mut day) = (None::<Visit>, None);
     let find = |what: What| events.iter().find(|event| event.what == what).map(|event| event.time);
@@ -294,20 +368,18 @@ fn visits(events: &[Event], by: Visits, intervals: &[(f32, f32)]) -> Grouped {
             Visits::Day => today != day,
         };
         if begins {
-            let age = birth.map(|birth| ((event.time - birth) as f64 / YEAR) as f32);
+            let age = birth.and_then(|birth| years_between(birth, event.time)).map(|years| years as f32);
             let facts = AdmissionFacts { start: Some(event.time), age, ..AdmissionFacts::default() };
             grouped.visits.extend(open.replace(Visit { facts, ..Visit::default() }));
         }
         day = today;
-        match (&mut open, &event.what) {
+        match (&mut open, event.what) {
             (Some(visit), What::Codes(codes)) => {
                 grouped.within += 1;
                 visit.codes.extend(codes);
             }
-            (Some(visit), &What::Result(item, value)) => {
-                let (low, high) = intervals[item];
-                visit.items.extend((value < low || value > high).then_some(item));
-            }
+            (Some(visit), What::Result(item, part)) => visit.items.push((item, part)),
+            (Some(visit), What::Further(kind, code)) => visit.further.push((kind, code)),
             (Some(visit), What::Discharge) => {
                 visit.facts.end = Some(event.time);
                 // Some sources have the day of a death alone.
@@ -324,41 +396,42 @@ fn visits(events: &[Event], by: Visits, intervals: &[(f32, f32)]) -> Grouped {
     grouped
 }
 
-impl Parser for Meds {
-    fn check(&self) -> Result<()> {
-        for file in self.files().map_err(|e| e.at_key("root"))? {
-            Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root"))?;
+/// All visits, numbered from 1.
+#[derive(Default)]
+struct All {
+    stays: Stays,
+    codes: HashMap<i64, Vec<u32>>,
+    items: HashMap<i64, Vec<(usize, u32)>>,
+    within: u64,
+    without: u64,
+}
+
+impl All {
+    fn add(&mut self, subject: i64, facts: PatientFacts, grouped: Grouped, further: &mut [EventSets]) {
+        (self.within, self.without) = (self.within + grouped.within, self.without + grouped.without);
+        for visit in grouped.visits {
+            let number = self.stays.len() as i64 + 1;
+            self.stays.add(subject, number, number as f64, visit.facts);
+            self.codes.insert(number, visit.codes);
+            self.items.insert(number, visit.items);
+            visit.further.iter().for_each(|(kind, code)| further[*kind].add(number, code));
         }
-        Coding::check(self.options.icd_map.given(), self.options.group.given())
+        *self.stays.patient(subject) = facts;
     }
+}
 
-    fn inputs(&self) -> Option<Inputs> {
-        Some(Inputs { files: self.files().ok()?, seed: false })
-    }
-
-    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.check()?;
-        let options = &self.options;
-        Coding::published(context.compat, options.code_system, options.icd_map.given())?;
+impl Meds {
+    fn all(&self, labs: &Labs, coding: &mut Coding, further: &mut [EventSets], progress: &dyn Progress) -> Result<All> {
         let files = self.files()?;
-        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
-        let results = match options.abnormal {
-            Abnormal::None => Results::default(),
-            Abnormal::Interval => self.results(&files, context.progress)?,
-        };
-        let named: BTreeMap<String, (f32, f32)> = results.intervals().into_iter().collect();
-        let items: HashMap<&str, usize> = named.keys().map(String::as_str).zip(0..).collect();
-        let intervals: Vec<(f32, f32)> = named.values().copied().collect();
-        let (mut patients, mut codes, mut sets) = (Vec::new(), HashMap::new(), HashMap::new());
-        let (mut patient_facts, mut facts) = (HashMap::new(), HashMap::new());
-        let (mut ids, mut number, mut within, mut without) = (None, 0, 0, 0);
+        let (mut all, mut ids) = (All::default(), None);
         let (last, mut waiting) = (Self::last_files(&files, &mut ids)?, HashMap::<i64, Subject>::new());
-        let mut task = context.progress.begin("events", "files", Some(files.len() as u64));
+        let mut task = progress.begin("events", "files", Some(files.len() as u64));
         for (place, file) in files.iter().enumerate() {
-            let table = Table::at(file, &COLUMNS)?;
+            let mut table = Table::at(file, &COLUMNS)?;
+            table.also("race");
             let rows = table.read()?;
             let subjects = Self::subjects(&rows, &mut ids)?;
-            let mut found = self.events(&rows, &items, &mut coding, &subjects)?;
+            let mut found = self.events(&table, &rows, labs, coding, &subjects)?;
             // One that has nothing in its last file that counts, and something in an earlier one.
             for subject in subjects.iter().filter(|subject| last[*subject] == place) {
                 if let Some(earlier) = waiting.remove(subject) {
@@ -372,47 +445,70 @@ impl Parser for Meds {
                     waiting.insert(subject, found.after(earlier));
                     continue;
                 }
-                let grouped = visits(&found.events, options.visits, &intervals);
-                (within, without) = (within + grouped.within, without + grouped.without);
-                let mut admissions = Vec::new();
-                for visit in grouped.visits {
-                    number += 1;
-                    admissions.push(number);
-                    codes.insert(number, visit.codes);
-                    sets.insert(number, visit.items);
-                    facts.insert(number, visit.facts);
-                }
-                if !admissions.is_empty() {
-                    patients.push((subject, admissions));
-                    patient_facts.insert(subject, found.facts);
-                }
+                all.add(subject, found.facts, visits(found.events, self.options.visits), further);
             }
             task.advance(1);
         }
         task.finish("");
-        let (mut cohort, _) = Cohort::of_admissions(patients, &codes, coding.names());
-        let read = Step::new("diagnoses in time", within + without).lost("before the first admission", without);
-        cohort.flow_begins_with([coding.step("diagnoses"), read]);
-        cohort.not_empty().map_err(|e| {
+        all.stays.patient_ids = ids.unwrap_or_default();
+        Ok(all)
+    }
+
+    /// Puts the laboratory items into a cohort.
+    fn add_labs(&self, all: &All, labs: &Labs, rule: Rule, cohort: &mut Cohort) -> Result<()> {
+        let mut sets = LabSets::new(cohort.admissions.values().len());
+        for (at, admission) in cohort.admissions.values().iter().enumerate() {
+            all.items.get(admission).into_iter().flatten().for_each(|&(item, part)| sets.insert(at, item, part));
+        }
+        let described = self.descriptions()?;
+        sets.add_to(cohort, rule, |&item| {
+            let code = &labs.names[item];
+            let rest = code.strip_prefix(&self.options.lab).unwrap_or(code);
+            let name = described.get(code).map_or_else(|| rest.to_owned(), |text| format!("{text} ({rest})"));
+            (LabItem { id: item as i64 + 1, category: Some(0) }, name)
+        });
+        cohort.lab_categories = vec!["laboratory".into()];
+        Ok(())
+    }
+}
+
+impl Parser for Meds {
+    fn check(&self) -> Result<()> {
+        for file in self.files().map_err(|e| e.at_key("root"))? {
+            Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root"))?;
+        }
+        self.options.drug_map.given().map(read_mapping).transpose()?;
+        Coding::check(self.options.icd_map.given(), self.options.group.given())
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let codes = self.options.root.as_path().join("metadata/codes.parquet");
+        let files = self.files().ok()?.into_iter().chain(codes.is_file().then_some(codes));
+        Some(Inputs { files: files.collect(), seed: false })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        self.check()?;
+        let options = &self.options;
+        Coding::published(context.compat, options.code_system, options.icd_map.given())?;
+        let rule = options.abnormal.rule(options.quantiles)?;
+        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
+        let further = options.events.keys().map(|kind| EventSets::new(kind, options.drug_map.given()));
+        let mut further = further.collect::<Result<Vec<_>>>()?;
+        let labs = self.labs(&self.files()?, rule, context.progress)?;
+        let all = self.all(&labs, &mut coding, &mut further, context.progress)?;
+        let read = Step::new("diagnoses in time", all.within + all.without);
+        let steps = [coding.step("diagnoses"), read.lost("before the first admission", all.without)];
+        let mut cohort = all.stays.cohort(&all.codes, coding.names(), steps).map_err(|e| {
             e.at_file(options.root.as_path()).help(
                 "the options admission, icd9 and icd10 say how the codes of these events begin; visits = \"day\" needs no \
                  admissions",
             )
         })?;
-        cohort.set_names(&ids.unwrap_or_default(), &Ids::default());
-        let patient = |id| patient_facts.get(&id).cloned().unwrap_or_default();
-        cohort.set_facts(patient, |id| facts.get(&id).copied().unwrap_or_default());
         cohort.set_titles(|code| coding.title(code));
-        if options.abnormal == Abnormal::Interval {
-            let sets = cohort.admissions.values().iter().map(|visit| sets.remove(visit).unwrap_or_default()).collect();
-            cohort.set_labs(sets, |item| LabItem { id: item as i64 + 1, category: Some(0) });
-            cohort.lab_categories = vec!["laboratory".into()];
-            let named: Vec<&String> = named.keys().collect();
-            let prefix = options.lab.as_str();
-            cohort.set_lab_names(|id| {
-                let code = named.get(usize::try_from(id - 1).ok()?)?;
-                Some(code.strip_prefix(prefix).unwrap_or(code).to_owned())
-            });
+        further.into_iter().for_each(|sets| sets.add_to(&mut cohort));
+        if let Some(rule) = rule {
+            self.add_labs(&all, &labs, rule, &mut cohort)?;
         }
         Ok(cohort)
     }
@@ -519,6 +615,59 @@ mod tests {
         assert_eq!(lost, [1, 1, 1, 1], "{:?}", cohort.flow);
         assert_eq!(cohort.patient_facts[1].sex, Some(Sex::Female));
         assert_eq!(cohort.admission_facts[1].start, seconds("2016-02-01 10:00"));
+    }
+
+    #[test]
+    fn further_kinds_begin_as_the_options_say() {
+        let folder = folder();
+        let at = Some;
+        let rows = [
+            (5, at("2016-01-01 10:00"), "HOSPITAL_ADMISSION", None),
+            (5, at("2016-01-01 12:00"), "MEDICATION//START//Aspirin", None),
+            (5, at("2016-01-01 13:00"), "MEDICATION//START//unknown", None),
+            (5, at("2016-01-01 13:00"), "MEDICATION//STOP//Aspirin", None),
+            (5, at("2016-01-01 12:00"), "PROCEDURE//ICD//9//3893", None),
+            (5, at("2016-01-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+            (5, at("2016-01-02 10:00"), "HOSPITAL_DISCHARGE//HOME", None),
+        ];
+        shard(&folder, "train/0.parquet", &rows);
+        folder.write("atc.csv", "drug,code\naspirin,B01AC06\n");
+        let begins = [("procedures", "PROCEDURE//ICD//"), ("drugs", "MEDICATION//START//")];
+        let with = MedsOptions {
+            events: begins.map(|(kind, beginning)| (kind.to_owned(), beginning.to_owned())).into(),
+            drug_map: FilePath(folder.path().join("atc.csv")),
+            ..options(&folder)
+        };
+        let cohort = parse(with.clone(), false).unwrap();
+        assert_eq!(cohort.patients, [9, 5]);
+        let of = |kind: &str| {
+            let events = cohort.events(kind).unwrap();
+            (events.names.join(" "), events.rows.rows().map(<[u32]>::len).collect::<Vec<_>>())
+        };
+        assert_eq!(of("procedures"), ("9//3893".into(), vec![0, 1]));
+        assert_eq!(of("drugs"), ("B01AC06".into(), vec![0, 1]));
+        let drugs = cohort.flow.iter().find(|step| step.what == "drugs").unwrap();
+        assert_eq!((drugs.total, drugs.left_out[1].most.as_slice()), (2, &[("unknown".to_owned(), 1)][..]));
+        let facts = cohort.admission_facts[1];
+        assert_eq!((facts.end, facts.died), (seconds("2016-01-02 10:00"), Some(false)));
+        let empty = MedsOptions { events: [("drugs".to_owned(), String::new())].into(), ..with };
+        assert!(parse(empty, false).unwrap_err().to_string().starts_with("`events.drugs`"));
+    }
+
+    #[test]
+    fn values_may_be_cut_and_codes_described() {
+        let folder = folder();
+        fs::create_dir(folder.path().join("metadata")).unwrap();
+        let columns = [("code", vec!["LAB//50931//mg/dL"]), ("description", vec!["Glucose"])];
+        let columns = columns.map(|(name, values)| (name.to_owned(), Values::from(values)));
+        write_parquet(&folder.path().join("metadata/codes.parquet"), columns.into()).unwrap();
+        let cohort = parse(MedsOptions { quantiles: 2, ..options(&folder) }, false).unwrap();
+        // Of 1 … 200 and 500 the first 101 are the lower part.
+        let names = ["Glucose (50931//mg/dL), part 1 of 2", "Glucose (50931//mg/dL), part 2 of 2"];
+        assert_eq!(cohort.lab_names, names);
+        assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0, 1]]);
+        let none = MedsOptions { quantiles: 2, abnormal: Abnormal::None, ..options(&folder) };
+        assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
     }
 
     #[test]

@@ -1,38 +1,56 @@
 //! `omop`: tables of the OMOP common data model, version 5.
 
+use crate::abnormal::not_read;
+use crate::events::{OF_NO_VISIT, Places, Source};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
-use dualk_sdk::data::tables::{OnBadRow, Row, Table};
-use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Step, seconds, year_of};
+use dualk_sdk::data::labs::{self, Rule};
+use dualk_sdk::data::tables::{Fault, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use dualk_sdk::source_options;
+use std::collections::{HashMap, HashSet};
 
-options! {
+source_options! {
     /// Options of `omop`.
     pub struct OmopOptions {
         /// Folder with visit_occurrence, condition_occurrence and, for laboratory items, measurement as `.csv`, `.csv.gz`
-        /// or `.parquet`.
+        /// or `.parquet`; names of files and columns in upper or lower case.
         pub root: FilePath = FilePath::default(),
         /// What a condition's code is: `icd10` or `icd9`, the edition in which condition_source_value is written, or
         /// `concept` for condition_concept_id.
         pub codes: OmopCodes = OmopCodes::Icd10,
-        /// Edition of the cohort's codes, unless they are concepts: `icd9`, `icd10`, or `ccsr` for categories of ICD-10.
-        pub code_system: CodeSystem = CodeSystem::Icd9,
-        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
-        /// which is part of the program and goes both ways; needed with `compat`.
-        pub icd_map: FilePath = FilePath::default(),
-        /// Table of codes and their groups, such as CCS, with the columns code and group; the groups become the codes.
-        pub group: FilePath = FilePath::default(),
         /// Concepts of the visits that count, such as 9201 for inpatient visits; all when empty.
         pub visit_concepts: Vec<i64> = Vec::new(),
         /// Whether to read measurements.
         pub labs: bool = true,
-        /// What becomes of a row of measurement that cannot be used: `error`, or `skip`, which counts it.
-        pub on_bad_row: OnBadRow = OnBadRow::Error,
+        /// How abnormal measurements are found: `range`, by range_low and range_high of the row, or `interval`, outside the
+        /// central 95 % of the results of the same concept in the same unit.
+        pub abnormal: Ranges = Ranges::Range,
+        /// With procedures among `events`: column of procedure_occurrence, such as `procedure_source_value`.
+        pub procedure: String = "procedure_concept_id".into(),
+        /// With drugs among `events`: column of drug_exposure, such as `drug_source_value`.
+        pub drug: String = "drug_concept_id".into(),
     }
+    shares {
+        code_system = CodeSystem::Icd9, icd_map, group, events, event_tables, drug_map, quantiles, on_bad_row,
+    }
+}
+
+/// How abnormal measurements are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum Ranges {
+    /// Below range_low or above range_high.
+    #[default]
+    Range,
+    /// As [`Rule::Interval`] has it.
+    Interval,
 }
 
 /// What a condition's code is.
@@ -62,11 +80,15 @@ impl BuildParser for OmopOptions {
             let error = Error::user("groups are of ICD codes, and codes = \"concept\" has none").at_key("group");
             return Err(error.help("leave one of the two out"));
         }
+        match self.labs {
+            true => drop(Rule::of(self.quantiles, Rule::Said)?),
+            false => not_read(self.quantiles, "labs = false")?,
+        }
         Ok(Box::new(Omop { options: self }))
     }
 }
 
-/// Reads OMOP tables: visits of a person in the order of their start dates, then of the file.
+/// Reads OMOP tables: visits of a person in the order of their starts, then of the file.
 struct Omop {
     options: OmopOptions,
 }
@@ -76,24 +98,40 @@ struct Tables {
     /// Columns of visit_occurrence that need not be there: beginning with its time, end, and end with its time.
     times: [Option<String>; 3],
     conditions: Table,
-    measurements: Option<Table>,
-    /// Sex, birth and race, and who died when: needed by none.
-    persons: Option<Table>,
+    measurements: Option<(Table, Rule)>,
+    /// Needed by none, with columns that need not be there.
+    persons: Option<(Table, PersonColumns)>,
     deaths: Option<Table>,
+    concepts: Option<Table>,
+    events: Vec<Source>,
 }
 
-const MEASUREMENT: [&str; 5] =
-    ["visit_occurrence_id", "measurement_concept_id", "value_as_number", "range_low", "range_high"];
+/// Sex as a concept, year, month and day of birth, and race and ethnicity in the words of the source.
+type PersonColumns = [Option<String>; 6];
+
+const PERSON: [&str; 6] = [
+    "gender_concept_id",
+    "year_of_birth",
+    "month_of_birth",
+    "day_of_birth",
+    "race_source_value",
+    "ethnicity_source_value",
+];
+
+/// Columns of measurement, in the order in which they are asked for; where values are cut the unit stands for the range.
+const VISIT: usize = 0;
+const CONCEPT: usize = 1;
+const VALUE: usize = 2;
+const UNIT: usize = 3;
+const RANGE: [usize; 2] = [3, 4];
 
 /// The standard concept of males, and of females.
 const MALE: &str = "8507";
 const FEMALE: &str = "8532";
 
-/// Persons in the order of their first row, with their visits in the order of time.
+/// Persons with their visits.
 struct Visits {
-    patients: Vec<(i64, Vec<i64>)>,
-    ids: [Ids; 2],
-    facts: HashMap<i64, AdmissionFacts>,
+    stays: Stays,
     /// Visits of other concepts.
     left_out: u64,
 }
@@ -102,9 +140,8 @@ struct Visits {
 #[derive(Default, Clone)]
 struct Person {
     facts: PatientFacts,
-    /// Year of birth.
+    /// Birth and death, in seconds since 1970.
     birth: Option<i64>,
-    /// Seconds since 1970.
     death: Option<i64>,
 }
 
@@ -113,20 +150,54 @@ type Conditions = (HashMap<i64, Vec<u32>>, [Step; 2]);
 
 impl Omop {
     fn open(&self) -> Result<Tables> {
-        let root = self.options.root.as_path();
-        let open = |name: &str, columns: &[&str]| Table::open(root, name, columns);
+        let options = &self.options;
+        let root = options.root.as_path();
+        let open =
+            |name: &str, columns: &[&str]| Table::open_any_case(root, name, columns).map_err(|e| e.at_key("root"));
+        let there =
+            |name: &str, columns: &[&str]| Table::open_if_there(root, name, columns).map_err(|e| e.at_key("root"));
         let mut columns = vec!["visit_occurrence_id", "person_id", "visit_start_date"];
-        columns.extend((!self.options.visit_concepts.is_empty()).then_some("visit_concept_id"));
+        columns.extend((!options.visit_concepts.is_empty()).then_some("visit_concept_id"));
         let mut visits = open("visit_occurrence", &columns)?;
-        let persons = ["person_id", "gender_concept_id", "year_of_birth", "race_source_value"];
+        let persons = there("person", &["person_id"])?.map(|mut table| {
+            let columns = PERSON.map(|column| table.also(column));
+            (table, columns)
+        });
+        let places = Places {
+            root,
+            admission: "visit_occurrence_id",
+            procedures: ("procedure_occurrence", &options.procedure),
+            drugs: ("drug_exposure", &options.drug),
+            cancelled: None,
+        };
         Ok(Tables {
             times: ["visit_start_datetime", "visit_end_date", "visit_end_datetime"].map(|column| visits.also(column)),
             visits,
             conditions: open("condition_occurrence", &["visit_occurrence_id", self.code_column()])?,
-            measurements: self.options.labs.then(|| open("measurement", &MEASUREMENT)).transpose()?,
-            persons: open("person", &persons).ok(),
-            deaths: open("death", &["person_id", "death_date"]).ok(),
+            measurements: options.labs.then(|| self.measurements()).transpose()?,
+            persons,
+            deaths: there("death", &["person_id", "death_date"])?,
+            concepts: there("concept", &["concept_id", "concept_name"])?,
+            events: places.open(&options.events, &options.event_tables)?,
         })
+    }
+
+    fn measurements(&self) -> Result<(Table, Rule)> {
+        let options = &self.options;
+        let otherwise = match options.abnormal {
+            Ranges::Range => Rule::Said,
+            Ranges::Interval => Rule::Interval,
+        };
+        let rule = Rule::of(options.quantiles, otherwise)?;
+        let mut columns = vec!["visit_occurrence_id", "measurement_concept_id", "value_as_number"];
+        match rule {
+            Rule::Said => columns.extend(["range_low", "range_high"]),
+            _ => columns.push("unit_concept_id"),
+        }
+        let table = Table::open_any_case(options.root.as_path(), "measurement", &columns).map_err(|e| {
+            e.at_key("root").help("labs = false reads no measurements, and abnormal = \"interval\" needs no ranges")
+        })?;
+        Ok((table, rule))
     }
 
     fn code_column(&self) -> &'static str {
@@ -136,85 +207,71 @@ impl Omop {
         }
     }
 
+    /// Persons in the order of their first row, with their visits in the order of time.
     fn visits(&self, tables: &Tables) -> Result<Visits> {
         let rows = tables.visits.read()?;
         let (visit_ids, ids) = Ids::of(&rows, "visit_occurrence_id")?;
         let (person_ids, persons) = Ids::of(&rows, "person_id")?;
         visit_ids.each_once(&rows, &ids, "visit")?;
-        let concepts = match self.options.visit_concepts.is_empty() {
-            true => None,
-            false => Some(rows.optional_integers("visit_concept_id")?),
+        let wanted = &self.options.visit_concepts;
+        let concepts = match wanted.is_empty() {
+            true => Vec::new(),
+            false => rows.integers("visit_concept_id")?,
         };
         let [start_times, end_dates, end_times] = &tables.times;
-        let start_times = rows.texts_if(start_times.as_deref())?;
-        let (end_dates, end_times) = (rows.texts_if(end_dates.as_deref())?, rows.texts_if(end_times.as_deref())?);
-        let (mut place, mut facts, mut left_out) = (HashMap::new(), HashMap::new(), 0);
-        let mut patients: Vec<(i64, Vec<(String, i64)>)> = Vec::new();
+        let times = |column: &Option<String>| rows.texts_if(column.as_deref());
+        let (start_times, end_dates, end_times) = (times(start_times)?, times(end_dates)?, times(end_times)?);
+        let mut found = Visits { stays: Stays::new(person_ids, visit_ids), left_out: 0 };
         for (i, text) in rows.texts("visit_start_date")?.enumerate() {
-            if concepts.as_ref().is_some_and(|c| c[i].is_none_or(|c| !self.options.visit_concepts.contains(&c))) {
-                left_out += 1;
+            if !wanted.is_empty() && !wanted.contains(&concepts[i]) {
+                found.left_out += 1;
                 continue;
             }
-            let Some(date) = text.and_then(date) else {
+            let Some(date) = text.and_then(seconds) else {
                 return Err(rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20"));
             };
-            let start = start_times[i].and_then(seconds).or_else(|| seconds(&date));
+            let start = start_times[i].and_then(seconds).unwrap_or(date);
             let end = end_times[i].and_then(seconds).or_else(|| end_dates[i].and_then(seconds));
-            facts.insert(ids[i], AdmissionFacts { start, end, ..AdmissionFacts::default() });
-            let at = *place.entry(persons[i]).or_insert_with(|| {
-                patients.push((persons[i], Vec::new()));
-                patients.len() - 1
-            });
-            patients[at].1.push((date, ids[i]));
+            let facts = AdmissionFacts { start: Some(start), end, ..AdmissionFacts::default() };
+            found.stays.add(persons[i], ids[i], start as f64, facts);
         }
-        let ordered = |(person, mut visits): (i64, Vec<(String, i64)>)| {
-            visits.sort_by(|a, b| a.0.cmp(&b.0));
-            (person, visits.into_iter().map(|visit| visit.1).collect())
-        };
-        let patients: Vec<(i64, Vec<i64>)> = patients.into_iter().map(ordered).collect();
-        Ok(Visits { patients, ids: [person_ids, visit_ids], facts, left_out })
+        self.describe(tables, &mut found.stays)?;
+        Ok(found)
     }
 
-    /// What is known of persons, by identifier.
-    fn persons(&self, tables: &Tables, ids: &Ids) -> Result<HashMap<i64, Person>> {
-        let mut persons = HashMap::<i64, Person>::new();
-        if let Some(table) = &tables.persons {
-            let rows = table.read()?;
-            let columns = rows.texts("gender_concept_id")?.zip(rows.texts("year_of_birth")?);
-            let columns = columns.zip(rows.texts("race_source_value")?);
-            for (id, ((sex, birth), race)) in ids.column(&rows, "person_id")?.into_iter().zip(columns) {
-                let sex = match sex.map(str::trim) {
-                    Some(MALE) => Some(Sex::Male),
-                    Some(FEMALE) => Some(Sex::Female),
-                    _ => None,
-                };
-                let facts = PatientFacts { sex, ethnicity: race.map(str::to_owned) };
-                let birth = birth.and_then(|year| year.trim().parse().ok());
-                persons.extend(id.map(|id| (id, Person { facts, birth, death: None })));
-            }
+    /// Adds what is known of persons.
+    fn describe(&self, tables: &Tables, stays: &mut Stays) -> Result<()> {
+        let persons = persons(tables, &stays.patient_ids)?;
+        for (id, person) in &persons {
+            *stays.patient(*id) = person.facts.clone();
         }
-        if let Some(table) = &tables.deaths {
-            let rows = table.read()?;
-            for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
-                if let Some(id) = id {
-                    persons.entry(id).or_default().death = date.and_then(seconds);
-                }
-            }
-        }
-        Ok(persons)
+        let deaths_are_known = tables.deaths.is_some();
+        stays.complete(|id, facts| {
+            let person = persons.get(&id);
+            let birth = person.and_then(|person| person.birth);
+            let age = birth.zip(facts.start).and_then(|(birth, start)| years_between(birth, start));
+            facts.age = age.map(|years| years as f32);
+            // A death has a date alone, and the day on which a visit ends is its own.
+            let death = person.and_then(|person| person.death);
+            let within = |(start, end): (i64, i64)| {
+                death.is_some_and(|death| death >= start.div_euclid(DAY) * DAY && death <= end)
+            };
+            facts.died = facts.start.zip(facts.end).filter(|_| deaths_are_known).map(within);
+        });
+        Ok(())
     }
 
     /// Per visit its codes, in the order of the file.
     fn conditions(&self, table: &Table, coding: &mut Coding, visits: &Visits) -> Result<Conditions> {
         let rows = table.read()?;
-        let of = visits.ids[1].column(&rows, "visit_occurrence_id")?;
+        let of = visits.stays.admission_ids.column(&rows, "visit_occurrence_id")?;
         let (mut codes, mut without, mut not_kept) = (HashMap::<i64, Vec<u32>>::new(), 0, 0);
         for (visit, text) in of.into_iter().zip(rows.texts(self.code_column())?) {
             let Some(visit) = visit else {
                 without += 1;
                 continue;
             };
-            if !visits.facts.contains_key(&visit) {
+            if !visits.stays.contains(visit) {
                 not_kept += 1;
                 continue;
             }
@@ -222,12 +279,11 @@ impl Omop {
             match (self.options.codes, text.unwrap_or("").trim()) {
                 (OmopCodes::Icd9, text) => of_visit.extend_from_slice(coding.codes(Icd::Icd9, text)),
                 (OmopCodes::Icd10, text) => of_visit.extend_from_slice(coding.codes(Icd::Icd10, text)),
-                // 0 stands for what has no concept.
-                (OmopCodes::Concept, "0") => of_visit.extend(coding.other("")),
+                (OmopCodes::Concept, NO_CONCEPT) => of_visit.extend(coding.other("")),
                 (OmopCodes::Concept, concept) => of_visit.extend(coding.other(concept)),
             }
         }
-        let step = Step::new("rows of condition_occurrence", rows.len() as u64).lost("of no visit", without);
+        let step = Step::new("rows of condition_occurrence", rows.len() as u64).lost(OF_NO_VISIT, without);
         let step = match self.options.visit_concepts.is_empty() {
             true => step.lost("of a visit that visit_occurrence lacks", not_kept),
             false => step.by_rule("of visits left out above", not_kept),
@@ -236,22 +292,76 @@ impl Omop {
     }
 }
 
-/// A date of ten characters, perhaps with a time after it.
-fn date(text: &str) -> Option<String> {
-    let date = text.get(..10)?;
-    let fits = |(i, b): (usize, u8)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() };
-    date.bytes().enumerate().all(fits).then(|| date.to_owned())
+const DAY: i64 = 86_400;
+/// Stands for what has no concept.
+const NO_CONCEPT: &str = "0";
+
+/// What is known of persons, by identifier. A birth of which only the year is known is in the middle of it.
+fn persons(tables: &Tables, ids: &Ids) -> Result<HashMap<i64, Person>> {
+    let mut persons = HashMap::<i64, Person>::new();
+    if let Some((table, columns)) = &tables.persons {
+        let rows = table.read()?;
+        let columns: Vec<Vec<Option<&str>>> =
+            columns.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
+        for (i, id) in ids.column(&rows, "person_id")?.into_iter().enumerate() {
+            let Some(id) = id else { continue };
+            let of = |which: usize| columns[which][i].map(str::trim).filter(|text| !text.is_empty());
+            let sex = match of(0) {
+                Some(MALE) => Some(Sex::Male),
+                Some(FEMALE) => Some(Sex::Female),
+                _ => None,
+            };
+            let facts = PatientFacts { sex, ethnicity: of(4).or(of(5)).map(str::to_owned) };
+            let (month, day) = of(2).map_or(("7", "1"), |month| (month, of(3).unwrap_or("15")));
+            let birth = of(1).and_then(|year| seconds(&format!("{year}-{month}-{day}")));
+            persons.insert(id, Person { facts, birth, death: None });
+        }
+    }
+    if let Some(table) = &tables.deaths {
+        let rows = table.read()?;
+        for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
+            if let Some(id) = id {
+                persons.entry(id).or_default().death = date.and_then(seconds);
+            }
+        }
+    }
+    Ok(persons)
+}
+
+/// The names of some concepts; nothing where there is no table of them. Rows that cannot be read count as none.
+fn names(table: Option<&Table>, wanted: HashSet<String>) -> Result<HashMap<String, String>> {
+    let mut names = HashMap::new();
+    if let Some(table) = table {
+        table.scan(
+            OnBadRow::Skip,
+            |found: &mut Vec<(String, String)>, row| {
+                if wanted.contains(row.text(0)) {
+                    found.push((row.text(0).to_owned(), row.text(1).to_owned()));
+                }
+                Ok(())
+            },
+            |found, _| {
+                names.extend(found);
+                Ok(())
+            },
+        )?;
+    }
+    Ok(names)
 }
 
 impl Parser for Omop {
     fn check(&self) -> Result<()> {
-        self.open().map_err(|e| e.at_key("root"))?;
+        self.open()?;
+        self.options.drug_map.given().map(read_mapping).transpose()?;
         Coding::check(self.options.icd_map.given(), self.options.group.given())
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let Tables { visits, conditions, measurements, persons, deaths, .. } = self.open().ok()?;
-        let tables = [Some(visits), Some(conditions), measurements, persons, deaths].into_iter().flatten();
+        let Tables { visits, conditions, measurements, persons, deaths, concepts, events, .. } = self.open().ok()?;
+        let measurements = measurements.as_ref().map(|measurements| &measurements.0);
+        let persons = persons.as_ref().map(|persons| &persons.0);
+        let others = [measurements, persons, deaths.as_ref(), concepts.as_ref()].into_iter().flatten();
+        let tables = [&visits, &conditions].into_iter().chain(others).chain(events.iter().map(Source::table));
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
 
@@ -265,105 +375,120 @@ impl Parser for Omop {
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let task = context.progress.begin("visits", "tables", None);
         let visits = self.visits(&tables)?;
-        let persons = self.persons(&tables, &visits.ids[0])?;
         task.finish("");
         let task = context.progress.begin("conditions", "tables", None);
         let (codes, steps) = self.conditions(&tables.conditions, &mut coding, &visits)?;
         task.finish("");
-        let (mut cohort, _) = Cohort::of_admissions(visits.patients.clone(), &codes, coding.names());
-        let all = visits.facts.len() as u64 + visits.left_out;
+        let all = visits.stays.len() as u64 + visits.left_out;
         let read = Step::new("rows of visit_occurrence", all).by_rule("of other concepts", visits.left_out);
-        cohort.flow_begins_with([read].into_iter().chain(steps));
-        cohort.not_empty().map_err(|e| {
+        let cohort = visits.stays.cohort(&codes, coding.names(), [read].into_iter().chain(steps));
+        let mut cohort = cohort.map_err(|e| {
             e.at_file(options.root.as_path())
                 .help("visit_concepts = [9201] reads inpatient visits alone, which is often what has diagnoses")
         })?;
-        describe(&mut cohort, &visits, &persons, tables.deaths.is_some());
         if options.codes != OmopCodes::Concept {
             cohort.set_titles(|code| coding.title(code));
         }
-        if let Some(table) = &tables.measurements {
-            measurements(table, &mut cohort, &visits.ids[1], options.on_bad_row, context.progress)?;
+        let ids = &visits.stays.admission_ids;
+        for source in &tables.events {
+            let drug_map = (options.drug_map.given(), NO_CONCEPT);
+            source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
         }
+        if let Some((table, rule)) = &tables.measurements {
+            measurements(table, *rule, &mut cohort, ids, options.on_bad_row, context.progress)?;
+        }
+        self.name_concepts(&tables, &mut cohort)?;
         Ok(cohort)
     }
 }
 
-/// Gives names and facts to a cohort of these visits.
-fn describe(cohort: &mut Cohort, visits: &Visits, persons: &HashMap<i64, Person>, deaths_are_known: bool) {
-    cohort.set_names(&visits.ids[0], &visits.ids[1]);
-    let person_of: HashMap<i64, &Person> = visits
-        .patients
-        .iter()
-        .filter_map(|(person, visits)| Some((visits, persons.get(person)?)))
-        .flat_map(|(visits, person)| visits.iter().map(move |&visit| (visit, person)))
-        .collect();
-    let patient = |id| persons.get(&id).map(|person| person.facts.clone()).unwrap_or_default();
-    cohort.set_facts(patient, |id| {
-        let facts = visits.facts.get(&id).copied().unwrap_or_default();
-        let Some(person) = person_of.get(&id) else { return facts };
-        let age = person.birth.zip(facts.start).map(|(birth, start)| (year_of(start) - birth) as f32);
-        // A death has a date alone, and the day on which a visit ends is its own.
-        let within = |(start, end): (i64, i64)| {
-            person.death.is_some_and(|death| death >= start.div_euclid(86_400) * 86_400 && death <= end)
-        };
-        let died = facts.start.zip(facts.end).filter(|_| deaths_are_known).map(within);
-        AdmissionFacts { age, died, ..facts }
-    });
+impl Omop {
+    /// Gives concepts their names, where the table of concepts is there.
+    fn name_concepts(&self, tables: &Tables, cohort: &mut Cohort) -> Result<()> {
+        let of_codes = (self.options.codes == OmopCodes::Concept).then_some(&cohort.code_names);
+        // An item is called by its concept until here, and by its unit behind a blank where values are cut.
+        let concept = |name: &String| name.split([' ', ',']).next().unwrap_or("").to_owned();
+        let wanted = of_codes.into_iter().flatten().cloned().chain(cohort.lab_names.iter().map(concept)).collect();
+        let names = names(tables.concepts.as_ref(), wanted)?;
+        if of_codes.is_some() {
+            cohort.set_titles(|code| names.get(code).cloned());
+        }
+        for item in &mut cohort.lab_names {
+            if let Some(name) = names.get(&concept(item)) {
+                *item = format!("{name}{}", &item[concept(item).len()..]);
+            }
+        }
+        if cohort.lab_names.iter().zip(&cohort.lab_items).all(|(name, item)| *name == item.id.to_string()) {
+            cohort.lab_names.clear();
+        }
+        Ok(())
+    }
 }
 
-/// Adds the abnormal items: concepts with a value below range_low or above range_high. There is one category.
+/// Adds the items: concepts with a value below range_low or above range_high, or concepts in a unit by their values. There is
+/// one category.
 fn measurements(
     table: &Table,
+    rule: Rule,
     cohort: &mut Cohort,
     ids: &Ids,
     on_bad_row: OnBadRow,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let place: HashMap<i64, usize> = cohort.admissions.values().iter().copied().zip(0..).collect();
-    let number = |row: &Row<'_>, column: usize| match row.text(column) {
+    let places = cohort.places();
+    let losses = &[OF_NO_VISIT];
+    let pass = Pass { table, rows: "rows of measurement".into(), on_bad_row, losses, left_out: None, progress };
+    let (sets, step) = labs::read(rule, places.len(), |show| {
+        pass.each(|row| measured(row, rule, &places, ids), |at, (item, value)| show(at, item, value))
+    })?;
+    sets.add_to(cohort, rule, |&(concept, unit)| {
+        let name = if unit == 0 { concept.to_string() } else { format!("{concept} in unit {unit}") };
+        (LabItem { id: concept, category: Some(0) }, name)
+    });
+    if rule == Rule::Interval {
+        // A concept in two units is two items.
+        cohort.lab_items.iter_mut().zip(1..).for_each(|(item, number)| item.id = number);
+    }
+    cohort.lab_categories = vec!["laboratory".into()];
+    cohort.flow.push(step);
+    Ok(())
+}
+
+/// A concept in a unit; 0 stands for none.
+type Item = (i64, i64);
+
+/// The item of a row and its value: what is out of its range, or all, as the rule wants it.
+fn measured(row: &Row<'_>, rule: Rule, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<(Item, f32)>, Fault> {
+    let (visit, value) = (row.id(VISIT, ids)?, number(row, VALUE, "value_as_number")?);
+    let (unit, counts) = match rule {
+        Rule::Said => {
+            let (low, high) = (number(row, RANGE[0], "range_low")?, number(row, RANGE[1], "range_high")?);
+            (0, value.is_some_and(|v| low.is_some_and(|low| v < low) || high.is_some_and(|high| v > high)))
+        }
+        _ => (row.optional_integer(UNIT)?.unwrap_or(0), true),
+    };
+    Ok(match (visit.and_then(|visit| places.get(&visit)), value) {
+        _ if row.bytes(VISIT).is_empty() => Seen::Lost(OF_NO_VISIT),
+        (Some(&at), Some(value)) if counts => Seen::Of(at, ((row.integer(CONCEPT)?, unit), value as f32)),
+        _ => Seen::Nothing,
+    })
+}
+
+fn number(row: &Row<'_>, column: usize, name: &str) -> Result<Option<f64>, Fault> {
+    match row.text(column) {
         "" => Ok(None),
         text => match text.parse::<f64>() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(row.fault(column, format!("the column `{}` must hold a number", MEASUREMENT[column]))),
+            Err(_) => Err(row.fault(column, format!("the column `{name}` must hold a number"))),
         },
-    };
-    let mut task = progress.begin("measurements", "rows", None);
-    let (mut sets, mut without) = (vec![Vec::new(); place.len()], 0);
-    let scanned = table.scan(
-        on_bad_row,
-        |(found, without): &mut (Vec<(usize, i64)>, u64), row| {
-            let (visit, value) = (row.id(0, ids)?, number(row, 2)?);
-            *without += u64::from(row.bytes(0).is_empty());
-            let (low, high) = (number(row, 3)?, number(row, 4)?);
-            let (Some(&at), Some(value)) = (visit.and_then(|visit| place.get(&visit)), value) else { return Ok(()) };
-            if low.is_some_and(|low| value < low) || high.is_some_and(|high| value > high) {
-                found.push((at, row.integer(1)?));
-            }
-            Ok(())
-        },
-        |(found, without_here), rows| {
-            without += without_here;
-            found.into_iter().for_each(|(at, item)| sets[at].push(item));
-            task.advance(rows);
-            Ok(())
-        },
-    )?;
-    task.finish("");
-    cohort.set_labs(sets, |id| LabItem { id, category: Some(0) });
-    cohort.lab_categories = vec!["laboratory".into()];
-    cohort.flow.push(
-        Step::new("rows of measurement", scanned.rows)
-            .lost("that cannot be used", scanned.bad)
-            .lost("of no visit", without),
-    );
-    Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{Folder, parse};
+    use dualk_sdk::data::events::{EventKind, EventTable};
 
     fn folder() -> Folder {
         let folder = Folder::new();
@@ -412,6 +537,85 @@ mod tests {
         assert_eq!(parse(icd10, false).unwrap().code_names, ["I50.9", "Z99.9", "E11.9"]);
         let concepts = OmopOptions { codes: OmopCodes::Concept, ..options(&folder) };
         assert_eq!(parse(concepts, false).unwrap().code_names, ["316139", "201826"]);
+    }
+
+    #[test]
+    fn persons_concepts_and_further_kinds_are_read_in_any_case_and_with_tabs() {
+        let folder = folder();
+        folder.write(
+            "PERSON.csv",
+            "PERSON_ID,GENDER_CONCEPT_ID,YEAR_OF_BIRTH,MONTH_OF_BIRTH,DAY_OF_BIRTH,ETHNICITY_SOURCE_VALUE\n\
+             1,8532,1946,5,20,hispanic\n2,8507,1955,,,\n",
+        );
+        folder.write("death.csv", "person_id,death_date\n2,2015-01-01\n");
+        // As vocabularies are handed out: tabs, and quotes inside of names.
+        folder.write("CONCEPT.csv", "concept_id\tconcept_name\n3004501\tGlucose, \"serum\"\n316139\tHeart failure\n");
+        folder.write(
+            "procedure_occurrence.csv",
+            "visit_occurrence_id,procedure_concept_id\n11,4052536\n12,0\n,4052536\n",
+        );
+        folder
+            .write("drug_exposure.csv", "visit_occurrence_id,drug_source_value\n11,Insulin\n12,aspirin\n21,Aspirin\n");
+        folder.write("device_exposure.csv", "visit_occurrence_id;device_concept_id\n11;45768171\n");
+        let devices =
+            EventTable { kind: "devices".into(), table: "device_exposure".into(), code: "device_concept_id".into() };
+        let cohort = parse(
+            OmopOptions {
+                codes: OmopCodes::Concept,
+                events: vec![EventKind::Procedures, EventKind::Drugs],
+                drug: "drug_source_value".into(),
+                event_tables: vec![devices],
+                ..options(&folder)
+            },
+            false,
+        );
+        let cohort = cohort.unwrap();
+        let of = |kind: &str| {
+            let events = cohort.events(kind).unwrap();
+            (events.names.join(" "), events.rows.rows().map(<[u32]>::len).collect::<Vec<_>>())
+        };
+        // Visits 12, 11 and 21.
+        assert_eq!(of("procedures"), ("4052536".into(), vec![0, 1, 0]));
+        assert_eq!(of("drugs"), ("aspirin Insulin Aspirin".into(), vec![1, 1, 1]));
+        assert_eq!(of("devices"), ("45768171".into(), vec![0, 1, 0]));
+        assert_eq!(cohort.code_titles, ["Heart failure", ""]);
+        let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
+        assert_eq!([lost("rows of procedure_occurrence"), lost("rows of drug_exposure")], [2, 0]);
+        assert_eq!(cohort.patient_facts[1], PatientFacts { sex: Some(Sex::Male), ethnicity: None });
+        assert_eq!(cohort.admission_facts[2].age, Some(59.505672), "from the middle of 1955");
+        assert_eq!(cohort.admission_facts[2].died, None, "a visit without an end");
+
+        let cohort = parse(options(&folder), false).unwrap();
+        assert_eq!(cohort.patient_facts[0].ethnicity.as_deref(), Some("hispanic"));
+        let ages: Vec<f32> = cohort.admission_facts.iter().map(|facts| facts.age.unwrap().round()).collect();
+        assert_eq!(ages, [70.0, 70.0, 60.0]);
+        assert_eq!(cohort.lab_names, ["3000963", "Glucose, \"serum\""]);
+    }
+
+    #[test]
+    fn values_may_be_cut_by_unit_instead_of_compared_with_ranges() {
+        let folder = folder();
+        let mut text = String::from("visit_occurrence_id,measurement_concept_id,value_as_number,unit_concept_id\n");
+        (1..=120).for_each(|v| text += &format!("12,3004501,{v},8840\n"));
+        text += "11,3004501,5,8753\n11,3004501,500,8840\n21,3004501,,8840\n";
+        folder.write("measurement.csv", &text);
+        let cut = OmopOptions { quantiles: 2, ..options(&folder) };
+        let cohort = parse(cut.clone(), false).unwrap();
+        let names = [
+            "3004501 in unit 8753, part 1 of 2",
+            "3004501 in unit 8840, part 1 of 2",
+            "3004501 in unit 8840, part 2 of 2",
+        ];
+        assert_eq!(cohort.lab_names, names);
+        assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[1, 2][..], &[0, 2], &[]]);
+        let interval = OmopOptions { abnormal: Ranges::Interval, ..options(&folder) };
+        let cohort = parse(interval, false).unwrap();
+        // Of 121 results four are below the interval and four above.
+        assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1, 0]);
+        let error = parse(options(&folder), false).unwrap_err().to_string();
+        assert!(error.contains("`range_low` is missing") && error.contains("abnormal = \"interval\""), "{error}");
+        let none = OmopOptions { labs: false, ..cut };
+        assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Coding {
         let name = |code: &String| match (&self.groups, self.system) {
             (Some(groups), _) => groups.get(code).cloned(),
             (None, CodeSystem::Icd9) => Some(dotted(code)),
-            (None, CodeSystem::Icd10) => Some(dotted_icd10(code)),
+            (None, CodeSystem::Icd10) => Some(icd::dotted(Icd::Icd10, code)),
             (None, CodeSystem::Ccsr) => icd::category(code).map(str::to_owned),
         };
         let mut names: Vec<String> = codes.iter().filter_map(name).collect();
@@ -228,14 +228,6 @@ impl Coding {
         let other = left(|meaning| if let Meaning::OtherEdition(n) = meaning { *n } else { 0 });
         let ungrouped = left(|meaning| if let Meaning::Ungrouped(n) = meaning { *n } else { 0 });
         step.lost_values(edition, other).lost_values("without a group", ungrouped)
-    }
-}
-
-/// An undotted ICD-10 code with its dot, after three characters.
-fn dotted_icd10(code: &str) -> String {
-    match code.char_indices().nth(3) {
-        Some((at, _)) => format!("{}.{}", &code[..at], &code[at..]),
-        None => code.to_owned(),
     }
 }
 

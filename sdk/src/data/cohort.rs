@@ -117,6 +117,11 @@ impl Cohort {
         Err(error)
     }
 
+    /// The place of each admission, by its identifier.
+    pub fn places(&self) -> HashMap<i64, usize> {
+        self.admissions.values().iter().copied().zip(0..).collect()
+    }
+
     /// Sets what patients and admissions are called, from the identifiers that they were read with.
     pub fn set_names(&mut self, patients: &Ids, admissions: &Ids) {
         self.patient_names = patients.names(&self.patients);

@@ -1,6 +1,6 @@
 //! Identifiers of patients and admissions: integers as they are, texts by number.
 
-use super::tables::{Rows, not_an_integer};
+use super::tables::{self, Rows, not_an_integer};
 use crate::error::value;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -34,14 +34,14 @@ impl Ids {
         let mut numbers = Vec::with_capacity(rows.len());
         for (i, text) in cells()?.enumerate() {
             if text.is_empty() {
-                return Err(rows.error(i, format!("the column `{column}` holds no identifier")));
+                return Err(rows.error(i, format!("the column `{}` holds no identifier", rows.called(column))));
             }
-            numbers.push(match (&mut texts, text.parse()) {
+            numbers.push(match (&mut texts, tables::integer(Some(text))) {
                 (Some(texts), _) => texts.number(text),
-                (None, Ok(number)) => number,
-                (None, Err(_)) => {
+                (None, Some(number)) => number,
+                (None, None) => {
                     let help = "the first identifier of this column is an integer, and the others must be";
-                    return Err(rows.error(i, not_an_integer(column, Some(text))).help(help));
+                    return Err(rows.error(i, not_an_integer(rows.called(column), Some(text))).help(help));
                 }
             });
         }
@@ -87,7 +87,7 @@ impl Ids {
         let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
         match &self.texts {
             Some(texts) => Ok(texts.numbers.get(text).copied()),
-            None => text.parse().map(Some).map_err(|_| not_an_integer(column, Some(text))),
+            None => tables::integer(Some(text)).map(Some).ok_or_else(|| not_an_integer(column, Some(text))),
         }
     }
 
@@ -96,7 +96,7 @@ impl Ids {
     /// # Errors
     /// Names the first row that has a text where identifiers are integers.
     pub fn column(&self, rows: &Rows<'_>, column: &str) -> Result<Vec<Option<i64>>> {
-        let find = |(i, text)| self.find(column, text).map_err(|message| rows.error(i, message));
+        let find = |(i, text)| self.find(rows.called(column), text).map_err(|message| rows.error(i, message));
         rows.texts(column)?.enumerate().map(find).collect()
     }
 
@@ -144,9 +144,10 @@ impl Texts {
     }
 }
 
-/// An integer as it is usually written.
+/// An integer as it is usually written, by pandas too: `7` and `7.0`, and not `007`.
 fn integer(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|n: &i64| n.to_string() == text)
+    let whole = text.strip_suffix(".0").unwrap_or(text);
+    whole.parse().ok().filter(|n: &i64| n.to_string() == whole)
 }
 
 #[cfg(test)]
@@ -171,6 +172,8 @@ mod tests {
         let (ids, numbers) = ids("7,\n -3,\n7,\n");
         assert_eq!((ids.are_integers(), numbers), (true, vec![7, -3, 7]));
         assert_eq!(ids.find("id", Some("12")), Ok(Some(12)));
+        assert_eq!(ids.find("id", Some("12.0")), Ok(Some(12)), "as pandas writes it");
+        assert_eq!(self::ids("7.0,\n8,\n").1, [7, 8]);
         assert_eq!(ids.find("id", None), Ok(None));
         assert!(ids.find("id", Some("seven")).unwrap_err().contains("must hold an integer"));
         assert!(ids.names(&[7]).is_empty());

@@ -1,16 +1,19 @@
-//! Raw tables: `.csv`, `.csv.gz` and `.parquet` files, every column as text, with errors that name file and line.
+//! Raw tables: `.csv`, `.csv.gz` and `.parquet` files, every column as text, with errors that name file and line. What has
+//! tabs or semicolons in place of commas is read too.
 //!
 //! Tables that fit into memory are [read](Table::read); the others are [scanned](Table::scan). Both go through a file in
 //! blocks, which all threads split.
 
 mod blocks;
 mod parquet;
+mod pass;
 mod record;
 mod rows;
 mod scan;
 mod stream;
 mod values;
 
+pub use pass::{Pass, Seen};
 pub use record::Fault;
 pub use rows::Rows;
 pub use scan::{OnBadRow, Row, Scanned};
@@ -26,7 +29,11 @@ use std::path::{Path, PathBuf};
 pub struct Table {
     path: PathBuf,
     header: Vec<String>,
+    /// The needed columns, as they are called here, and as the file calls them.
     columns: Vec<String>,
+    own: Vec<String>,
+    /// What stands between fields.
+    separator: u8,
     /// What the file says about itself when it is Parquet.
     parquet: Option<Parquet>,
 }
@@ -59,11 +66,13 @@ impl Table {
         Self::at(path, columns)
     }
 
-    /// The same with names in any case, such as `ADMISSIONS.csv` with the column `HADM_ID`; the columns as the file has
-    /// them, in the order of `columns`, which are in lower case.
-    pub fn open_any_case(folder: &Path, name: &str, columns: &[&str]) -> Result<(Self, Vec<String>)> {
-        let written = tables_in(folder).into_iter().find(|table| table.eq_ignore_ascii_case(name));
-        let path = Self::open(folder, written.as_deref().unwrap_or(name), &[])?.path;
+    /// The same with names of table and columns in any case, such as `ADMISSIONS.csv` with the column `HADM_ID`. Columns are
+    /// called here as they are asked for.
+    ///
+    /// # Errors
+    /// As of [`Table::open`].
+    pub fn open_any_case(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
+        let path = Self::open(folder, &written(folder, name).unwrap_or_else(|| name.to_owned()), &[])?.path;
         let header = Self::at(&path, &[])?.header;
         let own = |column: &&str| {
             let same = header.iter().filter(|h| h.eq_ignore_ascii_case(column));
@@ -71,14 +80,22 @@ impl Table {
         };
         let own: Vec<String> = columns.iter().map(own).collect();
         let table = Self::at(&path, &own.iter().map(String::as_str).collect::<Vec<_>>())?;
-        Ok((table, own))
+        Ok(Self { columns: columns.iter().map(|&c| c.to_owned()).collect(), ..table })
+    }
+
+    /// The same where a source may lack the table.
+    ///
+    /// # Errors
+    /// When it is there and lacks a column, or is there twice.
+    pub fn open_if_there(folder: &Path, name: &str, columns: &[&str]) -> Result<Option<Self>> {
+        written(folder, name).map(|_| Self::open_any_case(folder, name, columns)).transpose()
     }
 
     /// The table in the file `path`, with at least `columns`.
     pub fn at(path: &Path, columns: &[&str]) -> Result<Self> {
         let parquet = Parquet::open(path)?;
-        let header = match &parquet {
-            Some(file) => file.header(),
+        let (header, separator) = match &parquet {
+            Some(file) => (file.header(), b','),
             None => stream::header(path)?,
         };
         // Only text has a line of names.
@@ -101,18 +118,25 @@ impl Table {
                 n => return Err(place(Error::user(format!("the column `{column}` occurs {n} times")))),
             }
         }
-        let columns = columns.iter().map(|&c| c.to_owned()).collect();
-        Ok(Self { path: path.to_owned(), header, columns, parquet })
+        let columns: Vec<String> = columns.iter().map(|&c| c.to_owned()).collect();
+        Ok(Self { path: path.to_owned(), header, own: columns.clone(), columns, separator, parquet })
     }
 
-    /// Asks for a column more when the table has it once, in any case; its name as the file has it.
+    /// Asks for a column more when the table has it once, in any case; what it is called here.
     pub fn also(&mut self, column: &str) -> Option<String> {
         let mut same = self.header.iter().filter(|h| h.eq_ignore_ascii_case(column));
         let name = same.next().filter(|_| same.next().is_none())?.clone();
-        if !self.columns.contains(&name) {
-            self.columns.push(name.clone());
+        if let Some(at) = self.own.iter().position(|own| *own == name) {
+            return Some(self.columns[at].clone());
         }
+        self.columns.push(name.clone());
+        self.own.push(name.clone());
         Some(name)
+    }
+
+    /// How the file calls a column that was asked for, for errors.
+    pub fn called<'a>(&'a self, column: &'a str) -> &'a str {
+        self.place(column).map_or(column, |at| &self.own[at])
     }
 
     /// The file.
@@ -169,7 +193,12 @@ fn no_heading(error: Error, header: &[String]) -> Error {
         .help(format!("the first line: {}", crate::error::value(header.join(", "))))
 }
 
-/// Tables in a folder, for suggestions.
+/// How a folder writes the name of a table.
+fn written(folder: &Path, name: &str) -> Option<String> {
+    tables_in(folder).into_iter().find(|table| table.eq_ignore_ascii_case(name))
+}
+
+/// Tables in a folder.
 fn tables_in(folder: &Path) -> Vec<String> {
     let names =
         std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
@@ -191,6 +220,8 @@ pub(crate) fn not_an_integer(column: &str, text: Option<&str>) -> String {
     format!("the column `{column}` must hold an integer, found {found}")
 }
 
-fn integer(text: Option<&str>) -> Option<i64> {
-    text.and_then(|t| t.trim().parse().ok())
+/// An integer; `7.0` is one too, as pandas writes columns where some are missing.
+pub(crate) fn integer(text: Option<&str>) -> Option<i64> {
+    let text = text?.trim();
+    text.parse().or_else(|e| text.strip_suffix(".0").map_or(Err(e), str::parse)).ok()
 }

@@ -5,6 +5,7 @@ use super::visits::{Found, Visits};
 use super::{CsvOptions, Rows, Written};
 use dualk_sdk::data::Step;
 use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::events::EventSets;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables;
 use dualk_sdk::prelude::*;
@@ -89,20 +90,16 @@ pub fn diagnoses(
     Ok((codes, [cells.step("rows of codes"), coding.step("diagnoses")]))
 }
 
-/// What the rows of a table of procedures or drugs say, taken as it is written.
-pub fn others(
-    source: &Source,
-    kind: &str,
-    options: &CsvOptions,
-    visits: &Visits,
-    names: &mut Coding,
-) -> Result<(Rows, [Step; 2])> {
+/// What the rows of a table of a further kind say.
+pub fn others(source: &Source, kind: &str, options: &CsvOptions, visits: &Visits, cohort: &mut Cohort) -> Result<()> {
     let rows = source.table.read()?;
     let cells = Cells::of(source, options, &rows, visits)?;
-    let mut found = Rows::new();
+    let mut sets = EventSets::new(kind, options.drug_map.given())?;
     cells.each(|_, admission, name| {
-        found.entry(admission).or_default().extend(names.other(name));
+        sets.add(admission, name);
         Ok(())
     })?;
-    Ok((found, [cells.step(&format!("rows of {kind}")), names.step(kind)]))
+    cohort.flow.push(cells.step(&format!("rows of {kind}")));
+    sets.add_to(cohort);
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The tables that the options name, opened, with the columns that they have.
 
 use super::{CsvOptions, Written};
+use dualk_sdk::data::events::{EventKind, EventTable, check_kinds};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::prelude::*;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ pub struct Layout {
     pub items: Vec<String>,
     pub codes: Source,
     pub labs: Option<Source>,
-    /// Drugs and procedures.
-    pub events: Vec<(&'static str, Source)>,
+    /// Procedures, drugs, and the tables of other kinds.
+    pub events: Vec<(String, Source)>,
 }
 
 impl Layout {
@@ -55,8 +56,18 @@ impl Layout {
         let labs = one(&options.labs, "labs", &options.item, &results)?;
         let drugs = one(&options.drugs, "drugs", &options.drug, &[])?;
         let procedures = one(&options.procedures, "procedures", &options.procedure, &[])?;
-        let events = [("procedures", procedures), ("drugs", drugs)];
-        let events = events.into_iter().filter_map(|(kind, source)| Some((kind, source?))).collect();
+        let events = [(EventKind::Procedures, procedures), (EventKind::Drugs, drugs)];
+        let mut events: Vec<(EventKind, Source)> =
+            events.into_iter().filter_map(|(kind, s)| Some((kind, s?))).collect();
+        check_kinds(&events.iter().map(|event| event.0).collect::<Vec<_>>(), &options.event_tables)?;
+        let mut events: Vec<(String, Source)> = events.drain(..).map(|(kind, s)| (kind.name().to_owned(), s)).collect();
+        for (i, EventTable { kind, table, code }) in options.event_tables.iter().enumerate() {
+            let key = format!("event_tables[{i}]");
+            // Beside the table of visits.
+            let folder = path.parent().unwrap_or(Path::new(""));
+            let path = Table::open(folder, table, &[]).map_err(|e| e.at_key(&*key))?.path().to_owned();
+            events.push((kind.clone(), source(&path, &key, options, vec![code.clone()], &[])?));
+        }
         Ok(Self { visits, facts, items, codes, labs, events })
     }
 

@@ -10,6 +10,7 @@ pub use options::{CsvOptions, Written};
 
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::prelude::*;
 use layout::Layout;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ struct Csv {
 impl Parser for Csv {
     fn check(&self) -> Result<()> {
         Layout::open(&self.options)?;
+        self.options.drug_map.given().map(read_mapping).transpose()?;
         Coding::check(self.options.icd_map.given(), self.options.group.given())
     }
 
@@ -41,18 +43,13 @@ impl Parser for Csv {
         let task = context.progress.begin("codes", "tables", None);
         let (codes, steps) = codes::diagnoses(&layout, options, &visits, &mut coding)?;
         task.finish("");
-        let (mut cohort, _) = Cohort::of_admissions(visits.patients(), &codes, coding.names());
-        cohort.flow_begins_with(visits.step.iter().cloned().chain(steps));
-        cohort.not_empty().map_err(|e| e.at_file(layout.visits.path()))?;
-        visits.describe(&mut cohort);
+        let cohort = visits.stays.cohort(&codes, coding.names(), visits.step.iter().cloned().chain(steps));
+        let mut cohort = cohort.map_err(|e| e.at_file(layout.visits.path()))?;
         if options.written != Written::Other {
             cohort.set_titles(|code| coding.title(code));
         }
         for (kind, source) in &layout.events {
-            let mut names = Coding::new(options.code_system, None, None)?;
-            let (rows, step) = codes::others(source, kind, options, &visits, &mut names)?;
-            cohort.add_events(kind, &rows, names.names());
-            cohort.flow.extend(step);
+            codes::others(source, kind, options, &visits, &mut cohort)?;
         }
         labs::add(&layout, options, &visits, &mut cohort, context.progress)?;
         Ok(cohort)
@@ -67,6 +64,7 @@ mod tests {
     use super::*;
     use crate::testing::{Folder, parse};
     use dualk_sdk::data::coding::CodeSystem;
+    use dualk_sdk::data::events::EventTable;
     use dualk_sdk::data::{LabItem, Sex, Step};
 
     fn codes(cohort: &Cohort) -> Vec<Vec<&str>> {
@@ -175,6 +173,41 @@ mod tests {
         assert_eq!(cohort.lab_names, ["na"]);
         assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1, 0]);
         assert!(cohort.admission_facts.is_empty() && cohort.code_titles.is_empty());
+    }
+
+    #[test]
+    fn dates_semicolons_other_kinds_and_parts_of_values() {
+        let folder = Folder::new();
+        folder.write(
+            "visits.csv",
+            "patient;visit;time;code;end\n7;70;01.03.2020 08:00;I10;02.03.2020 08:00\n7;71;15.01.2020 00:00;I50.9;\n",
+        );
+        folder.write("devices.csv", "visit;device\n70;pacemaker\n70;pacemaker\n99;x\n");
+        folder.write("labs.csv", "visit;item;value\n70;Na;140\n71;Na;120\n71;Na;\n");
+        let options = CsvOptions {
+            visits: path(&folder, "visits.csv"),
+            date_format: "%d.%m.%Y %H:%M".into(),
+            event_tables: vec![EventTable { kind: "devices".into(), table: "devices".into(), code: "device".into() }],
+            labs: path(&folder, "labs.csv"),
+            value: "value".into(),
+            quantiles: 2,
+            ..CsvOptions::default()
+        };
+        let cohort = parse(options.clone(), false).unwrap();
+        assert_eq!(cohort.admissions.row(0), [71, 70]);
+        let facts = &cohort.admission_facts[1];
+        assert_eq!(facts.end.zip(facts.start).map(|(end, start)| end - start), Some(86_400));
+        let devices = cohort.events("devices").unwrap();
+        assert_eq!((devices.names.as_slice(), devices.rows.row(1)), (&["pacemaker".to_owned()][..], &[0][..]));
+        assert_eq!(cohort.lab_names, ["Na, part 1 of 2", "Na, part 2 of 2"]);
+        assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [[0], [1]]);
+        let said = |options: CsvOptions| parse(options, false).unwrap_err().to_string();
+        let error = said(CsvOptions { date_format: String::new(), ..options.clone() });
+        assert!(error.contains("visits.csv:2") && error.contains("date_format"), "{error}");
+        assert!(said(CsvOptions { date_format: "%d.%m".into(), ..options.clone() }).starts_with("`date_format`"));
+        let table = EventTable { kind: "devices".into(), table: "device".into(), code: "device".into() };
+        let error = said(CsvOptions { event_tables: vec![table], ..options });
+        assert!(error.starts_with("`event_tables[0]`") && error.contains("did you mean `devices`"), "{error}");
     }
 
     #[test]

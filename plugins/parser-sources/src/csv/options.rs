@@ -1,13 +1,15 @@
 //! Options of `csv`.
 
 use super::Csv;
+use dualk_sdk::data::Dates;
 use dualk_sdk::data::coding::CodeSystem;
-use dualk_sdk::data::tables::OnBadRow;
+use dualk_sdk::data::labs::Rule;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
+use dualk_sdk::source_options;
 
-options! {
+source_options! {
     /// Options of `csv`. All tables may be `.csv`, `.csv.gz` or `.parquet`.
     pub struct CsvOptions {
         /// Table of visits: a row a visit, or several with the same visit, such as a row a diagnosis.
@@ -29,13 +31,6 @@ options! {
         pub written: Written = Written::Icd10,
         /// With `written = "version"`: column that holds 9 or 10.
         pub version: String = "version".into(),
-        /// Edition of the cohort's codes, unless they are `other`: `icd9`, `icd10`, or `ccsr` for categories of ICD-10.
-        pub code_system: CodeSystem = CodeSystem::Icd10,
-        /// Table of ICD-10-CM → ICD-9-CM equivalences with the columns ICD10 and ICD9, in place of the mapping of the CMS,
-        /// which is part of the program and goes both ways.
-        pub icd_map: FilePath = FilePath::default(),
-        /// Table of codes and their groups, with the columns code and group; the groups become the codes.
-        pub group: FilePath = FilePath::default(),
         /// Table of laboratory results, a row a result.
         pub labs: FilePath = FilePath::default(),
         /// Column of the laboratory item.
@@ -50,9 +45,6 @@ options! {
         pub low: String = String::new(),
         /// Column of the highest normal value of a result.
         pub high: String = String::new(),
-        /// Parts of the same size that the values of an item are cut into; each part becomes an item. 0: values are compared
-        /// with `low` and `high`.
-        pub quantiles: usize = 0,
         /// Column of the category of an item; each category gets a pretraining decoder. Empty: all have one.
         pub category: String = String::new(),
         /// Columns of the table of visits that are laboratory items, such as `lab_*`: abnormal where one of the texts of
@@ -76,8 +68,9 @@ options! {
         pub ethnicity: String = "ethnicity".into(),
         /// Column of visits that says with 1 or 0 whether the patient died in the visit, when there is one.
         pub died: String = "died".into(),
-        /// What becomes of a row of labs that cannot be used: `error`, or `skip`, which counts it.
-        pub on_bad_row: OnBadRow = OnBadRow::Error,
+    }
+    shares {
+        code_system = CodeSystem::Icd10, icd_map, group, date_format, event_tables, drug_map, quantiles, on_bad_row,
     }
 }
 
@@ -124,10 +117,8 @@ impl BuildParser for CsvOptions {
             let error = Error::user("a value alone does not say whether a result is abnormal").at_key("value");
             return Err(error.help("give `low`, `high` or both, or cut values into `quantiles`"));
         }
-        if self.quantiles == 1 || self.quantiles > 100 {
-            let message = format!("expected 0 or 2 to 100, found {}", self.quantiles);
-            return Err(Error::user(message).at_key("quantiles"));
-        }
+        Rule::of(self.quantiles, Rule::Said)?;
+        Dates::new(&self.date_format).map_err(|e| e.at_key("date_format"))?;
         if self.quantiles > 0 {
             need("value", &self.value)?;
         }

@@ -3,23 +3,19 @@
 use super::CsvOptions;
 use super::layout::{Layout, Source};
 use dualk_sdk::data::tables::{Row, Rows};
-use dualk_sdk::data::{AdmissionFacts, Ids, PatientFacts, Sex, Step, seconds};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step, seconds};
 use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// All visits.
 pub struct Visits {
-    patients: Ids,
-    /// Names of visits; numbers of admissions are those of this.
-    admissions: Ids,
-    /// Patients in the order of their first row, with the places of their visits in the order of time.
-    order: Vec<(i64, Vec<usize>)>,
+    /// Patients with their visits in the order of time.
+    pub stays: Stays,
     all: Vec<Visit>,
     /// The visit of a patient with an identifier, and of an identifier that only one patient has.
     by_patient: HashMap<(i64, String), usize>,
     by_name: HashMap<String, Option<usize>>,
-    patient_facts: HashMap<i64, PatientFacts>,
     pub step: Option<Step>,
 }
 
@@ -54,17 +50,15 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
     let (names, times) = (given(&options.visit)?, given(&options.time)?);
     let facts: Vec<Vec<Option<&str>>> =
         layout.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
+    let dates = Dates::new(&options.date_format).map_err(|e| e.at_key("date_format"))?;
     let mut visits = Visits {
-        patients,
-        admissions: Ids::default(),
-        order: Vec::new(),
+        stays: Stays::new(patients, Ids::default()),
         all: Vec::new(),
         by_patient: HashMap::new(),
         by_name: HashMap::new(),
-        patient_facts: HashMap::new(),
         step: None,
     };
-    let (mut place, mut without_patient, mut without_visit) = (HashMap::new(), 0, 0);
+    let (mut seen, mut without_patient, mut without_visit) = (HashSet::new(), 0, 0);
     for i in 0..rows.len() {
         let Some(patient) = numbers[i] else {
             without_patient += 1;
@@ -77,7 +71,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
         };
         let (time, start) = match options.time.is_empty() {
             true => (i as f64, None),
-            false => time(&rows, i, &options.time, times[i])?,
+            false => time(&rows, i, &options.time, times[i], &dates)?,
         };
         if let Some(&at) = visits.by_patient.get(&(patient, name.to_owned())) {
             if !options.time.is_empty() && visits.all[at].time != time {
@@ -89,27 +83,19 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
         let fact = |which: usize| facts[which][i].map(str::trim);
         let known = AdmissionFacts {
             start,
-            end: fact(0).and_then(seconds),
+            end: fact(0).and_then(|text| dates.seconds(text)),
             age: fact(1).and_then(|text| text.parse().ok()),
             died: fact(4).and_then(truth),
         };
-        visits.patient_facts.entry(patient).or_insert_with(|| PatientFacts {
-            sex: fact(2).and_then(Sex::parse),
-            ethnicity: fact(3).map(str::to_owned),
-        });
+        if !seen.contains(&patient) {
+            let known = visits.stays.patient(patient);
+            (known.sex, known.ethnicity) = (fact(2).and_then(Sex::parse), fact(3).map(str::to_owned));
+            seen.insert(patient);
+        }
         let at = visits.all.len();
         visits.all.push(Visit { patient, name: name.to_owned(), time, admission: 0, facts: known });
         visits.by_patient.insert((patient, name.to_owned()), at);
         visits.by_name.entry(name.to_owned()).and_modify(|one| *one = None).or_insert(Some(at));
-        let of = *place.entry(patient).or_insert_with(|| {
-            visits.order.push((patient, Vec::new()));
-            visits.order.len() - 1
-        });
-        visits.order[of].1.push(at);
-    }
-    let Visits { order, all, .. } = &mut visits;
-    for (_, of_patient) in order {
-        of_patient.sort_by(|&a, &b| all[a].time.total_cmp(&all[b].time));
     }
     visits.number();
     let step = Step::new("rows of visits", rows.len() as u64);
@@ -118,16 +104,19 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
 }
 
 /// A time as a number that orders, and in seconds since 1970 when it is a date.
-fn time(rows: &Rows<'_>, i: usize, column: &str, text: Option<&str>) -> Result<(f64, Option<i64>)> {
+fn time(rows: &Rows<'_>, i: usize, column: &str, text: Option<&str>, dates: &Dates) -> Result<(f64, Option<i64>)> {
     let text = text.map(str::trim).unwrap_or_default();
-    if let Some(seconds) = seconds(text) {
+    // Parquet has dates of its own.
+    if let Some(seconds) = dates.seconds(text).or_else(|| seconds(text)) {
         return Ok((seconds as f64, Some(seconds)));
     }
     match text.parse::<f64>().ok().filter(|number| number.is_finite()) {
         Some(number) => Ok((number, None)),
         None => {
             let message = format!("the column `{column}` must hold a date such as 2016-05-20 19:16:52, or a number");
-            Err(rows.error(i, message))
+            Err(rows
+                .error(i, message)
+                .help("the option date_format says how other dates are written, such as %d.%m.%Y"))
         }
     }
 }
@@ -146,32 +135,22 @@ impl Visits {
         let alone = self.by_name.values().all(Option::is_some);
         let integer = |visit: &Visit| visit.name.parse::<i64>().ok().filter(|n| n.to_string() == visit.name);
         let integers: Option<Vec<i64>> = self.all.iter().map(integer).collect();
-        if let Some(integers) = integers.filter(|_| alone) {
-            self.all.iter_mut().zip(integers).for_each(|(visit, number)| visit.admission = number);
-            return;
+        match integers.filter(|_| alone) {
+            Some(integers) => self.all.iter_mut().zip(integers).for_each(|(visit, n)| visit.admission = n),
+            None => {
+                self.stays.admission_ids = Ids::texts();
+                for visit in &mut self.all {
+                    let name = match alone {
+                        true => visit.name.clone(),
+                        false => format!("{}/{}", self.stays.patient_ids.name(visit.patient), visit.name),
+                    };
+                    visit.admission = self.stays.admission_ids.add(&name);
+                }
+            }
         }
-        self.admissions = Ids::texts();
-        for visit in &mut self.all {
-            let name = match alone {
-                true => visit.name.clone(),
-                false => format!("{}/{}", self.patients.name(visit.patient), visit.name),
-            };
-            visit.admission = self.admissions.add(&name);
+        for visit in &self.all {
+            self.stays.add(visit.patient, visit.admission, visit.time, visit.facts);
         }
-    }
-
-    /// Patients with the numbers of their admissions in the order of time.
-    pub fn patients(&self) -> Vec<(i64, Vec<i64>)> {
-        let numbers = |places: &[usize]| places.iter().map(|&at| self.all[at].admission).collect();
-        self.order.iter().map(|(patient, places)| (*patient, numbers(places))).collect()
-    }
-
-    /// Gives names and facts to a cohort of these visits.
-    pub fn describe(&self, cohort: &mut Cohort) {
-        cohort.set_names(&self.patients, &self.admissions);
-        let facts: HashMap<i64, AdmissionFacts> = self.all.iter().map(|visit| (visit.admission, visit.facts)).collect();
-        let patient = |id| self.patient_facts.get(&id).cloned().unwrap_or_default();
-        cohort.set_facts(patient, |id| facts.get(&id).copied().unwrap_or_default());
     }
 
     /// The visit of each row of a table.
@@ -202,7 +181,7 @@ impl Visits {
             return Ok(Found::Nothing);
         }
         let at = match &source.patient {
-            Some(column) => match self.patients.find(column, Some(patient))? {
+            Some(column) => match self.stays.patient_ids.find(column, Some(patient))? {
                 None => return Ok(if patient.trim().is_empty() { Found::Nothing } else { Found::Unknown }),
                 Some(patient) => self.by_patient.get(&(patient, visit.to_owned())).copied(),
             },

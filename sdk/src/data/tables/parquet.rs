@@ -80,7 +80,7 @@ impl Parquet {
     /// from 0, and number of rows.
     fn groups(&self, table: &Table, mut each: impl FnMut(Vec<Texts>, u64, usize) -> Result<()>) -> Result<()> {
         let path = table.path();
-        let fields = table.columns.iter().map(|name| self.field(path, name)).collect::<Result<Vec<_>>>()?;
+        let fields = table.own.iter().map(|name| self.field(path, name)).collect::<Result<Vec<_>>>()?;
         let mut file = File::open(path).map_err(|e| Error::io("read the table", path, e))?;
         let mut first = 0;
         for group in &self.metadata.row_groups {
@@ -121,7 +121,7 @@ impl Parquet {
         mut each: impl FnMut(A, u64) -> Result<()>,
     ) -> Result<Scanned> {
         let mut total = Scanned::default();
-        let columns: Vec<(usize, &str)> = table.columns.iter().map(String::as_str).enumerate().collect();
+        let columns: Vec<(usize, &str)> = table.own.iter().map(String::as_str).enumerate().collect();
         self.groups(table, |texts, first, rows| {
             let slices: Vec<usize> = (0..rows).step_by(SLICE).collect();
             let looked: Vec<_> = slices

@@ -43,48 +43,52 @@ impl Fault {
 
 /// Splits the record that starts at byte `from` of `text` into `fields`, without the quotes around them, and returns
 /// where the next one starts.
-pub fn split(text: &[u8], from: usize, fields: &mut Vec<Range<usize>>) -> Result<usize, Fault> {
+pub fn split(text: &[u8], from: usize, separator: u8, fields: &mut Vec<Range<usize>>) -> Result<usize, Fault> {
     fields.clear();
     let mut at = from;
     loop {
         let (field, end) = match text.get(at) {
-            Some(b'"') => quoted(text, at)?,
-            _ => plain(text, at)?,
+            Some(b'"') => quoted(text, at, separator)?,
+            _ => plain(text, at, separator)?,
         };
         if field.len() > LONGEST_FIELD {
             return Err(Fault::new(at, format!("a field is longer than {LONGEST_FIELD} bytes")));
         }
         fields.push(field);
         at = end + 1;
-        if text.get(end) != Some(&b',') {
+        if text.get(end) != Some(&separator) {
             return Ok(at.min(text.len()));
         }
     }
 }
 
 /// A field without quotes and where it ends.
-fn plain(text: &[u8], at: usize) -> Result<(Range<usize>, usize), Fault> {
-    let end = end_of_plain(text, at);
+fn plain(text: &[u8], at: usize, separator: u8) -> Result<(Range<usize>, usize), Fault> {
+    let mut end = end_of_plain(text, at, separator);
+    // Between tabs most writers know no quotes.
+    while separator == b'\t' && text.get(end) == Some(&b'"') {
+        end = end_of_plain(text, end + 1, separator);
+    }
     if text.get(end) == Some(&b'"') {
         return Err(Fault::new(end, "a quote stands inside a field that does not start with one"));
     }
-    let carriage = text.get(end) != Some(&b',') && end > at && text[end - 1] == b'\r';
+    let carriage = text.get(end) != Some(&separator) && end > at && text[end - 1] == b'\r';
     Ok((at..end - usize::from(carriage), end))
 }
 
-/// Where the first comma, line break or quote is.
+/// Where the first separator, line break or quote is.
 ///
 /// Fields are a few bytes long: eight bytes at once are faster than one by one, and than a search set up for each field.
-fn end_of_plain(text: &[u8], mut at: usize) -> usize {
+fn end_of_plain(text: &[u8], mut at: usize, separator: u8) -> usize {
     while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
         let eight = u64::from_le_bytes(*eight);
-        let ends = zeros(eight ^ repeat(b',')) | zeros(eight ^ repeat(b'\n')) | zeros(eight ^ repeat(b'"'));
+        let ends = zeros(eight ^ repeat(separator)) | zeros(eight ^ repeat(b'\n')) | zeros(eight ^ repeat(b'"'));
         if ends != 0 {
             return at + ends.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    let rest = text[at..].iter().position(|b| matches!(b, b',' | b'\n' | b'"'));
+    let rest = text[at..].iter().position(|&b| b == separator || matches!(b, b'\n' | b'"'));
     rest.map_or(text.len(), |n| at + n)
 }
 
@@ -98,7 +102,7 @@ const fn zeros(bytes: u64) -> u64 {
 }
 
 /// The inside of a field in quotes, doubled ones kept, and where the field ends.
-fn quoted(text: &[u8], at: usize) -> Result<(Range<usize>, usize), Fault> {
+fn quoted(text: &[u8], at: usize, separator: u8) -> Result<(Range<usize>, usize), Fault> {
     let mut from = at + 1;
     let last = text.len().min(from + LONGEST_FIELD + 1);
     loop {
@@ -108,7 +112,8 @@ fn quoted(text: &[u8], at: usize) -> Result<(Range<usize>, usize), Fault> {
         let inside = at + 1..close;
         match (text.get(close + 1), text.get(close + 2)) {
             (Some(b'"'), _) => from = close + 2,
-            (None | Some(b',' | b'\n'), _) => return Ok((inside, close + 1)),
+            (None | Some(b'\n'), _) => return Ok((inside, close + 1)),
+            (Some(&next), _) if next == separator => return Ok((inside, close + 1)),
             (Some(b'\r'), None | Some(b'\n')) => return Ok((inside, close + 2)),
             _ => return Err(Fault::new(at, "text follows the closing quote of this field")),
         }
@@ -128,9 +133,14 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Result<Vec<Vec<&str>>, String> {
+        fields_at(text, b',')
+    }
+
+    fn fields_at(text: &str, separator: u8) -> Result<Vec<Vec<&str>>, String> {
         let (mut at, mut ranges, mut records) = (0, Vec::new(), Vec::new());
         while at < text.len() {
-            at = split(text.as_bytes(), at, &mut ranges).map_err(|f| format!("{} at {}", f.message, f.at))?;
+            at =
+                split(text.as_bytes(), at, separator, &mut ranges).map_err(|f| format!("{} at {}", f.message, f.at))?;
             records.push(ranges.iter().map(|r| &text[r.clone()]).collect());
         }
         Ok(records)
@@ -142,6 +152,8 @@ mod tests {
         assert_eq!(fields("a,b\r\n,\"x\"\r\n").unwrap(), [["a", "b"], ["", "x"]]);
         assert_eq!(fields("\"x,\ny\",\"\"\n\"\"\"q\"\"\",z").unwrap(), [["x,\ny", ""], ["\"\"q\"\"", "z"]]);
         assert_eq!(fields("\n").unwrap(), [[""]]);
+        assert_eq!(fields_at("a,b;\"c;d\"\r\n;1,5\n", b';').unwrap(), [["a,b", "c;d"], ["", "1,5"]]);
+        assert_eq!(fields_at("5\" x\t\"c\td\"\n\ta \"b\"\n", b'\t').unwrap(), [["5\" x", "c\td"], ["", "a \"b\""]]);
         // The end of a field at each of eight places, and beside bytes that differ from a comma in one bit.
         for n in 0..20 {
             let long = "-".repeat(n);

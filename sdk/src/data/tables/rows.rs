@@ -181,6 +181,11 @@ impl<'t> Rows<'t> {
         }
     }
 
+    /// How the file calls a column, for errors.
+    pub fn called<'a>(&'a self, column: &'a str) -> &'a str {
+        self.table.called(column)
+    }
+
     /// An error at row `i` of these.
     pub fn error(&self, i: usize, message: impl Into<String>) -> Error {
         let error = Error::user(message);
@@ -204,7 +209,7 @@ impl<'t> Rows<'t> {
     }
 
     fn not_an_integer(&self, i: usize, column: &str, text: Option<&str>) -> Error {
-        self.error(i, not_an_integer(column, text))
+        self.error(i, not_an_integer(self.called(column), text))
     }
 }
 

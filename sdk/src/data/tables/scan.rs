@@ -206,10 +206,10 @@ impl Table {
         }
     }
 
-    /// Per needed column its place in the file, and its name.
+    /// Per needed column its place in the file, and its name there.
     pub(super) fn places(&self) -> Vec<(usize, &str)> {
-        let place = |c: &String| self.header.iter().position(|h| h == c).unwrap_or_default();
-        self.columns.iter().map(|c| (place(c), c.as_str())).collect()
+        let place = |own: &String| self.header.iter().position(|h| h == own).unwrap_or_default();
+        self.own.iter().map(|own| (place(own), own.as_str())).collect()
     }
 
     fn look<A: Default>(
@@ -230,7 +230,7 @@ impl Table {
                 continue;
             }
             scanned.rows += 1;
-            let looked = record::split(text, at, &mut fields).and_then(|next| {
+            let looked = record::split(text, at, self.separator, &mut fields).and_then(|next| {
                 self.check_record(text, at..next, fields.len(), utf8)?;
                 row(&mut found, &Row::new(text, columns, &fields)).map(|()| next)
             });

@@ -68,8 +68,9 @@ fn not_utf8(path: &Path, line: usize) -> Error {
 /// The longest first line that is read, in bytes.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// The column names of a table.
-pub fn header(path: &Path) -> Result<Vec<String>> {
+/// The column names of a table, and what stands between its fields: commas, or, in a first line without any, tabs or
+/// semicolons.
+pub fn header(path: &Path) -> Result<(Vec<String>, u8)> {
     let mut line = Vec::new();
     open(path)?.take(LONGEST_HEADER + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
     if line.len() as u64 > LONGEST_HEADER {
@@ -81,17 +82,19 @@ pub fn header(path: &Path) -> Result<Vec<String>> {
     if line.trim().is_empty() {
         return Err(Error::user("the first line must name the columns, and it is empty").at_line(path, 1));
     }
-    Ok(fields(line))
+    let split = [b',', b'\t', b';'].map(|separator| (fields(line, separator), separator));
+    let [commas, ..] = &split;
+    Ok(split.iter().find(|(fields, _)| fields.len() > 1).unwrap_or(commas).clone())
 }
 
-/// The fields of one CSV record.
-fn fields(record: &str) -> Vec<String> {
+/// The fields of one record.
+fn fields(record: &str, separator: u8) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     for c in record.chars() {
         match c {
             '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(String::new()),
+            _ if c == char::from(separator) && !quoted => fields.push(String::new()),
             _ => fields.last_mut().into_iter().for_each(|f| f.push(c)),
         }
     }
@@ -107,7 +110,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         std::fs::write(&path, "a,\"b\"\r\n1,2\n").unwrap();
-        assert_eq!(header(&path).unwrap(), ["a", "b"]);
+        assert_eq!(header(&path).unwrap(), (vec!["a".to_owned(), "b".into()], b','));
+        for (text, separator) in [("a;\"b,c\"\n", b';'), ("a\tb,c\n", b','), ("a\tb;c\n", b'\t')] {
+            std::fs::write(&path, text).unwrap();
+            let (names, found) = header(&path).unwrap();
+            assert_eq!((names.len(), found), (2, separator), "{text}");
+        }
         std::fs::write(&path, vec![b'x'; LONGEST_HEADER as usize + 1]).unwrap();
         let error = header(&path).unwrap_err().to_string();
         assert!(error.contains("longer than 1048576 bytes") && error.contains("t.csv:1"), "{error}");

@@ -1,6 +1,7 @@
 //! Columns of Parquet as the text that a CSV file would have.
 
 use super::rows::Texts;
+use crate::data::time::time_at;
 use arrow::array::{Array, BinaryViewArray, BooleanArray, PrimitiveArray, Utf8ViewArray};
 use arrow::datatypes::{ArrowDataType as Type, TimeUnit};
 use arrow::types::NativeType;
@@ -51,10 +52,7 @@ pub fn add(texts: &mut Texts, array: &dyn Array) -> Option<()> {
         Type::UInt64 => each::<u64>(texts, array, display)?,
         Type::Float32 => each::<f32>(texts, array, |texts, value| float(texts, value.into(), value))?,
         Type::Float64 => each::<f64>(texts, array, |texts, value| float(texts, value, value))?,
-        Type::Date32 => each::<i32>(texts, array, |texts, days| {
-            let (year, month, day) = date(days.into());
-            texts.write(format_args!("{year:04}-{month:02}-{day:02}"))
-        })?,
+        Type::Date32 => each(texts, array, day)?,
         Type::Timestamp(unit, _) => each::<i64>(texts, array, |texts, value| time(texts, value, *unit))?,
         Type::Time32(unit) => each::<i32>(texts, array, |texts, value| time_of_day(texts, value.into(), *unit))?,
         Type::Time64(unit) => each::<i64>(texts, array, |texts, value| time_of_day(texts, value, *unit))?,
@@ -97,12 +95,20 @@ fn per_second(unit: TimeUnit) -> i64 {
     }
 }
 
-/// Date and time without the fraction of a second; those that are told in a zone, in that of Greenwich.
+/// Date and time without the fraction of a second; those that are told in a zone, in that of Greenwich. What is no day of the
+/// calendar stays the number that it is.
 fn time(texts: &mut Texts, value: i64, unit: TimeUnit) -> bool {
-    let seconds = value.div_euclid(per_second(unit));
-    let (year, month, day) = date(seconds.div_euclid(86_400));
-    let (hour, minute, second) = clock(seconds.rem_euclid(86_400));
-    texts.write(format_args!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"))
+    match time_at(value.div_euclid(per_second(unit))) {
+        Some(at) => texts.write(format_args!("{}", at.strftime("%Y-%m-%d %H:%M:%S"))),
+        None => display(texts, value),
+    }
+}
+
+fn day(texts: &mut Texts, days: i32) -> bool {
+    match time_at(i64::from(days) * 86_400) {
+        Some(at) => texts.write(format_args!("{}", at.date())),
+        None => display(texts, days),
+    }
 }
 
 fn time_of_day(texts: &mut Texts, value: i64, unit: TimeUnit) -> bool {
@@ -112,17 +118,6 @@ fn time_of_day(texts: &mut Texts, value: i64, unit: TimeUnit) -> bool {
 
 fn clock(seconds: i64) -> (i64, i64, i64) {
     (seconds / 3600, seconds / 60 % 60, seconds % 60)
-}
-
-/// Year, month and day of a day counted from 1970, in the Gregorian calendar: eras of 400 years, years from March.
-fn date(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (400 * era + year_of_era + i64::from(month <= 2), month, day_of_year - (153 * from_march + 2) / 5 + 1)
 }
 
 fn decimal(texts: &mut Texts, value: i128, scale: usize) -> bool {
@@ -158,6 +153,8 @@ mod tests {
             assert_eq!(texts(|t| time(t, seconds, TimeUnit::Second)), written);
             assert_eq!(texts(|t| time(t, seconds * 1_000_000 + 7, TimeUnit::Microsecond)), written);
         }
+        assert_eq!([0, 16_941].map(|days| texts(|t| day(t, days))), ["1970-01-01", "2016-05-20"]);
+        assert_eq!(texts(|t| time(t, i64::MAX, TimeUnit::Second)), i64::MAX.to_string());
         assert_eq!(texts(|t| time_of_day(t, 86_399_999, TimeUnit::Millisecond)), "23:59:59");
     }
 

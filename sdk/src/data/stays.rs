@@ -1,0 +1,130 @@
+//! What a parser finds of patients and their admissions, before their codes.
+
+use super::{AdmissionFacts, Cohort, Ids, PatientFacts, Step};
+use crate::Result;
+use std::collections::HashMap;
+
+/// Patients in the order of their first row, with their admissions in the order of time, and what is known of both.
+///
+/// ```
+/// use dualk_sdk::data::{AdmissionFacts, Ids, Stays};
+/// let mut stays = Stays::new(Ids::default(), Ids::default());
+/// stays.add(7, 71, 2.0, AdmissionFacts::default());
+/// stays.add(7, 70, 1.0, AdmissionFacts::default());
+/// assert_eq!(stays.patients(), [(7, vec![70, 71])]);
+/// ```
+#[derive(Debug, Default)]
+pub struct Stays {
+    /// Identifiers of patients.
+    pub patient_ids: Ids,
+    /// Identifiers of admissions.
+    pub admission_ids: Ids,
+    place: HashMap<i64, usize>,
+    /// Admissions with what orders them.
+    patients: Vec<(i64, Vec<(f64, i64)>)>,
+    patient_facts: HashMap<i64, PatientFacts>,
+    admission_facts: HashMap<i64, AdmissionFacts>,
+}
+
+impl Stays {
+    /// Nobody yet.
+    pub fn new(patient_ids: Ids, admission_ids: Ids) -> Self {
+        Self { patient_ids, admission_ids, ..Self::default() }
+    }
+
+    /// Adds an admission. `order` says where it stands among those of the patient; what is at the same time stays in the
+    /// order of adding.
+    pub fn add(&mut self, patient: i64, admission: i64, order: f64, facts: AdmissionFacts) {
+        let at = *self.place.entry(patient).or_insert_with(|| {
+            self.patients.push((patient, Vec::new()));
+            self.patients.len() - 1
+        });
+        self.patients[at].1.push((order, admission));
+        self.admission_facts.insert(admission, facts);
+    }
+
+    /// What is known of a patient, to be filled in.
+    pub fn patient(&mut self, patient: i64) -> &mut PatientFacts {
+        self.patient_facts.entry(patient).or_default()
+    }
+
+    /// Whether there is such an admission.
+    pub fn contains(&self, admission: i64) -> bool {
+        self.admission_facts.contains_key(&admission)
+    }
+
+    /// Whether a patient has admissions.
+    pub fn has_patient(&self, patient: i64) -> bool {
+        self.place.contains_key(&patient)
+    }
+
+    /// Number of admissions.
+    pub fn len(&self) -> usize {
+        self.admission_facts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.admission_facts.is_empty()
+    }
+
+    /// Changes what is known of every admission, given that and the patient.
+    pub fn complete(&mut self, change: impl Fn(i64, &mut AdmissionFacts)) {
+        for (patient, admissions) in &self.patients {
+            for (_, admission) in admissions {
+                self.admission_facts.entry(*admission).and_modify(|facts| change(*patient, facts));
+            }
+        }
+    }
+
+    /// Patients with their admissions in the order of time.
+    pub fn patients(&self) -> Vec<(i64, Vec<i64>)> {
+        let ordered = |(patient, admissions): &(i64, Vec<(f64, i64)>)| {
+            let mut admissions = admissions.clone();
+            admissions.sort_by(|a, b| a.0.total_cmp(&b.0));
+            (*patient, admissions.into_iter().map(|a| a.1).collect())
+        };
+        self.patients.iter().map(ordered).collect()
+    }
+
+    /// The cohort of those whose admissions all have codes, as indices into `names`; `steps` are those from rows to codes.
+    ///
+    /// # Errors
+    /// When nobody is left, with the steps.
+    pub fn cohort(
+        &self,
+        codes: &HashMap<i64, Vec<u32>>,
+        names: &[String],
+        steps: impl IntoIterator<Item = Step>,
+    ) -> Result<Cohort> {
+        let (mut cohort, _) = Cohort::of_admissions(self.patients(), codes, names);
+        cohort.flow_begins_with(steps);
+        cohort.not_empty()?;
+        cohort.set_names(&self.patient_ids, &self.admission_ids);
+        let patient = |id| self.patient_facts.get(&id).cloned().unwrap_or_default();
+        cohort.set_facts(patient, |id| self.admission_facts.get(&id).copied().unwrap_or_default());
+        Ok(cohort)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admissions_are_in_the_order_of_time_and_patients_in_that_of_rows() {
+        let mut stays = Stays::default();
+        for (patient, admission, order) in [(9, 1, 5.0), (7, 2, 3.0), (9, 3, -1.0), (9, 4, 5.0)] {
+            stays.add(patient, admission, order, AdmissionFacts::default());
+        }
+        assert_eq!(stays.patients(), [(9, vec![3, 1, 4]), (7, vec![2])]);
+        stays.complete(|patient, facts| facts.died = Some(patient == 7));
+        stays.patient(9).ethnicity = Some("x".into());
+        let codes = HashMap::from([(1, vec![0]), (3, vec![0]), (4, vec![0])]);
+        let cohort = stays.cohort(&codes, &["a".into()], [Step::new("rows", 4)]).unwrap();
+        assert_eq!((cohort.patients.as_slice(), cohort.patient_facts[0].ethnicity.as_deref()), (&[9][..], Some("x")));
+        assert_eq!(cohort.admission_facts.iter().map(|f| f.died).collect::<Vec<_>>(), [Some(false); 3]);
+        assert_eq!(cohort.flow[0].what, "rows");
+        assert!(stays.cohort(&HashMap::new(), &[], []).unwrap_err().to_string().contains("no patient is left"));
+    }
+}

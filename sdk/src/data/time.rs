@@ -1,0 +1,169 @@
+//! Dates and times as tables write them, in the Gregorian calendar.
+
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime};
+use jiff::fmt::strtime::BrokenDownTime;
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Seconds since 1970 of a date such as `2166-05-20`, perhaps with a time such as `19:16:52` or `19:16` behind a blank or a
+/// `T`; `None` when there is no such day or time.
+///
+/// ```
+/// use dualk_sdk::data::seconds;
+/// assert_eq!(seconds("1970-01-02 00:00:01"), Some(86_401));
+/// assert_eq!(seconds("2016-05-20T19:16:52"), Some(1_463_771_812));
+/// assert_eq!([seconds("2165-02-29"), seconds("2166-05-20 24:00:00"), seconds("yesterday")], [None; 3]);
+/// ```
+pub fn seconds(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let (date, clock) = text.split_once([' ', 'T']).map_or((text, None), |(date, clock)| (date, Some(clock)));
+    let mut parts = date.split('-');
+    let year = i16::try_from(number(parts.next(), 4)?).ok().filter(|&year| year >= 1)?;
+    let (month, day) = (small(parts.next())?, small(parts.next())?);
+    let date = Date::new(year, month, day).ok().filter(|_| parts.next().is_none())?;
+    // Fractions and zones are left out: nothing here needs them.
+    let clock = clock.map_or("0:0", |clock| clock.split(['.', 'Z', '+']).next().unwrap_or(clock));
+    let mut parts = clock.split(':');
+    let (hour, minute) = (small(parts.next())?, small(parts.next())?);
+    let second = parts.next().map_or(Some(0), |second| small(Some(second)))?;
+    let time = jiff::civil::Time::new(hour, minute, second, 0).ok().filter(|_| parts.next().is_none())?;
+    Some(since_epoch(date.to_datetime(time)))
+}
+
+/// The number in a text of at most so many digits.
+fn number(text: Option<&str>, digits: usize) -> Option<u16> {
+    let text = text.filter(|t| (1..=digits).contains(&t.len()) && t.bytes().all(|b| b.is_ascii_digit()))?;
+    text.parse().ok()
+}
+
+fn small(text: Option<&str>) -> Option<i8> {
+    number(text, 2).and_then(|n| i8::try_from(n).ok())
+}
+
+fn since_epoch(time: DateTime) -> i64 {
+    time.duration_since(EPOCH).as_secs()
+}
+
+/// How a source writes dates.
+///
+/// ```
+/// use dualk_sdk::data::Dates;
+/// assert_eq!(Dates::new("%d.%m.%Y").unwrap().seconds("02.01.1970"), Some(86_400));
+/// assert_eq!(Dates::default().seconds("1970-01-02"), Some(86_400));
+/// assert!(Dates::new("%").is_err());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Dates {
+    format: String,
+}
+
+impl Dates {
+    /// In a format of `strptime`, such as `%d.%m.%Y %H:%M`; when it is empty, as [`seconds`] reads them.
+    ///
+    /// # Errors
+    /// When there is no such format.
+    pub fn new(format: &str) -> crate::Result<Self> {
+        let dates = Self { format: format.to_owned() };
+        // What is written in a format can be read in it, unless the format is none or leaves out a part of the date.
+        let written = jiff::fmt::strtime::format(format, EPOCH).ok();
+        match format.is_empty() || written.is_some_and(|text| dates.seconds(&text).is_some()) {
+            true => Ok(dates),
+            false => {
+                let message = format!("this is no format of dates: {}", crate::error::value(format));
+                Err(crate::Error::user(message).help("give year, month and day, such as %d.%m.%Y or %m/%d/%Y %H:%M"))
+            }
+        }
+    }
+
+    /// Seconds since 1970; `None` where there is no such date.
+    pub fn seconds(&self, text: &str) -> Option<i64> {
+        if self.format.is_empty() {
+            return seconds(text);
+        }
+        let parsed = BrokenDownTime::parse(&self.format, text.trim()).ok()?;
+        let date = parsed.to_date().ok()?;
+        Some(since_epoch(date.to_datetime(parsed.to_time().unwrap_or(jiff::civil::Time::midnight()))))
+    }
+}
+
+/// The time so many seconds after 1970; `None` outside of the years -9999 to 9999.
+pub(crate) fn time_at(seconds: i64) -> Option<DateTime> {
+    EPOCH.checked_add(SignedDuration::from_secs(seconds)).ok()
+}
+
+/// The year of a time in seconds since 1970; outside of the years -9999 to 9999 the nearer of them.
+pub fn year_of(seconds: i64) -> i64 {
+    let outside = if seconds < 0 { -9999 } else { 9999 };
+    time_at(seconds).map_or(outside, |time| time.year().into())
+}
+
+/// Seconds of a mean Gregorian year.
+const YEAR: f64 = 31_556_952.0;
+
+/// Years from one time to a later one, both in seconds.
+pub fn years_between(earlier: i64, later: i64) -> Option<f64> {
+    later.checked_sub(earlier).filter(|&seconds| seconds >= 0).map(|seconds| seconds as f64 / YEAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        // `date -u -d TEXT +%s` says so.
+        for (text, expected) in [
+            ("1970-01-01", 0),
+            ("2000-02-29 00:00:00", 951_782_400),
+            ("1969-12-31 23:59:59", -1),
+            ("1900-03-01", -2_203_891_200),
+            ("2150-01-01T00:00", 5_680_281_600),
+            ("2016-05-20 19:16:52.000+00:00", 1_463_771_812),
+            ("2016-5-20 9:16", 1_463_735_760),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for wrong in [
+            "",
+            "2166-13-20",
+            "2166-05-20 00:60",
+            "2166-5",
+            "2166-05-20 1",
+            "2166-05-20 00:00:00:00",
+            "0000-01-01",
+            "2166-05-20 00:00:60",
+            "-166-05-20",
+            "2166-05-20-1",
+            "99999-01-01",
+        ] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn years_are_those_of_the_calendar() {
+        for year in [1, 1900, 1969, 1970, 1999, 2000, 2001, 2004, 2166, 2399, 2400, 9999] {
+            let first = seconds(&format!("{year:04}-01-01")).unwrap();
+            assert_eq!([year_of(first), year_of(first - 1)], [year, year - 1]);
+        }
+        assert_eq!([year_of(i64::MIN), year_of(i64::MAX)], [-9999, 9999]);
+    }
+
+    #[test]
+    fn dates_may_be_written_in_any_order() {
+        // `date -u -d "2016-05-20 19:16" +%s` says so.
+        for (format, text) in [
+            ("%d.%m.%Y %H:%M", "20.05.2016 19:16"),
+            ("%m/%d/%Y %I:%M %p", "05/20/2016 07:16 PM"),
+            ("%d%b%Y:%H:%M", "20MAY2016:19:16"),
+        ] {
+            assert_eq!(Dates::new(format).unwrap().seconds(text), Some(1_463_771_760), "{format}");
+        }
+        assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("20160520"), Some(1_463_702_400));
+        assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("2016-05-20"), None);
+        for none in ["%Q?", "%d.%m", "day"] {
+            assert!(Dates::new(none).is_err(), "{none}");
+        }
+    }
+}
