@@ -1,8 +1,9 @@
 //! A cohort as files, for the cache.
 
 use super::{AdmissionFacts, Cohort, Events, LabItem, PatientFacts, Ragged, Sex, Step};
+use crate::storage::{Numbers, Tensor};
 use crate::{Error, Result, storage};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,15 +72,9 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
     ];
     arrays.extend(plain.map(|(name, values)| (name.to_owned(), values)));
     let file = folder.join(ARRAYS);
-    let failed = |e| Error::program("cannot write tensors").at_file(&file).because(e);
-    let bytes: Vec<(String, usize, Vec<u8>)> = arrays
-        .into_iter()
-        .map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect()))
-        .collect();
-    let views = bytes.iter().map(|(name, n, data)| Ok((name.as_str(), TensorView::new(Dtype::I64, vec![*n], data)?)));
-    let views = views.collect::<std::result::Result<Vec<_>, _>>().map_err(failed)?;
-    let serialized = safetensors::serialize(views, None).map_err(failed)?;
-    storage::write(&file, &serialized)?;
+    let tensors: Vec<Tensor<'_>> =
+        arrays.iter().map(|(name, values): &(String, Vec<i64>)| Tensor::list(name, Numbers::I64(values))).collect();
+    storage::tensors(&file, &tensors, &[])?;
     let names = Names {
         codes: cohort.code_names.clone(),
         lab_categories: cohort.lab_categories.clone(),

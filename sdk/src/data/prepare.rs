@@ -6,9 +6,8 @@ use super::{
     Cohort, PatientFacts, Prepared, Sex, Split, SplitOptions, Vocabulary, build_vocabulary, split, vocabulary_of,
 };
 use crate::graph::cooccurrence;
-use crate::storage::{self, Access};
+use crate::storage::{self, Access, Numbers, Tensor};
 use crate::{Error, Result};
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -279,11 +278,6 @@ fn write_tensors(path: &Path, prepared: &Prepared) -> Result<()> {
         ("labs.offsets", offsets(labs.offsets())),
         ("labs.columns", wide(labs.values())),
     ];
-    let failed = |e| Error::program("cannot write tensors").at_file(path).because(e);
-    let bytes = arrays
-        .map(|(name, values)| (name, values.len(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
-    let views = bytes.iter().map(|(name, n, data)| Ok((*name, TensorView::new(Dtype::I64, vec![*n], data)?)));
-    let views: Vec<(&str, TensorView<'_>)> =
-        views.collect::<Result<_, safetensors::SafeTensorError>>().map_err(failed)?;
-    storage::write(path, &safetensors::serialize(views, None).map_err(failed)?)
+    let tensors = arrays.each_ref().map(|(name, values)| Tensor::list(*name, Numbers::I64(values)));
+    storage::tensors(path, &tensors, &[])
 }

@@ -3,11 +3,10 @@
 use super::adam::Table;
 use super::step::Parameters;
 use super::triples::{KnowledgeGraph, Names};
+use crate::storage::{Numbers, Tensor};
 use crate::{Error, Result, storage};
 use safetensors::tensor::{Dtype, SafeTensors};
-use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 /// Embeddings with the names of their rows.
@@ -33,60 +32,15 @@ pub(super) struct Checkpoint {
     pub history: String,
 }
 
-/// The numbers of a tensor.
-enum Numbers<'a> {
-    Floats(&'a [f32]),
-    Counts(&'a [u32]),
+/// A table's parameters or moments: `[rows, width]`.
+fn matrix<'a>(name: String, table: &Table, values: &'a [f32]) -> Tensor<'a> {
+    Tensor { name, shape: vec![table.last.len(), table.width], numbers: Numbers::F32(values) }
 }
 
-/// A tensor to write.
-struct Part<'a> {
-    name: String,
-    shape: Vec<usize>,
-    numbers: Numbers<'a>,
-}
-
-impl<'a> Part<'a> {
-    /// A table's parameters or moments: `[rows, width]`.
-    fn matrix(name: String, table: &Table, values: &'a [f32]) -> Self {
-        Self { name, shape: vec![table.last.len(), table.width], numbers: Numbers::Floats(values) }
-    }
-}
-
-/// Writes tensors as safetensors, number by number: what is written takes no memory twice, and metadata keep their order,
-/// so that equal tensors are equal files (a hash map of the library would shuffle them).
-fn write(path: &Path, parts: &[Part<'_>], metadata: &[(&str, String)]) -> Result<()> {
-    let mut header = serde_json::Map::new();
-    let metadata: serde_json::Map<String, Value> =
-        metadata.iter().map(|(key, text)| ((*key).to_owned(), Value::from(text.as_str()))).collect();
-    header.insert("__metadata__".to_owned(), Value::Object(metadata));
-    let mut end = 0;
-    for part in parts {
-        let (kind, length) = match part.numbers {
-            Numbers::Floats(values) => ("F32", values.len()),
-            Numbers::Counts(values) => ("U32", values.len()),
-        };
-        let start = end;
-        end += 4 * length;
-        header.insert(part.name.clone(), json!({ "dtype": kind, "shape": part.shape, "data_offsets": [start, end] }));
-    }
-    let mut header = Value::Object(header).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    storage::replace(path, |file| {
-        let mut out = storage::create(file)?;
-        let mut fill = || {
-            out.write_all(&(header.len() as u64).to_le_bytes())?;
-            out.write_all(&header)?;
-            for part in parts {
-                match part.numbers {
-                    Numbers::Floats(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
-                    Numbers::Counts(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?,
-                }
-            }
-            out.flush()
-        };
-        fill().map_err(|e| Error::io("write", file, e))
-    })
+fn write(path: &Path, parts: &[Tensor<'_>], metadata: &[(&str, String)]) -> Result<()> {
+    let metadata: Vec<(String, String)> =
+        metadata.iter().map(|(key, text)| ((*key).to_owned(), text.clone())).collect();
+    storage::replace(path, |file| storage::tensors(file, parts, &metadata))
 }
 
 fn text_of(value: &impl serde::Serialize) -> Result<String> {
@@ -101,7 +55,7 @@ fn text_of(value: &impl serde::Serialize) -> Result<String> {
 pub fn save_embeddings(path: &Path, parameters: &Parameters, graph: &KnowledgeGraph) -> Result<()> {
     let tables =
         [("vectors", &parameters.entities), ("relations", &parameters.relations), ("shared", &parameters.shared)];
-    let parts = tables.map(|(name, table)| Part::matrix(name.to_owned(), table, &table.values));
+    let parts = tables.map(|(name, table)| matrix(name.to_owned(), table, &table.values));
     let metadata = [("codes", text_of(&graph.entities.list())?), ("relation_names", text_of(&graph.relations.list())?)];
     write(path, &parts, &metadata)
 }
@@ -155,10 +109,9 @@ pub(super) fn save_checkpoint(
     let mut parts = Vec::new();
     for (name, table) in parameters.tables() {
         for (kind, values) in [("values", &table.values), ("first", &table.first), ("second", &table.second)] {
-            parts.push(Part::matrix(format!("{name}.{kind}"), table, values));
+            parts.push(matrix(format!("{name}.{kind}"), table, values));
         }
-        let (shape, numbers) = (vec![table.last.len()], Numbers::Counts(&table.last));
-        parts.push(Part { name: format!("{name}.last"), shape, numbers });
+        parts.push(Tensor::list(format!("{name}.last"), Numbers::U32(&table.last)));
     }
     let metadata = [("step", step.to_string()), ("seconds", seconds.to_string()), ("history", history.to_owned())];
     write(path, &parts, &metadata)

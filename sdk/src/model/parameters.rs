@@ -3,7 +3,7 @@
 use crate::{Error, Result, storage};
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -120,7 +120,7 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
 pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
     struct Collect {
         path: Vec<String>,
-        found: Vec<(String, Vec<usize>, Vec<u8>)>,
+        found: Vec<(String, Vec<usize>, Vec<f32>)>,
     }
     impl ModuleVisitor for Collect {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -134,23 +134,18 @@ pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
             let shape = value.dims().to_vec();
-            let data = value.into_data().convert::<f32>();
-            let bytes = data.iter::<f32>().flat_map(f32::to_le_bytes).collect();
-            self.found.push((self.path.join("."), shape, bytes));
+            let values = value.into_data().iter::<f32>().collect();
+            self.found.push((self.path.join("."), shape, values));
         }
     }
     let mut collect = Collect { path: Vec::new(), found: Vec::new() };
     module.visit(&mut collect);
-    let unwritable =
-        |e: safetensors::SafeTensorError| Error::program(format!("cannot write weights: {e}")).at_file(file);
-    let views: Vec<(&str, TensorView<'_>)> = collect
-        .found
-        .iter()
-        .map(|(path, shape, bytes)| Ok((path.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<Result<_, _>>()
-        .map_err(unwritable)?;
-    let bytes = safetensors::serialize(views, None).map_err(unwritable)?;
-    storage::write(file, &bytes)
+    let tensors = collect.found.iter().map(|(path, shape, values)| storage::Tensor {
+        name: path.clone(),
+        shape: shape.clone(),
+        numbers: storage::Numbers::F32(values),
+    });
+    storage::tensors(file, &tensors.collect::<Vec<_>>(), &[])
 }
 
 /// Reads weights written by [`save_weights`] into a module of the same shape.

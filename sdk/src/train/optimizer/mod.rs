@@ -13,8 +13,8 @@ use crate::{Error, Result, storage};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
-use std::collections::{BTreeMap, HashMap};
+use safetensors::SafeTensors;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What an optimizer knows: running means of each parameter's gradients. Steps are counted for each parameter, and only
@@ -77,26 +77,17 @@ impl Optimizer {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, file: &Path) -> Result<()> {
-        let failed =
-            |e: safetensors::SafeTensorError| Error::program(format!("cannot write the optimizer: {e}")).at_file(file);
-        let bytes = |tensor: &Tensor<1>| -> Vec<u8> {
-            tensor.clone().into_data().iter::<f32>().flat_map(f32::to_le_bytes).collect()
-        };
+        let values = |tensor: &Tensor<1>| -> Vec<f32> { tensor.clone().into_data().iter::<f32>().collect() };
         let mut named = Vec::new();
         for (path, moments) in &self.moments {
-            named.push((format!("mean/{path}"), bytes(&moments.mean)));
-            named.extend(moments.square.as_ref().map(|square| (format!("square/{path}"), bytes(square))));
+            named.push((format!("mean/{path}"), values(&moments.mean)));
+            named.extend(moments.square.as_ref().map(|square| (format!("square/{path}"), values(square))));
         }
-        let view = |(name, bytes)| -> std::result::Result<(&str, TensorView<'_>), safetensors::SafeTensorError> {
-            let (name, bytes): (&String, &Vec<u8>) = (name, bytes);
-            Ok((name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes)?))
-        };
-        let views: Vec<_> =
-            named.iter().map(|(n, b)| view((n, b))).collect::<std::result::Result<_, _>>().map_err(failed)?;
-        let steps: HashMap<String, String> =
-            self.moments.iter().map(|(p, m)| (p.clone(), m.steps.to_string())).collect();
-        let bytes = safetensors::serialize(views, Some(steps)).map_err(failed)?;
-        storage::write(file, &bytes)
+        let tensors: Vec<storage::Tensor<'_>> =
+            named.iter().map(|(name, values)| storage::Tensor::list(name, storage::Numbers::F32(values))).collect();
+        let steps: Vec<(String, String)> =
+            self.moments.iter().map(|(path, moments)| (path.clone(), moments.steps.to_string())).collect();
+        storage::tensors(file, &tensors, &steps)
     }
 
     /// What [`Optimizer::save`] wrote.

@@ -18,7 +18,6 @@ use dualk_sdk::data::Prepared;
 use dualk_sdk::storage;
 use dualk_sdk::toml::{Table, Value, from_str, to_string, toml};
 use dualk_sdk::{Error, Result, serde_json};
-use safetensors::tensor::{Dtype, TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -156,7 +155,7 @@ impl Published {
             let tensor = if is_layer.iter().any(|end| path.ends_with(end)) { transposed(&tensor) } else { tensor };
             weights.insert(path, tensor);
         }
-        write(&weights, None, out)
+        write(&weights, &[], out)
     }
 
     /// Writes the vectors of the node features by code.
@@ -193,7 +192,7 @@ impl Published {
         let shape = vec![codes.len(), width.unwrap_or(0)];
         let names = serde_json::to_string(&codes).map_err(|e| Error::program(e.to_string()))?;
         let tensors = BTreeMap::from([("vectors".to_owned(), Tensor { shape, values })]);
-        write(&tensors, Some(HashMap::from([("codes".to_owned(), names)])), out)?;
+        write(&tensors, &[("codes".to_owned(), names)], out)?;
         Ok(codes.len())
     }
 
@@ -278,28 +277,13 @@ fn transposed(tensor: &Tensor) -> Tensor {
     Tensor { shape: vec![columns, rows], values: (0..rows * columns).map(place).collect() }
 }
 
-fn write(tensors: &BTreeMap<String, Tensor>, metadata: Option<HashMap<String, String>>, out: &Path) -> Result<()> {
-    let bytes: Vec<(&String, &Tensor, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, tensor, tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect()))
-        .collect();
-    let failed = |e: safetensors::SafeTensorError| Error::program(format!("cannot write tensors: {e}")).at_file(out);
-    let view = |(name, tensor, bytes): &(&String, &Tensor, Vec<u8>)| {
-        Ok((
-            (*name).clone(),
-            TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?.data().to_vec(),
-            tensor.shape.clone(),
-        ))
-    };
-    let checked: Vec<(String, Vec<u8>, Vec<usize>)> =
-        bytes.iter().map(view).collect::<std::result::Result<_, _>>().map_err(failed)?;
-    let views = checked
-        .iter()
-        .map(|(name, bytes, shape)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(failed)?;
-    let file = safetensors::serialize(views, metadata).map_err(failed)?;
-    storage::replace(out, |new| storage::write(new, &file))
+fn write(tensors: &BTreeMap<String, Tensor>, metadata: &[(String, String)], out: &Path) -> Result<()> {
+    fn part<'t>((name, tensor): (&String, &'t Tensor)) -> storage::Tensor<'t> {
+        let numbers = storage::Numbers::F32(&tensor.values);
+        storage::Tensor { name: name.clone(), shape: tensor.shape.clone(), numbers }
+    }
+    let parts: Vec<storage::Tensor<'_>> = tensors.iter().map(part).collect();
+    storage::replace(out, |new| storage::tensors(new, &parts, metadata))
 }
 
 /// Prints what is in a file: names and shapes of tensors, entries of dicts.

@@ -1,0 +1,129 @@
+//! Tensors as a safetensors file.
+
+use super::create;
+use crate::{Error, Result};
+use serde_json::{Map, Value, json};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// The numbers of a tensor.
+#[derive(Debug, Clone, Copy)]
+pub enum Numbers<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// Unsigned 32-bit integers.
+    U32(&'a [u32]),
+    /// 64-bit integers.
+    I64(&'a [i64]),
+}
+
+impl Numbers<'_> {
+    /// The name of the type, and bytes in all.
+    fn kind(&self) -> (&'static str, usize) {
+        match self {
+            Self::F32(values) => ("F32", size_of_val(*values)),
+            Self::U32(values) => ("U32", size_of_val(*values)),
+            Self::I64(values) => ("I64", size_of_val(*values)),
+        }
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        match self {
+            Self::F32(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes())),
+            Self::U32(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes())),
+            Self::I64(values) => values.iter().try_for_each(|v| out.write_all(&v.to_le_bytes())),
+        }
+    }
+}
+
+/// A tensor to write.
+#[derive(Debug, Clone)]
+pub struct Tensor<'a> {
+    /// Its name.
+    pub name: String,
+    /// Its lengths.
+    pub shape: Vec<usize>,
+    /// Its numbers, row after row.
+    pub numbers: Numbers<'a>,
+}
+
+impl<'a> Tensor<'a> {
+    /// A tensor of one dimension.
+    pub fn list(name: impl Into<String>, numbers: Numbers<'a>) -> Self {
+        let length = match numbers {
+            Numbers::F32(values) => values.len(),
+            Numbers::U32(values) => values.len(),
+            Numbers::I64(values) => values.len(),
+        };
+        Self { name: name.into(), shape: vec![length], numbers }
+    }
+}
+
+/// Writes tensors number by number: what is written takes no memory twice, and the order is that which is given, so that
+/// equal tensors are equal files (the library's map of metadata would shuffle them).
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn tensors(path: &Path, tensors: &[Tensor<'_>], metadata: &[(String, String)]) -> Result<()> {
+    let mut header = Map::new();
+    if !metadata.is_empty() {
+        let texts: Map<String, Value> =
+            metadata.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str()))).collect();
+        header.insert("__metadata__".to_owned(), Value::Object(texts));
+    }
+    // Readers want numbers at multiples of their size.
+    let (wide, narrow): (Vec<_>, Vec<_>) = tensors.iter().partition(|t| matches!(t.numbers, Numbers::I64(_)));
+    let ordered = || wide.iter().chain(&narrow);
+    let mut end = 0;
+    for tensor in ordered() {
+        let (kind, bytes) = tensor.numbers.kind();
+        let start = end;
+        end += bytes;
+        header
+            .insert(tensor.name.clone(), json!({ "dtype": kind, "shape": tensor.shape, "data_offsets": [start, end] }));
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut out = create(path)?;
+    let mut fill = || {
+        out.write_all(&(header.len() as u64).to_le_bytes())?;
+        out.write_all(&header)?;
+        ordered().try_for_each(|tensor| tensor.numbers.write(&mut out))?;
+        out.flush()
+    };
+    fill().map_err(|e| Error::io("write", path, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::{Dtype, SafeTensors};
+
+    #[test]
+    fn the_library_reads_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        let floats = Tensor { name: "b".into(), shape: vec![1, 3], numbers: Numbers::F32(&[0.5, -1.0, f32::MAX]) };
+        let parts = [
+            floats,
+            Tensor::list("a", Numbers::I64(&[i64::MIN, 7])),
+            Tensor::list("c", Numbers::U32(&[])),
+            Tensor::list("d", Numbers::U32(&[3])),
+        ];
+        let metadata = [("z".to_owned(), "1".to_owned()), ("a".into(), "\"".into())];
+        tensors(&path, &parts, &metadata).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(header.metadata().as_ref().unwrap()["a"], "\"");
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let b = file.tensor("b").unwrap();
+        assert_eq!((b.dtype(), b.shape(), &b.data()[..4]), (Dtype::F32, &[1, 3][..], &0.5f32.to_le_bytes()[..]));
+        assert_eq!(file.tensor("a").unwrap().data(), [i64::MIN.to_le_bytes(), 7i64.to_le_bytes()].concat());
+        assert_eq!(
+            (file.tensor("c").unwrap().shape(), file.tensor("d").unwrap().data()),
+            (&[0][..], &3u32.to_le_bytes()[..])
+        );
+        tensors(&path, &[], &[]).unwrap();
+        assert!(SafeTensors::deserialize(&std::fs::read(&path).unwrap()).unwrap().is_empty());
+    }
+}
