@@ -2,7 +2,8 @@
 
 use crate::hidden::oracle;
 use crate::hidden::simulate::{generate, simulate};
-use dualk_sdk::component::{Inputs, Oracle, at_least, in_range};
+use dualk_sdk::component::{Inputs, Oracle};
+use dualk_sdk::options::within_ranges;
 use dualk_sdk::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -14,14 +15,16 @@ options! {
         #[schemars(range(min = 1))]
         pub patients: usize = 3600,
         /// Part of the patients with two or more admissions.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub multi: f64 = 0.4,
         /// Chance that another admission follows the second and each later one.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub further: f64 = 0.5,
         /// Most admissions of a patient.
         #[schemars(range(min = 2))]
         pub max_visits: usize = 10,
         /// Number of clusters of diseases.
-        #[schemars(range(min = 2))]
+        #[schemars(range(min = 2, max = 99))]
         pub clusters: usize = 12,
         /// Number of diagnosis codes.
         pub codes: usize = 264,
@@ -29,22 +32,31 @@ options! {
         #[schemars(range(min = 3))]
         pub labs: usize = 96,
         /// Strength of chronic diseases: how often they begin, as a multiple. 0 removes them.
+        #[schemars(range(min = 0.0, max = 5.0))]
         pub chronic: f64 = 1.0,
         /// Strength of acute diseases. 0 removes them.
+        #[schemars(range(min = 0.0, max = 5.0))]
         pub acute: f64 = 1.0,
         /// Chance that a visit records a chronic code of its patient.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub persistence: f64 = 0.85,
         /// Strength of progression from a chronic code to a later one. 0 removes it.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub progression: f64 = 1.0,
         /// Chance that an item is abnormal in the disease that it belongs to. 0: items say nothing.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub lab_signal: f64 = 0.75,
         /// The same before the diagnosis, as a part of `lab_signal`. 0: items say nothing ahead of codes.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub physiology: f64 = 1.0,
         /// Chance that an item is not measured in a visit.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub missing_labs: f64 = 0.1,
         /// Strength of items that are abnormal for no reason. 0 removes them.
+        #[schemars(range(min = 0.0, max = 5.0))]
         pub noise: f64 = 1.0,
         /// Part of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
+        #[schemars(range(min = 0.0, max = 1.0))]
         pub knowledge: f64 = 1.0,
         /// Seed of the patients. The experiment's own seed leaves them as they are.
         pub seed: u64 = 66,
@@ -59,31 +71,7 @@ impl Component for SyntheticOptions {
 impl SyntheticOptions {
     /// Checks the options.
     pub fn check(&self) -> Result<()> {
-        at_least("patients", self.patients, 1)?;
-        at_least("max_visits", self.max_visits, 2)?;
-        at_least("clusters", self.clusters, 2)?;
-        at_least("labs", self.labs, 3)?;
-        let chances = [
-            ("multi", self.multi),
-            ("further", self.further),
-            ("persistence", self.persistence),
-            ("progression", self.progression),
-            ("lab_signal", self.lab_signal),
-            ("physiology", self.physiology),
-            ("missing_labs", self.missing_labs),
-            ("knowledge", self.knowledge),
-        ];
-        for (key, chance) in chances {
-            in_range(key, chance, 0.0, 1.0 + f64::EPSILON)?;
-        }
-        for (key, strength) in [("chronic", self.chronic), ("acute", self.acute), ("noise", self.noise)] {
-            in_range(key, strength, 0.0, 5.0 + f64::EPSILON)?;
-        }
-        if self.clusters > 99 {
-            return Err(
-                Error::user(format!("expected at most 99 clusters, found {}", self.clusters)).at_key("clusters")
-            );
-        }
+        within_ranges(self)?;
         let (least, most) = (self.clusters * 8, self.clusters * 40);
         match (least..=most).contains(&self.codes) {
             true => Ok(()),

@@ -109,3 +109,68 @@ pub fn divisor(key: &str, heads: usize, of: &str, width: usize) -> Result<usize>
         }
     }
 }
+
+/// Compares numbers and lists with the ranges that the options' own schema declares (`#[schemars(range(min = 1))]`), so that
+/// a range stands in one place.
+///
+/// # Errors
+/// Name the first key whose value is outside, the value, and what is accepted.
+///
+/// ```
+/// dualk_sdk::options! {
+///     /// Options of `mean`.
+///     pub struct MeanOptions {
+///         /// Widths of layers.
+///         #[schemars(length(min = 1), inner(range(min = 1, max = 512)))]
+///         pub dims: Vec<usize> = vec![256],
+///     }
+/// }
+/// let said = |dims| dualk_sdk::options::within_ranges(&MeanOptions { dims }).unwrap_err().to_string();
+/// assert_eq!(said(vec![1, 0]), "`dims[1]`: expected 1 to 512, found 0");
+/// assert_eq!(said(vec![]), "`dims`: expected at least 1 of them, found 0");
+/// ```
+pub fn within_ranges<T: Serialize + JsonSchema>(options: &T) -> Result<()> {
+    let schema = schemars::schema_for!(T);
+    let failed = |e| Error::program("cannot compare options with their schema").because(e);
+    let values = serde_json::to_value(options).map_err(failed)?;
+    let properties = schema.get("properties").and_then(|p| p.as_object());
+    properties.into_iter().flatten().try_for_each(|(key, rule)| within_range(key, rule, &values[key]))
+}
+
+fn within_range(key: &str, rule: &serde_json::Value, value: &serde_json::Value) -> Result<()> {
+    let bound = |name: &str| rule.get(name).and_then(serde_json::Value::as_f64);
+    let wrong = |accepted: String, found: &dyn std::fmt::Display| {
+        Err(Error::user(format!("expected {accepted}, found {found}")).at_key(key))
+    };
+    if let Some(items) = value.as_array() {
+        if let Some(least) = bound("minItems").filter(|&least| (items.len() as f64) < least) {
+            return wrong(format!("at least {least} of them"), &items.len());
+        }
+        let each = rule.get("items").unwrap_or(&serde_json::Value::Null);
+        return items.iter().enumerate().try_for_each(|(i, item)| within_range(&format!("{key}[{i}]"), each, item));
+    }
+    // What is no number in JSON, such as NaN, is in no range.
+    let number = match value.as_f64() {
+        None if value.is_null() && rule.get("type").is_some_and(|kind| kind == "number") => f64::NAN,
+        None => return Ok(()),
+        Some(number) => number,
+    };
+    let (least, most) = (bound("minimum"), bound("maximum"));
+    let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
+    let fits = least.is_none_or(|m| number >= m)
+        && most.is_none_or(|m| number <= m)
+        && above.is_none_or(|m| number > m)
+        && below.is_none_or(|m| number < m);
+    if fits {
+        return Ok(());
+    }
+    let text = match (least, most, above, below) {
+        (Some(least), Some(most), None, None) => format!("{least} to {most}"),
+        (Some(least), None, None, Some(below)) => format!("at least {least} and less than {below}"),
+        (Some(least), ..) => format!("at least {least}"),
+        (_, Some(most), ..) => format!("at most {most}"),
+        (_, _, Some(above), _) => format!("more than {above}"),
+        (_, _, _, below) => format!("less than {}", below.unwrap_or_default()),
+    };
+    wrong(text, &number)
+}
