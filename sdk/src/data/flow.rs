@@ -7,6 +7,9 @@ use std::fmt::Write;
 /// Part of a step's rows, codes or patients above which a loss is worth a warning.
 pub const WORTH_A_WARNING: f64 = 0.05;
 
+/// Steps whose values are codes of diagnoses.
+const DIAGNOSES: [&str; 2] = ["diagnoses", "conditions"];
+
 /// How many of the values that were left out most often are named.
 pub const NAMED: usize = 10;
 
@@ -118,7 +121,9 @@ pub fn table(steps: &[Step]) -> String {
             let number = thousands(reason.count);
             let _ = writeln!(text, "{:indent$}  {number} ({part:.1} %) {}{rule}", "", reason.why);
             for (value, n) in &reason.most {
-                let title = super::icd::title_of(value).map(|title| format!("  {title}")).unwrap_or_default();
+                // Numbers of drugs, or of whatever else, are no codes of the ICD.
+                let title = super::icd::title_of(value).filter(|_| DIAGNOSES.contains(&&*step.what));
+                let title = title.map(|title| format!("  {title}")).unwrap_or_default();
                 let _ = writeln!(text, "{:i$}    {:>7}  {value}{title}", "", thousands(*n), i = first + 37);
             }
         }
@@ -196,6 +201,13 @@ mod tests {
         assert!(table.contains("27 (9.8 %) before 2013, by rule"), "{table}");
         assert!(table.contains("2,000         101       1,899"), "{table}");
         assert!(table.contains("      90  B\n"), "{table}");
+    }
+
+    #[test]
+    fn only_diagnoses_have_titles_of_the_icd() {
+        let step = |what: &str| table(&[Step::new(what, 9).lost_values("unknown", [("4280", 1)])]);
+        assert!(step("diagnoses").contains("4280  Congestive heart failure"), "{}", step("diagnoses"));
+        assert!(step("drugs").contains("4280\n"));
     }
 
     #[test]
