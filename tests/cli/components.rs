@@ -29,6 +29,8 @@ fn options(slot: Slot, name: &str, folder: &Path) -> Table {
         (Slot::PatientEncoder, "behrt") => "dim = 8\nheads = 2\nlayers = 1\nfeed_forward = 8\ndropout = 0.0".to_owned(),
         (Slot::Lab, "linear") => "dim = 7".to_owned(),
         (Slot::Lab, "mlp") => "dims = [8, 7]".to_owned(),
+        (Slot::Head, "mlp") => "decoder = [8, 7]\nclassifier = [8]".to_owned(),
+        (Slot::Head, "tied") => "hidden = 8\ndecoder = [8, 7]".to_owned(),
         (Slot::Objective, "chronic_excluded") => format!("path = {:?}", file("chronic.txt")),
         _ => String::new(),
     };

@@ -155,7 +155,7 @@ fn mistakes_do_not_fit() {
         ("[model]\ngraph_encoder = { type = \"gat\", dropout = 1.0 }", ".model.graph_encoder.dropout"),
         ("[model]\nvisit_fusion = { type = \"dipole\", score = \"best\" }", ".model.visit_fusion.score"),
         ("[[stage]]\ntype = \"train\"", ".stage[0].type"),
-        ("[[stage]]\ntype = \"finetune\"\nloss = \"mse\"", ".stage[0].loss"),
+        ("[[stage]]\ntype = \"finetune\"\nloss = \"hinge\"", ".stage[0].loss"),
     ];
     for (text, place) in cases {
         assert_eq!(check(&root, text).as_deref(), Some(place), "{text}");

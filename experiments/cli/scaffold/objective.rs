@@ -62,7 +62,9 @@ impl Objective for Options {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
             visits: patients.iter().map(earlier).collect(),
             labs: data.last_visit_labs(patients),
-            targets: vec![patients.iter().map(target).collect()], // one entry a head, ..Examples::default() })
+            targets: vec![patients.iter().map(target).collect()], // one entry a head
+            ..Examples::default()
+        })
     }
 
     fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {

@@ -240,29 +240,31 @@ pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
 
 pub(super) fn head(subject: &Subject<'_>, report: &mut Report) {
     const OUTPUTS: usize = 4;
-    let case = |what, outputs: usize, input: TensorData, embeds: bool| -> Case<'_, HeadModule> {
+    let case = |what, outputs: usize, input: TensorData, code_width: Option<usize>| -> Case<'_, HeadModule> {
         Case {
             what,
             rows: input.shape()[0],
             input,
             zero: Vec::new(),
             build: Box::new(move |options, device| {
-                let context = HeadContext { network: "", input: WIDTH, outputs, code_width: None, device };
+                let context = HeadContext { network: "", input: WIDTH, outputs, code_width, device };
                 subject.registry.build::<slots::head>(subject.name, options, &context)
             }),
-            forward: match embeds {
-                true => Box::new(|module, input| module.embed(input)),
-                false => Box::new(move |module, input| module.logits(input, None, outputs)),
-            },
+            forward: Box::new(move |module, input| {
+                let codes = code_width.filter(|_| module.looks_at_codes());
+                let codes = codes.map(|width| Tensor::from_data(numbers(9, outputs, width), &input.device()));
+                module.logits(input, codes, outputs)
+            }),
         }
     };
     let logits = [
-        case("logits of patients", OUTPUTS, numbers(1, 5, WIDTH), false),
-        case("logits of one patient", OUTPUTS, numbers(2, 1, WIDTH), false),
+        case("logits of patients", OUTPUTS, numbers(1, 5, WIDTH), Some(WIDTH)),
+        case("logits of one patient", OUTPUTS, numbers(2, 1, WIDTH), Some(WIDTH)),
     ];
     check_module(subject, &logits, |_| OUTPUTS, true, report);
-    let single = [case("a single logit", 1, numbers(3, 3, WIDTH), false)];
+    let single = [case("a single logit", 1, numbers(3, 3, WIDTH), None)];
     check_shapes(&subject.options, &single, |_| 1, report);
-    let lent = [case("what heads of later stages see", OUTPUTS, numbers(4, 5, WIDTH), true)];
+    let lent = case("what heads of later stages see", OUTPUTS, numbers(4, 5, WIDTH), None);
+    let lent = [Case { forward: Box::new(|module: &HeadModule, input| module.embed(input)), ..lent }];
     check_shapes(&subject.options, &lent, HeadModule::width, report);
 }

@@ -306,4 +306,12 @@ mod tests {
         std::fs::write(&file, "no tensors").unwrap();
         assert_eq!(Optimizer::load(&file, &Device::flex()).unwrap_err().exit_code(), 2);
     }
+
+    #[test]
+    fn a_state_before_the_first_step_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("optimizer.safetensors");
+        Optimizer::new().save(&file).unwrap();
+        assert!(Optimizer::load(&file, &Device::flex()).unwrap().moments.is_empty());
+    }
 }
