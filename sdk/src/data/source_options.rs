@@ -1,6 +1,6 @@
 //! Options that parsers of tables share, each declared once.
 
-/// Declares the options of a parser as [`options!`](crate::options) does, with those that it `shares` with others: a parser
+/// Declares the options of a parser as [`options!`](crate::options!) does, with those that it `shares` with others: a parser
 /// names the ones that it has, and what the default of `code_system` is. A key means the same wherever it is.
 ///
 /// | key | type | what |
