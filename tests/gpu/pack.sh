@@ -41,5 +41,5 @@ cp experiments/quickstart.toml experiments/wn18rr-small.toml "$to/"
     cp ../shared/data/wn18rr/*.txt "$to/wn18rr/"
 }
 cp tests/gpu/run.sh tests/gpu/page.py "$to/"
-tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -I "xz -T0 --x86 --lzma2=preset=${DUALK_XZ:-6},dict=64MiB" -C "$work" -cf "$archive" dualk-gpu
+tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -I "xz -T1 --x86 --lzma2=preset=${DUALK_XZ:-6},dict=384MiB" -C "$work" -cf "$archive" dualk-gpu
 echo "$archive  $(($(stat -c %s "$archive") / 1000000)) MB; unpacked $(du -sm "$to" | cut -f1) MB"
