@@ -202,11 +202,18 @@ impl Objective for Guarded<dyn Objective> {
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let examples = run(&self.origin, || self.inner.examples(data, part))?;
         let rows = examples.len();
-        let whole = |numbers: &Vec<f32>| numbers.len().is_multiple_of(rows.max(1));
-        let alike = examples.visits.len() == rows && examples.targets.iter().all(|targets| targets.len() == rows);
-        match alike && examples.numbers.iter().all(whole) {
-            true => Ok(examples),
-            false => Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin))),
+        if examples.visits.len() != rows || examples.targets.iter().any(|targets| targets.len() != rows) {
+            return Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin)));
+        }
+        let (numbers, heads) = (&examples.numbers, examples.targets.len());
+        let whole = |of: &Vec<f32>| of.len() >= rows && of.len().is_multiple_of(rows.max(1));
+        match self.link() {
+            Some(_) if numbers.len() == heads && numbers.iter().all(whole) => Ok(examples),
+            None if numbers.iter().all(Vec::is_empty) => Ok(examples),
+            link => {
+                let wanted = link.map_or("labels", Link::name);
+                Err(Error::program(format!("{}: targets are said to be {wanted}, and are not", self.origin)))
+            }
         }
     }
 

@@ -245,7 +245,7 @@ impl<'a> Table<'a> {
             let (scores, targets) = (&scored.heads[head], &self.test.targets[head]);
             let link = self.objective.link();
             let found = match (link, spec.outputs) {
-                (Some(link), _) => assess_numbers(scores, self.test.numbers_of(head), link),
+                (Some(link), columns) => assess_numbers(scores, columns, self.test.numbers_of(head), link),
                 (None, 1) => assess_binary(scores, targets, scored.scale),
                 (None, columns) => assess(scores, columns, targets, &ks, scored.scale),
             };

@@ -77,14 +77,12 @@ impl Experiment {
             };
         }
         let building = Building { registry: &self.registry, model: &self.manifest.model, device };
-        let nodes: Vec<Option<Vec<u32>>> =
-            specs.iter().enumerate().map(|(i, spec)| nodes_of(&objective.asks(data, i), spec.outputs)).collect();
+        let asks: Vec<Asks> = (0..specs.len()).map(|head| objective.asks(data, head)).collect();
+        let nodes: Vec<Option<Vec<u32>>> = asks.iter().zip(&specs).map(|(a, spec)| nodes_of(a, spec.outputs)).collect();
         let width = model.embedding_width();
-        let mut asks_codes = nodes.iter().map(Option::is_some).collect::<Vec<_>>().into_iter();
-        let mut make = |spec: &HeadSpec, input| {
-            let asks = asks_codes.next().unwrap_or(false);
-            building.head(&spec.network, input, spec.outputs, asks.then_some(width))
-        };
+        let mut code_widths = nodes.iter().map(|nodes| nodes.as_ref().map(|_| width));
+        let make =
+            |spec: &HeadSpec, input| building.head(&spec.network, input, spec.outputs, code_widths.next().flatten());
         let untrained = specs.iter().find(|spec| !spec.untrained.is_empty()).map(|spec| spec.untrained.clone());
         let model = match untrained.filter(|_| model.kept_specs().is_empty()) {
             Some(untrained) => model
@@ -92,9 +90,9 @@ impl Experiment {
             None => model,
         };
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
-        let model = model.with_new_heads(specs, &mut make)?.with_codes(nodes);
+        let model = model.with_new_heads(specs, make)?.with_codes(&nodes);
         match self.manifest.model.head.history == Some(true) {
-            true => self.with_copy_paths(model, &outputs, objective, data, device),
+            true => self.with_copy_paths(model, &outputs, &asks, data, device),
             false => Ok(model),
         }
     }
@@ -104,14 +102,13 @@ impl Experiment {
         &self,
         model: Model,
         outputs: &[usize],
-        objective: &dyn Objective,
+        asks: &[Asks],
         data: &Prepared,
         device: &Device,
     ) -> Result<Model> {
-        let asks = (0..outputs.len()).map(|head| columns_of(objective.asks(data, head)));
-        let Some(asks) = asks.collect::<Option<Vec<_>>>() else { return Ok(model) };
+        let Some(asks) = asks.iter().map(columns_of).collect::<Option<Vec<_>>>() else { return Ok(model) };
         let sees_labs = self.manifest.model.lab.r#type != "none";
-        let map = |(columns, &outputs): (&Vec<Option<u32>>, &usize)| {
+        let map = |(&columns, &outputs): (&&[Option<u32>], &usize)| {
             let map = HistoryMap::new(columns, outputs, &data.graph);
             let admissions = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
             let codes = |row: usize| data.vocabulary.admission_codes.row(row).iter().copied();
@@ -131,7 +128,7 @@ fn nodes_of(asks: &Asks, outputs: usize) -> Option<Vec<u32>> {
     let mut nodes = vec![None; outputs];
     for (node, column) in columns.iter().enumerate() {
         let Some(column) = column else { continue };
-        if nodes[*column as usize].replace(node as u32).is_some() {
+        if nodes.get_mut(*column as usize)?.replace(node as u32).is_some() {
             return None;
         }
     }
@@ -139,7 +136,7 @@ fn nodes_of(asks: &Asks, outputs: usize) -> Option<Vec<u32>> {
 }
 
 /// The columns of codes, when it is codes that are asked for.
-fn columns_of(asks: Asks) -> Option<Vec<Option<u32>>> {
+fn columns_of(asks: &Asks) -> Option<&[Option<u32>]> {
     match asks {
         Asks::Codes(columns) => Some(columns),
         Asks::Nothing | Asks::Labs(_) => None,

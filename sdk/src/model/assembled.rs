@@ -37,7 +37,7 @@ pub struct Model {
     histories: Vec<History>,
     /// For each head that looks at codes the nodes of those that its logits ask for.
     #[module(skip)]
-    codes: Vec<Option<Vec<u32>>>,
+    codes: Vec<Option<Tensor<1, Int>>>,
     #[module(skip)]
     labs: usize,
     #[module(skip)]
@@ -82,9 +82,13 @@ impl Model {
     }
 
     /// Tells heads that look at codes which nodes their logits ask for; `None` for those that ask for something else.
-    pub fn with_codes(mut self, nodes: Vec<Option<Vec<u32>>>) -> Self {
-        let heads = self.heads.iter().zip(nodes);
-        self.codes = heads.map(|(head, nodes)| nodes.filter(|_| head.looks_at_codes())).collect();
+    pub fn with_codes(mut self, nodes: &[Option<Vec<u32>>]) -> Self {
+        let (device, heads) = (self.device(), self.heads.iter().zip(nodes));
+        let codes = |(head, nodes): (&HeadModule, &Option<Vec<u32>>)| {
+            let nodes = nodes.as_ref().filter(|_| head.looks_at_codes())?;
+            Some(identifiers(nodes, &device))
+        };
+        self.codes = heads.map(codes).collect();
         self
     }
 
@@ -211,7 +215,7 @@ impl Model {
         let logits = heads.map(|(i, spec)| {
             let input = self.input_of(&spec.inputs, patients.as_ref(), lab.as_ref());
             let codes = self.codes.get(i).and_then(Option::as_ref).zip(nodes.as_ref());
-            let codes = codes.map(|(codes, nodes)| rows(nodes, codes)); // [outputs, encoder width]
+            let codes = codes.map(|(codes, nodes)| nodes.clone().select(0, codes.clone())); // [outputs, encoder width]
             let logits = self.heads[i].logits(input, codes, spec.outputs);
             match self.histories.get(i) {
                 Some(history) => logits + history.forward(batch), // [batch, outputs]
@@ -266,26 +270,16 @@ impl Model {
 #[derive(Debug, Clone)]
 pub struct Encoded {
     /// `[batch, patient width]`
-    pub patients: Tensor<2>,
+    pub(crate) patients: Tensor<2>,
     /// `[nodes, encoder width]`, where a head looks at codes.
-    pub nodes: Option<Tensor<2>>,
+    pub(crate) nodes: Option<Tensor<2>>,
 }
 
-impl From<Tensor<2>> for Encoded {
-    /// Patient vectors, `[batch, patient width]`, for heads that do not look at codes.
-    fn from(patients: Tensor<2>) -> Self {
-        Self { patients, nodes: None }
-    }
-}
-
-/// Some rows of a table.
-///
-/// # Shapes
-/// - output: `[which.len(), columns]`
-fn rows(table: &Tensor<2>, which: &[u32]) -> Tensor<2> {
-    let which: Vec<i32> = which.iter().map(|&row| row as i32).collect();
-    let data = TensorData::new(which.clone(), [which.len()]);
-    table.clone().select(0, Tensor::<1, Int>::from_data(data, &table.device().without_autodiff()))
+/// Identifiers of nodes as a constant.
+fn identifiers(nodes: &[u32], device: &Device) -> Tensor<1, Int> {
+    let nodes: Vec<i32> = nodes.iter().map(|&node| node as i32).collect();
+    let count = nodes.len();
+    Tensor::from_data(TensorData::new(nodes, [count]), &device.clone().without_autodiff())
 }
 
 /// Rows of column numbers as a matrix of zeros and ones. Devices with memory of their own get the numbers alone.

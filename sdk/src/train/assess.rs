@@ -95,19 +95,23 @@ pub fn assess_binary(scores: &[f32], targets: &Ragged<u32>, scale: Scale) -> Ass
     found
 }
 
-/// Assesses what a head gives for targets that are numbers: `MAE` by example, `RMSE` and `R2`, or `C-index` for times.
+/// Assesses what a head gives for targets that are numbers: `MAE` by example, a mean over its columns, and `RMSE` and `R2` over
+/// all entries; for times `C-index`, a mean over columns.
 ///
 /// # Shapes
-/// - `scores`, `numbers`: as many as each other
-pub fn assess_numbers(scores: &[f32], numbers: &[f32], link: Link) -> Assessment {
+/// - `scores`, `numbers`: rows of `columns`, as many as each other
+pub fn assess_numbers(scores: &[f32], columns: usize, numbers: &[f32], link: Link) -> Assessment {
     let mut found = Assessment::default();
     if link == Link::LogHazard {
-        found.overall.push(("C-index".to_owned(), concordance(scores, numbers)));
+        let of =
+            |all: &[f32], column: usize| -> Vec<f32> { all.iter().skip(column).step_by(columns).copied().collect() };
+        let each: Vec<f64> = (0..columns).map(|c| concordance(&of(scores, c), &of(numbers, c))).collect();
+        found.overall.push(("C-index".to_owned(), mean(&each)));
         return found;
     }
     let predicted = predicted_means(scores, link);
-    let errors = predicted.iter().zip(numbers).map(|(p, &y)| (p - f64::from(y)).abs()).collect();
-    found.push_each("MAE".to_owned(), errors);
+    let errors: Vec<f64> = predicted.iter().zip(numbers).map(|(p, &y)| (p - f64::from(y)).abs()).collect();
+    found.push_each("MAE".to_owned(), errors.chunks_exact(columns).map(mean).collect());
     found.overall.push(("RMSE".to_owned(), root_mean_squared_error(&predicted, numbers)));
     found.overall.push(("R2".to_owned(), r_squared(&predicted, numbers)));
     found

@@ -103,6 +103,7 @@ impl Meter for Binary {
 #[derive(Debug, Clone)]
 pub struct Numbers {
     link: Link,
+    columns: usize,
     scores: Vec<f32>,
     truth: Vec<f32>,
 }
@@ -110,20 +111,21 @@ pub struct Numbers {
 impl Numbers {
     /// Of nothing yet.
     pub fn new(link: Link) -> Self {
-        Self { link, scores: Vec::new(), truth: Vec::new() }
+        Self { link, columns: 1, scores: Vec::new(), truth: Vec::new() }
     }
 }
 
 impl Meter for Numbers {
     fn update(&mut self, predictions: &[Predictions<'_>]) {
         if let Some(p) = predictions.first() {
+            self.columns = p.columns;
             self.scores.extend(p.logits);
             self.truth.extend(p.numbers);
         }
     }
 
     fn compute(&self) -> Vec<(String, f64)> {
-        assess_numbers(&self.scores, &self.truth, self.link).overall
+        assess_numbers(&self.scores, self.columns, &self.truth, self.link).overall
     }
 }
 

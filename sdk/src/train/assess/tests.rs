@@ -169,3 +169,14 @@ fn full_size() {
         println!("{:.3} s, AUROC {:.4}", start.elapsed().as_secs_f64(), found.get("AUROC micro").unwrap());
     }
 }
+
+#[test]
+fn heads_of_several_numbers_have_one_error_an_example() {
+    let (scores, numbers) = ([1.0, 2.0, 0.0, 4.0], [2.0, 2.0, 3.0, 3.0]);
+    let found = assess_numbers(&scores, 2, &numbers, Link::Mean);
+    assert_eq!(found.each, [("MAE".to_owned(), vec![0.5, 2.0])]);
+    assert_eq!((found.get("MAE"), found.get("RMSE")), (Some(1.25), Some(2.75f64.sqrt())));
+    // The first column is in order, the second the other way round.
+    let times = assess_numbers(&[2.0, 1.0, 1.0, 2.0], 2, &[1.0, 1.0, 5.0, 5.0], Link::LogHazard);
+    assert_eq!(times.get("C-index"), Some(0.5));
+}
