@@ -65,7 +65,7 @@ impl<K: Hash + Eq> Results<K> {
         }
     }
 
-    /// Where the values of each item are cut. An interval ends at the k-th smallest and largest result, k = ⌈n · 0.025⌉; the
+    /// Where the values of each item are cut. An interval leaves out the k smallest and the k largest results, k = ⌈n · 0.025⌉; the
     /// k-th cut between parts is the ⌈n·k/parts⌉-th smallest, so that a result belongs to the first part whose cut is not
     /// below it.
     pub fn cuts(self, rule: Rule) -> Cuts<K> {

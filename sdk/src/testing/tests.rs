@@ -1,6 +1,7 @@
 //! The checks find what they are for. Each component here has one defect.
 
 use super::*;
+use crate::boundary::Guarded;
 use crate::data::Sets;
 use crate::graph::Graph;
 use crate::ops::{Pooling, pool};
@@ -390,4 +391,46 @@ impl BuildLoss for Silent {
 #[should_panic(expected = "the option `dim` has no documentation")]
 fn of_what_is_not_documented() {
     check_loss(Silent::default());
+}
+
+/// An objective over one example, which says that its targets are of `link` and gives `numbers`.
+struct Says {
+    link: Option<Link>,
+    numbers: Vec<Vec<f32>>,
+}
+
+impl Objective for Says {
+    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+        Ok(vec![HeadSpec::new("any", 1)])
+    }
+
+    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+        let one = || std::iter::once(Vec::<u32>::new()).collect::<Ragged<u32>>();
+        let numbers = self.numbers.clone();
+        Ok(Examples { visits: one(), labs: one(), targets: vec![one()], numbers, ..Examples::default() })
+    }
+
+    fn primary(&self) -> &str {
+        "any"
+    }
+
+    fn link(&self) -> Option<Link> {
+        self.link
+    }
+}
+
+#[test]
+fn targets_are_what_the_objective_says() {
+    let data = prepared().unwrap();
+    let given = |link, numbers: &[&[f32]]| {
+        let numbers = numbers.iter().map(|row| row.to_vec()).collect();
+        let objective: Box<dyn Objective> = Box::new(Says { link, numbers });
+        Guarded { origin: "objective `says`".into(), inner: objective }.examples(&data, Part::Train)
+    };
+    assert!(given(None, &[]).is_ok() && given(Some(Link::Mean), &[&[3.0]]).is_ok());
+    let wrong = [(None, vec![&[3.0f32][..]]), (Some(Link::Mean), vec![]), (Some(Link::LogHazard), vec![&[][..]])];
+    for (link, numbers) in wrong {
+        let error = given(link, &numbers).unwrap_err().to_string();
+        assert!(error.contains("objective `says`: targets are said to be"), "{error}");
+    }
 }

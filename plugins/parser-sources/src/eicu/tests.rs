@@ -1,0 +1,180 @@
+//! Small tables of eICU, written here.
+
+use super::*;
+use crate::testing::{Folder, parse};
+use dualk_sdk::data::events::{EventKind, EventTable};
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write(
+        "patient.csv",
+        "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,-5\n12,1,-2258\n21,2,0\n31,3,0\n",
+    );
+    folder.write(
+        "diagnosis.csv",
+        "patientunitstayid,icd9code\n11,\"253.2, E23.0\"\n11,\"253.2, E23.0\"\n12,\"41.4, B96.2\"\n11,V45.81\n\
+             21,\"E849.0, Y92\"\n21,\n21,\"038.9, A41.9\"\n31,\n",
+    );
+    let mut labs = String::from("patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n");
+    // Glucose of 1 … 200, in one stay; of stay 21 one far above. Drug levels (2) do not count.
+    (1..=200).for_each(|v| labs += &format!("12,1,glucose,{v},mg/dL\n"));
+    labs += "21,1,glucose,500,mg/dL\n21,3,Hgb,7,g/dL\n21,2,vancomycin,1000,\n21,3,Hgb,,g/dL\n99,1,glucose,1,mg/dL\n";
+    folder.write("lab.csv", &labs);
+    folder
+}
+
+fn options(folder: &Folder) -> EicuOptions {
+    EicuOptions { root: FilePath(folder.path().to_owned()), ..Default::default() }
+}
+
+#[test]
+fn stays_codes_and_items_follow_the_rules() {
+    let folder = folder();
+    let cohort = parse(options(&folder), false).unwrap();
+    assert_eq!(cohort.patients, [1, 2], "3 has a stay without codes");
+    assert_eq!(cohort.admissions.row(0), [11, 12], "by -hospitaladmitoffset");
+    let codes = |row: usize| -> Vec<&str> {
+        cohort.codes.row(row).iter().map(|&c| cohort.code_names[c as usize].as_str()).collect()
+    };
+    assert_eq!([codes(0), codes(1), codes(2)], [vec!["253.2", "V45.81"], vec!["041.4"], vec!["E849.0", "038.9"]]);
+    // Of 201 results six are below and six above.
+    assert_eq!(cohort.lab_items, [LabItem { id: 2, category: Some(1) }], "Hgb has too few results");
+    assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
+    let without = parse(EicuOptions { abnormal: Abnormal::None, ..options(&folder) }, false).unwrap();
+    assert!(without.lab_items.is_empty() && without.codes == cohort.codes);
+}
+
+#[test]
+fn treatments_drugs_and_other_tables_are_codes_of_further_kinds() {
+    let folder = folder();
+    folder.write(
+        "treatment.csv",
+        "patientunitstayid,treatmentstring\n12,pulmonary|ventilation\n21,renal|dialysis\n99,x\n",
+    );
+    folder.write(
+            "medication.csv",
+            "patientunitstayid,drugordercancelled,drugname\n11,No,ASPIRIN\n11,Yes,heparin\n12,No,\n21,No,Unknown\n21,No,aspirin\n",
+        );
+    folder.write("infusiondrug.csv", "patientunitstayid,drugname\n21,Norepinephrine (ml/hr)\n");
+    folder.write("atc.csv", "drug,code\naspirin,B01AC06\nheparin,B01AB01\n");
+    let infusions = EventTable { kind: "infusions".into(), table: "infusiondrug".into(), code: "drugname".into() };
+    let with = EicuOptions {
+        events: vec![EventKind::Procedures, EventKind::Drugs],
+        event_tables: vec![infusions],
+        drug_map: FilePath(folder.path().join("atc.csv")),
+        ..options(&folder)
+    };
+    let cohort = parse(with.clone(), false).unwrap();
+    let of = |kind: &str| {
+        let events = cohort.events(kind).unwrap();
+        let name = |&e: &u32| events.names[e as usize].as_str();
+        events.rows.rows().map(|row| row.iter().map(name).collect()).collect::<Vec<Vec<&str>>>()
+    };
+    assert_eq!(of("procedures"), [vec![], vec!["pulmonary|ventilation"], vec!["renal|dialysis"]]);
+    assert_eq!(of("drugs"), [vec!["B01AC06"], vec![], vec!["B01AC06"]]);
+    assert_eq!(of("infusions"), [vec![], vec![], vec!["Norepinephrine (ml/hr)"]]);
+    let step = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap();
+    assert_eq!((step("rows of medication").kept(), step("rows of medication").lost_count()), (3, 1));
+    assert_eq!(step("drugs").left_out[1].most, [("Unknown".to_owned(), 1)]);
+    let missing = EicuOptions { drug: "drug".into(), ..with.clone() };
+    let error = parse(missing, false).unwrap_err().to_string();
+    assert!(error.starts_with("`events`") && error.contains("`drug` is missing"), "{error}");
+    let twice = EicuOptions { events: vec![EventKind::Drugs; 2], ..with };
+    assert!(parse(twice, false).unwrap_err().to_string().starts_with("`events`"));
+}
+
+#[test]
+fn values_may_be_cut_into_parts() {
+    let folder = folder();
+    let cohort = parse(EicuOptions { quantiles: 4, ..options(&folder) }, false).unwrap();
+    // Glucose is 1 … 200 and 500, so that its cuts are 51, 101 and 151; Hgb has one value.
+    let names = ["Hgb (g/dL)", "glucose (mg/dL)"];
+    let expected = [(0, 1), (1, 1), (1, 2), (1, 3), (1, 4)].map(|(n, part)| format!("{}, part {part} of 4", names[n]));
+    assert_eq!(cohort.lab_names, expected);
+    assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[1, 2, 3, 4], &[0, 4]]);
+    assert_eq!(cohort.lab_items[0], LabItem { id: 1, category: Some(0) });
+    for (options, key) in [
+        (EicuOptions { quantiles: 1, ..options(&folder) }, "`quantiles`"),
+        (EicuOptions { quantiles: 4, abnormal: Abnormal::None, ..options(&folder) }, "`quantiles`"),
+    ] {
+        assert!(parse(options, false).unwrap_err().to_string().starts_with(key));
+    }
+}
+
+#[test]
+fn the_published_code_knows_no_v_and_e_codes() {
+    let cohort = parse(options(&folder()), true).unwrap();
+    assert_eq!(cohort.code_names, ["253.2", "041.4", "038.9"]);
+}
+
+#[test]
+fn codes_may_stay_icd10() {
+    let folder = folder();
+    folder.write("ccs.csv", "code,group\nE23.0,pituitary\nB962,bacteria\nA41.9,sepsis\n");
+    let icd10 = || EicuOptions { code_system: CodeSystem::Icd10, ..options(&folder) };
+    assert_eq!(parse(icd10(), false).unwrap().code_names, ["E23.0", "B96.2", "Y92", "A41.9"]);
+    let grouped = EicuOptions { group: FilePath(folder.path().join("ccs.csv")), ..icd10() };
+    let cohort = parse(grouped, false).unwrap();
+    assert_eq!(cohort.code_names, ["pituitary", "bacteria", "sepsis"]);
+    assert_eq!(cohort.flow[1].left_out[2].most, [("Y92".to_owned(), 1)]);
+}
+
+#[test]
+fn codes_of_both_editions_are_told_apart() {
+    for (text, sound, compat) in [
+        ("41.4", Some("0414"), Some("0414")),
+        ("518.81", Some("51881"), Some("51881")),
+        ("V45.81", Some("V4581"), None),
+        ("E849.0", Some("E8490"), None),
+        ("V92", None, None),
+        ("E23.0", None, None),
+        ("I50.9", None, None),
+        ("1234", None, None),
+        ("41.x", None, None),
+        ("", None, None),
+    ] {
+        assert_eq!((icd9(text, false).as_deref(), icd9(text, true).as_deref()), (sound, compat), "{text}");
+    }
+    assert_eq!(
+        ["E23.0", "Y92", "C7A.1", "V45.81", "41.4", "é", ""].map(is_icd10),
+        [true, true, true, false, false, false, false]
+    );
+}
+
+#[test]
+fn broken_tables_are_refused() {
+    for (file, content, says) in [
+        (
+            "patient.csv",
+            "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,-5\n11,1,-6\n",
+            "patient.csv:3",
+        ),
+        (
+            "patient.csv",
+            "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset\n11,1,soon\n",
+            "must hold an integer",
+        ),
+        ("diagnosis.csv", "patientunitstayid,icd10code\n", "`icd9code` is missing"),
+        (
+            "lab.csv",
+            "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n",
+            "lab.csv:2",
+        ),
+    ] {
+        let folder = folder();
+        folder.write(file, content);
+        let error = parse(options(&folder), false).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let folder = folder();
+    folder
+        .write("lab.csv", "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n");
+    let skipping = EicuOptions { on_bad_row: OnBadRow::Skip, ..options(&folder) };
+    assert_eq!(parse(skipping, false).unwrap().flow.last().unwrap().lost_count(), 1);
+}
+
+#[test]
+fn it_is_a_sound_parser() {
+    let folder = folder();
+    dualk_sdk::testing::check_parser(options(&folder));
+}

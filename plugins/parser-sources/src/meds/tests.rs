@@ -1,0 +1,182 @@
+//! Small MEDS shards, written here.
+
+use super::*;
+use crate::testing::{Folder, parse};
+use dualk_sdk::data::columns::{Values, write_parquet};
+
+type Row = (i64, Option<&'static str>, &'static str, Option<f32>);
+
+/// A file with the standard's columns and types: int64, timestamp in microseconds, string, float32.
+fn shard(folder: &Folder, name: &str, rows: &[Row]) {
+    let path = folder.path().join("data").join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let micros = |text: &str| -> i64 {
+        let part = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
+        // Days of 2016 alone.
+        let days: i64 = 16_801 + [0, 31, 60, 91, 121][part(5..7) as usize - 1] + part(8..10) - 1;
+        (days * 86_400 + part(11..13) * 3600 + part(14..16) * 60) * 1_000_000
+    };
+    let columns = [
+        ("subject_id", Values::from(rows.iter().map(|row| row.0).collect::<Vec<_>>())),
+        ("time", Values::times(rows.iter().map(|row| row.1.map(micros)).collect())),
+        ("code", rows.iter().map(|row| row.2).collect::<Vec<_>>().into()),
+        ("numeric_value", rows.iter().map(|row| row.3).collect::<Vec<_>>().into()),
+    ];
+    write_parquet(&path, columns.map(|(name, values)| (name.to_owned(), values)).into()).unwrap();
+}
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    let at = Some;
+    let mut first: Vec<Row> = vec![
+        (7, None, "GENDER//F", None),
+        (7, at("2016-01-02 10:00"), "DIAGNOSIS//ICD//9//486", None),
+        (7, at("2016-03-01 10:00"), "HOSPITAL_ADMISSION//EW EMER.", None),
+        (7, at("2016-03-01 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-03-09 10:00"), "DIAGNOSIS//ICD//10//E119", None),
+        (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//10//I509", None),
+        (7, at("2016-02-02 11:00"), "LAB//50931//mg/dL", Some(500.0)),
+    ];
+    first.extend((1..=200).map(|v| (7, at("2016-03-02 09:00"), "LAB//50931//mg/dL", Some(v as f32))));
+    shard(&folder, "train/0.parquet", &first);
+    let second = [
+        (8, at("2016-04-01 00:00"), "HOSPITAL_ADMISSION", None),
+        (9, at("2016-04-01 00:00"), "HOSPITAL_ADMISSION", None),
+        (9, at("2016-04-01 05:00"), "DIAGNOSIS//ICD//9//4280", None),
+    ];
+    shard(&folder, "held_out/0.parquet", &second);
+    folder.write("map.csv", "ICD10,ICD9\nI509,4280\n");
+    folder
+}
+
+fn options(folder: &Folder) -> MedsOptions {
+    let path = |name: &str| FilePath(folder.path().join(name));
+    MedsOptions { root: path(""), icd_map: path("map.csv"), ..Default::default() }
+}
+
+fn codes(cohort: &Cohort) -> Vec<Vec<&str>> {
+    let name = |&code: &u32| cohort.code_names[code as usize].as_str();
+    cohort.codes.rows().map(|row| row.iter().map(name).collect()).collect()
+}
+
+#[test]
+fn a_subject_in_several_files_is_one_patient() {
+    let at = Some;
+    let rows: [Row; 7] = [
+        (7, None, "GENDER//F", None),
+        (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-03-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-03-02 10:00"), "DIAGNOSIS//ICD//9//25000", None),
+        (7, at("2016-03-03 10:00"), "UNKNOWN", None),
+        (8, at("2016-03-03 10:00"), "UNKNOWN", None),
+    ];
+    let whole = Folder::new();
+    shard(&whole, "0.parquet", &rows);
+    let one = MedsOptions { root: FilePath(whole.path().to_owned()), ..Default::default() };
+    let one = parse(one, false).unwrap();
+    assert_eq!((one.patients.as_slice(), codes(&one)), (&[7][..], vec![vec!["428.0"], vec!["250.00"]]));
+    // Out of order, and with a last file that has nothing that counts.
+    let parts = Folder::new();
+    for (name, range) in [("0.parquet", 3..5), ("1.parquet", 0..3), ("2.parquet", 5..7)] {
+        shard(&parts, name, &rows[range]);
+    }
+    let several = MedsOptions { root: FilePath(parts.path().to_owned()), ..Default::default() };
+    let several = parse(several, false).unwrap();
+    assert_eq!((&several.patients, codes(&several)), (&one.patients, codes(&one)));
+    assert_eq!((several.patient_facts, several.admission_facts), (one.patient_facts, one.admission_facts));
+}
+
+#[test]
+fn events_become_visits_from_one_admission_to_the_next() {
+    let cohort = parse(options(&folder()), false).unwrap();
+    assert_eq!(cohort.patients, [9, 7], "8 has an admission without codes; files in the order of their paths");
+    assert_eq!(codes(&cohort), [["428.0"], ["428.0"], ["428.0"]]);
+    assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
+    assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
+    let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
+    assert_eq!(lost, [1, 1, 1, 1], "{:?}", cohort.flow);
+    assert_eq!(cohort.patient_facts[1].sex, Some(Sex::Female));
+    assert_eq!(cohort.admission_facts[1].start, seconds("2016-02-01 10:00"));
+}
+
+#[test]
+fn further_kinds_begin_as_the_options_say() {
+    let folder = folder();
+    let at = Some;
+    let rows = [
+        (5, at("2016-01-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (5, at("2016-01-01 12:00"), "MEDICATION//START//Aspirin", None),
+        (5, at("2016-01-01 13:00"), "MEDICATION//START//unknown", None),
+        (5, at("2016-01-01 13:00"), "MEDICATION//STOP//Aspirin", None),
+        (5, at("2016-01-01 12:00"), "PROCEDURE//ICD//9//3893", None),
+        (5, at("2016-01-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (5, at("2016-01-02 10:00"), "HOSPITAL_DISCHARGE//HOME", None),
+    ];
+    shard(&folder, "train/0.parquet", &rows);
+    folder.write("atc.csv", "drug,code\naspirin,B01AC06\n");
+    let begins = [("procedures", "PROCEDURE//ICD//"), ("drugs", "MEDICATION//START//")];
+    let with = MedsOptions {
+        events: begins.map(|(kind, beginning)| (kind.to_owned(), beginning.to_owned())).into(),
+        drug_map: FilePath(folder.path().join("atc.csv")),
+        ..options(&folder)
+    };
+    let cohort = parse(with.clone(), false).unwrap();
+    assert_eq!(cohort.patients, [9, 5]);
+    let of = |kind: &str| {
+        let events = cohort.events(kind).unwrap();
+        (events.names.join(" "), events.rows.rows().map(<[u32]>::len).collect::<Vec<_>>())
+    };
+    assert_eq!(of("procedures"), ("9//3893".into(), vec![0, 1]));
+    assert_eq!(of("drugs"), ("B01AC06".into(), vec![0, 1]));
+    let drugs = cohort.flow.iter().find(|step| step.what == "drugs").unwrap();
+    assert_eq!((drugs.total, drugs.left_out[1].most.as_slice()), (2, &[("unknown".to_owned(), 1)][..]));
+    let facts = cohort.admission_facts[1];
+    assert_eq!((facts.end, facts.died), (seconds("2016-01-02 10:00"), Some(false)));
+    let empty = MedsOptions { events: [("drugs".to_owned(), String::new())].into(), ..with };
+    assert!(parse(empty, false).unwrap_err().to_string().starts_with("`events.drugs`"));
+}
+
+#[test]
+fn values_may_be_cut_and_codes_described() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("metadata")).unwrap();
+    let columns = [("code", vec!["LAB//50931//mg/dL"]), ("description", vec!["Glucose"])];
+    let columns = columns.map(|(name, values)| (name.to_owned(), Values::from(values)));
+    write_parquet(&folder.path().join("metadata/codes.parquet"), columns.into()).unwrap();
+    let cohort = parse(MedsOptions { quantiles: 2, ..options(&folder) }, false).unwrap();
+    // Of 1 … 200 and 500 the first 101 are the lower part.
+    let names = ["Glucose (50931//mg/dL), part 1 of 2", "Glucose (50931//mg/dL), part 2 of 2"];
+    assert_eq!(cohort.lab_names, names);
+    assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0, 1]]);
+    let none = MedsOptions { quantiles: 2, abnormal: Abnormal::None, ..options(&folder) };
+    assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
+}
+
+#[test]
+fn days_need_no_admissions_and_codes_may_stay_icd10() {
+    let folder = folder();
+    let days = MedsOptions { visits: Visits::Day, code_system: CodeSystem::Icd10, ..options(&folder) };
+    let cohort = parse(days, false).unwrap();
+    assert_eq!((cohort.patients.as_slice(), codes(&cohort)), (&[7][..], vec![vec!["I50.9"], vec!["E11.9"]]));
+}
+
+#[test]
+fn what_is_no_meds_data_set_is_refused() {
+    let folder = Folder::new();
+    let said = |options| parse(options, false).unwrap_err().to_string();
+    assert!(said(options(&folder)).contains("no .parquet file"));
+    folder.write("a.parquet", "text");
+    assert!(said(options(&folder)).contains("a.parquet"));
+    let folder = self::folder();
+    let other = MedsOptions { admission: "VISIT".into(), ..options(&folder) };
+    assert!(said(other).contains("no patient is left"));
+    assert!(said(MedsOptions { lab: String::new(), ..options(&folder) }).starts_with("`lab`"));
+}
+
+#[test]
+fn it_is_a_sound_parser() {
+    let folder = folder();
+    dualk_sdk::testing::check_parser(options(&folder));
+}

@@ -1,0 +1,170 @@
+//! Small tables of OMOP, written here.
+
+use super::*;
+use crate::testing::{Folder, parse};
+use dualk_sdk::data::events::{EventKind, EventTable};
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write(
+        "visit_occurrence.csv",
+        "visit_occurrence_id,person_id,visit_concept_id,visit_start_date\n\
+             11,1,9201,2016-05-21\n12,1,9201,2016-05-20\n13,1,9202,2016-06-01\n21,2,9201,2015-01-01\n",
+    );
+    folder.write(
+        "condition_occurrence.csv",
+        "visit_occurrence_id,condition_concept_id,condition_source_value\n\
+             11,316139,I50.9\n12,316139,I509\n12,0,Z99.9\n21,201826,E11.9\n,201826,E11.9\n",
+    );
+    folder.write(
+        "measurement.csv",
+        "visit_occurrence_id,measurement_concept_id,value_as_number,range_low,range_high\n\
+             11,3004501,200,70,100\n11,3004501,90,70,100\n11,3000963,7.5,12,\n21,3004501,60,,100\n,3004501,1,70,100\n\
+             12,3004501,,70,100\n11,3004501,210,70,100\n",
+    );
+    folder.write("map.csv", "ICD10,ICD9\nI509,4280\nE119,25000\n");
+    folder
+}
+
+fn options(folder: &Folder) -> OmopOptions {
+    let path = |name: &str| FilePath(folder.path().join(name));
+    OmopOptions { root: path(""), icd_map: path("map.csv"), visit_concepts: vec![9201], ..Default::default() }
+}
+
+#[test]
+fn visits_conditions_and_measurements_follow_the_rules() {
+    let cohort = parse(options(&folder()), false).unwrap();
+    assert_eq!(cohort.patients, [1, 2]);
+    assert_eq!(cohort.admissions.row(0), [12, 11], "by date");
+    assert_eq!(cohort.code_names, ["428.0", "250.00"]);
+    let item = |id| LabItem { id, category: Some(0) };
+    assert_eq!(cohort.lab_items, [item(3_000_963), item(3_004_501)]);
+    assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[0, 1], &[]]);
+    let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
+    assert_eq!(lost, [0, 1, 1, 0, 0, 1], "{:?}", cohort.flow);
+}
+
+#[test]
+fn codes_may_be_icd10_or_concepts() {
+    let folder = folder();
+    let icd10 = OmopOptions { code_system: CodeSystem::Icd10, icd_map: FilePath::default(), ..options(&folder) };
+    assert_eq!(parse(icd10, false).unwrap().code_names, ["I50.9", "Z99.9", "E11.9"]);
+    let concepts = OmopOptions { codes: OmopCodes::Concept, ..options(&folder) };
+    assert_eq!(parse(concepts, false).unwrap().code_names, ["316139", "201826"]);
+}
+
+#[test]
+fn persons_concepts_and_further_kinds_are_read_in_any_case_and_with_tabs() {
+    let folder = folder();
+    folder.write(
+        "PERSON.csv",
+        "PERSON_ID,GENDER_CONCEPT_ID,YEAR_OF_BIRTH,MONTH_OF_BIRTH,DAY_OF_BIRTH,ETHNICITY_SOURCE_VALUE\n\
+             1,8532,1946,5,20,hispanic\n2,8507,1955,,,\n",
+    );
+    folder.write("death.csv", "person_id,death_date\n2,2015-01-01\n");
+    // As vocabularies are handed out: tabs, and quotes inside of names.
+    folder.write("CONCEPT.csv", "concept_id\tconcept_name\n3004501\tGlucose, \"serum\"\n316139\tHeart failure\n");
+    folder.write("procedure_occurrence.csv", "visit_occurrence_id,procedure_concept_id\n11,4052536\n12,0\n,4052536\n");
+    folder.write("drug_exposure.csv", "visit_occurrence_id,drug_source_value\n11,Insulin\n12,aspirin\n21,Aspirin\n");
+    folder.write("device_exposure.csv", "visit_occurrence_id;device_concept_id\n11;45768171\n");
+    let devices =
+        EventTable { kind: "devices".into(), table: "device_exposure".into(), code: "device_concept_id".into() };
+    let cohort = parse(
+        OmopOptions {
+            codes: OmopCodes::Concept,
+            events: vec![EventKind::Procedures, EventKind::Drugs],
+            drug: "drug_source_value".into(),
+            event_tables: vec![devices],
+            ..options(&folder)
+        },
+        false,
+    );
+    let cohort = cohort.unwrap();
+    let of = |kind: &str| {
+        let events = cohort.events(kind).unwrap();
+        (events.names.join(" "), events.rows.rows().map(<[u32]>::len).collect::<Vec<_>>())
+    };
+    // Visits 12, 11 and 21.
+    assert_eq!(of("procedures"), ("4052536".into(), vec![0, 1, 0]));
+    assert_eq!(of("drugs"), ("aspirin Insulin Aspirin".into(), vec![1, 1, 1]));
+    assert_eq!(of("devices"), ("45768171".into(), vec![0, 1, 0]));
+    assert_eq!(cohort.code_titles, ["Heart failure", ""]);
+    let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
+    assert_eq!([lost("rows of procedure_occurrence"), lost("rows of drug_exposure")], [2, 0]);
+    assert_eq!(cohort.patient_facts[1], PatientFacts { sex: Some(Sex::Male), ethnicity: None });
+    assert_eq!(cohort.admission_facts[2].age, Some(59.505672), "from the middle of 1955");
+    assert_eq!(cohort.admission_facts[2].died, None, "a visit without an end");
+
+    let cohort = parse(options(&folder), false).unwrap();
+    assert_eq!(cohort.patient_facts[0].ethnicity.as_deref(), Some("hispanic"));
+    let ages: Vec<f32> = cohort.admission_facts.iter().map(|facts| facts.age.unwrap().round()).collect();
+    assert_eq!(ages, [70.0, 70.0, 60.0]);
+    assert_eq!(cohort.lab_names, ["3000963", "Glucose, \"serum\""]);
+}
+
+#[test]
+fn values_may_be_cut_by_unit_instead_of_compared_with_ranges() {
+    let folder = folder();
+    let mut text = String::from("visit_occurrence_id,measurement_concept_id,value_as_number,unit_concept_id\n");
+    (1..=120).for_each(|v| text += &format!("12,3004501,{v},8840\n"));
+    text += "11,3004501,5,8753\n11,3004501,500,8840\n21,3004501,,8840\n";
+    folder.write("measurement.csv", &text);
+    let cut = OmopOptions { quantiles: 2, ..options(&folder) };
+    let cohort = parse(cut.clone(), false).unwrap();
+    let names =
+        ["3004501 in unit 8753, part 1 of 2", "3004501 in unit 8840, part 1 of 2", "3004501 in unit 8840, part 2 of 2"];
+    assert_eq!(cohort.lab_names, names);
+    assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[1, 2][..], &[0, 2], &[]]);
+    let interval = OmopOptions { abnormal: Ranges::Interval, ..options(&folder) };
+    let cohort = parse(interval, false).unwrap();
+    // Of 121 results four are below the interval and four above.
+    assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1, 0]);
+    let error = parse(options(&folder), false).unwrap_err().to_string();
+    assert!(error.contains("`range_low` is missing") && error.contains("abnormal = \"interval\""), "{error}");
+    let none = OmopOptions { labs: false, ..cut };
+    assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
+}
+
+#[test]
+fn all_visits_count_unless_concepts_are_named() {
+    let folder = folder();
+    let all = OmopOptions { visit_concepts: vec![], ..options(&folder) };
+    assert_eq!(parse(all, false).unwrap().patients, [2], "the outpatient visit of 1 has no codes");
+}
+
+#[test]
+fn broken_tables_and_options_are_refused() {
+    let text = "visit_occurrence_id,measurement_concept_id,value_as_number,range_low,range_high\n11,1,2,3,high\n";
+    for (file, content, says) in [
+        ("measurement.csv", text, "measurement.csv:2"),
+        ("measurement.csv", "measurement_id\n", "is missing"),
+        (
+            "visit_occurrence.csv",
+            "visit_occurrence_id,person_id,visit_concept_id,visit_start_date\n1,1,9201,May\n",
+            ":2",
+        ),
+        ("map.csv", "ICD10\n", "`icd_map`"),
+    ] {
+        let folder = folder();
+        folder.write(file, content);
+        let error = parse(options(&folder), false).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    let folder = folder();
+    let published = OmopOptions { icd_map: FilePath::default(), ..options(&folder) };
+    let error = parse(published.clone(), true).unwrap_err();
+    assert!(error.to_string().starts_with("`icd_map`"), "{error}");
+    assert_eq!(
+        parse(published, false).unwrap().code_names,
+        ["428.0", "250.00"],
+        "by the mapping of the CMS, which has none for Z99.9"
+    );
+    let none = OmopOptions { visit_concepts: vec![1], ..options(&folder) };
+    assert!(parse(none, false).unwrap_err().to_string().contains("no patient is left"));
+}
+
+#[test]
+fn it_is_a_sound_parser() {
+    let folder = folder();
+    dualk_sdk::testing::check_parser(options(&folder));
+}
