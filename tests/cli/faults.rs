@@ -344,8 +344,17 @@ fn every_mistake_gets_one_screen_and_leaves_nothing() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         let missing: Vec<_> = case.says.iter().filter(|s| !error.contains(**s)).collect();
         let screen = error.lines().count() <= 24 && error.lines().all(|l| l.len() <= 400);
+        // Nothing is said twice.
+        let errors: Vec<&str> = error.lines().filter(|line| line.starts_with("error: ")).collect();
+        let once = errors.iter().collect::<std::collections::BTreeSet<_>>().len() == errors.len();
         let clean = listing(folder.path()) == before;
-        if output.status.code() != Some(2) || !missing.is_empty() || !screen || !clean || error.contains("panicked") {
+        if output.status.code() != Some(2)
+            || !missing.is_empty()
+            || !screen
+            || !once
+            || !clean
+            || error.contains("panicked")
+        {
             let code = output.status.code();
             wrong.push(format!("{}: exit {code:?}, lacks {missing:?}, clean {clean}\n{error}", case.name));
         }

@@ -152,15 +152,24 @@ mod golden {
             };
             let parameters = Parameters::new(&*model, 60, 4, 5);
             let mut plain = Stepper::new(&*model, parameters.clone(), adam(), window, 0.5);
-            let mut trainer = Trainer::new(&*model, parameters, adam(), window, 0.5, &device).unwrap();
+            let trainer = || Trainer::new(&*model, parameters.clone(), adam(), window, 0.5, &device).unwrap();
+            let (mut trainer, mut again) = (trainer(), trainer());
             let (mut expected, mut losses) = (Vec::new(), Vec::new());
             for batch in Sampler::new(&graph, &known, options, 0) {
                 expected.push(plain.step(&batch) as f32);
+                again.step(&batch, false).unwrap();
                 losses.extend(trainer.step(&batch, batch.step % 3 == 2).unwrap().into_iter().map(|loss| loss as f32));
             }
             close(&format!("{name}, losses"), &losses, &expected);
             let found = trainer.into_parameters().unwrap();
             assert_eq!(found.entities.last, plain.parameters.entities.last, "{name}");
+            // Every number has one owner that adds in a fixed order.
+            let again = again.into_parameters().unwrap();
+            let bits = |of: &[f32]| of.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            for (one, other) in [(&found.entities, &again.entities), (&found.relations, &again.relations)] {
+                let (values, moments) = (bits(&one.values), bits(&one.second));
+                assert!(values == bits(&other.values) && moments == bits(&other.second), "{name}: other bits");
+            }
             let pairs = [
                 ("entities", &found.entities, &plain.parameters.entities),
                 ("relations", &found.relations, &plain.parameters.relations),

@@ -79,8 +79,9 @@ impl Building<'_> {
             mistakes.note(self.patient_encoder(SMALL, codes));
         }
         mistakes.note(self.lab(SMALL));
-        mistakes.note(self.head("", SMALL, SMALL, None));
-        mistakes.note(self.head("", SMALL, SMALL, Some(SMALL)));
+        if mistakes.note(self.head("", SMALL, SMALL, None)).is_some() {
+            mistakes.note(self.head("", SMALL, SMALL, Some(SMALL)));
+        }
     }
 }
 
