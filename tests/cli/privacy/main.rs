@@ -96,20 +96,32 @@ fn printed(output: &Output, what: &str) -> String {
     text
 }
 
-/// Whether a canary is there, other than by chance among the digits of a checksum.
+/// Whether a canary is there, other than by chance among the digits of a checksum, a fraction or a number of bytes.
 fn holds(bytes: &[u8], canary: &str) -> bool {
-    const CHECKSUM: usize = 16;
-    let digits = |part: &mut dyn Iterator<Item = &u8>| part.take_while(|b| b.is_ascii_hexdigit()).count();
-    bytes.windows(canary.len()).enumerate().filter(|(_, window)| *window == canary.as_bytes()).any(|(at, _)| {
-        let around = digits(&mut bytes[..at].iter().rev()) + digits(&mut bytes[at..].iter());
-        around < CHECKSUM
-    })
+    let is_number = canary.bytes().all(|b| b.is_ascii_digit());
+    let found = bytes.windows(canary.len()).enumerate().filter(|(_, window)| *window == canary.as_bytes());
+    found.map(|(at, _)| at).any(|at| !is_number || is_identifier(&bytes[..at], &bytes[at..]))
+}
+
+/// Whether what lies between is the beginning of a whole number as long as identifiers are.
+fn is_identifier(before: &[u8], from: &[u8]) -> bool {
+    const DIGITS: usize = 8;
+    let goes_on = before.last().is_some_and(u8::is_ascii_digit);
+    let is_fraction = before.ends_with(b".") && before.iter().rev().nth(1).is_some_and(u8::is_ascii_digit);
+    let in_checksum = {
+        let digits = |part: &mut dyn Iterator<Item = &u8>| part.take_while(|b| b.is_ascii_hexdigit()).count();
+        digits(&mut before.iter().rev()) + digits(&mut from.iter()) > 2 * DIGITS
+    };
+    let digits = from.iter().take_while(|b| b.is_ascii_digit()).count();
+    !goes_on && !is_fraction && !in_checksum && digits == DIGITS
 }
 
 #[test]
 fn a_canary_is_told_from_a_checksum() {
     assert!(holds(b"patient 77120003.", "7712") && holds(b"CANARY7", "CANARY") && holds(b"stay88340001", "8834"));
-    assert!(!holds(b"sha256: 0a7712ff03b1c4d5e6f70a1b", "7712") && !holds(b"772", "7712"));
+    assert!(!holds(b"sha256: 0a77120000b1c4d5e6f70a1b", "7712") && !holds(b"772", "7712"));
+    assert!(!holds(b"\"seconds\": 3.77120003", "7712") && !holds(b"\"bytes\": 377120003", "7712"));
+    assert!(!holds(b"\"bytes\": 771200032", "7712") && holds(b"[0.5,77120003]", "7712"));
 }
 
 /// No file below a folder has a canary as text, nor an identifier as a number of 64 bits.
