@@ -3,15 +3,16 @@
 use super::experiment::KgeExperiment;
 use super::files::{Checkpoint, save_checkpoint};
 use super::known::Known;
-use super::metrics::LinkMetrics;
+use super::metrics::{LinkMetrics, RankMetrics};
 use super::model::EmbeddingModel;
 use super::rank::Trained;
-use super::sample::{Sampler, window};
+use super::sample::{Batch, Sampler, window};
 use super::trainer::{Trainer, ranks_on};
 use super::triples::{KnowledgeGraph, Triple};
+use crate::device::NamedDevice;
 use crate::experiment::RunDir;
 use crate::experiment::run_dir::RESUME;
-use crate::progress::Silent;
+use crate::progress::{Silent, Task};
 use crate::{Error, Progress, Result, storage};
 use serde_json::json;
 use std::path::PathBuf;
@@ -36,77 +37,136 @@ impl KgeExperiment {
         let train = &self.manifest.train;
         let options = self.sample_options();
         let (window, known) = (window(&options), Known::new(&graph.train));
-        let Checkpoint { parameters, step: first, seconds: before, mut history } = state;
+        let Checkpoint { parameters, step: first, seconds: before, history } = state;
         let device = self.device()?;
-        let mut trainer = Trainer::new(model, parameters, self.adam(), window, train.adversarial as f32, &device)?;
+        let trainer = Trainer::new(model, parameters, self.adam(), window, train.adversarial as f32, &device)?;
         let sampler = Sampler::new(graph, &known, options, first).at_once(trainer.batches_at_once());
-        let every_known = self.known(graph);
-        let valid: Vec<Triple> = sample(&graph.valid, train.validate_triples);
         let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
         task.advance(u64::from(first));
         let _listening = self.stop.listen();
         run.write("metrics.jsonl", history.as_bytes())?;
-        let mut keeper = Keeper::new(run, progress, self.manifest.output.checkpoint_minutes);
-        let mut clock = Clock { begun: Instant::now(), looked: Duration::ZERO, before };
-        let every = (train.steps / 100).max(1);
-        let mut losses = (0.0, 0u32);
-        let outcome = std::thread::scope(|scope| {
+        let mut training = Training {
+            experiment: self,
+            model,
+            valid: sample(&graph.valid, train.validate_triples),
+            known: self.known(graph),
+            device,
+            trainer,
+            run,
+            progress,
+            task,
+            keeper: Keeper::new(run, progress, self.manifest.output.checkpoint_minutes),
+            clock: Clock { begun: Instant::now(), looked: Duration::ZERO, before },
+            losses: (0.0, 0),
+            history,
+        };
+        std::thread::scope(|scope| {
             let (sender, receiver) = std::sync::mpsc::sync_channel(4);
             scope
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
-            for batch in receiver {
-                let step = batch.step + 1;
-                let validates =
-                    train.validate_every > 0 && step.is_multiple_of(train.validate_every) && !valid.is_empty();
-                let writes = validates || step.is_multiple_of(every) || step == train.steps;
-                for loss in trainer.step(&batch, writes)? {
-                    if !loss.is_finite() {
-                        let by = if matches!(trainer, Trainer::Cpu(_)) { "after" } else { "by" };
-                        return Err(Error::user(format!("the loss is {loss} {by} step {step}"))
-                            .at_key("train.lr")
-                            .help("try a smaller learning rate"));
-                    }
-                    losses = (losses.0 + loss, losses.1 + 1);
-                }
-                task.advance(1);
-                if writes {
-                    let mean = losses.0 / f64::from(losses.1);
-                    losses = (0.0, 0);
-                    let seconds = clock.seconds();
-                    let mut line = json!({
-                        "step": step, "loss": mean, "lr": trainer.rate(batch.step), "seconds": seconds,
-                    });
-                    let mut shown = format!("loss {mean:.4}");
-                    if validates {
-                        let looks = Instant::now();
-                        let parameters = trainer.parameters()?;
-                        let trained = Trained { model, parameters: &parameters };
-                        let ranks = ranks_on(&device, &trained, &valid, &every_known, &Silent)?;
-                        let metrics = LinkMetrics::new(&ranks, self.ties(), 0, 0).both;
-                        clock.looked += looks.elapsed();
-                        shown += &format!(" valid mrr {:.4}", metrics.mrr);
-                        progress.line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
-                        line["valid"] = json!(metrics);
-                    }
-                    task.message(&shown);
-                    run.append("metrics.jsonl", &line.to_string())?;
-                    history += &format!("{line}\n");
-                }
-                let signal = self.stop.requested();
-                if step < train.steps && (signal.is_some() || keeper.is_due(writes)) {
-                    let parameters = trainer.parameters()?;
-                    keeper.save(|file| save_checkpoint(file, &parameters, step, clock.seconds(), &history));
-                    if let Some(signal) = signal {
-                        return Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}")));
-                    }
-                }
-            }
-            Ok(())
-        });
-        outcome?;
-        let seconds = clock.seconds();
-        task.finish(&format!("{} steps in {seconds:.1} s", train.steps));
-        Ok(Checkpoint { parameters: trainer.into_parameters()?, step: train.steps, seconds, history })
+            receiver.into_iter().try_for_each(|batch| training.pass(&batch))
+        })?;
+        training.end()
+    }
+}
+
+/// An embedding in training.
+struct Training<'a> {
+    experiment: &'a KgeExperiment,
+    model: &'a dyn EmbeddingModel,
+    /// The validation triples that are looked at, and what is known to be true.
+    valid: Vec<Triple>,
+    known: Known,
+    device: NamedDevice,
+    trainer: Trainer<'a>,
+    run: &'a RunDir,
+    progress: &'a dyn Progress,
+    task: Box<dyn Task + 'a>,
+    keeper: Keeper<'a>,
+    clock: Clock,
+    /// Sum and number of the losses since the last line.
+    losses: (f64, u32),
+    history: String,
+}
+
+impl Training<'_> {
+    fn pass(&mut self, batch: &Batch) -> Result<()> {
+        let train = &self.experiment.manifest.train;
+        let step = batch.step + 1;
+        let validates = train.validate_every > 0 && step.is_multiple_of(train.validate_every) && !self.valid.is_empty();
+        // A hundredth of the steps is what an epoch is elsewhere.
+        let writes = validates || step.is_multiple_of((train.steps / 100).max(1)) || step == train.steps;
+        let losses = self.trainer.step(batch, writes)?;
+        losses.into_iter().try_for_each(|loss| self.add(loss, step))?;
+        self.task.advance(1);
+        if writes {
+            self.write(batch.step, validates)?;
+        }
+        match step < train.steps {
+            true => self.keep(step, writes),
+            false => Ok(()),
+        }
+    }
+
+    fn add(&mut self, loss: f64, step: u32) -> Result<()> {
+        if !loss.is_finite() {
+            let by = if matches!(self.trainer, Trainer::Cpu(_)) { "after" } else { "by" };
+            return Err(Error::user(format!("the loss is {loss} {by} step {step}"))
+                .at_key("train.lr")
+                .help("try a smaller learning rate"));
+        }
+        self.losses = (self.losses.0 + loss, self.losses.1 + 1);
+        Ok(())
+    }
+
+    /// A line of `metrics.jsonl` about the steps since the last.
+    fn write(&mut self, index: u32, validates: bool) -> Result<()> {
+        let mean = self.losses.0 / f64::from(self.losses.1);
+        self.losses = (0.0, 0);
+        let (step, seconds) = (index + 1, self.clock.seconds());
+        let mut line = json!({ "step": step, "loss": mean, "lr": self.trainer.rate(index), "seconds": seconds });
+        let mut shown = format!("loss {mean:.4}");
+        if validates {
+            let metrics = self.validated()?;
+            shown += &format!(" valid mrr {:.4}", metrics.mrr);
+            self.progress.line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
+            line["valid"] = json!(metrics);
+        }
+        self.task.message(&shown);
+        self.run.append("metrics.jsonl", &line.to_string())?;
+        self.history += &format!("{line}\n");
+        Ok(())
+    }
+
+    /// Metrics on valid; the time is not that of training.
+    fn validated(&mut self) -> Result<RankMetrics> {
+        let looks = Instant::now();
+        let parameters = self.trainer.parameters()?;
+        let trained = Trained { model: self.model, parameters: &parameters };
+        let ranks = ranks_on(&self.device, &trained, &self.valid, &self.known, &Silent)?;
+        let metrics = LinkMetrics::new(&ranks, self.experiment.ties(), 0, 0).both;
+        self.clock.looked += looks.elapsed();
+        Ok(metrics)
+    }
+
+    /// Writes a checkpoint where one is due, and stops where that was asked for.
+    fn keep(&mut self, step: u32, epoch_ended: bool) -> Result<()> {
+        let signal = self.experiment.stop.requested();
+        if signal.is_none() && !self.keeper.is_due(epoch_ended) {
+            return Ok(());
+        }
+        let (parameters, seconds, history) = (self.trainer.parameters()?, self.clock.seconds(), &self.history);
+        self.keeper.save(|file| save_checkpoint(file, &parameters, step, seconds, history));
+        match signal {
+            None => Ok(()),
+            Some(signal) => Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}"))),
+        }
+    }
+
+    fn end(self) -> Result<Checkpoint> {
+        let (step, seconds) = (self.experiment.manifest.train.steps, self.clock.seconds());
+        self.task.finish(&format!("{step} steps in {seconds:.1} s"));
+        Ok(Checkpoint { parameters: self.trainer.into_parameters()?, step, seconds, history: self.history })
     }
 }
 

@@ -1,28 +1,22 @@
 //! The training loop.
 
+use super::best::{Best, Chosen, chosen, remember, scored};
+use super::epoch::Epoch;
 use super::evaluate::evaluate_seeing;
 use super::metrics::lower_is_better;
-use super::position::{Keeper, Losses, Moment, Nobody, Position, Start, not_finite, number};
+use super::position::{Keeper, Moment, Nobody, Position, Start, number};
 use super::precomputed::Precomputed;
 use super::record::EpochRecord;
-use super::{Algorithm, FrozenPart, Metrics, Optimizer, Rates, Select, Update, derive_seed, evaluate, shuffled};
+use super::{Algorithm, FrozenPart, Metrics, Optimizer, Rates, Select, evaluate};
 use crate::component::{Loss, Objective};
-use crate::data::{Batch, Examples};
+use crate::data::Examples;
 use crate::device::generator;
 use crate::graph::Graph;
 use crate::model::{Model, set_dropout, targets_of};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
-use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Device, Tensor};
 use std::ops::Range;
-use std::sync::mpsc::sync_channel;
-use std::time::Instant;
-
-/// Steps between two readings of the loss on the CPU; other devices are not waited for inside an epoch.
-const STEPS_PER_READING: usize = 16;
-/// Batches that are made ahead of the step that takes them.
-const BATCHES_AHEAD: usize = 2;
+use std::time::{Duration, Instant};
 
 /// What to train, on what and how.
 pub struct Fit<'a> {
@@ -131,7 +125,7 @@ impl Fit<'_> {
 
     fn train_from(
         &self,
-        mut model: Model,
+        model: Model,
         mut optimizer: Optimizer,
         start: Start,
         keeper: &dyn Keeper,
@@ -142,32 +136,20 @@ impl Fit<'_> {
         let mut history = Vec::with_capacity(self.epochs);
         let Start { mut position, best } = start;
         let mut best = position.best.zip(best).map(|((score, epoch), model)| Best { score, epoch, model });
-        let mut dropout = self.drops_in(position.epoch);
-        if !dropout {
-            model = set_dropout(model, false);
-        }
-        let mut precomputed = self.precomputed(&model, dropout);
+        let mut state = self.with_dropout(model, true, position.epoch);
         for epoch in position.epoch..self.epochs {
             // Here, so that a resumed training ends where it would have.
             if self.has_waited_enough(epoch, best.as_ref()) {
                 break;
             }
-            let start = Instant::now();
-            if dropout != self.drops_in(epoch) {
-                dropout = self.drops_in(epoch);
-                model = set_dropout(model, dropout);
-                precomputed = self.precomputed(&model, dropout);
+            let (start, spent) = (Instant::now(), position.spent);
+            if state.dropout != self.drops_in(epoch) {
+                state = self.with_dropout(state.model, state.dropout, epoch);
             }
-            let lr = self.rates.at(epoch);
-            let train_loss;
-            let spent = position.spent;
-            let pass =
-                Pass { losses: &losses, precomputed: &precomputed, keeper, best: best.as_ref(), from: &position };
-            (model, train_loss) = self.epoch(model, &mut optimizer, pass)?;
-            let ((valid, valid_loss), test) = self.evaluated(&model, &losses);
-            let seconds = (start.elapsed() + spent).as_secs_f64();
-            let record =
-                EpochRecord { stage: self.name.to_owned(), epoch, train_loss, valid_loss, valid, test, lr, seconds };
+            let (precomputed, from) = (&state.precomputed, &position);
+            let pass = Epoch { fit: self, losses: &losses, precomputed, keeper, best: best.as_ref(), from };
+            let (model, train_loss) = pass.run(state.model, &mut optimizer)?;
+            let record = self.record(&model, &losses, (epoch, train_loss), start, spent);
             on_epoch(&record)?;
             if (self.remembers_best() || self.patience.is_some()) && !record.valid.is_empty() {
                 remember(&mut best, self.score(&record.valid)?, epoch, &model);
@@ -177,11 +159,48 @@ impl Fit<'_> {
             let (best, position) = (best.as_ref().map(|best| &best.model), position.clone());
             let optimizer = &optimizer;
             keeper.look(&Moment { model: &model, optimizer, best, epoch_ended: true, position, losses: None })?;
+            state.model = model;
         }
-        let ((epoch, model), best_on_valid) = self.chosen((position.epoch.saturating_sub(1), model), best)?;
-        let restored = |model| if self.dropout_epochs.is_some() { set_dropout(model, true) } else { model };
-        let best_on_valid = best_on_valid.map(|(epoch, model)| (epoch, restored(model)));
-        Ok(Fitted { model: restored(model), optimizer, epoch, best_on_valid, history })
+        let last = (position.epoch.saturating_sub(1), state.model);
+        let ((epoch, model), best_on_valid) = self.selected(last, best)?;
+        Ok(Fitted { model, optimizer, epoch, best_on_valid, history })
+    }
+
+    /// The model in `epoch`, with dropout as it is there, where it was on or off before.
+    fn with_dropout(&self, model: Model, before: bool, epoch: usize) -> State {
+        let dropout = self.drops_in(epoch);
+        let model = if dropout == before { model } else { set_dropout(model, dropout) };
+        let precomputed = self.precomputed(&model, dropout);
+        State { model, dropout, precomputed }
+    }
+
+    /// What is known of an epoch that ended.
+    fn record(
+        &self,
+        model: &Model,
+        losses: &[Option<Box<dyn Loss>>],
+        (epoch, train_loss): (usize, f64),
+        start: Instant,
+        spent: Duration,
+    ) -> EpochRecord {
+        let (valid, valid_loss) = self.on_valid(model, losses);
+        let test = self.watch.map(|examples| self.metrics(model, examples)).unwrap_or_default();
+        let (stage, lr) = (self.name.to_owned(), self.rates.at(epoch));
+        let seconds = (start.elapsed() + spent).as_secs_f64();
+        EpochRecord { stage, epoch, train_loss, valid_loss, valid, test, lr, seconds }
+    }
+
+    /// Of the last epoch and the best the one that is selected, and the best where that is another; with dropout as the
+    /// training found it.
+    fn selected(&self, last: (usize, Model), best: Option<Best>) -> Result<Chosen> {
+        let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
+        let select = if self.valid.is_empty() { Select::Last } else { self.select };
+        let (model, best) = chosen(select, last, best).ok_or_else(|| self.undefined())?;
+        let restored = |(epoch, model)| match self.dropout_epochs {
+            Some(_) => (epoch, set_dropout(model, true)),
+            None => (epoch, model),
+        };
+        Ok((restored(model), best.map(restored)))
     }
 
     /// Whether there is something to learn from and, where that ends training, to judge by.
@@ -204,23 +223,6 @@ impl Fit<'_> {
             self.progress.line(&format!("{}: no better score since epoch {}", self.name, best.epoch + 1));
         }
         since.is_some()
-    }
-
-    /// Metrics and mean loss on valid, and metrics on the examples that are watched.
-    fn evaluated(&self, model: &Model, losses: &[Option<Box<dyn Loss>>]) -> ((Metrics, Option<f64>), Metrics) {
-        let watched = self.watch.map(|examples| self.metrics(model, examples));
-        (self.on_valid(model, losses), watched.unwrap_or_default())
-    }
-
-    /// Of the last epoch and the best the one that is selected, and the best where that is another.
-    fn chosen(&self, last: (usize, Model), best: Option<Best>) -> Result<Chosen> {
-        let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
-        match (self.select, best) {
-            (Select::Best, Some(best)) => Ok((best, None)),
-            (Select::Best, None) if self.valid.is_empty() => Ok((last, None)),
-            (Select::Best, None) => Err(self.undefined()),
-            (Select::Last, best) => Ok((last, best)),
-        }
     }
 
     /// Whether dropout acts in `epoch`.
@@ -272,110 +274,6 @@ impl Fit<'_> {
         self.select == Select::Best || self.watch.is_some()
     }
 
-    /// The steps of an epoch from [`Pass::from`] on, and the mean loss of all of its steps.
-    fn epoch(&self, mut model: Model, optimizer: &mut Optimizer, pass: Pass<'_>) -> Result<(Model, f64)> {
-        let (start, epoch, first) = (Instant::now(), pass.from.epoch, pass.from.step);
-        let seed = derive_seed(self.seed, &[epoch as u64]);
-        let device = model.device();
-        let synchronous = device.clone().without_autodiff() == Device::flex();
-        let order = if self.shuffle { shuffled(self.train.len(), seed) } else { (0..self.train.len()).collect() };
-        let rest = order.get(first * self.batch..).unwrap_or_default();
-        let what = format!("{} {}/{}", self.name, epoch + 1, self.epochs);
-        let mut task = self.progress.begin(&what, "examples", Some(order.len() as u64));
-        task.advance((order.len() - rest.len()) as u64);
-        let mut total = Losses::resume(&pass.from.losses, &device);
-        let (send, batches) = sync_channel(BATCHES_AHEAD);
-        std::thread::scope(|scope| {
-            let (mut chunks, train, precomputed) = (rest.chunks(self.batch), self.train, pass.precomputed);
-            // Ends with the last batch, or when nobody takes them any more.
-            scope.spawn(move || chunks.all(|chunk| send.send((chunk, precomputed.batch(train, chunk))).is_ok()));
-            let mut accumulated = GradientsAccumulator::new();
-            for (step, (chunk, batch)) in (first..).zip(batches) {
-                // Seeding another device waits for it: there, the numbers of a step follow from where one began, too.
-                if synchronous || step == first {
-                    generator::seed(&device, derive_seed(seed, &[step as u64]));
-                }
-                // The examples of the group of batches that this one belongs to, and whether it is the last of them.
-                let group = self.batch * self.accumulate;
-                let group_end = order.len().min((step / self.accumulate + 1) * group);
-                let weight = chunk.len() as f64 / (group_end - step / self.accumulate * group) as f64;
-                let (loss, gradients) =
-                    self.gradients(&model, &pass, chunk, &batch, weight, synchronous.then_some(step))?;
-                let last = step * self.batch + chunk.len() == group_end;
-                let gradients = match (self.accumulate, last) {
-                    (1, _) => Some(gradients),
-                    (_, last) => {
-                        accumulated.accumulate(&model, gradients);
-                        last.then(|| accumulated.grads())
-                    }
-                };
-                let stepped = gradients.is_some();
-                if let Some(gradients) = gradients {
-                    let (algorithm, rates, clip_norm) = (self.algorithm, self.rates, self.clip_norm);
-                    model = optimizer.step(model, gradients, Update { algorithm, rates, epoch, clip_norm });
-                }
-                if let Some(on_step) = self.on_step {
-                    on_step(StepRecord { loss: loss.clone().into_scalar::<f64>(), lr: self.rates.at(epoch) });
-                }
-                total.add(loss, chunk.len(), !synchronous);
-                if synchronous && step % STEPS_PER_READING == STEPS_PER_READING - 1 {
-                    task.message(&format!("loss {:.4}", total.mean()));
-                }
-                task.advance(chunk.len() as u64);
-                // Gradients that wait for others of their group are nowhere kept.
-                if stepped {
-                    let (spent, best) = (start.elapsed() + pass.from.spent, scored(pass.best));
-                    pass.keeper.look(&Moment {
-                        model: &model,
-                        optimizer,
-                        best: pass.best.map(|best| &best.model),
-                        epoch_ended: false,
-                        position: Position { epoch, step: step + 1, best, spent, ..Position::default() },
-                        losses: Some(&total),
-                    })?;
-                }
-            }
-            task.finish("");
-            let mean = total.mean();
-            match mean.is_finite() {
-                true => Ok((model, mean)),
-                false => {
-                    let step = total.first_not_finite().map(|step| first + step);
-                    Err(not_finite(self.name, epoch, step, mean, &model))
-                }
-            }
-        })
-    }
-
-    /// The loss of a batch, and the gradients of `weight` times it. The loss of the step `looked_at` is waited for.
-    fn gradients(
-        &self,
-        model: &Model,
-        pass: &Pass<'_>,
-        examples: &[usize],
-        batch: &Batch,
-        weight: f64,
-        looked_at: Option<usize>,
-    ) -> Result<(Tensor<1>, GradientsParams)> {
-        let device = model.device();
-        let encoded = pass.precomputed.encoded(model, self.graph, batch, examples);
-        let logits = model.logits(encoded, batch, self.heads.clone());
-        let each = logits.into_iter().zip(self.heads.clone()).zip(pass.losses).map(|((logits, head), fitted)| {
-            let columns = logits.dims()[1];
-            let loss = fitted.as_deref().unwrap_or(self.loss);
-            loss.forward(logits, targets_of(batch, head, columns, &device))
-        });
-        let loss = each.reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros([1], &device));
-        if looked_at.is_some() {
-            let value = number(loss.clone().detach());
-            if !value.is_finite() {
-                return Err(not_finite(self.name, pass.from.epoch, looked_at, value, model));
-            }
-        }
-        let weighted = if weight == 1.0 { loss.clone() } else { loss.clone() * weight };
-        Ok((loss.detach(), GradientsParams::from_grads(weighted.backward(), model)))
-    }
-
     /// Metrics on valid, and the mean loss of its examples, heads and blocks weighed as in training.
     fn on_valid(&self, model: &Model, losses: &[Option<Box<dyn Loss>>]) -> (Metrics, Option<f64>) {
         if self.valid.is_empty() {
@@ -400,32 +298,11 @@ impl Fit<'_> {
     }
 }
 
-/// What the steps of an epoch have in common.
-struct Pass<'a> {
-    losses: &'a [Option<Box<dyn Loss>>],
-    precomputed: &'a Precomputed,
-    keeper: &'a dyn Keeper,
-    best: Option<&'a Best>,
-    from: &'a Position,
-}
-
-/// An epoch with its model, and the best on valid where that is another.
-type Chosen = ((usize, Model), Option<(usize, Model)>);
-
-/// The best weights so far.
-struct Best {
-    score: f64,
-    epoch: usize,
+/// A model in training.
+struct State {
     model: Model,
-}
-
-/// Keeps `model` when its score is the first, or higher than the best. What is no number chooses nothing.
-fn remember(best: &mut Option<Best>, score: f64, epoch: usize, model: &Model) {
-    if !score.is_nan() && best.as_ref().is_none_or(|best| score > best.score) {
-        *best = Some(Best { score, epoch, model: model.clone() });
-    }
-}
-
-fn scored(best: Option<&Best>) -> Option<(f64, usize)> {
-    best.map(|best| (best.score, best.epoch))
+    /// Whether dropout acts.
+    dropout: bool,
+    /// What its frozen parts give.
+    precomputed: Precomputed,
 }

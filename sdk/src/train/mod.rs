@@ -2,7 +2,9 @@
 
 mod assess;
 mod baselines;
+mod best;
 mod bootstrap;
+mod epoch;
 mod evaluate;
 mod fit;
 mod meter;

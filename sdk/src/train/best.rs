@@ -1,0 +1,36 @@
+//! The best weights so far, and which weights a training returns.
+
+use super::Select;
+use crate::model::Model;
+
+/// The best weights so far.
+pub(super) struct Best {
+    pub score: f64,
+    pub epoch: usize,
+    pub model: Model,
+}
+
+/// Keeps `model` when its score is the first, or higher than the best. What is no number chooses nothing.
+pub(super) fn remember(best: &mut Option<Best>, score: f64, epoch: usize, model: &Model) {
+    if !score.is_nan() && best.as_ref().is_none_or(|best| score > best.score) {
+        *best = Some(Best { score, epoch, model: model.clone() });
+    }
+}
+
+/// Score and epoch of the best.
+pub(super) fn scored(best: Option<&Best>) -> Option<(f64, usize)> {
+    best.map(|best| (best.score, best.epoch))
+}
+
+/// An epoch with its model, and the best on valid where that is another.
+pub(super) type Chosen = ((usize, Model), Option<(usize, Model)>);
+
+/// Of the last epoch and the best the one that is selected, and the best where that is another. `None` where the best is
+/// asked for and there is none.
+pub(super) fn chosen(select: Select, last: (usize, Model), best: Option<(usize, Model)>) -> Option<Chosen> {
+    match (select, best) {
+        (Select::Best, Some(best)) => Some((best, None)),
+        (Select::Best, None) => None,
+        (Select::Last, best) => Some((last, best)),
+    }
+}
