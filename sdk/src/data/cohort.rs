@@ -218,56 +218,67 @@ impl Cohort {
     }
 
     /// Checks the invariants that the rest of the SDK relies on; for parser authors and tests.
+    ///
+    /// # Errors
+    /// Say what is inconsistent.
     pub fn validate(&self) -> Result<()> {
-        let rows = self.admissions.values().len();
-        let fail = |what: &str| Err(Error::program(format!("the parser returned an inconsistent cohort: {what}")));
-        if self.patients.len() != self.admissions.len() {
-            return fail("patients and rows of admissions differ in number");
+        let checks = [Self::check_identifiers, Self::check_rows, Self::check_names, Self::check_events];
+        match checks.iter().find_map(|check| check(self).err()) {
+            None => Ok(()),
+            Some(what) => Err(Error::program(format!("the parser returned an inconsistent cohort: {what}"))),
         }
+    }
+
+    fn check_identifiers(&self) -> std::result::Result<(), String> {
         let twice = |identifiers: &[i64]| {
             let mut seen = std::collections::HashSet::with_capacity(identifiers.len());
             !identifiers.iter().all(|identifier| seen.insert(*identifier))
         };
-        if twice(&self.patients) {
-            return fail("a patient occurs twice");
-        }
-        if twice(self.admissions.values()) {
-            return fail("an admission occurs twice");
-        }
-        if self.codes.len() != rows || self.labs.len() != rows {
-            return fail("codes and labs need one row per admission");
-        }
-        if self.codes.values().iter().any(|&c| c as usize >= self.code_names.len()) {
-            return fail("a code index is out of range");
-        }
-        if self.labs.values().iter().any(|&l| l as usize >= self.lab_items.len()) {
-            return fail("a lab index is out of range");
-        }
-        let categories = self.lab_categories.len();
-        if self.lab_items.iter().any(|i| i.category.is_some_and(|c| c as usize >= categories)) {
-            return fail("a lab category is out of range");
-        }
-        if self.codes.rows().any(<[u32]>::is_empty) {
-            return fail("an admission has no codes");
-        }
+        must(self.patients.len() == self.admissions.len(), "patients and rows of admissions differ in number")?;
+        must(!twice(&self.patients), "a patient occurs twice")?;
+        must(!twice(self.admissions.values()), "an admission occurs twice")
+    }
+
+    fn check_rows(&self) -> std::result::Result<(), String> {
+        let (rows, categories) = (self.admissions.values().len(), self.lab_categories.len());
+        let within = |indices: &[u32], number: usize| indices.iter().all(|&i| (i as usize) < number);
+        must(self.codes.len() == rows && self.labs.len() == rows, "codes and labs need one row per admission")?;
+        must(within(self.codes.values(), self.code_names.len()), "a code index is out of range")?;
+        must(within(self.labs.values(), self.lab_items.len()), "a lab index is out of range")?;
+        let known = |item: &LabItem| item.category.is_none_or(|c| (c as usize) < categories);
+        must(self.lab_items.iter().all(known), "a lab category is out of range")?;
+        must(!self.codes.rows().any(<[u32]>::is_empty), "an admission has no codes")
+    }
+
+    fn check_names(&self) -> std::result::Result<(), String> {
+        let rows = self.admissions.values().len();
         let (patients, codes, items) = (self.patients.len(), self.code_names.len(), self.lab_items.len());
-        for (what, n, expected) in [
+        let lists = [
             ("names of patients", self.patient_names.len(), patients),
             ("names of admissions", self.admission_names.len(), rows),
             ("titles of codes", self.code_titles.len(), codes),
             ("names of laboratory items", self.lab_names.len(), items),
             ("facts of patients", self.patient_facts.len(), patients),
             ("facts of admissions", self.admission_facts.len(), rows),
-        ] {
-            if n != 0 && n != expected {
-                return fail(&format!("{n} {what} for {expected}"));
-            }
+        ];
+        match lists.into_iter().find(|(_, n, expected)| *n != 0 && n != expected) {
+            None => Ok(()),
+            Some((what, n, expected)) => Err(format!("{n} {what} for {expected}")),
         }
-        for events in &self.events {
-            if events.rows.len() != rows || events.rows.values().iter().any(|&e| e as usize >= events.names.len()) {
-                return fail(&format!("the {} need a row per admission and a name per code", events.kind));
-            }
-        }
-        Ok(())
     }
+
+    fn check_events(&self) -> std::result::Result<(), String> {
+        let rows = self.admissions.values().len();
+        let whole = |events: &Events| {
+            events.rows.len() == rows && events.rows.values().iter().all(|&e| (e as usize) < events.names.len())
+        };
+        match self.events.iter().find(|events| !whole(events)) {
+            None => Ok(()),
+            Some(events) => Err(format!("the {} need a row per admission and a name per code", events.kind)),
+        }
+    }
+}
+
+fn must(holds: bool, what: &str) -> std::result::Result<(), String> {
+    if holds { Ok(()) } else { Err(what.to_owned()) }
 }

@@ -34,12 +34,13 @@
 //! burn has one random generator in a process, and other tests may draw from it in between. What depends on a seed is
 //! therefore repeated until it was undisturbed.
 
-mod data;
 mod gradients;
 mod inputs;
 mod kge;
 mod modules;
+mod objectives;
 mod options;
+mod parsers;
 mod patients;
 mod plain;
 mod report;
@@ -78,8 +79,8 @@ fn examine_alone(registry: &Registry, slot: Slot, name: &str, options: Table) ->
         Slot::Head => modules::head(&subject, &mut report),
         Slot::Loss => plain::loss(&subject, &mut report),
         Slot::NodeInit => plain::node_init(&subject, &mut report),
-        Slot::Parser => data::parser(&subject, &mut report),
-        Slot::Objective => data::objective(&subject, &mut report),
+        Slot::Parser => parsers::parser(&subject, &mut report),
+        Slot::Objective => objectives::objective(&subject, &mut report),
         Slot::Recipe => plain::recipe(&subject, &mut report),
         Slot::KgeModel => kge::model(&subject, &mut report),
     }

@@ -1,0 +1,159 @@
+//! Objectives.
+
+use super::inputs::{ones, prepared};
+use super::options::check_options;
+use super::{Report, Subject};
+use crate::component::*;
+use crate::data::{Examples, Prepared, Ragged};
+use crate::train::metrics::lower_is_better;
+use crate::{Result, slots};
+use std::collections::BTreeSet;
+use toml::Table;
+
+type Found<'a> = &'a mut Vec<String>;
+
+pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
+    let build = |options: Table| subject.registry.make::<slots::objective>(subject.name, options);
+    let mut check = |what: &str, look: &dyn Fn(&dyn Objective, &Prepared, Found<'_>) -> Result<()>| {
+        report.check(what, |findings| look(build(subject.options.clone())?.as_ref(), &prepared()?, findings));
+    };
+    check("heads", &heads);
+    for (what, part) in [("train", Part::Train), ("valid", Part::Valid), ("test", Part::Test)] {
+        check(&format!("examples: {what}"), &|objective, data, findings| examples(objective, data, part, findings));
+    }
+    check("metrics: finite, the same names, better for right answers", &metrics);
+    check("what codes and items of a history are asked for again", &asked);
+    check_options(subject, report, |options| {
+        let data = prepared()?;
+        let objective = build(options)?;
+        objective.heads(&data)?;
+        objective.examples(&data, Part::Train)?;
+        Ok(Vec::new())
+    });
+}
+
+fn heads(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
+    let heads = objective.heads(data)?;
+    let names: BTreeSet<&str> = heads.iter().map(|head| head.name.as_str()).collect();
+    if heads.is_empty() || names.len() != heads.len() {
+        findings.push(format!("{} heads of {} names", heads.len(), names.len()));
+    }
+    findings.extend(heads.iter().filter(|h| h.outputs == 0).map(|h| format!("the head `{}` has no outputs", h.name)));
+    Ok(())
+}
+
+fn examples(objective: &dyn Objective, data: &Prepared, part: Part, findings: Found<'_>) -> Result<()> {
+    let (heads, examples) = (objective.heads(data)?, objective.examples(data, part)?);
+    if part == Part::Train && examples.is_empty() {
+        findings.push("there is nothing to learn from".to_owned());
+    }
+    if examples.targets.len() != heads.len() {
+        findings.push(format!("{} targets for {} heads", examples.targets.len(), heads.len()));
+    }
+    for (i, head) in heads.iter().enumerate() {
+        if let Some(targets) = examples.targets.get(i) {
+            labels(head, targets, findings);
+        }
+        let expected = if objective.link().is_some() { examples.len() * head.outputs } else { 0 };
+        numbers(head, examples.numbers_of(i), expected, findings);
+    }
+    let admissions = examples.codes.len();
+    if examples.visits.values().iter().any(|&visit| visit as usize >= admissions) {
+        findings.push("a visit is beyond the admissions in `codes`".to_owned());
+    }
+    let labs = data.cohort.lab_items.len();
+    if examples.labs.values().iter().any(|&lab| lab as usize >= labs) {
+        findings.push("a laboratory item is beyond those of the cohort".to_owned());
+    }
+    Ok(())
+}
+
+fn labels(head: &HeadSpec, targets: &Ragged<u32>, findings: Found<'_>) {
+    if targets.values().iter().any(|&column| column as usize >= head.outputs) {
+        findings.push(format!("a target of `{}` is beyond its {} outputs", head.name, head.outputs));
+    }
+    if targets.rows().any(|row| row.windows(2).any(|two| two[0] >= two[1])) {
+        findings.push(format!("targets of `{}` do not ascend, or one is there twice", head.name));
+    }
+}
+
+fn numbers(head: &HeadSpec, numbers: &[f32], expected: usize, findings: Found<'_>) {
+    if numbers.len() != expected {
+        findings.push(format!("{} numbers for `{}`, expected {expected}", numbers.len(), head.name));
+    }
+    let wrong = numbers.iter().find(|y| !y.is_finite());
+    findings.extend(wrong.map(|y| format!("a target of `{}` is {y}", head.name)));
+}
+
+fn metrics(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
+    let (heads, examples) = (objective.heads(data)?, objective.examples(data, Part::Train)?);
+    let (right, wrong) =
+        (metrics_of(objective, &heads, &examples, 1.0), metrics_of(objective, &heads, &examples, -1.0));
+    let names = |metrics: &[(String, f64)]| metrics.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    if names(&right) != names(&wrong) {
+        findings.push(format!("the names differ: {:?} and {:?}", names(&right), names(&wrong)));
+    }
+    findings.extend(right.iter().chain(&wrong).filter(|m| !m.1.is_finite()).map(|m| format!("{} is {}", m.0, m.1)));
+    let primary = |metrics: &[(String, f64)]| metrics.iter().find(|m| m.0 == objective.primary()).map(|m| m.1);
+    let lower = lower_is_better(objective.primary());
+    match (primary(&right), primary(&wrong)) {
+        (Some(right), Some(wrong)) if right > wrong && !lower => (),
+        (Some(right), Some(wrong)) if right < wrong && lower => (),
+        (Some(right), Some(wrong)) => {
+            findings.push(format!("{} is {right} for right answers, {wrong} for wrong ones", objective.primary()));
+        }
+        _ => findings.push(format!("there is no metric `{}`, which primary() names", objective.primary())),
+    }
+    let targets = heads.iter().map(|head| ones(0, head.outputs, &[])).collect();
+    metrics_of(objective, &heads, &Examples { targets, ..Examples::default() }, 1.0);
+    Ok(())
+}
+
+/// Metrics for logits that are `sign` times right.
+fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], examples: &Examples, sign: f32) -> Vec<(String, f64)> {
+    let logits: Vec<Vec<f32>> =
+        heads.iter().enumerate().map(|(i, head)| logits_of(objective, i, head, examples, sign)).collect();
+    let all = heads.iter().zip(&examples.targets).zip(&logits).enumerate();
+    let predictions: Vec<Predictions<'_>> = all
+        .map(|(i, ((head, targets), logits))| {
+            let numbers = examples.numbers_of(i);
+            Predictions { head: &head.name, logits, columns: head.outputs, targets, numbers }
+        })
+        .collect();
+    objective.metrics(&predictions)
+}
+
+/// Logits of a head that are `sign` times right.
+fn logits_of(objective: &dyn Objective, head: usize, spec: &HeadSpec, examples: &Examples, sign: f32) -> Vec<f32> {
+    let right = |number: f32| match objective.link() {
+        Some(Link::LogMean) => number.max(1e-3).ln(),
+        Some(Link::LogHazard) => -number.abs(),
+        Some(Link::Mean) | None => number,
+    };
+    if objective.link().is_some() {
+        return examples.numbers_of(head).iter().map(|&number| sign * right(number)).collect();
+    }
+    let targets = &examples.targets[head];
+    let mut logits = vec![-4.0 * sign; targets.len() * spec.outputs];
+    for (row, positives) in targets.rows().enumerate() {
+        positives.iter().for_each(|&column| logits[row * spec.outputs + column as usize] = 4.0 * sign);
+    }
+    logits
+}
+
+fn asked(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
+    for (i, head) in objective.heads(data)?.iter().enumerate() {
+        let (columns, expected) = match objective.asks(data, i) {
+            Asks::Nothing => continue,
+            Asks::Codes(columns) => (columns, data.vocabulary.nodes()),
+            Asks::Labs(columns) => (columns, data.cohort.lab_items.len()),
+        };
+        if columns.len() != expected {
+            findings.push(format!("head `{}`: {} entries for {expected} codes or items", head.name, columns.len()));
+        }
+        if let Some(column) = columns.iter().flatten().find(|&&column| column as usize >= head.outputs) {
+            findings.push(format!("head `{}`: column {column} is beyond its {} outputs", head.name, head.outputs));
+        }
+    }
+    Ok(())
+}
