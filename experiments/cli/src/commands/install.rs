@@ -49,18 +49,9 @@ impl Install {
         if !parts.metadata.is_empty() {
             size += copy_all(&parts.metadata, &new_library.join("deps"))?;
         }
-        // cargo tells where the package is that it runs; a program that was started without it knows where it was built.
-        let package = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let package =
-            package.or_else(|| Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).filter(|built| built.is_dir()));
-        // Manifests are in the folder that the package's is in.
-        let experiments = package.as_deref().and_then(Path::parent);
-        let manifests = experiments.map(manifests).transpose()?.unwrap_or_default();
-        let above = experiments.and_then(Path::parent).unwrap_or(Path::new(""));
-        for manifest in &manifests {
-            let place = new_share.join(manifest.strip_prefix(above).unwrap_or(manifest));
-            size += copy_all(std::slice::from_ref(manifest), place.parent().unwrap_or(new_share))?;
-        }
+        let package = package();
+        let manifests = Manifests::of(package.as_deref())?;
+        size += manifests.copy(new_share)?;
         if self.docs {
             size += copy_folder(&documentation(&parts.program)?, &new_share.join("doc"))?;
         }
@@ -79,7 +70,7 @@ impl Install {
         println!("{}", program.display());
         println!("{}  SDK and {} plugins", library.display(), parts.libraries.len().saturating_sub(2));
         match package {
-            Some(_) => println!("{}  {} manifests", share.display(), manifests.len()),
+            Some(_) => println!("{}  {} manifests", share.display(), manifests.files.len()),
             None => println!("{}  no manifests: the clone that this program was built in is gone", share.display()),
         }
         if self.docs {
@@ -91,6 +82,39 @@ impl Install {
             println!("{} is not on PATH", bin.display());
         }
         Ok(())
+    }
+}
+
+/// The package of this program. cargo tells where the package is that it runs; a program that was started without it knows
+/// where it was built.
+fn package() -> Option<PathBuf> {
+    let running = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    running.or_else(|| Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))).filter(|built| built.is_dir()))
+}
+
+/// The manifests beside a package.
+struct Manifests {
+    /// The clone, which their places are told from.
+    root: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Manifests {
+    fn of(package: Option<&Path>) -> Result<Self> {
+        // They are in the folder that the package's is in.
+        let experiments = package.and_then(Path::parent);
+        let files = experiments.map(manifests).transpose()?.unwrap_or_default();
+        let root = experiments.and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+        Ok(Self { root, files })
+    }
+
+    /// Copies them to where they are in the clone; the bytes that were written.
+    fn copy(&self, share: &Path) -> Result<u64> {
+        let copied = self.files.iter().map(|file| {
+            let place = share.join(file.strip_prefix(&self.root).unwrap_or(file));
+            copy_all(std::slice::from_ref(file), place.parent().unwrap_or(share))
+        });
+        copied.sum()
     }
 }
 

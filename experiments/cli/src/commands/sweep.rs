@@ -78,10 +78,7 @@ impl Sweep {
     pub fn run(self) -> Result<()> {
         let file = self.manifest.manifest.clone();
         let registry = self.manifest.registry()?;
-        let trust = self.manifest.trust.as_arguments();
-        let no_cache = self.cache.no_cache;
-        let lock = self.manifest.trust.locked.then(|| file.with_file_name("plugins.lock"));
-        let cache = if no_cache { None } else { Cache::of_user() };
+        let cache = if self.cache.no_cache { None } else { Cache::of_user() };
         let members = Members::load(&file, &self.manifest.all_settings(), self.quick, registry, cache)?;
         if let Some(seeds) = self.only.filter(|_| members.rows().len() > 1) {
             let help =
@@ -91,26 +88,11 @@ impl Sweep {
         let name = if self.quick { format!("{}-quick", members.name) } else { members.name.clone() };
         let folder = self.out.clone().unwrap_or_else(|| Path::new("sweeps").join(name));
         let progress = Console::default();
-        let command = |verb: &str, member: &Path| {
-            // `--locked` looks beside the manifest.
-            if let Some(lock) = &lock {
-                let _ = std::fs::copy(lock, member.join("plugins.lock")); // the member says so when it is missing
-            }
-            let program = std::env::current_exe().unwrap_or_else(|_| "dualk".into());
-            let mut command = Command::new(program);
-            command.arg(verb).arg(member.join("manifest.toml")).args(&trust);
-            if no_cache {
-                command.arg("--no-cache");
-            }
-            command
-        };
-        let launch = |member: &Path| {
-            let mut command = command("run", member);
-            // A member that was interrupted goes on.
-            command.arg("--member").arg(member).arg("--resume");
-            command
-        };
-        let estimate = |member: &Path| command("check", member);
+        // `--locked` looks beside the manifest.
+        let lock = self.manifest.trust.locked.then(|| file.with_file_name("plugins.lock"));
+        let commands = Commands { trust: self.manifest.trust.as_arguments(), no_cache: self.cache.no_cache, lock };
+        let launch = |member: &Path| commands.run(member);
+        let estimate = |member: &Path| commands.of("check", member);
         let run = SweepRun {
             folder: &folder,
             manifest: &file,
@@ -130,6 +112,38 @@ impl Sweep {
         members.notes.iter().for_each(|note| eprintln!("{note}"));
         let finished = run.run(&members)?;
         report(&folder, &finished)
+    }
+}
+
+/// The commands that members are trained and looked at with.
+struct Commands {
+    /// Arguments about plugins.
+    trust: Vec<&'static str>,
+    no_cache: bool,
+    /// The lock that members get a copy of.
+    lock: Option<PathBuf>,
+}
+
+impl Commands {
+    /// `verb` for the manifest of a member.
+    fn of(&self, verb: &str, member: &Path) -> Command {
+        if let Some(lock) = &self.lock {
+            let _ = std::fs::copy(lock, member.join("plugins.lock")); // the member says so when it is missing
+        }
+        let program = std::env::current_exe().unwrap_or_else(|_| "dualk".into());
+        let mut command = Command::new(program);
+        command.arg(verb).arg(member.join("manifest.toml")).args(&self.trust);
+        if self.no_cache {
+            command.arg("--no-cache");
+        }
+        command
+    }
+
+    /// Trains a member. One that was interrupted goes on.
+    fn run(&self, member: &Path) -> Command {
+        let mut command = self.of("run", member);
+        command.arg("--member").arg(member).arg("--resume");
+        command
     }
 }
 

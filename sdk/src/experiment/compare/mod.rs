@@ -150,43 +150,14 @@ impl Comparison {
         };
         records.iter().try_for_each(|other| comparable(first, other))?;
         let metrics = metrics_of(first, &options.metrics)?;
-        let mut groups: Vec<(&Facets, Vec<&Record>)> = Vec::new();
-        for record in records {
-            match groups.iter_mut().find(|(facets, _)| **facets == record.facets) {
-                Some((_, group)) => group.push(record),
-                None => groups.push((&record.facets, vec![record])),
-            }
-        }
-        let facets: Vec<Facets> = groups.iter().map(|(facets, _)| (*facets).clone()).collect();
-        let names = match facets.len() {
-            1 => vec![first.outcome.name.clone()],
-            _ => names(&facets),
-        };
-        let baseline = match &options.baseline {
-            None => 0,
-            Some(name) => names
-                .iter()
-                .position(|n| n == name)
-                .ok_or_else(|| Error::user(format!("no row is named `{name}`")).suggest(name, &names))?,
-        };
+        let groups = groups(records);
+        let names = group_names(&groups, first);
+        let baseline = baseline_of(&names, options)?;
         let mut columns = Columns::new(&metrics);
-        let mut rows = Vec::new();
-        for (name, (_, group)) in names.into_iter().zip(&groups) {
-            let of_run = |r: &&Record| values(&metrics, r.model());
-            let model = |r: &Record| r.tested().rows[model_row(r.tested()).unwrap_or_default()].name.clone();
-            let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&model(r), metric);
-            rows.push(columns.row(name, Kind::Configuration, group, of_run, by_patient));
-        }
-        for name in references(records) {
-            let group: Vec<&Record> = records.iter().filter(|r| r.references().any(|(n, _)| n == name)).collect();
-            let of_run = |r: &&Record| {
-                let found = r.references().find(|(n, _)| *n == name).map(|(_, m)| values(&metrics, m));
-                found.unwrap_or_default()
-            };
-            let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&name, metric);
-            let kind = if is_oracle(&name) { Kind::Oracle } else { Kind::Reference };
-            rows.push(columns.row(name.clone(), kind, &group, of_run, by_patient));
-        }
+        let configurations = names.into_iter().zip(&groups).map(|(name, (_, group))| (name, group));
+        let mut rows: Vec<ComparedRow> =
+            configurations.map(|(name, group)| configuration(name, group, &metrics, &mut columns)).collect();
+        rows.extend(references(records).into_iter().map(|name| reference(name, records, &metrics, &mut columns)));
         let mut comparison = Self {
             primary: metrics.iter().find(|m| *m == "R@10").unwrap_or(&metrics[0]).clone(),
             metrics,
@@ -273,6 +244,56 @@ impl Comparison {
     }
 }
 
+/// Runs that differ in nothing but the seed, and what they have in common.
+type Group<'a> = (&'a Facets, Vec<&'a Record>);
+
+fn groups(records: &[Record]) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for record in records {
+        match groups.iter_mut().find(|(facets, _)| **facets == record.facets) {
+            Some((_, group)) => group.push(record),
+            None => groups.push((&record.facets, vec![record])),
+        }
+    }
+    groups
+}
+
+/// What is different about each group; the experiment's name when there is one alone.
+fn group_names(groups: &[Group<'_>], first: &Record) -> Vec<String> {
+    let facets: Vec<Facets> = groups.iter().map(|(facets, _)| (*facets).clone()).collect();
+    match facets.len() {
+        1 => vec![first.outcome.name.clone()],
+        _ => names(&facets),
+    }
+}
+
+/// The row to compare with, by name; the first where none is named.
+fn baseline_of(names: &[String], options: &CompareOptions) -> Result<usize> {
+    let Some(name) = &options.baseline else { return Ok(0) };
+    let place = names.iter().position(|n| n == name);
+    place.ok_or_else(|| Error::user(format!("no row is named `{name}`")).suggest(name, names))
+}
+
+/// The row of a group.
+fn configuration(name: String, group: &[&Record], metrics: &[String], columns: &mut Columns) -> ComparedRow {
+    let of_run = |r: &&Record| values(metrics, r.model());
+    let model = |r: &Record| r.tested().rows[model_row(r.tested()).unwrap_or_default()].name.clone();
+    let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&model(r), metric);
+    columns.row(name, Kind::Configuration, group, of_run, by_patient)
+}
+
+/// The row of a baseline or an oracle, of all runs that have it.
+fn reference(name: String, records: &[Record], metrics: &[String], columns: &mut Columns) -> ComparedRow {
+    let group: Vec<&Record> = records.iter().filter(|r| r.references().any(|(n, _)| n == name)).collect();
+    let of_run = |r: &&Record| {
+        let found = r.references().find(|(n, _)| *n == name).map(|(_, m)| values(metrics, m));
+        found.unwrap_or_default()
+    };
+    let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&name, metric);
+    let kind = if is_oracle(&name) { Kind::Oracle } else { Kind::Reference };
+    columns.row(name.clone(), kind, &group, of_run, by_patient)
+}
+
 /// The metrics to show.
 fn metrics_of(first: &Record, wanted: &[String]) -> Result<Vec<String>> {
     let known: Vec<String> = first.model().iter().map(|(name, _)| name.clone()).collect();
@@ -302,7 +323,7 @@ fn references(records: &[Record]) -> Vec<String> {
     names
 }
 
-fn notes(records: &[Record], groups: &[(&Facets, Vec<&Record>)]) -> Vec<String> {
+fn notes(records: &[Record], groups: &[Group<'_>]) -> Vec<String> {
     let mut notes = vec![format!("test was read {} times: once for each run; nothing was chosen on it", records.len())];
     let seeds = |group: &[&Record]| group.iter().map(|r| r.seed()).collect::<std::collections::BTreeSet<_>>();
     if groups.iter().any(|(_, group)| seeds(group) != seeds(&groups[0].1)) {

@@ -8,54 +8,80 @@ use crate::train::metrics::lower_is_better;
 pub fn of(table: &Comparison, resampled: &Option<Resampled>, columns: &Columns) -> String {
     let metric = table.metrics.iter().position(|m| *m == table.primary).unwrap_or(0);
     let sign = if lower_is_better(&table.primary) { -1.0 } else { 1.0 };
-    let mean = |row: usize| table.rows[row].metrics[metric].1.mean;
-    let best = |kind: Kind| {
-        let rows = table.of_kind(kind).map(|(i, _)| i).filter(|&i| !mean(i).is_nan());
-        rows.max_by(|&a, &b| (sign * mean(a)).total_cmp(&(sign * mean(b))))
-    };
-    let Some(chosen) = chosen(table, sign).or_else(|| best(Kind::Configuration)) else {
-        return "nothing to believe: no row has this metric".to_owned();
-    };
-    let name = |row: usize| table.rows[row].name.as_str();
-    let how = |row: usize, other: usize| Gap {
-        mean: sign * (mean(row) - mean(other)),
-        interval: resampled.as_ref().and_then(|r| r.difference(columns, row, other, metric)),
-        p: resampled.as_ref().and_then(|r| r.p(columns, row, other, metric)),
-    };
-    let configurations = table.of_kind(Kind::Configuration).count();
-    let mut text = match best(Kind::Reference) {
-        None => format!(
-            "{}: no rule of one line stands beside it, so nothing says whether {} is much",
-            name(chosen),
-            format_args!("{:.4}", mean(chosen))
-        ),
-        Some(rule) => {
-            let gap = how(chosen, rule);
-            match gap.direction() {
-                Some(true) => format!("believe {}: better than {} by {gap}", name(chosen), name(rule)),
-                Some(false) => format!("believe {}: better than {} by {}", name(rule), name(chosen), gap.turned()),
-                None => format!("{} alone is as good as {}: difference {gap}", name(rule), name(chosen)),
-            }
+    Judge { table, resampled, columns, metric, sign }.verdict()
+}
+
+/// A comparison, looked at by its primary metric.
+struct Judge<'a> {
+    table: &'a Comparison,
+    resampled: &'a Option<Resampled>,
+    columns: &'a Columns,
+    metric: usize,
+    /// By which it is multiplied so that higher is better.
+    sign: f64,
+}
+
+impl Judge<'_> {
+    fn verdict(&self) -> String {
+        let Some(chosen) = chosen(self.table, self.sign).or_else(|| self.best(Kind::Configuration, None)) else {
+            return "nothing to believe: no row has this metric".to_owned();
+        };
+        let mut text = self.against_rules(chosen);
+        if let Some(next) = self.best(Kind::Configuration, Some(chosen)) {
+            text += &self.against_next(chosen, next);
         }
-    };
-    if configurations > 1 {
-        let others = table.of_kind(Kind::Configuration).map(|(i, _)| i).filter(|&i| i != chosen);
-        let next = others.max_by(|&a, &b| (sign * mean(a)).total_cmp(&(sign * mean(b))));
-        if let Some(next) = next {
-            let gap = how(chosen, next);
-            text += &match gap.direction() {
-                Some(true) => format!("; better than the next, {}, by {gap}", name(next)),
-                Some(false) => {
-                    format!("; {} is better on test by {}, and was not chosen on valid", name(next), gap.turned())
-                }
-                None => format!("; not told apart from {}: difference {gap}", name(next)),
-            };
+        if let Some(oracle) = self.best(Kind::Oracle, None) {
+            text += &format!("; {} reaches {:.4}", self.name(oracle), self.mean(oracle));
+        }
+        format!("{} ({})", text, self.table.primary)
+    }
+
+    /// The chosen row beside the best rule that learns nothing, or little.
+    fn against_rules(&self, chosen: usize) -> String {
+        let (name, mean) = (self.name(chosen), self.mean(chosen));
+        let Some(rule) = self.best(Kind::Reference, None) else {
+            return format!("{name}: no rule of one line stands beside it, so nothing says whether {mean:.4} is much");
+        };
+        let (gap, rule) = (self.gap(chosen, rule), self.name(rule));
+        match gap.direction() {
+            Some(true) => format!("believe {name}: better than {rule} by {gap}"),
+            Some(false) => format!("believe {rule}: better than {name} by {}", gap.turned()),
+            None => format!("{rule} alone is as good as {name}: difference {gap}"),
         }
     }
-    if let Some(oracle) = best(Kind::Oracle) {
-        text += &format!("; {} reaches {:.4}", name(oracle), mean(oracle));
+
+    /// The chosen row beside the best other configuration.
+    fn against_next(&self, chosen: usize, next: usize) -> String {
+        let (gap, next) = (self.gap(chosen, next), self.name(next));
+        match gap.direction() {
+            Some(true) => format!("; better than the next, {next}, by {gap}"),
+            Some(false) => format!("; {next} is better on test by {}, and was not chosen on valid", gap.turned()),
+            None => format!("; not told apart from {next}: difference {gap}"),
+        }
     }
-    format!("{} ({})", text, table.primary)
+
+    /// The best row of a kind, but for one.
+    fn best(&self, kind: Kind, but: Option<usize>) -> Option<usize> {
+        let rows = self.table.of_kind(kind).map(|(i, _)| i).filter(|&i| Some(i) != but && !self.mean(i).is_nan());
+        rows.max_by(|&a, &b| (self.sign * self.mean(a)).total_cmp(&(self.sign * self.mean(b))))
+    }
+
+    fn name(&self, row: usize) -> &str {
+        &self.table.rows[row].name
+    }
+
+    fn mean(&self, row: usize) -> f64 {
+        self.table.rows[row].metrics[self.metric].1.mean
+    }
+
+    fn gap(&self, row: usize, other: usize) -> Gap {
+        let resampled = self.resampled.as_ref();
+        Gap {
+            mean: self.sign * (self.mean(row) - self.mean(other)),
+            interval: resampled.and_then(|r| r.difference(self.columns, row, other, self.metric)),
+            p: resampled.and_then(|r| r.p(self.columns, row, other, self.metric)),
+        }
+    }
 }
 
 /// The configuration that is best on valid, where all have that.

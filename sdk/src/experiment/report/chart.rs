@@ -2,12 +2,16 @@
 
 use super::html::{escape, table};
 use crate::{Error, Result};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use std::fmt::Write;
 
 /// Size of a chart in its own units; about that of a phone, so that its text is as large as the text around it.
 const WIDTH: u32 = 360;
 const HEIGHT: u32 = 210;
+
+/// Points of a line that are drawn as dots, too.
+const FEW: usize = 12;
 
 /// Colours that stand for those of the style sheet until the drawing is text.
 const INK: RGBColor = RGBColor(1, 1, 1);
@@ -26,6 +30,28 @@ pub struct Series {
     pub colour: usize,
     /// Whether it is dashed.
     pub dashed: bool,
+}
+
+/// Where lines are drawn.
+type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+impl Series {
+    /// Draws the line, and its points where they are few.
+    fn draw<'b>(
+        &self,
+        chart: &mut Plane<'_, 'b>,
+    ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'b> as DrawingBackend>::ErrorType>> {
+        let colour = SERIES[self.colour % SERIES.len()];
+        let points: Vec<(f64, f64)> = self.points.iter().copied().filter(|p| p.1.is_finite()).collect();
+        if points.len() <= FEW {
+            chart.draw_series(points.iter().map(|&p| Circle::new(p, 3, colour.filled())))?;
+        }
+        let style = colour.stroke_width(2);
+        match self.dashed {
+            true => chart.draw_series(DashedLineSeries::new(points, 5, 3, style)).map(drop),
+            false => chart.draw_series(LineSeries::new(points, style)).map(drop),
+        }
+    }
 }
 
 /// A chart of lines.
@@ -163,18 +189,7 @@ impl Chart {
             let end = xs.end.min(ys.end);
             chart.draw_series(LineSeries::new([(0.0, 0.0), (end, end)], INK.mix(0.4))).map_err(fail)?;
         }
-        for series in &self.series {
-            let style = SERIES[series.colour % SERIES.len()].stroke_width(2);
-            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(|p| p.1.is_finite()).collect();
-            if points.len() <= 12 {
-                let dots = points.iter().map(|&p| Circle::new(p, 3, SERIES[series.colour % SERIES.len()].filled()));
-                chart.draw_series(dots).map_err(fail)?;
-            }
-            match series.dashed {
-                true => chart.draw_series(DashedLineSeries::new(points, 5, 3, style)).map(drop).map_err(fail)?,
-                false => chart.draw_series(LineSeries::new(points, style)).map(drop).map_err(fail)?,
-            }
-        }
+        self.series.iter().try_for_each(|series| series.draw(&mut chart)).map_err(fail)?;
         root.present().map_err(fail)?;
         Ok(())
     }
