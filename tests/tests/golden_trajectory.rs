@@ -271,7 +271,7 @@ shuffle = false
     ) -> Trajectory {
         let index = stage as usize;
         let device = device();
-        let (_, objective) = experiment.manifest.stage[index].objective();
+        let (_, objective) = experiment.manifest().stage[index].objective();
         let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
         let model = experiment.enter_stage(model, index, objective.as_ref(), data, &device).unwrap();
         let mut state = ours(with_prefix(&file.tensors, "before."), stage, data);
@@ -358,7 +358,7 @@ shuffle = false
 
     /// The last weights' logits for the test patients.
     fn test_logits(experiment: &Experiment, trajectory: &Trajectory, file: &File, data: &Prepared) {
-        let (_, objective) = experiment.manifest.stage[Stage::Finetune as usize].objective();
+        let (_, objective) = experiment.manifest().stage[Stage::Finetune as usize].objective();
         let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
         let examples = objective.examples(data, Part::Test).unwrap();
         let patients: Vec<i64> = data.split.test.iter().map(|&p| data.cohort.patients[p]).collect();

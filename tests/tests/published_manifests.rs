@@ -35,7 +35,7 @@ fn resolved(name: &str) -> Manifest {
         dualk_plugin_recipe_dualk::register,
     ];
     let registry = registry.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
-    Experiment::new(manifest, registry).unwrap_or_else(|e| panic!("{name}: {e}")).manifest
+    Experiment::new(manifest, registry).unwrap_or_else(|e| panic!("{name}: {e}")).manifest().clone()
 }
 
 fn number(stage: &Stage, key: &str) -> i64 {

@@ -1,14 +1,15 @@
 //! What a run has learnt, for other programs: the vectors of its codes, and of its test patients.
 
-use super::evaluation::patients_of;
-use super::manifest::Manifest;
-use super::plan::Experiment;
+use super::dataset::dataset;
+use super::evaluation::{model_of_stage, stage_of};
+use super::plan::Plan;
+use super::predictions::patients_of;
 use super::run_dir::RunDir;
-use crate::boundary::guard;
 use crate::cache::Cache;
-use crate::data::Prepared;
+use crate::component::Part;
 use crate::data::columns::{Values, write_parquet};
-use crate::plugin::Registry;
+use crate::data::{Examples, Prepared};
+use crate::model::Model;
 use crate::{Error, Progress, Result, storage};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -32,60 +33,54 @@ pub struct Export<'a> {
 /// Examples a forward pass.
 const BATCH: usize = 256;
 
-impl Experiment {
-    /// Writes `codes.parquet`: number, code, title, in how many admissions it is, and the vector that the graph encoder
-    /// has for it; with [`Export::patients`] also `patients.parquet`: identifier and vector of each test patient. Returns
-    /// the files.
-    ///
-    /// # Errors
-    /// When the run or its data cannot be read, or the folder holds something.
-    pub fn export_run(
-        folder: &Path,
-        export: Export<'_>,
-        registry: Registry,
-        progress: &dyn Progress,
-    ) -> Result<Vec<PathBuf>> {
-        let run = RunDir::open(folder)?;
-        empty(export.out)?;
-        let plan = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
-        let plan = plan.with_cache(export.cache.clone());
-        plan.placed(guard::catch(|| plan.export(&run, &export, progress)))
+/// Writes the vectors of a run; returns the files.
+pub(super) fn export(
+    plan: &Plan,
+    cache: Option<&Cache>,
+    run: &RunDir,
+    export: &Export<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<PathBuf>> {
+    empty(export.out)?;
+    let stage = stage_of(plan, export.checkpoint)?;
+    let weights = export.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
+    let data = dataset(plan, cache, progress)?;
+    let (model, objective) = model_of_stage(plan, stage, &weights, &data)?;
+    let model = model.valid();
+    let Some(embeddings) = model.embeddings(&data.graph) else {
+        return Err(Error::user("the model of this stage has no vectors for codes")
+            .help("give a checkpoint of a stage that looks at codes"));
+    };
+    storage::own_folder(export.out)?;
+    let mut files = vec![export.out.join("codes.parquet")];
+    write_parquet(&files[0], codes(&data, embeddings.clone()))?;
+    if export.patients {
+        files.push(export.out.join("patients.parquet"));
+        let examples = objective.examples(&data, Part::Test)?;
+        write_parquet(&files[1], patients(&model, embeddings, &examples, &data)?)?;
     }
+    Ok(files)
+}
 
-    fn export(&self, run: &RunDir, export: &Export<'_>, progress: &dyn Progress) -> Result<Vec<PathBuf>> {
-        let stage = self.stage_of(export.checkpoint)?;
-        let weights = export.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
-        let data = self.prepared(progress)?;
-        let (model, objective) = self.model_of_stage(stage, &weights, &data)?;
-        let model = model.valid();
-        let Some(embeddings) = model.embeddings(&data.graph) else {
-            return Err(Error::user("the model of this stage has no vectors for codes")
-                .help("give a checkpoint of a stage that looks at codes"));
-        };
-        storage::own_folder(export.out)?;
-        let mut files = vec![export.out.join("codes.parquet")];
-        write_parquet(&files[0], codes(&data, embeddings.clone()))?;
-        if export.patients {
-            let examples = self.parts(objective.as_ref(), &data)?.test;
-            let Some(patients) = patients_of(&examples, &data) else {
-                return Err(Error::user(
-                    "the examples of this stage are no patients with visits: they have no vectors",
-                ));
-            };
-            let order: Vec<usize> = (0..examples.len()).collect();
-            let (mut vectors, mut width) = (Vec::new(), 0);
-            for chunk in order.chunks(BATCH) {
-                let batch = model.patients(embeddings.clone(), &data.graph, &examples.batch(chunk));
-                width = batch.dims()[1];
-                vectors.extend(batch.into_data().convert::<f32>().iter::<f32>());
-            }
-            files.push(export.out.join("patients.parquet"));
-            let columns =
-                [("patient", data.cohort.patient_column(&patients)), ("embedding", Values::vectors(vectors, width))];
-            write_parquet(&files[1], columns.map(|(name, values)| (name.to_owned(), values)).into())?;
-        }
-        Ok(files)
+/// The columns of `patients.parquet`.
+fn patients(
+    model: &Model,
+    embeddings: Tensor<2>,
+    examples: &Examples,
+    data: &Prepared,
+) -> Result<Vec<(String, Values)>> {
+    let Some(patients) = patients_of(examples, data) else {
+        return Err(Error::user("the examples of this stage are no patients with visits: they have no vectors"));
+    };
+    let order: Vec<usize> = (0..examples.len()).collect();
+    let (mut vectors, mut width) = (Vec::new(), 0);
+    for chunk in order.chunks(BATCH) {
+        let batch = model.patients(embeddings.clone(), &data.graph, &examples.batch(chunk));
+        width = batch.dims()[1];
+        vectors.extend(batch.into_data().convert::<f32>().iter::<f32>());
     }
+    let columns = [("patient", data.cohort.patient_column(&patients)), ("embedding", Values::vectors(vectors, width))];
+    Ok(columns.map(|(name, values)| (name.to_owned(), values)).into())
 }
 
 /// The columns of `codes.parquet`: every node but that for padding.

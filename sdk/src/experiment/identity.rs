@@ -1,8 +1,8 @@
 //! What decides the results of a run.
 
-use super::cached::sdk;
-use super::manifest::ComponentRef;
-use super::plan::Experiment;
+use super::inputs::{data_files, files_of, sdk};
+use super::manifest::{ComponentRef, Manifest};
+use super::plan::Plan;
 use crate::cache::Key;
 use crate::component::Slot;
 use crate::{Error, Result};
@@ -69,42 +69,41 @@ fn shown(value: &Value) -> String {
     }
 }
 
-impl Experiment {
-    /// What decides the results of this experiment.
-    ///
-    /// # Errors
-    /// When a file that it reads cannot be read.
-    pub fn identity(&self) -> Result<Identity> {
-        let mut manifest = serde_json::to_value(&self.manifest)
-            .map_err(|e| Error::program(format!("the manifest cannot be written as JSON: {e}")))?;
-        if let Some(table) = manifest.as_object_mut() {
-            table.shift_remove("output");
-        }
-        let parts = self.manifest.model.parts();
-        let mut components: Vec<(Slot, ComponentRef)> = parts.map(|(_, slot, part)| (slot, part)).collect();
-        for stage in &self.manifest.stage {
-            components.push((Slot::Objective, stage.objective().1));
-            components.push((Slot::Loss, stage.loss()));
-        }
-        let mut files = serde_json::Map::new();
-        for (slot, component) in components {
-            for (option, file) in self.files_of(slot, &component) {
-                files.insert(format!("{slot} {} {option}", component.r#type), file);
-            }
-        }
-        let plugins: serde_json::Map<String, Value> =
-            self.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();
-        let made_from = json!({
-            "manifest": manifest,
-            "sdk": sdk(),
-            "plugins": plugins,
-            "data": self.data_files()?,
-            "files": files,
-            "device": self.device.name,
-            "threads": rayon::current_num_threads(),
-        });
-        Ok(Identity { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from })
+/// What decides the results of a plan.
+///
+/// # Errors
+/// When a file that it reads cannot be read.
+pub(super) fn identity(plan: &Plan) -> Result<Identity> {
+    let mut manifest = serde_json::to_value(&plan.manifest)
+        .map_err(|e| Error::program(format!("the manifest cannot be written as JSON: {e}")))?;
+    if let Some(table) = manifest.as_object_mut() {
+        table.shift_remove("output");
     }
+    let mut files = serde_json::Map::new();
+    for (slot, component) in components(&plan.manifest) {
+        for (option, file) in files_of(&plan.registry, slot, &component) {
+            files.insert(format!("{slot} {} {option}", component.r#type), file);
+        }
+    }
+    let plugins: serde_json::Map<String, Value> =
+        plan.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();
+    let made_from = json!({
+        "manifest": manifest,
+        "sdk": sdk(),
+        "plugins": plugins,
+        "data": data_files(plan.parser()?.as_ref())?,
+        "files": files,
+        "device": plan.device.name,
+        "threads": rayon::current_num_threads(),
+    });
+    Ok(Identity { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from })
+}
+
+/// The components of model and stages.
+fn components(manifest: &Manifest) -> impl Iterator<Item = (Slot, ComponentRef)> {
+    let parts = manifest.model.parts().map(|(_, slot, part)| (slot, part));
+    let stages = manifest.stage.iter();
+    parts.chain(stages.flat_map(|stage| [(Slot::Objective, stage.objective().1), (Slot::Loss, stage.loss())]))
 }
 
 #[cfg(test)]

@@ -1,62 +1,50 @@
 //! Proof, for one manifest, that what is reported on was not learnt from.
 
-use super::plan::Experiment;
-use crate::boundary::guard;
-use crate::component::{Part, Slot};
+use super::plan::Plan;
+use crate::component::{Objective, Part, Slot};
 use crate::data::{Examples, Prepared};
-use crate::{Error, Progress, Result};
+use crate::{Error, Result};
 use std::collections::HashSet;
 
-impl Experiment {
-    /// Prepares the data and looks at every part of every stage: which patients it holds, and on which side they are.
-    /// Returns a line for each thing that was found in order.
-    ///
-    /// # Errors
-    /// Names what two sides share.
-    pub fn check_leaks(&self, progress: &dyn Progress) -> Result<Vec<String>> {
-        self.placed(guard::catch(|| {
-            let data = self.prepared(progress)?;
-            let mut lines = vec![parts(&data)?, identifiers(&data)?, graph(&data)?, vocabulary(&data)?];
-            for index in 0..self.manifest.stage.len() {
-                lines.push(self.stage(index, &data)?);
-            }
-            Ok(lines)
-        }))
+/// Looks at every part of every stage: which patients it holds, and on which side they are. A line for each thing that was
+/// found in order.
+///
+/// # Errors
+/// Names what two sides share.
+pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
+    let mut lines = vec![parts(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
+    for index in 0..plan.manifest.stage.len() {
+        let name = plan.manifest.stage[index].name(index);
+        lines.push(stage(&name, plan.objective(index)?.as_ref(), data)?);
     }
+    Ok(lines)
+}
 
-    /// The examples of a stage against the parts of the split.
-    fn stage(&self, index: usize, data: &Prepared) -> Result<String> {
-        let name = self.manifest.stage[index].name(index);
-        let objective = self.objective(index)?;
-        let mut learnt = HashSet::new();
-        let mut told = Vec::new();
-        for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
-            let examples = objective.examples(data, part)?;
-            let patients = patients_of(&examples, data);
-            let of = |patients: &[usize]| patients.iter().copied().collect::<HashSet<usize>>();
-            let (valid, test) = (of(&data.split.valid), of(&data.split.test));
-            let wrong = |p: &&usize| match part {
-                Part::Train => valid.contains(p) || test.contains(p),
-                Part::Valid => test.contains(p) || (learnt.contains(*p) && valid.contains(p)),
-                Part::Test => learnt.contains(*p) || valid.contains(p),
-            };
-            if let Some(&p) = patients.iter().find(wrong) {
-                return Err(shared(
-                    &format!("stage {name}: its {what} examples"),
-                    "another part of the split",
-                    p,
-                    data,
-                ));
-            }
-            if part == Part::Train {
-                learnt = patients.clone();
-            }
-            told.push(format!("{what} {} examples of {} patients", examples.len(), patients.len()));
+/// The examples of a stage against the parts of the split.
+fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<String> {
+    let of = |patients: &[usize]| patients.iter().copied().collect::<HashSet<usize>>();
+    let (valid, test) = (of(&data.split.valid), of(&data.split.test));
+    let (mut learnt, mut told) = (HashSet::new(), Vec::new());
+    for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
+        let examples = objective.examples(data, part)?;
+        let patients = patients_of(&examples, data);
+        let wrong = |p: &&usize| match part {
+            Part::Train => valid.contains(p) || test.contains(p),
+            Part::Valid => test.contains(p) || (learnt.contains(*p) && valid.contains(p)),
+            Part::Test => learnt.contains(*p) || valid.contains(p),
+        };
+        if let Some(&p) = patients.iter().find(wrong) {
+            let ours = format!("stage {name}: its {what} examples");
+            return Err(shared(&ours, "another part of the split", p, data));
         }
-        let labs = objective.sees_labs_of_target();
-        let note = if labs { "; labs of the very visit that is predicted enter (`labs = \"target\"`)" } else { "" };
-        Ok(format!("stage {name}: {}: none on two sides{note}", told.join(", ")))
+        told.push(format!("{what} {} examples of {} patients", examples.len(), patients.len()));
+        if part == Part::Train {
+            learnt = patients;
+        }
     }
+    let labs = objective.sees_labs_of_target();
+    let note = if labs { "; labs of the very visit that is predicted enter (`labs = \"target\"`)" } else { "" };
+    Ok(format!("stage {name}: {}: none on two sides{note}", told.join(", ")))
 }
 
 /// The patients whose visits examples look at.

@@ -1,6 +1,6 @@
 //! Metrics by test patient, which comparisons pair: `patients-<stage>.json`.
 //!
-//! [`patient_table`] is the only reader; what is written comes from the test of a stage.
+//! The test of a stage writes them; [`patient_table`] is the only reader.
 
 use super::run_dir::RunDir;
 use crate::{Error, Result};
@@ -19,6 +19,13 @@ pub struct PatientTable {
 }
 
 impl PatientTable {
+    /// Writes the file of a stage to a run.
+    pub(super) fn write(&self, run: &RunDir, stage: &str) -> Result<()> {
+        let text = serde_json::to_vec(self);
+        let text = text.map_err(|e| Error::program(format!("cannot write measures by patient: {e}")))?;
+        run.write(&file(stage), &text)
+    }
+
     /// The values of a row and metric, NaN where undefined.
     pub fn column(&self, row: &str, metric: &str) -> Option<Vec<f64>> {
         let values = self.rows.get(row)?.get(metric)?;

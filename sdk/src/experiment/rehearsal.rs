@@ -1,12 +1,14 @@
 //! How much memory each stage will take: a few of its steps are done, at full size.
 
-use super::plan::Experiment;
-use super::run::Parts;
-use super::training::{Keeping, Observers};
+use super::plan::Plan;
+use super::stage::{OpenStage, Parts};
+use super::stages::fresh_model;
+use super::training::{Keeping, Observers, train};
 use crate::data::{Examples, Prepared, Ragged};
+use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{EpochRecord, Optimizer};
-use crate::{Progress, Result, memory};
+use crate::{Result, memory};
 
 /// Passes: the best weights so far are a copy of their own from the second one on.
 const EPOCHS: usize = 2;
@@ -26,53 +28,46 @@ pub struct StageMemory {
     pub peak: Option<u64>,
 }
 
-impl Experiment {
-    /// The largest memory of the process in each stage, found by doing a few of its steps with the real data, graph and
-    /// sizes. On devices with memory of their own this is that of the computer alone. Ends the experiment, whose epochs
-    /// it cuts.
-    ///
-    /// # Errors
-    /// Those of preparing the data and of training.
-    pub fn rehearse(mut self, progress: &dyn Progress) -> Result<Vec<StageMemory>> {
-        for stage in &mut self.manifest.stage {
-            stage.epochs = Some(EPOCHS);
-        }
-        let rehearsed = crate::boundary::guard::catch(|| {
-            let data = self.prepared(progress)?;
-            self.rehearse_with(&data)
-        });
-        self.placed(rehearsed)
+/// The largest memory of the process in each stage of a plan, whose epochs are cut for it.
+pub(super) fn rehearse(plan: &mut Plan, data: &Prepared) -> Result<Vec<StageMemory>> {
+    for stage in &mut plan.manifest.stage {
+        stage.epochs = Some(EPOCHS);
     }
+    let mut model = fresh_model(plan, data, &plan.training_device(), |_| {})?;
+    let (mut optimizer, mut found) = (Optimizer::new(), Vec::new());
+    for index in 0..plan.manifest.stage.len() {
+        let mut stage = OpenStage::new(plan, index, data)?;
+        model = stage.enter(model)?;
+        let rest = bytes_of_logits(&stage, &model);
+        stage.parts = some(&stage.parts, BATCHES * stage.options().batch());
+        memory::forget_peak();
+        let mut on_epoch = |_: &EpochRecord| -> Result<()> { Ok(()) };
+        let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress: &Silent };
+        let trained = train(&stage, model, optimizer, &mut observers, Keeping::default())?;
+        let peak = memory::peak().map(|bytes| bytes + rest);
+        found.push(StageMemory { stage: stage.name(), peak });
+        (model, optimizer) = (trained.model.keep_heads(), trained.optimizer);
+    }
+    Ok(found)
+}
 
-    fn rehearse_with(&self, data: &Prepared) -> Result<Vec<StageMemory>> {
-        let device = self.device.device.clone().autodiff();
-        let mut model = self.model(data, &device, |_| {})?;
-        let (mut optimizer, mut found) = (Optimizer::new(), Vec::new());
-        for (index, stage) in self.manifest.stage.iter().enumerate() {
-            let objective = self.objective(index)?;
-            let whole = self.parts(objective.as_ref(), data)?;
-            model = self.enter_stage(model, index, objective.as_ref(), data, &device)?;
-            let outputs: u64 = model.head_specs().iter().map(|head| head.outputs as u64).sum();
-            let largest = whole.valid.len().max(whole.test.len());
-            // Metrics that are counted block by block hold no logits.
-            let held = if objective.meter().is_some() { 0 } else { largest.saturating_sub(EVALUATED) as u64 };
-            let rest = outputs * BYTES * held;
-            let parts = Parts {
-                train: first(&whole.train, BATCHES * stage.batch()),
-                valid: first(&whole.valid, EVALUATED),
-                test: first(&whole.test, EVALUATED),
-            };
-            memory::forget_peak();
-            let mut on_epoch = |_: &EpochRecord| -> Result<()> { Ok(()) };
-            let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress: &Silent };
-            let objective = objective.as_ref();
-            let keeping = Keeping::default();
-            let trained = self.train(model, optimizer, index, objective, &parts, data, &mut observers, keeping)?;
-            let peak = memory::peak().map(|bytes| bytes + rest);
-            found.push(StageMemory { stage: stage.name(index), peak });
-            (model, optimizer) = (trained.model.keep_heads(), trained.optimizer);
-        }
-        Ok(found)
+/// What evaluation will hold beside that of the rehearsal.
+fn bytes_of_logits(stage: &OpenStage<'_>, model: &Model) -> u64 {
+    // Metrics that are counted block by block hold no logits.
+    if stage.objective.meter().is_some() {
+        return 0;
+    }
+    let outputs: u64 = model.head_specs().iter().map(|head| head.outputs as u64).sum();
+    let largest = stage.parts.valid.len().max(stage.parts.test.len());
+    outputs * BYTES * largest.saturating_sub(EVALUATED) as u64
+}
+
+/// Enough of the examples for a rehearsal.
+fn some(parts: &Parts, train: usize) -> Parts {
+    Parts {
+        train: first(&parts.train, train),
+        valid: first(&parts.valid, EVALUATED),
+        test: first(&parts.test, EVALUATED),
     }
 }
 

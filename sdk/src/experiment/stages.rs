@@ -1,7 +1,7 @@
-//! The model of an experiment and how it goes from stage to stage.
+//! The model of a plan: as it begins, and with the heads of a stage.
 
 use super::building::Building;
-use super::plan::Experiment;
+use super::plan::Plan;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::device::generator;
@@ -11,103 +11,95 @@ use crate::train::derive_seed;
 use crate::{Error, Result};
 use burn::tensor::Device;
 
-impl Experiment {
-    /// Creates the model with fresh parameters; notes go to `note`.
-    ///
-    /// # Errors
-    /// Name the manifest's key.
-    pub fn model(&self, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+/// The model with fresh parameters; notes go to `note`.
+pub(super) fn fresh_model(plan: &Plan, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+    generator::alone(|| {
+        generator::seed(device, derive_seed(plan.manifest.seed, &[0]));
+        built(&plan.building(device), data, note)
+    })
+}
+
+fn built(building: &Building<'_>, data: &Prepared, mut note: impl FnMut(String)) -> Result<Model> {
+    let codes = &data.vocabulary.codes;
+    let features = building.node_init()?.init(&NodeInitContext { codes, device: building.device });
+    let features = features.map_err(|e| e.within_key("model.node_init"))?;
+    features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
+    let features = features.features;
+    let [nodes, input] = features.dims();
+    if nodes != codes.len() {
+        let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
+        return Err(Error::program(message).at_key("model.node_init"));
+    }
+    let encoder = building.graph_encoder(input, codes)?;
+    let patient_encoder = building.patient_encoder(encoder.width(), codes)?;
+    // A column of zeros where the cohort has no items: tensors without columns are not for every device.
+    let labs = data.vocabulary.labs.len().max(1);
+    let lab = building.lab(labs)?;
+    Ok(Model::new(ModelParts { features, encoder, patient_encoder, lab, labs }))
+}
+
+/// A fresh model in a stage, with the heads that the stages before it leave behind, and what the stage learns.
+pub(super) fn led_to(
+    plan: &Plan,
+    stage: usize,
+    data: &Prepared,
+    mut model: Model,
+) -> Result<(Model, Box<dyn Objective>)> {
+    let device = &plan.training_device();
+    for index in 0..stage {
+        let objective = plan.objective(index)?;
+        model = Entrance { plan, index, objective: objective.as_ref(), data, device }.enter(model)?.keep_heads();
+    }
+    let objective = plan.objective(stage)?;
+    let model = Entrance { plan, index: stage, objective: objective.as_ref(), data, device }.enter(model)?;
+    Ok((model, objective))
+}
+
+/// A model at the beginning of a stage.
+pub(super) struct Entrance<'a> {
+    pub plan: &'a Plan,
+    pub index: usize,
+    pub objective: &'a dyn Objective,
+    pub data: &'a Prepared,
+    pub device: &'a Device,
+}
+
+impl Entrance<'_> {
+    /// Gives the model the heads of the stage: new ones, or those that the joint stage kept for the individual one.
+    pub fn enter(&self, model: Model) -> Result<Model> {
         generator::alone(|| {
-            generator::seed(device, derive_seed(self.manifest.seed, &[0]));
-            self.fresh_model(data, device, note)
+            generator::seed(self.device, derive_seed(self.plan.manifest.seed, &[1, self.index as u64]));
+            let specs = self.objective.heads(self.data)?;
+            match self.plan.manifest.stage[self.index].is_individual() {
+                false => self.with_new_heads(model, specs),
+                true if model.kept_specs() == specs => Ok(model.kept_as_heads()),
+                true => Err(no_joint_stage().within_key(&format!("stage[{}]", self.index))),
+            }
         })
     }
 
-    fn fresh_model(&self, data: &Prepared, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
-        let building = Building { registry: &self.registry, model: &self.manifest.model, device };
-        let codes = &data.vocabulary.codes;
-        let features = building.node_init()?.init(&NodeInitContext { codes, device });
-        let features = features.map_err(|e| e.within_key("model.node_init"))?;
-        features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
-        let features = features.features;
-        let [nodes, input] = features.dims();
-        if nodes != codes.len() {
-            let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
-            return Err(Error::program(message).at_key("model.node_init"));
-        }
-        let encoder = building.graph_encoder(input, codes)?;
-        let patient_encoder = building.patient_encoder(encoder.width(), codes)?;
-        // A column of zeros where the cohort has no items: tensors without columns are not for every device.
-        let labs = data.vocabulary.labs.len().max(1);
-        let lab = building.lab(labs)?;
-        Ok(Model::new(ModelParts { features, encoder, patient_encoder, lab, labs }))
-    }
-
-    /// Gives the model the heads of a stage: new ones, or those that the joint stage kept for the individual one.
-    ///
-    /// # Errors
-    /// When the objective refuses the data, a head cannot be made, or an individual stage finds none that a joint one kept.
-    pub fn enter_stage(
-        &self,
-        model: Model,
-        index: usize,
-        objective: &dyn Objective,
-        data: &Prepared,
-        device: &Device,
-    ) -> Result<Model> {
-        generator::alone(|| {
-            generator::seed(device, derive_seed(self.manifest.seed, &[1, index as u64]));
-            self.with_heads(model, index, objective, data, device)
-        })
-    }
-
-    fn with_heads(
-        &self,
-        model: Model,
-        index: usize,
-        objective: &dyn Objective,
-        data: &Prepared,
-        device: &Device,
-    ) -> Result<Model> {
-        let specs = objective.heads(data)?;
-        if self.manifest.stage[index].is_individual() {
-            return match model.kept_specs() == specs {
-                true => Ok(model.kept_as_heads()),
-                false => Err(no_joint_stage().within_key(&format!("stage[{index}]"))),
-            };
-        }
-        let building = Building { registry: &self.registry, model: &self.manifest.model, device };
-        let asks: Vec<Asks> = (0..specs.len()).map(|head| objective.asks(data, head)).collect();
+    fn with_new_heads(&self, model: Model, specs: Vec<HeadSpec>) -> Result<Model> {
+        let building = self.plan.building(self.device);
+        let asks: Vec<Asks> = (0..specs.len()).map(|head| self.objective.asks(self.data, head)).collect();
         let nodes: Vec<Option<Vec<u32>>> = asks.iter().zip(&specs).map(|(a, spec)| nodes_of(a, spec.outputs)).collect();
         let width = model.embedding_width();
         let mut code_widths = nodes.iter().map(|nodes| nodes.as_ref().map(|_| width));
         let make =
             |spec: &HeadSpec, input| building.head(&spec.network, input, spec.outputs, code_widths.next().flatten());
-        let untrained = specs.iter().find(|spec| !spec.untrained.is_empty()).map(|spec| spec.untrained.clone());
-        let model = match untrained.filter(|_| model.kept_specs().is_empty()) {
-            Some(untrained) => model
-                .with_untrained(untrained, |spec, input| building.head(&spec.network, input, spec.outputs, None))?,
-            None => model,
-        };
+        let model = with_untrained(model, &specs, &building)?;
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
         let model = model.with_new_heads(specs, make)?.with_codes(&nodes);
-        match self.manifest.model.head.history == Some(true) {
-            true => self.with_copy_paths(model, &outputs, &asks, data, device),
+        match self.plan.manifest.model.head.history == Some(true) {
+            true => self.with_copy_paths(model, &outputs, &asks),
             false => Ok(model),
         }
     }
 
     /// Gives every head a copy path, when all of them ask for codes.
-    fn with_copy_paths(
-        &self,
-        model: Model,
-        outputs: &[usize],
-        asks: &[Asks],
-        data: &Prepared,
-        device: &Device,
-    ) -> Result<Model> {
+    fn with_copy_paths(&self, model: Model, outputs: &[usize], asks: &[Asks]) -> Result<Model> {
         let Some(asks) = asks.iter().map(columns_of).collect::<Option<Vec<_>>>() else { return Ok(model) };
-        let sees_labs = self.manifest.model.lab.r#type != "none";
+        let data = self.data;
+        let sees_labs = self.plan.manifest.model.lab.r#type != "none";
         let map = |(&columns, &outputs): (&&[Option<u32>], &usize)| {
             let map = HistoryMap::new(columns, outputs, &data.graph);
             let admissions = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
@@ -117,8 +109,19 @@ impl Experiment {
                 false => map,
             }
         };
-        let histories = asks.iter().zip(outputs).map(map).map(|map| History::new(map, device));
+        let histories = asks.iter().zip(outputs).map(map).map(|map| History::new(map, self.device));
         model.with_histories(histories.collect())
+    }
+}
+
+/// Gives a model whose stages have kept no heads those that a spec sees untrained.
+fn with_untrained(model: Model, specs: &[HeadSpec], building: &Building<'_>) -> Result<Model> {
+    let untrained = specs.iter().find(|spec| !spec.untrained.is_empty()).map(|spec| spec.untrained.clone());
+    match untrained.filter(|_| model.kept_specs().is_empty()) {
+        Some(untrained) => {
+            model.with_untrained(untrained, |spec, input| building.head(&spec.network, input, spec.outputs, None))
+        }
+        None => Ok(model),
     }
 }
 

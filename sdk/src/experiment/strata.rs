@@ -1,7 +1,7 @@
 //! Parts of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, and its
 //! chapter.
 
-use super::run::Parts;
+use super::stage::Parts;
 use crate::component::Asks;
 use crate::data::hierarchy::{self, Icd};
 use crate::data::icd::body_system;

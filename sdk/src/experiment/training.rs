@@ -1,16 +1,14 @@
 //! Training a stage of an experiment.
 
 use super::manifest::{Mode, Stage};
-use super::plan::Experiment;
 use super::prefixes::Prefixes;
 use super::recorder::Recorder;
-use super::run::Parts;
-use crate::boundary::guard;
-use crate::component::Objective;
-use crate::data::Prepared;
-use crate::device::generator;
+use super::stage::OpenStage;
+use crate::component::Loss;
 use crate::model::{Model, freeze};
-use crate::train::{EpochRecord, Fit, Keeper, Moment, Optimizer, Start, StepRecord, derive_seed};
+use crate::train::{
+    Algorithm, EpochRecord, Fit, Fitted, Keeper, Moment, Optimizer, Rates, Start, StepRecord, derive_seed,
+};
 use crate::{Progress, Result};
 use std::ops::Range;
 
@@ -56,92 +54,94 @@ impl Keeper for Keeping<'_> {
     }
 }
 
-impl Experiment {
-    /// Trains stage `index` of a model that [entered](Experiment::enter_stage) it, with the optimizer of the stage before,
-    /// which goes on where the manifest says so.
-    ///
-    /// # Errors
-    /// Name the manifest's line.
-    pub fn train_stage(
-        &self,
-        model: Model,
-        optimizer: Optimizer,
-        index: usize,
-        data: &Prepared,
-        observers: &mut Observers<'_>,
-    ) -> Result<Trained> {
-        let train = || {
-            let objective = self.objective(index)?;
-            let parts = self.parts(objective.as_ref(), data)?;
-            self.train(model, optimizer, index, objective.as_ref(), &parts, data, observers, Keeping::default())
-        };
-        generator::alone(|| self.placed(guard::catch(train)))
+/// A stage as it trains: what stays the same in all of its turns.
+struct Training<'a> {
+    stage: &'a OpenStage<'a>,
+    loss: Box<dyn Loss>,
+    rates: Rates,
+    algorithm: Algorithm,
+}
+
+/// Trains the heads of a stage that the model has entered: all together, or each in turn.
+pub(super) fn train(
+    stage: &OpenStage<'_>,
+    model: Model,
+    optimizer: Optimizer,
+    observers: &mut Observers<'_>,
+    keeping: Keeping<'_>,
+) -> Result<Trained> {
+    let options = stage.options();
+    let prefixes = Prefixes::new(&stage.plan.manifest.model, &model);
+    prefixes.check_frozen(options, stage.index)?;
+    prefixes.check_rates(options, stage.index)?;
+    let goes_on = keeping.from.is_some() || options.carries_optimizer();
+    let optimizer = if goes_on { optimizer } else { Optimizer::new() };
+    let (loss, rates, algorithm) = (stage.plan.loss(stage.index)?, options.rates(), options.optimizer());
+    let trained = Trained { model, optimizer, epoch: 0, best_on_valid: None };
+    Training { stage, loss, rates, algorithm }.run(trained, observers, keeping)
+}
+
+impl Training<'_> {
+    fn run(&self, mut trained: Trained, observers: &mut Observers<'_>, mut keeping: Keeping<'_>) -> Result<Trained> {
+        let all = trained.model.head_specs().len();
+        let first = keeping.from.as_ref().map_or(0, |(turn, _)| *turn);
+        for (turn, heads) in turns(self.stage.options(), all).into_iter().enumerate().skip(first) {
+            keeping.begin_turn(turn);
+            let start = keeping.from.take().map(|(_, start)| start).unwrap_or_default();
+            let name = self.turn_name(&trained.model, turn);
+            let frozen = frozen(self.stage.options(), &heads, all);
+            let fit = self.fit(&name, turn, heads, &frozen, observers);
+            let model = freeze(trained.model, &frozen);
+            let fitted = fit.run_from(model, trained.optimizer, start, &keeping, &mut *observers.on_epoch)?;
+            let Fitted { model, optimizer, epoch, best_on_valid, .. } = fitted;
+            trained = Trained { model, optimizer, epoch, best_on_valid };
+        }
+        Ok(trained)
     }
 
-    /// Trains the heads of a stage: all together, or each in turn.
-    #[allow(clippy::too_many_arguments)] // two call sites; a struct would only rename them
-    pub(super) fn train(
-        &self,
-        mut model: Model,
-        mut optimizer: Optimizer,
-        index: usize,
-        objective: &dyn Objective,
-        parts: &Parts,
-        data: &Prepared,
-        observers: &mut Observers<'_>,
-        mut keeping: Keeping<'_>,
-    ) -> Result<Trained> {
-        let stage = &self.manifest.stage[index];
-        let prefixes = Prefixes::new(&self.manifest.model, &model);
-        prefixes.check_frozen(stage, index)?;
-        prefixes.check_rates(stage, index)?;
-        if keeping.from.is_none() && !stage.carries_optimizer() {
-            optimizer = Optimizer::new();
+    /// The stage's name, with the head whose turn it is.
+    fn turn_name(&self, model: &Model, turn: usize) -> String {
+        match self.stage.options().mode() {
+            Mode::Joint => self.stage.name(),
+            Mode::Individual => format!("{}:{}", self.stage.name(), model.head_specs()[turn].name),
         }
-        let (rates, algorithm) = (stage.rates(), stage.optimizer());
-        let loss = self.loss(index)?;
-        let heads = model.head_specs().len();
-        let (mut epoch, mut best_on_valid) = (0, None);
-        let first = keeping.from.as_ref().map_or(0, |(turn, _)| *turn);
-        for (turn, heads) in turns(stage, heads).into_iter().enumerate().skip(first) {
-            keeping.begin_turn(turn);
-            let name = match stage.mode() {
-                Mode::Joint => stage.name(index),
-                Mode::Individual => format!("{}:{}", stage.name(index), model.head_specs()[turn].name),
-            };
-            let frozen = frozen(stage, &heads, model.head_specs().len());
-            model = freeze(model, &frozen);
-            let fit = Fit {
-                name: &name,
-                graph: &data.graph,
-                objective,
-                loss: loss.as_ref(),
-                train: &parts.train,
-                valid: &parts.valid,
-                watch: self.manifest.is_compat().then_some(&parts.test),
-                heads,
-                frozen: &frozen,
-                dropout_in_frozen: self.manifest.is_compat(),
-                epochs: stage.epochs(),
-                dropout_epochs: stage.dropout_epochs,
-                batch: stage.batch(),
-                shuffle: stage.shuffle(),
-                accumulate: stage.accumulate(),
-                rates: &rates,
-                algorithm: &algorithm,
-                clip_norm: stage.clip_norm,
-                patience: stage.patience,
-                select: stage.select(),
-                seed: derive_seed(self.manifest.seed, &[2, index as u64, turn as u64]),
-                progress: observers.progress,
-                on_step: observers.on_step,
-            };
-            let start = keeping.from.take().map(|(_, start)| start).unwrap_or_default();
-            let fitted = fit.run_from(model, optimizer, start, &keeping, &mut *observers.on_epoch)?;
-            (model, optimizer) = (fitted.model, fitted.optimizer);
-            (epoch, best_on_valid) = (fitted.epoch, fitted.best_on_valid);
+    }
+
+    fn fit<'a, 'o: 'a>(
+        &'a self,
+        name: &'a str,
+        turn: usize,
+        heads: Range<usize>,
+        frozen: &'a [String],
+        observers: &Observers<'o>,
+    ) -> Fit<'a> {
+        let OpenStage { plan, index, data, objective, parts } = self.stage;
+        let (options, compat) = (self.stage.options(), plan.manifest.is_compat());
+        Fit {
+            name,
+            graph: &data.graph,
+            objective: objective.as_ref(),
+            loss: self.loss.as_ref(),
+            train: &parts.train,
+            valid: &parts.valid,
+            watch: compat.then_some(&parts.test),
+            heads,
+            frozen,
+            dropout_in_frozen: compat,
+            epochs: options.epochs(),
+            dropout_epochs: options.dropout_epochs,
+            batch: options.batch(),
+            shuffle: options.shuffle(),
+            accumulate: options.accumulate(),
+            rates: &self.rates,
+            algorithm: &self.algorithm,
+            clip_norm: options.clip_norm,
+            patience: options.patience,
+            select: options.select(),
+            seed: derive_seed(plan.manifest.seed, &[2, *index as u64, turn as u64]),
+            progress: observers.progress,
+            on_step: observers.on_step,
         }
-        Ok(Trained { model, optimizer, epoch, best_on_valid })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::component::{FilePath, Slot};
 use crate::device::{self, NamedDevice};
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
-use crate::experiment::plan::{absolute, plugin_path, resolve_component};
+use crate::experiment::resolve::{absolute, plugin_path, resolve_component};
 use crate::experiment::{RunDir, Stop};
 use crate::plugin::{LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;

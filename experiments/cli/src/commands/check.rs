@@ -45,11 +45,11 @@ impl Check {
         }
         eprintln!(
             "{}: ok, {} stages on {}",
-            experiment.manifest.name,
-            experiment.manifest.stage.len(),
+            experiment.manifest().name,
+            experiment.manifest().stage.len(),
             experiment.device().name
         );
-        let trains = !experiment.manifest.stage.is_empty() && !experiment.manifest.evaluate_only;
+        let trains = !experiment.manifest().stage.is_empty() && !experiment.manifest().evaluate_only;
         // What is resolved may be on its way to a file.
         if trains && !self.no_memory && !self.resolved { expected_memory(experiment) } else { Ok(()) }
     }

@@ -23,7 +23,7 @@ impl Prepare {
         experiment.check()?;
         let data = experiment.prepare(&Console::default())?;
         write(&data, &self.out)?;
-        experiment.manifest.output.access.give(&self.out)?;
+        experiment.manifest().output.access.give(&self.out)?;
         println!("{}", self.out.display());
         Ok(())
     }

@@ -61,7 +61,7 @@ fn seeds(text: &str) -> std::result::Result<Seeds, String> {
 
 /// What a reader is about to wait for: what the manifest's first comment says, its stages and where they are trained.
 fn what_comes(file: &Path, experiment: &Experiment) -> String {
-    let manifest = &experiment.manifest;
+    let manifest = &experiment.manifest();
     let about = std::fs::read_to_string(file).ok().and_then(|text| first_comment(&text));
     let about = about.map_or(manifest.name.clone(), |about| format!("{}: {about}", manifest.name));
     let stages = manifest.stage_epochs();

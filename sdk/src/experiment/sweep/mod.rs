@@ -4,11 +4,15 @@
 //! through the cache, so a stage that several have in common is trained by the first of them, for whom the others wait.
 
 mod costs;
+mod describe;
 mod member;
 mod memory;
 mod plan;
+mod planner;
 mod queue;
 mod run;
+mod work;
+mod worker;
 
 pub use costs::Costs;
 pub use member::{MemberProgress, exit_with_parent};
@@ -16,15 +20,15 @@ pub use plan::{Plan, PlannedMember, State};
 pub use run::{Finished, SweepRun};
 
 use super::compare::{Facets, names};
-use super::manifest::{Manifest, Source, SweepOptions};
-use super::plan::{Experiment, to_toml};
+use super::experiment::Experiment;
+use super::manifest::{Manifest, Source};
+use super::plan::to_toml;
 use crate::cache::Cache;
-use crate::component::Slot;
 use crate::plugin::Registry;
 use crate::{Error, Result};
+use planner::{Planner, quickened};
 use sha2::{Digest, Sha256};
 use std::path::Path;
-use toml::Value;
 
 /// The members of a manifest's sweep.
 #[derive(Debug, Clone)]
@@ -57,7 +61,8 @@ pub struct Member {
 }
 
 impl Sweep {
-    /// Plans the members of a manifest, with what it says of `quick` where that is asked for; each checked as [`Experiment::new`] and [`Experiment::check`] do.
+    /// Plans the members of a manifest, with what it says of `quick` where that is asked for; each checked as
+    /// [`Experiment::new`] and [`Experiment::check`] do.
     ///
     /// # Errors
     /// Name the manifest's line, that of the sweep's key where a member is at fault.
@@ -65,69 +70,17 @@ impl Sweep {
         path: &Path,
         settings: &[String],
         quick: bool,
-        mut registry: Registry,
+        registry: Registry,
         cache: Option<Cache>,
     ) -> Result<Self> {
-        let (mut base, mut source) = Manifest::from_source(Source::load(path, settings)?)?;
-        if quick {
-            let settings = base.sweep.as_ref().map(SweepOptions::quick).unwrap_or_default();
-            if settings.is_empty() {
-                return Err(Error::user("the manifest does not say what a quick sweep is")
-                    .at_file(path)
-                    .help("for example: [sweep.quick], \"sweep.seeds\" = [1], \"stage[0].epochs\" = 5"));
-            }
-            settings.iter().try_for_each(|s| source.set_from(&s.key, s.value.clone(), &s.written_at))?;
-            (base, source) = Manifest::from_source(source)?;
-        }
-        let options = base.sweep.clone().unwrap_or_default();
-        if base.sweep.is_none() {
+        let (base, source) = Manifest::from_source(Source::load(path, settings)?)?;
+        let (base, source) = if quick { quickened(base, source, path)? } else { (base, source) };
+        let Some(options) = base.sweep.clone() else {
             return Err(Error::user("the manifest has no [sweep]").at_file(path).help(
                 "for example: [sweep], seeds = [1, 2, 3], grid = { \"model.graph_encoder\" = [\"gat\", \"gcn\"] }",
             ));
-        }
-        let configurations = options.configurations().map_err(|e| source.place(e))?;
-        let seeds = if options.seeds.is_empty() { vec![base.seed] } else { options.seeds.clone() };
-        check_seeds(&options).map_err(|e| source.place(e))?;
-        let mut sweep =
-            Self { name: base.name.clone(), baseline: options.baseline, notes: Vec::new(), members: Vec::new() };
-        let (mut facets, mut repeated) = (Vec::new(), 0);
-        for settings in &configurations {
-            for &seed in &seeds {
-                let mut own = source.clone();
-                for setting in settings {
-                    own.set_from(&setting.key, setting.value.clone(), &setting.written_at)?;
-                }
-                let place = if options.seeds.is_empty() { "seed" } else { "sweep.seeds" };
-                own.set_from("seed", Value::Integer(seed as i64), place)?;
-                let experiment = Experiment::new(Manifest::from_source(own)?, registry)?;
-                let experiment = fixed_cohort(experiment, base.seed, seed, &mut sweep.notes)?.with_cache(cache.clone());
-                if seed == seeds[0] {
-                    experiment.check()?;
-                }
-                let member = Member::of(&experiment)?;
-                registry = experiment.into_registry();
-                if sweep.members.iter().any(|other| other.id == member.id) {
-                    repeated += 1;
-                    continue;
-                }
-                let table = toml::Table::try_from(&member.manifest)
-                    .map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
-                facets.push(Facets::of(&table));
-                sweep.members.push(member);
-            }
-        }
-        if repeated > 0 {
-            sweep.notes.push(format!("{repeated} members are the same as others and are left out"));
-        }
-        sweep.name_members(&facets);
-        if let Some(baseline) = &sweep.baseline
-            && !sweep.members.iter().any(|m| m.name == *baseline)
-        {
-            let names = sweep.rows();
-            let error = Error::user(format!("no row is named `{baseline}`")).at_key("sweep.baseline");
-            return Err(source.place(error.suggest(baseline, names)));
-        }
-        Ok(sweep)
+        };
+        Planner::new(base, source, options, registry, cache).plan()
     }
 
     /// Names of the configurations, each once.
@@ -136,6 +89,17 @@ impl Sweep {
         let mut seen = std::collections::BTreeSet::new();
         names.retain(|name| seen.insert(name.clone()));
         names
+    }
+
+    /// Refuses a baseline that is no row.
+    fn check_baseline(&self) -> Result<()> {
+        match &self.baseline {
+            Some(baseline) if !self.members.iter().any(|m| m.name == *baseline) => {
+                let error = Error::user(format!("no row is named `{baseline}`")).at_key("sweep.baseline");
+                Err(error.suggest(baseline, self.rows()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn name_members(&mut self, facets: &[Facets]) {
@@ -168,7 +132,7 @@ impl Sweep {
 
 impl Member {
     fn of(experiment: &Experiment) -> Result<Self> {
-        let mut manifest = experiment.manifest.clone();
+        let mut manifest = experiment.manifest().clone();
         let keys = experiment.stage_keys()?.iter().map(|key| key.hex().to_owned()).collect();
         let stages = manifest.stage_epochs();
         // Where results go is no part of what a member is.
@@ -188,31 +152,4 @@ impl Member {
     pub fn epochs(&self) -> usize {
         self.stages.iter().map(|(_, epochs)| epochs).sum()
     }
-}
-
-fn check_seeds(options: &SweepOptions) -> Result<()> {
-    let mut seen = std::collections::BTreeSet::new();
-    match options.seeds.iter().enumerate().find(|(_, seed)| !seen.insert(**seed)) {
-        None => Ok(()),
-        Some((i, seed)) => {
-            Err(Error::user(format!("the seed {seed} is there twice")).at_key(format!("sweep.seeds[{i}]")))
-        }
-    }
-}
-
-/// Seeds of a sweep are those of training: a parser that makes patients up by the experiment's seed gets that of the
-/// manifest itself, so that all members see the same patients.
-fn fixed_cohort(experiment: Experiment, base: u64, seed: u64, notes: &mut Vec<String>) -> Result<Experiment> {
-    let by_seed = experiment.parser()?.inputs().is_some_and(|inputs| inputs.seed);
-    let parser = experiment.manifest.data.parser.r#type.clone();
-    let info = experiment.registry().info(Slot::Parser, &parser)?;
-    let has_seed = info.schema.get("properties").and_then(|p| p.get("seed")).is_some();
-    if !by_seed || !has_seed || seed == base {
-        return Ok(experiment);
-    }
-    let note = format!("the cohort is that of seed {base} in all members: seeds are of training alone");
-    if !notes.contains(&note) {
-        notes.push(note);
-    }
-    experiment.with_parser_option("seed", Value::Integer(base as i64))
 }

@@ -64,7 +64,7 @@ struct Load {
 
 /// A training step on `batch`, or `None` for parts whose equations are not counted.
 pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
-    let parts = &case.experiment.manifest.model;
+    let parts = &case.experiment.manifest().model;
     let (graph, fusions) = (&case.data.graph, [&parts.code_fusion, &parts.visit_fusion]);
     if fusions.iter().any(|f| f.r#type != "attention") || parts.lab.r#type != "linear" {
         return None;

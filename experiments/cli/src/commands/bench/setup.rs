@@ -150,11 +150,11 @@ impl Case {
         let experiment = args.experiment(sizes.seed)?;
         let data = sizes.prepared(patients, stage.has_next_visit())?;
         let device = experiment.device().device.clone().autodiff();
-        let options = &experiment.manifest.stage[stage.index()];
+        let options = &experiment.manifest().stage[stage.index()];
         let (objective, loss) = parts(&experiment, options)?;
         let mut model = experiment.model(&data, &device, |_| {})?;
         if stage == Stage::Individual {
-            let joint = &experiment.manifest.stage[Stage::Pretrain.index()];
+            let joint = &experiment.manifest().stage[Stage::Pretrain.index()];
             let (joint, _) = parts(&experiment, joint)?;
             model = experiment.enter_stage(model, 0, joint.as_ref(), &data, &device)?.keep_heads();
         }
@@ -164,13 +164,13 @@ impl Case {
         let others = (heads.end..all).map(|h| format!("heads.{h}"));
         let frozen: Vec<String> = options.freeze().iter().cloned().chain(others).collect();
         model = freeze(model, &frozen);
-        let frozen_part = FrozenPart::of(&frozen, experiment.manifest.is_compat());
+        let frozen_part = FrozenPart::of(&frozen, experiment.manifest().is_compat());
         Ok(Self { stage, objective, loss, model, heads, frozen, frozen_part, device, data, experiment })
     }
 
     /// The stage's keys of the manifest.
     pub fn options(&self) -> &StageOptions {
-        &self.experiment.manifest.stage[self.stage.index()]
+        &self.experiment.manifest().stage[self.stage.index()]
     }
 }
 

@@ -104,7 +104,7 @@ impl Step {
             .transpose()?;
         let floor = work.zip(limits).map(|(work, limits)| work.floor(&limits));
         let graph = describe(&case.data.graph);
-        let parts = &case.experiment.manifest.model;
+        let parts = &case.experiment.manifest().model;
         Ok(json!({
             "bench": "step",
             "stage": stage.name(),
@@ -149,7 +149,7 @@ fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case
         watch: None,
         heads: case.heads.clone(),
         frozen: &case.frozen,
-        dropout_in_frozen: case.experiment.manifest.is_compat(),
+        dropout_in_frozen: case.experiment.manifest().is_compat(),
         epochs: 1,
         dropout_epochs: None,
         batch,
@@ -160,7 +160,7 @@ fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case
         clip_norm: None,
         patience: None,
         select: Select::Last,
-        seed: case.experiment.manifest.seed,
+        seed: case.experiment.manifest().seed,
         progress: &watch,
         on_step: None,
     };

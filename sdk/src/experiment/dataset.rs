@@ -1,0 +1,132 @@
+//! From a plan to the data that its stages learn from. The cohort comes from the cache, or from the raw tables.
+
+use super::cached::{FORM, keep};
+use super::inputs::{component_identity, sdk, seen};
+use super::plan::Plan;
+use crate::cache::{Cache, Key, fingerprint};
+use crate::component::{Inputs, Parser, ParserContext, Slot};
+use crate::data::{Cohort, Prepared, cohort_file, flow, prepare};
+use crate::{Error, Progress, Result};
+use serde_json::json;
+
+const COHORT: &str = "cohort";
+
+/// Cohort, vocabulary, split and graph.
+pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Prepared> {
+    let data = &plan.manifest.data;
+    let mut cohort = cohort(plan, cache, progress)?;
+    check_nodes(&cohort, &data.nodes)?;
+    cohort.nodes.clone_from(&data.nodes);
+    if let Some(limit) = data.loss_limit {
+        flow::check(&cohort.flow, limit).map_err(|e| e.within_key("data"))?;
+    }
+    let mut prepared = prepare(cohort, &data.split).map_err(|e| e.within_key("data.split"))?;
+    prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
+    Ok(prepared)
+}
+
+/// Refuses kinds of nodes that the cohort lacks.
+fn check_nodes(cohort: &Cohort, nodes: &[String]) -> Result<()> {
+    match nodes.iter().enumerate().find(|(_, kind)| cohort.events(kind).is_none()) {
+        None => Ok(()),
+        Some((i, kind)) => {
+            let error = Error::user(format!("this cohort has no `{kind}`")).at_key(format!("data.nodes[{i}]"));
+            let kinds = cohort.events.iter().map(|events| events.kind.clone());
+            Err(error.suggest(kind, kinds).help("parsers read them when their options say so"))
+        }
+    }
+}
+
+/// The cohort: from the cache, or parsed and added to it.
+fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Cohort> {
+    let parser = plan.parser()?;
+    let parser = parser.as_ref();
+    let key = cache.map(|_| cohort_key(plan, parser)).transpose()?.flatten();
+    let Some((cache, key)) = cache.zip(key) else { return parsed(plan, parser, progress) };
+    if let Some(entry) = cache.get(COHORT, &key)
+        && let Some(cohort) = cohort_file::load(&entry)
+    {
+        progress.line(&format!("cohort: from the cache ({})", entry.display()));
+        return Ok(cohort);
+    }
+    let cohort = parsed(plan, parser, progress)?;
+    let (patients, admissions) = (cohort.patients.len(), cohort.admissions.values().len());
+    let about = format!("{}: {patients} patients, {admissions} admissions", plan.manifest.data.parser.r#type);
+    keep(cache, COHORT, &key, &about, |folder| cohort_file::save(&cohort, folder), progress);
+    Ok(cohort)
+}
+
+/// The cohort that the parser reads, from files that stayed as they were meanwhile.
+///
+/// # Errors
+/// Those of the parser, and when a file changed, which is named: a table of half the rows is a table, too.
+fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<Cohort> {
+    let before = seen(plan, parser);
+    let context = ParserContext { progress, compat: plan.manifest.is_compat(), seed: plan.manifest.seed };
+    let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"));
+    let after = seen(plan, parser);
+    let changed = before.iter().find(|(file, seen)| after.get(*file) != Some(*seen)).map(|(file, _)| file);
+    if let Some(file) = changed.or_else(|| after.keys().find(|file| !before.contains_key(*file))) {
+        return Err(Error::user("this file changed while it was read")
+            .at_file(file)
+            .help("wait until whatever writes it is done, and begin again"));
+    }
+    let cohort = cohort?;
+    cohort.validate()?;
+    Ok(cohort)
+}
+
+/// Everything that determines the cohort; `None` when that is not known.
+pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>> {
+    let Some(Inputs { files, seed }) = parser.inputs() else { return Ok(None) };
+    let component = component_identity(&plan.registry, Slot::Parser, &plan.manifest.data.parser)?;
+    let Some(component) = component else { return Ok(None) };
+    let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
+    Ok(Some(Key::of(json!({
+        "form": FORM,
+        "sdk": sdk(),
+        "parser": component,
+        "files": files,
+        "seed": seed.then_some(plan.manifest.seed),
+        "compat": plan.manifest.compat,
+    }))))
+}
+
+/// The data in a few lines.
+pub(super) fn summarise(data: &Prepared) -> Vec<String> {
+    let (cohort, vocabulary, split) = (&data.cohort, &data.vocabulary, &data.split);
+    let pairs = (data.graph.nodes() as f64 - 1.0).powi(2).max(1.0);
+    let mut lines = vec![
+        format!(
+            "{} patients, {} admissions, {} codes ({} to predict), {} lab items",
+            cohort.patients.len(),
+            cohort.admissions.values().len(),
+            vocabulary.codes.len() - 1,
+            vocabulary.target_codes,
+            vocabulary.labs.len()
+        ),
+        format!(
+            "split: {} pretrain, {} train, {} valid, {} test",
+            split.pretrain.len(),
+            split.train.len(),
+            split.valid.len(),
+            split.test.len()
+        ),
+        format!(
+            "graph: {} nodes, {} edges ({:.1} % of pairs)",
+            data.graph.nodes(),
+            data.graph.edges(),
+            100.0 * data.graph.edges() as f64 / pairs
+        ),
+    ];
+    lines.extend(losses(data));
+    lines
+}
+
+/// What was left out between tables and cohort: a table, and a warning for each large loss.
+pub(super) fn losses(data: &Prepared) -> Vec<String> {
+    let cohort = &data.cohort;
+    let table = flow::table(&cohort.flow);
+    let notes = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}"));
+    table.lines().map(str::to_owned).chain(notes).chain(flow::warnings(&cohort.flow)).collect()
+}

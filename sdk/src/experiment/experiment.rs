@@ -1,0 +1,310 @@
+//! An experiment, as programs see it.
+
+use super::dataset::{dataset, losses};
+use super::evaluation::{Evaluation, adopt, evaluate};
+use super::export::{Export, export};
+use super::identity::{Identity, identity};
+use super::leaks::check_leaks;
+use super::manifest::{Manifest, Source, SweepOptions};
+use super::outcome::Outcome;
+use super::plan::Plan;
+use super::rehearsal::{StageMemory, rehearse};
+use super::run::run;
+use super::run_dir::RunDir;
+use super::stage::OpenStage;
+use super::stages::{Entrance, fresh_model};
+use super::stop::Stop;
+use super::training::{Keeping, Observers, Trained, train};
+use super::{cached, resolve};
+use crate::boundary::guard;
+use crate::cache::{Cache, Key};
+use crate::component::Objective;
+use crate::data::Prepared;
+use crate::device::{NamedDevice, generator};
+use crate::model::Model;
+use crate::plugin::Registry;
+use crate::train::Optimizer;
+use crate::{Progress, Result};
+use burn::tensor::Device;
+use std::path::{Path, PathBuf};
+use toml::Value;
+
+/// An experiment that is ready to run: plugins are loaded, components exist, options are complete.
+///
+/// Each step takes what the one before it made: a manifest becomes a plan ([`Experiment::new`]), a plan a dataset
+/// ([`Experiment::prepare`]), both a model that passes the stages ([`Experiment::model`], [`Experiment::enter_stage`],
+/// [`Experiment::train_stage`]); [`Experiment::run`] does all of it and keeps the results in a folder.
+pub struct Experiment {
+    plan: Plan,
+    cache: Option<Cache>,
+    stop: Stop,
+    sweep: Option<SweepOptions>,
+}
+
+impl Experiment {
+    /// Loads the manifest's plugins and checks every component's options.
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn new(manifest: (Manifest, Source), registry: Registry) -> Result<Self> {
+        Self::of(manifest, registry, resolve::plan)
+    }
+
+    /// The same for the manifest's plugins and `[data]` alone: enough for [`Experiment::prepare`].
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn data_only(manifest: (Manifest, Source), registry: Registry) -> Result<Self> {
+        Self::of(manifest, registry, resolve::data_plan)
+    }
+
+    fn of(
+        (mut manifest, source): (Manifest, Source),
+        registry: Registry,
+        resolve: impl FnOnce((Manifest, Source), Registry) -> Result<Plan>,
+    ) -> Result<Self> {
+        // A run is one member: its resolved manifest has no sweep.
+        let sweep = manifest.sweep.take();
+        let plan = resolve((manifest, source), registry)?;
+        let cache = plan.manifest.output.cache.as_deref().map(Cache::at);
+        Ok(Self { plan, cache, stop: Stop::new(), sweep })
+    }
+
+    /// The same, which keeps cohorts and trained stages in `cache` and takes them from there, unless the manifest names
+    /// another folder.
+    pub fn with_cache(mut self, cache: Option<Cache>) -> Self {
+        self.cache = self.cache.or(cache);
+        self
+    }
+
+    /// The same without any cache, whatever the manifest says.
+    pub fn without_cache(self) -> Self {
+        Self { cache: None, ..self }
+    }
+
+    /// The same, which stops training when `stop` is asked for.
+    pub fn stopping_at(self, stop: Stop) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// The same, of which an option of the parser has another value.
+    pub(super) fn with_parser_option(mut self, name: &str, value: Value) -> Result<Self> {
+        self.plan.manifest.data.parser.options.insert(name.to_owned(), value);
+        self.plan.parser()?; // checks the value
+        Ok(self)
+    }
+
+    /// The manifest with every default filled in and every path absolute.
+    pub fn manifest(&self) -> &Manifest {
+        &self.plan.manifest
+    }
+
+    /// The same as TOML.
+    ///
+    /// # Errors
+    /// When an option cannot be written as TOML.
+    pub fn resolved(&self) -> Result<String> {
+        self.plan.text()
+    }
+
+    /// The sweep that the manifest describes; a run trains the manifest as it is.
+    pub fn sweep(&self) -> Option<&SweepOptions> {
+        self.sweep.as_ref()
+    }
+
+    /// Components and plugins in use.
+    pub fn registry(&self) -> &Registry {
+        &self.plan.registry
+    }
+
+    /// The same, for another experiment.
+    pub(super) fn into_registry(self) -> Registry {
+        self.plan.registry
+    }
+
+    /// The device that was chosen.
+    pub fn device(&self) -> &NamedDevice {
+        &self.plan.device
+    }
+
+    /// What decides the results of this experiment.
+    ///
+    /// # Errors
+    /// When a file that it reads cannot be read.
+    pub fn identity(&self) -> Result<Identity> {
+        identity(&self.plan)
+    }
+
+    /// The keys of the stages in a cache, as far as they are known.
+    pub(super) fn stage_keys(&self) -> Result<Vec<Key>> {
+        self.cache.as_ref().map_or(Ok(Vec::new()), |_| cached::stage_keys(&self.plan))
+    }
+
+    /// Whether the parser makes patients up by the experiment's seed.
+    pub(super) fn is_made_up_by_seed(&self) -> Result<bool> {
+        Ok(self.plan.parser()?.inputs().is_some_and(|inputs| inputs.seed))
+    }
+
+    /// Checks raw tables and files that the components read, as far as that is quick.
+    ///
+    /// # Errors
+    /// Name the file, or the manifest's line.
+    pub fn check(&self) -> Result<()> {
+        self.guarded(|| self.plan.parser()?.check().map_err(|e| e.within_key("data.parser")))
+    }
+
+    /// Prepares the data and looks at every part of every stage: which patients it holds, and on which side they are.
+    /// Returns a line for each thing that was found in order.
+    ///
+    /// # Errors
+    /// Name what two sides share.
+    pub fn check_leaks(&self, progress: &dyn Progress) -> Result<Vec<String>> {
+        self.guarded(|| check_leaks(&self.plan, &dataset(&self.plan, self.cache.as_ref(), progress)?))
+    }
+
+    /// The largest memory of the process in each stage, found by doing a few of its steps with the real data, graph and
+    /// sizes. On devices with memory of their own this is that of the computer alone. Ends the experiment, whose epochs
+    /// it cuts.
+    ///
+    /// # Errors
+    /// Those of preparing the data and of training.
+    pub fn rehearse(self, progress: &dyn Progress) -> Result<Vec<StageMemory>> {
+        let Self { mut plan, cache, .. } = self;
+        let rehearsed = guard::catch(|| {
+            let data = dataset(&plan, cache.as_ref(), progress)?;
+            rehearse(&mut plan, &data)
+        });
+        plan.placed(rehearsed)
+    }
+
+    /// Reads the raw tables and prepares cohort, vocabulary, split and graph.
+    ///
+    /// # Errors
+    /// Name the file and line, or the manifest's.
+    pub fn prepare(&self, progress: &dyn Progress) -> Result<Prepared> {
+        let data = self.guarded(|| dataset(&self.plan, self.cache.as_ref(), progress))?;
+        losses(&data).iter().for_each(|line| progress.line(line));
+        Ok(data)
+    }
+
+    /// Creates the model with fresh parameters; notes go to `note`.
+    ///
+    /// # Errors
+    /// Name the manifest's key.
+    pub fn model(&self, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+        fresh_model(&self.plan, data, device, note)
+    }
+
+    /// Gives the model the heads of a stage: new ones, or those that the joint stage kept for the individual one.
+    ///
+    /// # Errors
+    /// When the objective refuses the data, a head cannot be made, or an individual stage finds none that a joint one kept.
+    pub fn enter_stage(
+        &self,
+        model: Model,
+        index: usize,
+        objective: &dyn Objective,
+        data: &Prepared,
+        device: &Device,
+    ) -> Result<Model> {
+        Entrance { plan: &self.plan, index, objective, data, device }.enter(model)
+    }
+
+    /// Trains stage `index` of a model that [entered](Experiment::enter_stage) it, with the optimizer of the stage before,
+    /// which goes on where the manifest says so.
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn train_stage(
+        &self,
+        model: Model,
+        optimizer: Optimizer,
+        index: usize,
+        data: &Prepared,
+        observers: &mut Observers<'_>,
+    ) -> Result<Trained> {
+        let training = || {
+            let stage = OpenStage::new(&self.plan, index, data)?;
+            train(&stage, model, optimizer, observers, Keeping::default())
+        };
+        generator::alone(|| self.guarded(training))
+    }
+
+    /// Prepares the data, trains all stages and evaluates; returns the results and the run's folder.
+    ///
+    /// One run at a time: others of this process wait, because burn's generator is the process's and runs that drew from
+    /// it in turns would not repeat. A run keeps all cores busy by itself.
+    ///
+    /// # Errors
+    /// Leave no folder behind, or one that [`Experiment::resume`] goes on with.
+    pub fn run(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        self.run_alone(false, progress)
+    }
+
+    /// The same from the last checkpoint of a run of the same [identity](super::Identity) that was killed, stopped or
+    /// failed; anew where there is none. On the CPU, weights and metrics are those of a run that was never interrupted,
+    /// to the bit.
+    ///
+    /// # Errors
+    /// Those of [`Experiment::run`].
+    pub fn resume(&self, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        self.run_alone(true, progress)
+    }
+
+    fn run_alone(&self, resume: bool, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        let Self { plan, cache, stop, .. } = self;
+        generator::alone(|| self.guarded(|| run(plan, cache.as_ref(), stop, resume, progress)))
+    }
+
+    /// Makes a run of weights that were trained elsewhere: those of the last stage, by the names of its parameters. The
+    /// run can be evaluated, and its manifest be run to train anew.
+    ///
+    /// # Errors
+    /// When the data cannot be read or the weights do not fit the model; nothing is left behind.
+    pub fn adopt(&self, weights: &Path, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+        self.guarded(|| adopt(&self.plan, self.cache.as_ref(), weights, progress))
+    }
+
+    /// Repeats the evaluation of a run from its weights.
+    ///
+    /// # Errors
+    /// When the run or its data cannot be read, the checkpoint belongs to no stage of it, or the predictions cannot be
+    /// written.
+    pub fn evaluate_run(
+        folder: &Path,
+        evaluation: Evaluation<'_>,
+        registry: Registry,
+        progress: &dyn Progress,
+    ) -> Result<Outcome> {
+        let (run, this) = Self::of_run(folder, registry, evaluation.cache.clone())?;
+        this.guarded(|| evaluate(&this.plan, this.cache.as_ref(), &run, &evaluation, progress))
+    }
+
+    /// Writes `codes.parquet`: number, code, title, in how many admissions it is, and the vector that the graph encoder
+    /// has for it; with [`Export::patients`] also `patients.parquet`: identifier and vector of each test patient. Returns
+    /// the files.
+    ///
+    /// # Errors
+    /// When the run or its data cannot be read, or the folder holds something.
+    pub fn export_run(
+        folder: &Path,
+        wanted: Export<'_>,
+        registry: Registry,
+        progress: &dyn Progress,
+    ) -> Result<Vec<PathBuf>> {
+        let (run, this) = Self::of_run(folder, registry, wanted.cache.clone())?;
+        this.guarded(|| export(&this.plan, this.cache.as_ref(), &run, &wanted, progress))
+    }
+
+    /// The experiment of a finished run.
+    fn of_run(folder: &Path, registry: Registry, cache: Option<Cache>) -> Result<(RunDir, Self)> {
+        let run = RunDir::open(folder)?;
+        let this = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        Ok((run, this.with_cache(cache)))
+    }
+
+    /// Runs code that may panic, and adds the manifest's lines to its error.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.plan.placed(guard::catch(work))
+    }
+}

@@ -1,0 +1,244 @@
+//! From a manifest to a plan: finds components, fills in what is not written, and checks what can be checked before work
+//! starts.
+
+use super::building::Building;
+use super::inputs::path_options;
+use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
+use super::plan::Plan;
+use crate::component::*;
+use crate::device;
+use crate::error::Mistakes;
+use crate::ops::Precision;
+use crate::plugin::Registry;
+use crate::recipe::{Recipe, StageContext, check_turns, completed_stage};
+use crate::{Error, Result};
+use burn::tensor::Device;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// The plan of a manifest.
+pub(super) fn plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
+    resolved(manifest, registry, all)
+}
+
+/// The same of its plugins and `[data]` alone.
+pub(super) fn data_plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
+    resolved(manifest, registry, data)
+}
+
+fn resolved(
+    (manifest, source): (Manifest, Source),
+    registry: Registry,
+    resolve: impl FnOnce(&mut Plan) -> Result<()>,
+) -> Result<Plan> {
+    let mut plan = Plan { manifest, registry, device: device::open("cpu")?, source };
+    let found = resolve(&mut plan);
+    plan.placed(found)?;
+    Ok(plan)
+}
+
+fn data(plan: &mut Plan) -> Result<()> {
+    plugins(plan)?;
+    let parser = plan.manifest.data.parser.clone();
+    plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", parser)?;
+    // Building it checks the values of its options.
+    plan.parser().map(|_| ())
+}
+
+/// Loads the manifest's plugins.
+fn plugins(plan: &mut Plan) -> Result<()> {
+    let mut mistakes = Mistakes::default();
+    for (i, plugin) in plan.manifest.plugin.iter_mut().enumerate() {
+        let key = format!("plugin[{i}]");
+        let path = plugin_path(&plugin.path, &plan.source.folder_of(&key));
+        mistakes.note(plan.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key)));
+        plugin.path = path.to_string_lossy().into_owned();
+    }
+    // Components of a plugin that is not there would be missing too.
+    mistakes.done()
+}
+
+fn all(plan: &mut Plan) -> Result<()> {
+    let mut mistakes = Mistakes::default();
+    mistakes.note(data(plan));
+    mistakes.note(checkpoint_minutes(&plan.manifest));
+    mistakes.note(backend(plan));
+    let Some(recipe) = mistakes.note(recipe(plan)) else { return mistakes.done() };
+    model(plan, recipe.as_ref(), &mut mistakes);
+    for i in 0..plan.manifest.stage.len() {
+        let found = stage(plan, recipe.as_ref(), i);
+        mistakes.note(found);
+    }
+    mistakes.done()
+}
+
+fn checkpoint_minutes(manifest: &Manifest) -> Result<()> {
+    let minutes = manifest.output.checkpoint_minutes;
+    if minutes.is_nan() || minutes < 0.0 {
+        let error = Error::user(format!("expected minutes, at least 0, found {minutes}"));
+        let error = error.at_key("output.checkpoint_minutes");
+        return Err(error.help("`inf` writes checkpoints at ends of epochs alone"));
+    }
+    Ok(())
+}
+
+/// Opens the device, and checks that it can do what is asked for.
+fn backend(plan: &mut Plan) -> Result<()> {
+    plan.device = device::open(&plan.manifest.backend.device)?;
+    if plan.manifest.backend.precision != Precision::F32 && plan.device.name != "cpu" {
+        let message = format!("on {} graph kernels read rows in f32 alone, found \"bf16\"", plan.device.name);
+        return Err(Error::user(message)
+            .at_key("backend.precision")
+            .help("use precision = \"f32\", or device = \"cpu\""));
+    }
+    Ok(())
+}
+
+fn recipe(plan: &mut Plan) -> Result<Box<dyn Recipe>> {
+    let written = plan.manifest.recipe.clone().unwrap_or_default();
+    let written = named(&plan.registry, Slot::Recipe, "recipe", written)?;
+    plan.manifest.recipe = Some(component(plan, Slot::Recipe, "recipe", written)?);
+    plan.recipe()
+}
+
+/// Completes the parts of the model, and builds each at a small size.
+fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
+    plan.manifest.model.complete(recipe);
+    let before = mistakes.len();
+    for (key, slot, written) in plan.manifest.model.clone().parts() {
+        let key_of = format!("model.{key}");
+        let part = named(&plan.registry, slot, &key_of, written);
+        let part = part.and_then(|part| resolve_component(&mut plan.registry, &plan.source, slot, &key_of, part));
+        if let Some(part) = mistakes.note(part) {
+            plan.manifest.model.set_part(key, part);
+        }
+    }
+    if mistakes.len() == before {
+        let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
+        Building { registry, model, device }.check(mistakes);
+    }
+    let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
+    plan.manifest.model.head.history = Some(history);
+}
+
+/// What is written, of the default component of its slot where it names none.
+fn named(registry: &Registry, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+    match written.is_open() {
+        true => Ok(ComponentRef { r#type: registry.default_of(slot).map_err(|e| e.at_key(key))?, ..written }),
+        false => Ok(written),
+    }
+}
+
+fn stage(plan: &mut Plan, recipe: &dyn Recipe, i: usize) -> Result<()> {
+    let (earlier, paths) = (&plan.manifest.stage[..i], plan.manifest.model.paths());
+    let context = StageContext { compat: plan.manifest.is_compat(), earlier, paths: &paths };
+    let mut stage = completed_stage(recipe, plan.manifest.stage[i].clone(), &context)?;
+    let (key, objective) = stage.objective();
+    let objective = component(plan, Slot::Objective, &format!("stage[{i}].{key}"), objective)?;
+    stage.loss = Some(component(plan, Slot::Loss, &format!("stage[{i}].loss"), stage.loss())?);
+    match key {
+        "task" => stage.task = Some(objective),
+        _ => stage.objective = Some(objective),
+    }
+    check_turns(&stage, &plan.manifest.stage[..i]).map_err(|e| e.within_key(&format!("stage[{i}]")))?;
+    plan.manifest.stage[i] = stage;
+    // Building them checks the values of their options.
+    let (objective, loss) = (plan.objective(i)?, plan.loss(i)?);
+    match objective.link() == loss.link() {
+        true => Ok(()),
+        false => Err(other_targets(plan, i, objective.link(), loss.link())),
+    }
+}
+
+/// The error of a loss for other targets than those of the stage's objective, with the losses that are for these.
+fn other_targets(plan: &mut Plan, stage: usize, wanted: Option<Link>, found: Option<Link>) -> Error {
+    let name = |link: Option<Link>| link.map_or("labels", Link::name);
+    let (objective, loss) = (plan.manifest.stage[stage].objective().1, plan.manifest.stage[stage].loss());
+    let (task, loss) = (objective.r#type, loss.r#type);
+    let message = format!("targets of `{task}` are {}, and `{loss}` compares {}", name(wanted), name(found));
+    let error = Error::user(message).at_key(format!("stage[{stage}].loss"));
+    let registry = &mut plan.registry;
+    if registry.load_shipped().is_err() {
+        return error;
+    }
+    let losses = registry.components().filter(|info| info.slot == Slot::Loss).map(|info| info.name);
+    let fits = |name: &&str| registry.make::<LossSlot>(name, Table::new()).is_ok_and(|loss| loss.link() == wanted);
+    let losses: Vec<String> = losses.filter(fits).map(|name| format!("`{name}`")).collect();
+    error.help(format!("losses for {}: {}", name(wanted), losses.join(", ")))
+}
+
+fn component(plan: &mut Plan, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+    let written = match plan.manifest.is_compat() {
+        true => with_published_defaults(&mut plan.registry, slot, key, written)?,
+        false => written,
+    };
+    resolve_component(&mut plan.registry, &plan.source, slot, key, written)
+}
+
+/// Fills in what the published code has where a manifest with `compat` says nothing: options name it in their schema as
+/// `x-compat`.
+fn with_published_defaults(
+    registry: &mut Registry,
+    slot: Slot,
+    key: &str,
+    mut written: ComponentRef,
+) -> Result<ComponentRef> {
+    registry.require(slot, &written.r#type).map_err(|e| e.within_key(key))?;
+    let Ok(info) = registry.info(slot, &written.r#type) else { return Ok(written) };
+    for (name, option) in info.schema.get("properties").and_then(|p| p.as_object()).into_iter().flatten() {
+        let published = option.get("x-compat").and_then(|value| Value::try_from(value).ok());
+        if let Some(published) = published.filter(|_| !written.options.contains_key(name)) {
+            written.options.insert(name.clone(), published);
+        }
+    }
+    Ok(written)
+}
+
+/// Finds a component, makes its paths absolute and fills in its defaults.
+pub(crate) fn resolve_component(
+    registry: &mut Registry,
+    source: &Source,
+    slot: Slot,
+    key: &str,
+    written: ComponentRef,
+) -> Result<ComponentRef> {
+    let ComponentRef { r#type, mut options } = written;
+    registry.require(slot, &r#type).map_err(|e| e.within_key(key))?;
+    let paths = path_options(registry, slot, &r#type);
+    for (name, value) in options.iter_mut().filter(|(name, _)| paths.contains(name)) {
+        if let Value::String(path) = value
+            && !path.is_empty()
+        {
+            *path =
+                absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
+        }
+    }
+    let options = registry.check(slot, &r#type, options).map_err(|e| match source.is_set(&format!("{key}.type")) {
+        true => e
+            .within_key(key)
+            .help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type)),
+        false => e.within_key(key),
+    })?;
+    Ok(ComponentRef { r#type, options })
+}
+
+/// The plugins that a manifest lists, as [`Registry::load`] takes them.
+pub fn listed_plugins((manifest, source): &(Manifest, Source)) -> Vec<PathBuf> {
+    let path = |(i, plugin): (usize, &PluginRef)| plugin_path(&plugin.path, &source.folder_of(&format!("plugin[{i}]")));
+    manifest.plugin.iter().enumerate().map(path).collect()
+}
+
+/// A name as it is; a path from the folder of the manifest.
+pub(crate) fn plugin_path(written: &str, folder: &Path) -> PathBuf {
+    match written.contains(['/', '\\', '.']) {
+        true => absolute(folder, Path::new(written)),
+        false => written.into(),
+    }
+}
+
+/// `path`, taken from `folder` when it is relative; the current folder when that is where it is.
+pub(crate) fn absolute(folder: &Path, path: &Path) -> std::path::PathBuf {
+    let joined = folder.join(path);
+    let chosen = if !joined.exists() && path.exists() { path.to_owned() } else { joined };
+    std::path::absolute(&chosen).unwrap_or(chosen)
+}

@@ -1,0 +1,71 @@
+//! A stage of a plan over the data: what it learns, and from whom.
+
+use super::manifest::Stage;
+use super::plan::Plan;
+use super::stages::Entrance;
+use crate::component::{Objective, Part};
+use crate::data::{Examples, Prepared};
+use crate::model::Model;
+use crate::{Error, Result};
+
+/// Examples of a stage.
+pub(super) struct Parts {
+    pub train: Examples,
+    pub valid: Examples,
+    pub test: Examples,
+}
+
+impl Parts {
+    pub fn of(objective: &dyn Objective, data: &Prepared) -> Result<Self> {
+        let examples = |part| objective.examples(data, part);
+        Ok(Self { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
+    }
+}
+
+/// A stage with its objective and examples.
+pub(super) struct OpenStage<'a> {
+    pub plan: &'a Plan,
+    pub index: usize,
+    pub data: &'a Prepared,
+    pub objective: Box<dyn Objective>,
+    pub parts: Parts,
+}
+
+impl<'a> OpenStage<'a> {
+    pub fn new(plan: &'a Plan, index: usize, data: &'a Prepared) -> Result<Self> {
+        Self::with(plan, index, data, plan.objective(index)?)
+    }
+
+    /// The same, its objective being made already.
+    pub fn with(plan: &'a Plan, index: usize, data: &'a Prepared, objective: Box<dyn Objective>) -> Result<Self> {
+        let parts = Parts::of(objective.as_ref(), data)?;
+        Ok(Self { plan, index, data, objective, parts })
+    }
+
+    /// What the manifest says of it.
+    pub fn options(&self) -> &'a Stage {
+        &self.plan.manifest.stage[self.index]
+    }
+
+    /// Its name, such as `3-finetune`.
+    pub fn name(&self) -> String {
+        self.options().name(self.index)
+    }
+
+    /// Gives the model the heads of the stage.
+    pub fn enter(&self, model: Model) -> Result<Model> {
+        let Self { plan, index, data, objective, .. } = self;
+        let device = &plan.training_device();
+        Entrance { plan, index: *index, objective: objective.as_ref(), data, device }.enter(model)
+    }
+
+    /// Refuses to test where there is nobody to test on.
+    pub fn check_testable(&self) -> Result<()> {
+        match self.parts.test.is_empty() {
+            false => Ok(()),
+            true => Err(Error::user("no test patient has examples for this objective")
+                .at_key(format!("stage[{}].{}", self.index, self.options().objective().0))
+                .help("give the split more test patients, or choose another task")),
+        }
+    }
+}

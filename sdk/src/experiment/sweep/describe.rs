@@ -1,0 +1,67 @@
+//! What a sweep will take, for a reader.
+
+use super::plan::{State, finished_run, member_folder};
+use super::{Costs, Member, Sweep};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// A line a member, and what all of them take.
+pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize, threads: usize) -> String {
+    let width = sweep.members.iter().map(|m| m.name.chars().count()).max().unwrap_or(0).max(6);
+    let mut text = format!("{:12}  {:width$}  {:>6}  {:>6}  {:>8}  state\n", "member", "row", "seed", "epochs", "time");
+    let mut trained = BTreeSet::new();
+    let (mut ahead, mut unknown) = (0.0, 0);
+    for member in &sweep.members {
+        let seconds = costs.of_member(member, |key| trained.contains(key));
+        trained.extend(member.keys.iter().map(String::as_str));
+        let state = state_of(member, folder);
+        match (state, seconds) {
+            (COMPLETE, _) => {}
+            (_, Some(seconds)) => ahead += seconds,
+            (_, None) => unknown += 1,
+        }
+        let time = seconds.map_or("?".to_owned(), duration);
+        let (id, name, seed, epochs) = (&member.id, &member.name, member.seed, member.epochs());
+        text += &format!("{id:12}  {name:width$}  {seed:>6}  {epochs:>6}  {time:>8}  {state}\n");
+    }
+    text += &shared(sweep);
+    text += &format!("at most {jobs} at once, {threads} threads each\n");
+    text += &match unknown {
+        0 => format!("expected time: {}, by the epochs of complete members\n", duration(ahead / jobs as f64)),
+        _ => "expected time: unknown until one member of each kind is complete; `--measure` trains one epoch of each \
+              stage to find out\n"
+            .to_owned(),
+    };
+    sweep.notes.iter().for_each(|note| text += &format!("{note}\n"));
+    text
+}
+
+const COMPLETE: &str = "complete";
+
+fn state_of(member: &Member, folder: &Path) -> &'static str {
+    match (finished_run(folder, &member.id), State::read(&member_folder(folder, &member.id))) {
+        (Some(_), _) => COMPLETE,
+        (None, Some(State::Failed { .. })) => "failed, to be tried again",
+        (None, _) => "to run",
+    }
+}
+
+/// How many stages there are, and how many of them are trained once for several members.
+fn shared(sweep: &Sweep) -> String {
+    let (all, trained) = sweep.trainings();
+    let shared = match all - trained {
+        0 => ", none of them shared".to_owned(),
+        n => format!("; {n} of them are shared and come from the cache"),
+    };
+    format!("\n{} members, {all} stages{shared}\n", sweep.members.len())
+}
+
+/// Seconds for a reader.
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..=99 => format!("{seconds:.0} s"),
+        100..=5999 => format!("{} min", (seconds / 60.0).round()),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}

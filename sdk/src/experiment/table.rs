@@ -1,0 +1,203 @@
+//! Rows of a table of results, and what each is for every test patient.
+
+use super::outcome::{Row, Stratum};
+use super::patients::PatientTable;
+use super::predictions::{About, about_of};
+use super::stage::OpenStage;
+use super::strata::{Division, divisions};
+use crate::component::HeadSpec;
+use crate::train::{
+    Assessment, Interval, Metrics, Resamples, Scored, assess, assess_binary, assess_numbers, derive_seed, metrics_of,
+};
+use std::ops::Range;
+
+/// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
+const BOOTSTRAP: u64 = 0;
+/// Where recall is cut off for an objective without one of its own.
+const KS: [usize; 4] = [10, 20, 30, 40];
+/// Where the curve of recall has its points.
+const CURVE: [usize; 13] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100];
+/// What patients are divided by: how many visits are seen of them.
+const HISTORIES: [(&str, Range<usize>); 4] =
+    [("1 visit", 1..2), ("2 visits", 2..3), ("3 visits", 3..4), ("4 visits or more", 4..usize::MAX)];
+/// Values by patient of a yes/no question that are no measure: what comparisons need for differences of areas.
+const SCORE: &str = "score";
+const TRUTH: &str = "truth";
+
+/// A measure by name, with a value for each test example.
+type Values = Vec<(String, Vec<f64>)>;
+
+/// What the rows of a table share.
+pub(super) struct Table<'a> {
+    stage: &'a OpenStage<'a>,
+    heads: &'a [HeadSpec],
+    about: Vec<Option<About>>,
+    resamples: Resamples,
+    /// For each head, of each positive the part that it belongs to, by what divides them.
+    labels: Vec<Vec<Division>>,
+}
+
+impl<'a> Table<'a> {
+    pub fn new(stage: &'a OpenStage<'a>, heads: &'a [HeadSpec]) -> Self {
+        let OpenStage { data, objective, parts, .. } = stage;
+        let of = |head: usize| {
+            let asks = objective.asks(data, head);
+            divisions(&asks, head, heads[head].outputs, parts, data)
+        };
+        Self {
+            stage,
+            heads,
+            about: about_of(&parts.test, data),
+            resamples: Resamples::new(parts.test.len(), derive_seed(BOOTSTRAP, &[])),
+            labels: (0..heads.len()).map(of).collect(),
+        }
+    }
+
+    /// A row of each, and the values by patient.
+    pub fn rows(&self, scored: &[Scored]) -> (Vec<Row>, PatientTable) {
+        let (mut rows, mut by_patient) = (Vec::new(), PatientTable::default());
+        by_patient.patients = self.patients();
+        for scored in scored {
+            let (row, values) = self.row(scored);
+            rows.push(row);
+            let or_null = |values: Vec<f64>| values.into_iter().map(|v| (!v.is_nan()).then_some(v)).collect();
+            let values = values.into_iter().map(|(measure, values)| (measure, or_null(values))).collect();
+            by_patient.rows.insert(scored.name.clone(), values);
+        }
+        (rows, by_patient)
+    }
+
+    /// Whom the examples are about; the number of an example where it is no patient with visits.
+    fn patients(&self) -> Vec<String> {
+        let name = |(i, about): (usize, &Option<About>)| match about {
+            Some(about) => self.stage.data.cohort.patient_name(about.index),
+            None => format!("example {i}"),
+        };
+        self.about.iter().enumerate().map(name).collect()
+    }
+
+    /// A row, and what it is for each example.
+    fn row(&self, scored: &Scored) -> (Row, Values) {
+        let metrics = metrics_of(self.stage.objective.as_ref(), self.heads, &scored.heads, &self.stage.parts.test);
+        let ks = cut_offs(&metrics);
+        let mut row = Row { name: scored.name.clone(), metrics, ..Row::default() };
+        let mut values = Values::new();
+        for head in 0..self.heads.len() {
+            self.add_head(head, scored, &ks, &mut row, &mut values);
+        }
+        let measures = values.iter().filter(|(name, _)| !name.ends_with(SCORE) && !name.ends_with(TRUTH));
+        row.intervals = self.resamples.of_means(&measures.cloned().collect::<Values>());
+        row.intervals.extend(self.areas(scored));
+        (row, values)
+    }
+
+    /// Adds what is measured of a head.
+    fn add_head(&self, head: usize, scored: &Scored, ks: &[usize], row: &mut Row, values: &mut Values) {
+        let (test, link) = (&self.stage.parts.test, self.stage.objective.link());
+        let (scores, targets, outputs) = (&scored.heads[head], &test.targets[head], self.heads[head].outputs);
+        let found = match (link, outputs) {
+            (Some(link), columns) => assess_numbers(scores, columns, test.numbers_of(head), link),
+            (None, 1) => assess_binary(scores, targets, scored.scale),
+            (None, columns) => assess(scores, columns, targets, ks, scored.scale),
+        };
+        let named = |name: &str| match self.heads.len() {
+            1 => name.to_owned(),
+            _ => format!("{}: {name}", self.heads[head].name),
+        };
+        row.strata.extend(self.strata(head, &found, ks, &named("")));
+        if self.heads.len() == 1 {
+            let ks: Vec<usize> = CURVE.into_iter().filter(|k| *k <= outputs).collect();
+            row.recall = found.recall_at(targets, &ks);
+            row.recall.retain(|(_, value)| !value.is_nan());
+            row.reliability.clone_from(&found.reliability);
+        }
+        let new = found.overall.iter().filter(|(name, _)| !row.metrics.iter().any(|(known, _)| known == name));
+        row.measures.extend(new.map(|(name, value)| (named(name), *value)));
+        values.extend(found.each.into_iter().map(|(name, each)| (named(&name), each)));
+        if outputs == 1 && link.is_none() {
+            let truth = targets.rows().map(|row| if row.is_empty() { 0.0 } else { 1.0 });
+            values.push((named(SCORE), scores.iter().map(|&s| f64::from(s)).collect()));
+            values.push((named(TRUTH), truth.collect()));
+        }
+    }
+
+    /// Intervals of the areas of a yes/no question.
+    fn areas(&self, scored: &Scored) -> Vec<Interval> {
+        let targets = &self.stage.parts.test.targets;
+        let ([head], [targets]) = (scored.heads.as_slice(), targets.as_slice()) else { return Vec::new() };
+        if self.heads[0].outputs != 1 || self.stage.objective.link().is_some() {
+            return Vec::new();
+        }
+        let mut order: Vec<(f32, bool, usize)> =
+            head.iter().zip(targets.rows()).enumerate().map(|(i, (&s, row))| (s, !row.is_empty(), i)).collect();
+        order.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let area = |counts: &[u8]| resampled_area(&order, counts);
+        ["AUC", "AUROC"].iter().filter_map(|name| self.resamples.interval(name, area)).collect()
+    }
+
+    /// Recall of parts of the labels, and recall by the length of the history.
+    fn strata(&self, head: usize, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
+        let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
+        let by_label = self.labels[head].iter().flat_map(|division| of_labels(division, &found.ranks, k, prefix));
+        let name = format!("R@{}", ks[0]);
+        let recall = found.each.iter().find(|(n, _)| *n == name);
+        let by_history = recall.map(|(_, values)| self.by_history(&name, values, prefix)).unwrap_or_default();
+        by_label.chain(by_history).collect()
+    }
+
+    /// A measure by how many visits are seen of a patient.
+    fn by_history(&self, measure: &str, values: &[f64], prefix: &str) -> Vec<Stratum> {
+        let stratum = |(part, visits): (&str, Range<usize>)| {
+            let here =
+                self.about.iter().zip(values).filter(|(about, value)| {
+                    about.is_some_and(|about| visits.contains(&about.visits)) && !value.is_nan()
+                });
+            let values: Vec<f64> = here.map(|(_, value)| *value).collect();
+            let number = values.len();
+            (number > 0).then(|| Stratum {
+                by: format!("{prefix}history"),
+                part: part.to_owned(),
+                measure: measure.to_owned(),
+                value: values.iter().sum::<f64>() / number as f64,
+                number,
+            })
+        };
+        HISTORIES.into_iter().filter_map(stratum).collect()
+    }
+}
+
+/// Where the metrics of an objective cut recall off.
+fn cut_offs(metrics: &Metrics) -> Vec<usize> {
+    let ks: Vec<usize> = metrics.iter().filter_map(|(name, _)| name.strip_prefix("R@")?.parse().ok()).collect();
+    if ks.is_empty() { KS.to_vec() } else { ks }
+}
+
+/// How many labels of each part are among the first `k`.
+fn of_labels(division: &Division, ranks: &[u32], k: usize, prefix: &str) -> Vec<Stratum> {
+    let mut sums = vec![(0usize, 0usize); division.parts.len()];
+    for (&rank, &part) in ranks.iter().zip(&division.of) {
+        sums[part] = (sums[part].0 + usize::from((rank as usize) < k), sums[part].1 + 1);
+    }
+    let parts = division.parts.iter().zip(sums).filter(|(_, (_, number))| *number > 0);
+    let stratum = |(part, (hits, number)): (&String, (usize, usize))| Stratum {
+        by: format!("{prefix}{}", division.by),
+        part: part.clone(),
+        measure: format!("labels among the first {k}"),
+        value: hits as f64 / number as f64,
+        number,
+    };
+    parts.map(stratum).collect()
+}
+
+/// The area under the ROC curve of a resample: of examples by descending score, with their class and index, each as often
+/// as `counts` says.
+fn resampled_area(order: &[(f32, bool, usize)], counts: &[u8]) -> f64 {
+    let (mut positives, mut negatives, mut twice_above) = (0f64, 0f64, 0f64);
+    for group in order.chunk_by(|a, b| a.0 == b.0) {
+        let of = |class: bool| group.iter().filter(|e| e.1 == class).map(|e| f64::from(counts[e.2])).sum::<f64>();
+        let (p, n) = (of(true), of(false));
+        twice_above += n * (2.0 * positives + p);
+        (positives, negatives) = (positives + p, negatives + n);
+    }
+    twice_above / (2.0 * positives * negatives)
+}

@@ -1,0 +1,92 @@
+//! The test of a stage: a table of baselines, the model and oracles, and the same by patient.
+
+use super::oracles::oracles;
+use super::outcome::{Row, StageOutcome};
+use super::patients::PatientTable;
+use super::stage::{OpenStage, Parts};
+use super::table::Table;
+use crate::component::HeadSpec;
+use crate::model::Model;
+use crate::progress::Silent;
+use crate::train::{BaselineContext, Scale, Scored, baselines, log_loss, predict, predict_blocks};
+use crate::{Progress, Result};
+
+/// A model to test.
+pub(super) struct Tested<'a> {
+    pub model: &'a Model,
+    /// The epoch of its weights, from 0.
+    pub epoch: usize,
+    /// Epoch and model that were best on valid, where others were selected.
+    pub best_on_valid: Option<&'a (usize, Model)>,
+}
+
+/// Tests a model: the table, and the values of each patient for every row of it.
+pub(super) fn test(
+    stage: &OpenStage<'_>,
+    tested: &Tested<'_>,
+    progress: &dyn Progress,
+) -> Result<(StageOutcome, PatientTable)> {
+    stage.check_testable()?;
+    let heads = tested.model.head_specs();
+    let mut scored = baseline_scores(stage, heads, progress)?;
+    scored.extend(model_scores(stage, tested));
+    scored.extend(oracles(stage, heads)?);
+    let (mut rows, by_patient) = Table::new(stage, heads).rows(&scored);
+    // Beside the loss on test, to see what was learnt by heart.
+    let loss = valid_log_loss(stage, tested.model);
+    if let Some((row, loss)) = rows.iter_mut().rev().find(|row: &&mut Row| !row.is_oracle()).zip(loss) {
+        row.measures.push(("valid log loss".to_owned(), loss));
+    }
+    let outcome = StageOutcome {
+        stage: stage.name(),
+        objective: stage.options().objective().1.r#type,
+        examples: stage.parts.test.len(),
+        epoch: tested.epoch,
+        caption: stage.objective.caption(),
+        rows,
+    };
+    Ok((outcome, by_patient))
+}
+
+/// Scores of rules that learn nothing or little, unless the manifest leaves them out.
+fn baseline_scores(stage: &OpenStage<'_>, heads: &[HeadSpec], progress: &dyn Progress) -> Result<Vec<Scored>> {
+    let manifest = &stage.plan.manifest;
+    if !manifest.output.baselines {
+        return Ok(Vec::new());
+    }
+    let task = progress.begin("baselines", "", None);
+    let labs = manifest.model.lab.r#type != "none";
+    let Parts { train, valid, test } = &stage.parts;
+    let (data, objective) = (stage.data, stage.objective.as_ref());
+    let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs });
+    task.finish("");
+    found
+}
+
+/// Scores of the model, after those of the weights that were best on valid where others were selected.
+fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
+    let scored = |name: String, model: &Model| {
+        let heads = predict(model, &stage.data.graph, &stage.parts.test, &mut Silent);
+        Scored { name, heads, scale: Scale::Logits }
+    };
+    let best = tested.best_on_valid.map(|(epoch, model)| scored(format!("best on valid, epoch {}", epoch + 1), model));
+    let name = format!("{}, epoch {}", stage.plan.manifest.name, tested.epoch + 1);
+    best.into_iter().chain([scored(name, tested.model)]).collect()
+}
+
+/// The mean loss of a model on valid, over heads; `None` where targets are numbers or nobody is in that part.
+fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> Option<f64> {
+    let valid = &stage.parts.valid;
+    if valid.is_empty() || stage.objective.link().is_some() {
+        return None;
+    }
+    let heads = model.head_specs();
+    let mut sums = vec![0.0; heads.len()];
+    predict_blocks(model, &stage.data.graph, valid, &mut Silent, |logits, batch| {
+        let heads = heads.iter().zip(logits.iter().zip(&batch.targets));
+        for (sum, (spec, (logits, targets))) in sums.iter_mut().zip(heads) {
+            *sum += log_loss(logits, spec.outputs, targets) * batch.len() as f64;
+        }
+    });
+    Some(sums.into_iter().map(|sum| sum / valid.len() as f64).sum::<f64>() / heads.len().max(1) as f64)
+}
