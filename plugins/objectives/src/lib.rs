@@ -7,6 +7,7 @@ mod drug_recommendation;
 mod heart_failure;
 mod lab_layer;
 mod length_of_stay;
+mod masked_codes;
 mod mortality;
 mod next_visit;
 mod rare;
@@ -25,6 +26,7 @@ pub use drug_recommendation::DrugRecommendation;
 pub use heart_failure::HeartFailure;
 pub use lab_layer::LabLayer;
 pub use length_of_stay::LengthOfStay;
+pub use masked_codes::MaskedCodes;
 pub use mortality::Mortality;
 pub use rare::Rare;
 pub use readmission::Readmission;
@@ -40,6 +42,7 @@ dualk_sdk::export_plugin! {
     objective: ChronicExcluded,
     objective: DrugRecommendation,
     objective: LengthOfStay,
+    objective: MaskedCodes,
     objective: Mortality,
     objective: Readmission,
     objective: StayDays,

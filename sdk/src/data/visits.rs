@@ -26,6 +26,15 @@ impl Visits {
         Self { days, ..self }
     }
 
+    /// The same visits at the same days with other codes, such as some of their own.
+    ///
+    /// # Panics
+    /// When there are not as many rows as visits.
+    pub fn with_codes(self, codes: Ragged<u32>) -> Self {
+        assert_eq!(codes.len(), self.codes.len(), "codes for each visit");
+        Self { codes, ..self }
+    }
+
     /// Days from visit `earlier` to visit `later`; `None` where that is not known.
     pub fn days_between(&self, earlier: usize, later: usize) -> Option<f32> {
         let days = self.days.get(later)? - self.days.get(earlier)?;
@@ -63,5 +72,7 @@ mod tests {
         assert_eq!((visits.row(1), visits.days_between(0, 1)), (&[2, 3][..], None));
         let dated = visits.at_days(vec![0.0, 2.5, f32::NAN]);
         assert_eq!((dated.days_between(0, 1), dated.days_between(0, 2)), (Some(2.5), None));
+        let others = dated.with_codes([vec![], vec![3], vec![4]].into_iter().collect());
+        assert_eq!((others.row(1), others.days_between(0, 1)), (&[3][..], Some(2.5)));
     }
 }
