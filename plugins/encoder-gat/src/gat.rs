@@ -27,6 +27,8 @@ options! {
         pub slope: f64 = 0.2,
         /// Whether edge weights enter the scores. Published: `false`.
         pub edge_weight: bool = false,
+        /// Whether every layer adds a linear map of a node's own features, past the attention. Published: `false`.
+        pub residual: bool = false,
     }
 }
 
@@ -42,7 +44,8 @@ impl Component for GatOptions {
 /// h = x W, e_ij = LeakyReLU(a_dst · h_i + a_src · h_j), α_ij = softmax_{j → i} e_ij, y_i = Σ_j α_ij h_j + b.
 ///
 /// With edge weights w_ij, as PyG's `edge_dim = 1`, the score has a third term w_ij (a_edge · W_edge), and the loop of a
-/// node has the mean weight of the other edges into it.
+/// node has the mean weight of the other edges into it. With `residual`, y_i has a further term x_i W_res, as PyG's
+/// `residual = True`: where a node has hundreds of neighbours, its own features are else one of hundreds.
 #[derive(Module, Debug)]
 pub struct GatConv {
     lin: Linear,
@@ -50,6 +53,7 @@ pub struct GatConv {
     att_dst: Param<Tensor<3>>,
     lin_edge: Option<Linear>,
     att_edge: Option<Param<Tensor<3>>>,
+    res: Option<Linear>,
     bias: Param<Tensor<1>>,
     slope: f64,
 }
@@ -65,6 +69,7 @@ impl GatConv {
             att_dst: score(),
             lin_edge: options.edge_weight.then(|| linear(1).init(device)),
             att_edge: options.edge_weight.then(score),
+            res: options.residual.then(|| linear(input).init(device)),
             bias: Initializer::Zeros.init([output], device),
             slope: options.slope,
         }
@@ -76,14 +81,18 @@ impl GatConv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
-        let h = ops::linear(&self.lin, x); // [nodes, heads * d]
+        let h = ops::linear(&self.lin, x.clone()); // [nodes, heads * d]
         let target = head_products(h.clone(), self.att_dst.val()); // [nodes, heads]
         let source = head_products(h.clone(), self.att_src.val()); // [nodes, heads]
         let sum = match self.edge_scores(adjacency, &h.device()) {
             None => attention(adjacency, target, source, h, self.slope), // [nodes, heads * d]
             Some(edge) => attention_with_edges(adjacency, target, source, edge, h, self.slope),
         };
-        add_row(sum, self.bias.val())
+        let sum = add_row(sum, self.bias.val());
+        match &self.res {
+            None => sum,
+            Some(res) => sum + ops::linear(res, x),
+        }
     }
 
     /// The term that an edge adds to its scores, when edge weights enter.
