@@ -17,9 +17,20 @@ struct PluginPanic {
     message: String,
 }
 
+/// A mistake of the user's that is found where no error can be returned, such as in the forward pass of a model.
+struct Refusal(Error);
+
+/// Ends what [`catch`] runs with this error; where nothing of it runs, with a panic that says it.
+pub fn refuse(error: Error) -> ! {
+    match DEPTH.get() {
+        0 => panic!("{error}"),
+        _ => std::panic::panic_any(Refusal(error)),
+    }
+}
+
 /// Calls into a plugin. A panic there goes on as one that [`catch`] turns into an error naming `origin`.
 pub fn run<R>(origin: &str, call: impl FnOnce() -> R) -> R {
-    watched(call).unwrap_or_else(|payload| match payload.is::<PluginPanic>() {
+    watched(call).unwrap_or_else(|payload| match payload.is::<PluginPanic>() || payload.is::<Refusal>() {
         true => resume_unwind(payload),
         false => resume_unwind(Box::new(PluginPanic { origin: origin.to_owned(), message: message_of(&*payload) })),
     })
@@ -31,13 +42,21 @@ pub fn run<R>(origin: &str, call: impl FnOnce() -> R) -> R {
 /// What `call` returns, or the panic, with the plugin that it happened in.
 pub fn catch<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
     watched(call).unwrap_or_else(|payload| {
-        Err(match payload.downcast_ref::<PluginPanic>() {
-            Some(panic) => Error::program(format!("{} panicked: {}", panic.origin, panic.message))
-                .help("this is a defect of the plugin: report it to its author"),
-            None => Error::program(format!("internal error: {}", message_of(&*payload)))
-                .help("this is a defect of dualk: please report it with the manifest"),
-        })
+        Err(payload.downcast::<Refusal>().map_or_else(error_of, |refusal| {
+            LAST.take();
+            refusal.0
+        }))
     })
+}
+
+/// The error that a panic becomes.
+fn error_of(payload: Box<dyn Any + Send>) -> Error {
+    match payload.downcast_ref::<PluginPanic>() {
+        Some(panic) => Error::program(format!("{} panicked: {}", panic.origin, panic.message))
+            .help("this is a defect of the plugin: report it to its author"),
+        None => Error::program(format!("internal error: {}", message_of(&*payload)))
+            .help("this is a defect of dualk: please report it with the manifest"),
+    }
 }
 
 /// Panics when a module's output has another shape than the module itself says, so that the module is blamed, and not the
@@ -88,6 +107,16 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_of_the_users_stays_one() {
+        keep_panics_quiet();
+        let error = catch(|| -> Result<()> { run("plugin", || refuse(Error::user("too large").at_key("batch"))) });
+        let error = error.unwrap_err();
+        assert_eq!((error.exit_code(), error.to_string().as_str()), (2, "`batch`: too large"));
+        let uncaught = catch_unwind(|| refuse(Error::user("too large"))).unwrap_err();
+        assert_eq!(uncaught.downcast_ref::<String>().unwrap(), "too large");
+    }
 
     #[test]
     fn a_panic_names_the_innermost_plugin() {

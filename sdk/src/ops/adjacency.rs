@@ -99,7 +99,7 @@ impl Adjacency {
                 sources.push(source);
                 weights.push(weight);
             }
-            offsets.push(in_32_bits(sources.len()));
+            offsets.push(in_32_bits(sources.len(), || "the graph's list of edges".into()));
         }
         Self::from(Csr::with_precision(offsets, sources, Some(weights), graph.precision()))
     }

@@ -1,6 +1,8 @@
 //! Lists of row numbers in compressed form, both ways: what every kernel runs over.
 
 use super::Precision;
+use crate::Error;
+use crate::boundary::guard::refuse;
 use crate::sparse::Ragged;
 use std::sync::{Arc, OnceLock};
 
@@ -32,13 +34,17 @@ pub struct Transposed {
     pub slots: Vec<u32>,
 }
 
-/// A number as kernels count: in 32 bits.
+/// A number as kernels count: in 32 bits. `what` has so many numbers.
 ///
 /// # Panics
-/// When it is larger, rather than go on with what is left of it.
-pub(super) fn in_32_bits(number: usize) -> u32 {
-    let small = u32::try_from(number);
-    small.unwrap_or_else(|_| panic!("{number} numbers, where the kernels count up to {}", u32::MAX))
+/// When it is larger, rather than go on with what is left of it, with an error of the user's.
+pub(super) fn in_32_bits(number: usize, what: impl FnOnce() -> String) -> u32 {
+    u32::try_from(number).unwrap_or_else(|_| {
+        let message = format!("{} has {number} numbers, and kernels count up to {}", what(), u32::MAX);
+        refuse(
+            Error::user(message).help("make what its size comes from smaller: `batch` of the stage, widths, the graph"),
+        )
+    })
 }
 
 impl Csr {
@@ -68,7 +74,11 @@ impl Csr {
 
     /// The rows of a ragged array as members.
     pub fn of(rows: &Ragged<u32>) -> Arc<Self> {
-        Self::new(rows.offsets().iter().map(|&o| in_32_bits(o)).collect(), rows.values().to_vec(), None)
+        Self::new(
+            rows.offsets().iter().map(|&o| in_32_bits(o, || "a list of the batch".into())).collect(),
+            rows.values().to_vec(),
+            None,
+        )
     }
 
     /// The numbers in which rows are read.
@@ -146,6 +156,7 @@ impl Transposed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boundary::guard::catch;
 
     #[test]
     fn transposing_lists_every_entry_once_by_row() {
@@ -168,8 +179,10 @@ mod tests {
 
     #[test]
     fn what_kernels_cannot_count_is_refused() {
-        assert_eq!(in_32_bits((1 << 32) - 1), u32::MAX);
-        let refused = std::panic::catch_unwind(|| in_32_bits(1 << 32)).unwrap_err();
-        assert!(refused.downcast_ref::<String>().unwrap().contains("4294967296 numbers"));
+        let count = |number| catch(|| Ok(in_32_bits(number, || "a table".into())));
+        assert_eq!(count((1 << 32) - 1).unwrap(), u32::MAX);
+        let refused = count(1 << 32).unwrap_err();
+        assert_eq!(refused.exit_code(), 2);
+        assert!(refused.to_string().contains("a table has 4294967296 numbers"), "{refused}");
     }
 }

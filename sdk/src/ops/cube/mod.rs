@@ -146,7 +146,8 @@ impl Kernels for CubeBackend {
 /// Contiguous and of 32 bits, as the kernels want them.
 fn ready(tensor: CubeTensor) -> CubeTensor {
     assert!(tensor.dtype == DType::F32, "the kernels take numbers of 32 bits on this device, not {:?}", tensor.dtype);
-    in_32_bits(tensor.shape().iter().product());
+    let shape = tensor.shape();
+    in_32_bits(shape.iter().product(), || format!("a table of {shape:?}"));
     into_contiguous(tensor)
 }
 
@@ -157,7 +158,7 @@ fn dims(tensor: &CubeTensor) -> [usize; 2] {
 
 /// Memory for `rows` times `columns` numbers, where `like` is.
 fn empty(like: &CubeTensor, rows: usize, columns: usize) -> CubeTensor {
-    in_32_bits(rows * columns);
+    in_32_bits(rows.saturating_mul(columns), || format!("a table of {rows} rows and {columns} columns"));
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new([rows, columns]), like.dtype)
 }
 
