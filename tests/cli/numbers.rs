@@ -115,6 +115,8 @@ fn times_to_the_next_stay_are_ordered() {
     write_visits(folder.path());
     let rows = rows(folder.path(), r#"{ type = "time_to_readmission", head = "direct" }"#, r#""cox""#, "C-index");
     assert!(of(&rows, "numbers, epoch") > 0.8 && of(&rows, "own last time") < 0.6, "{rows:?}");
+    // It knows which codes there were and not which was last: statsmodels and lifelines give 0.81 for such patients.
+    assert!((0.75..0.87).contains(&of(&rows, "Cox regression")), "{rows:?}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Rankings that a model must beat to be worth training: rules of one line, and a logistic regression.
 
+mod cox;
 mod history;
 mod logistic;
 mod numbers;

@@ -1,49 +1,62 @@
-//! Baselines where targets are numbers: the mean, and a ridge regression.
+//! Baselines where targets are numbers: the mean, and a ridge regression; where they are times, a Cox regression.
 
+use super::cox::Cox;
 use super::{BaselineContext, Features, Scored, features};
 use crate::component::Link;
 use crate::data::Ragged;
 use crate::train::Scale;
 
-/// Strengths of the ridge; the one with the lowest error on valid is taken.
-const RIDGES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
+/// Strengths of the ridge; the one that is best on valid is taken.
+pub(super) const RIDGES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 /// Most steps of conjugate gradients, and the part of the first residual at which they end.
 const STEPS: usize = 200;
 const TOLERANCE: f64 = 1e-8;
 /// What stands for means that are not above 0, before their logarithm.
 const LEAST: f64 = 1e-3;
 
-/// The mean of the training examples, and a ridge regression; for times to an event none, whose order alone is asked for.
+/// What is said of an example by its features.
+type Fitted = Box<dyn Fn(&[u32]) -> f64>;
+
+/// The mean of the training examples, and a ridge regression; for times to an event, whose order alone is asked for, a Cox
+/// regression.
 pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored> {
-    if link == Link::LogHazard {
-        return Vec::new();
-    }
     let inverse = |mean: f64| match link {
         Link::LogMean => mean.max(LEAST).ln() as f32,
         Link::Mean | Link::LogHazard => mean as f32,
     };
-    let scored = |name: &str, heads: Vec<Vec<f32>>| Scored { name: name.to_owned(), heads, scale: Scale::Logits };
     let (features, tests) = (features(context), context.test.len());
-    let (mut means, mut ridges) = (Vec::new(), Vec::new());
-    for (head, spec) in context.heads.iter().enumerate() {
-        let column = |numbers: &[f32], c: usize| -> Vec<f64> {
-            numbers.iter().skip(c).step_by(spec.outputs).map(|&y| f64::from(y)).collect()
-        };
-        let (mut mean, mut ridge) = (vec![0f32; tests * spec.outputs], vec![0f32; tests * spec.outputs]);
-        for c in 0..spec.outputs {
-            let train = column(context.train.numbers_of(head), c);
-            let valid = column(context.valid.numbers_of(head), c);
-            let constant = inverse(train.iter().sum::<f64>() / train.len().max(1) as f64);
-            let fitted = Ridge::chosen(&features, &train, &valid);
-            for row in 0..tests {
-                mean[row * spec.outputs + c] = constant;
-                ridge[row * spec.outputs + c] = inverse(fitted.of(features.test.row(row)));
+    let scored = |name: &str, of: &dyn Fn(&[f32], &[f32]) -> Fitted| {
+        let each = context.heads.iter().enumerate().map(|(head, spec)| {
+            let mut scores = vec![0f32; tests * spec.outputs];
+            for c in 0..spec.outputs {
+                let column =
+                    |numbers: &[f32]| -> Vec<f32> { numbers.iter().skip(c).step_by(spec.outputs).copied().collect() };
+                let fitted = of(&column(context.train.numbers_of(head)), &column(context.valid.numbers_of(head)));
+                for row in 0..tests {
+                    scores[row * spec.outputs + c] = inverse(fitted(features.test.row(row)));
+                }
             }
-        }
-        means.push(mean);
-        ridges.push(ridge);
+            scores
+        });
+        Scored { name: name.to_owned(), heads: each.collect(), scale: Scale::Logits }
+    };
+    let wide = |numbers: &[f32]| -> Vec<f64> { numbers.iter().map(|&y| f64::from(y)).collect() };
+    match link {
+        Link::LogHazard => vec![scored("Cox regression", &|train, valid| {
+            let fitted = Cox::chosen(&features, train, valid);
+            Box::new(move |row| fitted.of(row))
+        })],
+        Link::Mean | Link::LogMean => vec![
+            scored("mean", &|train, _| {
+                let mean = wide(train).iter().sum::<f64>() / train.len().max(1) as f64;
+                Box::new(move |_| mean)
+            }),
+            scored("ridge regression", &|train, valid| {
+                let fitted = Ridge::chosen(&features, &wide(train), &wide(valid));
+                Box::new(move |row| fitted.of(row))
+            }),
+        ],
     }
-    vec![scored("mean", means), scored("ridge regression", ridges)]
 }
 
 /// ŷ = b + Σ_f w_f over the features that are there, with the smallest Σ (y − ŷ)² + λ |w|².
@@ -96,7 +109,7 @@ impl Ridge {
 }
 
 /// Solves A x = b for a symmetric positive A (Hestenes and Stiefel 1952), from x = 0.
-fn conjugate_gradients(b: Vec<f64>, product: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+pub(super) fn conjugate_gradients(b: Vec<f64>, product: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let mut x = vec![0.0; b.len()];
     let (mut residual, mut direction) = (b.clone(), b);
