@@ -209,6 +209,18 @@ def fusion(name, parameters, width, fuse):
     write(f"fusion_{name}", {"x": x}, parameters, output, x, integers)
 
 
+def timed(name, parameters, width, fuse):
+    """The same with days from each member to the last of its set: whole ones, falling."""
+    x = rand(ROWS, WIDTH).requires_grad_()
+    zero = torch.zeros(width, dtype=F64)
+    days = [torch.randint(0, 400, (len(s),)).double().flip(0).cumsum(0).flip(0) for s in SETS]
+    days = [d - d[-1] if len(d) else d for d in days]
+    output = torch.stack([fuse(x[torch.tensor(s)], d) if s else zero for s, d in zip(SETS, days)])
+    offsets = numpy.cumsum([0] + [len(s) for s in SETS])
+    integers = {"offsets": offsets, "members": [m for s in SETS for m in s]}
+    write(f"fusion_{name}", {"x": x, "days": torch.cat(days)}, parameters, output, x, integers)
+
+
 def gru(path, layer):
     names = {"ih.weight": "weight_ih_l0", "hh.weight": "weight_hh_l0", "ih.bias": "bias_ih_l0", "hh.bias": "bias_hh_l0"}
     return {f"{path}.{ours}": getattr(layer, theirs) for ours, theirs in names.items()}
@@ -279,8 +291,9 @@ def positions(length, width):
     return out
 
 
-def transformer(ordered, width=8, heads=2, hidden=12, layers=2):
+def transformer(ordered, width=8, heads=2, hidden=12, layers=2, elapsed=False):
     project = randomise(nn.Linear(WIDTH, width).double())
+    time = randomise(nn.Linear(8, width, bias=False).double()) if elapsed else None
     stack = [
         randomise(nn.TransformerEncoderLayer(width, heads, hidden, 0.0, "gelu", batch_first=True).double())
         for _ in range(layers)
@@ -300,15 +313,41 @@ def transformer(ordered, width=8, heads=2, hidden=12, layers=2):
             for kind, whole in (("weight", attention.in_proj_weight), ("bias", attention.in_proj_bias)):
                 cut[f"encoder.layers.{i}.mha.{name}.{kind}"] = Part(whole, part)
 
-    def fuse(x):
+    def fuse(x, days=None):
         x = project(x)
         x = x + positions(len(x), width) if ordered else x
+        x = x + time(waves(days)) if elapsed else x
         for layer in stack:
             x = layer(x[None])[0]
         return x.mean(0)
 
     name = "transformer_visits" if ordered else "transformer_codes"
-    fusion(name, parameters | cut, width, fuse)
+    if elapsed:
+        timed("transformer_elapsed", parameters | linear("time", time) | cut, width, fuse)
+    else:
+        fusion(name, parameters | cut, width, fuse)
+
+
+def waves(days):
+    """sin(w ln(1 + d)) and cos(w ln(1 + d)) for w = 1, 2, 4, 8."""
+    angles = [w * torch.log1p(days) for w in (1, 2, 4, 8)]
+    return torch.stack([f(angle) for angle in angles for f in (torch.sin, torch.cos)], 1)
+
+
+def retain_elapsed(hidden=3):
+    """RETAIN with ln(1 + days since the visit before) as one more input of both units."""
+    rnn_a, rnn_b = (randomise(nn.GRU(WIDTH + 1, hidden).double()) for _ in range(2))
+    fc_alpha = randomise(nn.Linear(hidden, 1, bias=False).double())
+    fc_beta = randomise(nn.Linear(hidden, WIDTH).double())
+
+    def fuse(v, days):
+        since = torch.cat([days[:1] * 0, days[:-1] - days[1:]])
+        x = torch.cat([v, torch.log1p(since)[:, None]], 1)
+        g, h = (rnn(x.flip(0))[0].flip(0) for rnn in (rnn_a, rnn_b))
+        return (torch.softmax(fc_alpha(g), 0) * torch.tanh(fc_beta(h)) * v).sum(0)
+
+    parameters = gru("alpha", rnn_a) | gru("beta", rnn_b) | linear("fc_alpha", fc_alpha) | linear("fc_beta", fc_beta)
+    timed("retain_elapsed", parameters, WIDTH, fuse)
 
 
 class Part:
@@ -406,4 +445,7 @@ if __name__ == "__main__":
     gram()
     fusions()
     losses()
+    # Last, so that the numbers of the others stay.
+    transformer(True, elapsed=True)
+    retain_elapsed()
     print(len(list(HERE.glob("*.safetensors"))), "files")

@@ -144,6 +144,10 @@ fn check_fusion<O: BuildFusion>(name: &str, level: FusionLevel, options: O) {
     let members = integers["members"].1.iter().map(|&m| m as u32).collect();
     let sets = Sets::new(Ragged::from_parts(offsets, members).unwrap());
     let file = load(&path);
+    let sets = match file.get("input.days") {
+        Some((_, days)) => sets.ago(days.clone()),
+        None => sets,
+    };
     let width = file["input.x"].0[1];
     let fusion = options.build(&FusionContext { width, level, device: &device() }).unwrap();
     check(&file, fusion, |fusion, x| fusion.forward(x, &sets));
@@ -165,14 +169,19 @@ fn gated() {
 #[test]
 fn visit_transformer() {
     support::burns_layers();
-    let options = || VisitTransformerOptions { dim: 8, heads: 2, layers: 2, feed_forward: 12, dropout: 0.0 };
+    let options =
+        || VisitTransformerOptions { dim: 8, heads: 2, layers: 2, feed_forward: 12, dropout: 0.0, elapsed: false };
     check_fusion("transformer_visits", FusionLevel::Visits, options());
     check_fusion("transformer_codes", FusionLevel::Codes, options());
+    let elapsed = VisitTransformerOptions { elapsed: true, ..options() };
+    check_fusion("transformer_elapsed", FusionLevel::Visits, elapsed);
 }
 
 #[test]
 fn retain() {
-    check_fusion("retain", FusionLevel::Visits, RetainOptions { hidden: 3 });
+    for (name, elapsed) in [("retain", false), ("retain_elapsed", true)] {
+        check_fusion(name, FusionLevel::Visits, RetainOptions { hidden: 3, elapsed });
+    }
 }
 
 #[test]

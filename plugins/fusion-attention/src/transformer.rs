@@ -3,7 +3,7 @@
 use dualk_sdk::burn::nn::transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::component::{at_least, divisor, in_range};
-use dualk_sdk::ops::{PaddedSets, linear, sinusoid};
+use dualk_sdk::ops::{PaddedSets, elapsed, linear, sinusoid};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -24,25 +24,33 @@ options! {
         /// Part of the numbers that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.1,
+        /// Whether the days from each visit to the last enter as well; of visits alone.
+        pub elapsed: bool = false,
     }
 }
 
 impl Component for TransformerOptions {
     const NAME: &'static str = "transformer";
     const ABOUT: &'static str =
-        "Self-attention among the members, visits with their order, and the mean of what results.";
+        "Self-attention among the members, visits with their order and perhaps elapsed time; the mean of what results.";
     const CITATION: &'static str = "Vaswani et al., Attention Is All You Need, NeurIPS 2017";
 }
 
-/// out_s = mean_{x ∈ s} T(x W + b + p), T an encoder of Vaswani et al.: each layer adds multi-head attention among the
+/// Numbers that describe a time: sine and cosine of four frequencies.
+const TIMES: usize = 8;
+
+/// out_s = mean_{x ∈ s} T(x W + b + p + t W_t), T an encoder of Vaswani et al.: each layer adds multi-head attention among the
 /// members and then a perceptron with GELU, and normalises after both.
 ///
 /// p stands for visits alone: sines and cosines (section 3.5 of the paper) of how many visits a visit is before the
-/// last. Their times do not enter. Codes of a visit have no order, so their p is 0.
+/// last. t is there with `elapsed` alone: sin(ω ln(1 + d)) and its cosine for ω = 1, 2, 4, 8, with d the days from a visit to the last,
+/// 0 where they are not known. It stands where BEHRT (Li et al. 2020) has an embedding of age. Codes of a visit have neither order
+/// nor times: their p and t are 0.
 #[derive(Module, Debug)]
 pub struct Transformer {
     project: Linear,
     encoder: TransformerEncoder,
+    time: Option<Linear>,
     ordered: bool,
     width: usize,
 }
@@ -57,10 +65,13 @@ impl BuildFusion for TransformerOptions {
         let layers = at_least("layers", self.layers, 1)?;
         let hidden = at_least("feed_forward", self.feed_forward, 1)?;
         let encoder = TransformerEncoderConfig::new(width, hidden, heads, layers).with_dropout(dropout);
+        let ordered = context.level == FusionLevel::Visits;
         Ok(Transformer {
             project: LinearConfig::new(context.width, width).init(context.device),
             encoder: encoder.init(context.device),
-            ordered: context.level == FusionLevel::Visits,
+            time: (self.elapsed && ordered)
+                .then(|| LinearConfig::new(TIMES, width).with_bias(false).init(context.device)),
+            ordered,
             width,
         })
     }
@@ -76,6 +87,10 @@ impl Fusion for Transformer {
         // Projected once a row of the table, however often the row occurs in the sets.
         let x = padded.gather(linear(&self.project, values)); // [sets, longest, dim]
         let x = if self.ordered { x + self.positions(sets, &device) } else { x };
+        let x = match &self.time {
+            Some(time) => x + time.forward(times(sets, &device)),
+            None => x,
+        };
         let mask = padded.mask(); // [sets, longest, 1]
         let absent = mask.clone().squeeze_dim::<2>(2).equal_elem(0.0); // [sets, longest]
         let out = self.encoder.forward(TransformerEncoderInput::new(x).mask_pad(absent)); // [sets, longest, dim]
@@ -94,15 +109,41 @@ impl Transformer {
     /// # Shapes
     /// - output: `[sets, longest, dim]`, zeros where a set is shorter
     fn positions(&self, sets: &Sets, device: &Device) -> Tensor<3> {
-        let (longest, d) = (sets.longest(), self.width);
-        let mut values = vec![0f32; sets.len() * longest * d];
-        for (s, members) in sets.members().rows().enumerate() {
-            for t in 0..members.len() {
-                sinusoid((members.len() - 1 - t) as f32, &mut values[(s * longest + t) * d..][..d]);
-            }
-        }
-        Tensor::from_data(TensorData::new(values, [sets.len(), longest, d]), &device.clone().without_autodiff())
+        padded(sets, self.width, device, |place, row| sinusoid(place.before_last as f32, row))
     }
+}
+
+/// The [elapsed] time from each member to the last.
+///
+/// # Shapes
+/// - output: `[sets, longest, TIMES]`, zeros where a set is shorter
+fn times(sets: &Sets, device: &Device) -> Tensor<3> {
+    let days = sets.days_ago();
+    padded(sets, TIMES, device, |place, row| elapsed(days.get(place.member).copied().unwrap_or(0.0), row))
+}
+
+/// Where a member stands.
+struct Place {
+    /// Among the members of all sets.
+    member: usize,
+    /// Members of its set behind it.
+    before_last: usize,
+}
+
+/// What `of` says of each member, a constant.
+///
+/// # Shapes
+/// - output: `[sets, longest, width]`, zeros where a set is shorter
+fn padded(sets: &Sets, width: usize, device: &Device, of: impl Fn(Place, &mut [f32])) -> Tensor<3> {
+    let longest = sets.longest();
+    let mut values = vec![0f32; sets.len() * longest * width];
+    for (s, members) in sets.members().rows().enumerate() {
+        for t in 0..members.len() {
+            let place = Place { member: sets.members().offsets()[s] + t, before_last: members.len() - 1 - t };
+            of(place, &mut values[(s * longest + t) * width..][..width]);
+        }
+    }
+    Tensor::from_data(TensorData::new(values, [sets.len(), longest, width]), &device.clone().without_autodiff())
 }
 
 #[cfg(test)]
@@ -139,6 +180,25 @@ mod tests {
             let fusion = build(small(), level).unwrap();
             let difference = run(&fusion, &[&[0, 1, 1]]) - run(&fusion, &[&[1, 1, 0]]);
             assert_eq!(difference.abs().sum().into_scalar::<f32>() < 1e-5, equal, "{level:?}");
+        }
+    }
+
+    #[test]
+    fn elapsed_time_counts_for_visits_that_have_it() {
+        let values = Tensor::<2>::from_data([[1.0, -2.0, 3.0], [0.5, 0.25, -4.0]], &Device::flex());
+        let dated = |fusion: &Transformer, days: [f32; 2]| {
+            fusion.forward(values.clone(), &Sets::new([vec![0, 1]].into_iter().collect()).ago(days.to_vec()))
+        };
+        for (level, elapsed, counts) in
+            [(FusionLevel::Visits, true, true), (FusionLevel::Visits, false, false), (FusionLevel::Codes, true, false)]
+        {
+            let fusion = build(TransformerOptions { elapsed, ..small() }, level).unwrap();
+            let base = dated(&fusion, [30.0, 0.0]);
+            let difference = (base - dated(&fusion, [300.0, 0.0])).abs().sum().into_scalar::<f32>();
+            assert_eq!(difference > 1e-4, counts, "{level:?} {elapsed} {difference}");
+            // Sets without days are those of a single day.
+            let undated = run(&fusion, &[&[0, 1]]) - dated(&fusion, [0.0, 0.0]);
+            assert_eq!(undated.abs().sum().into_scalar::<f32>(), 0.0);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The codes of patients side by side, padded to the longest history of a batch.
 
-use dualk_sdk::ops::sinusoid;
+use dualk_sdk::ops::{elapsed, sinusoid};
 use dualk_sdk::prelude::*;
 
 /// A code in a history.
@@ -79,18 +79,12 @@ impl Tokens {
         Tensor::from_data(TensorData::new(values, [self.patients.len(), self.longest(), 1]), device)
     }
 
-    /// sin(ωₖ log(1 + days)) and its cosine for ωₖ = 1, 2, 4, 8.
+    /// The [elapsed] time.
     ///
     /// # Shapes
     /// - output: `[patients · longest, TIMES]`
     pub fn times(&self, device: &Device) -> Tensor<2> {
-        let values = self.padded(Self::TIMES, |token, row| {
-            let time = token.days.max(0.0).ln_1p();
-            for (k, pair) in row.chunks_exact_mut(2).enumerate() {
-                let angle = time * (1 << k) as f32;
-                pair.copy_from_slice(&[angle.sin(), angle.cos()]);
-            }
-        });
+        let values = self.padded(Self::TIMES, |token, row| elapsed(token.days, row));
         Tensor::from_data(TensorData::new(values, [self.patients.len() * self.longest(), Self::TIMES]), device)
     }
 

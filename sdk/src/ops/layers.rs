@@ -1,4 +1,4 @@
-//! Layers one after the other, and positions as numbers.
+//! Layers one after the other, and positions and times as numbers.
 
 use super::dropout;
 use burn::nn::Dropout;
@@ -17,6 +17,16 @@ pub fn sinusoid(position: f32, row: &mut [f32]) {
     for (c, value) in row.iter_mut().enumerate() {
         let angle = position / 10_000f32.powf((c - c % 2) as f32 / width);
         *value = if c % 2 == 0 { angle.sin() } else { angle.cos() };
+    }
+}
+
+/// An elapsed time as sines and cosines: sin(2ᵏ ln(1 + d)) in channel 2k of `row`, the cosine in channel 2k + 1. Channels come in
+/// pairs.
+pub fn elapsed(days: f32, row: &mut [f32]) {
+    let time = days.max(0.0).ln_1p();
+    for (k, pair) in row.chunks_exact_mut(2).enumerate() {
+        let angle = time * (1 << k) as f32;
+        pair.copy_from_slice(&[angle.sin(), angle.cos()]);
     }
 }
 

@@ -46,7 +46,7 @@ pub use dense::{add_row, head_products, linear, matmul, mean, sum};
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
 pub(crate) use kernels::{AdamStep, Kernels};
-pub use layers::{layer_widths, layers, sinusoid};
+pub use layers::{elapsed, layer_widths, layers, sinusoid};
 pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use set_attention::softmax_pool;

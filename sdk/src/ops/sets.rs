@@ -25,7 +25,11 @@ impl Sets {
     }
 
     /// The same sets with the days from each member to the last one of its set, as [`Sets::days_ago`] gives them.
-    pub(crate) fn ago(self, ago: Vec<f32>) -> Self {
+    ///
+    /// # Panics
+    /// When there are not as many days as members.
+    pub fn ago(self, ago: Vec<f32>) -> Self {
+        assert_eq!(ago.len(), self.members.values().len(), "days for each member");
         Self { ago, ..self }
     }
 

@@ -37,7 +37,7 @@ pub fn tensor<const D: usize>(file: &Tensors<f32>, name: &str, device: &Device) 
 
 /// Torch's Linear and recurrent weights are `[out, in]`, ours `[in, out]`.
 fn is_transposed(path: &str) -> bool {
-    const LINEAR: [&str; 32] = [
+    const LINEAR: [&str; 33] = [
         "fc1",
         "fc2",
         "fc3",
@@ -67,6 +67,7 @@ fn is_transposed(path: &str) -> bool {
         "linear_outer",
         "output",
         "project",
+        "time",
         "query",
         "score",
         "value",
