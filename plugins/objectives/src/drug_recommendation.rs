@@ -1,7 +1,8 @@
 //! `drug_recommendation`: the drugs of a visit from its diagnoses and the visits before it.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Stay};
+use crate::stays::{self, Needs, Stay};
+use dualk_sdk::component::at_least;
 use dualk_sdk::data::Events;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
@@ -11,6 +12,11 @@ options! {
     pub struct DrugRecommendation {
         /// Kind of the codes to recommend, as the parser calls them.
         pub kind: String = "drugs".into(),
+        /// Further kinds of codes that a visit must have, such as `["procedures"]`, without which PyHealth leaves it out.
+        pub needs: Vec<String> = Vec::new(),
+        /// Visits with all of them that a patient must have to be asked about; PyHealth wants 2.
+        #[schemars(range(min = 1))]
+        pub visits: usize = 1,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
     }
@@ -24,6 +30,7 @@ impl Component for DrugRecommendation {
 
 impl BuildObjective for DrugRecommendation {
     fn build(self) -> Result<Box<dyn Objective>> {
+        at_least("visits", self.visits, 1)?;
         Ok(Box::new(self))
     }
 }
@@ -33,33 +40,31 @@ const KS: [usize; 2] = [10, 20];
 
 impl DrugRecommendation {
     fn events<'a>(&self, data: &'a Prepared) -> Result<&'a Events> {
-        let cohort = &data.cohort;
-        let found = cohort.events(&self.kind).filter(|events| !events.names.is_empty());
-        found.ok_or_else(|| {
-            let error = Error::user(format!("this cohort has no {}", self.kind)).at_key("kind");
-            let kinds = cohort.events.iter().map(|events| events.kind.clone());
-            error.suggest(&self.kind, kinds).help("parsers read them when their options say so")
-        })
+        stays::events(data, &self.kind, "kind")
     }
 }
 
 impl Objective for DrugRecommendation {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+        Needs::new(data, &self.needs)?;
         Ok(next_visit::head("drugs", self.head, self.events(data)?.names.len(), data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let events = self.events(data)?;
+        let (events, needs) = (self.events(data)?, Needs::new(data, &self.needs)?);
         let mut asked = Vec::new();
         for &patient in next_visit::patients(data, part) {
             let rows = data.cohort.admissions.range(patient);
-            for row in rows.clone() {
+            // A visit without drugs has nothing to recommend.
+            let has_all = |row: &usize| needs.met(*row) && !events.rows.row(*row).is_empty();
+            let of_patient: Vec<usize> = rows.clone().filter(has_all).collect();
+            if of_patient.len() < self.visits {
+                continue;
+            }
+            for row in of_patient {
                 let mut target = events.rows.row(row).to_vec();
                 target.sort_unstable();
-                // A visit without drugs has nothing to recommend.
-                if !target.is_empty() {
-                    asked.push(Stay { seen: rows.start..row + 1, target });
-                }
+                asked.push(Stay { seen: rows.start..row + 1, target });
             }
         }
         Ok(stays::examples(data, &asked))
@@ -122,6 +127,11 @@ mod tests {
         }
         let all: usize = data.split.train.iter().map(|&p| data.cohort.visits(p)).sum();
         assert!(examples.len() < all, "visits without drugs are left out");
+        // A patient who has drugs in one visit alone has nothing to be recommended from.
+        let with_two = DrugRecommendation { visits: 2, ..Default::default() }.examples(&data, Part::Train).unwrap();
+        let drugs = |p: &usize| data.cohort.admissions.range(*p).filter(|row| row % 4 != 0).count();
+        let expected: usize = data.split.train.iter().map(drugs).filter(|&visits| visits >= 2).sum();
+        assert!(expected == with_two.len() && expected < examples.len(), "{expected} {}", with_two.len());
         let other = DrugRecommendation { kind: "drug".into(), ..Default::default() };
         assert!(other.heads(&data).unwrap_err().to_string().contains("did you mean `drugs`"));
     }

@@ -1,12 +1,20 @@
 //! `length_of_stay`: how many days a stay lasts, in ten classes.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Stay};
+use crate::stays::{self, Needs, Seen, Stay};
 use dualk_sdk::prelude::*;
 
 options! {
     /// Options of `length_of_stay`.
     pub struct LengthOfStay {
+        /// Which visits are seen: the `history`, which is the stay that is asked from and those before it, or that `visit` alone, as
+        /// PyHealth does.
+        pub seen: Seen = Seen::History,
+        /// Kinds of codes that the stay must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
+        pub needs: Vec<String> = Vec::new(),
+        /// Whether patients with one stay are asked about too, as PyHealth does; they are divided as the others are. Pretraining sees
+        /// all of them.
+        pub single: bool = false,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
     }
@@ -40,18 +48,20 @@ fn class(days: i64) -> u32 {
 impl Objective for LengthOfStay {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
+        Needs::new(data, &self.needs)?;
         Ok(next_visit::head("days", self.head, CLASSES, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
+        let needs = Needs::new(data, &self.needs)?;
         let mut asked = Vec::new();
-        for &patient in next_visit::patients(data, part) {
+        for patient in stays::patients(data, part, self.single) {
             let rows = data.cohort.admissions.range(patient);
-            for row in rows.clone() {
+            for row in rows.clone().filter(|&row| needs.met(row)) {
                 let Some((start, end)) = facts[row].start.zip(facts[row].end) else { continue };
                 let class = class((end - start).div_euclid(DAY));
-                asked.push(Stay { seen: rows.start..row + 1, target: vec![class] });
+                asked.push(Stay { seen: self.seen.rows(rows.start, row), target: vec![class] });
             }
         }
         Ok(stays::examples(data, &asked))
@@ -125,6 +135,28 @@ mod tests {
         assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             assert_eq!(target, [class(i64::from(visits[visits.len() - 1]) % 16)]);
+        }
+    }
+
+    #[test]
+    fn every_patient_is_in_one_part() {
+        let data = data();
+        let task = LengthOfStay { single: true, ..Default::default() };
+        let parts = [Part::Train, Part::Valid, Part::Test];
+        let mut asked: Vec<u32> = Vec::new();
+        for part in parts {
+            let examples = task.examples(&data, part).unwrap();
+            asked.extend(examples.visits.rows().map(|visits| visits[visits.len() - 1]));
+        }
+        asked.sort_unstable();
+        assert_eq!(asked, (0..data.cohort.admissions.values().len() as u32).collect::<Vec<_>>());
+        // The share of the part is that of the patients with several stays, but for less than one patient.
+        let of = |part| stays::patients(&data, part, true).len() - next_visit::patients(&data, part).len();
+        let several: usize = parts.iter().map(|&part| next_visit::patients(&data, part).len()).sum();
+        for part in parts {
+            let share =
+                data.split.single.len() as f64 * next_visit::patients(&data, part).len() as f64 / several as f64;
+            assert!((of(part) as f64 - share).abs() < 1.0, "{part:?}: {} {share}", of(part));
         }
     }
 

@@ -29,8 +29,9 @@ pub use length_of_stay::LengthOfStay;
 pub use masked_codes::MaskedCodes;
 pub use mortality::Mortality;
 pub use rare::Rare;
-pub use readmission::Readmission;
+pub use readmission::{From, Readmission};
 pub use stay_days::{Learns, StayDays};
+pub use stays::Seen;
 pub use time_to_readmission::TimeToReadmission;
 
 dualk_sdk::export_plugin! {

@@ -1,13 +1,17 @@
 //! `mortality`: whether the patient dies in the next stay.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Stay};
+use crate::stays::{self, Needs, Seen, Stay};
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Binary;
 
 options! {
     /// Options of `mortality`.
     pub struct Mortality {
+        /// Which visits are seen before the stay that is asked about: the `history`, or the last `visit` alone, as PyHealth does.
+        pub seen: Seen = Seen::History,
+        /// Kinds of codes that the last visit that is seen must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
+        pub needs: Vec<String> = Vec::new(),
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
     }
@@ -28,18 +32,21 @@ impl BuildObjective for Mortality {
 impl Objective for Mortality {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
+        Needs::new(data, &self.needs)?;
         Ok(next_visit::head("mortality", self.head, 1, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let facts = stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
+        let needs = Needs::new(data, &self.needs)?;
         let mut asked = Vec::new();
         for &patient in next_visit::patients(data, part) {
             let rows = data.cohort.admissions.range(patient);
-            for (next, facts) in rows.clone().zip(&facts[rows.clone()]).skip(1) {
+            for last in (rows.start..rows.end - 1).filter(|&row| needs.met(row)) {
                 // As there, a stay of which it is not known counts as survived.
-                let died = facts.died.unwrap_or(false);
-                asked.push(Stay { seen: rows.start..next, target: died.then_some(0).into_iter().collect() });
+                let died = facts[last + 1].died.unwrap_or(false);
+                let target = died.then_some(0).into_iter().collect();
+                asked.push(Stay { seen: self.seen.rows(rows.start, last), target });
             }
         }
         Ok(stays::examples(data, &asked))
@@ -73,6 +80,22 @@ mod tests {
             let next = visits[visits.len() - 1] + 1;
             assert_eq!(!target.is_empty(), next % 7 == 3, "as the facts of the admission after those that are seen");
         }
+    }
+
+    #[test]
+    fn stays_without_drugs_may_be_left_out_and_the_history_too() {
+        let data = data();
+        let all = Mortality::default().examples(&data, Part::Train).unwrap();
+        let task = Mortality { seen: Seen::Visit, needs: vec!["drugs".into()], ..Default::default() };
+        let some = task.examples(&data, Part::Train).unwrap();
+        // A stay has a drug unless 4 divides its row.
+        let last = |visits: &[u32]| visits[visits.len() - 1];
+        let expected: Vec<u32> = all.visits.rows().map(last).filter(|row| row % 4 != 0).collect();
+        assert!(expected.len() < all.len());
+        assert_eq!(some.visits.rows().collect::<Vec<_>>(), expected.chunks(1).collect::<Vec<_>>());
+        let task = Mortality { needs: vec!["drug".into()], ..Default::default() };
+        let error = task.heads(&data).unwrap_err().to_string();
+        assert!(error.starts_with("`needs`") && error.contains("did you mean `drugs`"), "{error}");
     }
 
     #[test]

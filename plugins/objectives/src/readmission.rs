@@ -1,7 +1,7 @@
 //! `readmission`: whether the next admission is near.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Stay};
+use crate::stays::{self, Needs, Seen, Stay};
 use dualk_sdk::component::at_least;
 use dualk_sdk::data::AdmissionFacts;
 use dualk_sdk::prelude::*;
@@ -17,6 +17,11 @@ options! {
         pub days: u32 = 30,
         /// What the days are counted from: `end` of the stay, or its `start`, as PyHealth does.
         pub from: From = From::End,
+        /// Which visits are seen: the `history`, which is the stay that is asked from and those before it, or that `visit` alone, as
+        /// PyHealth does.
+        pub seen: Seen = Seen::History,
+        /// Kinds of codes that the stay must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
+        pub needs: Vec<String> = Vec::new(),
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
     }
@@ -61,15 +66,17 @@ impl Readmission {
 impl Objective for Readmission {
     fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
         self.facts(data)?;
+        Needs::new(data, &self.needs)?;
         Ok(next_visit::head("readmission", self.head, 1, data))
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let facts = self.facts(data)?;
+        let needs = Needs::new(data, &self.needs)?;
         let mut asked = Vec::new();
         for &patient in next_visit::patients(data, part) {
             let rows = data.cohort.admissions.range(patient);
-            for row in rows.start..rows.end - 1 {
+            for row in (rows.start..rows.end - 1).filter(|&row| needs.met(row)) {
                 let from = match self.from {
                     From::End => facts[row].end,
                     From::Start => facts[row].start,
@@ -77,7 +84,8 @@ impl Objective for Readmission {
                 // Stays without these times are not asked about.
                 let Some((from, next)) = from.zip(facts[row + 1].start) else { continue };
                 let near = (next - from).div_euclid(DAY) < i64::from(self.days);
-                asked.push(Stay { seen: rows.start..row + 1, target: near.then_some(0).into_iter().collect() });
+                let target = near.then_some(0).into_iter().collect();
+                asked.push(Stay { seen: self.seen.rows(rows.start, row), target });
             }
         }
         Ok(stays::examples(data, &asked))
