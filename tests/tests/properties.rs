@@ -6,14 +6,17 @@
 use dualk_plugin_encoder_gat::GatOptions;
 use dualk_plugin_fusion_attention::AttentionOptions;
 use dualk_plugin_losses::BceOptions;
+use dualk_plugin_objectives::DrugRecommendation;
 use dualk_sdk::burn::nn::DropoutConfig;
 use dualk_sdk::burn::tensor::{Device, Tensor, TensorData};
 use dualk_sdk::data::{SplitOptions, Visits, prepare};
 use dualk_sdk::graph::Graph;
 use dualk_sdk::ops::{Adjacency, Pooling, Sets, attention, max_over_edges, pool, propagate, softmax_pool};
 use dualk_sdk::prelude::*;
+use dualk_sdk::serde_json::Value;
 use dualk_sdk::sparse::Ragged;
-use dualk_sdk::train::metrics;
+use dualk_sdk::train::{Scale, assess, assess_numbers, metrics};
+use dualk_tests::{json, tests_dir};
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use std::collections::BTreeSet;
@@ -73,6 +76,51 @@ fn values(tensor: Tensor<2>) -> Vec<f64> {
 
 fn all_near(ours: &[f64], plain: &[f64], tolerance: f64) -> bool {
     ours.len() == plain.len() && ours.iter().zip(plain).all(|(a, b)| (a - b).abs() <= tolerance * b.abs().max(1.0))
+}
+
+/// `golden-sklearn/make.py` computed them; `null` is what is undefined.
+#[test]
+fn metrics_are_those_of_scikit_learn_on_random_inputs() {
+    let golden = json(&tests_dir().join("golden-sklearn/metrics.json"));
+    let floats =
+        |value: &Value| -> Vec<f32> { value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect() };
+    let same = |name: &str, ours: f64, case: &Value, i: usize| match case[name].as_f64() {
+        Some(theirs) => assert!((ours - theirs).abs() < 1e-6, "{name} of case {i}: {ours}, scikit-learn has {theirs}"),
+        None => assert!(ours.is_nan(), "{name} of case {i}: {ours} is not undefined"),
+    };
+    for (i, case) in golden["labels"].as_array().unwrap().iter().enumerate() {
+        let columns = case["columns"].as_u64().unwrap() as usize;
+        let k = case["k"].as_u64().unwrap() as usize;
+        let scores = floats(&case["scores"]);
+        let row = |row: &Value| row.as_array().unwrap().iter().map(|c| c.as_u64().unwrap() as u32).collect::<Vec<_>>();
+        let positives: Ragged<u32> = case["positives"].as_array().unwrap().iter().map(row).collect();
+        same("F1 weighted", metrics::f1_weighted(&scores, columns, &positives), case, i);
+        same("F1 macro", metrics::f1_macro(&scores, columns, &positives), case, i);
+        same("F1 micro", metrics::f1_micro(&scores, columns, &positives), case, i);
+        let found = assess(&scores, columns, &positives, &[k], Scale::Logits);
+        let of = |name: &str| found.overall.iter().find(|measure| measure.0 == name).unwrap().1;
+        for name in ["AUROC micro", "AUROC macro", "AUPRC micro", "AUPRC macro", "log loss", "Brier"] {
+            same(name, of(name), case, i);
+        }
+        // Only for scores that are all different: equal ones share their gains in scikit-learn.
+        if !case["NDCG"].is_null() {
+            same("NDCG", of(&format!("NDCG@{k}")), case, i);
+        }
+        let flat: Vec<bool> =
+            (0..scores.len()).map(|e| positives.row(e / columns).contains(&((e % columns) as u32))).collect();
+        let p: Vec<f32> = scores.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect();
+        same("F1 at half", metrics::binary_f1_at_half(&p, &flat), case, i);
+        let drugs = Predictions { head: "drugs", logits: &scores, columns, targets: &positives, numbers: &[] };
+        let metrics = DrugRecommendation::default().metrics(&[drugs]);
+        same("Jaccard", metrics.iter().find(|metric| metric.0 == "Jaccard").unwrap().1, case, i);
+    }
+    for (i, case) in golden["numbers"].as_array().unwrap().iter().enumerate() {
+        let predicted = floats(&case["predicted"]);
+        let found = assess_numbers(&predicted, 1, &floats(&case["truth"]), Link::Mean);
+        found.overall.iter().for_each(|(name, ours)| same(name, *ours, case, i));
+        assert_eq!(found.overall.len(), 3);
+        same("C-index", metrics::concordance(&predicted, &floats(&case["times"])), case, i);
+    }
 }
 
 proptest! {
