@@ -2,7 +2,7 @@
 
 use crate::visits::{Columns, Identified, Visits};
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Ids, Sex, year_of};
+use dualk_sdk::data::{Dates, Ids, Sex, year_of};
 use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
@@ -32,12 +32,12 @@ struct Subject {
 
 impl Tables {
     /// Finds the tables and checks their columns.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path, dates: Dates) -> Result<Self> {
         let names = ["subject_id", "hadm_id", "admittime"];
         let mut patients = Table::open(root, "patients", &["subject_id", "anchor_year", "anchor_year_group"])?;
         let mut admissions = Table::open(root, "admissions", &names)?;
         let (sex, age) = (patients.also("gender"), patients.also("anchor_age"));
-        let columns = Columns::of(&mut admissions, names);
+        let columns = Columns::of(&mut admissions, names, dates);
         Ok(Self { patients, sex, age, admissions: (admissions, columns) })
     }
 

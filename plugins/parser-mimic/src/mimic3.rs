@@ -8,7 +8,7 @@ use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Ids, Sex, seconds, years_between};
+use dualk_sdk::data::{Dates, Ids, Sex, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ impl Mimic3 {
             |name: &str, columns: &[&str]| Table::open_any_case(root, name, columns).map_err(|e| e.at_key("root"));
         let names = ["subject_id", "hadm_id", "admittime"];
         let mut admissions = open("admissions", &names)?;
-        let columns = Columns::of(&mut admissions, names);
+        let columns = Columns::of(&mut admissions, names, Dates::of_option(&options.date_format)?);
         Ok(Tables {
             events: events::open(root, &options.events, &options.event_tables, false, &options.drug)?,
             admissions: (admissions, columns),
@@ -72,7 +72,7 @@ impl Parser for Mimic3 {
         let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, None, options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
-        let visits = admissions(&tables)?;
+        let visits = admissions(&tables, &Dates::of_option(&options.date_format)?)?;
         task.finish("");
         let task = context.progress.begin("diagnoses", "tables", None);
         let (rows, columns) = (tables.diagnoses.read()?, ["subject_id", "hadm_id", "icd9_code"]);
@@ -93,12 +93,12 @@ impl Parser for Mimic3 {
 }
 
 /// Patients in the order of their first row, with their admissions in the order of time.
-fn admissions(tables: &Tables) -> Result<Visits> {
+fn admissions(tables: &Tables, dates: &Dates) -> Result<Visits> {
     let (table, columns) = &tables.admissions;
     let rows = table.read()?;
     let identified = Identified::of(&rows, columns)?;
     let subjects = match &tables.patients {
-        Some(patients) => subjects(patients, &identified.ids[0])?,
+        Some(patients) => subjects(patients, dates, &identified.ids[0])?,
         None => HashMap::new(),
     };
     let sex = |subject| subjects.get(&subject).and_then(|known| known.0);
@@ -114,11 +114,13 @@ fn admissions(tables: &Tables) -> Result<Visits> {
 type Born = (Option<Sex>, Option<i64>);
 
 /// Sex and date of birth of each subject.
-fn subjects(table: &Table, ids: &Ids) -> Result<HashMap<i64, Born>> {
+fn subjects(table: &Table, dates: &Dates, ids: &Ids) -> Result<HashMap<i64, Born>> {
     let rows = table.read()?;
     let numbers = ids.column(&rows, "subject_id")?;
     let facts = rows.texts("gender")?.zip(rows.texts("dob")?);
-    let fact = |(sex, birth): (Option<&str>, Option<&str>)| (sex.and_then(Sex::parse), birth.and_then(seconds));
+    let fact = |(sex, birth): (Option<&str>, Option<&str>)| {
+        (sex.and_then(Sex::parse), birth.and_then(|birth| dates.read(birth)))
+    };
     Ok(numbers.into_iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some((id?, facts))).collect())
 }
 
@@ -239,6 +241,42 @@ mod tests {
             ("ADMISSIONS.csv", "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,yesterday\n", "`ADMITTIME` must hold a time"),
             ("ADMISSIONS.csv", "SUBJECT_ID,ADMITTIME\n", "`hadm_id` is missing"),
             ("DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,ICD9_CODE\nseven,11,4280\n", "--show-values"),
+    #[test]
+    fn times_may_be_written_in_any_format() {
+        let folder = folder();
+        let write = |times: [&str; 5], birth: &str| {
+            let [a, b, c, d, end] = times;
+            let head = "SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME";
+            let rows = format!("7,12,{a},\n5,21,{b},{end}\n7,11,{c},\n6,31,{d},\n");
+            write(folder.path(), "ADMISSIONS.csv", &format!("{head}\n{rows}"));
+            write(folder.path(), "PATIENTS.csv", &format!("SUBJECT_ID,GENDER,DOB\n5,F,{birth}\n"));
+        };
+        let with = |format: &str| {
+            let options = Mimic3Options {
+                root: FilePath(folder.path().to_owned()),
+                date_format: format.into(),
+                ..Default::default()
+            };
+            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+        };
+        let times =
+            ["2101-02-01 00:00", "2101-01-03 00:00", "2101-01-12 10:00", "2101-01-01 00:00", "2101-01-04 12:30"];
+        write(times, "2041-01-03");
+        let expected = with("").unwrap();
+        let facts = &expected.admission_facts[2];
+        assert_eq!(
+            (facts.age.map(f32::round), facts.end.zip(facts.start).map(|(e, s)| e - s)),
+            (Some(60.0), Some(131_400))
+        );
+        let times =
+            ["01.02.2101 00:00", "03.01.2101 00:00", "12.01.2101 10:00", "01.01.2101 00:00", "04.01.2101 12:30"];
+        write(times, "03.01.2041");
+        assert_eq!(with("%d.%m.%Y %H:%M").unwrap(), expected);
+        let error = with("").unwrap_err().to_string();
+        assert!(error.contains("ADMISSIONS.csv:2") && error.contains("date_format"), "{error}");
+        assert!(with("%d.%m").unwrap_err().to_string().starts_with("`date_format`"));
+    }
+
         ] {
             let folder = folder();
             write(folder.path(), file, content);

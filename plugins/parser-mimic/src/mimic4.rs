@@ -3,10 +3,10 @@
 use crate::events::{self, Source};
 use crate::{Mimic4Options, admissions, diagnoses, labs};
 use dualk_sdk::component::Inputs;
-use dualk_sdk::data::Step;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::{Dates, Step};
 use dualk_sdk::prelude::*;
 
 /// Reads MIMIC-IV.
@@ -28,7 +28,8 @@ impl Mimic4 {
         let options = &self.options;
         let root = options.root.as_path();
         Ok(Tables {
-            admissions: admissions::Tables::open(root).map_err(|e| e.at_key("root"))?,
+            admissions: admissions::Tables::open(root, Dates::of_option(&options.date_format)?)
+                .map_err(|e| e.at_key("root"))?,
             diagnoses: diagnoses::open(root).map_err(|e| e.at_key("root"))?,
             labs: labs::Tables::open(root, options.quantiles)?,
             events: events::open(root, &options.events, &options.event_tables, true, &options.drug)?,
@@ -74,5 +75,39 @@ impl Parser for Mimic4 {
         }
         tables.labs.add_to(&mut cohort, ids, options.on_bad_row, progress)?;
         Ok(cohort)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dualk_sdk::progress::Silent;
+    use std::fs;
+
+    #[test]
+    fn times_may_be_written_in_any_format() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("patients.csv", "subject_id,gender,anchor_age,anchor_year,anchor_year_group\n1,F,60,2150,2014 - 2016\n");
+        write("diagnoses_icd.csv", "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n1,11,25000,9\n");
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        let times = |times: [&str; 4]| {
+            let [a, a_end, b, b_end] = times;
+            let text = format!("subject_id,hadm_id,admittime,dischtime\n1,10,{a},{a_end}\n1,11,{b},{b_end}\n");
+            write("admissions.csv", &text);
+        };
+        let with = |format: &str| {
+            let root = FilePath(folder.path().to_owned());
+            let options = Mimic4Options { root, date_format: format.into(), ..Default::default() };
+            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+        };
+        times(["2150-11-12 10:00", "2150-11-13 10:00", "2150-10-12 10:00", ""]);
+        let expected = with("").unwrap();
+        assert_eq!(expected.admissions.row(0), [11, 10]);
+        times(["11/12/2150 10:00", "11/13/2150 10:00", "10/12/2150 10:00", ""]);
+        assert_eq!(with("%m/%d/%Y %H:%M").unwrap(), expected);
+        let error = with("").unwrap_err().to_string();
+        assert!(error.contains("admissions.csv:2") && error.contains("date_format"), "{error}");
     }
 }

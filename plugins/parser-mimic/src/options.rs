@@ -1,6 +1,7 @@
 //! Options of `mimic3` and `mimic4`.
 
 use crate::{Mimic3, Mimic4};
+use dualk_sdk::data::Dates;
 use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::prelude::*;
 use dualk_sdk::source_options;
@@ -14,7 +15,7 @@ source_options! {
         pub drug: String = "drug".into(),
     }
     shares {
-        code_system = CodeSystem::Icd9, icd_map, group, events, event_tables, drug_map, quantiles, on_bad_row,
+        code_system = CodeSystem::Icd9, icd_map, group, date_format, events, event_tables, drug_map, quantiles, on_bad_row,
     }
 }
 
@@ -28,6 +29,7 @@ impl Component for Mimic4Options {
 impl BuildParser for Mimic4Options {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
+        Dates::of_option(&self.date_format)?;
         Ok(Box::new(Mimic4 { options: self }))
     }
 }
@@ -43,7 +45,9 @@ source_options! {
         /// With drugs among `events`: column of prescriptions that says which drug it is, such as `drug`, `ndc` or `gsn`.
         pub drug: String = "drug".into(),
     }
-    shares { code_system = CodeSystem::Icd9, group, events, event_tables, drug_map, quantiles, on_bad_row, }
+    shares {
+        code_system = CodeSystem::Icd9, group, date_format, events, event_tables, drug_map, quantiles, on_bad_row,
+    }
 }
 
 impl Component for Mimic3Options {
@@ -55,6 +59,7 @@ impl Component for Mimic3Options {
 impl BuildParser for Mimic3Options {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
+        Dates::of_option(&self.date_format)?;
         Ok(Box::new(Mimic3 { options: self }))
     }
 }

@@ -1,7 +1,7 @@
 //! What both versions of MIMIC have in common of patients and admissions.
 
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{AdmissionFacts, Ids, Sex, Stays, seconds};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays};
 use dualk_sdk::prelude::*;
 use std::collections::HashSet;
 
@@ -24,12 +24,15 @@ pub struct Columns {
     end: Option<String>,
     died: Option<String>,
     ethnicity: Option<String>,
+    /// How times are written.
+    dates: Dates,
 }
 
 impl Columns {
     /// Finds them in a table that has the first three.
-    pub fn of(table: &mut Table, [subject, admission, start]: [&str; 3]) -> Self {
+    pub fn of(table: &mut Table, [subject, admission, start]: [&str; 3], dates: Dates) -> Self {
         Self {
+            dates,
             subject: subject.to_owned(),
             admission: admission.to_owned(),
             start: start.to_owned(),
@@ -72,10 +75,11 @@ impl Identified {
         let (mut stays, mut left_out) = (Stays::new(subject_ids, admission_ids), 0);
         for (i, text) in rows.texts(&columns.start)?.enumerate() {
             let (subject, admission) = (subjects[i], admissions[i]);
-            let Some(start) = text.and_then(seconds) else {
+            let Some(start) = text.and_then(|text| columns.dates.read(text)) else {
                 let column = rows.called(&columns.start);
                 let message = format!("the column `{column}` must hold a time such as 2166-05-20 19:16:52");
-                return Err(rows.error(i, message));
+                let help = "the option date_format says how other times are written, such as %d.%m.%Y %H:%M";
+                return Err(rows.error(i, message).help(help));
             };
             if !keep(i, subject, start)? {
                 left_out += 1;
@@ -86,8 +90,8 @@ impl Identified {
                 Some("0") => Some(false),
                 _ => None,
             };
-            let facts =
-                AdmissionFacts { start: Some(start), end: ends[i].and_then(seconds), age: age(subject, start), died };
+            let end = ends[i].and_then(|text| columns.dates.read(text));
+            let facts = AdmissionFacts { start: Some(start), end, age: age(subject, start), died };
             stays.add(subject, admission, start as f64, facts);
             let known = stays.patient(subject);
             known.sex = sex(subject);

@@ -7,7 +7,7 @@ use dualk_sdk::data::events::{EventSets, read_mapping};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, years_between};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ source_options! {
         /// How abnormal results are found, as events do not say: `interval` or `none`.
         pub abnormal: Abnormal = Abnormal::Interval,
     }
-    shares { code_system = CodeSystem::Icd9, icd_map, group, drug_map, quantiles, }
+    shares { code_system = CodeSystem::Icd9, icd_map, group, date_format, drug_map, quantiles, }
 }
 
 /// What a visit is.
@@ -63,6 +63,7 @@ impl Component for MedsOptions {
 impl BuildParser for MedsOptions {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
+        Dates::of_option(&self.date_format)?;
         let beginnings = [
             ("admission", &self.admission),
             ("discharge", &self.discharge),
@@ -201,6 +202,7 @@ impl Meds {
         subjects: &[i64],
     ) -> Result<Found> {
         let columns = rows.texts("time")?.zip(rows.texts("code")?).zip(rows.texts("numeric_value")?);
+        let dates = Dates::of_option(&self.options.date_format)?;
         let races = rows.texts_if(table.place("race").map(|_| "race"))?;
         let mut found = Found::new();
         for (i, ((time, code), value)) in columns.enumerate() {
@@ -215,8 +217,9 @@ impl Meds {
             let Some(time) = time else { continue };
             let value = || value.map(|value| number(rows, i, value)).transpose();
             let Some(what) = self.what(code, value, labs, coding)? else { continue };
-            let Some(time) = seconds(time) else {
-                return Err(rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52"));
+            let Some(time) = dates.read(time) else {
+                let error = rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52");
+                return Err(error.help("the option date_format says how times are written that are texts"));
             };
             found.entry(subjects[i]).or_default().events.push(Event { time, what });
         }

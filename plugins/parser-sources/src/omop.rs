@@ -8,7 +8,7 @@ use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
 use dualk_sdk::data::tables::{Fault, OnBadRow, Pass, Row, Seen, Table};
-use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ source_options! {
         pub drug: String = "drug_concept_id".into(),
     }
     shares {
-        code_system = CodeSystem::Icd9, icd_map, group, events, event_tables, drug_map, quantiles, on_bad_row,
+        code_system = CodeSystem::Icd9, icd_map, group, date_format, events, event_tables, drug_map, quantiles, on_bad_row,
     }
 }
 
@@ -76,6 +76,7 @@ impl Component for OmopOptions {
 impl BuildParser for OmopOptions {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
+        Dates::of_option(&self.date_format)?;
         if self.codes == OmopCodes::Concept && self.group.given().is_some() {
             let error = Error::user("groups are of ICD codes, and codes = \"concept\" has none").at_key("group");
             return Err(error.help("leave one of the two out"));
@@ -213,6 +214,7 @@ impl Omop {
         let (visit_ids, ids) = Ids::of(&rows, "visit_occurrence_id")?;
         let (person_ids, persons) = Ids::of(&rows, "person_id")?;
         visit_ids.each_once(&rows, &ids, "visit")?;
+        let dates = Dates::of_option(&self.options.date_format)?;
         let wanted = &self.options.visit_concepts;
         let concepts = match wanted.is_empty() {
             true => Vec::new(),
@@ -227,21 +229,23 @@ impl Omop {
                 found.left_out += 1;
                 continue;
             }
-            let Some(date) = text.and_then(seconds) else {
-                return Err(rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20"));
+            let read = |text: Option<&str>| text.and_then(|text| dates.read(text));
+            let Some(date) = read(text) else {
+                let error = rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20");
+                return Err(error.help("the option date_format says how other dates are written, such as %d.%m.%Y"));
             };
-            let start = start_times[i].and_then(seconds).unwrap_or(date);
-            let end = end_times[i].and_then(seconds).or_else(|| end_dates[i].and_then(seconds));
+            let start = read(start_times[i]).unwrap_or(date);
+            let end = read(end_times[i]).or_else(|| read(end_dates[i]));
             let facts = AdmissionFacts { start: Some(start), end, ..AdmissionFacts::default() };
             found.stays.add(persons[i], ids[i], start as f64, facts);
         }
-        self.describe(tables, &mut found.stays)?;
+        self.describe(tables, &dates, &mut found.stays)?;
         Ok(found)
     }
 
     /// Adds what is known of persons.
-    fn describe(&self, tables: &Tables, stays: &mut Stays) -> Result<()> {
-        let persons = persons(tables, &stays.patient_ids)?;
+    fn describe(&self, tables: &Tables, dates: &Dates, stays: &mut Stays) -> Result<()> {
+        let persons = persons(tables, dates, &stays.patient_ids)?;
         for (id, person) in &persons {
             *stays.patient(*id) = person.facts.clone();
         }
@@ -297,7 +301,7 @@ const DAY: i64 = 86_400;
 const NO_CONCEPT: &str = "0";
 
 /// What is known of persons, by identifier. A birth of which only the year is known is in the middle of it.
-fn persons(tables: &Tables, ids: &Ids) -> Result<HashMap<i64, Person>> {
+fn persons(tables: &Tables, dates: &Dates, ids: &Ids) -> Result<HashMap<i64, Person>> {
     let mut persons = HashMap::<i64, Person>::new();
     if let Some((table, columns)) = &tables.persons {
         let rows = table.read()?;
@@ -321,7 +325,7 @@ fn persons(tables: &Tables, ids: &Ids) -> Result<HashMap<i64, Person>> {
         let rows = table.read()?;
         for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
             if let Some(id) = id {
-                persons.entry(id).or_default().death = date.and_then(seconds);
+                persons.entry(id).or_default().death = date.and_then(|date| dates.read(date));
             }
         }
     }

@@ -52,7 +52,8 @@ macro_rules! source_options {
     (@add [$($head:tt)*] [$($fields:tt)*] date_format, $($rest:tt)*) => {
         $crate::source_options! { @add [$($head)*] [$($fields)*
             /// How dates are written, by the letters of `strptime`, such as `%d.%m.%Y %H:%M`; when empty as `2016-05-20`, with a
-            /// time of day or without. Dates and times of Parquet need no format.
+            /// time of day or without. Columns that hold dates alone have what stands before the first blank or `T`. Dates and times
+            /// of Parquet need no format.
             pub date_format: String = String::new(),
         ] $($rest)* }
     };

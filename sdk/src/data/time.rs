@@ -76,6 +76,24 @@ impl Dates {
         }
     }
 
+    /// As the option `date_format` says.
+    ///
+    /// # Errors
+    /// Those of [`Dates::new`], with the key.
+    pub fn of_option(format: &str) -> crate::Result<Self> {
+        Self::new(format).map_err(|e| e.at_key("date_format"))
+    }
+
+    /// Seconds since 1970 of a cell. A column may hold dates alone where the format has a time of day behind a blank or a `T`, and
+    /// what Parquet holds as dates and times is read whatever the format.
+    pub fn read(&self, text: &str) -> Option<i64> {
+        let date = || {
+            let (format, _) = self.format.split_once([' ', 'T'])?;
+            Self { format: format.to_owned() }.seconds(text)
+        };
+        self.seconds(text).or_else(date).or_else(|| seconds(text))
+    }
+
     /// Seconds since 1970; `None` where there is no such date.
     pub fn seconds(&self, text: &str) -> Option<i64> {
         if self.format.is_empty() {
@@ -162,6 +180,15 @@ mod tests {
         }
         assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("20160520"), Some(1_463_702_400));
         assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("2016-05-20"), None);
+        let dates = Dates::new("%d.%m.%Y %H:%M").unwrap();
+        for (text, expected) in [
+            ("20.05.2016 19:16", Some(1_463_771_760)),
+            ("20.05.2016", Some(1_463_702_400)),
+            ("2016-05-20 19:16:00", Some(1_463_771_760)),
+            ("05/20/2016", None),
+        ] {
+            assert_eq!(dates.read(text), expected, "{text}");
+        }
         for none in ["%Q?", "%d.%m", "day"] {
             assert!(Dates::new(none).is_err(), "{none}");
         }

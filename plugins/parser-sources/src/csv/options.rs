@@ -118,7 +118,7 @@ impl BuildParser for CsvOptions {
             return Err(error.help("give `low`, `high` or both, or cut values into `quantiles`"));
         }
         Rule::of(self.quantiles, Rule::Said)?;
-        Dates::new(&self.date_format).map_err(|e| e.at_key("date_format"))?;
+        Dates::of_option(&self.date_format)?;
         if self.quantiles > 0 {
             need("value", &self.value)?;
         }

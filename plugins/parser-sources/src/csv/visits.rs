@@ -3,7 +3,7 @@
 use super::CsvOptions;
 use super::layout::{Layout, Source};
 use dualk_sdk::data::tables::{Row, Rows};
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step, seconds};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step};
 use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -50,7 +50,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
     let (names, times) = (given(&options.visit)?, given(&options.time)?);
     let facts: Vec<Vec<Option<&str>>> =
         layout.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
-    let dates = Dates::new(&options.date_format).map_err(|e| e.at_key("date_format"))?;
+    let dates = Dates::of_option(&options.date_format)?;
     let mut visits = Visits {
         stays: Stays::new(patients, Ids::default()),
         all: Vec::new(),
@@ -83,7 +83,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
         let fact = |which: usize| facts[which][i].map(str::trim);
         let known = AdmissionFacts {
             start,
-            end: fact(0).and_then(|text| dates.seconds(text)),
+            end: fact(0).and_then(|text| dates.read(text)),
             age: fact(1).and_then(|text| text.parse().ok()),
             died: fact(4).and_then(truth),
         };
@@ -106,8 +106,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
 /// A time as a number that orders, and in seconds since 1970 when it is a date.
 fn time(rows: &Rows<'_>, i: usize, column: &str, text: Option<&str>, dates: &Dates) -> Result<(f64, Option<i64>)> {
     let text = text.map(str::trim).unwrap_or_default();
-    // Parquet has dates of its own.
-    if let Some(seconds) = dates.seconds(text).or_else(|| seconds(text)) {
+    if let Some(seconds) = dates.read(text) {
         return Ok((seconds as f64, Some(seconds)));
     }
     match text.parse::<f64>().ok().filter(|number| number.is_finite()) {

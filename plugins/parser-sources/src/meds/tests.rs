@@ -3,6 +3,7 @@
 use super::*;
 use crate::testing::{Folder, parse};
 use dualk_sdk::data::columns::{Values, write_parquet};
+use dualk_sdk::data::seconds;
 
 type Row = (i64, Option<&'static str>, &'static str, Option<f32>);
 
@@ -96,6 +97,39 @@ fn events_become_visits_from_one_admission_to_the_next() {
     assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
     assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
     let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
+#[test]
+fn times_may_be_texts_in_any_format() {
+    let folder = Folder::new();
+    let write = |times: [&str; 4]| {
+        let codes = ["HOSPITAL_ADMISSION", "DIAGNOSIS//ICD//9//4280", "HOSPITAL_DISCHARGE", "GENDER//F"];
+        let columns = [
+            ("subject_id", Values::from(vec![7i64; 4])),
+            ("time", times.to_vec().into()),
+            ("code", codes.to_vec().into()),
+            ("numeric_value", vec![None::<f32>; 4].into()),
+        ];
+        let columns = columns.map(|(name, values)| (name.to_owned(), values)).into();
+        write_parquet(&folder.path().join("0.parquet"), columns).unwrap();
+    };
+    let with = |format: &str| {
+        let options = MedsOptions {
+            root: FilePath(folder.path().to_owned()),
+            date_format: format.into(),
+            abnormal: Abnormal::None,
+            ..Default::default()
+        };
+        parse(options, false)
+    };
+    write(["2016-02-01 10:00", "2016-02-02 10:00", "2016-02-03 11:30", ""]);
+    let expected = with("").unwrap();
+    assert_eq!(expected.admission_facts[0].end, seconds("2016-02-03 11:30"));
+    write(["01/02/2016 10:00", "02/02/2016 10:00", "03/02/2016 11:30", ""]);
+    assert_eq!(with("%d/%m/%Y %H:%M").unwrap(), expected);
+    let error = with("").unwrap_err().to_string();
+    assert!(error.contains("0.parquet") && error.contains("date_format"), "{error}");
+    assert!(with("%d").unwrap_err().to_string().starts_with("`date_format`"));
+}
+
     assert_eq!(lost, [1, 1, 1, 1], "{:?}", cohort.flow);
     assert_eq!(cohort.patient_facts[1].sex, Some(Sex::Female));
     assert_eq!(cohort.admission_facts[1].start, seconds("2016-02-01 10:00"));

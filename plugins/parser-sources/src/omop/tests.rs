@@ -130,6 +130,35 @@ fn all_visits_count_unless_concepts_are_named() {
     let folder = folder();
     let all = OmopOptions { visit_concepts: vec![], ..options(&folder) };
     assert_eq!(parse(all, false).unwrap().patients, [2], "the outpatient visit of 1 has no codes");
+#[test]
+fn dates_and_times_may_be_written_in_any_format() {
+    let folder = folder();
+    let write = |dates: [&str; 5]| {
+        let [first, first_end, second, second_time, death] = dates;
+        let head = "visit_occurrence_id,person_id,visit_start_date,visit_start_datetime,visit_end_date";
+        folder.write(
+            "visit_occurrence.csv",
+            &format!("{head}\n11,1,{first},,{first_end}\n12,1,{second},{second_time},\n21,2,{second},,\n"),
+        );
+        folder.write("death.csv", &format!("person_id,death_date\n1,{death}\n"));
+    };
+    let with = |format: &str| {
+        parse(OmopOptions { date_format: format.into(), visit_concepts: vec![], ..options(&folder) }, false)
+    };
+    write(["2016-05-20", "2016-06-11", "2016-07-12", "2016-07-12 08:30", "2016-06-01"]);
+    let expected = with("").unwrap();
+    assert_eq!(expected.admissions.row(0), [11, 12]);
+    assert_eq!(
+        (expected.admission_facts[0].died, expected.admission_facts[1].start),
+        (Some(true), seconds("2016-07-12 08:30"))
+    );
+    write(["20.05.2016", "11.06.2016", "12.07.2016", "12.07.2016 08:30", "01.06.2016"]);
+    assert_eq!(with("%d.%m.%Y %H:%M").unwrap(), expected);
+    let error = with("").unwrap_err().to_string();
+    assert!(error.contains("visit_occurrence.csv:2") && error.contains("date_format"), "{error}");
+    assert!(with("%H:%M").unwrap_err().to_string().starts_with("`date_format`"));
+}
+
 }
 
 #[test]
