@@ -4,6 +4,7 @@ use dualk_sdk::data::Ids;
 use dualk_sdk::data::events::{self, EventKind, EventTable};
 use dualk_sdk::data::tables::{OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::prelude::*;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// A table of codes: of its admission, and of its code.
@@ -14,12 +15,32 @@ pub struct Source {
     /// Procedures are those of an edition of the ICD, which a column may tell.
     procedures: Option<Edition>,
     table: Table,
+    /// What procedures are called: d_icd_procedures, where it is there.
+    titles: Option<Table>,
 }
 
 #[derive(Clone, Copy)]
 enum Edition {
     Nine,
     Written,
+}
+
+impl Edition {
+    /// Columns of d_icd_procedures: the code, its title, and the edition where there are two.
+    fn titles(self) -> &'static [&'static str] {
+        match self {
+            Self::Nine => &["icd9_code", "long_title"],
+            Self::Written => &["icd_code", "long_title", "icd_version"],
+        }
+    }
+
+    /// What a procedure is called in the cohort.
+    fn name(self, code: &str, version: &str) -> String {
+        match self {
+            Self::Nine => format!("ICD9:{code}"),
+            Self::Written => format!("ICD{version}:{code}"),
+        }
+    }
 }
 
 /// Finds the tables of the kinds that are asked for. `version` says whether procedures name their edition, as in MIMIC-IV;
@@ -40,26 +61,28 @@ pub fn open(root: &Path, kinds: &[EventKind], others: &[EventTable], version: bo
             (EventKind::Drugs, _) => ("prescriptions", &["hadm_id", &drug], None),
         };
         let table = open(name, columns).map_err(|e| e.at_key("events"))?;
-        Ok(Source { kind: kind.name().to_owned(), name: name.to_owned(), procedures, table })
+        let titles = procedures.map(|edition| Table::open_if_there(root, "d_icd_procedures", edition.titles()));
+        let titles = titles.transpose().map_err(|e| e.at_key("root"))?.flatten();
+        Ok(Source { kind: kind.name().to_owned(), name: name.to_owned(), procedures, table, titles })
     });
     let others = others.iter().enumerate().map(|(i, EventTable { kind, table: name, code })| {
         let table =
             open(name, &["hadm_id", &code.to_lowercase()]).map_err(|e| e.at_key(format!("event_tables[{i}]")))?;
-        Ok(Source { kind: kind.clone(), name: name.clone(), procedures: None, table })
+        Ok(Source { kind: kind.clone(), name: name.clone(), procedures: None, table, titles: None })
     });
     known.chain(others).collect()
 }
 
 impl Source {
-    /// The table.
-    pub fn table(&self) -> &Table {
-        &self.table
+    /// The table, and that of titles.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        std::iter::once(&self.table).chain(&self.titles)
     }
 
     fn code(&self, row: &Row<'_>) -> String {
         match self.procedures {
-            Some(Edition::Written) => format!("ICD{}:{}", row.text(2), row.text(1)),
-            Some(Edition::Nine) => format!("ICD9:{}", row.text(1)),
+            Some(Edition::Written) => Edition::Written.name(row.text(1), row.text(2)),
+            Some(Edition::Nine) => Edition::Nine.name(row.text(1), ""),
             None => row.text(1).to_owned(),
         }
     }
@@ -88,6 +111,21 @@ impl Source {
                 Some(_) if row.text(1).is_empty() => Seen::Lost("without a name"),
                 Some(id) => places.get(&id).map_or(Seen::Nothing, |&at| Seen::Of(at, self.code(row))),
             })
-        })
+        })?;
+        self.add_titles(cohort)
+    }
+
+    fn add_titles(&self, cohort: &mut Cohort) -> Result<()> {
+        let Some((table, edition)) = self.titles.as_ref().zip(self.procedures) else { return Ok(()) };
+        let rows = table.read()?;
+        let columns = edition.titles();
+        let versions = rows.texts_if(columns.get(2).copied())?;
+        let titles = rows.texts(columns[0])?.zip(rows.texts(columns[1])?).zip(versions);
+        let titled = |((code, title), version): ((Option<&str>, Option<&str>), Option<&str>)| {
+            Some((edition.name(code?.trim(), version.unwrap_or("").trim()), title?.trim().to_owned()))
+        };
+        let titles: HashMap<String, String> = titles.filter_map(titled).collect();
+        cohort.set_event_titles(&self.kind, |name| titles.get(name).cloned());
+        Ok(())
     }
 }

@@ -60,7 +60,7 @@ impl Parser for Mimic3 {
     fn inputs(&self) -> Option<Inputs> {
         let tables = self.open().ok()?;
         let labs = tables.labs.iter().flat_map(labs::Tables::tables);
-        let tables_of_events = tables.events.iter().map(Source::table);
+        let tables_of_events = tables.events.iter().flat_map(Source::tables);
         let tables = [&tables.admissions.0, &tables.diagnoses].into_iter().chain(&tables.patients).chain(labs);
         let tables = tables.chain(tables_of_events);
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
@@ -160,13 +160,20 @@ mod tests {
             "PRESCRIPTIONS.csv",
             "HADM_ID,DRUG\n12,Aspirin\n12,\"Insulin, regular\"\n21,Aspirin\n21,\n",
         );
+        write(
+            folder.path(),
+            "D_ICD_PROCEDURES.csv",
+            "ICD9_CODE,SHORT_TITLE,LONG_TITLE\n3893,Venous cath,Venous catheterization\n",
+        );
         let options = Mimic3Options {
             root: FilePath(folder.path().to_owned()),
             events: vec![EventKind::Procedures, EventKind::Drugs],
             ..Default::default()
         };
         let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
-        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let parser = options.build().unwrap();
+        assert!(parser.inputs().unwrap().files.iter().any(|file| file.ends_with("D_ICD_PROCEDURES.csv")));
+        let cohort = parser.parse(&context).unwrap();
         cohort.validate().unwrap();
         let [procedures, drugs] = &cohort.events[..] else { panic!("{:?}", cohort.events) };
         assert_eq!(
@@ -177,6 +184,10 @@ mod tests {
             )
         );
         assert_eq!(procedures.rows.rows().collect::<Vec<_>>(), [&[0][..], &[], &[1]]);
+        assert_eq!(
+            (procedures.titles.as_slice(), drugs.titles.len()),
+            (&["Venous catheterization".to_owned(), String::new()][..], 0)
+        );
         assert_eq!(drugs.rows.rows().collect::<Vec<_>>(), [&[][..], &[0, 1], &[0]]);
         let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
         assert_eq!([lost("rows of procedures_icd"), lost("rows of prescriptions")], [1, 1]);
@@ -231,17 +242,6 @@ mod tests {
     }
 
     #[test]
-    fn broken_tables_are_refused() {
-        for (file, content, says) in [
-            (
-                "ADMISSIONS.csv",
-                "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,2101-01-01 00:00:00\n7,11,2101-01-01 00:00:00\n",
-                "ADMISSIONS.csv:3",
-            ),
-            ("ADMISSIONS.csv", "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,yesterday\n", "`ADMITTIME` must hold a time"),
-            ("ADMISSIONS.csv", "SUBJECT_ID,ADMITTIME\n", "`hadm_id` is missing"),
-            ("DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,ICD9_CODE\nseven,11,4280\n", "--show-values"),
-    #[test]
     fn times_may_be_written_in_any_format() {
         let folder = folder();
         let write = |times: [&str; 5], birth: &str| {
@@ -277,6 +277,17 @@ mod tests {
         assert!(with("%d.%m").unwrap_err().to_string().starts_with("`date_format`"));
     }
 
+    #[test]
+    fn broken_tables_are_refused() {
+        for (file, content, says) in [
+            (
+                "ADMISSIONS.csv",
+                "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,2101-01-01 00:00:00\n7,11,2101-01-01 00:00:00\n",
+                "ADMISSIONS.csv:3",
+            ),
+            ("ADMISSIONS.csv", "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,yesterday\n", "`ADMITTIME` must hold a time"),
+            ("ADMISSIONS.csv", "SUBJECT_ID,ADMITTIME\n", "`hadm_id` is missing"),
+            ("DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,ICD9_CODE\nseven,11,4280\n", "--show-values"),
         ] {
             let folder = folder();
             write(folder.path(), file, content);

@@ -48,7 +48,7 @@ impl Parser for Mimic4 {
     fn inputs(&self) -> Option<Inputs> {
         let Tables { admissions, diagnoses, labs, events } = self.open().ok()?;
         let tables = admissions.tables().into_iter().chain([&diagnoses]).chain(labs.tables());
-        let tables = tables.chain(events.iter().map(Source::table));
+        let tables = tables.chain(events.iter().flat_map(Source::tables));
         Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
     }
 
@@ -81,8 +81,35 @@ impl Parser for Mimic4 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualk_sdk::data::events::EventKind;
     use dualk_sdk::progress::Silent;
     use std::fs;
+
+    #[test]
+    fn procedures_have_the_titles_of_their_edition() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("patients.csv", "subject_id,gender,anchor_age,anchor_year,anchor_year_group\n1,F,60,2150,2014 - 2016\n");
+        write("admissions.csv", "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n");
+        write("diagnoses_icd.csv", "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n");
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        write(
+            "procedures_icd.csv",
+            "subject_id,hadm_id,icd_code,icd_version\n1,10,3893,9\n1,10,02HV33Z,10\n1,10,3893,10\n",
+        );
+        let titles =
+            "icd_code,icd_version,long_title\n3893,9,\"Venous catheterization, not elsewhere\"\n02HV33Z,10,Insertion\n";
+        write("d_icd_procedures.csv", titles);
+        let root = FilePath(folder.path().to_owned());
+        let options = Mimic4Options { root, events: vec![EventKind::Procedures], ..Default::default() };
+        let parser = options.build().unwrap();
+        assert!(parser.inputs().unwrap().files.iter().any(|file| file.ends_with("d_icd_procedures.csv")));
+        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap();
+        let procedures = cohort.events("procedures").unwrap();
+        assert_eq!(procedures.names, ["ICD9:3893", "ICD10:02HV33Z", "ICD10:3893"]);
+        assert_eq!(procedures.titles, ["Venous catheterization, not elsewhere", "Insertion", ""]);
+    }
 
     #[test]
     fn times_may_be_written_in_any_format() {

@@ -458,12 +458,18 @@ impl Meds {
     }
 
     /// Puts the laboratory items into a cohort.
-    fn add_labs(&self, all: &All, labs: &Labs, rule: Rule, cohort: &mut Cohort) -> Result<()> {
+    fn add_labs(
+        &self,
+        all: &All,
+        labs: &Labs,
+        rule: Rule,
+        described: &HashMap<String, String>,
+        cohort: &mut Cohort,
+    ) -> Result<()> {
         let mut sets = LabSets::new(cohort.admissions.values().len());
         for (at, admission) in cohort.admissions.values().iter().enumerate() {
             all.items.get(admission).into_iter().flatten().for_each(|&(item, part)| sets.insert(at, item, part));
         }
-        let described = self.descriptions()?;
         sets.add_to(cohort, rule, |&item| {
             let code = &labs.names[item];
             let rest = code.strip_prefix(&self.options.lab).unwrap_or(code);
@@ -510,8 +516,12 @@ impl Parser for Meds {
         })?;
         cohort.set_titles(|code| coding.title(code));
         further.into_iter().for_each(|sets| sets.add_to(&mut cohort));
+        let described = self.descriptions()?;
+        for (kind, beginning) in &options.events {
+            cohort.set_event_titles(kind, |rest| described.get(&format!("{beginning}{rest}")).cloned());
+        }
         if let Some(rule) = rule {
-            self.add_labs(&all, &labs, rule, &mut cohort)?;
+            self.add_labs(&all, &labs, rule, &described, &mut cohort)?;
         }
         Ok(cohort)
     }

@@ -2,7 +2,7 @@
 
 use super::{AdmissionFacts, Events, Ids, PatientFacts, Ragged, Step};
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A laboratory item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +177,30 @@ impl Cohort {
         self.events.push(events);
     }
 
+    /// Sets the titles of codes of another kind, where they have none yet.
+    pub fn set_event_titles(&mut self, kind: &str, title: impl Fn(&str) -> Option<String>) {
+        let Some(events) = self.events.iter_mut().find(|events| events.kind == kind) else { return };
+        events.titles.resize(events.names.len(), String::new());
+        for (name, known) in events.names.iter().zip(&mut events.titles).filter(|(_, known)| known.is_empty()) {
+            *known = title(name).unwrap_or_default();
+        }
+        if events.titles.iter().all(String::is_empty) {
+            events.titles.clear();
+        }
+    }
+
+    /// The titles of codes, by what vocabularies call them: codes of other kinds than diagnoses have their kind and a colon
+    /// before them. What has no title is left out.
+    pub fn titles(&self) -> BTreeMap<String, &str> {
+        let diagnoses = self.code_names.iter().cloned().zip(&self.code_titles);
+        let others = self.events.iter().flat_map(|events| {
+            let Events { kind, names, titles, .. } = events;
+            names.iter().map(move |name| format!("{kind}:{name}")).zip(titles)
+        });
+        let all = diagnoses.chain(others).filter(|(_, title)| !title.is_empty());
+        all.map(|(code, title)| (code, title.as_str())).collect()
+    }
+
     /// Codes of another kind, such as `drugs`, when the source has them.
     pub fn events(&self, kind: &str) -> Option<&Events> {
         self.events.iter().find(|events| events.kind == kind)
@@ -272,9 +296,13 @@ impl Cohort {
         let whole = |events: &Events| {
             events.rows.len() == rows && events.rows.values().iter().all(|&e| (e as usize) < events.names.len())
         };
-        match self.events.iter().find(|events| !whole(events)) {
+        if let Some(events) = self.events.iter().find(|events| !whole(events)) {
+            return Err(format!("the {} need a row per admission and a name per code", events.kind));
+        }
+        let titled = |events: &Events| events.titles.is_empty() || events.titles.len() == events.names.len();
+        match self.events.iter().find(|events| !titled(events)) {
             None => Ok(()),
-            Some(events) => Err(format!("the {} need a row per admission and a name per code", events.kind)),
+            Some(events) => Err(format!("the {} need a title per name, or none", events.kind)),
         }
     }
 }

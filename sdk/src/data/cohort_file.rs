@@ -25,6 +25,8 @@ struct Names {
     ethnicities: Vec<String>,
     /// Kind and names of further codes.
     events: Vec<(String, Vec<String>)>,
+    /// Titles of the names of each kind.
+    event_titles: Vec<Vec<String>>,
     flow: Vec<Step>,
     notes: Vec<(String, u64)>,
 }
@@ -84,6 +86,7 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
         lab_names: cohort.lab_names.clone(),
         ethnicities: ethnicities.into_iter().map(str::to_owned).collect(),
         events: cohort.events.iter().map(|e| (e.kind.clone(), e.names.clone())).collect(),
+        event_titles: cohort.events.iter().map(|e| e.titles.clone()).collect(),
         flow: cohort.flow.clone(),
         notes: cohort.notes.clone(),
     };
@@ -121,9 +124,9 @@ pub(crate) fn load(folder: &Path) -> Option<Cohort> {
     });
     let admission_facts = admission_facts.collect();
     let mut events = Vec::new();
-    for (i, (kind, of_kind)) in names.events.into_iter().enumerate() {
+    for (i, ((kind, of_kind), titles)) in names.events.into_iter().zip(names.event_titles).enumerate() {
         let rows = Ragged::from_parts(offsets(&format!("events{i}.offsets"))?, small(&format!("events{i}"))?)?;
-        events.push(Events { kind, names: of_kind, rows });
+        events.push(Events { kind, names: of_kind, titles, rows });
     }
     let items = array("lab_items")?.into_iter().zip(array("lab_items.category")?);
     let cohort = Cohort {
@@ -179,6 +182,7 @@ mod tests {
             events: vec![Events {
                 kind: "drugs".into(),
                 names: vec!["aspirin".into(), "insulin".into()],
+                titles: vec!["against pain".into(), String::new()],
                 rows: rows(vec![vec![1, 0], vec![], vec![0]]),
             }],
             nodes: Vec::new(),

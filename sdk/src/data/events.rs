@@ -1,7 +1,7 @@
 //! Codes of further kinds than diagnoses, such as procedures and drugs: their tables, and what stands for a drug.
 
 use super::tables::{Fault, Pass, Row, Seen, Table};
-use super::{Cohort, Step};
+use super::{Cohort, Step, atc};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,29 +71,50 @@ pub fn check_kinds(known: &[EventKind], tables: &[EventTable]) -> Result<()> {
 }
 
 /// What stands for each drug: ATC codes, ingredients, or whatever a table says.
-pub type Mapping = HashMap<String, Vec<String>>;
+#[derive(Debug, Clone, Default)]
+pub struct Mapping {
+    codes: HashMap<String, Vec<String>>,
+    titles: HashMap<String, String>,
+}
 
-/// Reads a table with the columns `drug` and `code`. A drug with several rows has several codes; the case of letters does not
-/// count.
+impl Mapping {
+    /// What stands for a drug; nothing when the table lacks it.
+    pub fn codes(&self, drug: &str) -> &[String] {
+        self.codes.get(&drug.to_lowercase()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The title of a code, where the table has one.
+    pub fn title(&self, code: &str) -> Option<&str> {
+        self.titles.get(code).map(String::as_str)
+    }
+}
+
+/// Reads a table with the columns `drug` and `code`, and perhaps `title`, that of the code. A drug with several rows has several
+/// codes; the case of letters does not count.
 ///
 /// # Errors
 /// Name the key, the file and the line.
 pub fn read_mapping(path: &Path) -> Result<Mapping> {
     let at_key = |e: Error| e.at_key("drug_map");
-    let table = Table::at(path, &["drug", "code"]).map_err(at_key)?;
+    let mut table = Table::at(path, &["drug", "code"]).map_err(at_key)?;
+    let title = table.also("title");
     let rows = table.read().map_err(at_key)?;
-    let mut mapping = Mapping::new();
+    let titles = rows.texts_if(title.as_deref()).map_err(at_key)?;
+    let mut mapping = Mapping::default();
     for (i, (drug, code)) in rows.texts("drug")?.zip(rows.texts("code")?).enumerate() {
         let (Some(drug), Some(code)) = (drug.map(str::trim), code.map(str::trim)) else {
             let message = "expected a drug and its code, found nothing in one of the columns";
             return Err(at_key(rows.error(i, message)));
         };
-        let codes = mapping.entry(drug.to_lowercase()).or_default();
+        if let Some(title) = titles[i].map(str::trim).filter(|title| !title.is_empty()) {
+            mapping.titles.entry(code.to_owned()).or_insert_with(|| title.to_owned());
+        }
+        let codes = mapping.codes.entry(drug.to_lowercase()).or_default();
         if !codes.iter().any(|other| other == code) {
             codes.push(code.to_owned());
         }
     }
-    match mapping.is_empty() {
+    match mapping.codes.is_empty() {
         true => Err(at_key(Error::user("the table of drugs is empty").at_file(path))),
         false => Ok(mapping),
     }
@@ -140,7 +161,7 @@ impl EventSets {
         }
         if !self.meanings.contains_key(name) {
             let stands_for = match &self.mapping {
-                Some(mapping) => mapping.get(&name.to_lowercase()).cloned().unwrap_or_default(),
+                Some(mapping) => mapping.codes(name).to_vec(),
                 None => vec![name.to_owned()],
             };
             let numbers = stands_for.into_iter().map(|code| {
@@ -163,9 +184,18 @@ impl EventSets {
         }
     }
 
-    /// Puts them into a cohort, and what was lost into its flow.
+    /// Puts them into a cohort, and what was lost into its flow. Drugs have the titles of the mapping; where all of them are ATC
+    /// codes, those without one have the name of their main group.
     pub fn add_to(self, cohort: &mut Cohort) {
         cohort.add_events(&self.kind, &self.rows, &self.names);
+        if let Some(mapping) = &self.mapping {
+            cohort.set_event_titles(&self.kind, |code| mapping.title(code).map(str::to_owned));
+        }
+        if self.kind == DRUGS && self.names.iter().all(|name| atc::group(name).is_some()) {
+            cohort.set_event_titles(&self.kind, |code| {
+                atc::group(code).map(|group| format!("ATC {}: {group}", &code[..1]))
+            });
+        }
         let step = Step::new(&*self.kind, self.seen).lost("without a name", self.empty);
         let unmapped = self.meanings.iter().filter(|(_, (numbers, _))| numbers.is_empty());
         let unmapped = unmapped.map(|(name, (_, times))| (name.as_str(), *times));
@@ -199,14 +229,14 @@ pub fn read(
 mod tests {
     use super::*;
 
-    fn cohort() -> Cohort {
+    fn cohort_of_two() -> Cohort {
         let codes = HashMap::from([(10, vec![0]), (11, vec![0])]);
         Cohort::of_admissions(vec![(1, vec![10, 11])], &codes, &["428.0".to_owned()]).0
     }
 
     #[test]
     fn names_are_numbered_and_counted() {
-        let (mut cohort, mut sets) = (cohort(), EventSets::new("devices", None).unwrap());
+        let (mut cohort, mut sets) = (cohort_of_two(), EventSets::new("devices", None).unwrap());
         for (admission, name) in [(11, "b"), (10, " a "), (11, "b"), (11, ""), (99, "c")] {
             sets.add(admission, name);
         }
@@ -223,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let map = folder.path().join("atc.csv");
         std::fs::write(&map, "drug,code\nAspirin,B01AC06\nco-trimoxazole,J01EA01\nCo-Trimoxazole,J01EC01\n").unwrap();
-        let mut cohort = cohort();
+        let mut cohort = cohort_of_two();
         let mut sets = EventSets::new(DRUGS, Some(&map)).unwrap();
         for (admission, name) in [(10, "ASPIRIN"), (11, "co-trimoxazole"), (11, "rare"), (10, "rare"), (10, "x")] {
             sets.add(admission, name);
@@ -232,8 +262,22 @@ mod tests {
         let drugs = cohort.events(DRUGS).unwrap();
         assert_eq!(drugs.names, ["B01AC06", "J01EA01", "J01EC01"]);
         assert_eq!(drugs.rows.rows().collect::<Vec<_>>(), [&[0][..], &[1, 2]]);
+        let (blood, infections) = ("ATC B: blood and blood forming organs", "ATC J: antiinfectives for systemic use");
+        assert_eq!(drugs.titles, [blood, infections, infections]);
         let lost = &cohort.flow.last().unwrap().left_out[1];
         assert_eq!((lost.count, lost.most.as_slice()), (3, &[("rare".to_owned(), 2), ("x".into(), 1)][..]));
+        // Titles of the table come first; they are named with their kind, beside those of diagnoses.
+        let text = "drug,code,title\nAspirin,B01AC06,acetylsalicylic acid\nother,B01AC07,\n";
+        std::fs::write(&map, text).unwrap();
+        let mut cohort = Cohort { code_titles: vec!["Heart failure".into()], ..cohort_of_two() };
+        let mut sets = EventSets::new(DRUGS, Some(&map)).unwrap();
+        ["aspirin", "other"].iter().for_each(|name| sets.add(10, name));
+        sets.add_to(&mut cohort);
+        let titles = cohort.titles().into_iter().map(|(code, title)| format!("{code} {title}")).collect::<Vec<_>>();
+        assert_eq!(
+            titles,
+            ["428.0 Heart failure", "drugs:B01AC06 acetylsalicylic acid", &format!("drugs:B01AC07 {blood}")]
+        );
         // Only drugs are mapped.
         assert!(EventSets::new("procedures", Some(&map)).unwrap().mapping.is_none());
         for (text, says) in [

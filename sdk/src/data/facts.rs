@@ -62,6 +62,8 @@ pub struct Events {
     pub kind: String,
     /// The codes or names, in order of first appearance.
     pub names: Vec<String>,
+    /// What each name means, empty texts where that is not known; or nothing at all.
+    pub titles: Vec<String>,
     /// Per admission, indices into the names in the order of the source, each once.
     pub rows: super::Ragged<u32>,
 }

@@ -14,6 +14,7 @@ pub(crate) mod time;
 mod visits;
 mod vocabulary;
 
+pub mod atc;
 pub mod codes;
 pub mod coding;
 pub mod columns;

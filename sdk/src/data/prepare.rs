@@ -185,8 +185,7 @@ fn vocabulary(prepared: &Prepared) -> Value {
     labs.insert("all".into(), items(&vocabulary.labs).into());
     let all = vocabulary.codes.len() - 1;
     let cohort = &prepared.cohort;
-    let titles = cohort.code_names.iter().zip(&cohort.code_titles).filter(|(_, title)| !title.is_empty());
-    let titles: Map<String, Value> = titles.map(|(code, title)| (code.clone(), title.as_str().into())).collect();
+    let titles: Map<String, Value> = cohort.titles().into_iter().map(|(code, title)| (code, title.into())).collect();
     let items = cohort.lab_items.iter().zip(&cohort.lab_names).filter(|(_, name)| !name.is_empty());
     let items: Map<String, Value> = items.map(|(item, name)| (item.id.to_string(), name.as_str().into())).collect();
     json!({

@@ -22,7 +22,7 @@ use std::path::Path;
 
 const STAGE: &str = "stage";
 /// Changes when the files of an entry do.
-pub(super) const FORM: u32 = 3;
+pub(super) const FORM: u32 = 4;
 
 const WEIGHTS: &str = "weights.safetensors";
 const BEST: &str = "best_on_valid.safetensors";

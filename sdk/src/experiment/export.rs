@@ -13,7 +13,6 @@ use crate::model::Model;
 use crate::{Error, Progress, Result, storage};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -89,8 +88,7 @@ fn codes(data: &Prepared, embeddings: Tensor<2>) -> Vec<(String, Values)> {
     let vectors: Vec<f32> = embeddings.slice([1..nodes, 0..width]).into_data().convert::<f32>().iter::<f32>().collect();
     let (cohort, vocabulary) = (&data.cohort, &data.vocabulary);
     let names: Vec<&str> = vocabulary.codes[1..].iter().map(String::as_str).collect();
-    let titles: HashMap<&str, &str> =
-        cohort.code_names.iter().map(String::as_str).zip(cohort.code_titles.iter().map(String::as_str)).collect();
+    let titles = cohort.titles();
     let title = |name: &str| titles.get(name).copied().unwrap_or_default();
     let mut admissions = vec![0u32; nodes];
     for row in vocabulary.admission_codes.rows() {

@@ -51,6 +51,14 @@ fn folder() -> Folder {
     folder
 }
 
+/// What the data set says of a code.
+fn describe(folder: &Folder, code: &str, description: &str) {
+    fs::create_dir(folder.path().join("metadata")).unwrap();
+    let columns = [("code", vec![code]), ("description", vec![description])];
+    let columns = columns.map(|(name, values)| (name.to_owned(), Values::from(values)));
+    write_parquet(&folder.path().join("metadata/codes.parquet"), columns.into()).unwrap();
+}
+
 fn options(folder: &Folder) -> MedsOptions {
     let path = |name: &str| FilePath(folder.path().join(name));
     MedsOptions { root: path(""), icd_map: path("map.csv"), ..Default::default() }
@@ -90,14 +98,6 @@ fn a_subject_in_several_files_is_one_patient() {
 }
 
 #[test]
-fn events_become_visits_from_one_admission_to_the_next() {
-    let cohort = parse(options(&folder()), false).unwrap();
-    assert_eq!(cohort.patients, [9, 7], "8 has an admission without codes; files in the order of their paths");
-    assert_eq!(codes(&cohort), [["428.0"], ["428.0"], ["428.0"]]);
-    assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
-    assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
-    let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
-#[test]
 fn times_may_be_texts_in_any_format() {
     let folder = Folder::new();
     let write = |times: [&str; 4]| {
@@ -130,6 +130,14 @@ fn times_may_be_texts_in_any_format() {
     assert!(with("%d").unwrap_err().to_string().starts_with("`date_format`"));
 }
 
+#[test]
+fn events_become_visits_from_one_admission_to_the_next() {
+    let cohort = parse(options(&folder()), false).unwrap();
+    assert_eq!(cohort.patients, [9, 7], "8 has an admission without codes; files in the order of their paths");
+    assert_eq!(codes(&cohort), [["428.0"], ["428.0"], ["428.0"]]);
+    assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
+    assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
+    let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
     assert_eq!(lost, [1, 1, 1, 1], "{:?}", cohort.flow);
     assert_eq!(cohort.patient_facts[1].sex, Some(Sex::Female));
     assert_eq!(cohort.admission_facts[1].start, seconds("2016-02-01 10:00"));
@@ -150,6 +158,7 @@ fn further_kinds_begin_as_the_options_say() {
     ];
     shard(&folder, "train/0.parquet", &rows);
     folder.write("atc.csv", "drug,code\naspirin,B01AC06\n");
+    describe(&folder, "PROCEDURE//ICD//9//3893", "Venous catheterization");
     let begins = [("procedures", "PROCEDURE//ICD//"), ("drugs", "MEDICATION//START//")];
     let with = MedsOptions {
         events: begins.map(|(kind, beginning)| (kind.to_owned(), beginning.to_owned())).into(),
@@ -164,6 +173,8 @@ fn further_kinds_begin_as_the_options_say() {
     };
     assert_eq!(of("procedures"), ("9//3893".into(), vec![0, 1]));
     assert_eq!(of("drugs"), ("B01AC06".into(), vec![0, 1]));
+    assert_eq!(cohort.events("procedures").unwrap().titles, ["Venous catheterization"]);
+    assert_eq!(cohort.events("drugs").unwrap().titles, ["ATC B: blood and blood forming organs"]);
     let drugs = cohort.flow.iter().find(|step| step.what == "drugs").unwrap();
     assert_eq!((drugs.total, drugs.left_out[1].most.as_slice()), (2, &[("unknown".to_owned(), 1)][..]));
     let facts = cohort.admission_facts[1];
@@ -175,10 +186,7 @@ fn further_kinds_begin_as_the_options_say() {
 #[test]
 fn values_may_be_cut_and_codes_described() {
     let folder = folder();
-    fs::create_dir(folder.path().join("metadata")).unwrap();
-    let columns = [("code", vec!["LAB//50931//mg/dL"]), ("description", vec!["Glucose"])];
-    let columns = columns.map(|(name, values)| (name.to_owned(), Values::from(values)));
-    write_parquet(&folder.path().join("metadata/codes.parquet"), columns.into()).unwrap();
+    describe(&folder, "LAB//50931//mg/dL", "Glucose");
     let cohort = parse(MedsOptions { quantiles: 2, ..options(&folder) }, false).unwrap();
     // Of 1 … 200 and 500 the first 101 are the lower part.
     let names = ["Glucose (50931//mg/dL), part 1 of 2", "Glucose (50931//mg/dL), part 2 of 2"];

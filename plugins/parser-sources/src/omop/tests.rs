@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{Folder, parse};
-use dualk_sdk::data::events::{EventKind, EventTable};
+use dualk_sdk::data::events::EventTable;
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -63,7 +63,10 @@ fn persons_concepts_and_further_kinds_are_read_in_any_case_and_with_tabs() {
     );
     folder.write("death.csv", "person_id,death_date\n2,2015-01-01\n");
     // As vocabularies are handed out: tabs, and quotes inside of names.
-    folder.write("CONCEPT.csv", "concept_id\tconcept_name\n3004501\tGlucose, \"serum\"\n316139\tHeart failure\n");
+    folder.write(
+        "CONCEPT.csv",
+        "concept_id\tconcept_name\n3004501\tGlucose, \"serum\"\n316139\tHeart failure\n4052536\tIntubation\n",
+    );
     folder.write("procedure_occurrence.csv", "visit_occurrence_id,procedure_concept_id\n11,4052536\n12,0\n,4052536\n");
     folder.write("drug_exposure.csv", "visit_occurrence_id,drug_source_value\n11,Insulin\n12,aspirin\n21,Aspirin\n");
     folder.write("device_exposure.csv", "visit_occurrence_id;device_concept_id\n11;45768171\n");
@@ -89,6 +92,8 @@ fn persons_concepts_and_further_kinds_are_read_in_any_case_and_with_tabs() {
     assert_eq!(of("drugs"), ("aspirin Insulin Aspirin".into(), vec![1, 1, 1]));
     assert_eq!(of("devices"), ("45768171".into(), vec![0, 1, 0]));
     assert_eq!(cohort.code_titles, ["Heart failure", ""]);
+    assert_eq!(cohort.events("procedures").unwrap().titles, ["Intubation"]);
+    assert!(cohort.events("devices").unwrap().titles.is_empty() && cohort.events("drugs").unwrap().titles.is_empty());
     let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
     assert_eq!([lost("rows of procedure_occurrence"), lost("rows of drug_exposure")], [2, 0]);
     assert_eq!(cohort.patient_facts[1], PatientFacts { sex: Some(Sex::Male), ethnicity: None });
@@ -126,11 +131,6 @@ fn values_may_be_cut_by_unit_instead_of_compared_with_ranges() {
 }
 
 #[test]
-fn all_visits_count_unless_concepts_are_named() {
-    let folder = folder();
-    let all = OmopOptions { visit_concepts: vec![], ..options(&folder) };
-    assert_eq!(parse(all, false).unwrap().patients, [2], "the outpatient visit of 1 has no codes");
-#[test]
 fn dates_and_times_may_be_written_in_any_format() {
     let folder = folder();
     let write = |dates: [&str; 5]| {
@@ -159,6 +159,11 @@ fn dates_and_times_may_be_written_in_any_format() {
     assert!(with("%H:%M").unwrap_err().to_string().starts_with("`date_format`"));
 }
 
+#[test]
+fn all_visits_count_unless_concepts_are_named() {
+    let folder = folder();
+    let all = OmopOptions { visit_concepts: vec![], ..options(&folder) };
+    assert_eq!(parse(all, false).unwrap().patients, [2], "the outpatient visit of 1 has no codes");
 }
 
 #[test]
