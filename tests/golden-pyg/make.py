@@ -98,6 +98,8 @@ def encoder(name, make, paths, call=lambda conv, x, e, w: conv(x, e), widths=(3,
 
 def gat_paths(conv):
     named = linear("conv#.lin", conv.lin)
+    if conv.residual:
+        named |= linear("conv#.res", conv.res)
     named |= {"conv#.att_src": conv.att_src, "conv#.att_dst": conv.att_dst, "conv#.bias": conv.bias}
     if conv.lin_edge is not None:
         named |= linear("conv#.lin_edge", conv.lin_edge) | {"conv#.att_edge": conv.att_edge}
@@ -448,4 +450,7 @@ if __name__ == "__main__":
     # Last, so that the numbers of the others stay.
     transformer(True, elapsed=True)
     retain_elapsed()
+    # Seeds of their own: what was here before stays as it is.
+    torch.manual_seed(21)
+    encoder("gat_residual", lambda i, o: GATConv(i, o // 2, 2, residual=True), gat_paths)
     print(len(list(HERE.glob("*.safetensors"))), "files")

@@ -66,9 +66,11 @@ const DIMS: [usize; 2] = [8, 4];
 
 #[test]
 fn gat() {
-    for (name, edge_weight) in [("gat_heads", false), ("gat_edges", true)] {
-        let dims = || DIMS.to_vec();
-        check_encoder(name, || GatOptions { dims: dims(), heads: 2, dropout: 0.0, edge_weight, ..Default::default() });
+    for (name, edge_weight, residual) in
+        [("gat_heads", false, false), ("gat_edges", true, false), ("gat_residual", false, true)]
+    {
+        let options = || GatOptions { dims: DIMS.to_vec(), heads: 2, edge_weight, residual, ..GatOptions::default() };
+        check_encoder(name, options);
     }
 }
 
