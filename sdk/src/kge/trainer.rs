@@ -36,7 +36,7 @@ fn formula(model: &dyn EmbeddingModel, device: &NamedDevice) -> Result<Formula> 
     model.formula().ok_or_else(|| {
         Error::user(format!("this embedding model has no kernels for {}", device.name))
             .at_key("backend.device")
-            .help("give cpu")
+            .help("give cpu, or let the model's `formula` name equations that have kernels: hake, mode, rotate, transe, complex")
     })
 }
 
@@ -145,4 +145,100 @@ pub fn ranks_on(
     return DeviceRanker::new(formula, trained.parameters, &device.device)?.ranks(triples, known, progress);
     #[cfg(not(cube))]
     Err(Error::program(format!("no kernels for {formula:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kge::manifest::{KgeSchedule, Unused};
+    use crate::kge::model::{Queries, Side};
+
+    /// −|e + r − candidate|, of one number, and no formula.
+    struct Plain;
+
+    impl EmbeddingModel for Plain {
+        fn entity_width(&self) -> usize {
+            1
+        }
+
+        fn relation_width(&self) -> usize {
+            1
+        }
+
+        fn query_width(&self) -> usize {
+            1
+        }
+
+        fn saved(&self) -> usize {
+            0
+        }
+
+        fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
+            row[0] = uniform();
+        }
+
+        fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
+            row[0] = uniform();
+        }
+
+        fn query(&self, open: Side, entity: &[f32], relation: &[f32], query: &mut [f32]) {
+            query[0] = if open == Side::Tail { entity[0] + relation[0] } else { entity[0] - relation[0] };
+        }
+
+        fn query_backward(
+            &self,
+            _: Side,
+            _: &[f32],
+            _: &[f32],
+            d_query: &[f32],
+            d_entity: &mut [f32],
+            d_relation: &mut [f32],
+        ) {
+            d_entity[0] += d_query[0];
+            d_relation[0] += d_query[0];
+        }
+
+        fn scores(&self, candidate: &[f32], queries: Queries<'_>, _: &[f32], scores: &mut [f32], _: &mut [f32]) {
+            for (score, &row) in scores.iter_mut().zip(queries.rows) {
+                *score = -(queries.values[row as usize] - candidate[0]).abs();
+            }
+        }
+
+        fn backward(
+            &self,
+            _: &[f32],
+            _: Queries<'_>,
+            _: &[f32],
+            _: &[f32],
+            _: &[f32],
+            _: &mut [f32],
+            _: &mut [f32],
+            _: &mut [f32],
+        ) {
+        }
+    }
+
+    fn refused(device: &NamedDevice) -> Option<Error> {
+        let (schedule, unused) = (KgeSchedule::Constant, Unused::Moved);
+        let adam = Adam { lr: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, steps: 1, schedule, unused };
+        Trainer::new(&Plain, Parameters::new(&Plain, 3, 1, 1), adam, 8, 1.0, device).err()
+    }
+
+    #[test]
+    fn a_model_without_a_formula_is_refused_on_devices_and_told_what_to_do() {
+        let cpu = NamedDevice { name: "cpu".into(), device: Device::flex() };
+        assert!(refused(&cpu).is_none());
+        let gpu = NamedDevice { name: "cuda:0".into(), ..cpu };
+        // The kernels' device where there is one; what a model without a formula is told needs none.
+        let others = crate::device::devices().into_iter().filter(|device| !is_cpu(device)).take(1);
+        let told = others.filter_map(|device| refused(&device)).chain(formula(&Plain, &gpu).err());
+        for error in told {
+            assert_eq!(error.exit_code(), 2);
+            let text = error.to_string();
+            for part in ["backend.device", "no kernels for", "give cpu", "`formula`", "hake"] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+        assert!(formula(&Plain, &gpu).is_err());
+    }
 }
