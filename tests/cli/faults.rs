@@ -226,6 +226,11 @@ fn cases() -> Vec<Case> {
         manifest("extends nothing", "seed = 1", "extends = \"base.toml\"", &["base.toml", "extends"]),
         manifest("extends itself", "seed = 1", "extends = \"broken.toml\"", &["extends itself"]),
         set("unknown device", &["--device", "tpu"], &["backend.device", "tpu", "cpu"]),
+        set(
+            "TF32 without tensor cores",
+            &["--device", "cpu", "--set", "backend.precision=tf32"],
+            &["backend.precision", "on cpu", "tf32", "f32", "bf16", "CUDA"],
+        ),
         set("no such CUDA device", &["--device", "cuda:99"], &["backend.device", "cuda:99", "cpu"]),
         set("setting without value", &["--set", "seed"], &["key=value", "`seed`"]),
         set("setting beyond the list", &["--set", "stage[9].epochs=1"], &["stage[9].epochs", "the list has 4"]),

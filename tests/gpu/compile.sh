@@ -6,7 +6,8 @@
 #   tests/gpu/compile.sh PROGRAM FOLDER [ARCHITECTURE ...]      # default: 75 80 90 100
 #
 # DUALK_STAGES names the stages (default: pretrain finetune), DUALK_ENCODERS the graph encoders (default: gat), DUALK_KGE the
-# embedding models (default: hake mode rotate transe complex).
+# embedding models (default: hake mode rotate transe complex), DUALK_PRECISIONS further precisions of gat's pretraining (default: bf16
+# tf32).
 #
 # Needs cc, and NVRTC with CUDA's headers and ptxas in the folder that DUALK_NVRTC names (as PyPI's packages lay them out:
 # lib, include, bin); without it they come from PyPI into ~/.cache/dualk/nvrtc (370 MB). Exit code 3: they cannot be had.
@@ -17,11 +18,12 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 cuda=${DUALK_NVRTC:-$HOME/.cache/dualk/nvrtc/nvidia/cu13}
 
-if [ ! -e "$cuda/lib/libnvrtc.so.13" ]; then
+if [ ! -e "$cuda/lib/libnvrtc.so.13" ] || [ ! -e "$cuda/include/crt/mma.h" ]; then
     wheels=$(mktemp -d)
     trap 'rm -rf "$wheels"' EXIT
     python3 -m pip download -q --no-deps -d "$wheels" \
-        nvidia-cuda-nvrtc==13.2.* nvidia-cuda-runtime==13.2.* nvidia-cuda-cccl==13.2.* nvidia-cuda-nvcc==13.2.* || {
+        nvidia-cuda-nvrtc==13.2.* nvidia-cuda-runtime==13.2.* nvidia-cuda-cccl==13.2.* nvidia-cuda-nvcc==13.2.* \
+        nvidia-cuda-crt==13.2.* || {
         echo "NVRTC cannot be had from PyPI here" >&2
         exit 3
     }
@@ -64,6 +66,10 @@ for architecture in "$@"; do
         compile "$encoder-$stage" step --device cuda --stage "$stage" --encoder "$encoder" --nodes 60 --edges 400 \
             --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1
     done; done
+    for precision in ${DUALK_PRECISIONS-bf16 tf32}; do
+        compile "gat-pretrain-$precision" step --device cuda --stage pretrain --set "backend.precision=$precision" --nodes 60 --edges 400 \
+            --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1
+    done
     for model in ${DUALK_KGE-hake mode rotate transe complex}; do
         compile "kge-$model" kge --device cuda --model "$model" --batch 8 --negatives 16 --dim 8 --entities 50 --relations 3 \
             --triples 40 --steps 4 --ranked 4

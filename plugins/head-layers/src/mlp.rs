@@ -2,9 +2,8 @@
 
 use crate::LinearHead;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::linear;
+use dualk_sdk::ops::{linear, linear_relu};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -80,8 +79,8 @@ impl Decoder {
 
     /// The second hidden layer.
     pub(crate) fn embed(&self, x: Tensor<2>) -> Tensor<2> {
-        let h = self.dropout.forward(relu(linear(&self.fc1, x))); // [batch, decoder[0]]
-        relu(linear(&self.fc2, h)) // [batch, decoder[1]]
+        let h = linear_relu(&self.fc1, x, Some(&self.dropout)); // [batch, decoder[0]]
+        linear_relu(&self.fc2, h, None) // [batch, decoder[1]]
     }
 
     /// Its width.
@@ -95,7 +94,8 @@ impl Decoder {
     /// - `x`: `[batch, input]`
     /// - output: `[batch, outputs]`
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(&self.fc3, self.dropout.forward(self.embed(x))) // [batch, outputs]
+        let h = linear_relu(&self.fc1, x, Some(&self.dropout)); // [batch, decoder[0]]
+        linear(&self.fc3, linear_relu(&self.fc2, h, Some(&self.dropout))) // [batch, outputs]
     }
 }
 
@@ -120,7 +120,7 @@ impl Classifier {
 
     /// The hidden layer.
     fn embed(&self, x: Tensor<2>) -> Tensor<2> {
-        self.dropout.forward(relu(linear(&self.fc1, x))) // [batch, classifier[0]]
+        linear_relu(&self.fc1, x, Some(&self.dropout)) // [batch, classifier[0]]
     }
 
     /// Logits.

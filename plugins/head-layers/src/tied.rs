@@ -2,9 +2,8 @@
 
 use crate::Decoder;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{at_least, in_range};
-use dualk_sdk::ops::{linear, matmul};
+use dualk_sdk::ops::{linear, linear_relu, matmul};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -78,7 +77,7 @@ impl BuildHead for TiedOptions {
 
 impl Tied {
     fn hidden(&self, x: Tensor<2>) -> Tensor<2> {
-        self.dropout.forward(relu(linear(&self.fc1, x))) // [batch, hidden]
+        linear_relu(&self.fc1, x, Some(&self.dropout)) // [batch, hidden]
     }
 
     fn forward(&self, x: Tensor<2>, codes: Option<Tensor<2>>) -> Tensor<2> {

@@ -1,9 +1,8 @@
 //! `linear`: one layer over the abnormal laboratory items.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::linear;
+use dualk_sdk::ops::linear_relu;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -39,7 +38,7 @@ impl BuildLabEncoder for LinearOptions {
 
 impl LabEncoder for LinearLab {
     fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
-        relu(linear(&self.fc, labs)) // [batch, dim]
+        linear_relu(&self.fc, labs, None) // [batch, dim]
     }
 
     fn width(&self) -> usize {

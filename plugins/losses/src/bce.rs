@@ -1,6 +1,6 @@
 //! `bce`: binary cross-entropy from logits.
 
-use dualk_sdk::ops::mean;
+use dualk_sdk::ops::binary_cross_entropy;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -13,7 +13,7 @@ impl Component for BceOptions {
     const ABOUT: &'static str = "Binary cross-entropy from logits, averaged over all entries.";
 }
 
-/// mean(−y ln σ(z) − (1 − y) ln(1 − σ(z))), computed as max(z, 0) − z y + ln(1 + e^{−|z|}), which never overflows.
+/// mean(−y ln σ(z) − (1 − y) ln(1 − σ(z))).
 #[derive(Debug)]
 pub struct Bce;
 
@@ -25,10 +25,7 @@ impl BuildLoss for BceOptions {
 
 impl Loss for Bce {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
-        let size = logits.clone().abs();
-        // (z + |z|) / 2 is max(z, 0) with the slope ½ at 0, where max has none.
-        let positive_part = (logits.clone() + size.clone()) * 0.5;
-        mean(positive_part - logits * targets + size.neg().exp().log1p()) // [1]
+        binary_cross_entropy(logits, targets) // [1]
     }
 }
 

@@ -1,8 +1,7 @@
 //! `weighted_bce`: binary cross-entropy with a weight for each class.
 
-use dualk_sdk::burn::tensor::activation::sigmoid;
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::mean;
+use dualk_sdk::ops::weighted_cross_entropy;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -42,10 +41,7 @@ impl BuildLoss for WeightedBceOptions {
 
 impl Loss for WeightedBce {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
-        let p = sigmoid(logits);
-        let there = targets.clone() * (p.clone() + EPSILON).log() * self.positive;
-        let absent = (targets.neg() + 1.0) * (p.neg() + 1.0 + EPSILON).log() * self.negative;
-        mean(there + absent).neg() // [1]
+        weighted_cross_entropy(logits, targets, [self.positive, self.negative], EPSILON) // [1]
     }
 }
 

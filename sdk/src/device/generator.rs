@@ -4,12 +4,14 @@
 //! seeds it, and whoever draws numbers that must follow from a seed, does so [alone]. Draws of other threads outside of
 //! it cannot be held up.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Distribution, Tensor};
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// State of the generator for devices other than the CPU.
+    static HOST: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Does `work` while all others who ask wait. What is done alone may ask again.
@@ -31,9 +33,28 @@ pub fn alone<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Seeds the generator of a device. The numbers follow from it as long as one is [alone].
+/// Seeds the generator of a device, and the one from which this thread [draws](draw) for devices other than the CPU. The
+/// numbers follow from it as long as one is [alone].
 pub fn seed(device: &Device, seed: u64) {
     alone(|| device.seed(seed));
+    HOST.set(seed);
+}
+
+/// A number below 2²⁴: on the CPU from the device's generator; for other devices, whose numbers the host would have to wait
+/// for, from one of this thread.
+pub(crate) fn draw(device: &Device) -> u32 {
+    const NUMBERS: u32 = 1 << 24;
+    let device = device.clone().without_autodiff();
+    if device == Device::flex() {
+        let number = Tensor::<1>::random([1], Distribution::Uniform(0.0, f64::from(NUMBERS)), &device);
+        return number.into_data().iter::<f32>().next().map_or(0, |number| number as u32);
+    }
+    // SplitMix64 (Steele, Lea and Flood 2014).
+    let state = HOST.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+    HOST.set(state);
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as u32
 }
 
 #[cfg(test)]

@@ -85,13 +85,13 @@ fn checkpoint_minutes(manifest: &Manifest) -> Result<()> {
 /// Opens the device, and checks that it can do what is asked for.
 fn backend(plan: &mut Plan) -> Result<()> {
     plan.device = device::open(&plan.manifest.backend.device)?;
-    if plan.manifest.backend.precision != Precision::F32 && plan.device.name != "cpu" {
-        let message = format!("on {} graph kernels read rows in f32 alone, found \"bf16\"", plan.device.name);
-        return Err(Error::user(message)
+    let (precision, device) = (plan.manifest.backend.precision, &plan.device.name);
+    match precision == Precision::Tf32 && !device.starts_with("cuda") {
+        true => Err(Error::user(format!("on {device} matrices are multiplied in 32 bits alone, found \"tf32\""))
             .at_key("backend.precision")
-            .help("use precision = \"f32\", or device = \"cpu\""));
+            .help("use precision = \"f32\" or \"bf16\", or a device of CUDA")),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn recipe(plan: &mut Plan) -> Result<Box<dyn Recipe>> {

@@ -4,9 +4,11 @@ use super::History;
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
+use crate::ops::{Kernels, Precision, multiplying};
 use crate::{Error, Result};
+use burn::backend::Dispatch;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::ops::Range;
 
 /// What a [`Model`] is made from.
@@ -178,7 +180,7 @@ impl Model {
     /// - output: `[nodes, encoder width]`
     pub fn embeddings(&self, graph: &Graph) -> Option<Tensor<2>> {
         let wanted = self.head_specs.iter().any(|s| s.inputs.iter().any(|input| *input != HeadInput::Labs));
-        wanted.then(|| self.encoder.forward(self.nodes.val(), graph))
+        wanted.then(|| multiplying(graph.precision(), || self.encoder.forward(self.nodes.val(), graph)))
     }
 
     /// Patient vectors.
@@ -187,13 +189,13 @@ impl Model {
     /// - `embeddings`: `[nodes, encoder width]`
     /// - output: `[batch, patient width]`
     pub fn patients(&self, embeddings: Tensor<2>, graph: &Graph, batch: &Batch) -> Tensor<2> {
-        self.patient_encoder.forward(embeddings, graph, batch)
+        multiplying(graph.precision(), || self.patient_encoder.forward(embeddings, graph, batch))
     }
 
     /// What heads see of patients: their vectors, and embedded nodes where a head looks at codes.
     pub fn encoded(&self, embeddings: Tensor<2>, graph: &Graph, batch: &Batch) -> Encoded {
         let nodes = self.looks_at_codes().then(|| embeddings.clone());
-        Encoded { patients: self.patients(embeddings, graph, batch), nodes }
+        Encoded { patients: self.patients(embeddings, graph, batch), nodes, precision: graph.precision() }
     }
 
     /// Whether a head looks at embeddings of codes.
@@ -207,6 +209,11 @@ impl Model {
     /// - `encoded`: what [`Model::encoded`] gave; `None` when no head looks at patients
     /// - output: one `[batch, outputs]` a head
     pub fn logits(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
+        let precision = encoded.as_ref().map_or(Precision::F32, |encoded| encoded.precision);
+        multiplying(precision, || self.logits_of(encoded, batch, which))
+    }
+
+    fn logits_of(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
         let (patients, nodes) = encoded.map_or((None, None), |encoded| (Some(encoded.patients), encoded.nodes));
         let specs = &self.head_specs[which.clone()];
         let sees_labs = specs.iter().any(|spec| self.sees_labs(&spec.inputs));
@@ -273,6 +280,8 @@ pub struct Encoded {
     pub(crate) patients: Tensor<2>,
     /// `[nodes, encoder width]`, where a head looks at codes.
     pub(crate) nodes: Option<Tensor<2>>,
+    /// In which numbers heads multiply.
+    pub(crate) precision: Precision,
 }
 
 /// Identifiers of nodes as a constant.
@@ -287,13 +296,18 @@ fn identifiers(nodes: &[u32], device: &Device) -> Tensor<1, Int> {
 /// # Shapes
 /// - output: `[rows.len(), columns]`
 pub fn dense(rows: &Ragged<u32>, columns: usize, device: &Device) -> Tensor<2> {
-    let places = rows.rows().enumerate().flat_map(|(i, row)| row.iter().map(move |&c| (i * columns) as u32 + c));
-    let mut places: Vec<u32> = places.collect();
-    if !places.is_sorted_by(|a, b| a < b) {
-        places.sort_unstable();
-        places.dedup();
+    let (device, count) = (device.clone().without_autodiff(), rows.len());
+    if device == Device::flex() || rows.values().is_empty() || columns == 0 {
+        let mut values = vec![0f32; count * columns];
+        let places = rows.rows().enumerate().flat_map(|(i, row)| row.iter().map(move |&c| i * columns + c as usize));
+        places.for_each(|place| values[place] = 1.0);
+        return Tensor::from_data(TensorData::new(values, [count, columns]), &device);
     }
-    counts(&places, rows.len() * columns, device).reshape([rows.len(), columns])
+    let begin = rows.offsets().iter().map(|&offset| offset as i32);
+    let lists: Vec<i32> = begin.chain(rows.values().iter().map(|&column| column as i32)).collect();
+    let size = lists.len();
+    let lists = Tensor::<1, Int>::from_data(TensorData::new(lists, [size]), &device);
+    Tensor::from_dispatch(Dispatch::marks(lists.into_dispatch(), count, columns))
 }
 
 /// What head `head` is to give for a batch.
@@ -310,31 +324,16 @@ pub fn targets_of(batch: &Batch, head: usize, columns: usize, device: &Device) -
     }
 }
 
-/// How often each of the numbers below `size` is in `places`; a constant. Devices with memory of their own get `places` alone.
-///
-/// # Shapes
-/// - output: `[size]`
-pub(super) fn counts(places: &[u32], size: usize, device: &Device) -> Tensor<1> {
-    let device = device.clone().without_autodiff();
-    if device == Device::flex() || places.is_empty() {
-        let mut values = vec![0f32; size];
-        places.iter().for_each(|&place| values[place as usize] += 1.0);
-        return Tensor::from_data(TensorData::new(values, [size]), &device);
-    }
-    let count = places.len();
-    let places: Vec<i32> = places.iter().map(|&place| place as i32).collect();
-    let places = Tensor::<1, Int>::from_data(TensorData::new(places, [count]), &device);
-    Tensor::<1>::zeros([size], &device).scatter(0, places, Tensor::ones([count], &device), IndexingUpdateOp::Add)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn dense_marks_the_columns_of_each_row() {
+        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        let device = crate::device::open(&name).unwrap().device;
         let rows: Ragged<u32> = [vec![2, 0, 2], vec![], vec![1]].into_iter().collect();
-        let ours: Vec<f32> = dense(&rows, 3, &Device::flex()).into_data().iter::<f32>().collect();
+        let ours: Vec<f32> = dense(&rows, 3, &device).into_data().iter::<f32>().collect();
         assert_eq!(ours, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
     }
 }

@@ -4,10 +4,10 @@
 //! The codes of a history reach the output of DuaLK only through two fusions and a hidden layer, which must carry every
 //! code's identity through a few hundred numbers. A copy path (See et al., ACL 2017, for words) adds it behind them.
 
-use super::{counts, dense};
 use crate::data::Batch;
 use crate::graph::Graph;
-use crate::ops::{Csr, add_row, weighted_sums};
+use crate::ops::{Csr, Kernels, weighted_sums};
+use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
@@ -101,24 +101,42 @@ impl HistoryMap {
         Csr::new(offsets, members, Some(weights))
     }
 
-    /// In how many visits of each age a patient of the batch has a code.
-    ///
-    /// # Shapes
-    /// - output: `[batch, nodes, ages]`
-    fn visits_with(&self, batch: &Batch, device: &Device) -> Tensor<3> {
-        let mut places = Vec::new();
+    /// For each code, and then for each item where items enter, in how many visits of each age a patient of the batch has it:
+    /// members are patient · ages + age, in order. Items have the first age.
+    fn lists(&self, batch: &Batch) -> Arc<Csr> {
+        let mut entries: Vec<u64> = Vec::new();
         let mut seen: Vec<u32> = Vec::new();
+        let mut add = |list: usize, patient: usize, age: usize| {
+            entries.push((list as u64) << 32 | (patient * AGES + age) as u64);
+        };
         for (p, visits) in batch.visits.members().rows().enumerate() {
             for (before, &visit) in visits.iter().rev().enumerate() {
-                let age = before.min(AGES - 1);
                 seen.clear();
                 seen.extend(batch.codes.members().row(visit as usize));
                 seen.sort_unstable();
                 seen.dedup();
-                places.extend(seen.iter().map(|&code| ((p * self.nodes + code as usize) * AGES + age) as u32));
+                seen.iter().for_each(|&code| add(code as usize, p, before.min(AGES - 1)));
             }
         }
-        counts(&places, batch.len() * self.nodes * AGES, device).reshape([batch.len(), self.nodes, AGES])
+        if !self.items.is_empty() {
+            for (p, items) in batch.labs.rows().enumerate() {
+                seen.clear();
+                seen.extend(items);
+                seen.sort_unstable();
+                seen.dedup();
+                seen.iter().for_each(|&item| add(self.nodes + item as usize, p, 0));
+            }
+        }
+        entries.sort_unstable();
+        let (mut offsets, mut members, mut weights) =
+            (vec![0; self.nodes + self.items.len() + 1], Vec::new(), Vec::new());
+        for same in entries.chunk_by(|a, b| a == b) {
+            offsets[(same[0] >> 32) as usize + 1] += 1;
+            members.push(same[0] as u32);
+            weights.push(same.len() as f32);
+        }
+        (1..offsets.len()).for_each(|i| offsets[i] += offsets[i - 1]);
+        Csr::new(offsets, members, Some(weights))
     }
 }
 
@@ -128,8 +146,8 @@ impl HistoryMap {
 /// speak louder than acute ones. To this comes s''·Σ_i (m + f_i) B_ic over the laboratory items i that enter, where B_ic is
 /// how often the code of c is recorded in admissions in which i is abnormal. d, e, f and n start at 0.
 ///
-/// What each code says is summed up first, [batch, nodes], and then spread by one sparse product over a matrix that never
-/// changes: O(batch · edges) work, 3 · batch · nodes numbers.
+/// What each code says is summed up first, a row for each code and a column for each patient, and then spread by one sparse
+/// product over a matrix that never changes: O(batch · edges) work, 2 · batch · nodes numbers.
 #[derive(Module, Debug)]
 pub struct History {
     /// w: `[1, ages]`
@@ -172,18 +190,12 @@ impl History {
     /// # Shapes
     /// - output: `[batch, outputs]`
     pub fn forward(&self, batch: &Batch) -> Tensor<2> {
-        let device = self.own.val().device();
-        let visits = self.map.visits_with(batch, &device); // [batch, nodes, ages]
-        let said = |all: &Param<Tensor<2>>, each: &Param<Tensor<2>>| -> Tensor<2> {
-            let speech = add_row(each.val(), all.val().squeeze_dim(0)).unsqueeze_dim(0); // [1, nodes, ages]
-            (visits.clone() * speech).sum_dim(2).squeeze_dim(2) // [batch, nodes]
-        };
-        let mut said = vec![said(&self.own, &self.own_of), said(&self.near, &self.near_of)];
-        if !self.map.items.is_empty() {
-            let speech = (self.item_of.val() + self.item.val()).transpose(); // [1, items]
-            said.push(dense(&batch.labs, self.map.items.len(), &device) * speech);
-        }
-        weighted_sums(self.matrix.clone(), Tensor::cat(said, 1).transpose()).transpose()
+        let lists = self.map.lists(batch);
+        let [own_of, own, near_of, near, item_of, item] =
+            [&self.own_of, &self.own, &self.near_of, &self.near, &self.item_of, &self.item]
+                .map(|parameter| parameter.val().into_dispatch());
+        let said = Dispatch::said(own_of, own, near_of, near, item_of, item, lists, batch.len()); // [2 · nodes + items, batch]
+        weighted_sums(self.matrix.clone(), Tensor::from_dispatch(said)).transpose()
     }
 }
 
@@ -217,9 +229,15 @@ mod tests {
         tensor.into_data().iter().collect()
     }
 
+    /// The device that `DUALK_TEST_DEVICE` names.
+    fn tested() -> Device {
+        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        crate::device::open(&name).unwrap().device
+    }
+
     #[test]
     fn sums_are_those_of_the_equation() {
-        let device = Device::flex();
+        let device = tested();
         let mut history = History::new(map(), &device);
         // Nothing but what codes say for themselves: code 1 in both visits, code 3 in the last.
         let start = numbers(history.forward(&batch()));
@@ -238,7 +256,7 @@ mod tests {
 
     #[test]
     fn gradients_are_finite_differences() {
-        let device = Device::flex().autodiff();
+        let device = tested().autodiff();
         let weights = Tensor::<2>::from_data([[1.0, -2.0], [3.0, 0.5]], &device);
         let random = |rows: usize, from: f32, columns: usize| -> TensorData {
             let values = (0..rows * columns).map(|i| (from + i as f32 * 1.3).sin()).collect::<Vec<f32>>();

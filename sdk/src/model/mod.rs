@@ -5,7 +5,6 @@ mod fusions;
 mod history;
 mod parameters;
 
-use assembled::counts;
 pub use assembled::{Encoded, Model, ModelParts, dense, targets_of};
 pub use fusions::{Fusions, FusionsOptions};
 pub use history::{History, HistoryMap};

@@ -1,8 +1,9 @@
 //! Backward passes of the kernels.
 
-use super::Csr;
-use super::kernels::{AdamStep, Kernels};
-use burn::backend::tensor::FloatTensor;
+use super::dropout::Dropped;
+use super::kernels::{AdamStep, Entropy, Group, Kernels};
+use super::{Csr, Precision};
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{AutodiffBackend, TensorMetadata};
 use burn::tensor::Shape;
 use burn_autodiff::checkpoint::base::Checkpointer;
@@ -49,29 +50,34 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         (output, wrapped_norm)
     }
 
-    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self> {
+    fn matrix_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        transposed: [bool; 2],
+        precision: Precision,
+    ) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct MatrixProduct;
 
         impl<B: Kernels> Backward<B, 2> for MatrixProduct {
-            type State = (FloatTensor<B>, FloatTensor<B>, [bool; 2]);
+            type State = (FloatTensor<B>, FloatTensor<B>, [bool; 2], Precision);
 
             fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let gradient = grads.consume::<B>(&ops.node);
-                let (left, right, [l, r]) = ops.state;
+                let (left, right, [l, r], precision) = ops.state;
                 let [of_left, of_right] = ops.parents;
                 // With L and R as they enter the product, its gradients are G Rᵀ and Lᵀ G.
                 if let Some(node) = of_left {
                     let product = match l {
-                        false => B::matrix_product(gradient.clone(), right.clone(), [false, !r]),
-                        true => B::matrix_product(right.clone(), gradient.clone(), [r, true]),
+                        false => B::matrix_product(gradient.clone(), right.clone(), [false, !r], precision),
+                        true => B::matrix_product(right.clone(), gradient.clone(), [r, true], precision),
                     };
                     grads.register::<B>(node.id, product);
                 }
                 if let Some(node) = of_right {
                     let product = match r {
-                        false => B::matrix_product(left, gradient, [!l, false]),
-                        true => B::matrix_product(gradient, left, [true, l]),
+                        false => B::matrix_product(left, gradient, [!l, false], precision),
+                        true => B::matrix_product(gradient, left, [true, l], precision),
                     };
                     grads.register::<B>(node.id, product);
                 }
@@ -80,9 +86,9 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
         let guards = [left.node(), right.node()];
         let [left, right] = [left, right].map(|t| t.into_primitive());
-        let output = B::matrix_product(left.clone(), right.clone(), transposed);
+        let output = B::matrix_product(left.clone(), right.clone(), transposed, precision);
         match MatrixProduct.prepare::<C>(guards).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((left, right, transposed), output),
+            OpsKind::Tracked(prep) => prep.finish((left, right, transposed, precision), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -194,57 +200,153 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     fn set_attention(
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         #[derive(Debug)]
         struct SetAttention;
 
         impl<B: Kernels> Backward<B, 2> for SetAttention {
-            type State = ([FloatTensor<B>; 5], Arc<Csr>, f32);
+            type State = ([FloatTensor<B>; 4], Arc<Csr>, Dropped);
 
             fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
                 let gradient = grads.consume::<B>(&ops.node);
-                let ([scores, values, output, norm, seed], sets, dropout) = ops.state;
-                let (scores, values) =
-                    B::set_attention_backward(gradient, scores, values, output, norm, seed, sets, dropout);
+                let ([scores, values, output, norm], sets, dropped) = ops.state;
+                let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, sets, dropped);
                 register::<B, 2>(ops.parents.map(|p| p.map(|node| node.id)), [scores, values], grads);
             }
         }
 
         let guards = [scores.node(), values.node()];
-        let [scores, values, seed] = [scores, values, seed].map(|t| t.into_primitive());
-        let (output, norm) = B::set_attention(scores.clone(), values.clone(), seed.clone(), sets.clone(), dropout);
+        let [scores, values] = [scores, values].map(|t| t.into_primitive());
+        let (output, norm) = B::set_attention(scores.clone(), values.clone(), sets.clone(), dropped);
         let wrapped_norm = Self::from_inner(norm.clone());
         let output = match SetAttention.prepare::<C>(guards).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let tensors = [scores, values, output.clone(), norm, seed];
-                prep.finish((tensors, sets, dropout), output)
+                let tensors = [scores, values, output.clone(), norm];
+                prep.finish((tensors, sets, dropped), output)
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
         };
         (output, wrapped_norm)
     }
 
-    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self> {
+    fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct Dropout;
 
         impl<B: Kernels> Backward<B, 1> for Dropout {
-            type State = (FloatTensor<B>, f32);
+            type State = Dropped;
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-                let (seed, probability) = ops.state;
-                unary::<B, _>(ops.parents, ops.node, grads, |g| B::dropout(g, seed, probability));
+                let dropped = ops.state;
+                unary::<B, _>(ops.parents, ops.node, grads, |g| B::dropout(g, dropped));
             }
         }
 
         let guard = values.node();
-        let [values, seed] = [values, seed].map(|t| t.into_primitive());
-        let output = B::dropout(values, seed.clone(), probability);
+        let output = B::dropout(values.into_primitive(), dropped);
         match Dropout.prepare::<C>([guard]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((seed, probability), output),
+            OpsKind::Tracked(prep) => prep.finish(dropped, output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn rectify(values: FloatTensor<Self>, row: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Rectify;
+
+        impl<B: Kernels> Backward<B, 2> for Rectify {
+            type State = (FloatTensor<B>, f32);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let (output, scale) = ops.state;
+                let gradient = B::rectify_backward(gradient, output, scale);
+                let [of_values, of_row] = ops.parents;
+                if let Some(node) = of_row {
+                    grads.register::<B>(node.id, B::row_sums(gradient.clone()));
+                }
+                if let Some(node) = of_values {
+                    grads.register::<B>(node.id, gradient);
+                }
+            }
+        }
+
+        let guards = [values.node(), row.node()];
+        let [values, row] = [values, row].map(|t| t.into_primitive());
+        let output = B::rectify(values, row, dropped);
+        match Rectify.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((output.clone(), dropped.scale), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct CrossEntropy;
+
+        impl<B: Kernels> Backward<B, 1> for CrossEntropy {
+            type State = ([FloatTensor<B>; 2], Entropy);
+
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let ([logits, targets], terms) = ops.state;
+                unary::<B, _>(ops.parents, ops.node, grads, |g| B::cross_entropy_backward(g, logits, targets, terms));
+            }
+        }
+
+        let guard = logits.node();
+        let [logits, targets] = [logits, targets].map(|t| t.into_primitive());
+        let output = B::cross_entropy(logits.clone(), targets.clone(), terms);
+        match CrossEntropy.prepare::<C>([guard]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(([logits, targets], terms), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn said(
+        own_of: FloatTensor<Self>,
+        own: FloatTensor<Self>,
+        near_of: FloatTensor<Self>,
+        near: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        item: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        patients: usize,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Said;
+
+        impl<B: Kernels> Backward<B, 6> for Said {
+            type State = ([FloatTensor<B>; 2], Arc<Csr>);
+
+            fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([own_of, item_of], lists) = ops.state;
+                let items = lists.len() > own_of.shape()[0];
+                let (own_of, near_of, item_of) = B::said_backward(gradient, own_of, item_of, lists);
+                let [of_own_of, of_own, of_near_of, of_near, of_item_of, of_item] = ops.parents;
+                let tables =
+                    [(of_own_of, of_own, own_of), (of_near_of, of_near, near_of), (of_item_of, of_item, item_of)];
+                // Items that do not enter have no gradient.
+                for (each, all, gradient) in tables.into_iter().take(if items { 3 } else { 2 }) {
+                    if let Some(node) = all {
+                        grads.register::<B>(node.id, B::row_sums(gradient.clone()));
+                    }
+                    if let Some(node) = each {
+                        grads.register::<B>(node.id, gradient);
+                    }
+                }
+            }
+        }
+
+        let tensors = [own_of, own, near_of, near, item_of, item];
+        let guards = tensors.each_ref().map(|t| t.node());
+        let [own_of, own, near_of, near, item_of, item] = tensors.map(|t| t.into_primitive());
+        let kept = [own_of.clone(), item_of.clone()];
+        let output = B::said(own_of, own, near_of, near, item_of, item, lists.clone(), patients);
+        match Said.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((kept, lists), output),
             OpsKind::UnTracked(prep) => prep.finish(output),
         }
     }
@@ -288,26 +390,46 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
         norm: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [gradient, scores, values, output, norm, seed] =
-            [gradient, scores, values, output, norm, seed].map(|t| t.into_primitive());
-        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, seed, sets, dropout);
+        let [gradient, scores, values, output, norm] =
+            [gradient, scores, values, output, norm].map(|t| t.into_primitive());
+        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, sets, dropped);
         (Self::from_inner(scores), Self::from_inner(values))
     }
 
-    fn adam(
-        parameter: FloatTensor<Self>,
+    fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+        Self::from_inner(B::rectify_backward(gradient.into_primitive(), output.into_primitive(), scale))
+    }
+
+    fn cross_entropy_backward(
         gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        step: AdamStep,
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+        terms: Entropy,
+    ) -> FloatTensor<Self> {
+        let [gradient, logits, targets] = [gradient, logits, targets].map(|t| t.into_primitive());
+        Self::from_inner(B::cross_entropy_backward(gradient, logits, targets, terms))
+    }
+
+    fn marks(lists: IntTensor<Self>, rows: usize, columns: usize) -> FloatTensor<Self> {
+        Self::from_inner(B::marks(lists, rows, columns))
+    }
+
+    fn said_backward(
+        gradient: FloatTensor<Self>,
+        own_of: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        lists: Arc<Csr>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [parameter, gradient, mean, square] = [parameter, gradient, mean, square].map(|t| t.into_primitive());
-        let (parameter, mean, square) = B::adam(parameter, gradient, mean, square, step);
-        (Self::from_inner(parameter), Self::from_inner(mean), Self::from_inner(square))
+        let [gradient, own_of, item_of] = [gradient, own_of, item_of].map(|t| t.into_primitive());
+        let (own_of, near_of, item_of) = B::said_backward(gradient, own_of, item_of, lists);
+        (Self::from_inner(own_of), Self::from_inner(near_of), Self::from_inner(item_of))
+    }
+
+    fn adam(group: Group<Self>, count: usize, step: AdamStep) -> Group<Self> {
+        B::adam(group.map(|t| t.into_primitive()), count, step).map(Self::from_inner)
     }
 }
 

@@ -1,14 +1,18 @@
 //! Products of dense matrices.
 
-use super::kernels::Kernels;
+use super::Precision;
+use super::dropout::{Dropped, active};
+use super::kernels::{Entropy, Kernels};
 use burn::backend::Dispatch;
-use burn::nn::Linear;
+use burn::nn::{Dropout, Linear};
+use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor, TensorData};
+use std::cell::Cell;
 
 /// The product of two matrices: what [`Tensor::matmul`] computes, and on the CPU that itself.
 ///
 /// On a GPU, burn's own multiplies in TF32, which keeps 10 bits of each factor. This one computes in 32 bits, with a kernel
-/// chosen by the shapes alone.
+/// chosen by the shapes alone, unless the manifest asks for TF32.
 ///
 /// # Shapes
 /// - `left`: `[m, k]`, `right`: `[k, n]`
@@ -22,7 +26,27 @@ pub fn matmul(left: Tensor<2>, right: Tensor<2>) -> Tensor<2> {
     if m * k * n == 0 {
         return Tensor::zeros([m, n], &left.device());
     }
-    Tensor::from_dispatch(Dispatch::matrix_product(left.into_dispatch(), right.into_dispatch(), [false; 2]))
+    let precision = FACTORS.get();
+    Tensor::from_dispatch(Dispatch::matrix_product(left.into_dispatch(), right.into_dispatch(), [false; 2], precision))
+}
+
+thread_local! {
+    /// In which numbers this thread's products of matrices take their factors.
+    static FACTORS: Cell<Precision> = const { Cell::new(Precision::F32) };
+}
+
+/// Does `work`, whose products of matrices on this thread take their factors in `precision`; so do, later, the products of
+/// their gradients.
+pub(crate) fn multiplying<R>(precision: Precision, work: impl FnOnce() -> R) -> R {
+    /// Sets it back, on a panic, too.
+    struct Back(Precision);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            FACTORS.set(self.0);
+        }
+    }
+    let _back = Back(FACTORS.replace(precision));
+    work()
 }
 
 /// A matrix with a row added to each of its rows: a bias. Its gradient, a sum over all rows, has a kernel of its own.
@@ -109,4 +133,72 @@ pub fn linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
     };
     shape[D - 1] = output;
     out.reshape(shape)
+}
+
+/// A linear layer, ReLU and, where there is one, dropout: what [`linear`], [`relu`] and [`Dropout::forward`] compute, and on
+/// the CPU these themselves. On GPUs, all after the product is one kernel.
+///
+/// # Shapes
+/// - `x`: `[rows, input]`
+/// - output: `[rows, output]`
+///
+/// # Panics
+/// When `x` has other columns than the layer's input.
+pub fn linear_relu(layer: &Linear, x: Tensor<2>, dropout: Option<&Dropout>) -> Tensor<2> {
+    let device = x.device();
+    let numbers = x.dims()[0] * layer.weight.dims()[1];
+    let bias = layer.bias.as_ref().filter(|_| device.clone().without_autodiff() != Device::flex() && numbers > 0);
+    let Some(bias) = bias else {
+        let output = relu(linear(layer, x));
+        return match dropout {
+            Some(dropout) => dropout.forward(output),
+            None => output,
+        };
+    };
+    let (product, row) = (matmul(x, layer.weight.val()), bias.val().unsqueeze_dim::<2>(0));
+    let dropped = dropout.map_or(Dropped::NOTHING, |dropout| active(dropout, &device));
+    Tensor::from_dispatch(Dispatch::rectify(product.into_dispatch(), row.into_dispatch(), dropped))
+}
+
+/// Binary cross-entropy from logits, averaged over all entries: the mean of −y ln σ(z) − (1 − y) ln(1 − σ(z)), computed as
+/// max(z, 0) − z y + ln(1 + e^{−|z|}), which never overflows. On GPUs it is a kernel, and so is its gradient.
+///
+/// # Shapes
+/// - `logits`, `targets`: `[rows, columns]`; targets are constants
+/// - output: `[1]`
+///
+/// # Panics
+/// When the shapes differ.
+pub fn binary_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+    assert!(logits.dims() == targets.dims(), "logits {:?} and targets {:?}", logits.dims(), targets.dims());
+    if logits.device().without_autodiff() == Device::flex() || logits.shape().num_elements() == 0 {
+        let size = logits.clone().abs();
+        // (z + |z|) / 2 is max(z, 0) with the slope ½ at 0, where max has none.
+        let positive_part = (logits.clone() + size.clone()) * 0.5;
+        return mean(positive_part - logits * targets + size.neg().exp().log1p()); // [1]
+    }
+    Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch(), Entropy::PLAIN))
+}
+
+/// The same with weights for what is there and what is not, and ε = `epsilon` inside the logarithms, which bounds the loss of
+/// an entry: the mean of −P y ln(σ(z) + ε) − N (1 − y) ln(1 − σ(z) + ε). `weights` are P and N.
+///
+/// # Shapes
+/// - `logits`, `targets`: `[rows, columns]`; targets are constants
+/// - output: `[1]`
+///
+/// # Panics
+/// When the shapes differ, or `epsilon` is 0.
+pub fn weighted_cross_entropy(logits: Tensor<2>, targets: Tensor<2>, weights: [f64; 2], epsilon: f64) -> Tensor<1> {
+    assert!(logits.dims() == targets.dims(), "logits {:?} and targets {:?}", logits.dims(), targets.dims());
+    assert!(epsilon as f32 > 0.0, "an ε of {epsilon}");
+    let [positive, negative] = weights;
+    if logits.device().without_autodiff() == Device::flex() || logits.shape().num_elements() == 0 {
+        let p = sigmoid(logits);
+        let there = targets.clone() * (p.clone() + epsilon).log() * positive;
+        let absent = (targets.neg() + 1.0) * (p.neg() + 1.0 + epsilon).log() * negative;
+        return mean(there + absent).neg(); // [1]
+    }
+    let terms = Entropy { positive: positive as f32, negative: negative as f32, epsilon: epsilon as f32 };
+    Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch(), terms))
 }

@@ -2,41 +2,36 @@
 //! device and in the backward pass.
 
 use super::kernels::Kernels;
+use crate::device::generator;
 use burn::backend::Dispatch;
 use burn::nn::Dropout;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 
 /// Dropout as [`Dropout::forward`] has it, in one pass over memory and without a mask: the backward pass drops the same
-/// places again. Which ones follows from one number drawn on the device, so `device.seed` decides it.
+/// places again. Which ones follows from one number: on the CPU drawn on the device, where `device.seed` decides it, and for
+/// other devices on the host, from the seed of the stage.
 ///
 /// # Shapes
 /// - output: that of `values`
 pub fn dropout<const D: usize>(values: Tensor<D>, dropout: &Dropout) -> Tensor<D> {
-    let (seed, probability) = active(dropout, &values);
-    if probability == 0.0 || values.shape().num_elements() == 0 {
+    let dropped = active(dropout, &values.device());
+    if dropped == Dropped::NOTHING || values.shape().num_elements() == 0 {
         return values;
     }
-    Tensor::from_dispatch(Dispatch::dropout(values.into_dispatch(), seed.into_dispatch(), probability))
+    Tensor::from_dispatch(Dispatch::dropout(values.into_dispatch(), dropped))
 }
 
-/// Seeds are drawn below this; a 32-bit floating-point number holds them exactly.
-const SEEDS: f64 = 16_777_216.0;
-
-/// A seed and the probability; that is 0 outside training.
-pub(super) fn active<const D: usize>(dropout: &Dropout, values: &Tensor<D>) -> (Tensor<1>, f32) {
-    let device = values.device();
-    let active = dropout.training.is_enabled() && device.is_autodiff() && dropout.prob > 0.0;
-    let device = device.without_autodiff();
-    let seed = match active {
-        true => Tensor::<1>::random([1], Distribution::Uniform(0.0, SEEDS), &device).floor(),
-        false => Tensor::zeros([1], &device),
-    };
-    (seed.cast(values.dtype()), if active { dropout.prob as f32 } else { 0.0 })
+/// What is dropped this time; nothing outside training.
+pub(super) fn active(dropout: &Dropout, device: &Device) -> Dropped {
+    match dropout.training.is_enabled() && device.is_autodiff() && dropout.prob > 0.0 {
+        true => Dropped::new(generator::draw(device), dropout.prob as f32),
+        false => Dropped::NOTHING,
+    }
 }
 
 /// Which weights are dropped, and by what the others grow.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Dropped {
+pub struct Dropped {
     /// Mixed into every place.
     pub key: u32,
     /// Places whose hash, of 24 bits, is below are dropped.
@@ -46,6 +41,9 @@ pub(super) struct Dropped {
 }
 
 impl Dropped {
+    /// No place at all.
+    pub(super) const NOTHING: Self = Self { key: 0, threshold: 0, scale: 1.0 };
+
     /// Drops the part `probability`, in 0..1, of all places.
     pub(super) fn new(seed: u32, probability: f32) -> Self {
         let threshold = (probability * 16_777_216.0) as u32;

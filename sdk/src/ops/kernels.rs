@@ -1,10 +1,13 @@
 //! The operations that every backend implements by hand, behind the functions of this module's siblings.
 
-use super::Csr;
+use super::dropout::Dropped;
+use super::{Csr, Precision};
 #[cfg(cube)]
 use burn::backend::fusion::custom::TensorSpec;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, backend_extension};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, ExtensionType, backend_extension};
+#[cfg(cube)]
+use burn::tensor::DType;
 #[cfg(cube)]
 use burn::tensor::Shape;
 use std::sync::Arc;
@@ -30,6 +33,82 @@ impl AdamStep {
         (self.lr / (1.0 - self.beta1.powi(self.time)), (1.0 - self.beta2.powi(self.time)).sqrt().recip())
     }
 }
+
+/// What a cross-entropy of independent labels is made with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Entropy {
+    /// P, the weight of what is there.
+    pub positive: f32,
+    /// N, the weight of what is not.
+    pub negative: f32,
+    /// ε inside the logarithms; where it is 0, these are computed so that they never overflow.
+    pub epsilon: f32,
+}
+
+impl Entropy {
+    /// All weigh the same.
+    pub(super) const PLAIN: Self = Self { positive: 1.0, negative: 1.0, epsilon: 0.0 };
+}
+
+/// A parameter with its gradient and what Adam remembers of it.
+#[derive(ExtensionType, Debug, Clone)]
+#[extension_type(fusion: cfg(cube))]
+pub struct Learning<B: Backend> {
+    /// The parameter.
+    pub parameter: FloatTensor<B>,
+    /// Its gradient.
+    pub gradient: FloatTensor<B>,
+    /// Mean of its gradients.
+    pub mean: FloatTensor<B>,
+    /// Mean of their squares.
+    pub square: FloatTensor<B>,
+}
+
+impl<B: Backend> Learning<B> {
+    fn map<C: Backend>(self, tensor: &mut impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> Learning<C> {
+        let [parameter, gradient, mean, square] = [self.parameter, self.gradient, self.mean, self.square].map(tensor);
+        Learning { parameter, gradient, mean, square }
+    }
+}
+
+macro_rules! group {
+    ($count:literal: $($place:ident)*) => {
+        /// Parameters that are updated together. Where there are fewer, the rest of the places repeats one of them.
+        #[derive(ExtensionType, Debug, Clone)]
+        #[extension_type(fusion: cfg(cube))]
+        #[allow(missing_docs)]
+        pub struct Group<B: Backend> {
+            $(#[extension_type] pub $place: Learning<B>,)*
+        }
+
+        impl<B: Backend> Group<B> {
+            /// The most parameters of a group.
+            pub const SIZE: usize = $count;
+
+            /// A group with what `place` gives for each place.
+            pub fn new(mut place: impl FnMut() -> Learning<B>) -> Self {
+                Self { $($place: place(),)* }
+            }
+
+            /// What stands in the places, in order.
+            pub fn into_places(self) -> [Learning<B>; $count] {
+                [$(self.$place),*]
+            }
+
+            /// The group with other places.
+            pub(super) fn map_places(self, mut place: impl FnMut(Learning<B>) -> Learning<B>) -> Self {
+                Self { $($place: place(self.$place),)* }
+            }
+
+            /// The same places with other tensors.
+            pub(super) fn map<C: Backend>(self, mut tensor: impl FnMut(FloatTensor<B>) -> FloatTensor<C>) -> Group<C> {
+                Group { $($place: self.$place.map(&mut tensor),)* }
+            }
+        }
+    };
+}
+
+group!(16: p0 p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 p15);
 
 /// Kernels over [`Csr`]: `n` outputs, a table of `m` rows, `h` heads of `d` channels each.
 ///
@@ -67,13 +146,18 @@ pub trait Kernels: Backend {
         slope: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The product of two matrices, each transposed first where asked.
+    /// The product of two matrices, each transposed first where asked, and its factors rounded where `precision` says so.
     ///
     /// # Shapes
     /// - `left`: `[m, k]`, or `[k, m]` transposed; `right`: `[k, n]`, or `[n, k]` transposed
     /// - output: `[m, n]`
     #[fusion(dtype = left, shape = matrix_shape(left, right, *transposed))]
-    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self>;
+    fn matrix_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        transposed: [bool; 2],
+        precision: Precision,
+    ) -> FloatTensor<Self>;
 
     /// A matrix with a row added to each of its rows.
     ///
@@ -123,54 +207,115 @@ pub trait Kernels: Backend {
     ) -> FloatTensor<Self>;
 
     /// Softmax over the members of each set, dropout on the weights, weighted sum; and the logarithm of the
-    /// normaliser. `seed` holds one number below 2²⁴ that decides which weights are dropped.
+    /// normaliser.
     ///
     /// # Shapes
     /// - `scores`: `[m, c]` with c = d, or c = 1 for the same weights in every channel; `values`: `[m, d]`
     /// - output: `[n, d]` and `[n, c]`
-    #[fusion(meta = |scores, values, _seed, sets, _dropout| pool_output(scores, values, sets.len()))]
+    #[fusion(meta = |scores, values, sets, _dropped| pool_output(scores, values, sets.len()))]
     fn set_attention(
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients of `scores` and `values` of [`Kernels::set_attention`], from that of its first output.
-    #[fusion(meta = |_gradient, scores, values, _output, _norm, _seed, _sets, _dropout| (scores.clone(), values.clone()))]
-    #[allow(clippy::too_many_arguments)]
+    #[fusion(meta = |_gradient, scores, values, _output, _norm, _sets, _dropped| (scores.clone(), values.clone()))]
     fn set_attention_backward(
         gradient: FloatTensor<Self>,
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
         norm: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Zero at the places that `seed` decides, grown by 1 / (1 − probability) elsewhere.
+    /// Zero at the places that are dropped, grown elsewhere.
     ///
     /// # Shapes
     /// - output: that of `values`
     #[fusion(dtype = values, shape = values)]
-    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self>;
+    fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self>;
 
-    /// One update of Adam in one pass over memory: the new parameter and moments, in the places of the old ones where
-    /// nothing else holds them.
+    /// A row added to each row, negative numbers cut off, and places dropped.
     ///
     /// # Shapes
-    /// - all: the parameter's
-    #[fusion(meta = |parameter, _gradient, mean, square, _step| (parameter.clone(), mean.clone(), square.clone()))]
-    fn adam(
-        parameter: FloatTensor<Self>,
+    /// - `values`, output: `[m, n]`; `row`: `[1, n]`
+    #[fusion(dtype = values, shape = values)]
+    fn rectify(values: FloatTensor<Self>, row: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self>;
+
+    /// Gradient of `values` of [`Kernels::rectify`], from that of its output and the output.
+    #[fusion(dtype = gradient, shape = gradient)]
+    fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
+
+    /// The mean of −P y ln(σ(z) + ε) − N (1 − y) ln(1 − σ(z) + ε) over all logits z.
+    ///
+    /// # Shapes
+    /// - `logits`, `targets`: `[m, n]`; output: `[1]`
+    #[fusion(dtype = logits, shape = [1].into())]
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self>;
+
+    /// Gradient of `logits` of [`Kernels::cross_entropy`], from that of its output.
+    #[fusion(dtype = logits, shape = logits)]
+    fn cross_entropy_backward(
         gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        step: AdamStep,
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+        terms: Entropy,
+    ) -> FloatTensor<Self>;
+
+    /// Ones at the columns that each row lists, zeros elsewhere. `lists` has where each row's columns begin, the end of the
+    /// last, counted from what follows, and then the columns.
+    ///
+    /// # Shapes
+    /// - `lists`: `[rows + 1 + numbers]`; output: `[rows, columns]`, in 32 bits
+    #[fusion(dtype = DType::F32, shape = [*rows, *columns].into())]
+    fn marks(lists: IntTensor<Self>, rows: usize, columns: usize) -> FloatTensor<Self>;
+
+    /// What codes and items say, patient by patient, in the copy path of a head. A list for each code and then for each
+    /// item, if these enter; members are patient · ages + age.
+    ///
+    /// # Shapes
+    /// - `own`, `near`: `[1, ages]`; `own_of`, `near_of`: `[codes, ages]`; `item`: `[1, 1]`; `item_of`: `[items, 1]`
+    /// - output: `[lists + codes, patients]`: what codes say for themselves, for their neighbours, and items
+    #[fusion(meta = |own_of, _own, _near_of, _near, _item_of, _item, lists, patients| {
+        said_output(own_of, lists.len(), *patients)
+    })]
+    #[allow(clippy::too_many_arguments)]
+    fn said(
+        own_of: FloatTensor<Self>,
+        own: FloatTensor<Self>,
+        near_of: FloatTensor<Self>,
+        near: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        item: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        patients: usize,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients of `own_of`, `near_of` and `item_of` of [`Kernels::said`], from that of its output.
+    #[fusion(meta = |_gradient, own_of, item_of, _lists| (own_of.clone(), own_of.clone(), item_of.clone()))]
+    fn said_backward(
+        gradient: FloatTensor<Self>,
+        own_of: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        lists: Arc<Csr>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// One update of Adam for the first `count` places of a group, in one pass over memory: the new parameters and moments,
+    /// in the places of the old ones where nothing else holds them. All have the same step.
+    ///
+    /// # Shapes
+    /// - all of a place: the parameter's
+    #[fusion(meta = |group, _count, _step| group.clone())]
+    fn adam(#[extension_type] group: Group<Self>, count: usize, step: AdamStep) -> Group<Self>;
+}
+
+#[cfg(cube)]
+fn said_output(own_of: &TensorSpec, lists: usize, patients: usize) -> TensorSpec {
+    TensorSpec::new([own_of.shape[0] + lists, patients].into(), own_of.dtype)
 }
 
 #[cfg(cube)]

@@ -12,6 +12,8 @@
 //! | [`max_over_edges`] | maximum over incoming edges | O(edges · width) | none |
 //! | [`matmul`], [`linear`], [`head_products`] | products of matrices | O(m · k · n) | none |
 //! | [`add_row`], [`mean`], [`sum`] | a bias, a mean, a sum | O(numbers) | none |
+//! | [`linear_relu`] | a linear layer, ReLU and dropout | O(m · k · n) | none |
+//! | [`binary_cross_entropy`], [`weighted_cross_entropy`] | losses over independent labels | O(numbers) | none |
 //! | [`dropout()`] | dropout without a mask | O(numbers) | none |
 //!
 //! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
@@ -42,10 +44,13 @@ pub use crate::sparse::Precision;
 pub use adjacency::Adjacency;
 pub use attention::attention;
 pub use csr::{Csr, Transposed};
-pub use dense::{add_row, head_products, linear, matmul, mean, sum};
+pub(crate) use dense::multiplying;
+pub use dense::{
+    add_row, binary_cross_entropy, head_products, linear, linear_relu, matmul, mean, sum, weighted_cross_entropy,
+};
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
-pub(crate) use kernels::{AdamStep, Kernels};
+pub(crate) use kernels::{AdamStep, Group, Kernels, Learning};
 pub use layers::{elapsed, layer_widths, layers, sinusoid};
 pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate, weighted_sums};

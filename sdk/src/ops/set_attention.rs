@@ -11,8 +11,8 @@ use burn::tensor::Tensor;
 ///
 /// output_s = Σ_{m ∈ s} dropout(softmax_{m ∈ s}(scores_m)) ∘ values_m.
 ///
-/// Repeats in a set count; an empty set gives the zero vector. Which weights are dropped follows from one number drawn
-/// on the device, so `device.seed` decides it.
+/// Repeats in a set count; an empty set gives the zero vector. Which weights are dropped follows from one number, as in
+/// [`dropout`](super::dropout()).
 ///
 /// One fused kernel forward and one backward, with O(members · d) work; neither the gathered members nor a dropout mask
 /// are ever in memory.
@@ -37,8 +37,8 @@ pub fn softmax_pool(scores: Tensor<2>, values: Tensor<2>, sets: &Sets, dropout: 
     if rows == 0 || sets.is_empty() || d == 0 {
         return Tensor::zeros([sets.len(), d], &values.device());
     }
-    let (seed, probability) = active(dropout, &values);
+    let dropped = active(dropout, &values.device());
     let [scores, values] = [scores, values].map(Tensor::into_dispatch);
-    let (output, _) = Dispatch::set_attention(scores, values, seed.into_dispatch(), index, probability);
+    let (output, _) = Dispatch::set_attention(scores, values, index, dropped);
     Tensor::from_dispatch(output)
 }

@@ -63,9 +63,10 @@ impl Precomputed {
         let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), graph, &examples.batch(chunk)));
         let patients = Tensor::from_inner(Tensor::cat(parts.collect(), 0));
         let nodes = model.looks_at_codes().then(|| Tensor::from_inner(embeddings.clone()));
+        let encoded = Encoded { patients, nodes, precision: graph.precision() };
         match model.looks_at_history() {
-            true => Self::PatientsAndVisits(Encoded { patients, nodes }),
-            false => Self::Patients(Encoded { patients, nodes }),
+            true => Self::PatientsAndVisits(encoded),
+            false => Self::Patients(encoded),
         }
     }
 
@@ -74,11 +75,16 @@ impl Precomputed {
         match self {
             Self::Nothing => model.embeddings(graph).map(|e| model.encoded(e, graph, batch)),
             Self::Embeddings(embeddings) => Some(model.encoded(embeddings.clone(), graph, batch)),
-            Self::Patients(Encoded { patients, nodes }) | Self::PatientsAndVisits(Encoded { patients, nodes }) => {
+            Self::Patients(all) | Self::PatientsAndVisits(all) => {
+                let Encoded { patients, nodes, precision } = all;
                 let rows: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
                 let rows = TensorData::new(rows, [indices.len()]);
                 let rows = Tensor::<1, Int>::from_data(rows, &patients.device().without_autodiff());
-                Some(Encoded { patients: patients.clone().select(0, rows), nodes: nodes.clone() })
+                Some(Encoded {
+                    patients: patients.clone().select(0, rows),
+                    nodes: nodes.clone(),
+                    precision: *precision,
+                })
             }
         }
     }

@@ -83,7 +83,7 @@ pub enum Compat {
 pub struct Backend {
     /// `auto`, `cpu`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`.
     pub device: String,
-    /// In which numbers graph kernels read the rows of neighbours: `f32`, or `bf16` (on the CPU only).
+    /// `f32`; `bf16`: graph kernels read the rows of neighbours in it; `tf32`: matrices are multiplied in it, on CUDA only.
     pub precision: Precision,
 }
 

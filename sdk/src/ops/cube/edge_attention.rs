@@ -1,8 +1,10 @@
 //! Attention fused with aggregation: a cube for each piece of a node's list and each head. Neighbours come in tiles of one a
 //! unit, whose weights stand in shared memory while groups of units add up their rows side by side.
 
+use super::narrow::{Table, round, widen};
 use super::reduce::{max_units, sum_groups, sum_lanes, sum_units};
-use super::{Csr, Layout, UNITS, buffers, cube_number, cubes, dims, empty, join, piece_bounds};
+use super::{Csr, Layout, UNITS, buffers, cube_number, cubes, dims, empty, join, piece_bounds, row_products};
+use crate::ops::Precision;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
@@ -41,40 +43,47 @@ pub(super) fn forward(
         slope,
     );
     let pieces = buffers::pieces(edges, false, &values);
-    sum_weighted([target, source, norm.clone(), values], &pieces, lists.members, n, output.clone(), slope, false);
+    let (d, rounded) = (width / heads, edges.precision() == Precision::Bf16);
+    let table = Table::new(&values, rounded, Layout::new(d, 0, &[&values]).vector);
+    sum_weighted([target, source, norm.clone()], table, &pieces, lists.members, n, output.clone(), slope, false);
     (output, norm)
 }
 
-/// Gradients of target scores, source scores and values, from the gradient of the output, the three inputs, the norms
-/// and the products of the rows of gradient and output.
+/// Gradients of target scores, source scores and values, from the gradient of the output, the three inputs, the output and
+/// the norms. Values and gradients are rounded throughout, so that what softmax subtracts fits what it subtracts from.
 pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let [gradient, target, source, values, norm, shared] = tensors;
+    let [gradient, target, source, values, output, norm] = tensors;
     let ([n, heads], [m, width]) = (dims(&target), dims(&values));
+    let rounded = edges.precision() == Precision::Bf16;
+    let shared = row_products(gradient.clone(), output, heads, edges.precision());
     let columns = edges.columns();
     let (lists, transposed) = (buffers::lists(edges, &values), buffers::transposed(edges, &values));
     let d_target = empty(&values, n, heads);
     let d_source = empty(&values, m, heads);
     let d_values = empty(&values, m, width);
     let d_scores = empty(&values, edges.members().len().max(1), heads);
-    let own = [source.clone(), target.clone(), norm.clone(), gradient.clone()];
+    let own = [source.clone(), target.clone(), norm.clone()];
     let outputs = transposed.outputs.clone();
     let pieces = buffers::pieces(edges, true, &values);
-    sum_weighted(own, &pieces, outputs, columns, d_values.clone(), slope, true);
-    let partial = empty(&values, pieces.partial.max(1), heads);
     let layout = Layout::new(width / heads, 0, &[&values, &gradient]);
+    let table = Table::new(&gradient, rounded, layout.vector);
+    sum_weighted(own, table.clone(), &pieces, outputs, columns, d_values.clone(), slope, true);
+    let partial = empty(&values, pieces.partial.max(1), heads);
     let count = pieces.count + (m - columns);
     score_gradients::launch(
         &values.client,
         cubes(count * heads),
         CubeDim::new_1d(UNITS),
         layout.vector,
+        layout.words(),
         pieces.bounds.clone().into_buffer_arg(),
         transposed.outputs.into_buffer_arg(),
         target.into_buffer_arg(),
         source.into_buffer_arg(),
         norm.into_buffer_arg(),
         shared.into_buffer_arg(),
-        gradient.into_buffer_arg(),
+        table.wide.into_buffer_arg(),
+        table.packed.into_buffer_arg(),
         values.clone().into_buffer_arg(),
         d_scores.clone().into_buffer_arg(),
         d_source.clone().into_buffer_arg(),
@@ -85,6 +94,8 @@ pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (Cu
         heads,
         width / heads / layout.vector,
         slope,
+        rounded,
+        table.narrow,
     );
     join(&pieces, partial, &d_source, heads);
     sum_by_slots::launch(
@@ -152,8 +163,10 @@ fn normalise(
 
 /// Σ α · row over the entries of each of the lists that are cut into `pieces`, where α comes from the scores of a list's own
 /// node, those of the entries and the norms; rows of `output` beyond the lists get zeros.
+#[allow(clippy::too_many_arguments)]
 fn sum_weighted(
-    [own, other, norm, rows]: [CubeTensor; 4],
+    [own, other, norm]: [CubeTensor; 3],
+    table: Table,
     pieces: &buffers::Pieces,
     members: CubeTensor,
     lists: usize,
@@ -163,19 +176,21 @@ fn sum_weighted(
 ) {
     let ([_, heads], [n, width]) = (dims(&own), dims(&output));
     let partial = empty(&output, pieces.partial.max(1), width);
-    let layout = Layout::new(width / heads, UNITS as usize, &[&rows]);
+    let layout = Layout::new(width / heads, UNITS as usize, &[&table.wide]);
     let count = pieces.count + (n - lists);
     weighted_sum::launch(
         &output.client,
         cubes(count * heads),
         layout.dim(),
         layout.vector,
+        layout.words(),
         pieces.bounds.clone().into_buffer_arg(),
         members.into_buffer_arg(),
         own.into_buffer_arg(),
         other.into_buffer_arg(),
         norm.into_buffer_arg(),
-        rows.into_buffer_arg(),
+        table.wide.into_buffer_arg(),
+        table.packed.into_buffer_arg(),
         output.clone().into_buffer_arg(),
         partial.clone().into_buffer_arg(),
         count,
@@ -186,6 +201,7 @@ fn sum_weighted(
         slope,
         layout.lanes,
         by_source,
+        table.narrow,
     );
     join(pieces, partial, &output, width);
 }
@@ -193,13 +209,14 @@ fn sum_weighted(
 /// Σ α · row over the entries of each piece, α from the scores: of the targets of an edge's rows (`by_source` false), or of
 /// the sources (true), whose lists are the transposed ones.
 #[cube(launch)]
-fn weighted_sum<N: Size>(
+fn weighted_sum<N: Size, M: Size>(
     bounds: &[u32],
     members: &[u32],
     own: &[f32],
     other: &[f32],
     norm: &[f32],
     rows: &[Vector<f32, N>],
+    packed: &[Vector<u32, M>],
     output: &mut [Vector<f32, N>],
     partial: &mut [Vector<f32, N>],
     count: usize,
@@ -210,6 +227,7 @@ fn weighted_sum<N: Size>(
     slope: f32,
     #[comptime] lanes: usize,
     #[comptime] by_source: bool,
+    #[comptime] narrow: bool,
 ) {
     let cube = cube_number();
     if cube >= count * heads {
@@ -246,7 +264,9 @@ fn weighted_sum<N: Size>(
                 }
                 let mut t = group;
                 while t < tile {
-                    sum = fma(Vector::new(weights[t]), rows[places[t] as usize + channel], sum);
+                    let at = places[t] as usize + channel;
+                    let row = if narrow { widen::<N, M>(packed[at]) } else { rows[at] };
+                    sum = fma(Vector::new(weights[t]), row, sum);
                     t += groups;
                 }
             }
@@ -267,7 +287,7 @@ fn weighted_sum<N: Size>(
 
 /// Gradients of the scores of the edges out of each node, and their sums. [`LANES`] units multiply the rows of an edge.
 #[cube(launch)]
-fn score_gradients<N: Size>(
+fn score_gradients<N: Size, M: Size>(
     bounds: &[u32],
     members: &[u32],
     target: &[f32],
@@ -275,6 +295,7 @@ fn score_gradients<N: Size>(
     norm: &[f32],
     shared: &[f32],
     gradient: &[Vector<f32, N>],
+    packed: &[Vector<u32, M>],
     values: &[Vector<f32, N>],
     d_scores: &mut [f32],
     d_source: &mut [f32],
@@ -285,6 +306,8 @@ fn score_gradients<N: Size>(
     heads: usize,
     d: usize,
     slope: f32,
+    #[comptime] rounded: bool,
+    #[comptime] narrow: bool,
 ) {
     let cube = cube_number();
     if cube >= count * heads {
@@ -305,7 +328,10 @@ fn score_gradients<N: Size>(
             let at = members[base + edge] as usize * heads + head;
             let mut channel = lane;
             while channel < d {
-                part = fma(gradient[at * d + channel], values[number * d + channel], part);
+                let other = if narrow { widen::<N, M>(packed[at * d + channel]) } else { gradient[at * d + channel] };
+                let own = values[number * d + channel];
+                let own = if rounded { round::<N>(own) } else { own };
+                part = fma(other, own, part);
                 channel += LANES;
             }
         }

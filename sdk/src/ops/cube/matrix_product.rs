@@ -4,11 +4,12 @@
 //! dimension through shared memory, four numbers at a time; the next slice is on its way while one is multiplied. Where the
 //! output has too few squares to fill a device, the inner dimension is cut, and what the parts yield is added up in order.
 //!
-//! burn's own products take TF32 on NVIDIA devices, and every new shape asks for another kernel. Here there are two kernels
-//! for each way in which the factors lie.
+//! burn's own products take TF32 on NVIDIA devices, and every new shape asks for another kernel: they serve where TF32 is
+//! asked for. Here there are two kernels for each way in which the factors lie.
 
 use super::vectors::times_vector;
 use super::{dims, empty, reshaped, thread_number, threads};
+use crate::ops::Precision;
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn_cubecl::CubeBackend;
@@ -29,7 +30,7 @@ const LEAST: usize = 256;
 type Four = Vector<f32, Const<4>>;
 
 /// The product of two matrices, each transposed first where asked.
-pub(super) fn product(left: CubeTensor, right: CubeTensor, transposed: [bool; 2]) -> CubeTensor {
+pub(super) fn product(left: CubeTensor, right: CubeTensor, transposed: [bool; 2], precision: Precision) -> CubeTensor {
     let turned = |tensor, turn| if turn { CubeBackend::float_transpose(tensor) } else { tensor };
     let (left, right) = (turned(left, transposed[0]), turned(right, transposed[1]));
     let ([m, k], [_, n]) = (dims(&left), dims(&right));
@@ -41,6 +42,9 @@ pub(super) fn product(left: CubeTensor, right: CubeTensor, transposed: [bool; 2]
     }
     if m == 1 {
         return reshaped(times_vector(CubeBackend::float_transpose(right), left), 1, n);
+    }
+    if precision == Precision::Tf32 {
+        return CubeBackend::float_matmul(left, right);
     }
     let squares = |side: usize| m.div_ceil(side) * n.div_ceil(side);
     // Large squares read less, small ones fill the device.

@@ -6,23 +6,28 @@
 
 mod adam;
 mod buffers;
+mod cross_entropy;
 mod dropout;
 mod edge_attention;
 mod largest;
+mod marks;
 mod matrix_product;
+mod narrow;
 pub(crate) mod reduce;
+mod said;
 mod set_attention;
 mod sparse_product;
 mod vectors;
 
 pub(super) use buffers::Buffers;
 
-use super::Csr;
 use super::csr::in_32_bits;
-use super::kernels::{AdamStep, Kernels};
+use super::dropout::Dropped;
+use super::kernels::{AdamStep, Entropy, Group, Kernels};
+use super::{Csr, Precision};
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
 use burn_cubecl::cubecl;
@@ -38,8 +43,13 @@ pub(crate) const UNITS: u32 = 256;
 const GRID: u32 = 32_768;
 
 impl Kernels for CubeBackend {
-    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self> {
-        matrix_product::product(left, right, transposed)
+    fn matrix_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        transposed: [bool; 2],
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        matrix_product::product(left, right, transposed, precision)
     }
 
     fn edge_attention(
@@ -65,9 +75,7 @@ impl Kernels for CubeBackend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [gradient, target, source, values, output, norm] =
             [gradient, target, source, values, output, norm].map(ready);
-        let heads = dims(&target)[1];
-        let shared = row_products(gradient.clone(), output, heads);
-        edge_attention::backward([gradient, target, source, values, norm, shared], &edges, slope)
+        edge_attention::backward([gradient, target, source, values, output, norm], &edges, slope)
     }
 
     fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -102,12 +110,10 @@ impl Kernels for CubeBackend {
     fn set_attention(
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [scores, values, seed] = [scores, values, seed].map(ready);
-        set_attention::forward(scores, values, seed, &sets, dropout)
+        set_attention::forward(ready(scores), ready(values), &sets, dropped)
     }
 
     fn set_attention_backward(
@@ -116,30 +122,65 @@ impl Kernels for CubeBackend {
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
         norm: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [gradient, scores, values, output, norm, seed] = [gradient, scores, values, output, norm, seed].map(ready);
-        set_attention::backward([gradient, scores, values, output, norm, seed], &sets, dropout)
+        set_attention::backward([gradient, scores, values, output, norm].map(ready), &sets, dropped)
     }
 
-    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self> {
-        dropout::drop_places(ready(values), ready(seed), probability)
+    fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
+        dropout::drop_places(ready(values), dropped)
     }
 
-    fn adam(
-        parameter: FloatTensor<Self>,
+    fn rectify(values: FloatTensor<Self>, row: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
+        dropout::rectify(ready(values), ready(row), dropped)
+    }
+
+    fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+        dropout::rectify_backward(ready(gradient), ready(output), scale)
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self> {
+        cross_entropy::forward(ready(logits), ready(targets), terms)
+    }
+
+    fn cross_entropy_backward(
         gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        step: AdamStep,
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+        terms: Entropy,
+    ) -> FloatTensor<Self> {
+        cross_entropy::backward(ready(gradient), ready(logits), ready(targets), terms)
+    }
+
+    fn marks(lists: IntTensor<Self>, rows: usize, columns: usize) -> FloatTensor<Self> {
+        marks::matrix(into_contiguous(lists), rows, columns)
+    }
+
+    fn said(
+        own_of: FloatTensor<Self>,
+        own: FloatTensor<Self>,
+        near_of: FloatTensor<Self>,
+        near: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        item: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        patients: usize,
+    ) -> FloatTensor<Self> {
+        said::forward([own_of, own, near_of, near, item_of, item].map(ready), &lists, patients)
+    }
+
+    fn said_backward(
+        gradient: FloatTensor<Self>,
+        own_of: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        lists: Arc<Csr>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        // Copied where another tensor shares the memory.
-        let own = |tensor: CubeTensor| if tensor.can_mut() { tensor } else { tensor.copy() };
-        let [parameter, mean, square] = [parameter, mean, square].map(ready).map(own);
-        adam::update(&parameter, ready(gradient), &mean, &square, &step);
-        (parameter, mean, square)
+        said::backward(ready(gradient), dims(&own_of), dims(&item_of)[0], &lists)
+    }
+
+    fn adam(group: Group<Self>, count: usize, step: AdamStep) -> Group<Self> {
+        adam::update(group, count, &step)
     }
 }
 
@@ -162,10 +203,12 @@ fn empty(like: &CubeTensor, rows: usize, columns: usize) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::new([rows, columns]), like.dtype)
 }
 
-/// Products of the rows of two tables, head by head: `[rows, heads * d]` twice → `[rows, heads]`.
-fn row_products(a: CubeTensor, b: CubeTensor, heads: usize) -> CubeTensor {
+/// Products of the rows of two tables, head by head: `[rows, heads * d]` twice → `[rows, heads]`. Those of the first are
+/// rounded to `precision`.
+fn row_products(a: CubeTensor, b: CubeTensor, heads: usize, precision: Precision) -> CubeTensor {
     let [rows, width] = dims(&a);
-    reshaped(vectors::row_dots(ready(a), ready(b), rows * heads, width / heads, true), rows, heads)
+    let each = vectors::Each { rounded: precision == Precision::Bf16 };
+    reshaped(vectors::row_dots(ready(a), ready(b), rows * heads, width / heads, Some(each)), rows, heads)
 }
 
 /// The same numbers in another shape.
@@ -202,6 +245,11 @@ impl Layout {
 
     fn dim(&self) -> CubeDim {
         CubeDim::new_1d(self.units)
+    }
+
+    /// Words of 32 bits that hold as many numbers of bfloat16 as are read at once.
+    fn words(&self) -> usize {
+        self.vector.div_ceil(2)
     }
 }
 

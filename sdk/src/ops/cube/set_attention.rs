@@ -4,6 +4,7 @@
 use super::dropout::factor;
 use super::reduce::sum_units;
 use super::{Csr, UNITS, buffers, cubes, dims, empty, row_products, thread_number, threads};
+use crate::ops::Precision;
 use crate::ops::dropout::Dropped;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
@@ -13,13 +14,11 @@ use burn_cubecl::tensor::CubeTensor;
 pub(super) fn forward(
     scores: CubeTensor,
     values: CubeTensor,
-    seed: CubeTensor,
     sets: &Csr,
-    dropout: f32,
+    dropped: Dropped,
 ) -> (CubeTensor, CubeTensor) {
     let ([_, channels], [_, width]) = (dims(&scores), dims(&values));
     let lists = buffers::lists(sets, &values);
-    let dropped = Dropped::new(0, dropout);
     let output = empty(&values, sets.len(), width);
     let norm = empty(&values, sets.len(), channels);
     fuse::launch(
@@ -30,11 +29,11 @@ pub(super) fn forward(
         lists.members.into_buffer_arg(),
         scores.into_buffer_arg(),
         values.clone().into_buffer_arg(),
-        seed.into_buffer_arg(),
         output.clone().into_buffer_arg(),
         norm.clone().into_buffer_arg(),
         sets.len(),
         width,
+        dropped.key,
         dropped.threshold,
         dropped.scale,
         channels == 1,
@@ -42,12 +41,11 @@ pub(super) fn forward(
     (output, norm)
 }
 
-/// Gradients of scores and values, from the gradient of the output, the inputs, the output, the norms and the seed.
-pub(super) fn backward(tensors: [CubeTensor; 6], sets: &Csr, dropout: f32) -> (CubeTensor, CubeTensor) {
-    let [gradient, scores, values, output, norm, seed] = tensors;
+/// Gradients of scores and values, from the gradient of the output, the inputs, the output and the norms.
+pub(super) fn backward(tensors: [CubeTensor; 5], sets: &Csr, dropped: Dropped) -> (CubeTensor, CubeTensor) {
+    let [gradient, scores, values, output, norm] = tensors;
     let ([rows, channels], [_, width]) = (dims(&scores), dims(&values));
     let transposed = buffers::transposed(sets, &values);
-    let dropped = Dropped::new(0, dropout);
     let d_scores = empty(&values, rows, channels);
     let d_values = empty(&values, rows, width);
     let one_weight = channels == 1 && width > 1;
@@ -63,18 +61,18 @@ pub(super) fn backward(tensors: [CubeTensor; 6], sets: &Csr, dropout: f32) -> (C
         values.clone().into_buffer_arg(),
         output.clone().into_buffer_arg(),
         norm.clone().into_buffer_arg(),
-        seed.clone().into_buffer_arg(),
         d_scores.clone().into_buffer_arg(),
         d_values.clone().into_buffer_arg(),
         rows,
         sets.columns(),
         width,
+        dropped.key,
         dropped.threshold,
         dropped.scale,
         one_weight,
     );
     if one_weight {
-        let shared = row_products(gradient.clone(), output, 1);
+        let shared = row_products(gradient.clone(), output, 1, Precision::F32);
         score_gradients::launch(
             &values.client,
             cubes(rows),
@@ -87,11 +85,11 @@ pub(super) fn backward(tensors: [CubeTensor; 6], sets: &Csr, dropout: f32) -> (C
             values.clone().into_buffer_arg(),
             shared.into_buffer_arg(),
             norm.into_buffer_arg(),
-            seed.into_buffer_arg(),
             d_scores.clone().into_buffer_arg(),
             rows,
             sets.columns(),
             width,
+            dropped.key,
             dropped.threshold,
             dropped.scale,
         );
@@ -106,11 +104,11 @@ fn fuse(
     members: &[u32],
     scores: &[f32],
     values: &[f32],
-    seed: &[f32],
     output: &mut [f32],
     norm: &mut [f32],
     n: usize,
     width: usize,
+    key: u32,
     threshold: u32,
     scale: f32,
     #[comptime] one_weight: bool,
@@ -137,7 +135,7 @@ fn fuse(
         let weight = (score - top).exp();
         total += weight;
         let place = if one_weight { k as u32 } else { (k * width + channel) as u32 };
-        sum += weight * factor(place, seed[0], threshold, scale) * values[member * width + channel];
+        sum += weight * factor(place, key, threshold, scale) * values[member * width + channel];
     }
     // An empty set has the zero vector, and a normaliser that nothing reads.
     let mut log_total = 0.0f32;
@@ -166,12 +164,12 @@ fn collect(
     values: &[f32],
     output: &[f32],
     norm: &[f32],
-    seed: &[f32],
     d_scores: &mut [f32],
     d_values: &mut [f32],
     n: usize,
     lists: usize,
     width: usize,
+    key: u32,
     threshold: u32,
     scale: f32,
     #[comptime] one_weight: bool,
@@ -197,7 +195,7 @@ fn collect(
         let log_total = if one_weight { norm[set] } else { norm[at] };
         let weight = (score - log_total).exp();
         let place = if one_weight { positions[k] } else { positions[k] * width as u32 + channel as u32 };
-        let factor = factor(place, seed[0], threshold, scale);
+        let factor = factor(place, key, threshold, scale);
         d_value += weight * factor * gradient[at];
         if !one_weight {
             d_score += weight * gradient[at] * (factor * value - output[at]);
@@ -220,11 +218,11 @@ fn score_gradients(
     values: &[f32],
     shared: &[f32],
     norm: &[f32],
-    seed: &[f32],
     d_scores: &mut [f32],
     n: usize,
     lists: usize,
     width: usize,
+    key: u32,
     threshold: u32,
     scale: f32,
 ) {
@@ -243,7 +241,7 @@ fn score_gradients(
     for k in first..end {
         let set = outputs[k] as usize;
         let weight = (scores[row] - norm[set]).exp();
-        let factor = factor(positions[k], seed[0], threshold, scale);
+        let factor = factor(positions[k], key, threshold, scale);
         let mut channel = UNIT_POS_X as usize;
         while channel < width {
             sum += weight * factor * gradient[set * width + channel] * values[row * width + channel];

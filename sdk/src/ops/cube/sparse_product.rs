@@ -1,7 +1,9 @@
 //! Sparse matrix times table: a cube for each piece of a list, members in tiles; groups of units go through them side by side.
 
+use super::narrow::{Table, widen};
 use super::reduce::sum_groups;
 use super::{Csr, Layout, UNITS, buffers, cubes, dims, empty, join, piece_bounds};
+use crate::ops::Precision;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
@@ -22,16 +24,19 @@ pub(super) fn product(values: CubeTensor, matrix: &Csr, transposed: bool, rows: 
     let partial = empty(&values, pieces.partial.max(1), width);
     let layout = Layout::new(width, matrix.members().len() / lists.max(1), &[&values]);
     let count = pieces.count + (rows - lists);
+    let table = Table::new(&values, matrix.precision() == Precision::Bf16, layout.vector);
     sum_rows::launch(
         &values.client,
         cubes(count),
         layout.dim(),
         layout.vector,
+        layout.words(),
         pieces.bounds.clone().into_buffer_arg(),
         members.into_buffer_arg(),
         positions.into_buffer_arg(),
         forward.weights.into_buffer_arg(),
-        values.clone().into_buffer_arg(),
+        table.wide.into_buffer_arg(),
+        table.packed.into_buffer_arg(),
         output.clone().into_buffer_arg(),
         partial.clone().into_buffer_arg(),
         count,
@@ -41,6 +46,7 @@ pub(super) fn product(values: CubeTensor, matrix: &Csr, transposed: bool, rows: 
         layout.lanes,
         matrix.weights().is_some(),
         transposed,
+        table.narrow,
     );
     join(&pieces, partial, &output, width);
     output
@@ -48,12 +54,13 @@ pub(super) fn product(values: CubeTensor, matrix: &Csr, transposed: bool, rows: 
 
 /// Weights stand in the order of the lists, or at `positions` where these are transposed; without them all are 1.
 #[cube(launch)]
-fn sum_rows<N: Size>(
+fn sum_rows<N: Size, M: Size>(
     bounds: &[u32],
     members: &[u32],
     positions: &[u32],
     weights: &[f32],
     values: &[Vector<f32, N>],
+    packed: &[Vector<u32, M>],
     output: &mut [Vector<f32, N>],
     partial: &mut [Vector<f32, N>],
     count: usize,
@@ -63,6 +70,7 @@ fn sum_rows<N: Size>(
     #[comptime] lanes: usize,
     #[comptime] weighted: bool,
     #[comptime] transposed: bool,
+    #[comptime] narrow: bool,
 ) {
     let piece = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize;
     if piece >= count {
@@ -99,7 +107,9 @@ fn sum_rows<N: Size>(
                 }
                 let mut t = group;
                 while t < tile {
-                    sum = fma(Vector::new(tile_weights[t]), values[places[t] as usize + channel], sum);
+                    let at = places[t] as usize + channel;
+                    let row = if narrow { widen::<N, M>(packed[at]) } else { values[at] };
+                    sum = fma(Vector::new(tile_weights[t]), row, sum);
                     t += groups;
                 }
             }

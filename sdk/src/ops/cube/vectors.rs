@@ -1,6 +1,7 @@
 //! Products of matrices with vectors, and sums of rows: all that counts is to read the matrix once.
 
 use super::matrix_product::add_up;
+use super::narrow::round;
 use super::reduce::{sum_groups, sum_lanes, sum_units};
 use super::{Layout, UNITS, cubes, dims, empty, ready, reshaped};
 use burn::backend::TensorMetadata;
@@ -14,12 +15,27 @@ use burn_cubecl::tensor::CubeTensor;
 /// Units that go along a row.
 const LANES: usize = 8;
 /// Cubes that share the rows of a sum.
-const PARTS: usize = 128;
+pub(super) const PARTS: usize = 128;
 /// The least rows of a part.
 const LEAST: usize = 32;
+/// The least numbers of which a cube makes a sum.
+pub(super) const LEAST_SUMMED: usize = UNITS as usize * 8;
+
+/// That each row has one of its own to be multiplied with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Each {
+    /// Whether the numbers of the matrix are rounded to bfloat16.
+    pub rounded: bool,
+}
 
 /// Products of the rows of a matrix `[rows, width]` with the one row of `with`, or, `each`, with its rows: `[rows, 1]`.
-pub(super) fn row_dots(matrix: CubeTensor, with: CubeTensor, rows: usize, width: usize, each: bool) -> CubeTensor {
+pub(super) fn row_dots(
+    matrix: CubeTensor,
+    with: CubeTensor,
+    rows: usize,
+    width: usize,
+    each: Option<Each>,
+) -> CubeTensor {
     let output = empty(&matrix, rows, 1);
     let layout = Layout::new(width, 0, &[&matrix, &with]);
     dots::launch(
@@ -32,7 +48,8 @@ pub(super) fn row_dots(matrix: CubeTensor, with: CubeTensor, rows: usize, width:
         output.clone().into_buffer_arg(),
         rows,
         width / layout.vector,
-        each,
+        each.is_some(),
+        each.is_some_and(|each| each.rounded),
     );
     output
 }
@@ -74,28 +91,38 @@ pub(super) fn times_vector(matrix: CubeTensor, vector: CubeTensor) -> CubeTensor
         let sums = row_sums(CubeBackend::float_transpose(matrix), Some(vector));
         return reshaped(sums, rows, 1);
     }
-    row_dots(ready(matrix), vector, rows, inner, false)
+    row_dots(ready(matrix), vector, rows, inner, None)
 }
 
 /// The sum of all numbers, or their mean: `[1]`.
 pub(super) fn total(values: CubeTensor, mean: bool) -> CubeTensor {
     let size = values.shape().num_elements();
     let scale = if mean { 1.0 / size as f32 } else { 1.0 };
-    let parts = (size / (UNITS as usize * 8)).clamp(1, PARTS);
-    let output = empty(&values, 1, 1);
-    let add = |from: CubeTensor, to: &CubeTensor, size: usize, parts: usize, scale: f32| {
-        let from = from.into_buffer_arg();
-        let cubes = CubeCount::Static(parts as u32, 1, 1);
-        sum_all::launch(&to.client, cubes, CubeDim::new_1d(UNITS), from, to.clone().into_buffer_arg(), size, scale);
+    let parts = (size / LEAST_SUMMED).clamp(1, PARTS);
+    let sums = empty(&values, parts, 1);
+    add(values, &sums, parts, scale);
+    sum_parts(sums)
+}
+
+/// The sum of a column of partial sums: `[1]`.
+pub(super) fn sum_parts(sums: CubeTensor) -> CubeTensor {
+    let output = match sums.shape().num_elements() {
+        1 => sums,
+        _ => {
+            let output = empty(&sums, 1, 1);
+            add(sums, &output, 1, 1.0);
+            output
+        }
     };
-    if parts == 1 {
-        add(values, &output, size, 1, scale);
-    } else {
-        let sums = empty(&output, parts, 1);
-        add(values, &sums, size, parts, 1.0);
-        add(sums, &output, parts, 1, scale);
-    }
     CubeBackend::float_reshape(output, Shape::new([1]))
+}
+
+/// As many sums as there are cubes.
+fn add(values: CubeTensor, to: &CubeTensor, parts: usize, scale: f32) {
+    let size = values.shape().num_elements();
+    let (values, sums) = (values.into_buffer_arg(), to.clone().into_buffer_arg());
+    let cubes = CubeCount::Static(parts as u32, 1, 1);
+    sum_all::launch(&to.client, cubes, CubeDim::new_1d(UNITS), values, sums, size, scale);
 }
 
 #[cube(launch)]
@@ -121,6 +148,7 @@ fn dots<N: Size>(
     rows: usize,
     width: usize,
     #[comptime] each: bool,
+    #[comptime] rounded: bool,
 ) {
     let mut parts = Shared::<[f32]>::new_slice(UNITS as usize);
     let unit = UNIT_POS_X as usize;
@@ -131,7 +159,9 @@ fn dots<N: Size>(
         let first = if each { row * width } else { 0usize.runtime() };
         let mut channel = lane;
         while channel < width {
-            part = fma(matrix[row * width + channel], with[first + channel], part);
+            let own = matrix[row * width + channel];
+            let own = if rounded { round::<N>(own) } else { own };
+            part = fma(own, with[first + channel], part);
             channel += LANES;
         }
     }

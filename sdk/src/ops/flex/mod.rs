@@ -1,20 +1,22 @@
 //! Kernels on the CPU. Rows of the output are divided among threads; each row has one owner.
 
 mod adam;
+mod cross_entropy;
 mod dropout;
 mod edge_attention;
 mod largest;
 mod real;
+mod said;
 mod set_attention;
 mod simd;
 mod sparse_product;
 mod tiles;
 
 use super::dropout::Dropped;
-use super::kernels::{AdamStep, Kernels};
+use super::kernels::{AdamStep, Entropy, Group, Kernels, Learning};
 use super::{Csr, Precision};
 use burn::backend::ops::FloatTensorOps;
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
@@ -45,7 +47,7 @@ macro_rules! of_type {
 macro_rules! of_precision {
     ($lists:ident, $T:ty, $S:ident => $body:expr) => {
         match $lists.precision() {
-            Precision::F32 => {
+            Precision::F32 | Precision::Tf32 => {
                 type $S = $T;
                 $body
             }
@@ -58,9 +60,16 @@ macro_rules! of_precision {
 }
 
 impl Kernels for Flex {
-    fn matrix_product(left: FloatTensor<Self>, right: FloatTensor<Self>, transposed: [bool; 2]) -> FloatTensor<Self> {
+    fn matrix_product(
+        left: FloatTensor<Self>,
+        right: FloatTensor<Self>,
+        transposed: [bool; 2],
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        // As tensor cores would have them: so that can be known here what that does to results.
+        let factor = |tensor| if precision == Precision::Tf32 { rounded(tensor) } else { tensor };
         let turned = |tensor, turn| if turn { Flex::float_transpose(tensor) } else { tensor };
-        Flex::float_matmul(turned(left, transposed[0]), turned(right, transposed[1]))
+        Flex::float_matmul(turned(factor(left), transposed[0]), turned(factor(right), transposed[1]))
     }
 
     fn edge_attention(
@@ -150,15 +159,13 @@ impl Kernels for Flex {
     fn set_attention(
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [scores, values] = [scores, values].map(|t| t.to_contiguous());
         let ([_, channels], [_, width]) = (dims(&scores), dims(&values));
         of_type!(values, T => {
-            let inputs = set_inputs::<T>(&scores, &values, &seed, dropout);
-            let (output, norm) = set_attention::forward(inputs, &sets);
+            let (output, norm) = set_attention::forward(set_inputs::<T>(&scores, &values, dropped), &sets);
             (made(output, [sets.len(), width]), made(norm, [sets.len(), channels]))
         })
     }
@@ -169,13 +176,12 @@ impl Kernels for Flex {
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
         norm: FloatTensor<Self>,
-        seed: FloatTensor<Self>,
         sets: Arc<Csr>,
-        dropout: f32,
+        dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [gradient, scores, values] = [gradient, scores, values].map(|t| t.to_contiguous());
         of_type!(values, T => {
-            let inputs = set_inputs::<T>(&scores, &values, &seed, dropout);
+            let inputs = set_inputs::<T>(&scores, &values, dropped);
             let outputs = set_attention::Outputs {
                 gradient: numbers(&gradient),
                 output: numbers(&output),
@@ -186,32 +192,132 @@ impl Kernels for Flex {
         })
     }
 
-    fn dropout(values: FloatTensor<Self>, seed: FloatTensor<Self>, probability: f32) -> FloatTensor<Self> {
+    fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
         let mut values = whole(values);
         of_type!(values, T => {
-            let dropped = Dropped::new(number::<T>(&seed), probability);
             // Copied first where another tensor shares them.
             dropout::drop_places(values.storage_mut::<T>(), &dropped);
         });
         values
     }
 
-    fn adam(
-        parameter: FloatTensor<Self>,
+    fn rectify(values: FloatTensor<Self>, row: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
+        let (mut values, row) = (whole(values), row.to_contiguous());
+        of_type!(values, T => dropout::rectify(values.storage_mut::<T>(), numbers(&row), &dropped));
+        values
+    }
+
+    fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
+        let (mut gradient, output) = (whole(gradient), output.to_contiguous());
+        of_type!(gradient, T => {
+            dropout::rectify_backward(gradient.storage_mut::<T>(), numbers(&output), T::of(scale));
+        });
+        gradient
+    }
+
+    fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self> {
+        let [logits, targets] = [logits, targets].map(|t| t.to_contiguous());
+        of_type!(logits, T => made(vec![cross_entropy::mean::<T>(numbers(&logits), numbers(&targets), terms)], [1]))
+    }
+
+    fn cross_entropy_backward(
         gradient: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        square: FloatTensor<Self>,
-        step: AdamStep,
+        logits: FloatTensor<Self>,
+        targets: FloatTensor<Self>,
+        terms: Entropy,
+    ) -> FloatTensor<Self> {
+        let [gradient, logits, targets] = [gradient, logits, targets].map(|t| t.to_contiguous());
+        of_type!(logits, T => {
+            let slopes = cross_entropy::slopes::<T>(numbers(&logits), numbers(&targets), numbers(&gradient)[0], terms);
+            made(slopes, logits.shape())
+        })
+    }
+
+    fn marks(lists: IntTensor<Self>, rows: usize, columns: usize) -> FloatTensor<Self> {
+        let lists = lists.to_contiguous();
+        let Some(lists) = lists.as_slice::<i32>() else {
+            panic!("lists of whole numbers of 32 bits, not {:?}", lists.dtype());
+        };
+        let mut output = vec![0f32; rows * columns];
+        for (row, ends) in lists[..rows + 1].windows(2).enumerate() {
+            let own = &lists[rows + 1..][ends[0] as usize..ends[1] as usize];
+            own.iter().for_each(|&column| output[row * columns + column as usize] = 1.0);
+        }
+        made(output, [rows, columns])
+    }
+
+    fn said(
+        own_of: FloatTensor<Self>,
+        own: FloatTensor<Self>,
+        near_of: FloatTensor<Self>,
+        near: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        item: FloatTensor<Self>,
+        lists: Arc<Csr>,
+        patients: usize,
+    ) -> FloatTensor<Self> {
+        let [own_of, own, near_of, near, item_of, item] =
+            [own_of, own, near_of, near, item_of, item].map(|t| t.to_contiguous());
+        let [codes, ages] = dims(&own_of);
+        of_type!(own_of, T => {
+            let tables = said::Tables {
+                own: (numbers::<T>(&own_of), numbers(&own)),
+                near: (numbers(&near_of), numbers(&near)),
+                item: (numbers(&item_of), numbers(&item)),
+                ages,
+            };
+            made(said::forward(tables, codes, &lists, patients), [codes + lists.len(), patients])
+        })
+    }
+
+    fn said_backward(
+        gradient: FloatTensor<Self>,
+        own_of: FloatTensor<Self>,
+        item_of: FloatTensor<Self>,
+        lists: Arc<Csr>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let gradient = gradient.to_contiguous();
-        let [mut parameter, mut mean, mut square] = [parameter, mean, square].map(whole);
-        of_type!(parameter, T => {
-            // Copied first where another tensor shares them.
-            let (p, m, v) = (parameter.storage_mut::<T>(), mean.storage_mut::<T>(), square.storage_mut::<T>());
-            adam::update(p, numbers(&gradient), m, v, &step);
-        });
-        (parameter, mean, square)
+        let (codes, items) = (dims(&own_of), dims(&item_of));
+        of_type!(gradient, T => {
+            let [own, near, item] = said::backward::<T>(numbers(&gradient), codes, items[0], &lists);
+            (made(own, codes), made(near, codes), made(item, items))
+        })
     }
+
+    fn adam(group: Group<Self>, count: usize, step: AdamStep) -> Group<Self> {
+        let mut number = 0;
+        group.map_places(|place| {
+            number += 1;
+            if number > count { place } else { learn(place, &step) }
+        })
+    }
+}
+
+/// The numbers of TF32 next to those of 32 bits: 10 bits of mantissa.
+fn rounded(tensor: FlexTensor) -> FlexTensor {
+    let mut tensor = whole(tensor);
+    if tensor.dtype() == DType::F32 {
+        tensor.storage_mut::<f32>().iter_mut().for_each(|x| *x = nearest_tf32(*x));
+    }
+    tensor
+}
+
+/// Of two as near the larger one, as the hardware has it.
+fn nearest_tf32(x: f32) -> f32 {
+    if x.is_finite() { f32::from_bits((x.to_bits() + 0x1000) & !0x1fff) } else { x }
+}
+
+/// One update of Adam.
+fn learn(place: Learning<Flex>, step: &AdamStep) -> Learning<Flex> {
+    let Learning { parameter, gradient, mean, square } = place;
+    let gradient = gradient.to_contiguous();
+    let [mut parameter, mut mean, mut square] = [parameter, mean, square].map(whole);
+    of_type!(parameter, T => {
+        // Copied first where another tensor shares them.
+        let (p, m, v) = (parameter.storage_mut::<T>(), mean.storage_mut::<T>(), square.storage_mut::<T>());
+        adam::update(p, numbers(&gradient), m, v, step);
+    });
+    Learning { parameter, gradient, mean, square }
 }
 
 fn attention_inputs<'a, T: Real>(
@@ -227,11 +333,9 @@ fn attention_inputs<'a, T: Real>(
 fn set_inputs<'a, T: Real>(
     scores: &'a FlexTensor,
     values: &'a FlexTensor,
-    seed: &FlexTensor,
-    dropout: f32,
+    dropped: Dropped,
 ) -> set_attention::Inputs<'a, T> {
     let ([_, channels], [_, width]) = (dims(scores), dims(values));
-    let dropped = Dropped::new(number::<T>(seed), dropout);
     set_attention::Inputs { scores: numbers(scores), values: numbers(values), channels, width, dropped }
 }
 
@@ -246,11 +350,6 @@ fn numbers<T: Real>(tensor: &FlexTensor) -> &[T] {
         Some(numbers) => numbers,
         None => panic!("a kernel got a tensor of {:?} where it expects contiguous {:?}", tensor.dtype(), T::dtype()),
     }
-}
-
-/// The one number of a seed.
-fn number<T: Real>(seed: &FlexTensor) -> u32 {
-    numbers::<T>(seed).first().map_or(0, |seed| seed.seed())
 }
 
 /// The tensor as one that fills its storage in order, as it is where it does.

@@ -29,7 +29,6 @@ pub(super) trait Real:
     fn ln(self) -> Self;
     fn sqrt(self) -> Self;
     fn larger(self, other: Self) -> Self;
-    fn seed(self) -> u32;
     fn narrow(self) -> f32;
 }
 
@@ -73,11 +72,6 @@ macro_rules! real {
             #[inline(always)]
             fn larger(self, other: Self) -> Self {
                 if other > self { other } else { self }
-            }
-
-            #[inline(always)]
-            fn seed(self) -> u32 {
-                self as u32
             }
 
             #[inline(always)]

@@ -1,7 +1,7 @@
 //! How a gradient becomes a step: Adam, AdamW, stochastic gradient descent.
 
 use super::Moments;
-use crate::ops::{AdamStep, Kernels};
+use crate::ops::{AdamStep, Group, Kernels, Learning};
 use crate::{Error, Result};
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -112,32 +112,39 @@ impl Algorithm {
         }
     }
 
-    /// A parameter after a step, and its moments.
-    ///
-    /// # Shapes
-    /// - all: `[numbers]`
-    pub(super) fn step(
-        &self,
-        value: Tensor<1>,
-        gradient: Tensor<1>,
-        moments: Option<Moments>,
-        lr: f64,
-    ) -> (Tensor<1>, Moments) {
+    /// All parameters after a step, in order, with their moments.
+    pub(super) fn step(&self, jobs: Vec<Job>) -> Vec<(Tensor<1>, Moments)> {
         match *self {
             Self::Adam { beta1, beta2, epsilon, weight_decay } => {
-                let gradient = with_decay(gradient, &value, weight_decay);
-                adam(value, gradient, moments, AdamStep { lr, beta1, beta2, epsilon, time: 0 })
+                let decayed = jobs
+                    .into_iter()
+                    .map(|job| Job { gradient: with_decay(job.gradient, &job.value, weight_decay), ..job });
+                adam(decayed.collect(), AdamStep { lr: 0.0, beta1, beta2, epsilon, time: 0 })
             }
             Self::Adamw { beta1, beta2, epsilon, weight_decay } => {
-                let value = if weight_decay == 0.0 { value } else { value * (1.0 - lr * weight_decay) };
-                adam(value, gradient, moments, AdamStep { lr, beta1, beta2, epsilon, time: 0 })
+                let decayed = jobs.into_iter().map(|job| match weight_decay {
+                    0.0 => job,
+                    _ => Job { value: job.value * (1.0 - job.lr * weight_decay), ..job },
+                });
+                adam(decayed.collect(), AdamStep { lr: 0.0, beta1, beta2, epsilon, time: 0 })
             }
             Self::Sgd { momentum, nesterov, weight_decay } => {
-                let gradient = with_decay(gradient, &value, weight_decay);
-                descend(value, gradient, moments, lr, momentum, nesterov)
+                let stepped = jobs.into_iter().map(|Job { value, gradient, moments, lr }| {
+                    let gradient = with_decay(gradient, &value, weight_decay);
+                    descend(value, gradient, moments, lr, momentum, nesterov)
+                });
+                stepped.collect()
             }
         }
     }
+}
+
+/// A parameter that takes a step, its numbers in a row.
+pub(super) struct Job {
+    pub value: Tensor<1>,
+    pub gradient: Tensor<1>,
+    pub moments: Option<Moments>,
+    pub lr: f64,
 }
 
 fn within(key: &str, value: f64, good: bool, accepted: &str) -> Result<()> {
@@ -151,16 +158,42 @@ fn with_decay(gradient: Tensor<1>, value: &Tensor<1>, decay: f64) -> Tensor<1> {
     if decay == 0.0 { gradient } else { gradient + value.clone() * decay }
 }
 
-fn adam(value: Tensor<1>, gradient: Tensor<1>, moments: Option<Moments>, step: AdamStep) -> (Tensor<1>, Moments) {
-    let device = value.device();
-    let Moments { steps, mean, square } = moments.unwrap_or_else(|| Moments::zero(value.dims()[0], &device));
-    let steps = steps + 1;
-    let square = square.unwrap_or_else(|| value.zeros_like());
-    let [p, g] = [value, gradient].map(Tensor::into_dispatch);
-    let [m, v] = [mean, square].map(|t| t.to_device(&device).into_dispatch());
-    let (p, m, v) = Dispatch::adam(p, g, m, v, AdamStep { time: steps, ..step });
-    let [p, mean, square] = [p, m, v].map(Tensor::<1>::from_dispatch);
-    (p, Moments { steps, mean, square: Some(square) })
+/// Parameters whose step is the same go together, so that a GPU has few kernels to launch.
+fn adam(jobs: Vec<Job>, step: AdamStep) -> Vec<(Tensor<1>, Moments)> {
+    let jobs = jobs.into_iter().map(|Job { value, gradient, moments, lr }| {
+        let device = value.device();
+        let moments = moments.unwrap_or_else(|| Moments::zero(value.dims()[0], &device));
+        let square = moments.square.unwrap_or_else(|| value.zeros_like());
+        let [parameter, gradient] = [value, gradient].map(Tensor::into_dispatch);
+        let [mean, square] = [moments.mean, square].map(|t| t.to_device(&device).into_dispatch());
+        let step = AdamStep { lr, time: moments.steps + 1, ..step };
+        (Learning::<Dispatch> { parameter, gradient, mean, square }, step)
+    });
+    let (mut jobs, mut stepped) = (jobs.peekable(), Vec::new());
+    while let Some((first, step)) = jobs.next() {
+        let mut places = vec![first];
+        while places.len() < Group::<Dispatch>::SIZE {
+            let Some((next, _)) = jobs.next_if(|(_, other)| *other == step) else { break };
+            places.push(next);
+        }
+        stepped.extend(adam_together(places, step));
+    }
+    stepped
+}
+
+fn adam_together(places: Vec<Learning<Dispatch>>, step: AdamStep) -> impl Iterator<Item = (Tensor<1>, Moments)> {
+    let (count, gradient) = (places.len(), places[0].gradient.clone());
+    let mut places = places.into_iter();
+    // What stands beyond the last is handed through.
+    let beyond = || {
+        let [parameter, mean, square] = [(); 3].map(|()| gradient.clone());
+        Learning { parameter, gradient: gradient.clone(), mean, square }
+    };
+    let group = Dispatch::adam(Group::new(|| places.next().unwrap_or_else(beyond)), count, step);
+    group.into_places().into_iter().take(count).map(move |Learning { parameter, mean, square, .. }| {
+        let [parameter, mean, square] = [parameter, mean, square].map(Tensor::<1>::from_dispatch);
+        (parameter, Moments { steps: step.time, mean, square: Some(square) })
+    })
 }
 
 /// b ← momentum · b + g, the first being g itself; p ← p − lr · b, or − lr · (g + momentum · b) after Nesterov.

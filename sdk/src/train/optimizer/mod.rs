@@ -10,11 +10,13 @@ pub(crate) use algorithm::{named_or_table, named_or_table_schema};
 pub use rates::Rates;
 
 use crate::{Error, Result, storage};
-use burn::module::{Module, ModuleMapper, Param};
+use algorithm::Job;
+use burn::backend::GradientCheckpointingStrategy;
+use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Shape, Tensor, TensorData};
 use safetensors::SafeTensors;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// What an optimizer knows: running means of each parameter's gradients. Steps are counted for each parameter, and only
@@ -64,7 +66,16 @@ impl Optimizer {
             Some(norm) => clip::to_norm(&module, gradients, norm),
             None => gradients,
         };
-        module.map(&mut Step { path: Vec::new(), moments: &mut self.moments, gradients, update })
+        let mut take =
+            Take { path: Vec::new(), optimizer: self, gradients, update, jobs: Vec::new(), taken: Vec::new() };
+        let module = module.map(&mut take);
+        let Take { jobs, taken, .. } = take;
+        let mut put = Put { values: HashMap::new() };
+        for (taken, (value, moments)) in taken.into_iter().zip(update.algorithm.step(jobs)) {
+            self.moments.insert(taken.path.clone(), moments);
+            put.values.insert(taken.id, (taken, value));
+        }
+        module.map(&mut put)
     }
 
     /// How many steps the parameter at `path` has taken.
@@ -117,15 +128,26 @@ impl Optimizer {
     }
 }
 
-/// One step over a module.
-struct Step<'a> {
+/// Takes the parameters that have a gradient out of a module, all of them before the first steps: so they go together.
+struct Take<'a> {
     path: Vec<String>,
-    moments: &'a mut BTreeMap<String, Moments>,
+    optimizer: &'a mut Optimizer,
     gradients: GradientsParams,
     update: Update<'a>,
+    jobs: Vec<Job>,
+    taken: Vec<Taken>,
 }
 
-impl ModuleMapper for Step<'_> {
+/// What a parameter has beside its numbers.
+struct Taken {
+    id: ParamId,
+    path: String,
+    shape: Shape,
+    trains: bool,
+    checkpointing: Option<GradientCheckpointingStrategy>,
+}
+
+impl ModuleMapper for Take<'_> {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.path.push(name.to_owned());
     }
@@ -136,25 +158,36 @@ impl ModuleMapper for Step<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let path = self.path.join(".");
-        let before = self.moments.remove(&path);
-        let (algorithm, lr) = (self.update.algorithm, self.update.rates.of(&path, self.update.epoch));
-        let mut after = None;
-        let param = param.map(|value| {
+        let (path, id) = (self.path.join("."), param.id);
+        let moments = self.optimizer.moments.remove(&path);
+        let lr = self.update.rates.of(&path, self.update.epoch);
+        param.map(|value| {
             let (trains, checkpointing) = (value.is_require_grad(), value.gradient_checkpointing_strategy());
-            let (shape, count) = (value.shape(), value.shape().num_elements());
+            let (shape, device, count) = (value.shape(), value.device(), value.shape().num_elements());
+            self.taken.push(Taken { id, path, shape, trains, checkpointing });
             let (value, gradient) = (value.inner().reshape([count]), gradient.reshape([count])); // [numbers]
-            let (value, moments) = algorithm.step(value, gradient, before, lr);
-            after = Some(moments);
-            let value = Tensor::from_inner(value.reshape(shape));
-            let value = match checkpointing {
+            self.jobs.push(Job { value, gradient, moments, lr });
+            Tensor::empty([1; D], &device) // nobody else may hold the numbers that change
+        })
+    }
+}
+
+/// Puts them back.
+struct Put {
+    values: HashMap<ParamId, (Taken, Tensor<1>)>,
+}
+
+impl ModuleMapper for Put {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some((taken, value)) = self.values.remove(&param.id) else { return param };
+        param.map(|_| {
+            let value = Tensor::<D>::from_inner(value.reshape(taken.shape));
+            let value = match taken.checkpointing {
                 Some(strategy) => value.with_gradient_checkpointing_strategy(strategy),
                 None => value,
             };
-            value.set_require_grad(trains)
-        });
-        self.moments.extend(after.map(|moments| (path, moments)));
-        param
+            value.set_require_grad(taken.trains)
+        })
     }
 }
 
@@ -277,6 +310,67 @@ mod tests {
             assert!(algorithm.check().unwrap_err().to_string().contains(says), "{options}");
         }
         assert!(toml::from_str::<Algorithm>("type = 'sgd'\nbeta1 = 0.5").is_err());
+    }
+
+    #[derive(Module, Debug)]
+    struct Many {
+        all: Vec<Param<Tensor<2>>>,
+    }
+
+    /// More parameters than go together, of many sizes; the third without a gradient in the first step, another held by
+    /// somebody else.
+    #[test]
+    fn many_parameters_step_as_each_would_alone() {
+        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        let device = crate::device::open(&name).unwrap().device;
+        let sizes: Vec<[usize; 2]> = (0..37).map(|i| [[1, 1], [3, 5], [40, 33], [1, 700]][i % 4]).collect();
+        let numbers = |i: usize, of: f32, [m, n]: [usize; 2]| -> Vec<f32> {
+            (0..m * n).map(|k| (of + i as f32 * 0.7 + k as f32 * 1.3).sin()).collect()
+        };
+        let tensor = |values: Vec<f32>, shape: [usize; 2], device: &Device| {
+            Tensor::<2>::from_data(TensorData::new(values, shape), device)
+        };
+        let of = |(i, &shape): (usize, &[usize; 2])| {
+            Param::from_tensor(tensor(numbers(i, 0.3, shape), shape, &device.clone().autodiff()))
+        };
+        let mut many = Many { all: sizes.iter().enumerate().map(of).collect() };
+        let held = many.all[5].val();
+        let before: Vec<f32> = held.clone().into_data().iter().collect();
+        let (algorithm, rates, mut optimizer) = (Algorithm::default(), Rates::constant(0.1), Optimizer::new());
+        for step in 0..2 {
+            let mut gradients = GradientsParams::new();
+            for (i, (param, &shape)) in many.all.iter().zip(&sizes).enumerate().filter(|(i, _)| (*i, step) != (2, 0)) {
+                gradients.register(param.id, tensor(numbers(i, 1.0 + step as f32, shape), shape, &device));
+            }
+            let update = Update { algorithm: &algorithm, rates: &rates, epoch: 0, clip_norm: None };
+            many = optimizer.step(many, gradients, update);
+        }
+        assert_eq!(held.into_data().iter::<f32>().collect::<Vec<_>>(), before);
+        assert_eq!((optimizer.steps("all.2"), optimizer.steps("all.36")), (1, 2));
+        for (i, (param, &shape)) in many.all.iter().zip(&sizes).enumerate() {
+            let gradients = (0..2).filter(|&step| (i, step) != (2, 0)).map(|s| numbers(i, 1.0 + s as f32, shape));
+            let expected = adam_in_64_bits(numbers(i, 0.3, shape), gradients.collect());
+            let ours: Vec<f32> = param.val().into_data().iter().collect();
+            for (a, b) in ours.iter().zip(expected) {
+                assert!((f64::from(*a) - b).abs() < 2e-6, "parameter {i}: {a} is not {b}");
+            }
+            assert!(param.val().is_require_grad() && param.val().dims() == shape);
+        }
+    }
+
+    /// The algorithm of PyTorch's documentation, at a learning rate of 0.1.
+    fn adam_in_64_bits(start: Vec<f32>, gradients: Vec<Vec<f32>>) -> Vec<f64> {
+        let mut p: Vec<f64> = start.into_iter().map(f64::from).collect();
+        let (mut m, mut v) = (vec![0.0; p.len()], vec![0.0; p.len()]);
+        for (t, gradient) in (1..).zip(gradients) {
+            for (i, g) in gradient.into_iter().map(f64::from).enumerate() {
+                m[i] = 0.9 * m[i] + 0.1 * g;
+                v[i] = 0.999 * v[i] + 0.001 * g * g;
+                let (m, v): (f64, f64) = (m[i] / (1.0 - 0.9f64.powi(t)), v[i] / (1.0 - 0.999f64.powi(t)));
+                p[i] -= 0.1 * m / (v.sqrt() + 1e-8);
+            }
+        }
+        p
     }
 
     #[test]
