@@ -559,6 +559,40 @@ fn cross_entropy_agrees_with_the_plain_formulation() {
     assert!((bounded - 0.125 * 8.0 * std::f64::consts::LN_10).abs() < 1e-4, "{bounded}");
 }
 
+/// Lists and rows that are longer than a piece, and equal largest numbers.
+#[test]
+fn maxima_over_hubs_agree_with_the_plain_formulation() {
+    let (device, _) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(15);
+    for (nodes, longest, hub, d) in [(3, 2, 1300, 5), (700, 9, 5000, 8), (2, 1, 1400, 33)] {
+        // One node has all the others as neighbours, and is a neighbour of all.
+        let mut edges: Vec<(u32, u32, f32)> = graph(&mut rng, nodes, longest, hub).iter().collect();
+        edges.extend((0..nodes as u32).flat_map(|i| [(0, i, 1.0), (i, 0, 1.0)]));
+        edges.extend((0..600).map(|_| (0, 1, 1.0)));
+        let a = Adjacency::of(&Graph::new(nodes, &edges).unwrap());
+        // Few different numbers, so that many are equal.
+        let values: Vec<f32> = (0..nodes * d).map(|_| rng.random_range(-3i32..3) as f32).collect();
+        let cotangent = random(&mut rng, nodes, d);
+        let weights = numbers(cotangent.clone());
+        let (mut output, mut gradient) = (vec![0.0; nodes * d], vec![0.0; nodes * d]);
+        for (i, channel) in (0..nodes).flat_map(|i| (0..d).map(move |c| (i, c))) {
+            let sources = || a.incoming(i).0.iter().map(|&j| j as usize * d + channel);
+            let Some(top) = sources().map(|at| values[at]).reduce(f32::max) else { continue };
+            output[i * d + channel] = f64::from(top);
+            let first = sources().find(|&at| values[at] == top).unwrap();
+            gradient[first] += weights[i * d + channel];
+        }
+        let inputs = [Tensor::from_data(TensorData::new(values, [nodes, d]), &Device::flex())];
+        let run = || with_gradients(&device, &inputs, &cotangent, |[v]| max_over_edges(&a, v));
+        let ours = run();
+        assert_eq!(numbers(ours[0].clone()), output);
+        for (a, b) in numbers(ours[1].clone()).iter().zip(&gradient) {
+            assert!((a - b).abs() < 1e-3 * b.abs().max(1.0), "{a} is not {b}");
+        }
+        assert!(numbers(run()[1].clone()) == numbers(ours[1].clone()), "two calls differ");
+    }
+}
+
 #[test]
 fn nothing_in_nothing_out() {
     let (device, _) = device();
