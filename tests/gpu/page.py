@@ -21,20 +21,24 @@ def table(head, rows):
     print()
 
 
-print("# Results on a GPU\n")
+rehearsal = results / "rehearsal"
+if rehearsal.exists():
+    print(f"# Rehearsal on {rehearsal.read_text().strip()}\n\nSmall sizes, on a device that is no GPU of NVIDIA's: times mean nothing.\n")
+else:
+    print("# Results on a GPU\n")
 doctor = results / "doctor.txt"
 if doctor.exists():
     print("```text\n" + doctor.read_text().strip() + "\n```\n")
 summary = [line.split("\t") for line in (results / "summary.tsv").read_text().splitlines()]
 table(["part", "ended", "seconds"], [[n, {"0": "well", "124": "out of time"}.get(c, f"with {c}"), s] for n, c, s in summary])
-steps = [r for stage in ("pretrain", "individual", "finetune") for r in lines(f"step-{stage}")]
+steps = [r for part in ("pretrain", "individual", "finetune", "bf16", "tf32") for r in lines(f"step-{part}")]
 if steps:
-    print("Training steps of MIMIC-IV size:\n")
+    print("Training steps:\n" if rehearsal.exists() else "Training steps of MIMIC-IV size:\n")
     ms = lambda s: f"{s * 1e3:.2f}"
     table(
-        ["stage", "device", "batch", "ms", "least", "most", "GFLOP/s"],
+        ["stage", "device", "precision", "batch", "ms", "least", "most", "GFLOP/s"],
         [
-            [r["stage"], r["device"], r["batch"], ms(r["step_s"]), ms(r["step_s_min"]), ms(r["step_s_max"]),
+            [r["stage"], r["device"], r["precision"], r["batch"], ms(r["step_s"]), ms(r["step_s_min"]), ms(r["step_s_max"]),
              f"{r['gflop_per_s']:.0f}" if r["gflop_per_s"] else ""]
             for r in steps
         ],
@@ -53,7 +57,7 @@ for r in lines("eval"):
     print(f"Evaluation of {r['patients']} patients: forward pass {r['forward_s'] * 1e3:.1f} ms, metrics {r['metrics_s'] * 1e3:.1f} ms.\n")
 embeddings = [r for batch in (128, 512) for r in lines(f"kge-{batch}")]
 if embeddings:
-    print("Training steps of HAKE, d 500, 40,943 entities, and the ranking of 1,000 triples on both sides:\n")
+    print(f"Training steps of HAKE, d {embeddings[0]['dim']}, {embeddings[0]['entities']:,} entities, and the ranking of triples on both sides:\n")
     table(
         ["batch", "negatives", "ms", "least", "most", "of these waiting for batches", "ranking, s"],
         [

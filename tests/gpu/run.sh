@@ -6,6 +6,8 @@
 # Parts, in this order when none is named: machine parity step ops eval kge pyg quickstart sanitizer. RESULTS gets a file of output and,
 # of what is measured, one of JSON lines for each; summary.tsv says how each ended; page.md is the whole for people. A part that
 # fails does not keep the others from running; the exit code says whether all ended well.
+#
+# DUALK_TEST_DEVICE names another device than cuda, such as wgpu: a rehearsal, of all parts on small sizes, with ten times the time.
 set -u
 results=${1:?usage: run.sh RESULTS [PART ...]}
 shift
@@ -30,6 +32,21 @@ export LD_LIBRARY_PATH="$here/bin${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export DUALK_TESTS="$here/tests" DUALK_GOLDEN="$here/tests/golden" DUALK_TEST_DEVICE="${DUALK_TEST_DEVICE:-cuda}" DUALK_CACHE=off
 device=$DUALK_TEST_DEVICE
 dualk="$here/bin/dualk"
+case $device in
+cuda*)
+    slow=1 sizes='' widths='' repeats='--repeats 20' steps='--steps 20 --warm-up 5' patients=1000 kge='128,256 512,1024'
+    triples='--dim 500 --entities 40943 --relations 11 --steps 20 --ranked 1000' short_kge='' short_run=''
+    precisions='bf16 tf32'
+    ;;
+*)
+    slow=10 sizes='--nodes 300 --edges 4000 --targets 200 --labs 30,20,10' widths='--widths 32,32' repeats='--repeats 2 --width 32'
+    steps='--steps 4 --warm-up 2' patients=300 kge='128,16 512,16' short_kge='--set train.steps=60 --set model.dim=8'
+    triples='--dim 16 --entities 300 --relations 3 --triples 3000 --steps 4 --ranked 20'
+    short_run='--set data.parser.patients=900 --set data.parser.clusters=6 --set data.parser.codes=120 --set data.parser.labs=40'
+    precisions=bf16
+    echo "$device" > "$results/rehearsal"
+    ;;
+esac
 
 failed=0
 # part SECONDS NAME COMMAND ...: output to NAME.txt, how it ended to summary.tsv. JSON lines go to NAME.jsonl as well.
@@ -38,7 +55,7 @@ part() {
     shift 2
     begin=$(date +%s.%N)
     code=0
-    timeout "$limit" "$@" > "$results/$name.txt" 2>&1 || code=$?
+    timeout $((limit * slow)) "$@" > "$results/$name.txt" 2>&1 || code=$?
     grep '^{' "$results/$name.txt" > "$results/$name.jsonl" || rm -f "$results/$name.jsonl"
     seconds=$(echo "$(date +%s.%N) $begin" | awk '{ printf "%.1f", $1 - $2 }')
     printf '%s\t%s\t%s\n' "$name" "$code" "$seconds" | tee -a "$results/summary.tsv"
@@ -48,12 +65,12 @@ part() {
 for name in $parts; do
     case $name in
     machine)
-        part 60 machine nvidia-smi
+        [ $slow != 1 ] || part 60 machine nvidia-smi
         part 60 doctor "$dualk" doctor
         ;;
     parity)
         # Small work: all at once.
-        (part 240 parity-ops bin/test-dualk_sdk ops) &
+        (part 240 parity-ops bin/test-dualk_sdk ops optimizer model) &
         (part 240 parity-models bin/test-golden_models --skip dropout) &
         (part 240 parity-reference bin/test-golden_reference --skip dropout) &
         (part 240 parity-pyg bin/test-golden_pyg) &
@@ -64,17 +81,30 @@ for name in $parts; do
         ;;
     step)
         for stage in pretrain individual finetune; do
-            part 150 "step-$stage" "$dualk" bench step --device "$device" --stage $stage --steps 20 --warm-up 5
+            # shellcheck disable=SC2086 # lists of words
+            part 150 "step-$stage" "$dualk" bench step --device "$device" --stage $stage $steps $sizes $widths ${sizes:+--features 64}
+        done
+        for precision in $precisions; do
+            # shellcheck disable=SC2086
+            part 150 "step-$precision" "$dualk" bench step --device "$device" --stage pretrain $steps $sizes $widths \
+                ${sizes:+--features 64} --set "backend.precision=$precision"
         done
         ;;
-    ops) part 120 ops "$dualk" bench ops --device "$device" --no-plain --repeats 20 ;;
-    eval) part 90 eval "$dualk" bench eval --device "$device" --patients 1000 ;;
+    ops)
+        # shellcheck disable=SC2086
+        part 120 ops "$dualk" bench ops --device "$device" --no-plain $repeats $sizes ${sizes:+--features 64}
+        ;;
+    eval)
+        # shellcheck disable=SC2086
+        part 90 eval "$dualk" bench eval --device "$device" --patients $patients $sizes $widths ${sizes:+--features 64}
+        ;;
     kge)
-        for size in '128 256' '512 1024'; do
-            part 90 "kge-${size% *}" "$dualk" bench kge --device "$device" --batch "${size% *}" --negatives "${size#* }" --dim 500 \
-                --entities 40943 --relations 11 --steps 20 --ranked 1000
+        for size in $kge; do
+            # shellcheck disable=SC2086
+            part 90 "kge-${size%,*}" "$dualk" bench kge --device "$device" --batch "${size%,*}" --negatives "${size#*,}" $triples
         done
-        [ ! -d wn18rr ] || part 200 kge-wn18rr "$dualk" kge train wn18rr-small.toml --device "$device" \
+        # shellcheck disable=SC2086
+        [ ! -d wn18rr ] || part 200 kge-wn18rr "$dualk" kge train wn18rr-small.toml --device "$device" $short_kge \
             --set "data.triples=$here/wn18rr" --set "output.runs=$results/runs"
         ;;
     pyg)
@@ -87,7 +117,10 @@ for name in $parts; do
                 --no-eval --repeats 1 --steps 10 --warm-up 3 --json "$results/pyg${precision#--}.json" $precision
         done
         ;;
-    quickstart) part 200 quickstart "$dualk" run quickstart.toml --device "$device" --set "output.runs=$results/runs" ;;
+    quickstart)
+        # shellcheck disable=SC2086
+        part 200 quickstart "$dualk" run quickstart.toml --device "$device" $short_run --set "output.runs=$results/runs"
+        ;;
     sanitizer)
         command -v compute-sanitizer > /dev/null || {
             echo "sanitizer: there is no compute-sanitizer here"
