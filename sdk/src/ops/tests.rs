@@ -270,10 +270,10 @@ fn tables_of_bf16_are_near_and_the_same_everywhere() {
     }
     // One neighbour of weight 1: the row itself, rounded to the nearest, ties to even.
     let a = Adjacency::of(&Graph::new(2, &[(0, 1, 1.0)]).unwrap().with_precision(Precision::Bf16));
-    let row = [1.0, 1.003_906_2, 1.011_718_8, -3.141_592_7, 1e-20, f32::NAN, 65_504.0, 0.1];
+    let row = [1.0, 1.003_906_2, 1.011_718_8, -3.3, 1e-20, f32::NAN, 65_504.0, 0.1];
     let table = Tensor::<2>::from_data([row, [0.0; 8]], &device);
     let ours: Vec<f32> = propagate(&a, table).slice([1..2, 0..8]).into_data().iter().collect();
-    let expected = [1.0, 1.0, 1.015_625, -3.140_625, 1.000_557_7e-20, f32::NAN, 65_536.0, 0.100_097_656];
+    let expected = [1.0, 1.0, 1.015_625, -3.296_875, 1.000_557_7e-20, f32::NAN, 65_536.0, 0.100_097_656];
     if device != Device::flex() {
         // The CPU keeps 32 bits where few rows are read.
         for (ours, expected) in ours.iter().zip(expected) {

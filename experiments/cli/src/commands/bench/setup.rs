@@ -149,7 +149,7 @@ impl Case {
         sizes.check()?;
         let experiment = args.experiment(sizes.seed)?;
         let mut data = sizes.prepared(patients, stage.has_next_visit())?;
-        data.graph = data.graph.with_precision(experiment.manifest.backend.precision);
+        data.graph = data.graph.with_precision(experiment.manifest().backend.precision);
         let device = experiment.device().device.clone().autodiff();
         let options = &experiment.manifest().stage[stage.index()];
         let (objective, loss) = parts(&experiment, options)?;

@@ -109,7 +109,7 @@ impl Step {
             "bench": "step",
             "stage": stage.name(),
             "device": device,
-            "precision": case.experiment.manifest.backend.precision,
+            "precision": case.experiment.manifest().backend.precision,
             "threads": rayon::current_num_threads(),
             "encoder": parts.graph_encoder.r#type,
             "nodes": graph["nodes"],
