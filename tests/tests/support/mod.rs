@@ -37,7 +37,7 @@ pub fn tensor<const D: usize>(file: &Tensors<f32>, name: &str, device: &Device) 
 
 /// Torch's Linear and recurrent weights are `[out, in]`, ours `[in, out]`.
 fn is_transposed(path: &str) -> bool {
-    const LINEAR: [&str; 33] = [
+    const LINEAR: [&str; 34] = [
         "fc1",
         "fc2",
         "fc3",
@@ -71,6 +71,7 @@ fn is_transposed(path: &str) -> bool {
         "query",
         "score",
         "value",
+        "res",
     ];
     path.strip_suffix(".weight").is_some_and(|path| path.rsplit('.').next().is_some_and(|last| LINEAR.contains(&last)))
 }
