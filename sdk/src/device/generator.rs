@@ -33,7 +33,7 @@ pub fn alone<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Seeds the generator of a device, and the one from which this thread [draws](draw) for devices other than the CPU. The
+/// Seeds the generator of a device, and the one from which this thread draws for devices other than the CPU. The
 /// numbers follow from it as long as one is [alone].
 pub fn seed(device: &Device, seed: u64) {
     alone(|| device.seed(seed));
