@@ -13,7 +13,7 @@ mod root;
 pub use key::{Key, fingerprint};
 
 use crate::storage::{self, lock_folder, lock_new};
-use crate::{Error, Result};
+use crate::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -138,6 +138,21 @@ impl Cache {
         // Over the empty folder.
         let _ = storage::rename(path, &aside);
         let _ = fs::remove_dir_all(aside);
+    }
+
+    /// Adds an entry, as [`Cache::put`]. A cache that cannot be written (a full disk, a read-only folder) is no reason to lose
+    /// the result: the reader is told.
+    pub fn keep(
+        &self,
+        kind: &str,
+        key: &Key,
+        about: &str,
+        write: impl FnOnce(&Path) -> Result<()>,
+        progress: &dyn Progress,
+    ) {
+        if let Err(error) = self.put(kind, key, about, write) {
+            progress.line(&format!("warning: not cached: {}", error.to_string().lines().next().unwrap_or_default()));
+        }
     }
 
     /// Adds an entry: `write` fills the folder it is given. Does nothing when another run was faster.

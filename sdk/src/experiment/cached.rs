@@ -4,8 +4,7 @@
 //! comes from a component that is linked into the program, or whose files cannot be named, is never cached: nothing
 //! would tell when it changes.
 
-use super::dataset::cohort_key;
-use super::inputs::{component_identity, sdk};
+use super::inputs::{FORM, cohort_key, component_identity, sdk};
 use super::manifest::Stage;
 use super::outcome::TrainedStage;
 use super::plan::Plan;
@@ -21,8 +20,6 @@ use std::fs;
 use std::path::Path;
 
 const STAGE: &str = "stage";
-/// Changes when the files of an entry do.
-pub(super) const FORM: u32 = 4;
 
 const WEIGHTS: &str = "weights.safetensors";
 const BEST: &str = "best_on_valid.safetensors";
@@ -88,7 +85,7 @@ impl<'a> StageCache<'a> {
         let Some((cache, key)) = self.cache.zip(self.keys.get(index)) else { return };
         let about = format!("{} {}, kept epoch {}", self.plan.manifest.name, what.stage, trained.epoch + 1);
         let with_optimizer = self.plan.carries_on(index);
-        keep(cache, STAGE, key, &about, |folder| write(folder, trained, what, epochs, with_optimizer), progress);
+        cache.keep(STAGE, key, &about, |folder| write(folder, trained, what, epochs, with_optimizer), progress);
     }
 }
 
@@ -164,18 +161,4 @@ fn stage_key(plan: &Plan, index: usize, stage: &Stage, before: &Value) -> Result
 
 fn written(what: &str, value: &impl Serialize) -> Result<Value> {
     serde_json::to_value(value).map_err(|e| Error::program(format!("{what} cannot be written as JSON: {e}")))
-}
-
-/// Adds an entry. A cache that cannot be written (a full disk, a read-only folder) is no reason to lose the result.
-pub(super) fn keep(
-    cache: &Cache,
-    kind: &str,
-    key: &Key,
-    about: &str,
-    write: impl FnOnce(&Path) -> Result<()>,
-    progress: &dyn Progress,
-) {
-    if let Err(error) = cache.put(kind, key, about, write) {
-        progress.line(&format!("warning: not cached: {}", error.to_string().lines().next().unwrap_or_default()));
-    }
 }

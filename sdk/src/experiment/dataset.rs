@@ -1,13 +1,11 @@
 //! From a plan to the data that its stages learn from. The cohort comes from the cache, or from the raw tables.
 
-use super::cached::{FORM, keep};
-use super::inputs::{component_identity, sdk, seen};
+use super::inputs::{cohort_key, seen};
 use super::plan::Plan;
-use crate::cache::{Cache, Key, fingerprint};
-use crate::component::{Inputs, Parser, ParserContext, Slot};
+use crate::cache::Cache;
+use crate::component::{Parser, ParserContext};
 use crate::data::{Cohort, Prepared, cohort_file, flow, prepare};
 use crate::{Error, Progress, Result};
-use serde_json::json;
 
 const COHORT: &str = "cohort";
 
@@ -52,7 +50,7 @@ fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result
     let cohort = parsed(plan, parser, progress)?;
     let (patients, admissions) = (cohort.patients.len(), cohort.admissions.values().len());
     let about = format!("{}: {patients} patients, {admissions} admissions", plan.manifest.data.parser.r#type);
-    keep(cache, COHORT, &key, &about, |folder| cohort_file::save(&cohort, folder), progress);
+    cache.keep(COHORT, &key, &about, |folder| cohort_file::save(&cohort, folder), progress);
     Ok(cohort)
 }
 
@@ -74,22 +72,6 @@ fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<C
     let cohort = cohort?;
     cohort.validate()?;
     Ok(cohort)
-}
-
-/// Everything that determines the cohort; `None` when that is not known.
-pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>> {
-    let Some(Inputs { files, seed }) = parser.inputs() else { return Ok(None) };
-    let component = component_identity(&plan.registry, Slot::Parser, &plan.manifest.data.parser)?;
-    let Some(component) = component else { return Ok(None) };
-    let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
-    Ok(Some(Key::of(json!({
-        "form": FORM,
-        "sdk": sdk(),
-        "parser": component,
-        "files": files,
-        "seed": seed.then_some(plan.manifest.seed),
-        "compat": plan.manifest.compat,
-    }))))
 }
 
 /// The data in a few lines.

@@ -2,16 +2,15 @@
 
 use super::dataset::dataset;
 use super::identity::identity;
+use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome};
 use super::plan::Plan;
 use super::predictions::write_predictions;
+use super::records::{count_parameters, create_run, write_data, write_environment};
 use super::report;
-use super::run::{create_run, write_data, write_environment};
 use super::run_dir::RunDir;
 use super::stage::OpenStage;
-use super::stages::{fresh_model, led_to};
 use super::tested::{Tested, test};
-use super::underway::count_parameters;
 use crate::cache::Cache;
 use crate::component::Objective;
 use crate::data::Prepared;

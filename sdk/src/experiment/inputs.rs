@@ -2,13 +2,16 @@
 
 use super::manifest::ComponentRef;
 use super::plan::Plan;
-use crate::cache::fingerprint;
+use crate::cache::{Key, fingerprint};
 use crate::component::{Inputs, Parser, Slot};
 use crate::plugin::{Registry, Stamp};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Changes when the files of an entry do.
+pub(super) const FORM: u32 = 4;
 
 /// The options of a component that are paths, by its schema.
 pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
@@ -79,6 +82,22 @@ pub(super) fn component_identity(registry: &Registry, slot: Slot, component: &Co
         options.insert(name.clone(), value);
     }
     Ok(Some(json!({ "type": component.r#type, "plugin": plugin, "options": options })))
+}
+
+/// Everything that determines the cohort; `None` when that is not known.
+pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>> {
+    let Some(Inputs { files, seed }) = parser.inputs() else { return Ok(None) };
+    let component = component_identity(&plan.registry, Slot::Parser, &plan.manifest.data.parser)?;
+    let Some(component) = component else { return Ok(None) };
+    let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
+    Ok(Some(Key::of(json!({
+        "form": FORM,
+        "sdk": sdk(),
+        "parser": component,
+        "files": files,
+        "seed": seed.then_some(plan.manifest.seed),
+        "compat": plan.manifest.compat,
+    }))))
 }
 
 /// The SDK that runs.

@@ -1,8 +1,8 @@
 //! How much memory each stage will take: a few of its steps are done, at full size.
 
+use super::model::fresh_model;
 use super::plan::Plan;
 use super::stage::{OpenStage, Parts};
-use super::stages::fresh_model;
 use super::training::{Keeping, Observers, train};
 use crate::data::{Examples, Prepared, Ragged};
 use crate::model::Model;

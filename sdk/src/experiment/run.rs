@@ -5,15 +5,13 @@ use super::dataset::dataset;
 use super::identity::{Identity, identity};
 use super::outcome::Outcome;
 use super::plan::Plan;
+use super::records::create_run;
 use super::run_dir::RunDir;
 use super::stop::Stop;
 use super::underway::Underway;
 use crate::boundary::guard;
 use crate::cache::Cache;
-use crate::data::Prepared;
-use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
 use crate::{Error, Progress, Result};
-use serde_json::json;
 use std::path::Path;
 
 /// Prepares the data, trains all stages and tests; with `resume` from the last checkpoint of a run of the same identity.
@@ -67,12 +65,6 @@ fn check_unchanged(plan: &Plan, before: &Identity) -> Result<()> {
     }
 }
 
-/// A new folder for a run.
-pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
-    let output = &plan.manifest.output;
-    RunDir::create(&output.runs, &plan.manifest.name, identity, &plan.text()?, output.access)
-}
-
 /// The run to go on with and its last whole checkpoint, said in one line.
 fn left(
     plan: &Plan,
@@ -111,21 +103,4 @@ fn place_of(plan: &Plan, checkpoint: &Checkpoint) -> String {
         }
         None => format!("stage {stage}, its end"),
     }
-}
-
-/// What a run ran on and with: `environment.json` and `plugins.lock`.
-pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<()> {
-    let stamp = Stamp::current();
-    let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let environment = json!({ "sdk": fields, "device": plan.device.name, "threads": threads });
-    run.write_json("environment.json", &environment)?;
-    let plugins = plan.registry.plugins().iter().map(LockedPlugin::from).collect();
-    run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
-}
-
-/// What is known of the data: its sizes, what was left out, and the vocabulary with the names of codes.
-pub(super) fn write_data(run: &RunDir, data: &Prepared) -> Result<()> {
-    run.write_json("summary.json", &data.summary())?;
-    run.write_json("vocabulary.json", &data.names())
 }

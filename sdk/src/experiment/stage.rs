@@ -1,8 +1,8 @@
 //! A stage of a plan over the data: what it learns, and from whom.
 
 use super::manifest::Stage;
+use super::model::Entrance;
 use super::plan::Plan;
-use super::stages::Entrance;
 use crate::component::{Objective, Part};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;

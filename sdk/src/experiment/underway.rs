@@ -4,15 +4,15 @@ use super::cached::{Kept, StageCache};
 use super::checkpoint::{Checkpoint, Inside};
 use super::dataset::summarise;
 use super::fingerprint::Fingerprint;
+use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome, TrainedStage};
 use super::plan::Plan;
 use super::prefixes::Prefixes;
 use super::recorder::{METRICS, Recorder};
+use super::records::{count_parameters, write_data, write_environment};
 use super::report;
-use super::run::{write_data, write_environment};
 use super::run_dir::RunDir;
 use super::stage::OpenStage;
-use super::stages::{fresh_model, led_to};
 use super::stop::Stop;
 use super::tested::{Tested, test};
 use super::tracking::Trackers;
@@ -186,11 +186,6 @@ impl<'a> Underway<'a> {
         report::write_report(run)?;
         Ok(outcome)
     }
-}
-
-/// The number of parameters of a model.
-pub(super) fn count_parameters(model: &Model) -> usize {
-    parameters(model).iter().map(|p| p.shape.iter().product::<usize>()).sum()
 }
 
 /// An epoch as a line.

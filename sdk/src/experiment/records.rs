@@ -1,0 +1,38 @@
+//! What every run has beside what it learnt: its folder, what it ran on and with, and what is known of its data.
+
+use super::identity::Identity;
+use super::plan::Plan;
+use super::run_dir::RunDir;
+use crate::Result;
+use crate::data::Prepared;
+use crate::model::{Model, parameters};
+use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
+use serde_json::json;
+
+/// A new folder for a run.
+pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
+    let output = &plan.manifest.output;
+    RunDir::create(&output.runs, &plan.manifest.name, identity, &plan.text()?, output.access)
+}
+
+/// What a run ran on and with: `environment.json` and `plugins.lock`.
+pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<()> {
+    let stamp = Stamp::current();
+    let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let environment = json!({ "sdk": fields, "device": plan.device.name, "threads": threads });
+    run.write_json("environment.json", &environment)?;
+    let plugins = plan.registry.plugins().iter().map(LockedPlugin::from).collect();
+    run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
+}
+
+/// What is known of the data: its sizes, what was left out, and the vocabulary with the names of codes.
+pub(super) fn write_data(run: &RunDir, data: &Prepared) -> Result<()> {
+    run.write_json("summary.json", &data.summary())?;
+    run.write_json("vocabulary.json", &data.names())
+}
+
+/// The number of parameters of a model.
+pub(super) fn count_parameters(model: &Model) -> usize {
+    parameters(model).iter().map(|p| p.shape.iter().product::<usize>()).sum()
+}
