@@ -11,6 +11,8 @@ options! {
     pub struct ReaderOptions {
         /// Whether it learns from the patients that are tested.
         pub leaks: bool = false,
+        /// Whether it is tested on patients with one visit, too.
+        pub single: bool = false,
     }
 }
 
@@ -31,16 +33,19 @@ impl Objective for ReaderOptions {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match part {
-            Part::Train if self.leaks => &data.split.test,
-            Part::Train => &data.split.train,
-            Part::Valid => &data.split.valid,
-            Part::Test => &data.split.test,
+        let mut patients = match part {
+            Part::Train if self.leaks => data.split.test.clone(),
+            Part::Train => data.split.train.clone(),
+            Part::Valid => data.split.valid.clone(),
+            Part::Test => data.split.test.clone(),
         };
+        if self.single && part == Part::Test {
+            patients.extend(&data.split.single);
+        }
         Ok(Examples {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
             visits: patients.iter().map(|&p| data.cohort.admissions.range(p).map(|v| v as u32)).collect(),
-            labs: data.last_visit_labs(patients),
+            labs: data.last_visit_labs(&patients),
             targets: vec![patients.iter().map(|_| [0]).collect()],
             ..Examples::default()
         })
@@ -101,6 +106,17 @@ fn what_is_in_order_is_said() {
         assert!(lines[2].contains("are counted in the admissions of pretraining patients"), "{lines:?}");
         assert!(lines[4].contains("none on two sides"), "{lines:?}");
     }
+}
+
+#[test]
+fn test_patients_that_pretraining_sees_are_counted() {
+    let with = |single: bool| found(&format!("{{ type = \"reader\", single = {single} }}")).unwrap();
+    assert!(!with(false)[4].contains("in pretraining"), "{:?}", with(false));
+    let lines = with(true);
+    let (_, single) = lines[0].split_once("single ").unwrap();
+    let (number, _) = single.split_once(':').unwrap();
+    assert!(number.parse::<usize>().unwrap() > 0);
+    assert!(lines[4].contains(&format!("patients ({number} of them in pretraining)")), "{lines:?}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
 /// The examples of a stage against the parts of the split.
 fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<String> {
     let of = |patients: &[usize]| patients.iter().copied().collect::<HashSet<usize>>();
-    let (valid, test) = (of(&data.split.valid), of(&data.split.test));
+    let (pretrain, valid, test) = (of(&data.split.pretrain), of(&data.split.valid), of(&data.split.test));
     let (mut learnt, mut told) = (HashSet::new(), Vec::new());
     for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
         let examples = objective.examples(data, part)?;
@@ -37,7 +37,10 @@ fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<Strin
             let ours = format!("stage {name}: its {what} examples");
             return Err(shared(&ours, "another part of the split", p, data));
         }
-        told.push(format!("{what} {} examples of {} patients", examples.len(), patients.len()));
+        // An objective may ask about patients whose single visit the parts of the split leave to pretraining.
+        let pretrained = if part == Part::Train { 0 } else { patients.intersection(&pretrain).count() };
+        let seen = if pretrained > 0 { format!(" ({pretrained} of them in pretraining)") } else { String::new() };
+        told.push(format!("{what} {} examples of {} patients{seen}", examples.len(), patients.len()));
         if part == Part::Train {
             learnt = patients;
         }
