@@ -38,40 +38,24 @@ impl Table {
     }
 }
 
-fn like(values: &CubeTensor, dtype: DType) -> CubeTensor {
-    let mut shape = values.shape();
-    if dtype == DType::U32 {
-        let last = shape.num_dims() - 1;
-        shape[last] /= 2;
-    }
-    empty_device_contiguous_dtype(values.client.clone(), values.device.clone(), shape, dtype)
-}
-
+/// Two numbers a word.
 fn packed(values: &CubeTensor) -> CubeTensor {
-    let output = like(values, DType::U32);
-    let count = output.shape().num_elements();
-    pack::launch(
-        &output.client,
-        threads(count),
-        CubeDim::new_1d(UNITS),
-        values.clone().into_buffer_arg(),
-        output.clone().into_buffer_arg(),
-        count,
-    );
+    let mut shape = values.shape();
+    let last = shape.num_dims() - 1;
+    shape[last] /= 2;
+    let output = empty_device_contiguous_dtype(values.client.clone(), values.device.clone(), shape, DType::U32);
+    let (input, count) = (values.clone().into_buffer_arg(), output.shape().num_elements());
+    let to = output.clone().into_buffer_arg();
+    pack::launch(&output.client, threads(count), CubeDim::new_1d(UNITS), input, to, count);
     output
 }
 
 fn rounded_copy(values: &CubeTensor) -> CubeTensor {
-    let output = like(values, DType::F32);
-    let count = output.shape().num_elements();
-    round_all::launch(
-        &output.client,
-        threads(count),
-        CubeDim::new_1d(UNITS),
-        values.clone().into_buffer_arg(),
-        output.clone().into_buffer_arg(),
-        count,
-    );
+    let (client, device) = (values.client.clone(), values.device.clone());
+    let output = empty_device_contiguous_dtype(client, device, values.shape(), values.dtype);
+    let (input, count) = (values.clone().into_buffer_arg(), output.shape().num_elements());
+    let to = output.clone().into_buffer_arg();
+    round_all::launch(&output.client, threads(count), CubeDim::new_1d(UNITS), input, to, count);
     output
 }
 
