@@ -2,7 +2,7 @@
 
 use dualk_sdk::data::Ids;
 use dualk_sdk::data::events::{self, EventKind, EventTable};
-use dualk_sdk::data::tables::{OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -101,7 +101,7 @@ impl Source {
             rows: format!("rows of {}", self.name),
             on_bad_row,
             losses: &["without an admission", "without a name"],
-            left_out: None,
+            rules: &[NOT_IN_COHORT],
             progress,
         };
         let places = cohort.places();
@@ -109,7 +109,7 @@ impl Source {
             Ok(match row.id(0, ids)? {
                 None => Seen::Lost("without an admission"),
                 Some(_) if row.text(1).is_empty() => Seen::Lost("without a name"),
-                Some(id) => places.get(&id).map_or(Seen::Nothing, |&at| Seen::Of(at, self.code(row))),
+                Some(id) => places.get(&id).map_or(Seen::LeftOut(NOT_IN_COHORT), |&at| Seen::Of(at, self.code(row))),
             })
         })?;
         self.add_titles(cohort)

@@ -1,7 +1,7 @@
 //! labevents and d_labitems → the laboratory items of each admission: abnormal ones, or parts of their values.
 
 use dualk_sdk::data::labs::{self, Rule};
-use dualk_sdk::data::tables::{Fault, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::data::{Ids, LabItem, Step};
 use dualk_sdk::prelude::*;
 use std::cell::Cell;
@@ -59,7 +59,7 @@ impl Tables {
             rows: "rows of labevents".into(),
             on_bad_row,
             losses: &[WITHOUT],
-            left_out: None,
+            rules: &[NOT_IN_COHORT],
             progress,
         };
         let (sets, step) = labs::read(self.rule, places.len(), |show| match self.rule {
@@ -101,27 +101,29 @@ impl Tables {
 /// The item of a row that is flagged.
 fn flagged(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<i64>, Fault> {
     if row.bytes(RESULT) != b"abnormal" {
-        return Ok(if row.bytes(ADMISSION).is_empty() { Seen::Lost(WITHOUT) } else { Seen::Nothing });
+        // What stands in rows that say nothing need not be right.
+        return Ok(placed(row, row.id(ADMISSION, ids).ok().flatten(), places, None));
     }
     let (admission, item) = (row.id(ADMISSION, ids)?, row.integer(ITEM)?);
-    Ok(placed(row, admission, places, item))
+    Ok(placed(row, admission, places, Some(item)))
 }
 
 /// The item of a row that has a value, and the value.
 fn valued(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<(i64, f32)>, Fault> {
     let (admission, text) = (row.id(ADMISSION, ids)?, row.text(RESULT));
     if text.is_empty() {
-        return Ok(if admission.is_none() { Seen::Lost(WITHOUT) } else { Seen::Nothing });
+        return Ok(placed(row, admission, places, None));
     }
     let value = text.parse().map_err(|_| row.fault(RESULT, "the column `valuenum` must hold a number"))?;
     let item = row.integer(ITEM)?;
-    Ok(placed(row, admission, places, (item, value)))
+    Ok(placed(row, admission, places, Some((item, value))))
 }
 
-fn placed<T>(row: &Row<'_>, admission: Option<i64>, places: &HashMap<i64, usize>, what: T) -> Seen<T> {
+/// What a row says, if anything, with the place of its admission.
+fn placed<T>(row: &Row<'_>, admission: Option<i64>, places: &HashMap<i64, usize>, what: Option<T>) -> Seen<T> {
     match admission.and_then(|admission| places.get(&admission)) {
-        Some(&at) => Seen::Of(at, what),
+        Some(&at) => what.map_or(Seen::Nothing, |what| Seen::Of(at, what)),
         None if row.bytes(ADMISSION).is_empty() => Seen::Lost(WITHOUT),
-        None => Seen::Nothing,
+        None => Seen::LeftOut(NOT_IN_COHORT),
     }
 }

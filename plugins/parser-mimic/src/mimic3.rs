@@ -217,6 +217,8 @@ mod tests {
         assert_eq!(cohort.lab_items.iter().map(|item| item.category).collect::<Vec<_>>(), [None, Some(1), Some(1)]);
         let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();
         assert_eq!([lost("rows of labevents"), lost("drugs")], [1, 1]);
+        let rows = cohort.flow.iter().find(|step| step.what == "rows of labevents").unwrap();
+        assert_eq!((rows.total, rows.kept()), (7, 5), "one has no admission, one an admission of nobody in the cohort");
         assert_eq!(cohort.events("drugs").unwrap().names, ["B01AC06"]);
     }
 

@@ -7,7 +7,7 @@ use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
-use dualk_sdk::data::tables::{Fault, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, Sex, Stays, Step};
 use dualk_sdk::prelude::*;
 use dualk_sdk::source_options;
@@ -179,7 +179,8 @@ type Diagnoses = (HashMap<i64, Vec<u32>>, [Step; 2]);
 fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Coding, stays: &Stays) -> Result<Diagnoses> {
     let rows = table.read()?;
     let of = stays.admission_ids.column(&rows, "patientunitstayid")?;
-    let (mut codes, mut without, mut unread, mut unknown) = (HashMap::<i64, Vec<u32>>::new(), 0, 0, 0);
+    let (mut codes, mut without, mut unknown) = (HashMap::<i64, Vec<u32>>::new(), 0, 0);
+    let mut unread = HashMap::<&str, u64>::new();
     for (stay, text) in of.into_iter().zip(rows.texts("icd9code")?) {
         let Some(stay) = stay.filter(|&stay| stays.contains(stay)) else {
             unknown += 1;
@@ -197,7 +198,7 @@ fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Codin
             }
         };
         match code {
-            None => unread += 1,
+            None => *unread.entry(text).or_default() += 1,
             Some((edition, code)) => {
                 for &number in coding.codes(edition, &code) {
                     let codes = codes.entry(stay).or_default();
@@ -210,7 +211,7 @@ fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Codin
     }
     let step = Step::new("rows of diagnosis", rows.len() as u64)
         .lost("without a code", without)
-        .lost("without a code of that edition", unread)
+        .lost_values("without a code of that edition", unread)
         .lost("of a stay that patient lacks", unknown);
     Ok((codes, [step, coding.step("diagnoses")]))
 }
@@ -254,7 +255,7 @@ fn labs(
     progress: &dyn Progress,
 ) -> Result<()> {
     let places = cohort.places();
-    let pass = Pass { table, rows: "rows of lab".into(), on_bad_row, losses: &[], left_out: None, progress };
+    let pass = Pass { table, rows: "rows of lab".into(), on_bad_row, losses: &[], rules: &[NOT_IN_COHORT], progress };
     let mut categories = BTreeMap::<Item, u8>::new();
     let (sets, step) = labs::read(rule, places.len(), |show| {
         pass.each(
@@ -278,16 +279,17 @@ fn labs(
 
 /// The result of a row: item, category and value.
 fn result(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<(Item, u8, f32)>, Fault> {
+    let Some(&at) = row.id(0, ids)?.and_then(|stay| places.get(&stay)) else {
+        return Ok(Seen::LeftOut(NOT_IN_COHORT));
+    };
     let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == row.bytes(1)) else { return Ok(Seen::Nothing) };
-    let stay = row.id(0, ids)?;
     let text = row.text(3);
     if text.is_empty() {
         return Ok(Seen::Nothing);
     }
     let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
     let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());
-    let what = (item, category as u8, value);
-    Ok(stay.and_then(|stay| places.get(&stay)).map_or(Seen::Nothing, |&at| Seen::Of(at, what)))
+    Ok(Seen::Of(at, (item, category as u8, value)))
 }
 
 #[cfg(test)]

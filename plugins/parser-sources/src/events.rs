@@ -2,7 +2,7 @@
 
 use dualk_sdk::data::Ids;
 use dualk_sdk::data::events::{self, EventKind, EventTable};
-use dualk_sdk::data::tables::{OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::prelude::*;
 use std::path::Path;
 
@@ -60,6 +60,8 @@ impl Places<'_> {
 /// What rows of no admission are called.
 pub const OF_NO_VISIT: &str = "of no visit";
 
+const CANCELLED: &str = "that were cancelled";
+
 impl Source {
     /// The table.
     pub fn table(&self) -> &Table {
@@ -80,7 +82,7 @@ impl Source {
             rows: format!("rows of {}", self.name),
             on_bad_row,
             losses: &[OF_NO_VISIT, "without a code"],
-            left_out: self.cancelled.map(|_| "that were cancelled"),
+            rules: if self.cancelled.is_some() { &[CANCELLED, NOT_IN_COHORT] } else { &[NOT_IN_COHORT] },
             progress,
         };
         let places = cohort.places();
@@ -88,10 +90,10 @@ impl Source {
         events::read(&pass, &self.kind, drug_map, cohort, |row| {
             let (visit, code) = (row.id(0, ids)?, row.text(1));
             Ok(match visit {
-                _ if cancelled(row) => Seen::LeftOut,
+                _ if cancelled(row) => Seen::LeftOut(CANCELLED),
                 None => Seen::Lost(OF_NO_VISIT),
                 Some(_) if code.is_empty() || code == nothing => Seen::Lost("without a code"),
-                Some(id) => places.get(&id).map_or(Seen::Nothing, |&at| Seen::Of(at, code.to_owned())),
+                Some(id) => places.get(&id).map_or(Seen::LeftOut(NOT_IN_COHORT), |&at| Seen::Of(at, code.to_owned())),
             })
         })
     }

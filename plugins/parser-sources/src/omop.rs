@@ -7,7 +7,7 @@ use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::events::{EventKind, read_mapping};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
-use dualk_sdk::data::tables::{Fault, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
@@ -460,7 +460,8 @@ fn measurements(
 ) -> Result<()> {
     let places = cohort.places();
     let losses = &[OF_NO_VISIT];
-    let pass = Pass { table, rows: "rows of measurement".into(), on_bad_row, losses, left_out: None, progress };
+    let pass =
+        Pass { table, rows: "rows of measurement".into(), on_bad_row, losses, rules: &[NOT_IN_COHORT], progress };
     let (sets, step) = labs::read(rule, places.len(), |show| {
         pass.each(|row| measured(row, rule, &places, ids), |at, (item, value)| show(at, item, value))
     })?;
@@ -492,6 +493,7 @@ fn measured(row: &Row<'_>, rule: Rule, places: &HashMap<i64, usize>, ids: &Ids) 
     };
     Ok(match (visit.and_then(|visit| places.get(&visit)), value) {
         _ if row.bytes(VISIT).is_empty() => Seen::Lost(OF_NO_VISIT),
+        (None, _) => Seen::LeftOut(NOT_IN_COHORT),
         (Some(&at), Some(value)) if counts => Seen::Of(at, ((row.integer(CONCEPT)?, unit), value as f32)),
         _ => Seen::Nothing,
     })

@@ -52,7 +52,8 @@ pub fn title(icd: Icd, code: &str) -> Option<&'static str> {
 /// The title of whatever stands for a disease: a code of either edition, whose shape mostly says which, a CCSR category, or
 /// a chapter such as `390-459`.
 ///
-/// V and E codes that both editions have are taken as ICD-9 when they have two, or three, digits before the dot.
+/// V and E codes that both editions have are taken as ICD-9 when they have two, or three, digits before the dot. Without their
+/// dot, E codes are taken as ICD-10 where that has them.
 pub fn title_of(name: &str) -> Option<String> {
     let category = name.split_once('.').map_or(name, |(category, _)| category);
     let shape = category.as_bytes();
@@ -63,7 +64,8 @@ pub fn title_of(name: &str) -> Option<String> {
         [] => return None,
     };
     let of = |icd| title(icd, name).map(str::to_owned);
-    let found = if nine { of(Icd::Icd9).or_else(|| of(Icd::Icd10)) } else { of(Icd::Icd10) };
+    let [likely, other] = if nine { [Icd::Icd9, Icd::Icd10] } else { [Icd::Icd10, Icd::Icd9] };
+    let found = of(likely).or_else(|| of(other));
     found.or_else(|| hierarchy::chapter_title(name).map(str::to_owned)).or_else(|| category_title(name))
 }
 
@@ -122,6 +124,7 @@ mod tests {
             ("I50.9", "Heart failure, unspecified"),
             ("V45.81", "Aortocoronary bypass status"),
             ("E849.0", "Home accidents"),
+            ("E9320", "Adrenal cortical steroids causing adverse effects in therapeutic use"),
             ("E11.9", "Type 2 diabetes mellitus without complications"),
             ("390-459", "Diseases of the circulatory system"),
             ("CIR017", "Diseases of the circulatory system, category 017 of the CCSR"),

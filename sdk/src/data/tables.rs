@@ -13,7 +13,7 @@ mod scan;
 mod stream;
 mod values;
 
-pub use pass::{Pass, Seen};
+pub use pass::{NOT_IN_COHORT, Pass, Seen};
 pub use record::Fault;
 pub use rows::Rows;
 pub use scan::{OnBadRow, Row, Scanned};

@@ -99,7 +99,10 @@ pub fn others(source: &Source, kind: &str, options: &CsvOptions, visits: &Visits
         sets.add(admission, name);
         Ok(())
     })?;
-    cohort.flow.push(cells.step(&format!("rows of {kind}")));
+    let places = cohort.places();
+    let outside = |found: &&Found| matches!(found, Found::Visit(admission) if !places.contains_key(admission));
+    let outside = cells.visits.iter().filter(outside).count() as u64;
+    cohort.flow.push(cells.step(&format!("rows of {kind}")).by_rule(tables::NOT_IN_COHORT, outside));
     sets.add_to(cohort);
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::layout::{Layout, Source};
 use super::visits::{Found, Visits};
 use dualk_sdk::data::LabItem;
 use dualk_sdk::data::labs::{self, LabSets, Rule};
-use dualk_sdk::data::tables::{Fault, Pass, Row, Seen};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, Pass, Row, Seen};
 use dualk_sdk::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -139,7 +139,7 @@ impl<'a> Long<'a> {
             rows: "rows of labs".into(),
             on_bad_row: self.options.on_bad_row,
             losses: &[NO_VISIT, UNKNOWN_VISIT],
-            left_out: None,
+            rules: &[NOT_IN_COHORT],
             progress,
         }
     }
@@ -161,6 +161,7 @@ impl<'a> Long<'a> {
             Found::Nothing => Seen::Lost(NO_VISIT),
             Found::Unknown => Seen::Lost(UNKNOWN_VISIT),
             Found::Visit(admission) => match (self.result(row)?, self.places.get(&admission)) {
+                (_, None) => Seen::LeftOut(NOT_IN_COHORT),
                 (Some(one), Some(&at)) => Seen::Of(at, one),
                 _ => Seen::Nothing,
             },

@@ -7,6 +7,9 @@ use crate::Result;
 use crate::data::Step;
 use crate::progress::Progress;
 
+/// The rule by which rows of admissions are left out that an earlier step left out, with their numbers there.
+pub const NOT_IN_COHORT: &str = "of admissions that are not in the cohort";
+
 /// What a row says.
 pub enum Seen<T> {
     /// Something of an admission, by the admission's place.
@@ -15,8 +18,8 @@ pub enum Seen<T> {
     Nothing,
     /// Nothing, for one of the reasons of [`Pass::losses`].
     Lost(&'static str),
-    /// Nothing, since the row is one of those that [`Pass::left_out`] means.
-    LeftOut,
+    /// Nothing, by one of the rules of [`Pass::rules`].
+    LeftOut(&'static str),
 }
 
 /// A pass over a table.
@@ -29,8 +32,8 @@ pub struct Pass<'a> {
     pub on_bad_row: OnBadRow,
     /// Why rows may be lost.
     pub losses: &'a [&'static str],
-    /// Which rows are left out by a rule, when there is one.
-    pub left_out: Option<&'static str>,
+    /// By which rules rows are left out.
+    pub rules: &'a [&'static str],
     /// Who is shown how far it is.
     pub progress: &'a dyn Progress,
 }
@@ -38,13 +41,12 @@ pub struct Pass<'a> {
 /// What is found in a block.
 struct Found<T> {
     of: Vec<(usize, T)>,
-    lost: Vec<(&'static str, u64)>,
-    left_out: u64,
+    left_out: Vec<(&'static str, u64)>,
 }
 
 impl<T> Default for Found<T> {
     fn default() -> Self {
-        Self { of: Vec::new(), lost: Vec::new(), left_out: 0 }
+        Self { of: Vec::new(), left_out: Vec::new() }
     }
 }
 
@@ -86,37 +88,32 @@ impl Pass<'_> {
         mut show: impl FnMut(usize, T),
     ) -> Result<Step> {
         let mut task = self.progress.begin(&self.rows, "rows", None);
-        let (mut lost, mut left_out) = (vec![0; self.losses.len()], 0);
+        let reasons: Vec<&'static str> = self.losses.iter().chain(self.rules).copied().collect();
+        let mut counts = vec![0; reasons.len()];
         let look = |found: &mut Found<T>, row: &Row<'_>| {
             match look(row)? {
                 Seen::Of(at, what) => found.of.push((at, what)),
                 Seen::Nothing => {}
-                Seen::LeftOut => found.left_out += 1,
-                Seen::Lost(why) => match found.lost.iter_mut().find(|lost| lost.0 == why) {
-                    Some(lost) => lost.1 += 1,
-                    None => found.lost.push((why, 1)),
+                Seen::Lost(why) | Seen::LeftOut(why) => match found.left_out.iter_mut().find(|known| known.0 == why) {
+                    Some(known) => known.1 += 1,
+                    None => found.left_out.push((why, 1)),
                 },
             }
             Ok(())
         };
         let scanned = self.table.scan(self.on_bad_row, look, |mut found, rows| {
-            for (n, why) in lost.iter_mut().zip(self.losses) {
-                *n += found.lost.iter().filter(|lost| lost.0 == *why).map(|lost| lost.1).sum::<u64>();
+            for (n, why) in counts.iter_mut().zip(&reasons) {
+                *n += found.left_out.iter().filter(|known| known.0 == *why).map(|known| known.1).sum::<u64>();
             }
-            left_out += found.left_out;
             tidy(&mut found.of);
             found.of.into_iter().for_each(|(at, what)| show(at, what));
             task.advance(rows);
             Ok(())
         })?;
         task.finish("");
-        let mut step = Step::new(&*self.rows, scanned.rows).lost("that cannot be used", scanned.bad);
-        for (why, n) in self.losses.iter().zip(lost) {
-            step = step.lost(*why, n);
-        }
-        Ok(match self.left_out {
-            Some(why) => step.by_rule(why, left_out),
-            None => step,
-        })
+        let step = Step::new(&*self.rows, scanned.rows).lost("that cannot be used", scanned.bad);
+        let (lost, by_rule) = counts.split_at(self.losses.len());
+        let step = self.losses.iter().zip(lost).fold(step, |step, (why, n)| step.lost(*why, *n));
+        Ok(self.rules.iter().zip(by_rule).fold(step, |step, (why, n)| step.by_rule(*why, *n)))
     }
 }
