@@ -1,4 +1,4 @@
-//! Says which data are there, and whether Python can read Parquet.
+//! Says which data are there, and whether Python and R can read Parquet.
 
 include!("data_cfg.rs");
 
@@ -11,5 +11,13 @@ fn main() {
     if readers.is_ok_and(|output| output.status.success()) {
         println!("cargo:rustc-cfg=python_readers");
         println!("cargo:rustc-env=DUALK_TEST_PYTHON={python}");
+    }
+    println!("cargo:rerun-if-env-changed=DUALK_RSCRIPT");
+    println!("cargo:rustc-check-cfg=cfg(r_reader)");
+    let rscript = std::env::var("DUALK_RSCRIPT").unwrap_or_else(|_| "Rscript".into());
+    let reader = std::process::Command::new(&rscript).args(["-e", "library(arrow)"]).output();
+    if reader.is_ok_and(|output| output.status.success()) {
+        println!("cargo:rustc-cfg=r_reader");
+        println!("cargo:rustc-env=DUALK_TEST_RSCRIPT={rscript}");
     }
 }

@@ -1,5 +1,5 @@
-//! Every Parquet file that is written opens in Python: with pandas and pyarrow, and with Polars and DuckDB where they are.
-//! `DUALK_PYTHON` names another Python than `python3`.
+//! Every Parquet file that is written opens in Python: with pandas and pyarrow, and with Polars and DuckDB where they are. And
+//! in R, with the package arrow. `DUALK_PYTHON` names another Python than `python3`, `DUALK_RSCRIPT` another Rscript.
 
 use dualk_plugin_parser_sources::{CsvOptions, Written};
 use dualk_sdk::data::columns::{Values, write_parquet};
@@ -7,6 +7,7 @@ use dualk_sdk::data::{SplitOptions, prepare, write};
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::{Value, from_slice, json};
+use dualk_tests::tests_dir;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -46,9 +47,19 @@ json.dump(found, sys.stdout, default=str)
 "#;
 
 /// What Python reads of files: reader → files → columns.
-fn read(files: &[&Path]) -> Value {
+fn with_python(files: &[&Path]) -> Value {
     let python = option_env!("DUALK_TEST_PYTHON").unwrap_or("python3");
-    let output = Command::new(python).arg("-c").arg(SCRIPT).args(files).output().unwrap();
+    printed(Command::new(python).arg("-c").arg(SCRIPT).args(files))
+}
+
+/// The same of R.
+fn with_r(files: &[&Path]) -> Value {
+    let rscript = option_env!("DUALK_TEST_RSCRIPT").unwrap_or("Rscript");
+    printed(Command::new(rscript).arg(tests_dir().join("tests/support/readers.R")).args(files))
+}
+
+fn printed(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     from_slice(&output.stdout).unwrap()
 }
@@ -85,6 +96,16 @@ fn cohort(folder: &Path) -> Cohort {
 #[test]
 #[cfg_attr(not(python_readers), ignore = "needs Python with pandas and pyarrow")]
 fn prepared_data_open() {
+    prepared_data(with_python);
+}
+
+#[test]
+#[cfg_attr(not(r_reader), ignore = "needs R with the package arrow")]
+fn prepared_data_open_in_r() {
+    prepared_data(with_r);
+}
+
+fn prepared_data(read: fn(&[&Path]) -> Value) {
     let folder = tempfile::tempdir().unwrap();
     let data = prepare(cohort(folder.path()), &SplitOptions::default()).unwrap();
     let out = folder.path().join("out");
@@ -119,6 +140,16 @@ fn prepared_data_open() {
 #[test]
 #[cfg_attr(not(python_readers), ignore = "needs Python with pandas and pyarrow")]
 fn every_kind_of_column_opens() {
+    every_kind(with_python);
+}
+
+#[test]
+#[cfg_attr(not(r_reader), ignore = "needs R with the package arrow")]
+fn every_kind_of_column_opens_in_r() {
+    every_kind(with_r);
+}
+
+fn every_kind(read: fn(&[&Path]) -> Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.parquet");
     let columns = [

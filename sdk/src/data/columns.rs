@@ -1,5 +1,5 @@
-//! Columns of values, written as a Parquet file that pandas, Polars and DuckDB open: plain types alone, no compression, and
-//! no types of Arrow that only some readers know.
+//! Columns of values, written as a Parquet file that pandas, Polars, DuckDB and R open: plain types alone, no compression,
+//! and no types of Arrow that only some readers know.
 
 use crate::{Error, Result, storage};
 use arrow::array::{Array, BooleanArray, Int64Array, ListArray, PrimitiveArray, Utf8Array};
