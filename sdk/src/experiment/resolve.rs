@@ -104,19 +104,18 @@ fn recipe(plan: &mut Plan) -> Result<Box<dyn Recipe>> {
 /// Completes the parts of the model, and builds each at a small size.
 fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     plan.manifest.model.complete(recipe);
-    let before = mistakes.len();
+    let mut wrong = Vec::new();
     for (key, slot, written) in plan.manifest.model.clone().parts() {
         let key_of = format!("model.{key}");
         let part = named(&plan.registry, slot, &key_of, written);
         let part = part.and_then(|part| resolve_component(&mut plan.registry, &plan.source, slot, &key_of, part));
-        if let Some(part) = mistakes.note(part) {
-            plan.manifest.model.set_part(key, part);
+        match mistakes.note(part) {
+            Some(part) => plan.manifest.model.set_part(key, part),
+            None => wrong.push(key),
         }
     }
-    if mistakes.len() == before {
-        let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
-        Building { registry, model, device }.check(mistakes);
-    }
+    let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
+    Building { registry, model, device }.check(&wrong, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
 }

@@ -226,7 +226,7 @@ impl Manifest {
             let read: Result<Self> = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(from_serde);
             match read {
                 Ok(manifest) => {
-                    mistakes.note(manifest.check());
+                    manifest.check(&mut mistakes);
                     return mistakes.done().map(|()| manifest);
                 }
                 // What was left out may have been needed.
@@ -254,18 +254,26 @@ impl Manifest {
     }
 
     /// Checks what needs no component.
-    fn check(&self) -> Result<()> {
+    fn check(&self, mistakes: &mut Mistakes) {
+        mistakes.note(self.check_name());
+        mistakes.note(self.data.split.check().map_err(|e| e.within_key("data.split")));
+        if let Some(limit) = self.data.loss_limit.filter(|limit| !(0.0..=1.0).contains(limit)) {
+            let message = format!("expected a part between 0 and 1, found {limit}");
+            let error = Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth");
+            mistakes.note::<()>(Err(error));
+        }
+        mistakes.note(self.sweep.iter().try_for_each(|sweep| sweep.configurations().map(drop)));
+        for (i, stage) in self.stage.iter().enumerate() {
+            mistakes.note(stage.check().map_err(|e| e.within_key(&format!("stage[{i}]"))));
+        }
+    }
+
+    fn check_name(&self) -> Result<()> {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(good) {
             let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{}\"", self.name);
             return Err(Error::user(message).at_key("name").help("the name becomes a folder"));
         }
-        self.data.split.check().map_err(|e| e.within_key("data.split"))?;
-        if let Some(limit) = self.data.loss_limit.filter(|limit| !(0.0..=1.0).contains(limit)) {
-            let message = format!("expected a part between 0 and 1, found {limit}");
-            return Err(Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth"));
-        }
-        self.sweep.iter().try_for_each(|sweep| sweep.configurations().map(drop))?;
-        self.stage.iter().enumerate().try_for_each(|(i, s)| s.check().map_err(|e| e.within_key(&format!("stage[{i}]"))))
+        Ok(())
     }
 }
