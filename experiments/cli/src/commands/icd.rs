@@ -104,7 +104,11 @@ fn show(edition: Icd, written: &str) -> bool {
 fn equivalents(edition: Icd, code: &str) {
     let to = other(edition);
     let Some(found) = icd::equivalents(edition, code) else {
-        println!("  {:12} unknown to the General Equivalence Mappings of 2018", name(to));
+        let what = match icd::below(edition, code).iter().any(|(below, _)| below != code) {
+            true => "none that the codes below it have in common",
+            false => "unknown to the General Equivalence Mappings of 2018",
+        };
+        println!("  {:12} {what}", name(to));
         return;
     };
     let via = match &found.via {

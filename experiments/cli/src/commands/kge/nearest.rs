@@ -1,6 +1,8 @@
 use super::RunArgs;
 use clap::Args;
 use dualk_sdk::Result;
+use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::icd;
 use dualk_sdk::kge::nearest;
 
 /// Arguments of `dualk kge nearest`.
@@ -28,7 +30,11 @@ impl Nearest {
         let wanted = |name: &str| !self.codes || is_code(name);
         let found = nearest(experiment.model()?.as_ref(), &embeddings, &self.entity, self.number, wanted)?;
         println!("distance  entity");
-        found.iter().for_each(|(name, distance)| println!("{distance:8.4}  {name}"));
+        for (name, distance) in &found {
+            // Numbers of another graph are not written as codes are.
+            let title = icd::title(Icd::Icd9, name).filter(|_| is_code(name) && icd::dotted(Icd::Icd9, name) == *name);
+            println!("{distance:8.4}  {name:8}  {}", title.unwrap_or_default());
+        }
         Ok(())
     }
 }
