@@ -5,7 +5,9 @@
 FOLDER holds icd10cm-to-icd9cm-gem-2018.csv.gz and icd9cm-to-icd10cm-gem-2018.csv.gz (the General Equivalence Mappings with
 the columns source, target, flags …, as NBER distributes them), icd10cm-titles-2024.txt.gz (code and title in columns of 8
 characters), icd9cm-titles-v32.txt.gz (of 6), icd10cm-ccsr-default.json.gz (code → default category for inpatient data), and
-ICD9CM.csv (code, parent_code, name), of which only the headings are taken, which the CMS' titles lack.
+two files of which only the headings are taken, which the CMS' titles lack: ICD9CM.csv (code, parent_code, name), and the
+tabular list of ICD-10-CM, icd10c-tabular-April-1-2026.xml (as in the PyPI package simple-icd-10-cm 1.5.0; elements `diag`
+with `name` and `desc`). Headings without a code of 2024 below them are left out.
 
 A table is two columns, one after the other with an empty line between: its keys in ascending order, and their values. Each
 line begins with a character that says how many characters it shares with the line before ("!" for none), where "front" says
@@ -15,6 +17,7 @@ import csv
 import gzip
 import json
 import sys
+import xml.etree.ElementTree as xml
 from pathlib import Path
 
 source, target = Path(sys.argv[1]), Path(__file__).parent
@@ -50,7 +53,14 @@ def gem(name, file):
     write(name, [row[0] for row in rows], [f"{row[1]} {row[2]}" for row in rows])
 
 
-titles("titles-icd10cm.txt.gz", lines("icd10cm-titles-2024.txt.gz"), 8)
+ten = lines("icd10cm-titles-2024.txt.gz")
+known = {line[:8].strip() for line in ten}
+above = {code[:length] for code in known for length in range(3, len(code))}
+for heading in xml.parse(source / "icd10c-tabular-April-1-2026.xml").iter("diag"):
+    code = heading.findtext("name").replace(".", "")
+    if code in above and code not in known:
+        ten.append(f"{code:8}{heading.findtext('desc')}")
+titles("titles-icd10cm.txt.gz", ten, 8)
 nine = lines("icd9cm-titles-v32.txt.gz", "latin-1")
 known = {line[:6].strip() for line in nine}
 rows = csv.reader((source / "ICD9CM.csv").open(encoding="latin-1"))

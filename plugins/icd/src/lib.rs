@@ -51,12 +51,12 @@ fn mapping(from: Edition) -> &'static Table {
     }
 }
 
-/// The title of a code: of ICD-9-CM version 32 with its headings, of ICD-10-CM 2024 without.
+/// The title of a code or heading: of ICD-9-CM version 32, of ICD-10-CM 2024.
 pub fn title(edition: Edition, code: &str) -> Option<&'static str> {
     titles(edition).values(code).next()
 }
 
-/// Codes that begin with `prefix` and their titles, ascending.
+/// Codes and headings that begin with `prefix` and their titles, ascending.
 pub fn below(edition: Edition, prefix: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     titles(edition).below(prefix)
 }
@@ -107,10 +107,21 @@ mod tests {
         assert_eq!(title(Edition::Ten, "A000"), Some("Cholera due to Vibrio cholerae 01, biovar cholerae"));
         assert_eq!(title(Edition::Nine, "42731"), Some("Atrial fibrillation"));
         assert_eq!(title(Edition::Nine, "428"), Some("Heart failure"), "a heading");
+        // `grep -A1 '<name>E11<' icd10c-tabular-April-1-2026.xml` and the like.
+        assert_eq!(title(Edition::Ten, "E11"), Some("Type 2 diabetes mellitus"));
+        assert_eq!(title(Edition::Ten, "C841"), Some("Sézary disease"));
+        assert_eq!(title(Edition::Ten, "S72001"), Some("Fracture of unspecified part of neck of right femur"));
         assert_eq!([title(Edition::Nine, ""), title(Edition::Ten, "I48.91"), title(Edition::Ten, "é")], [None; 3]);
         let below: Vec<&str> = below(Edition::Ten, "I48").map(|(code, _)| code).collect();
-        assert_eq!(below.first().zip(below.last()), Some((&"I480", &"I4892")));
-        assert_eq!(below.len(), 9);
+        let expected = "I48 I480 I481 I4811 I4819 I482 I4820 I4821 I483 I484 I489 I4891 I4892";
+        assert_eq!(below, expected.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_category_of_icd_10_has_a_title() {
+        let untitled = |code: &&str| title(Edition::Ten, &code[..3]).is_none();
+        let without: Vec<&str> = below(Edition::Ten, "").map(|(code, _)| code).filter(untitled).collect();
+        assert!(without.is_empty(), "{without:?}");
     }
 
     #[test]
@@ -125,6 +136,6 @@ mod tests {
     #[test]
     fn tables_are_whole() {
         let sizes = [mapping(Edition::Ten), mapping(Edition::Nine), titles(Edition::Ten)].map(Table::keys);
-        assert_eq!(sizes, [69_832, 14_567, 74_044]);
+        assert_eq!(sizes, [69_832, 14_567, 74_044 + 23_252], "the last are codes and headings");
     }
 }

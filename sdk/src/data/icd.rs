@@ -38,12 +38,13 @@ pub fn dotted(icd: Icd, code: &str) -> String {
     }
 }
 
-/// The title of a code or, in ICD-9-CM, of a heading.
+/// The title of a code or of a heading.
 ///
 /// ```
 /// use dualk_sdk::data::{hierarchy::Icd, icd::title};
 /// assert_eq!(title(Icd::Icd10, "I48.91"), Some("Unspecified atrial fibrillation"));
 /// assert_eq!(title(Icd::Icd9, "428"), Some("Heart failure"));
+/// assert_eq!(title(Icd::Icd10, "E11"), Some("Type 2 diabetes mellitus"));
 /// ```
 pub fn title(icd: Icd, code: &str) -> Option<&'static str> {
     dualk_icd::title(edition(icd), &plain(code))
@@ -108,7 +109,7 @@ pub fn body_system(category: &str) -> Option<&'static str> {
     dualk_icd::body_system(category)
 }
 
-/// Codes that begin with `prefix`, dotted, and their titles, ascending.
+/// Codes and headings that begin with `prefix`, dotted, and their titles, ascending.
 pub fn below(icd: Icd, prefix: &str) -> Vec<(String, &'static str)> {
     dualk_icd::below(edition(icd), &plain(prefix)).map(|(code, title)| (dotted(icd, code), title)).collect()
 }
@@ -126,6 +127,8 @@ mod tests {
             ("E849.0", "Home accidents"),
             ("E9320", "Adrenal cortical steroids causing adverse effects in therapeutic use"),
             ("E11.9", "Type 2 diabetes mellitus without complications"),
+            ("E11", "Type 2 diabetes mellitus"),
+            ("i48.9", "Unspecified atrial fibrillation and atrial flutter"),
             ("390-459", "Diseases of the circulatory system"),
             ("CIR017", "Diseases of the circulatory system, category 017 of the CCSR"),
         ] {

@@ -77,7 +77,7 @@ fn show(edition: Icd, written: &str) -> bool {
     if let Some((range, title)) = hierarchy::chapter(&code, edition) {
         println!("  chapter      {range}  {title}");
     }
-    // The chapter has a line of its own, and the tables of ICD-10-CM have no titles of headings.
+    // The chapter has a line of its own, and what is filled up with X has no title.
     for ancestor in hierarchy::ancestors(&code, edition) {
         if let Some(title) = icd::title(edition, &ancestor) {
             println!("  under        {ancestor}  {title}");
@@ -89,7 +89,7 @@ fn show(edition: Icd, written: &str) -> bool {
     equivalents(edition, &code);
     let below: Vec<_> = below.into_iter().filter(|(c, _)| *c != code).collect();
     if !below.is_empty() {
-        println!("  {} codes below it", below.len());
+        println!("  {} codes below it", codes_among(&below));
         for (code, title) in below.iter().take(SHOWN) {
             println!("    {code:9} {title}");
         }
@@ -98,6 +98,12 @@ fn show(edition: Icd, written: &str) -> bool {
         }
     }
     true
+}
+
+/// How many of these are codes, in ascending order: a heading comes right before what is below it.
+fn codes_among(entries: &[(String, &'static str)]) -> usize {
+    let headings = entries.windows(2).filter(|two| two[1].0.starts_with(&two[0].0)).count();
+    entries.len() - headings
 }
 
 /// The ways to write a code in the other edition, the one that parsers take first.
@@ -131,5 +137,17 @@ fn equivalents(edition: Icd, code: &str) {
             let what = if j == 0 { what.as_str() } else { "" };
             println!("  {lead:12} {}  {}{what}", icd::dotted(to, code), icd::title(to, code).unwrap_or_default());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headings_are_no_codes() {
+        // I48 has I48.0, .11, .19, .20, .21, .3, .4, .91 and .92; 428 has 428.0, .1, .20 to .23, .30 to .33, .40 to .43, .9.
+        let below = |edition, code| codes_among(&icd::below(edition, code));
+        assert_eq!([below(Icd::Icd10, "I48"), below(Icd::Icd9, "428"), below(Icd::Icd10, "I48.91")], [9, 15, 1]);
     }
 }
