@@ -91,6 +91,8 @@ fn mimic4_demo_in_icd9() {
     let root = path(&data.join("mimic-iv-demo-2.2/hosp"));
     let cohort = parse(Mimic4Options { root, ..Default::default() }, false);
     assert_eq!(counts(&cohort), [71, 197, 3598, 884, 34]);
+    let patients = &cohort.flow[0];
+    assert_eq!((patients.what.as_str(), patients.total, patients.kept()), ("rows of patients", 100, 71));
     let step = cohort.flow.iter().find(|step| step.what == "diagnoses").unwrap();
     assert_eq!((step.total, step.lost_count()), (3532, 7));
     let mut lost: Vec<&str> = step.left_out[1].most.iter().map(|(code, _)| code.as_str()).collect();

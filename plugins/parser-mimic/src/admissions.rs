@@ -2,7 +2,7 @@
 
 use crate::visits::{Columns, Identified, Visits};
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Dates, Ids, Sex, year_of};
+use dualk_sdk::data::{Dates, Ids, Sex, Step, year_of};
 use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
@@ -46,12 +46,12 @@ impl Tables {
         [&self.patients, &self.admissions.0]
     }
 
-    /// Reads both.
-    pub fn read(&self) -> Result<Visits> {
+    /// Reads both; with the visits come two steps: rows of patients, and of admissions.
+    pub fn read(&self) -> Result<(Visits, [Step; 2])> {
         let (table, columns) = &self.admissions;
         let rows = table.read()?;
         let identified = Identified::of(&rows, columns)?;
-        let subjects = self.subjects(&identified.ids[0])?;
+        let (subjects, listed) = self.subjects(&identified.ids[0])?;
         let names = identified.ids[0].clone();
         let keep = |i: usize, subject, time| match subjects.get(&subject) {
             Some(known) => Ok(year_of(time) - known.offset > LAST_YEAR_LEFT_OUT),
@@ -66,10 +66,15 @@ impl Tables {
             let known = subjects.get(&subject)?;
             Some((known.age? + year_of(start) - known.anchor_year) as f32)
         };
-        identified.visits(&rows, columns, keep, sex, age)
+        let visits = identified.visits(&rows, columns, keep, sex, age)?;
+        let patients = visits.patients(&listed, Some(format!("without an admission after {LAST_YEAR_LEFT_OUT}")));
+        let admissions = Step::new("rows of admissions", rows.len() as u64);
+        let admissions = admissions.by_rule(format!("before {}", LAST_YEAR_LEFT_OUT + 1), visits.left_out);
+        Ok((visits, [patients, admissions]))
     }
 
-    fn subjects(&self, ids: &Ids) -> Result<HashMap<i64, Subject>> {
+    /// What is known of each, and the subject of every row.
+    fn subjects(&self, ids: &Ids) -> Result<(HashMap<i64, Subject>, Vec<Option<i64>>)> {
         let rows = self.patients.read()?;
         let numbers = ids.column(&rows, "subject_id")?;
         let years = rows.integers("anchor_year")?;
@@ -91,6 +96,6 @@ impl Tables {
                 return Err(rows.error(i, format!("the patient {} occurs twice", value(ids.name(number)))));
             }
         }
-        Ok(subjects)
+        Ok((subjects, numbers))
     }
 }

@@ -8,7 +8,7 @@ use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Dates, Ids, Sex, years_between};
+use dualk_sdk::data::{Dates, Ids, Sex, Step, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -72,13 +72,13 @@ impl Parser for Mimic3 {
         let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, None, options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
-        let visits = admissions(&tables, &Dates::of_option(&options.date_format)?)?;
+        let (visits, patients) = admissions(&tables, &Dates::of_option(&options.date_format)?)?;
         task.finish("");
         let task = context.progress.begin("diagnoses", "tables", None);
         let (rows, columns) = (tables.diagnoses.read()?, ["subject_id", "hadm_id", "icd9_code"]);
         let (codes, steps) = diagnoses::read_rows(&rows, columns, |_| Ok(Icd::Icd9), &mut coding, &visits)?;
         task.finish("");
-        let cohort = visits.stays.cohort(&codes, coding.names(), steps);
+        let cohort = visits.stays.cohort(&codes, coding.names(), patients.into_iter().chain(steps));
         let mut cohort = cohort.map_err(|e| e.at_file(options.root.as_path()))?;
         cohort.set_titles(|code| coding.title(code));
         let (ids, progress) = (&visits.stays.admission_ids, context.progress);
@@ -92,14 +92,15 @@ impl Parser for Mimic3 {
     }
 }
 
-/// Patients in the order of their first row, with their admissions in the order of time.
-fn admissions(tables: &Tables, dates: &Dates) -> Result<Visits> {
+/// Patients in the order of their first row, with their admissions in the order of time, and the step of the table of
+/// patients where there is one.
+fn admissions(tables: &Tables, dates: &Dates) -> Result<(Visits, Option<Step>)> {
     let (table, columns) = &tables.admissions;
     let rows = table.read()?;
     let identified = Identified::of(&rows, columns)?;
-    let subjects = match &tables.patients {
-        Some(patients) => subjects(patients, dates, &identified.ids[0])?,
-        None => HashMap::new(),
+    let (subjects, listed) = match &tables.patients {
+        Some(patients) => subjects(patients, dates, &identified.ids[0]).map(|(known, rows)| (known, Some(rows)))?,
+        None => (HashMap::new(), None),
     };
     let sex = |subject| subjects.get(&subject).and_then(|known| known.0);
     // Births of people above 89 are moved by three centuries, to hide their age.
@@ -107,21 +108,24 @@ fn admissions(tables: &Tables, dates: &Dates) -> Result<Visits> {
         let years = years_between(subjects.get(&subject)?.1?, start)?;
         Some(if years > 150.0 { 90.0 } else { years as f32 })
     };
-    identified.visits(&rows, columns, |_, _, _| Ok(true), sex, age)
+    let visits = identified.visits(&rows, columns, |_, _, _| Ok(true), sex, age)?;
+    let patients = listed.map(|listed| visits.patients(&listed, None));
+    Ok((visits, patients))
 }
 
 /// Sex and date of birth, in seconds.
 type Born = (Option<Sex>, Option<i64>);
 
-/// Sex and date of birth of each subject.
-fn subjects(table: &Table, dates: &Dates, ids: &Ids) -> Result<HashMap<i64, Born>> {
+/// Sex and date of birth of each subject, and the subject of every row.
+fn subjects(table: &Table, dates: &Dates, ids: &Ids) -> Result<(HashMap<i64, Born>, Vec<Option<i64>>)> {
     let rows = table.read()?;
     let numbers = ids.column(&rows, "subject_id")?;
     let facts = rows.texts("gender")?.zip(rows.texts("dob")?);
     let fact = |(sex, birth): (Option<&str>, Option<&str>)| {
         (sex.and_then(Sex::parse), birth.and_then(|birth| dates.read(birth)))
     };
-    Ok(numbers.into_iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some((id?, facts))).collect())
+    let known = numbers.iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some(((*id)?, facts))).collect();
+    Ok((known, numbers))
 }
 
 #[cfg(test)]
@@ -241,6 +245,17 @@ mod tests {
         );
         assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[0][..], &[], &[1]]);
         assert!(parse(folder.path(), false).unwrap().lab_items.is_empty());
+    }
+
+    #[test]
+    fn patients_without_an_admission_are_counted_where_there_is_a_table_of_patients() {
+        let folder = folder();
+        let steps = |cohort: &Cohort| cohort.flow.iter().filter(|step| step.what == "rows of patients").count();
+        assert_eq!(steps(&parse(folder.path(), false).unwrap()), 0);
+        write(folder.path(), "PATIENTS.csv", "SUBJECT_ID,GENDER,DOB\n5,F,2041-01-03\n7,M,\n6,M,\n8,F,\n9,F,\n");
+        let cohort = parse(folder.path(), false).unwrap();
+        let step = &cohort.flow[0];
+        assert_eq!((step.what.as_str(), step.total, step.kept(), step.lost_count()), ("rows of patients", 5, 3, 0));
     }
 
     #[test]

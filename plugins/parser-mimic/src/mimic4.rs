@@ -3,10 +3,10 @@
 use crate::events::{self, Source};
 use crate::{Mimic4Options, admissions, diagnoses, labs};
 use dualk_sdk::component::Inputs;
+use dualk_sdk::data::Dates;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Dates, Step};
 use dualk_sdk::prelude::*;
 
 /// Reads MIMIC-IV.
@@ -59,14 +59,12 @@ impl Parser for Mimic4 {
         let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
-        let visits = tables.admissions.read()?;
+        let (visits, read) = tables.admissions.read()?;
         task.finish("");
         let task = context.progress.begin("diagnoses", "tables", None);
         let (codes, steps) = diagnoses::read(&tables.diagnoses, &mut coding, &visits)?;
         task.finish("");
-        let read = Step::new("rows of admissions", visits.admissions.len() as u64);
-        let steps = [read.by_rule("before 2013", visits.left_out)].into_iter().chain(steps);
-        let cohort = visits.stays.cohort(&codes, coding.names(), steps);
+        let cohort = visits.stays.cohort(&codes, coding.names(), read.into_iter().chain(steps));
         let mut cohort = cohort.map_err(|e| e.at_file(options.root.as_path()))?;
         cohort.set_titles(|code| coding.title(code));
         let (ids, progress) = (&visits.stays.admission_ids, context.progress);
@@ -81,6 +79,7 @@ impl Parser for Mimic4 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualk_sdk::data::Step;
     use dualk_sdk::data::events::EventKind;
     use dualk_sdk::progress::Silent;
     use std::fs;
@@ -109,6 +108,34 @@ mod tests {
         let procedures = cohort.events("procedures").unwrap();
         assert_eq!(procedures.names, ["ICD9:3893", "ICD10:02HV33Z", "ICD10:3893"]);
         assert_eq!(procedures.titles, ["Venous catheterization, not elsewhere", "Insertion", ""]);
+    }
+
+    #[test]
+    fn patients_without_an_admission_of_the_period_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        // Dates of 2 and 3 are moved by 139 years: 2150 is 2011. 4 and 5 were never admitted.
+        let patients = "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n2,2150,2011 - 2013\n\
+                        3,2150,2011 - 2013\n4,2150,2014 - 2016\n5,2150,2014 - 2016\n";
+        write("patients.csv", patients);
+        write(
+            "admissions.csv",
+            "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n2,20,2150-01-01 10:00\n3,30,2150-01-01 10:00\n\
+             3,31,2152-01-01 10:00\n",
+        );
+        write("diagnoses_icd.csv", "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n3,31,4280,9\n");
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        assert_eq!(cohort.patients, [1, 3]);
+        let left_out = |step: &Step| step.left_out.iter().map(|l| (l.why.clone(), l.count)).collect::<Vec<_>>();
+        let [patients, admissions] = &cohort.flow[..2] else { panic!("{:?}", cohort.flow) };
+        assert_eq!((patients.what.as_str(), patients.total, patients.lost_count()), ("rows of patients", 5, 0));
+        let expected = [("without an admission".to_owned(), 2), ("without an admission after 2012".to_owned(), 1)];
+        assert_eq!(left_out(patients), expected);
+        assert_eq!((admissions.total, left_out(admissions)), (4, vec![("before 2013".to_owned(), 2)]));
     }
 
     #[test]

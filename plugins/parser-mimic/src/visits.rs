@@ -1,7 +1,7 @@
 //! What both versions of MIMIC have in common of patients and admissions.
 
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step};
 use dualk_sdk::prelude::*;
 use std::collections::HashSet;
 
@@ -11,8 +11,26 @@ pub struct Visits {
     pub stays: Stays,
     /// Every admission of the table, kept or not.
     pub admissions: HashSet<i64>,
+    /// Every subject of the table, with kept admissions or not.
+    pub subjects: HashSet<i64>,
     /// Admissions that were left out.
     pub left_out: u64,
+}
+
+impl Visits {
+    /// The step of the table of patients, by the subjects of its rows: who has no admission is nobody's patient. `of_others`
+    /// is the reason where all admissions of a subject may be left out.
+    pub fn patients(&self, rows: &[Option<i64>], of_others: Option<String>) -> Step {
+        let count =
+            |known: &dyn Fn(i64) -> bool| rows.iter().flatten().filter(|&&subject| known(subject)).count() as u64;
+        let all = rows.len() as u64;
+        let admitted = count(&|subject| self.subjects.contains(&subject));
+        let step = Step::new("rows of patients", all).by_rule("without an admission", all - admitted);
+        match of_others {
+            Some(why) => step.by_rule(why, admitted - count(&|subject| self.stays.has_patient(subject))),
+            None => step,
+        }
+    }
 }
 
 /// The columns of `admissions`, as the file has them.
@@ -99,6 +117,7 @@ impl Identified {
                 known.ethnicity = ethnicities[i].map(str::to_owned);
             }
         }
-        Ok(Visits { stays, admissions: admissions.into_iter().collect(), left_out })
+        let [subjects, admissions] = [subjects, admissions].map(|of| of.into_iter().collect());
+        Ok(Visits { stays, admissions, subjects, left_out })
     }
 }
