@@ -1,7 +1,7 @@
 //! Diagnoses, procedures and drugs of each visit.
 
 use super::layout::{Layout, Source};
-use super::visits::{Found, Visits};
+use super::visits::{Found, NO_PATIENT, NO_VISIT, UNKNOWN_VISIT, Visits};
 use super::{CsvOptions, Rows, Written};
 use dualk_sdk::data::Step;
 use dualk_sdk::data::coding::Coding;
@@ -48,8 +48,9 @@ impl<'t> Cells<'t> {
     fn step(&self, what: &str) -> Step {
         let count = |kind: Found| self.visits.iter().filter(|found| **found == kind).count() as u64;
         Step::new(what, self.visits.len() as u64)
-            .lost("without a visit", count(Found::Nothing))
-            .lost("of a visit that is not among visits", count(Found::Unknown))
+            .lost(NO_PATIENT, count(Found::NoPatient))
+            .lost(NO_VISIT, count(Found::Nothing))
+            .lost(UNKNOWN_VISIT, count(Found::Unknown))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::CsvOptions;
 use super::layout::{Layout, Source};
-use super::visits::{Found, Visits};
-use dualk_sdk::data::LabItem;
+use super::visits::{Found, NO_PATIENT, NO_VISIT, UNKNOWN_VISIT, Visits};
 use dualk_sdk::data::labs::{self, LabSets, Rule};
 use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, Pass, Row, Seen};
+use dualk_sdk::data::{LabItem, Step};
 use dualk_sdk::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -54,13 +54,13 @@ pub fn add(
         cohort.flow.push(step);
     }
     if !layout.items.is_empty() {
-        wide(layout, options, visits, &mut |admission, item, cell| {
-            let said = options.abnormal.iter().any(|word| word.eq_ignore_ascii_case(cell));
-            if let Some(&at) = places.get(&admission).filter(|_| said) {
+        let step = wide(layout, options, visits, &places, &mut |at, item, cell| {
+            if options.abnormal.iter().any(|word| word.eq_ignore_ascii_case(cell)) {
                 items.add(item, String::new());
                 sets.insert(at, item.to_owned(), 0);
             }
         })?;
+        cohort.flow.push(step);
     }
     if items.of.is_empty() {
         return Ok(());
@@ -80,8 +80,15 @@ pub fn add(
     Ok(())
 }
 
-/// Columns of the table of visits as items; what a star stood for is the item's name.
-fn wide(layout: &Layout, options: &CsvOptions, visits: &Visits, each: &mut dyn FnMut(i64, &str, &str)) -> Result<()> {
+/// Columns of the table of visits as items; what a star stood for is the item's name. `each` is shown what is written, with the
+/// place of its admission. How many cells hold something, and what was left out of them.
+fn wide(
+    layout: &Layout,
+    options: &CsvOptions,
+    visits: &Visits,
+    places: &HashMap<i64, usize>,
+    each: &mut dyn FnMut(usize, &str, &str),
+) -> Result<Step> {
     let rows = layout.visits.read()?;
     let visit = if options.visit.is_empty() { &options.time } else { &options.visit };
     let source = Source {
@@ -91,16 +98,25 @@ fn wide(layout: &Layout, options: &CsvOptions, visits: &Visits, each: &mut dyn F
         cells: Vec::new(),
     };
     let of = visits.of_rows(&source, &rows)?;
+    let (mut written, mut no_patient, mut no_visit, mut outside) = (0, 0, 0, 0);
     for column in &layout.items {
         let beginnings = options.items.iter().filter_map(|name| name.strip_suffix('*'));
         let name = beginnings.filter_map(|beginning| column.strip_prefix(beginning)).find(|rest| !rest.is_empty());
         for (found, cell) in of.iter().zip(rows.texts(column)?) {
-            if let (Found::Visit(admission), Some(cell)) = (found, cell) {
-                each(*admission, name.unwrap_or(column), cell.trim());
+            let Some(cell) = cell.map(str::trim).filter(|cell| !cell.is_empty()) else { continue };
+            written += 1;
+            match found {
+                Found::NoPatient => no_patient += 1,
+                Found::Nothing | Found::Unknown => no_visit += 1,
+                Found::Visit(admission) => match places.get(admission) {
+                    Some(&at) => each(at, name.unwrap_or(column), cell),
+                    None => outside += 1,
+                },
             }
         }
     }
-    Ok(())
+    let step = Step::new("cells of laboratory items", written);
+    Ok(step.lost(NO_PATIENT, no_patient).lost(NO_VISIT, no_visit).by_rule(NOT_IN_COHORT, outside))
 }
 
 /// A result that counts.
@@ -110,9 +126,6 @@ struct One {
     /// 0 where only abnormal results count.
     value: f32,
 }
-
-const NO_VISIT: &str = "without a visit";
-const UNKNOWN_VISIT: &str = "of a visit that is not among visits";
 
 /// A table with a row a result.
 struct Long<'a> {
@@ -138,7 +151,7 @@ impl<'a> Long<'a> {
             table: &self.source.table,
             rows: "rows of labs".into(),
             on_bad_row: self.options.on_bad_row,
-            losses: &[NO_VISIT, UNKNOWN_VISIT],
+            losses: &[NO_PATIENT, NO_VISIT, UNKNOWN_VISIT],
             rules: &[NOT_IN_COHORT],
             progress,
         }
@@ -158,6 +171,7 @@ impl<'a> Long<'a> {
     fn look(&self, row: &Row<'_>) -> Result<Seen<One>, Fault> {
         let visit = self.visits.of_row(self.source, row, self.of);
         Ok(match visit.map_err(|message| row.fault(0, message))? {
+            Found::NoPatient => Seen::Lost(NO_PATIENT),
             Found::Nothing => Seen::Lost(NO_VISIT),
             Found::Unknown => Seen::Lost(UNKNOWN_VISIT),
             Found::Visit(admission) => match (self.result(row)?, self.places.get(&admission)) {

@@ -106,6 +106,9 @@ mod tests {
         assert_eq!(cohort.admission_facts[1].age, Some(61.0));
         let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
         assert_eq!(lost, [1, 1, 1, 0, 0], "{:?}", cohort.flow);
+        for step in &cohort.flow[..2] {
+            assert_eq!((step.left_out[0].why.as_str(), step.left_out[0].count), ("without a patient", 1), "{step:?}");
+        }
     }
 
     /// Several tables: visits with codes in numbered columns, results with limits, drugs.
@@ -158,7 +161,10 @@ mod tests {
     #[test]
     fn cells_may_hold_several_codes_of_any_system_and_columns_may_be_items() {
         let folder = Folder::new();
-        folder.write("t.csv", "patient,time,codes,lab_na,lab_k\n1,2,a; b,1,\n1,1,b,H,0\n2,1,c;;a,,\n");
+        folder.write(
+            "t.csv",
+            "patient,time,codes,lab_na,lab_k\n1,2,a; b,1,\n1,1,b,H,0\n2,1,c;;a,,\n,1,c,H,\n1,,c,,H\n3,1,,,1\n",
+        );
         let options = CsvOptions {
             visits: path(&folder, "t.csv"),
             visit: String::new(),
@@ -172,6 +178,11 @@ mod tests {
         assert_eq!(codes(&cohort), [vec!["b"], vec!["a", "b"], vec!["c", "a"]], "by number of the column time");
         assert_eq!(cohort.lab_names, ["na"]);
         assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1, 0]);
+        let cells = cohort.flow.last().unwrap();
+        assert_eq!((cells.what.as_str(), cells.total, cells.kept()), ("cells of laboratory items", 6, 3));
+        let why = cells.left_out.iter().map(|l| (l.why.as_str(), l.count)).collect::<Vec<_>>();
+        let outside = "of admissions that are not in the cohort";
+        assert_eq!(why, [("without a patient", 1), ("without a visit", 1), (outside, 1)]);
         assert!(cohort.admission_facts.is_empty() && cohort.code_titles.is_empty());
     }
 

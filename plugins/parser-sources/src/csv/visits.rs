@@ -32,11 +32,18 @@ struct Visit {
 pub enum Found {
     /// The number of its admission.
     Visit(i64),
+    /// The row names no patient, in a table that has a column for them.
+    NoPatient,
     /// The row names no visit.
     Nothing,
     /// The table of visits has no such visit.
     Unknown,
 }
+
+/// Why rows are lost.
+pub const NO_PATIENT: &str = "without a patient";
+pub const NO_VISIT: &str = "without a visit";
+pub const UNKNOWN_VISIT: &str = "of a visit that is not among visits";
 
 /// Reads the table of visits.
 ///
@@ -99,7 +106,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
     }
     visits.number();
     let step = Step::new("rows of visits", rows.len() as u64);
-    visits.step = Some(step.lost("without a patient", without_patient).lost("without a visit", without_visit));
+    visits.step = Some(step.lost(NO_PATIENT, without_patient).lost(NO_VISIT, without_visit));
     Ok(visits)
 }
 
@@ -176,12 +183,15 @@ impl Visits {
 
     fn find(&self, source: &Source, patient: &str, visit: &str) -> Result<Found, String> {
         let visit = visit.trim();
+        if source.patient.is_some() && patient.trim().is_empty() {
+            return Ok(Found::NoPatient);
+        }
         if visit.is_empty() {
             return Ok(Found::Nothing);
         }
         let at = match &source.patient {
             Some(column) => match self.stays.patient_ids.find(column, Some(patient))? {
-                None => return Ok(if patient.trim().is_empty() { Found::Nothing } else { Found::Unknown }),
+                None => return Ok(Found::Unknown),
                 Some(patient) => self.by_patient.get(&(patient, visit.to_owned())).copied(),
             },
             None => match self.by_name.get(visit) {
