@@ -6,7 +6,7 @@ use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::events::{EventSets, read_mapping};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
-use dualk_sdk::data::tables::{Rows, Table};
+use dualk_sdk::data::tables::{NOT_IN_COHORT, Rows, Table};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, years_between};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
@@ -137,6 +137,20 @@ impl Subject {
     }
 }
 
+/// What was read of events, and left out of them.
+#[derive(Default)]
+struct Counts {
+    events: u64,
+    without_code: u64,
+    /// Of those that count where they have a time.
+    without_time: u64,
+    /// Of those with a time.
+    labs: u64,
+    without_number: u64,
+    /// Results that are numbers and do not count.
+    other_results: u64,
+}
+
 /// Subjects of a file.
 type Found = BTreeMap<i64, Subject>;
 
@@ -200,13 +214,18 @@ impl Meds {
         labs: &Labs,
         coding: &mut Coding,
         subjects: &[i64],
+        counts: &mut Counts,
     ) -> Result<Found> {
         let columns = rows.texts("time")?.zip(rows.texts("code")?).zip(rows.texts("numeric_value")?);
         let dates = Dates::of_option(&self.options.date_format)?;
         let races = rows.texts_if(table.place("race").map(|_| "race"))?;
         let mut found = Found::new();
+        counts.events += rows.len() as u64;
         for (i, ((time, code), value)) in columns.enumerate() {
-            let Some(code) = code else { continue };
+            let Some(code) = code else {
+                counts.without_code += 1;
+                continue;
+            };
             if let Some(race) = races[i].or_else(|| after(code, &["RACE//", "ETHNICITY//"])) {
                 found.entry(subjects[i]).or_default().facts.ethnicity.get_or_insert_with(|| race.to_owned());
             }
@@ -214,9 +233,22 @@ impl Meds {
                 found.entry(subjects[i]).or_default().facts.sex = Sex::parse(sex);
             }
             // What has no time, such as a birthplace, belongs to no visit.
-            let Some(time) = time else { continue };
+            let Some(time) = time else {
+                counts.without_time += u64::from(self.counts(code));
+                continue;
+            };
+            let has_value = value.is_some();
             let value = || value.map(|value| number(rows, i, value)).transpose();
-            let Some(what) = self.what(code, value, labs, coding)? else { continue };
+            let what = self.what(code, value, labs, coding)?;
+            if code.starts_with(&self.options.lab) {
+                counts.labs += 1;
+                match what {
+                    Some(What::Result(..)) => {}
+                    _ if has_value => counts.other_results += 1,
+                    _ => counts.without_number += 1,
+                }
+            }
+            let Some(what) = what else { continue };
             let Some(time) = dates.read(time) else {
                 let error = rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52");
                 return Err(error.help("the option date_format says how times are written that are texts"));
@@ -225,6 +257,15 @@ impl Meds {
         }
         found.values_mut().for_each(Subject::sort);
         Ok(found)
+    }
+
+    /// Whether an event with this code counts where it has a time.
+    fn counts(&self, code: &str) -> bool {
+        let options = &self.options;
+        let known = [&options.icd9, &options.icd10, &options.admission, &options.discharge];
+        let lab = (options.abnormal != Abnormal::None).then_some(&options.lab);
+        let beginnings = known.into_iter().chain(lab).chain(options.events.values()).map(String::as_str);
+        beginnings.chain(["MEDS_BIRTH", "MEDS_DEATH"]).any(|beginning| code.starts_with(beginning))
     }
 
     /// For each subject the last file that it is in.
@@ -354,9 +395,13 @@ struct Grouped {
     /// Diagnoses that are in visits, and those that belong to none.
     within: u64,
     without: u64,
+    /// Laboratory results that count and belong to no visit.
+    results_without: u64,
 }
 
 const DAY: i64 = 86_400;
+
+const BEFORE_THE_FIRST: &str = "before the first admission";
 
 /// Groups events into visits.
 fn visits(events: Vec<Event>, by: Visits) -> Grouped {
@@ -389,12 +434,16 @@ fn visits(events: Vec<Event>, by: Visits) -> Grouped {
                 visit.facts.died = Some(death.is_some_and(|death| death <= event.time));
             }
             (None, What::Codes(_)) => grouped.without += 1,
+            (None, What::Result(..)) => grouped.results_without += 1,
             _ => {}
         }
     }
     grouped.visits.extend(open);
     if by == Visits::Day {
+        let results = |visits: &[Visit]| visits.iter().map(|visit| visit.items.len() as u64).sum::<u64>();
+        let all = results(&grouped.visits);
         grouped.visits.retain(|visit| !visit.codes.is_empty());
+        grouped.results_without += all - results(&grouped.visits);
     }
     grouped
 }
@@ -407,11 +456,14 @@ struct All {
     items: HashMap<i64, Vec<(usize, u32)>>,
     within: u64,
     without: u64,
+    results_without: u64,
+    counts: Counts,
 }
 
 impl All {
     fn add(&mut self, subject: i64, facts: PatientFacts, grouped: Grouped, further: &mut [EventSets]) {
         (self.within, self.without) = (self.within + grouped.within, self.without + grouped.without);
+        self.results_without += grouped.results_without;
         for visit in grouped.visits {
             let number = self.stays.len() as i64 + 1;
             self.stays.add(subject, number, number as f64, visit.facts);
@@ -434,7 +486,7 @@ impl Meds {
             table.also("race");
             let rows = table.read()?;
             let subjects = Self::subjects(&rows, &mut ids)?;
-            let mut found = self.events(&table, &rows, labs, coding, &subjects)?;
+            let mut found = self.events(&table, &rows, labs, coding, &subjects, &mut all.counts)?;
             // One that has nothing in its last file that counts, and something in an earlier one.
             for subject in subjects.iter().filter(|subject| last[*subject] == place) {
                 if let Some(earlier) = waiting.remove(subject) {
@@ -477,7 +529,27 @@ impl Meds {
             (LabItem { id: item as i64 + 1, category: Some(0) }, name)
         });
         cohort.lab_categories = vec!["laboratory".into()];
+        cohort.flow.push(self.lab_step(all, rule, cohort));
         Ok(())
+    }
+
+    /// How many laboratory events there are, and what is left out of them.
+    fn lab_step(&self, all: &All, rule: Rule, cohort: &Cohort) -> Step {
+        let results = |items: &Vec<(usize, u32)>| items.len() as u64;
+        let within: u64 = all.items.values().map(results).sum();
+        let used: u64 = cohort.admissions.values().iter().filter_map(|id| all.items.get(id)).map(results).sum();
+        let Counts { labs, without_number, other_results, .. } = all.counts;
+        let step = Step::new("laboratory events", labs);
+        let step = match rule {
+            // What has no part is infinite, or none.
+            Rule::Parts(_) => step.by_rule("without a number", without_number + other_results),
+            _ => step.by_rule("without a number", without_number).by_rule("that are not abnormal", other_results),
+        };
+        let step = match self.options.visits {
+            Visits::Admission => step.lost(BEFORE_THE_FIRST, all.results_without),
+            Visits::Day => step.by_rule("of days without a diagnosis", all.results_without),
+        };
+        step.by_rule(NOT_IN_COHORT, within - used)
     }
 }
 
@@ -506,8 +578,11 @@ impl Parser for Meds {
         let mut further = further.collect::<Result<Vec<_>>>()?;
         let labs = self.labs(&self.files()?, rule, context.progress)?;
         let all = self.all(&labs, &mut coding, &mut further, context.progress)?;
-        let read = Step::new("diagnoses in time", all.within + all.without);
-        let steps = [coding.step("diagnoses"), read.lost("before the first admission", all.without)];
+        let events = Step::new("events", all.counts.events)
+            .lost("without a code", all.counts.without_code)
+            .lost("without a time", all.counts.without_time);
+        let read = Step::new("diagnoses in time", all.within + all.without).lost(BEFORE_THE_FIRST, all.without);
+        let steps = [events, coding.step("diagnoses"), read];
         let mut cohort = all.stays.cohort(&all.codes, coding.names(), steps).map_err(|e| {
             e.at_file(options.root.as_path()).help(
                 "the options admission, icd9 and icd10 say how the codes of these events begin; visits = \"day\" needs no \

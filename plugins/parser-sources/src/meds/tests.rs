@@ -138,9 +138,58 @@ fn events_become_visits_from_one_admission_to_the_next() {
     assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(0) }]);
     assert_eq!(cohort.labs.rows().map(<[u32]>::len).collect::<Vec<_>>(), [0, 1, 1]);
     let lost: Vec<u64> = cohort.flow.iter().map(Step::lost_count).collect();
-    assert_eq!(lost, [1, 1, 1, 1], "{:?}", cohort.flow);
+    assert_eq!(lost, [0, 1, 1, 1, 1, 0], "{:?}", cohort.flow);
+    // Of 1 … 200 and 500 six are below the interval and six above.
+    let labs = cohort.flow.last().unwrap();
+    assert_eq!((labs.what.as_str(), labs.total, labs.kept()), ("laboratory events", 201, 12));
     assert_eq!(cohort.patient_facts[1].sex, Some(Sex::Female));
     assert_eq!(cohort.admission_facts[1].start, seconds("2016-02-01 10:00"));
+}
+
+/// The total of a step, and why how many are left out, by rule or not.
+fn left_out<'c>(cohort: &'c Cohort, what: &str) -> (u64, Vec<(&'c str, u64, bool)>) {
+    let step = cohort.flow.iter().find(|step| step.what == what).unwrap();
+    let of = step.left_out.iter().filter(|l| l.count > 0).map(|l| (l.why.as_str(), l.count, l.by_rule));
+    (step.total, of.collect())
+}
+
+#[test]
+fn what_belongs_to_no_visit_is_counted() {
+    let folder = Folder::new();
+    let at = Some;
+    let rows: [Row; 13] = [
+        (7, None, "GENDER//F", None),
+        (7, None, "BIRTHPLACE//X", None),
+        (7, None, "DIAGNOSIS//ICD//9//486", None),
+        (7, None, "LAB//1", Some(1.0)),
+        (7, at("2016-02-01 09:00"), "LAB//1", Some(1.0)),
+        (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-02-02 11:00"), "LAB//1", Some(2.0)),
+        (7, at("2016-02-02 11:00"), "LAB//1", None),
+        (7, at("2016-02-05 11:00"), "LAB//1", Some(f32::INFINITY)),
+        (7, at("2016-02-05 11:00"), "LAB//1", Some(3.0)),
+        // Without a diagnosis in the visit.
+        (8, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (8, at("2016-02-01 11:00"), "LAB//1", Some(4.0)),
+    ];
+    shard(&folder, "0.parquet", &rows);
+    let whole = MedsOptions { root: FilePath(folder.path().to_owned()), quantiles: 2, ..Default::default() };
+    let cohort = parse(whole.clone(), false).unwrap();
+    assert_eq!(cohort.patients, [7]);
+    assert_eq!(left_out(&cohort, "events"), (13, vec![("without a time", 2, false)]));
+    let expected = [
+        ("without a number", 2, true),
+        ("before the first admission", 1, false),
+        ("of admissions that are not in the cohort", 1, true),
+    ];
+    assert_eq!(left_out(&cohort, "laboratory events"), (6, expected.to_vec()));
+    let days = parse(MedsOptions { visits: Visits::Day, ..whole.clone() }, false).unwrap();
+    let expected = [("without a number", 2, true), ("of days without a diagnosis", 3, true)];
+    assert_eq!(left_out(&days, "laboratory events"), (6, expected.to_vec()));
+    let none = parse(MedsOptions { abnormal: Abnormal::None, quantiles: 0, ..whole }, false).unwrap();
+    assert_eq!(left_out(&none, "events"), (13, vec![("without a time", 1, false)]));
+    assert!(none.flow.iter().all(|step| step.what != "laboratory events"));
 }
 
 #[test]
