@@ -181,6 +181,10 @@ fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Codin
     let of = stays.admission_ids.column(&rows, "patientunitstayid")?;
     let (mut codes, mut without, mut unknown) = (HashMap::<i64, Vec<u32>>::new(), 0, 0);
     let mut unread = HashMap::<&str, u64>::new();
+    let wanted = match system {
+        CodeSystem::Icd9 => Icd::Icd9,
+        CodeSystem::Icd10 | CodeSystem::Ccsr => Icd::Icd10,
+    };
     for (stay, text) in of.into_iter().zip(rows.texts("icd9code")?) {
         let Some(stay) = stay.filter(|&stay| stays.contains(stay)) else {
             unknown += 1;
@@ -190,14 +194,7 @@ fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Codin
             without += 1;
             continue;
         };
-        let mut written = text.split(',').map(str::trim);
-        let code = match system {
-            CodeSystem::Icd9 => written.next().and_then(|code| icd9(code, compat)).map(|code| (Icd::Icd9, code)),
-            CodeSystem::Icd10 | CodeSystem::Ccsr => {
-                written.find(|c| is_icd10(c)).map(|code| (Icd::Icd10, code.to_owned()))
-            }
-        };
-        match code {
+        match code(text, wanted, compat) {
             None => *unread.entry(text).or_default() += 1,
             Some((edition, code)) => {
                 for &number in coding.codes(edition, &code) {
@@ -211,9 +208,28 @@ fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Codin
     }
     let step = Step::new("rows of diagnosis", rows.len() as u64)
         .lost("without a code", without)
-        .lost_values("without a code of that edition", unread)
+        .lost_values(if compat { "without a code of that edition" } else { "without a code of either edition" }, unread)
         .lost("of a stay that patient lacks", unknown);
     Ok((codes, [step, coding.step("diagnoses")]))
+}
+
+/// The first code of the wanted edition that a row has, else the first of the other one, which has an equivalent. With
+/// `compat` there is no other one, and ICD-9-CM comes first, as in the published code.
+fn code(text: &str, wanted: Icd, compat: bool) -> Option<(Icd, String)> {
+    let first = |edition: Icd| {
+        let mut written = text.split(',').map(str::trim);
+        let code = match edition {
+            Icd::Icd9 if compat => written.next().and_then(|code| icd9(code, true)),
+            Icd::Icd9 => written.find_map(|code| icd9(code, false)),
+            Icd::Icd10 => written.find(|code| is_icd10(code)).map(str::to_owned),
+        };
+        code.map(|code| (edition, code))
+    };
+    let other = match wanted {
+        Icd::Icd9 => Icd::Icd10,
+        Icd::Icd10 => Icd::Icd9,
+    };
+    first(wanted).or_else(|| if compat { None } else { first(other) })
 }
 
 /// A code of ICD-9-CM without its dot: numbers are filled up to three digits before the dot. With `compat` V and E codes

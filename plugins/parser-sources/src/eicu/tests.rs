@@ -112,11 +112,38 @@ fn codes_may_stay_icd10() {
     let folder = folder();
     folder.write("ccs.csv", "code,group\nE23.0,pituitary\nB962,bacteria\nA41.9,sepsis\n");
     let icd10 = || EicuOptions { code_system: CodeSystem::Icd10, ..options(&folder) };
-    assert_eq!(parse(icd10(), false).unwrap().code_names, ["E23.0", "B96.2", "Y92", "A41.9"]);
+    // V45.81 has no code of ICD-10 beside it: its equivalent is Z95.1.
+    assert_eq!(parse(icd10(), false).unwrap().code_names, ["E23.0", "Z95.1", "B96.2", "Y92", "A41.9"]);
+    assert_eq!(parse(icd10(), true).unwrap().code_names, ["E23.0", "B96.2", "Y92", "A41.9"]);
     let grouped = EicuOptions { group: FilePath(folder.path().join("ccs.csv")), ..icd10() };
     let cohort = parse(grouped, false).unwrap();
     assert_eq!(cohort.code_names, ["pituitary", "bacteria", "sepsis"]);
-    assert_eq!(cohort.flow[1].left_out[2].most, [("Y92".to_owned(), 1)]);
+    assert_eq!(cohort.flow[1].left_out[2].most, [("V4581".to_owned(), 1), ("Y92".to_owned(), 1)]);
+}
+
+#[test]
+fn rows_without_the_wanted_edition_have_an_equivalent() {
+    let folder = folder();
+    folder.write(
+        "diagnosis.csv",
+        "patientunitstayid,icd9code\n11,I48.91\n11,\"E23.0, 253.2\"\n12,\"A02.1, 41.4\"\n12,A02.1\n21,Y92\n21,486\n",
+    );
+    let codes = |cohort: &Cohort| -> Vec<String> {
+        let name = |&code: &u32| cohort.code_names[code as usize].clone();
+        cohort.codes.rows().map(|row| row.iter().map(name).collect::<Vec<_>>().join(" ")).collect()
+    };
+    // A02.1 is 003.1 and 995.91 together; the mapping does not know Y92, a heading.
+    let cohort = parse(options(&folder), false).unwrap();
+    assert_eq!(codes(&cohort), ["427.31 253.2", "041.4 003.1 995.91", "486"]);
+    assert_eq!(cohort.flow[0].lost_count(), 0);
+    assert_eq!(cohort.flow[1].left_out[1].most, [("Y92".to_owned(), 1)]);
+    // The published code reads the first code of a row, and in one edition alone.
+    folder.write(
+        "diagnosis.csv",
+        "patientunitstayid,icd9code\n11,I48.91\n11,\"253.2, E23.0\"\n12,\"A02.1, 41.4\"\n12,486\n",
+    );
+    let cohort = parse(options(&folder), true).unwrap();
+    assert_eq!((codes(&cohort), cohort.flow[0].lost_count()), (vec!["253.2".to_owned(), "486".into()], 2));
 }
 
 #[test]
