@@ -47,6 +47,8 @@ enum Meaning {
     Ungrouped(u64),
     /// One code, or several that together say the same.
     Codes(Vec<u32>),
+    /// A code that is written in the wanted edition and that no table has, and how often it was there.
+    Unknown(Vec<u32>, u64),
 }
 
 impl Coding {
@@ -116,6 +118,10 @@ impl Coding {
         }
         match self.meanings[of].get_mut(text) {
             Some(Meaning::Codes(numbers)) => numbers,
+            Some(Meaning::Unknown(numbers, times)) => {
+                *times += 1;
+                numbers
+            }
             Some(Meaning::OtherEdition(times) | Meaning::Ungrouped(times)) => {
                 *times += 1;
                 &[]
@@ -130,6 +136,8 @@ impl Coding {
             CodeSystem::Icd9 => Icd::Icd9,
             CodeSystem::Icd10 | CodeSystem::Ccsr => Icd::Icd10,
         };
+        let has_edition = matches!(self.system, CodeSystem::Icd9 | CodeSystem::Icd10) && self.groups.is_none();
+        let unknown = edition == wanted && has_edition && !icd::is_known(edition, &plain);
         let codes = match edition == wanted {
             true => vec![plain],
             false => self.equivalents(edition, &plain),
@@ -145,10 +153,11 @@ impl Coding {
         };
         let mut names: Vec<String> = codes.iter().filter_map(name).collect();
         names.dedup();
-        match names.is_empty() {
-            true => Meaning::Ungrouped(0),
-            false => Meaning::Codes(names.into_iter().map(|name| self.number(name)).collect()),
+        if names.is_empty() {
+            return Meaning::Ungrouped(0);
         }
+        let numbers = names.into_iter().map(|name| self.number(name)).collect();
+        if unknown { Meaning::Unknown(numbers, 0) } else { Meaning::Codes(numbers) }
     }
 
     /// Undotted codes of the other edition that say the same.
@@ -182,7 +191,7 @@ impl Coding {
             self.meanings[0].insert(text.to_owned(), meaning);
         }
         match self.meanings[0].get_mut(text) {
-            Some(Meaning::Codes(numbers)) => numbers.first().copied(),
+            Some(Meaning::Codes(numbers) | Meaning::Unknown(numbers, _)) => numbers.first().copied(),
             Some(Meaning::OtherEdition(times) | Meaning::Ungrouped(times)) => {
                 *times += 1;
                 None
@@ -227,7 +236,13 @@ impl Coding {
         let step = Step::new(what, self.seen).lost("without a code", self.empty);
         let other = left(|meaning| if let Meaning::OtherEdition(n) = meaning { *n } else { 0 });
         let ungrouped = left(|meaning| if let Meaning::Ungrouped(n) = meaning { *n } else { 0 });
-        step.lost_values(edition, other).lost_values("without a group", ungrouped)
+        let unknown = left(|meaning| if let Meaning::Unknown(_, n) = meaning { *n } else { 0 });
+        let tables = match self.system {
+            CodeSystem::Icd9 => "unknown to the tables of ICD-9-CM",
+            CodeSystem::Icd10 | CodeSystem::Ccsr => "unknown to the tables of ICD-10-CM",
+        };
+        let step = step.lost_values(edition, other).lost_values("without a group", ungrouped);
+        step.odd_values(tables, unknown)
     }
 }
 
@@ -299,6 +314,20 @@ mod tests {
         let mut coding = Coding::new(CodeSystem::Ccsr, None, None).unwrap();
         assert_eq!(all(&mut coding, codes), [vec![0], vec![0], vec![1], vec![]]);
         assert_eq!(coding.names(), ["CIR017", "INF002"]);
+    }
+
+    #[test]
+    fn codes_that_no_table_has_are_kept_and_counted() {
+        let mut coding = Coding::new(CodeSystem::Icd9, None, None).unwrap();
+        let codes = [(Icd::Icd9, "428.0"), (Icd::Icd9, "428"), (Icd::Icd9, "999.99"), (Icd::Icd9, "999.99")];
+        assert_eq!(all(&mut coding, codes), [vec![0], vec![1], vec![2], vec![2]]);
+        let step = coding.step("diagnoses");
+        assert_eq!((step.total, step.kept(), step.odd.len()), (4, 4, 1));
+        assert_eq!((step.odd[0].count, step.odd[0].most.as_slice()), (2, &[("999.99".to_owned(), 2)][..]));
+        // R97 is a heading and Q00.9 does not exist. A code of the other edition is lost where it has no equivalent.
+        let mut coding = Coding::new(CodeSystem::Icd10, None, None).unwrap();
+        all(&mut coding, [(Icd::Icd10, "R97"), (Icd::Icd10, "Q00.9"), (Icd::Icd9, "E934.2")]);
+        assert_eq!(coding.step("diagnoses").odd[0].most, [("Q00.9".to_owned(), 1)]);
     }
 
     #[test]

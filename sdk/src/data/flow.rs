@@ -29,6 +29,21 @@ pub struct Step {
     pub total: u64,
     /// What was left out of them.
     pub left_out: Vec<LeftOut>,
+    /// What was kept and is odd.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub odd: Vec<Odd>,
+}
+
+/// What a step kept although it is odd.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(crate = "serde")]
+pub struct Odd {
+    /// What is odd, such as `unknown to the tables of ICD-9-CM`.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+    /// The values that were there most often, with their numbers. Never of patients.
+    pub most: Vec<(String, u64)>,
 }
 
 /// What a step left out for one reason.
@@ -48,7 +63,7 @@ pub struct LeftOut {
 impl Step {
     /// A step that leaves nothing out.
     pub fn new(what: impl Into<String>, total: u64) -> Self {
-        Self { what: what.into(), total, left_out: Vec::new() }
+        Self { what: what.into(), total, left_out: Vec::new(), odd: Vec::new() }
     }
 
     /// Some are lost.
@@ -63,11 +78,17 @@ impl Step {
 
     /// Some are lost, and these are the values that they had, with their numbers, in any order.
     pub fn lost_values<'a>(self, why: impl Into<String>, values: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
-        let mut most: Vec<(String, u64)> = values.into_iter().map(|(value, n)| (value.to_owned(), n)).collect();
-        let count = most.iter().map(|(_, n)| n).sum();
-        most.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        most.truncate(NAMED);
+        let (count, most) = most_frequent(values);
         self.leaves(why, count, false, most)
+    }
+
+    /// Some are odd but kept, and these are the values that they had, with their numbers, in any order.
+    pub fn odd_values<'a>(mut self, what: impl Into<String>, values: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
+        let (count, most) = most_frequent(values);
+        if count > 0 {
+            self.odd.push(Odd { what: what.into(), count, most });
+        }
+        self
     }
 
     fn leaves(mut self, why: impl Into<String>, count: u64, by_rule: bool, most: Vec<(String, u64)>) -> Self {
@@ -98,6 +119,15 @@ impl Step {
     }
 }
 
+/// How many values there are, and those that are there most often.
+fn most_frequent<'a>(values: impl IntoIterator<Item = (&'a str, u64)>) -> (u64, Vec<(String, u64)>) {
+    let mut most: Vec<(String, u64)> = values.into_iter().map(|(value, n)| (value.to_owned(), n)).collect();
+    let count = most.iter().map(|(_, n)| n).sum();
+    most.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    most.truncate(NAMED);
+    (count, most)
+}
+
 /// The steps as a table in plain text, a line a reason; empty without steps.
 pub fn table(steps: &[Step]) -> String {
     if steps.is_empty() {
@@ -110,17 +140,18 @@ pub fn table(steps: &[Step]) -> String {
         let _ = write!(text, "{:first$}  {:>11} {:>11} {:>11}", step.what, thousands(step.total), thousands(gone), {
             thousands(step.kept())
         });
-        let mut reasons = step.left_out.iter().filter(|l| l.count > 0).peekable();
+        let left_out = step.left_out.iter().filter(|l| l.count > 0);
+        let left_out = left_out.map(|l| (l.count, &l.why, if l.by_rule { ", by rule" } else { "" }, l.most.as_slice()));
+        let odd = step.odd.iter().map(|odd| (odd.count, &odd.what, ", but kept", odd.most.as_slice()));
+        let mut reasons = left_out.chain(odd).peekable();
         if reasons.peek().is_none() {
             text.push('\n');
         }
-        for (i, reason) in reasons.enumerate() {
+        for (i, (count, why, how, most)) in reasons.enumerate() {
             let indent = if i > 0 { first + 37 } else { 0 };
-            let part = 100.0 * reason.count as f64 / step.total.max(1) as f64;
-            let rule = if reason.by_rule { ", by rule" } else { "" };
-            let number = thousands(reason.count);
-            let _ = writeln!(text, "{:indent$}  {number} ({part:.1} %) {}{rule}", "", reason.why);
-            for (value, n) in &reason.most {
+            let part = 100.0 * count as f64 / step.total.max(1) as f64;
+            let _ = writeln!(text, "{:indent$}  {} ({part:.1} %) {why}{how}", "", thousands(count));
+            for (value, n) in most {
                 // Numbers of drugs, or of whatever else, are no codes of the ICD.
                 let title = super::icd::title_of(value).filter(|_| DIAGNOSES.contains(&&*step.what));
                 let title = title.map(|title| format!("  {title}")).unwrap_or_default();
@@ -201,6 +232,16 @@ mod tests {
         assert!(table.contains("27 (9.8 %) before 2013, by rule"), "{table}");
         assert!(table.contains("2,000         101       1,899"), "{table}");
         assert!(table.contains("      90  B\n"), "{table}");
+    }
+
+    #[test]
+    fn what_is_odd_is_named_and_kept() {
+        let step = Step::new("diagnoses", 1000).lost("empty", 10);
+        let odd = step.clone().odd_values("unknown", [("4280", 1), ("X", 4)]);
+        assert_eq!((odd.kept(), odd.lost_part()), (990, 0.01));
+        let text = table(&[odd]);
+        assert!(text.contains("5 (0.5 %) unknown, but kept") && text.contains("      4  X\n"), "{text}");
+        assert_eq!(step.clone().odd_values("unknown", []), step, "nothing odd is nothing to say");
     }
 
     #[test]

@@ -50,6 +50,17 @@ pub fn title(icd: Icd, code: &str) -> Option<&'static str> {
     dualk_icd::title(edition(icd), &plain(code))
 }
 
+/// Whether the tables of an edition have a code: those of titles, or the mapping to the other edition, which has codes that
+/// were dropped since.
+///
+/// ```
+/// use dualk_sdk::data::{hierarchy::Icd, icd::is_known};
+/// assert_eq!(["I48.91", "I48", "I48.99"].map(|code| is_known(Icd::Icd10, code)), [true, true, false]);
+/// ```
+pub fn is_known(icd: Icd, code: &str) -> bool {
+    title(icd, code).is_some() || equivalents(icd, code).is_some_and(|found| found.via == Via::Itself)
+}
+
 /// The title of whatever stands for a disease: a code of either edition, whose shape mostly says which, a CCSR category, or
 /// a chapter such as `390-459`.
 ///

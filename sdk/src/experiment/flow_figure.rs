@@ -17,7 +17,10 @@ pub(super) fn html(steps: &[Step]) -> String {
     }
     let (mut body, mut y) = (String::new(), 4);
     for (i, step) in steps.iter().enumerate() {
-        let reasons: Vec<String> = step.left_out.iter().filter(|l| l.count > 0).map(|l| reason(step, l)).collect();
+        let left_out = step.left_out.iter().filter(|l| l.count > 0);
+        let left_out = left_out.map(|l| reason(step, l.count, &l.why, if l.by_rule { ", by rule" } else { "" }));
+        let odd = step.odd.iter().map(|odd| reason(step, odd.count, &odd.what, ", but kept"));
+        let reasons: Vec<String> = left_out.chain(odd).collect();
         let height = LINE * reasons.len().max(2) + 14;
         let middle = y + height / 2;
         let large = step.lost_part() > WORTH_A_WARNING;
@@ -65,10 +68,9 @@ fn boxed(body: &mut String, x: usize, y: usize, width: usize, height: usize, col
     );
 }
 
-fn reason(step: &Step, left: &crate::data::flow::LeftOut) -> String {
-    let part = 100.0 * left.count as f64 / step.total.max(1) as f64;
-    let rule = if left.by_rule { ", by rule" } else { "" };
-    format!("{} ({part:.1} %) {}{rule}", thousands(left.count), left.why)
+fn reason(step: &Step, count: u64, why: &str, how: &str) -> String {
+    let part = 100.0 * count as f64 / step.total.max(1) as f64;
+    format!("{} ({part:.1} %) {why}{how}", thousands(count))
 }
 
 #[cfg(test)]
@@ -77,10 +79,13 @@ mod tests {
 
     #[test]
     fn every_step_and_reason_has_a_place() {
-        let steps =
-            [Step::new("rows <of> a", 20).lost("without b", 3), Step::new("patients", 1200).by_rule("young", 4)];
+        let steps = [
+            Step::new("rows <of> a", 20).lost("without b", 3).odd_values("new", [("x", 1)]),
+            Step::new("patients", 1200).by_rule("young", 4),
+        ];
         let page = html(&steps);
-        for text in ["rows &lt;of&gt; a", "20 read, 17 kept", "3 (15.0 %) without b", "4 (0.3 %) young, by rule"] {
+        let texts = ["rows &lt;of&gt; a", "20 read, 17 kept", "3 (15.0 %) without b", "1 (5.0 %) new, but kept"];
+        for text in texts.into_iter().chain(["4 (0.3 %) young, by rule"]) {
             assert!(page.contains(text), "{text}: {page}");
         }
         assert_eq!(page.matches("stroke=\"var(--b)\"").count(), 1, "one loss is large");
