@@ -95,22 +95,34 @@ impl Error {
         Self::user(format!("cannot {action}: {reason}")).at_file(path).because(source)
     }
 
+    /// Changes this mistake and those that were found with it.
+    fn each(&mut self, change: &dyn Fn(&mut Inner)) {
+        change(&mut self.inner);
+        self.inner.others.iter_mut().for_each(|other| other.each(change));
+    }
+
     /// Adds a manifest key; the manifest's loader turns it into file and line.
     pub fn at_key(mut self, key: impl Into<String>) -> Self {
-        self.inner.places.push(Place::Key(key.into()));
+        let key = key.into();
+        self.each(&|inner| inner.places.push(Place::Key(key.clone())));
         self
     }
 
     /// Puts `prefix.` before the manifest keys already named, or names `prefix` when there is none.
     pub fn within_key(mut self, prefix: &str) -> Self {
-        let mut found = false;
-        for place in &mut self.inner.places {
-            if let Place::Key(key) = place {
-                *key = if key.is_empty() { prefix.to_owned() } else { format!("{prefix}.{key}") };
-                found = true;
+        self.each(&|inner| {
+            let mut found = false;
+            for place in &mut inner.places {
+                if let Place::Key(key) = place {
+                    *key = if key.is_empty() { prefix.to_owned() } else { format!("{prefix}.{key}") };
+                    found = true;
+                }
             }
-        }
-        if found { self } else { self.at_key(prefix) }
+            if !found {
+                inner.places.push(Place::Key(prefix.to_owned()));
+            }
+        });
+        self
     }
 
     /// Adds a file.
@@ -218,9 +230,18 @@ pub struct Mistakes {
 }
 
 impl Mistakes {
-    /// What went well, or nothing, and the mistake is kept.
+    /// What went well, or nothing, and the mistake is kept; one that is found again is shown once.
     pub fn note<T>(&mut self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.found.push(error)).ok()
+        result.map_err(|error| self.keep(error)).ok()
+    }
+
+    fn keep(&mut self, mut error: Error) {
+        let others = std::mem::take(&mut error.inner.others);
+        let text = error.to_string();
+        if self.found.iter().all(|known| known.to_string() != text) {
+            self.found.push(error);
+        }
+        others.into_iter().for_each(|other| self.keep(other));
     }
 
     /// How many there are.
@@ -242,6 +263,22 @@ impl Mistakes {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+
+    /// What was made, when there was no mistake.
+    ///
+    /// ```
+    /// use dualk_sdk::{Error, error::Mistakes};
+    /// let mut mistakes = Mistakes::default();
+    /// let (one, two) = (mistakes.note(Ok(1)), mistakes.note::<u8>(Err(Error::user("no second"))));
+    /// assert_eq!(mistakes.finish(one.zip(two)).unwrap_err().message(), "no second");
+    /// ```
+    ///
+    /// # Errors
+    /// The first mistake with all others below it.
+    pub fn finish<T>(self, made: Option<T>) -> Result<T> {
+        self.done()?;
+        made.ok_or_else(|| Error::program("nothing was made, and no mistake was found"))
     }
 }
 
@@ -316,12 +353,20 @@ mod tests {
         let one = "wrong\n  --> m.toml:1\n  = mend it";
         assert_eq!(error, [one; 3].join("\nerror: "));
         assert!(Mistakes::default().done().is_ok());
+        let mut mistakes = Mistakes::default();
+        let wrong = |text: &str| Error::user(text);
+        mistakes.note::<()>(Err(wrong("a").and(wrong("b"))));
+        mistakes.note::<()>(Err(wrong("b").and(wrong("a").and(wrong("c")))));
+        assert_eq!(mistakes.finish(Some(3)).unwrap_err().to_string(), "a\nerror: b\nerror: c", "each is said once");
+        assert_eq!(Mistakes::default().finish(Some(3)).unwrap(), 3);
     }
 
     #[test]
     fn keys_nest() {
         let e = Error::user("too small").at_key("heads").within_key("model.graph_encoder");
         assert!(e.to_string().starts_with("`model.graph_encoder.heads`: too small"));
+        let both = Error::user("too small").at_key("heads").and(Error::user("missing"));
+        assert_eq!(both.within_key("model").to_string(), "`model.heads`: too small\nerror: `model`: missing");
         let e = Error::user("too small").within_key("model");
         assert!(e.to_string().starts_with("`model`: too small"));
     }

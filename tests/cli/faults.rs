@@ -367,6 +367,43 @@ fn every_mistake_gets_one_screen_and_leaves_nothing() {
     assert!(wrong.is_empty(), "{} of {} cases:\n\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
+/// Of the manifest's keys, of components, and of the tables.
+#[test]
+fn all_mistakes_are_found_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    let mistakes = [
+        ("seed = 1", "seed = 1\nsed = 2", "`sed`: unknown key"),
+        ("runs = \"runs\"", "runs = \"runs\"\nbaselines = \"yes\"", "`output.baselines`"),
+        ("\"gat\"", "\"gta\"", "`model.graph_encoder.type`"),
+        ("dropout = 0.0 }\nvisit", "dropout = 1.5 }\nvisit", "`model.code_fusion.dropout`"),
+        ("epochs = 1", "epoch = 1", "`stage[0].epoch`: unknown key"),
+        ("[data]", "[data]\nloss_limit = 5", "`data.loss_limit`"),
+        ("train = 0.5", "train = 0.9", "`data.split.train`"),
+    ];
+    let mut text = MANIFEST.to_owned();
+    for (from, to, _) in mistakes {
+        assert!(text.contains(from), "the manifest has no {from}");
+        text = text.replacen(from, to, 1);
+    }
+    fs::write(folder.path().join("broken.toml"), text).unwrap();
+    for table in ["labevents.csv", "admissions.csv"] {
+        fs::remove_file(folder.path().join("raw").join(table)).unwrap();
+    }
+    let before = listing(folder.path());
+    let mut check = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    check.current_dir(folder.path()).env("DUALK_CACHE", "off").args(["check", "broken.toml", "--device", "cpu"]);
+    let output = check.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    let tables = ["`data.parser.root`: the table `admissions`", "`data.parser.root`: the table `labevents`"];
+    for says in mistakes.map(|(_, _, says)| says).into_iter().chain(tables) {
+        assert!(error.lines().any(|line| line.starts_with(&format!("error: {says}"))), "lacks {says}: {error}");
+    }
+    assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 9, "{error}");
+    assert_eq!(listing(folder.path()), before);
+}
+
 #[test]
 fn without_a_mistake_it_runs() {
     let folder = tempfile::tempdir().unwrap();

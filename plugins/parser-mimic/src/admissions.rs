@@ -3,7 +3,7 @@
 use crate::visits::{Columns, Identified, Visits};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::data::{Dates, Ids, Sex, Step, year_of};
-use dualk_sdk::error::value;
+use dualk_sdk::error::{Mistakes, value};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -34,8 +34,11 @@ impl Tables {
     /// Finds the tables and checks their columns.
     pub fn open(root: &Path, dates: Dates) -> Result<Self> {
         let names = ["subject_id", "hadm_id", "admittime"];
-        let mut patients = Table::open(root, "patients", &["subject_id", "anchor_year", "anchor_year_group"])?;
-        let mut admissions = Table::open(root, "admissions", &names)?;
+        let mut mistakes = Mistakes::default();
+        let columns = ["subject_id", "anchor_year", "anchor_year_group"];
+        let patients = mistakes.note(Table::open(root, "patients", &columns));
+        let admissions = mistakes.note(Table::open(root, "admissions", &names));
+        let (mut patients, mut admissions) = mistakes.finish(patients.zip(admissions))?;
         let (sex, age) = (patients.also("gender"), patients.also("anchor_age"));
         let columns = Columns::of(&mut admissions, names, dates);
         Ok(Self { patients, sex, age, admissions: (admissions, columns) })

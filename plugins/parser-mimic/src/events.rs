@@ -3,6 +3,7 @@
 use dualk_sdk::data::Ids;
 use dualk_sdk::data::events::{self, EventKind, EventTable};
 use dualk_sdk::data::tables::{NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -70,7 +71,9 @@ pub fn open(root: &Path, kinds: &[EventKind], others: &[EventTable], version: bo
             open(name, &["hadm_id", &code.to_lowercase()]).map_err(|e| e.at_key(format!("event_tables[{i}]")))?;
         Ok(Source { kind: kind.clone(), name: name.clone(), procedures: None, table, titles: None })
     });
-    known.chain(others).collect()
+    let mut mistakes = Mistakes::default();
+    let sources = known.chain(others).filter_map(|source| mistakes.note(source)).collect();
+    mistakes.done().map(|()| sources)
 }
 
 impl Source {

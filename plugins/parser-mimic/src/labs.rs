@@ -3,6 +3,7 @@
 use dualk_sdk::data::labs::{self, Rule};
 use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::data::{Ids, LabItem, Step};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -39,8 +40,10 @@ impl Tables {
         let result = if rule == Rule::Said { "flag" } else { "valuenum" };
         let open =
             |name: &str, columns: &[&str]| Table::open_any_case(root, name, columns).map_err(|e| e.at_key("root"));
-        let events = open("labevents", &["hadm_id", "itemid", result])?;
-        let mut items = open("d_labitems", &["itemid", "category"])?;
+        let mut mistakes = Mistakes::default();
+        let events = mistakes.note(open("labevents", &["hadm_id", "itemid", result]));
+        let items = mistakes.note(open("d_labitems", &["itemid", "category"]));
+        let (events, mut items) = mistakes.finish(events.zip(items))?;
         let label = items.also("label");
         Ok(Self { rule, events, items, label })
     }

@@ -7,8 +7,9 @@ use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
-use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::tables::{Table, check_folder};
 use dualk_sdk::data::{Dates, Ids, Sex, Step, years_between};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -35,26 +36,33 @@ impl Mimic3 {
         let root = options.root.as_path();
         let open =
             |name: &str, columns: &[&str]| Table::open_any_case(root, name, columns).map_err(|e| e.at_key("root"));
+        check_folder(root).map_err(|e| e.at_key("root"))?;
+        let dates = Dates::of_option(&options.date_format)?;
         let names = ["subject_id", "hadm_id", "admittime"];
-        let mut admissions = open("admissions", &names)?;
-        let columns = Columns::of(&mut admissions, names, Dates::of_option(&options.date_format)?);
-        Ok(Tables {
-            events: events::open(root, &options.events, &options.event_tables, false, &options.drug)?,
-            admissions: (admissions, columns),
-            patients: Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok(),
-            diagnoses: open("diagnoses_icd", &["subject_id", "hadm_id", "icd9_code"])?,
-            labs: options.labs.then(|| labs::Tables::open(root, options.quantiles)).transpose().map_err(|e| {
-                e.help("labs = false reads diagnoses alone, for the demo, which comes without laboratory tables")
-            })?,
-        })
+        let mut mistakes = Mistakes::default();
+        let admissions = mistakes.note(open("admissions", &names));
+        let diagnoses = mistakes.note(open("diagnoses_icd", &["subject_id", "hadm_id", "icd9_code"]));
+        let labs = options.labs.then(|| labs::Tables::open(root, options.quantiles)).transpose();
+        let labs = mistakes.note(labs.map_err(|e| {
+            e.help("labs = false reads diagnoses alone, for the demo, which comes without laboratory tables")
+        }));
+        let events = events::open(root, &options.events, &options.event_tables, false, &options.drug);
+        let events = mistakes.note(events);
+        let found = admissions.zip(diagnoses).zip(labs).zip(events);
+        let (((mut admissions, diagnoses), labs), events) = mistakes.finish(found)?;
+        let columns = Columns::of(&mut admissions, names, dates);
+        let patients = Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok();
+        Ok(Tables { admissions: (admissions, columns), patients, diagnoses, labs, events })
     }
 }
 
 impl Parser for Mimic3 {
     fn check(&self) -> Result<()> {
-        self.open()?;
-        self.options.drug_map.given().map(read_mapping).transpose()?;
-        Coding::check(None, self.options.group.given())
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.open());
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(None, self.options.group.given()));
+        mistakes.done()
     }
 
     fn inputs(&self) -> Option<Inputs> {

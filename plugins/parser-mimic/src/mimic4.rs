@@ -6,7 +6,8 @@ use dualk_sdk::component::Inputs;
 use dualk_sdk::data::Dates;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
-use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::tables::{Table, check_folder};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 
 /// Reads MIMIC-IV.
@@ -27,22 +28,28 @@ impl Mimic4 {
     fn open(&self) -> Result<Tables> {
         let options = &self.options;
         let root = options.root.as_path();
-        Ok(Tables {
-            admissions: admissions::Tables::open(root, Dates::of_option(&options.date_format)?)
-                .map_err(|e| e.at_key("root"))?,
-            diagnoses: diagnoses::open(root).map_err(|e| e.at_key("root"))?,
-            labs: labs::Tables::open(root, options.quantiles)?,
-            events: events::open(root, &options.events, &options.event_tables, true, &options.drug)?,
-        })
+        check_folder(root).map_err(|e| e.at_key("root"))?;
+        let dates = Dates::of_option(&options.date_format)?;
+        let mut mistakes = Mistakes::default();
+        let admissions = mistakes.note(admissions::Tables::open(root, dates).map_err(|e| e.at_key("root")));
+        let diagnoses = mistakes.note(diagnoses::open(root).map_err(|e| e.at_key("root")));
+        let labs = mistakes.note(labs::Tables::open(root, options.quantiles));
+        let events = events::open(root, &options.events, &options.event_tables, true, &options.drug);
+        let events = mistakes.note(events);
+        let found = admissions.zip(diagnoses).zip(labs).zip(events);
+        let (((admissions, diagnoses), labs), events) = mistakes.finish(found)?;
+        Ok(Tables { admissions, diagnoses, labs, events })
     }
 }
 
 impl Parser for Mimic4 {
     fn check(&self) -> Result<()> {
         let options = &self.options;
-        self.open()?;
-        options.drug_map.given().map(read_mapping).transpose()?;
-        Coding::check(options.icd_map.given(), options.group.given())
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.open());
+        mistakes.note(options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(options.icd_map.given(), options.group.given()));
+        mistakes.done()
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -108,6 +115,25 @@ mod tests {
         let procedures = cohort.events("procedures").unwrap();
         assert_eq!(procedures.names, ["ICD9:3893", "ICD10:02HV33Z", "ICD10:3893"]);
         assert_eq!(procedures.titles, ["Venous catheterization, not elsewhere", "Insertion", ""]);
+    }
+
+    #[test]
+    fn all_that_is_missing_is_named_and_a_folder_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = FilePath(folder.path().to_owned());
+        let options = Mimic4Options { root, events: vec![EventKind::Drugs], ..Default::default() };
+        let said = |options: &Mimic4Options| options.clone().build().unwrap().check().unwrap_err().to_string();
+        fs::write(folder.path().join("patients.csv"), "subject_id,year,group\n").unwrap();
+        fs::write(folder.path().join("d_labitems.csv"), "itemid,category\n").unwrap();
+        let error = said(&options);
+        for missing in ["anchor_year", "anchor_year_group", "admissions", "diagnoses_icd", "labevents", "prescriptions"]
+        {
+            let of = [format!("the column `{missing}` is missing"), format!("the table `{missing}` is missing")];
+            assert!(of.iter().any(|text| error.contains(text.as_str())), "{missing}: {error}");
+        }
+        assert_eq!(error.matches("is missing").count(), 6, "{error}");
+        let nowhere = Mimic4Options { root: FilePath(folder.path().join("none")), ..options };
+        assert_eq!(said(&nowhere).matches("there is no such folder").count(), 1);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
-use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table, check_folder};
 use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, Sex, Stays, Step};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::source_options;
 use std::collections::{BTreeMap, HashMap};
@@ -71,7 +72,12 @@ impl Eicu {
         let root = options.root.as_path();
         let open = |name: &str, columns: &[&str]| Table::open(root, name, columns).map_err(|e| e.at_key("root"));
         let names = ["patientunitstayid", "patienthealthsystemstayid", "hospitaladmitoffset"];
-        let mut patients = open("patient", &names)?;
+        check_folder(root).map_err(|e| e.at_key("root"))?;
+        let rule = options.abnormal.rule(options.quantiles)?;
+        let mut mistakes = Mistakes::default();
+        let patients = mistakes.note(open("patient", &names));
+        let diagnoses = mistakes.note(open("diagnosis", &["patientunitstayid", "icd9code"]));
+        let labs = mistakes.note(rule.map(|rule| open("lab", &LAB_COLUMNS).map(|table| (table, rule))).transpose());
         let places = Places {
             root,
             admission: "patientunitstayid",
@@ -79,24 +85,21 @@ impl Eicu {
             drugs: ("medication", &options.drug),
             cancelled: Some("drugordercancelled"),
         };
-        Ok(Tables {
-            facts: FACTS.iter().map(|fact| patients.also(fact)).collect(),
-            patients,
-            diagnoses: open("diagnosis", &["patientunitstayid", "icd9code"])?,
-            labs: match options.abnormal.rule(options.quantiles)? {
-                None => None,
-                Some(rule) => Some((open("lab", &LAB_COLUMNS)?, rule)),
-            },
-            events: places.open(&options.events, &options.event_tables)?,
-        })
+        let events = mistakes.note(places.open(&options.events, &options.event_tables));
+        let found = patients.zip(diagnoses).zip(labs).zip(events);
+        let (((mut patients, diagnoses), labs), events) = mistakes.finish(found)?;
+        let facts = FACTS.iter().map(|fact| patients.also(fact)).collect();
+        Ok(Tables { patients, facts, diagnoses, labs, events })
     }
 }
 
 impl Parser for Eicu {
     fn check(&self) -> Result<()> {
-        self.open()?;
-        self.options.drug_map.given().map(read_mapping).transpose()?;
-        Coding::check(None, self.options.group.given())
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.open());
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(None, self.options.group.given()));
+        mistakes.done()
     }
 
     fn inputs(&self) -> Option<Inputs> {

@@ -3,6 +3,7 @@
 use dualk_sdk::data::Ids;
 use dualk_sdk::data::events::{self, EventKind, EventTable};
 use dualk_sdk::data::tables::{NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::path::Path;
 
@@ -46,7 +47,10 @@ impl Places<'_> {
         let other = |(i, EventTable { kind, table, code }): (usize, &EventTable)| {
             self.source(kind, table, code).map_err(|e| e.at_key(format!("event_tables[{i}]")))
         };
-        known.chain(others.iter().enumerate().map(other)).collect()
+        let mut mistakes = Mistakes::default();
+        let sources = known.chain(others.iter().enumerate().map(other));
+        let sources = sources.filter_map(|source| mistakes.note(source)).collect();
+        mistakes.done().map(|()| sources)
     }
 
     fn source(&self, kind: &str, name: &str, code: &str) -> Result<Source> {

@@ -8,6 +8,7 @@ use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
 use dualk_sdk::data::tables::{NOT_IN_COHORT, Rows, Table};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, years_between};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -90,6 +91,9 @@ impl BuildParser for MedsOptions {
 struct Meds {
     options: MedsOptions,
 }
+
+/// Files with mistakes that are named.
+const ENOUGH: usize = 10;
 
 const COLUMNS: [&str; 4] = ["subject_id", "time", "code", "numeric_value"];
 
@@ -555,11 +559,17 @@ impl Meds {
 
 impl Parser for Meds {
     fn check(&self) -> Result<()> {
-        for file in self.files().map_err(|e| e.at_key("root"))? {
-            Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root"))?;
+        let mut mistakes = Mistakes::default();
+        for file in mistakes.note(self.files().map_err(|e| e.at_key("root"))).unwrap_or_default() {
+            mistakes.note(Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root")));
+            // A folder of other files has as many mistakes as files.
+            if mistakes.len() >= ENOUGH {
+                break;
+            }
         }
-        self.options.drug_map.given().map(read_mapping).transpose()?;
-        Coding::check(self.options.icd_map.given(), self.options.group.given())
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
+        mistakes.done()
     }
 
     fn inputs(&self) -> Option<Inputs> {

@@ -7,8 +7,9 @@ use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::events::{EventKind, read_mapping};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
-use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table, check_folder};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, seconds, years_between};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -159,11 +160,15 @@ impl Omop {
             |name: &str, columns: &[&str]| Table::open_if_there(root, name, columns).map_err(|e| e.at_key("root"));
         let mut columns = vec!["visit_occurrence_id", "person_id", "visit_start_date"];
         columns.extend((!options.visit_concepts.is_empty()).then_some("visit_concept_id"));
-        let mut visits = open("visit_occurrence", &columns)?;
-        let persons = there("person", &["person_id"])?.map(|mut table| {
-            let columns = PERSON.map(|column| table.also(column));
-            (table, columns)
-        });
+        check_folder(root).map_err(|e| e.at_key("root"))?;
+        let mut mistakes = Mistakes::default();
+        let visits = mistakes.note(open("visit_occurrence", &columns));
+        let conditions = ["visit_occurrence_id", self.code_column()];
+        let conditions = mistakes.note(open("condition_occurrence", &conditions));
+        let measurements = mistakes.note(options.labs.then(|| self.measurements()).transpose());
+        let persons = mistakes.note(there("person", &["person_id"]));
+        let deaths = mistakes.note(there("death", &["person_id", "death_date"]));
+        let concepts = mistakes.note(there("concept", &["concept_id", "concept_name"]));
         let places = Places {
             root,
             admission: "visit_occurrence_id",
@@ -171,16 +176,18 @@ impl Omop {
             drugs: ("drug_exposure", &options.drug),
             cancelled: None,
         };
-        Ok(Tables {
-            times: ["visit_start_datetime", "visit_end_date", "visit_end_datetime"].map(|column| visits.also(column)),
-            visits,
-            conditions: open("condition_occurrence", &["visit_occurrence_id", self.code_column()])?,
-            measurements: options.labs.then(|| self.measurements()).transpose()?,
-            persons,
-            deaths: there("death", &["person_id", "death_date"])?,
-            concepts: there("concept", &["concept_id", "concept_name"])?,
-            events: places.open(&options.events, &options.event_tables)?,
-        })
+        let events = mistakes.note(places.open(&options.events, &options.event_tables));
+        let needed = visits.zip(conditions).zip(measurements).zip(events);
+        let found = needed.zip(persons.zip(deaths).zip(concepts));
+        let ((((mut visits, conditions), measurements), events), ((persons, deaths), concepts)) =
+            mistakes.finish(found)?;
+        let times = ["visit_start_datetime", "visit_end_date", "visit_end_datetime"];
+        let times = times.map(|column| visits.also(column));
+        let persons = persons.map(|mut table| {
+            let columns = PERSON.map(|column| table.also(column));
+            (table, columns)
+        });
+        Ok(Tables { visits, times, conditions, measurements, persons, deaths, concepts, events })
     }
 
     fn measurements(&self) -> Result<(Table, Rule)> {
@@ -355,9 +362,11 @@ fn names(table: Option<&Table>, wanted: HashSet<String>) -> Result<HashMap<Strin
 
 impl Parser for Omop {
     fn check(&self) -> Result<()> {
-        self.open()?;
-        self.options.drug_map.given().map(read_mapping).transpose()?;
-        Coding::check(self.options.icd_map.given(), self.options.group.given())
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.open());
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
+        mistakes.done()
     }
 
     fn inputs(&self) -> Option<Inputs> {

@@ -4,6 +4,7 @@ use super::codes::{IcdMap, dotted};
 use super::hierarchy::Icd;
 use super::tables::Table;
 use super::{Step, icd};
+use crate::error::Mistakes;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,13 +78,11 @@ impl Coding {
     /// # Errors
     /// Name the key and the file.
     pub fn check(icd_map: Option<&Path>, groups: Option<&Path>) -> Result<()> {
-        if let Some(path) = icd_map {
-            Table::at(path, &["ICD10", "ICD9"]).map_err(|e| e.at_key("icd_map"))?;
+        let mut mistakes = Mistakes::default();
+        for (path, columns, key) in [(icd_map, ["ICD10", "ICD9"], "icd_map"), (groups, ["code", "group"], "group")] {
+            mistakes.note(path.map(|path| Table::at(path, &columns).map_err(|e| e.at_key(key))).transpose());
         }
-        if let Some(path) = groups {
-            Table::at(path, &["code", "group"]).map_err(|e| e.at_key("group"))?;
-        }
-        Ok(())
+        mistakes.done()
     }
 
     /// Whether the published rules have what they need: with `compat` ICD-10 codes go through a table that is given, and

@@ -19,6 +19,7 @@ pub use rows::Rows;
 pub use scan::{OnBadRow, Row, Scanned};
 pub use stream::text;
 
+use crate::error::Mistakes;
 use crate::{Error, Result};
 use parquet::Parquet;
 use rows::Block;
@@ -44,10 +45,7 @@ impl Table {
     /// # Errors
     /// When there is none, when there are several, or when a column is missing.
     pub fn open(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
-        if !folder.is_dir() {
-            let what = if folder.exists() { "this is not a folder" } else { "there is no such folder" };
-            return Err(Error::user(what).at_file(folder).help("give the folder that holds the tables"));
-        }
+        check_folder(folder)?;
         let candidates = ["csv", "csv.gz", "parquet"].map(|end| format!("{name}.{end}")).map(|file| folder.join(file));
         let mut found = candidates.iter().filter(|path| path.is_file());
         let Some(path) = found.next() else {
@@ -100,24 +98,29 @@ impl Table {
         };
         // Only text has a line of names.
         let place = |e: Error| if parquet.is_some() { e.at_file(path) } else { e.at_line(path, 1) };
-        for &column in columns {
-            match header.iter().filter(|h| *h == column).count() {
-                1 => {}
-                0 => {
-                    let error = place(Error::user(format!("the column `{column}` is missing")));
-                    if parquet.is_none() && !is_heading(&header, columns) {
-                        return Err(no_heading(error, &header));
-                    }
-                    let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
-                    let error = match other_case {
-                        Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
-                        None => error,
-                    };
-                    return Err(error.suggest(column, &header));
+        let has_heading = parquet.is_some() || is_heading(&header, columns);
+        let find = |column: &str| match header.iter().filter(|h| *h == column).count() {
+            1 => Ok(()),
+            0 => {
+                let error = place(Error::user(format!("the column `{column}` is missing")));
+                if !has_heading {
+                    return Err(no_heading(error, &header));
                 }
-                n => return Err(place(Error::user(format!("the column `{column}` occurs {n} times")))),
+                let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
+                let error = match other_case {
+                    Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
+                    None => error,
+                };
+                Err(error.suggest(column, &header))
             }
+            n => Err(place(Error::user(format!("the column `{column}` occurs {n} times")))),
+        };
+        let mut mistakes = Mistakes::default();
+        // A table without a heading has none of them, which is said once.
+        for column in columns.iter().take(if has_heading { columns.len() } else { 1 }) {
+            mistakes.note(find(column));
         }
+        mistakes.done()?;
         let columns: Vec<String> = columns.iter().map(|&c| c.to_owned()).collect();
         Ok(Self { path: path.to_owned(), header, own: columns.clone(), columns, separator, parquet })
     }
@@ -180,6 +183,18 @@ impl Table {
         }
         Ok(Rows::new(self, parts))
     }
+}
+
+/// Whether a folder is there. What opens several tables of one asks this first, so that it is said once.
+///
+/// # Errors
+/// When it is not.
+pub fn check_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let what = if folder.exists() { "this is not a folder" } else { "there is no such folder" };
+    Err(Error::user(what).at_file(folder).help("give the folder that holds the tables"))
 }
 
 /// Whether the first line of a text has one of these names, in whatever case of letters.

@@ -133,8 +133,11 @@ fn stage(plan: &mut Plan, recipe: &dyn Recipe, i: usize) -> Result<()> {
     let context = StageContext { compat: plan.manifest.is_compat(), earlier, paths: &paths };
     let mut stage = completed_stage(recipe, plan.manifest.stage[i].clone(), &context)?;
     let (key, objective) = stage.objective();
-    let objective = component(plan, Slot::Objective, &format!("stage[{i}].{key}"), objective)?;
-    stage.loss = Some(component(plan, Slot::Loss, &format!("stage[{i}].loss"), stage.loss())?);
+    let mut mistakes = Mistakes::default();
+    let objective = mistakes.note(component(plan, Slot::Objective, &format!("stage[{i}].{key}"), objective));
+    let loss = mistakes.note(component(plan, Slot::Loss, &format!("stage[{i}].loss"), stage.loss()));
+    let (objective, loss) = mistakes.finish(objective.zip(loss))?;
+    stage.loss = Some(loss);
     match key {
         "task" => stage.task = Some(objective),
         _ => stage.objective = Some(objective),

@@ -1,9 +1,9 @@
 use super::{CacheArgs, ManifestArgs};
 use clap::Args;
+use dualk_sdk::Result;
 use dualk_sdk::experiment::Experiment;
 use dualk_sdk::memory;
 use dualk_sdk::progress::Console;
-use dualk_sdk::{Error, Result};
 
 /// Arguments of `dualk check`.
 #[derive(Args)]
@@ -35,13 +35,7 @@ impl Check {
             eprintln!("{}: ok, {} on cpu", experiment.manifest.name, experiment.manifest.model.r#type);
             return Ok(());
         }
-        let tables = self.manifest.clone();
-        // The tables can be looked at when the mistakes are elsewhere.
-        let with_tables = |error: Error| match tables.data_only().map(|data| data.check()) {
-            Ok(Err(another)) => error.and(another),
-            _ => error,
-        };
-        let experiment = self.cache.apply(self.manifest.experiment().map_err(with_tables)?);
+        let experiment = self.cache.apply(self.manifest.checked()?);
         if self.resolved {
             print!("{}", experiment.resolved()?);
         }

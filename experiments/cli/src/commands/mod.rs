@@ -26,6 +26,7 @@ mod watch;
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::kge::{KgeExperiment, KgeManifest};
@@ -237,6 +238,25 @@ impl ManifestArgs {
     fn data_only(self) -> Result<Experiment> {
         let registry = self.registry()?;
         Experiment::data_only(self.load()?, registry)
+    }
+
+    /// Loads the manifest as [`ManifestArgs::experiment`] does, and finds all mistakes: those of its keys, of components and, when
+    /// those can be looked at, of tables.
+    fn checked(&self) -> Result<Experiment> {
+        let mut mistakes = Mistakes::default();
+        let (manifest, source, read) = Manifest::load_partly(&self.manifest, &self.all_settings())?;
+        mistakes.note(read);
+        let of_tables = (manifest.clone(), source.clone());
+        let experiment = self.registry().and_then(|registry| Experiment::new((manifest, source), registry));
+        let experiment = mistakes.note(experiment);
+        if !mistakes.is_empty() {
+            // What is wrong with the data's components was found above.
+            let data = self.registry().and_then(|registry| Experiment::data_only(of_tables, registry));
+            if let Ok(data) = data {
+                mistakes.note(data.check());
+            }
+        }
+        mistakes.finish(experiment)
     }
 
     /// Whether the manifest describes a knowledge graph.

@@ -3,6 +3,7 @@
 use super::{CsvOptions, Written};
 use dualk_sdk::data::events::{EventKind, EventTable, check_kinds};
 use dualk_sdk::data::tables::Table;
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -36,38 +37,34 @@ impl Layout {
     /// Name the key, the file and what is missing in it.
     pub fn open(options: &CsvOptions) -> Result<Self> {
         let path = options.visits.required("visits")?;
-        let named = [&options.patient, &options.visit, &options.time].map(String::as_str);
-        let mut needed: Vec<&str> = named.into_iter().filter(|column| !column.is_empty()).collect();
-        let items = matching(path, "items", &options.items, options)?;
-        needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
-        let mut visits = Table::at(path, &needed).map_err(|e| e.at_key("visits"))?;
-        let facts = [&options.end, &options.age, &options.sex, &options.ethnicity, &options.died];
-        let facts = facts.map(|column| if column.is_empty() { None } else { visits.also(column) });
-        let version = (options.written == Written::Version).then_some(options.version.as_str());
-        let codes_in = options.codes.given().unwrap_or(path);
-        let columns = matching(codes_in, "code", &options.code, options)?;
-        let codes = source(codes_in, "codes", options, columns, version.as_slice())?;
+        Table::at(path, &[]).map_err(|e| e.at_key("visits"))?;
+        let mut mistakes = Mistakes::default();
+        let visits = mistakes.note(visits(path, options));
+        let codes = mistakes.note(codes(path, options));
         let one = |file: &FilePath, key: &'static str, column: &str, extra: &[&str]| {
             let open = |path| source(path, key, options, vec![column.to_owned()], extra);
             file.given().map(open).transpose()
         };
         let results = [&options.flag, &options.value, &options.low, &options.high, &options.category];
         let results: Vec<&str> = results.into_iter().map(String::as_str).filter(|c| !c.is_empty()).collect();
-        let labs = one(&options.labs, "labs", &options.item, &results)?;
-        let drugs = one(&options.drugs, "drugs", &options.drug, &[])?;
-        let procedures = one(&options.procedures, "procedures", &options.procedure, &[])?;
-        let events = [(EventKind::Procedures, procedures), (EventKind::Drugs, drugs)];
-        let mut events: Vec<(EventKind, Source)> =
-            events.into_iter().filter_map(|(kind, s)| Some((kind, s?))).collect();
-        check_kinds(&events.iter().map(|event| event.0).collect::<Vec<_>>(), &options.event_tables)?;
-        let mut events: Vec<(String, Source)> = events.drain(..).map(|(kind, s)| (kind.name().to_owned(), s)).collect();
-        for (i, EventTable { kind, table, code }) in options.event_tables.iter().enumerate() {
-            let key = format!("event_tables[{i}]");
-            // Beside the table of visits.
-            let folder = path.parent().unwrap_or(Path::new(""));
-            let path = Table::open(folder, table, &[]).map_err(|e| e.at_key(&*key))?.path().to_owned();
-            events.push((kind.clone(), source(&path, &key, options, vec![code.clone()], &[])?));
+        let labs = mistakes.note(one(&options.labs, "labs", &options.item, &results));
+        let known = [
+            (EventKind::Procedures, &options.procedures, "procedures", &options.procedure),
+            (EventKind::Drugs, &options.drugs, "drugs", &options.drug),
+        ];
+        let known = known.into_iter().filter(|(_, file, ..)| file.given().is_some());
+        let kinds: Vec<EventKind> = known.clone().map(|(kind, ..)| kind).collect();
+        mistakes.note(check_kinds(&kinds, &options.event_tables));
+        let mut events = Vec::new();
+        for (kind, file, key, column) in known {
+            let table = mistakes.note(one(file, key, column, &[])).flatten();
+            events.extend(table.map(|table| (kind.name().to_owned(), table)));
         }
+        for (i, written) in options.event_tables.iter().enumerate() {
+            let table = mistakes.note(further(path, &format!("event_tables[{i}]"), options, written));
+            events.extend(table.map(|table| (written.kind.clone(), table)));
+        }
+        let ((visits, facts, items), (codes, labs)) = mistakes.finish(visits.zip(codes.zip(labs)))?;
         Ok(Self { visits, facts, items, codes, labs, events })
     }
 
@@ -80,6 +77,35 @@ impl Layout {
         files.dedup();
         files
     }
+}
+
+/// The table of visits, its columns that need not be there, and those that are laboratory items.
+type Opened = (Table, [Option<String>; 5], Vec<String>);
+
+fn visits(path: &Path, options: &CsvOptions) -> Result<Opened> {
+    let named = [&options.patient, &options.visit, &options.time].map(String::as_str);
+    let mut needed: Vec<&str> = named.into_iter().filter(|column| !column.is_empty()).collect();
+    let items = matching(path, "items", &options.items, options)?;
+    needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
+    let mut visits = Table::at(path, &needed).map_err(|e| e.at_key("visits"))?;
+    let facts = [&options.end, &options.age, &options.sex, &options.ethnicity, &options.died];
+    let facts = facts.map(|column| if column.is_empty() { None } else { visits.also(column) });
+    Ok((visits, facts, items))
+}
+
+/// The table of codes, which may be that of visits.
+fn codes(visits: &Path, options: &CsvOptions) -> Result<Source> {
+    let version = (options.written == Written::Version).then_some(options.version.as_str());
+    let path = options.codes.given().unwrap_or(visits);
+    let columns = matching(path, "code", &options.code, options)?;
+    source(path, "codes", options, columns, version.as_slice())
+}
+
+/// A table of another kind, beside that of visits.
+fn further(visits: &Path, key: &str, options: &CsvOptions, written: &EventTable) -> Result<Source> {
+    let folder = visits.parent().unwrap_or(Path::new(""));
+    let table = Table::open(folder, &written.table, &[]).map_err(|e| e.at_key(key))?;
+    source(table.path(), key, options, vec![written.code.clone()], &[])
 }
 
 /// Opens a table whose rows belong to visits.

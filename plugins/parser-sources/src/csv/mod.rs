@@ -11,6 +11,7 @@ pub use options::{CsvOptions, Written};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::read_mapping;
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use layout::Layout;
 use std::collections::HashMap;
@@ -22,9 +23,11 @@ struct Csv {
 
 impl Parser for Csv {
     fn check(&self) -> Result<()> {
-        Layout::open(&self.options)?;
-        self.options.drug_map.given().map(read_mapping).transpose()?;
-        Coding::check(self.options.icd_map.given(), self.options.group.given())
+        let mut mistakes = Mistakes::default();
+        mistakes.note(Layout::open(&self.options));
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
+        mistakes.done()
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -235,6 +238,11 @@ mod tests {
             (CsvOptions { visits: FilePath::default(), ..good() }, "`visits`"),
         ] {
             let error = said(options);
+            assert!(error.contains(says), "{error}");
+        }
+        // All that is missing is named.
+        let error = said(CsvOptions { patient: "pid".into(), drug: "rx".into(), value: "result".into(), ..good() });
+        for says in ["the column `pid` is missing", "`labs`: the column `result` is", "`drugs`: the column `rx` is"] {
             assert!(error.contains(says), "{error}");
         }
         for (text, says) in [

@@ -194,6 +194,15 @@ fn broken_tables_are_refused() {
         assert!(error.contains(says), "{error}");
     }
     let folder = folder();
+    // All that is missing is named.
+    std::fs::remove_file(folder.path().join("diagnosis.csv")).unwrap();
+    folder.write("patient.csv", "patientunitstayid,age\n");
+    let error = options(&folder).build().unwrap().check().unwrap_err().to_string();
+    for says in ["`patienthealthsystemstayid` is missing", "`hospitaladmitoffset` is missing", "`diagnosis` is missing"]
+    {
+        assert!(error.contains(says), "{error}");
+    }
+    let folder = self::folder();
     folder
         .write("lab.csv", "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n");
     let skipping = EicuOptions { on_bad_row: OnBadRow::Skip, ..options(&folder) };

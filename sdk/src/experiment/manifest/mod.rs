@@ -209,25 +209,39 @@ impl Manifest {
         Self::from_source(Source::from_text("manifest", text, settings)?)
     }
 
-    pub(in crate::experiment) fn from_source(mut source: Source) -> Result<(Self, Source)> {
+    /// What can be read of a manifest, and its mistakes: what is wrong is left out, so that the rest can be looked at.
+    ///
+    /// # Errors
+    /// For unreadable files, text that is not TOML, and manifests that lack what they must have.
+    pub fn load_partly(path: &Path, settings: &[String]) -> Result<(Self, Source, Result<()>)> {
+        Self::partly(Source::load(path, settings)?)
+    }
+
+    pub(in crate::experiment) fn from_source(source: Source) -> Result<(Self, Source)> {
+        let (manifest, source, read) = Self::partly(source)?;
+        read.map(|()| (manifest, source))
+    }
+
+    fn partly(mut source: Source) -> Result<(Self, Source, Result<()>)> {
         source.name_after_file();
         if source.names_triples() {
             let error = Error::user("this manifest describes a knowledge graph, and no cohort").at_key("data");
             return Err(source.place(error.help("`dualk kge train` takes it")));
         }
-        let manifest = Self::from_table(source.table().clone()).map_err(|e| source.place(e))?;
-        Ok((manifest, source))
+        let (manifest, read) = Self::from_table(source.table().clone()).map_err(|e| source.place(e))?;
+        let read = read.map_err(|e| source.place(e));
+        Ok((manifest, source, read))
     }
 
     /// Finds every wrong key and value: what is wrong is left out, and the rest looked at.
-    fn from_table(mut table: Table) -> Result<Self> {
+    fn from_table(mut table: Table) -> Result<(Self, Result<()>)> {
         let mut mistakes = Mistakes::default();
         loop {
             let read: Result<Self> = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(from_serde);
             match read {
                 Ok(manifest) => {
                     manifest.check(&mut mistakes);
-                    return mistakes.done().map(|()| manifest);
+                    return Ok((manifest, mistakes.done()));
                 }
                 // What was left out may have been needed.
                 Err(error) if error.message().starts_with("missing field") && !mistakes.is_empty() => break,
