@@ -1,5 +1,6 @@
 //! Results, and the table that a person reads.
 
+use crate::train::metrics::column_head;
 use crate::train::{Interval, Metrics, Reliability};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -171,10 +172,11 @@ impl Outcome {
                 stage.rows.first().map(|r| r.metrics.iter().map(|m| m.0.as_str()).collect()).unwrap_or_default();
             let first = stage.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(8);
             let wide = |name: &str| stage.rows.iter().any(|row| row.spread(name).is_some());
-            let width = |name: &str| name.len().max(if wide(name) { 13 } else { 6 }) + 2;
+            let width = |name: &str| column_head(name).chars().count().max(if wide(name) { 13 } else { 6 }) + 2;
             let rule = "─".repeat(first + names.iter().map(|n| width(n)).sum::<usize>());
             let _ = writeln!(text, "{rule}");
-            let head = names.iter().fold(" ".repeat(first), |line, n| format!("{line}{n:>w$}", w = width(n)));
+            let head = |line: String, n: &&str| format!("{line}{:>w$}", column_head(n), w = width(n));
+            let head = names.iter().fold(" ".repeat(first), head);
             let _ = writeln!(text, "{head}\n{rule}");
             for row in &stage.rows {
                 let _ = write!(text, "{:first$}", row.name);

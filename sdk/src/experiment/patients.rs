@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 
+/// Values by patient of a yes/no question that are no measure: what comparisons need for differences of areas.
+pub(super) const SCORE: &str = "score";
+pub(super) const TRUTH: &str = "truth";
+/// The measures that are the area under the ROC curve of such a question.
+pub(super) const AREAS: [&str; 2] = ["AUC", "AUROC"];
+
 /// Metrics of the rows of a table, by test patient.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PatientTable {

@@ -1,13 +1,14 @@
 //! Rows of a table of results, and what each is for every test patient.
 
 use super::outcome::{Row, Stratum};
-use super::patients::PatientTable;
+use super::patients::{AREAS, PatientTable, SCORE, TRUTH};
 use super::predictions::{About, about_of};
 use super::stage::OpenStage;
 use super::strata::{Division, divisions};
 use crate::component::HeadSpec;
 use crate::train::{
-    Assessment, Interval, Metrics, Resamples, Scored, assess, assess_binary, assess_numbers, derive_seed, metrics_of,
+    Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers, derive_seed,
+    metrics_of,
 };
 use std::ops::Range;
 
@@ -20,9 +21,6 @@ const CURVE: [usize; 13] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100];
 /// What patients are divided by: how many visits are seen of them.
 const HISTORIES: [(&str, Range<usize>); 4] =
     [("1 visit", 1..2), ("2 visits", 2..3), ("3 visits", 3..4), ("4 visits or more", 4..usize::MAX)];
-/// Values by patient of a yes/no question that are no measure: what comparisons need for differences of areas.
-const SCORE: &str = "score";
-const TRUTH: &str = "truth";
 
 /// A measure by name, with a value for each test example.
 type Values = Vec<(String, Vec<f64>)>;
@@ -128,11 +126,10 @@ impl<'a> Table<'a> {
         if self.heads[0].outputs != 1 || self.stage.objective.link().is_some() {
             return Vec::new();
         }
-        let mut order: Vec<(f32, bool, usize)> =
-            head.iter().zip(targets.rows()).enumerate().map(|(i, (&s, row))| (s, !row.is_empty(), i)).collect();
-        order.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let area = |counts: &[u8]| resampled_area(&order, counts);
-        ["AUC", "AUROC"].iter().filter_map(|name| self.resamples.interval(name, area)).collect()
+        let examples = head.iter().zip(targets.rows()).map(|(&score, row)| (f64::from(score), !row.is_empty()));
+        let Some(ranked) = Ranked::new(examples) else { return Vec::new() };
+        let area = |counts: &[u8]| ranked.area(counts);
+        AREAS.iter().filter_map(|name| self.resamples.interval(name, area)).collect()
     }
 
     /// Recall of parts of the labels, and recall by the length of the history.
@@ -187,17 +184,4 @@ fn of_labels(division: &Division, ranks: &[u32], k: usize, prefix: &str) -> Vec<
         number,
     };
     parts.map(stratum).collect()
-}
-
-/// The area under the ROC curve of a resample: of examples by descending score, with their class and index, each as often
-/// as `counts` says.
-fn resampled_area(order: &[(f32, bool, usize)], counts: &[u8]) -> f64 {
-    let (mut positives, mut negatives, mut twice_above) = (0f64, 0f64, 0f64);
-    for group in order.chunk_by(|a, b| a.0 == b.0) {
-        let of = |class: bool| group.iter().filter(|e| e.1 == class).map(|e| f64::from(counts[e.2])).sum::<f64>();
-        let (p, n) = (of(true), of(false));
-        twice_above += n * (2.0 * positives + p);
-        (positives, negatives) = (positives + p, negatives + n);
-    }
-    twice_above / (2.0 * positives * negatives)
 }

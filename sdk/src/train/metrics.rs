@@ -206,6 +206,16 @@ pub fn lower_is_better(metric: &str) -> bool {
         .any(|l| name.split(|c: char| !c.is_alphanumeric()).any(|word| word == *l))
 }
 
+/// A metric as tables head its column: one of which less is better has an arrow down.
+///
+/// ```
+/// use dualk_sdk::train::metrics::column_head;
+/// assert_eq!([column_head("MAE"), column_head("R@10")], ["MAE ↓", "R@10"]);
+/// ```
+pub fn column_head(metric: &str) -> String {
+    if lower_is_better(metric) { format!("{metric} ↓") } else { metric.to_owned() }
+}
+
 /// Mean absolute error; NaN without examples.
 pub fn mean_absolute_error(predicted: &[f64], truth: &[f32]) -> f64 {
     mean(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).abs()))

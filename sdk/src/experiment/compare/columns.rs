@@ -2,6 +2,8 @@
 
 use super::record::Record;
 use super::{ByPatient, CompareOptions, ComparedRow, Draws, Estimate, Kind, mean_and_sd};
+use crate::experiment::patients::{AREAS, SCORE, TRUTH};
+use crate::train::{Ranked, Resamples, derive_seed};
 
 /// Values by patient of every row and metric, averaged over the runs of the row.
 pub(super) struct Columns {
@@ -9,11 +11,13 @@ pub(super) struct Columns {
     columns: Vec<Vec<f64>>,
     /// Of each row and metric, its column.
     index: Vec<Vec<Option<usize>>>,
+    /// Of each row, the examples of its runs, where the question is one of yes and no.
+    ranked: Vec<Option<Vec<Ranked>>>,
 }
 
 impl Columns {
     pub(super) fn new(metrics: &[String]) -> Self {
-        Self { metrics: metrics.to_vec(), columns: Vec::new(), index: Vec::new() }
+        Self { metrics: metrics.to_vec(), columns: Vec::new(), index: Vec::new(), ranked: Vec::new() }
     }
 
     /// Adds a row.
@@ -41,6 +45,11 @@ impl Columns {
             }));
         }
         self.index.push(index);
+        let ranked = |run: &&Record| {
+            let (scores, truth) = (by_patient(run, SCORE)?, by_patient(run, TRUTH)?);
+            Ranked::new(scores.into_iter().zip(truth.into_iter().map(|truth| truth > 0.5)))
+        };
+        self.ranked.push(group.iter().map(ranked).collect::<Option<Vec<_>>>().filter(|runs| !runs.is_empty()));
         let valid_names = group.first().map(|r| r.valid.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>());
         let valid = valid_names.unwrap_or_default();
         let valid = valid.into_iter().map(|name| {
@@ -63,15 +72,32 @@ impl Columns {
     }
 
     pub(super) fn resample(&self, options: &CompareOptions) -> Option<Resampled> {
-        let patients = self.columns.first()?.len();
-        if patients == 0 || self.columns.iter().any(|c| c.len() != patients) {
+        let ranked = self.ranked.iter().flatten().flatten().map(Ranked::len);
+        let mut lengths = self.columns.iter().map(Vec::len).chain(ranked);
+        let patients = lengths.next().filter(|&patients| patients > 0)?;
+        if lengths.any(|length| length != patients) {
             return None;
         }
+        let any = self.ranked.iter().any(Option::is_some);
+        // As the tables of the runs are drawn, so that both have the same intervals.
+        let areas = any.then(|| Resamples::new(patients, derive_seed(options.seed, &[])));
         let by_patient = ByPatient::of_columns(&self.columns);
         let means = by_patient.bootstrap(options.draws, options.seed);
         let signs = by_patient.signs(options.draws, options.seed);
-        Some(Resampled { sums: (0..self.columns.len()).map(|c| by_patient.sum(c)).collect(), means, signs })
+        Some(Resampled { sums: (0..self.columns.len()).map(|c| by_patient.sum(c)).collect(), means, signs, areas })
     }
+}
+
+impl Columns {
+    /// The examples of the runs of a row, where the metric is an area.
+    fn ranked(&self, row: usize, metric: usize) -> Option<&[Ranked]> {
+        self.ranked[row].as_deref().filter(|_| AREAS.contains(&self.metrics[metric].as_str()))
+    }
+}
+
+/// The mean over runs of the area of a resample.
+fn mean_area(runs: &[Ranked], counts: &[u8]) -> f64 {
+    runs.iter().map(|run| run.area(counts)).sum::<f64>() / runs.len() as f64
 }
 
 /// The draws of all rows and metrics.
@@ -79,16 +105,29 @@ pub(super) struct Resampled {
     means: Draws,
     signs: Draws,
     sums: Vec<f64>,
+    /// For areas, which are no means over patients.
+    areas: Option<Resamples>,
 }
 
 impl Resampled {
     pub(super) fn interval(&self, columns: &Columns, row: usize, metric: usize) -> Option<(f64, f64)> {
-        columns.index[row][metric].map(|c| self.means.interval(c))
+        if let Some(column) = columns.index[row][metric] {
+            return Some(self.means.interval(column));
+        }
+        let runs = columns.ranked(row, metric)?;
+        self.area(|counts| mean_area(runs, counts))
     }
 
     pub(super) fn difference(&self, columns: &Columns, row: usize, other: usize, metric: usize) -> Option<(f64, f64)> {
-        let (a, b) = (columns.index[row][metric]?, columns.index[other][metric]?);
-        Some(self.means.interval_of_difference(a, b))
+        if let (Some(a), Some(b)) = (columns.index[row][metric], columns.index[other][metric]) {
+            return Some(self.means.interval_of_difference(a, b));
+        }
+        let (a, b) = (columns.ranked(row, metric)?, columns.ranked(other, metric)?);
+        self.area(|counts| mean_area(a, counts) - mean_area(b, counts))
+    }
+
+    fn area(&self, measure: impl Fn(&[u8]) -> f64 + Sync + Send) -> Option<(f64, f64)> {
+        self.areas.as_ref()?.interval("", measure).map(|interval| (interval.low, interval.high))
     }
 
     pub(super) fn p(&self, columns: &Columns, row: usize, other: usize, metric: usize) -> Option<f64> {

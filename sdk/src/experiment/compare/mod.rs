@@ -49,7 +49,7 @@ pub struct Estimate {
     pub mean: f64,
     /// Standard deviation over runs; `None` for a single one.
     pub sd: Option<f64>,
-    /// Lower end of the 95 % interval over patients, where the metric is a mean over them.
+    /// Lower end of the 95 % interval over patients, where the metric is a mean over them or an area under the ROC curve.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,

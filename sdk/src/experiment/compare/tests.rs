@@ -175,6 +175,73 @@ fn tables_show_what_they_should() {
     );
 }
 
+/// Gives a run the metric AUC in place of R@10, with a score for each patient and each of two rows, and every third positive.
+fn ask_yes_or_no(run: &Path, model: &[f64], history: &[f64]) {
+    let read = |file: &str| fs::read_to_string(run.join(file)).unwrap();
+    fs::write(run.join("result.json"), read("result.json").replace("\"R@10\"", "\"AUC\"")).unwrap();
+    let mut table: PatientTable = serde_json::from_str(&read("patients-1-finetune.json")).unwrap();
+    let truth = (0..model.len()).map(|i| Some(if i % 3 == 0 { 1.0 } else { 0.0 }));
+    for (name, columns) in &mut table.rows {
+        let scores = if name == "history" { history } else { model };
+        let scores = scores.iter().map(|&score| Some(score)).collect();
+        *columns = BTreeMap::from([("score".to_owned(), scores), ("truth".to_owned(), truth.clone().collect())]);
+    }
+    fs::write(run.join("patients-1-finetune.json"), serde_json::to_string(&table).unwrap()).unwrap();
+}
+
+#[test]
+fn areas_are_resampled_in_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let run = write(folder.path(), "gat", 1, &a, "mortality");
+    let options = CompareOptions { metrics: vec!["AUC".into()], ..CompareOptions::default() };
+    let noise: Vec<f64> = (0..a.len()).map(|i| (i * 7919 % 101) as f64).collect();
+    // The rule with the model's own scores: each resample has the same area twice.
+    ask_yes_or_no(&run, &noise, &noise);
+    let table = Comparison::of(std::slice::from_ref(&run), &options).unwrap();
+    let history = &table.rows[1];
+    assert_eq!(
+        (history.name.as_str(), history.difference[0].1.low, history.difference[0].1.high),
+        ("history", Some(0.0), Some(0.0))
+    );
+    assert!(history.metrics[0].1.low.is_some_and(|low| low < 0.5), "{history:?}");
+    // Scores that tell the classes apart: an area of 1 in every resample.
+    let sure: Vec<f64> = (0..a.len()).map(|i| if i % 3 == 0 { 1.0 } else { 0.0 }).collect();
+    ask_yes_or_no(&run, &sure, &noise);
+    let table = Comparison::of(std::slice::from_ref(&run), &options).unwrap();
+    let (model, difference) = (&table.rows[0].metrics[0].1, &table.rows[1].difference[0].1);
+    assert_eq!((model.low, model.high), (Some(1.0), Some(1.0)));
+    assert!(difference.high.is_some_and(|high| high < 0.0) && difference.p.is_none(), "{difference:?}");
+    assert!(table.verdict.starts_with("believe x: better than history by "), "{}", table.verdict);
+    assert!(table.verdict.contains(" ±0.") && table.verdict.ends_with("(AUC)"), "{}", table.verdict);
+}
+
+#[test]
+fn what_has_no_interval_says_why_and_less_is_better_has_an_arrow() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let run = write(folder.path(), "gat", 1, &a, "stay_days");
+    let renamed = fs::read_to_string(run.join("result.json")).unwrap().replace("\"F1-w\"", "\"RMSE\"");
+    fs::write(run.join("result.json"), renamed).unwrap();
+    let of = |metrics: &[&str]| {
+        let metrics = metrics.iter().map(|&m| m.to_owned()).collect();
+        Comparison::of(std::slice::from_ref(&run), &CompareOptions { metrics, ..CompareOptions::default() }).unwrap()
+    };
+    // RMSE of the rule is half of .2, less than that of the model.
+    let table = of(&["RMSE"]);
+    assert!(
+        table.verdict.contains("without an interval: the runs have no values of it by patient"),
+        "{}",
+        table.verdict
+    );
+    assert!(table.verdict.starts_with("nothing tells x from history: difference -0.0947"), "{}", table.verdict);
+    let text = |format| of(&["R@10", "RMSE"]).render(format, None).unwrap();
+    assert!(text(Format::Table).contains("RMSE ↓\n") && text(Format::Markdown).contains("| | R@10 | RMSE ↓ |"));
+    assert!(text(Format::Latex).contains("R@10 & RMSE $\\downarrow$"));
+    assert!(text(Format::Csv).contains(",RMSE,") && !text(Format::Csv).contains('↓'));
+    assert!(of(&["R@10", "RMSE"]).html("x").contains("RMSE ↓"));
+}
+
 #[test]
 fn other_tasks_are_refused() {
     let folder = tempfile::tempdir().unwrap();

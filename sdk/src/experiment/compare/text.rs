@@ -1,6 +1,7 @@
 //! A comparison as text: for the terminal, CSV, LaTeX, Markdown and JSON.
 
 use super::{ComparedRow, Comparison, Difference, Estimate, Kind, LEVEL};
+use crate::train::metrics::{column_head, lower_is_better};
 use crate::{Error, Result};
 use std::fmt::Write;
 
@@ -55,13 +56,17 @@ impl Comparison {
         format!("{} · test, {} patients{seeds}", self.objective, self.examples)
     }
 
+    fn heads(&self) -> Vec<String> {
+        self.metrics.iter().map(|m| column_head(m)).collect()
+    }
+
     fn is_spread(&self) -> bool {
         self.rows.iter().any(|row| row.runs > 1)
     }
 
     fn table(&self, references: bool) -> String {
         let rows = self.shown(references);
-        let head: Vec<String> = self.metrics.clone();
+        let head = self.heads();
         let mark = |row: &ComparedRow, m: &String| if row.best.contains(m) { "*" } else { "" };
         let cells = |row: &&ComparedRow| {
             let cell =
@@ -110,7 +115,8 @@ impl Comparison {
 
     fn latex(&self, references: bool) -> String {
         let columns = "r".repeat(self.metrics.len());
-        let head: Vec<String> = self.metrics.iter().map(|m| tex(m)).collect();
+        let arrow = |m: &String| if lower_is_better(m) { " $\\downarrow$" } else { "" };
+        let head: Vec<String> = self.metrics.iter().map(|m| format!("{}{}", tex(m), arrow(m))).collect();
         let mut text = format!("% {}\n% {}\n", self.caption(), self.verdict);
         let _ = writeln!(text, "\\begin{{tabular}}{{l{columns}}}\n\\toprule\n & {} \\\\\n\\midrule", head.join(" & "));
         let rows = self.shown(references);
@@ -137,7 +143,7 @@ impl Comparison {
         let mut text = format!(
             "{}\n\n| | {} |\n|---|{}\n",
             self.caption(),
-            self.metrics.join(" | "),
+            self.heads().join(" | "),
             "---:|".repeat(self.metrics.len())
         );
         for row in self.shown(references) {
@@ -155,7 +161,7 @@ impl Comparison {
                 text,
                 "\n| less {} | {} |\n|---|{}",
                 base.replace('|', "\\|"),
-                self.metrics.join(" | "),
+                self.heads().join(" | "),
                 "---:|".repeat(self.metrics.len())
             );
             for row in others {

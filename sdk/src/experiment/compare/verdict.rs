@@ -46,6 +46,7 @@ impl Judge<'_> {
         match gap.direction() {
             Some(true) => format!("believe {name}: better than {rule} by {gap}"),
             Some(false) => format!("believe {rule}: better than {name} by {}", gap.turned()),
+            None if gap.interval.is_none() => format!("nothing tells {name} from {rule}: difference {gap}"),
             None => format!("{rule} alone is as good as {name}: difference {gap}"),
         }
     }
@@ -101,13 +102,19 @@ struct Gap {
 }
 
 impl Gap {
-    /// Whether it is better (`true`) or worse; `None` where that cannot be said.
+    /// Whether it is better (`true`) or worse; `None` where that cannot be said. What has no p-value, such as an area, is told
+    /// apart where 0 is outside of the interval.
     fn direction(&self) -> Option<bool> {
-        (self.p? < LEVEL).then_some(self.mean > 0.0)
+        let real = match (self.p, self.interval) {
+            (Some(p), _) => p < LEVEL,
+            (None, Some((low, high))) => low > 0.0 || high < 0.0,
+            (None, None) => false,
+        };
+        real.then_some(self.mean > 0.0)
     }
 
     fn turned(&self) -> String {
-        Self { mean: -self.mean, interval: self.interval, p: self.p }.to_string()
+        Self { mean: -self.mean, ..*self }.to_string()
     }
 }
 
@@ -116,7 +123,7 @@ impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.interval {
             Some((low, high)) => write!(f, "{:.4} ±{:.3}", self.mean, (high - low) / 2.0),
-            None => write!(f, "{:.4}, of unknown spread", self.mean),
+            None => write!(f, "{:.4}, without an interval: the runs have no values of it by patient", self.mean),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{Chart, Series, escape, page, paragraph, table_of};
 use crate::experiment::compare::{ComparedRow, Comparison, Format, Kind};
+use crate::train::RESAMPLES;
+use crate::train::metrics::{column_head, lower_is_better};
 use std::fmt::Write;
 
 impl Comparison {
@@ -24,8 +26,10 @@ impl Comparison {
     }
 
     fn found(&self) -> String {
-        let head: Vec<String> =
-            ["".to_owned(), "runs".to_owned()].into_iter().chain(self.metrics.iter().map(|m| escape(m))).collect();
+        let head: Vec<String> = ["".to_owned(), "runs".to_owned()]
+            .into_iter()
+            .chain(self.metrics.iter().map(|m| escape(&column_head(m))))
+            .collect();
         let cells = |row: &&ComparedRow| {
             let cell = |(metric, e): &(String, crate::experiment::compare::Estimate)| {
                 let mean = if e.mean.is_finite() { format!("{:.4}", e.mean) } else { "–".to_owned() };
@@ -59,7 +63,7 @@ impl Comparison {
             if reach == 0.0 {
                 continue;
             }
-            let _ = writeln!(out, "<h3>{} less that of {}</h3>", escape(metric), escape(&base.name));
+            let _ = writeln!(out, "<h3>{} less that of {}</h3>", escape(&column_head(metric)), escape(&base.name));
             let place = |v: f64| 50.0 + 46.0 * v / reach;
             let row = |row: &&ComparedRow| {
                 let d = &row.difference[m].1;
@@ -77,7 +81,8 @@ impl Comparison {
                 vec![escape(&row.name), format!("{:+.4}", d.mean), interval, p, bar]
             };
             let rows: Vec<Vec<String>> = others.iter().map(row).collect();
-            let head = ["", "difference", "95 % interval", "p", "worse · better"].map(str::to_owned);
+            let sides = if lower_is_better(metric) { "better · worse" } else { "worse · better" };
+            let head = ["", "difference", "95 % interval", "p", sides].map(str::to_owned);
             out += &table_of(&head, &rows, &vec![""; rows.len()]);
         }
         out
@@ -139,7 +144,8 @@ impl Comparison {
         let mut out = paragraph(&format!(
             "Rows are named by what differs between their manifests. ± is the standard deviation over runs, which differ in \
              the seed alone. Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
-             patient, their p-values by random signs ({draws} draws) and corrected by Holm's method over the rows. Bold is \
+             patient, their p-values by random signs ({draws} draws) and corrected by Holm's method over the rows. Areas under the \
+             ROC curve have intervals of {RESAMPLES} draws and no p-values. ↓: less is better. Bold is \
              best and different from every other configuration at .05."
         ));
         self.notes.iter().for_each(|note| out += &paragraph(note));

@@ -12,6 +12,7 @@ use super::flow_figure;
 use super::outcome::{Outcome, StageOutcome};
 use super::run_dir::RunDir;
 use crate::data::Step;
+use crate::train::metrics::column_head;
 use crate::train::{EpochRecord, RESAMPLES};
 use crate::{Result, storage};
 use chart::{Chart, Series, short};
@@ -76,7 +77,7 @@ fn found(outcome: &Outcome, compared: Option<&Comparison>) -> Result<String> {
 
 fn stage_table(stage: &StageOutcome) -> String {
     let metrics = stage.rows.first().map(|row| row.metrics.as_slice()).unwrap_or_default();
-    let names = metrics.iter().map(|(name, _)| escape(name));
+    let names = metrics.iter().map(|(name, _)| escape(&column_head(name)));
     let head: Vec<String> = std::iter::once(String::new()).chain(names).collect();
     let model = model_row(stage);
     let (mut rows, mut classes) = (Vec::new(), Vec::new());
