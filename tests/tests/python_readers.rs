@@ -4,12 +4,15 @@
 use dualk_plugin_parser_sources::{CsvOptions, Written};
 use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::{SplitOptions, prepare, write};
+use dualk_sdk::experiment::{Evaluation, Experiment, Export, Manifest};
+use dualk_sdk::plugin::Registry;
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
-use dualk_sdk::serde_json::{Value, from_slice, json};
+use dualk_sdk::serde_json::{Value, from_slice, from_str, json};
 use dualk_tests::tests_dir;
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Reads each file with every reader that is there, and prints the columns of each: name → values.
@@ -30,13 +33,13 @@ readers = {"pandas": lambda f: pd.read_parquet(f, engine="pyarrow")}
 try:
     import polars
     readers["polars"] = lambda f: pd.DataFrame({c: s.to_list() for c, s in zip(polars.read_parquet(f).columns, polars.read_parquet(f))}, dtype=object)
-except ImportError:
-    pass
+except ImportError as error:
+    print("not read with polars:", error, file=sys.stderr)
 try:
     import duckdb
     readers["duckdb"] = lambda f: pd.DataFrame(duckdb.sql(f"select * from '{f}'").fetchall(), columns=duckdb.sql(f"select * from '{f}'").columns, dtype=object)
-except ImportError:
-    pass
+except ImportError as error:
+    print("not read with duckdb:", error, file=sys.stderr)
 found = {}
 for name, read in readers.items():
     found[name] = []
@@ -60,7 +63,12 @@ fn with_r(files: &[&Path]) -> Value {
 
 fn printed(command: &mut Command) -> Value {
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    // Past the harness, which keeps what a test prints that passes.
+    for line in said.lines().filter(|line| line.starts_with("not read with")) {
+        writeln!(std::io::stderr(), "{line}").unwrap();
+    }
     from_slice(&output.stdout).unwrap()
 }
 
@@ -134,6 +142,111 @@ fn prepared_data(read: fn(&[&Path]) -> Value) {
         let weights: f64 = files[1]["weight"].as_array().unwrap().iter().map(|w| w.as_f64().unwrap()).sum();
         let expected: f64 = data.graph.iter().map(|edge| f64::from(edge.2)).sum();
         assert!((weights - expected).abs() < 1e-6, "{reader}: {weights} {expected}");
+    }
+}
+
+#[test]
+#[cfg_attr(not(python_readers), ignore = "needs Python with pandas and pyarrow")]
+fn files_of_a_run_open() {
+    files_of_a_run(with_python);
+}
+
+#[test]
+#[cfg_attr(not(r_reader), ignore = "needs R with the package arrow")]
+fn files_of_a_run_open_in_r() {
+    files_of_a_run(with_r);
+}
+
+fn registry() -> Registry {
+    let plugins = [
+        dualk_plugin_encoder_gat::register,
+        dualk_plugin_fusion_attention::register,
+        dualk_plugin_head_layers::register,
+        dualk_plugin_init_codes::register,
+        dualk_plugin_lab_layers::register,
+        dualk_plugin_losses::register,
+        dualk_plugin_objectives::register,
+        dualk_plugin_parser_synthetic::register,
+        dualk_plugin_recipe_dualk::register,
+    ];
+    plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap())
+}
+
+/// A run of made-up patients.
+fn run(runs: &Path) -> PathBuf {
+    let text = format!(
+        r#"
+name = "readers"
+backend.device = "cpu"
+output.runs = {runs:?}
+data.parser = {{ type = "synthetic", patients = 200, codes = 60, labs = 12, clusters = 5 }}
+
+[model]
+node_init = {{ type = "random", dim = 4 }}
+graph_encoder = {{ type = "gat", dims = [6] }}
+head = {{ decoder = [4, 4], classifier = [4] }}
+
+[[stage]]
+type = "lab"
+epochs = 1
+
+[[stage]]
+type = "finetune"
+epochs = 2
+"#
+    );
+    let experiment = Experiment::new(Manifest::parse(&text, &[]).unwrap(), registry()).unwrap();
+    experiment.without_cache().run(&Silent).unwrap().1.path().to_owned()
+}
+
+/// What metrics, predictions and vectors are is in JSON, too: losses by epoch, and who is tested.
+fn files_of_a_run(read: fn(&[&Path]) -> Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let run = run(folder.path());
+    let (predictions, vectors) = (folder.path().join("predictions.parquet"), folder.path().join("vectors"));
+    let evaluation = Evaluation { checkpoint: None, predictions: Some(&predictions), cache: None };
+    Experiment::evaluate_run(&run, evaluation, registry(), &Silent).unwrap();
+    let export = Export { out: &vectors, checkpoint: None, patients: true, cache: None };
+    Experiment::export_run(&run, export, registry(), &Silent).unwrap();
+    let files =
+        [run.join("metrics.parquet"), predictions, vectors.join("codes.parquet"), vectors.join("patients.parquet")];
+    let text = |file: &str| fs::read_to_string(run.join(file)).unwrap();
+    let epochs: Vec<Value> = text("metrics.jsonl").lines().map(|line| from_str(line).unwrap()).collect();
+    let losses: Vec<f64> = epochs.iter().map(|epoch| epoch["train_loss"].as_f64().unwrap()).collect();
+    assert_eq!(losses.len(), 3);
+    let tested: Value = from_str(&text("patients-2-finetune.json")).unwrap();
+    let tested = tested["patients"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned());
+    let tested: Vec<String> = tested.collect();
+    let vocabulary: Value = from_str(&text("vocabulary.json")).unwrap();
+    let numbers = vocabulary["code_map_pretrain"].as_object().unwrap();
+    let found = read(&files.each_ref().map(PathBuf::as_path));
+    for (reader, files) in found.as_object().unwrap() {
+        let column =
+            |file: usize, name: &str| files[file][name].as_array().unwrap_or_else(|| panic!("{reader}: {name}"));
+        let rows = column(0, "part").iter().zip(column(0, "metric")).zip(column(0, "value"));
+        let of_train = rows.filter(|((part, metric), _)| **part == "train" && **metric == "loss");
+        let values: Vec<f64> = of_train.map(|(_, value)| value.as_f64().unwrap()).collect();
+        let same = values.iter().zip(&losses).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(same && values.len() == losses.len(), "{reader}: {values:?}, {losses:?}");
+
+        let patients = |file: usize| column(file, "patient").iter().map(Value::to_string).collect::<Vec<String>>();
+        assert_eq!(patients(1), tested, "{reader}");
+        assert_eq!(patients(3), tested, "{reader}");
+
+        let codes: Vec<&str> = column(2, "code").iter().map(|code| code.as_str().unwrap()).collect();
+        assert_eq!(codes.len(), numbers.len(), "{reader}");
+        for (code, number) in codes.iter().zip(column(2, "number")) {
+            assert_eq!(numbers[*code], *number, "{reader}: {code}");
+        }
+        for (i, targets) in column(1, "targets").iter().enumerate() {
+            for target in targets.as_array().unwrap().iter().map(|target| target.as_str().unwrap()) {
+                assert!(codes.contains(&target) && column(1, target)[i].is_f64(), "{reader}: {target}");
+            }
+        }
+        let width = |vector: &Value| vector.as_array().unwrap().iter().filter(|v| v.is_f64()).count();
+        assert!(column(2, "embedding").iter().all(|vector| width(vector) == 6), "{reader}");
+        let first = width(&column(3, "embedding")[0]);
+        assert!(first > 0 && column(3, "embedding").iter().all(|vector| width(vector) == first), "{reader}");
     }
 }
 
