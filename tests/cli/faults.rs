@@ -404,6 +404,23 @@ fn all_mistakes_are_found_at_once() {
     assert_eq!(listing(folder.path()), before);
 }
 
+/// All lines but those of places, which are others there.
+#[test]
+fn the_book_shows_the_errors_of_today() {
+    let book = include_str!("../../book/src/errors.md");
+    for (from, to) in [("seed = 1", "sead = 1"), ("dims = [8, 8] }", "dims = [8, -128] }")] {
+        let folder = tempfile::tempdir().unwrap();
+        write_tables(folder.path());
+        fs::write(folder.path().join("broken.toml"), MANIFEST.replacen(from, to, 1)).unwrap();
+        let error = String::from_utf8(dualk(folder.path(), &[]).stderr).unwrap();
+        let lines: Vec<&str> = error.lines().filter(|line| !line.starts_with("  -->")).collect();
+        assert!(lines.len() >= 3, "{error}");
+        for line in lines {
+            assert!(book.lines().any(|shown| shown == line), "book/src/errors.md lacks `{line}`");
+        }
+    }
+}
+
 #[test]
 fn without_a_mistake_it_runs() {
     let folder = tempfile::tempdir().unwrap();
