@@ -1,6 +1,6 @@
 //! patients and admissions of MIMIC-IV → the admissions of each patient, in time order.
 
-use crate::visits::{Columns, Identified, Visits};
+use crate::visits::{Columns, Identified, Listed, Visits};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::data::{Dates, Ids, Sex, Step, year_of};
 use dualk_sdk::error::{Mistakes, value};
@@ -77,7 +77,7 @@ impl Tables {
     }
 
     /// What is known of each, and the subject of every row.
-    fn subjects(&self, ids: &Ids) -> Result<(HashMap<i64, Subject>, Vec<Option<i64>>)> {
+    fn subjects(&self, ids: &Ids) -> Result<Listed<Subject>> {
         let rows = self.patients.read()?;
         let numbers = ids.column(&rows, "subject_id")?;
         let years = rows.integers("anchor_year")?;

@@ -1,7 +1,7 @@
 //! The tables of MIMIC-III → a cohort.
 
 use crate::events::{self, Source};
-use crate::visits::{Columns, Identified, Visits};
+use crate::visits::{Columns, Identified, Listed, Visits};
 use crate::{Mimic3Options, diagnoses, labs};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
@@ -125,7 +125,7 @@ fn admissions(tables: &Tables, dates: &Dates) -> Result<(Visits, Option<Step>)> 
 type Born = (Option<Sex>, Option<i64>);
 
 /// Sex and date of birth of each subject, and the subject of every row.
-fn subjects(table: &Table, dates: &Dates, ids: &Ids) -> Result<(HashMap<i64, Born>, Vec<Option<i64>>)> {
+fn subjects(table: &Table, dates: &Dates, ids: &Ids) -> Result<Listed<Born>> {
     let rows = table.read()?;
     let numbers = ids.column(&rows, "subject_id")?;
     let facts = rows.texts("gender")?.zip(rows.texts("dob")?);

@@ -3,7 +3,10 @@
 use dualk_sdk::data::tables::{Rows, Table};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step};
 use dualk_sdk::prelude::*;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+
+/// What a table says of each patient, and the patient of every row.
+pub type Listed<T> = (HashMap<i64, T>, Vec<Option<i64>>);
 
 /// Patients with their kept admissions.
 pub struct Visits {
