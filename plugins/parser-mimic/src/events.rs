@@ -1,8 +1,8 @@
 //! procedures_icd, prescriptions and other tables → codes of further kinds of each admission.
 
-use dualk_sdk::data::Ids;
 use dualk_sdk::data::events::{self, EventKind, EventTable};
 use dualk_sdk::data::tables::{NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
+use dualk_sdk::data::{Ids, icd};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ pub struct Source {
     /// Procedures are those of an edition of the ICD, which a column may tell.
     procedures: Option<Edition>,
     table: Table,
-    /// What procedures are called: d_icd_procedures, where it is there.
+    /// What procedures are called: d_icd_procedures, where it is there. Others have the title that comes with the program.
     titles: Option<Table>,
 }
 
@@ -115,7 +115,11 @@ impl Source {
                 Some(id) => places.get(&id).map_or(Seen::LeftOut(NOT_IN_COHORT), |&at| Seen::Of(at, self.code(row))),
             })
         })?;
-        self.add_titles(cohort)
+        self.add_titles(cohort)?;
+        if self.procedures.is_some() {
+            cohort.set_event_titles(&self.kind, |name| icd::procedure_title_of(name).map(str::to_owned));
+        }
+        Ok(())
     }
 
     fn add_titles(&self, cohort: &mut Cohort) -> Result<()> {

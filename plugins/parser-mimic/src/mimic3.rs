@@ -198,7 +198,8 @@ mod tests {
         assert_eq!(procedures.rows.rows().collect::<Vec<_>>(), [&[0][..], &[], &[1]]);
         assert_eq!(
             (procedures.titles.as_slice(), drugs.titles.len()),
-            (&["Venous catheterization".to_owned(), String::new()][..], 0)
+            (&["Venous catheterization".to_owned(), "Insertion of endotracheal tube".to_owned()][..], 0),
+            "the second is not in the table"
         );
         assert_eq!(drugs.rows.rows().collect::<Vec<_>>(), [&[][..], &[0, 1], &[0]]);
         let lost = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap().lost_count();

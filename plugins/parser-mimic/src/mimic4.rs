@@ -115,6 +115,14 @@ mod tests {
         let procedures = cohort.events("procedures").unwrap();
         assert_eq!(procedures.names, ["ICD9:3893", "ICD10:02HV33Z", "ICD10:3893"]);
         assert_eq!(procedures.titles, ["Venous catheterization, not elsewhere", "Insertion", ""]);
+        fs::remove_file(folder.path().join("d_icd_procedures.csv")).unwrap();
+        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap();
+        let titles = [
+            "Venous catheterization, not elsewhere classified",
+            "Insertion of Infusion Device into Superior Vena Cava, Percutaneous Approach",
+            "",
+        ];
+        assert_eq!(cohort.events("procedures").unwrap().titles, titles);
     }
 
     #[test]

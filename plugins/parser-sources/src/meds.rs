@@ -7,7 +7,7 @@ use dualk_sdk::data::events::{EventSets, read_mapping};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
 use dualk_sdk::data::tables::{NOT_IN_COHORT, Rows, Table};
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, years_between};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, LabItem, PatientFacts, Sex, Stays, Step, icd, years_between};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
@@ -403,6 +403,9 @@ struct Grouped {
     results_without: u64,
 }
 
+/// How codes of procedures begin in data sets of MIMIC-IV and others that are made in the same way; edition and code follow.
+const PROCEDURE: &str = "PROCEDURE//ICD//";
+
 const DAY: i64 = 86_400;
 
 const BEFORE_THE_FIRST: &str = "before the first admission";
@@ -603,7 +606,11 @@ impl Parser for Meds {
         further.into_iter().for_each(|sets| sets.add_to(&mut cohort));
         let described = self.descriptions()?;
         for (kind, beginning) in &options.events {
-            cohort.set_event_titles(kind, |rest| described.get(&format!("{beginning}{rest}")).cloned());
+            cohort.set_event_titles(kind, |rest| {
+                let code = format!("{beginning}{rest}");
+                let procedure = || code.strip_prefix(PROCEDURE).and_then(icd::procedure_title_of).map(str::to_owned);
+                described.get(&code).cloned().or_else(procedure)
+            });
         }
         if let Some(rule) = rule {
             self.add_labs(&all, &labs, rule, &described, &mut cohort)?;

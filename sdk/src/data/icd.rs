@@ -50,6 +50,32 @@ pub fn title(icd: Icd, code: &str) -> Option<&'static str> {
     dualk_icd::title(edition(icd), &plain(code))
 }
 
+/// The title of a procedure: of ICD-9-CM, or of ICD-10-PCS.
+///
+/// ```
+/// use dualk_sdk::data::{hierarchy::Icd, icd::procedure_title};
+/// assert_eq!(procedure_title(Icd::Icd9, "96.04"), Some("Insertion of endotracheal tube"));
+/// ```
+pub fn procedure_title(icd: Icd, code: &str) -> Option<&'static str> {
+    dualk_icd::procedure(edition(icd), &plain(code))
+}
+
+/// The title of a procedure that is written with its edition: as parsers do, `ICD9:9604`, or as MEDS does, `9//9604`.
+///
+/// ```
+/// use dualk_sdk::data::icd::procedure_title_of;
+/// let titles = ["ICD9:0331", "9//0331", "ICD10:0331", "0331"].map(procedure_title_of);
+/// assert_eq!(titles, [Some("Spinal tap"), Some("Spinal tap"), None, None]);
+/// ```
+pub fn procedure_title_of(name: &str) -> Option<&'static str> {
+    let (edition, code) = name.split_once(':').or_else(|| name.split_once("//"))?;
+    match edition {
+        "ICD9" | "9" => procedure_title(Icd::Icd9, code),
+        "ICD10" | "10" => procedure_title(Icd::Icd10, code),
+        _ => None,
+    }
+}
+
 /// Whether the tables of an edition have a code: those of titles, or the mapping to the other edition, which has codes that
 /// were dropped since.
 ///

@@ -224,6 +224,11 @@ fn further_kinds_begin_as_the_options_say() {
     assert_eq!(of("drugs"), ("B01AC06".into(), vec![0, 1]));
     assert_eq!(cohort.events("procedures").unwrap().titles, ["Venous catheterization"]);
     assert_eq!(cohort.events("drugs").unwrap().titles, ["ATC B: blood and blood forming organs"]);
+    // Where the data set says nothing, the program knows procedures of the ICD.
+    fs::remove_dir_all(folder.path().join("metadata")).unwrap();
+    let undescribed = parse(with.clone(), false).unwrap();
+    let title = "Venous catheterization, not elsewhere classified";
+    assert_eq!(undescribed.events("procedures").unwrap().titles, [title]);
     let drugs = cohort.flow.iter().find(|step| step.what == "drugs").unwrap();
     assert_eq!((drugs.total, drugs.left_out[1].most.as_slice()), (2, &[("unknown".to_owned(), 1)][..]));
     let facts = cohort.admission_facts[1];
