@@ -21,7 +21,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   dualk run experiments/quickstart.toml
-  dualk run experiments/quickstart.toml --set model.graph_encoder.type=gcn
+  dualk run experiments/quickstart.toml --set model.graph_encoder=gcn
   dualk check experiments/mimic4.toml --set data.parser.root=/data/mimic-iv/hosp
   dualk list graph_encoder
   dualk icd I48.91

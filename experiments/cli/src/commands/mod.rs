@@ -118,7 +118,7 @@ pub struct ManifestArgs {
     /// The manifest, a TOML file; where there is none of this name, that of the installed program.
     #[arg(value_parser = here_or_shipped)]
     manifest: PathBuf,
-    /// Change a key: `--set model.graph_encoder.type=gcn`, `--set 'stage[0].epochs=5'`.
+    /// Change a key: `--set model.graph_encoder=gcn`, `--set 'stage[0].epochs=5'`.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Compute on auto, cpu, cuda, cuda:1, wgpu …; the same as --set backend.device=….

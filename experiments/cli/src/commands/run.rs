@@ -32,7 +32,7 @@ pub struct Run {
 
 const EXAMPLES: &str = "Examples:
   dualk run experiments/quickstart.toml
-  dualk run experiments/quickstart.toml --set model.graph_encoder.type=gcn --set name=gcn
+  dualk run experiments/quickstart.toml --set model.graph_encoder=gcn --set name=gcn
   dualk run experiments/quickstart.toml --resume
   dualk run experiments/quickstart.toml --seeds 1..5
 
