@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 fn say_which_data_are_there() {
     println!("cargo:rerun-if-env-changed=DUALK_GOLDEN");
     println!("cargo:rerun-if-env-changed=CI");
-    // Beside the workspace, whose folder is one or two above that of the package.
-    let beside = ["../../shared", "../../../shared"].map(Path::new);
-    let shared = beside.into_iter().find(|folder| folder.is_dir()).unwrap_or(beside[0]);
+    // Beside the workspace, which is one or two folders above the package: where the lock file is.
+    let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let workspace = package.ancestors().find(|folder| folder.join("Cargo.lock").is_file()).unwrap_or(&package);
+    let shared = &workspace.join("../shared");
     let given = env::var_os("DUALK_GOLDEN").map(PathBuf::from);
     let data = shared.join("data");
     let golden = given.clone().unwrap_or_else(|| shared.join("golden"));
