@@ -59,7 +59,7 @@ cores=$(getconf _NPROCESSORS_ONLN 2> /dev/null || echo 2)
 echo "All that a build needs is there ($free_gb GB of disk, $cores cores)."
 [ -z "$only_check" ] || exit 0
 if [ ! -e "$target/release/dualk" ]; then
-    echo "The first build compiles burn and what reads Parquet: about 20 minutes on 2 cores, less on more. Later ones are short."
+    echo "The first build compiles burn and what reads Parquet: about 14 minutes on 2 cores, less on more. Later ones are short."
 fi
 cargo build --release
 if [ -n "$prefix" ]; then
