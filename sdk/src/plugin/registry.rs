@@ -5,6 +5,7 @@ use super::option_info::{OptionInfo, options_of};
 use super::trust::Trust;
 use crate::boundary::guard;
 use crate::component::*;
+use crate::error::Mistakes;
 use crate::model::FusionsOptions;
 use crate::{Error, Result};
 use schemars::Schema;
@@ -351,29 +352,49 @@ fn check_options<C: Component>(table: Table) -> Result<Table> {
     Table::try_from(&options).map_err(|e| Error::program(format!("options of `{}` cannot be written: {e}", C::NAME)))
 }
 
-/// Reads options, refusing keys that the component does not have.
-fn parse_options<C: Component>(table: Table) -> Result<C> {
+/// Reads options, refusing keys that the component does not have. Every wrong one is named: it is left out, and the rest read.
+fn parse_options<C: Component>(mut table: Table) -> Result<C> {
     let schema = schema_of::<C>();
     let known = schema.get("properties").and_then(|p| p.as_object());
     let known: Vec<&str> = known.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
-    if let Some(key) = table.keys().find(|key| !known.contains(&key.as_str())) {
-        let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(key).suggest(key, known);
-        return Err(with_options(error, C::NAME, &schema, key));
+    let mut mistakes = Mistakes::default();
+    let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
+    for key in unknown {
+        let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(&key);
+        let error = error.suggest(&key, known.iter().copied());
+        mistakes.note::<()>(Err(with_options(error, C::NAME, &schema, &key, mistakes.is_empty())));
+        table.remove(&key);
     }
-    serde_path_to_error::deserialize(toml::Value::Table(table)).map_err(|e| {
-        let key = e.path().to_string();
-        let error = Error::user(e.inner().to_string().trim().to_owned()).at_key(if key == "." { "" } else { &key });
-        with_options(error, C::NAME, &schema, key.split(['.', '[']).next().unwrap_or_default())
-    })
+    loop {
+        let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
+            Ok(options) => return mistakes.finish(Some(options)),
+            Err(error) => error,
+        };
+        let key = error.path().to_string();
+        let option = key.split(['.', '[']).next().unwrap_or_default();
+        let message = error.inner().to_string().trim().to_owned();
+        // What was left out may have been needed.
+        let follows = message.starts_with("missing field") && !mistakes.is_empty();
+        if !follows {
+            let error = Error::user(message).at_key(if key == "." { "" } else { &key });
+            mistakes.note::<()>(Err(with_options(error, C::NAME, &schema, option, mistakes.is_empty())));
+        }
+        if follows || table.remove(option).is_none() {
+            return mistakes.finish(None);
+        }
+    }
 }
 
-/// The error with what the option means that it is about, and what the component accepts, an option a line.
-fn with_options(error: Error, component: &str, schema: &Schema, key: &str) -> Error {
+/// The error with what the option means that it is about, and, the first time, what the component accepts, an option a line.
+fn with_options(error: Error, component: &str, schema: &Schema, key: &str, first: bool) -> Error {
     let options = options_of(schema);
     let error = match options.iter().find(|option| option.name == key) {
         Some(option) => error.help(format!("{key}: {}", option.about)),
         None => error,
     };
+    if !first {
+        return error;
+    }
     let name = options.iter().map(|option| option.name.len()).max().unwrap_or(0);
     let kind = options.iter().map(|option| option.kind.chars().count()).max().unwrap_or(0);
     let line = |o: &OptionInfo| format!("      {:name$}  {:kind$}  {}", o.name, o.kind, o.default);
@@ -417,5 +438,9 @@ mod tests {
             negative.contains("dims[1]") && negative.contains("-1") && negative.contains("Output width"),
             "{negative}"
         );
+        let all = parse("dims = 3\nheads = 2\nwidth = 1").unwrap_err().to_string();
+        for says in ["no option `heads`", "no option `width`", "`dims`: "] {
+            assert!(all.contains(says), "{says}: {all}");
+        }
     }
 }

@@ -113,7 +113,7 @@ impl Command {
 }
 
 /// A manifest with changes from the command line.
-#[derive(Args, Clone)]
+#[derive(Args)]
 pub struct ManifestArgs {
     /// The manifest, a TOML file; where there is none of this name, that of the installed program.
     #[arg(value_parser = here_or_shipped)]
@@ -141,7 +141,7 @@ fn here_or_shipped(text: &str) -> std::result::Result<PathBuf, std::convert::Inf
 }
 
 /// Which plugin files may be loaded.
-#[derive(Args, Clone)]
+#[derive(Args)]
 pub struct TrustArgs {
     /// Load only plugins of the plugins.lock beside the manifest; `dualk plugin lock` writes it.
     #[arg(long)]
@@ -151,7 +151,7 @@ pub struct TrustArgs {
 }
 
 /// Whether a plugin file may be anyone's to change.
-#[derive(Args, Clone, Default)]
+#[derive(Args, Default)]
 pub struct WritableArg {
     /// Load plugin files that others on this machine may change, too.
     #[arg(long)]
