@@ -154,8 +154,14 @@ mod golden {
         let (file, device) = (load(&path), device());
         let [first, second, outputs] = ["fc1", "fc2", "fc3"].map(|l| shape(&file, &format!("param.{l}.weight"))[0]);
         let x = tensor::<2>(&file, "input.x", &device);
-        let context =
-            HeadContext { network: "decoder", input: x.dims()[1], outputs, code_width: None, device: &device };
+        let context = HeadContext {
+            network: "decoder",
+            input: x.dims()[1],
+            outputs,
+            code_width: None,
+            knowledge: None,
+            device: &device,
+        };
         let decoder = Decoder::new(&context, [first, second], 0.0);
         check(&file, decoder, &[], ("input.x", x), |d, x| d.forward(x));
     }
@@ -166,8 +172,14 @@ mod golden {
         let (file, device) = (load(&path), device());
         let [hidden, outputs] = ["fc1", "fc2"].map(|l| shape(&file, &format!("param.{l}.weight"))[0]);
         let x = tensor::<2>(&file, "input.x", &device);
-        let context =
-            HeadContext { network: "classifier", input: x.dims()[1], outputs, code_width: None, device: &device };
+        let context = HeadContext {
+            network: "classifier",
+            input: x.dims()[1],
+            outputs,
+            code_width: None,
+            knowledge: None,
+            device: &device,
+        };
         let classifier = Classifier::new(&context, hidden, 0.0);
         check(&file, classifier, &[], ("input.x", x), |c, x| c.forward(x));
     }

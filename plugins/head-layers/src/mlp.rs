@@ -119,8 +119,13 @@ impl Classifier {
     }
 
     /// The hidden layer.
-    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(crate) fn embed(&self, x: Tensor<2>) -> Tensor<2> {
         linear_relu(&self.fc1, x, Some(&self.dropout)) // [batch, classifier[0]]
+    }
+
+    /// Its width.
+    pub(crate) fn width(&self) -> usize {
+        self.fc2.weight.lazy_shape()[0]
     }
 
     /// Logits.
@@ -189,7 +194,7 @@ impl Head for MlpHead {
     fn width(&self) -> usize {
         match self {
             Self::Decoder(head) => head.width(),
-            Self::Classifier(head) => head.fc2.weight.lazy_shape()[0],
+            Self::Classifier(head) => head.width(),
             Self::Linear(head) => head.width(),
         }
     }
@@ -215,7 +220,7 @@ mod tests {
         for (network, width) in [("decoder", 5), ("classifier", 6), ("", 6), ("linear", 3)] {
             let head = options
                 .clone()
-                .build(&HeadContext { network, input: 3, outputs: 4, code_width: None, device })
+                .build(&HeadContext { network, input: 3, outputs: 4, code_width: None, knowledge: None, device })
                 .unwrap();
             let x = Tensor::ones([2, 3], device);
             assert_eq!(head.width(), width);
@@ -227,7 +232,14 @@ mod tests {
     #[test]
     fn bad_options_name_their_key_and_unknown_networks_those_there_are() {
         let of = |options: MlpOptions, network| {
-            let context = HeadContext { network, input: 3, outputs: 4, code_width: None, device: &Device::flex() };
+            let context = HeadContext {
+                network,
+                input: 3,
+                outputs: 4,
+                code_width: None,
+                knowledge: None,
+                device: &Device::flex(),
+            };
             options.build(&context).unwrap_err().to_string()
         };
         assert!(of(MlpOptions { decoder: vec![8], ..Default::default() }, "").starts_with("`decoder`"));

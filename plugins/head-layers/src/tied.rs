@@ -139,7 +139,8 @@ mod tests {
     }
 
     fn head(own_weights: bool, device: &Device) -> TiedHead {
-        let context = HeadContext { network: "classifier", input: 3, outputs: 4, code_width: Some(2), device };
+        let context =
+            HeadContext { network: "classifier", input: 3, outputs: 4, code_width: Some(2), knowledge: None, device };
         TiedOptions { hidden: 5, own_weights, dropout: 0.0, ..Default::default() }.build(&context).unwrap()
     }
 

@@ -86,6 +86,7 @@ impl NextVisit {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
             visits,
             labs,
+            visit_labs: (self.labs == Labs::History).then(|| Arc::new(visit_labs(data))),
             targets: vec![targets],
             ..Examples::default()
         }
@@ -118,6 +119,11 @@ impl Labs {
             }
         }
     }
+}
+
+/// The items of every admission.
+fn visit_labs(data: &Prepared) -> Ragged<u32> {
+    (0..data.cohort.admissions.values().len()).map(|row| data.visit_labs(row)).collect()
 }
 
 /// The columns that codes would be again, when the columns are `chosen` of the codes to predict.
@@ -176,6 +182,8 @@ mod tests {
             let examples = task.examples(&data, Part::Test, |row| data.visit_codes(row));
             assert_eq!((examples.len(), examples.labs.row(0)), (1, expected), "{labs:?}");
             assert_eq!((examples.visits.row(0).len(), examples.targets[0].row(0)), (2, &[2][..]));
+            // Items by visit would tell more than the other options allow.
+            assert_eq!(examples.visit_labs.is_some(), labs == Labs::History);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Options of `synthetic`.
 
+use crate::Knowledge;
 use crate::hidden::oracle;
 use crate::hidden::simulate::{generate, simulate};
 use dualk_sdk::component::{Inputs, Oracle};
+use dualk_sdk::data::knowledge::Fact;
 use dualk_sdk::options::within_ranges;
 use dualk_sdk::prelude::*;
 use rayon::prelude::*;
@@ -102,6 +104,11 @@ impl Parser for Synthetic {
 
     fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {
         Ok(generate(&self.options, self.options.seed))
+    }
+
+    fn knowledge(&self, strength: f64) -> Result<Vec<Fact>> {
+        let told = Knowledge::of_patients(&self.options).told(strength).into_iter();
+        Ok(told.map(|(head, relation, tail)| (head, relation.to_owned(), tail)).collect())
     }
 
     fn oracles(

@@ -4,6 +4,8 @@ use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::guard::has_shape;
 use crate::boundary::slot_module;
+use crate::data::Batch;
+use crate::data::knowledge::Knowledge;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
@@ -17,8 +19,19 @@ pub struct HeadContext<'a> {
     pub outputs: usize,
     /// Width of the embedding of the code that each logit asks for, where logits ask for codes.
     pub code_width: Option<usize>,
+    /// What is known of the codes that logits ask for, where the manifest names a knowledge graph.
+    pub knowledge: Option<AskedOf<'a>>,
     /// Where to create parameters.
     pub device: &'a Device,
+}
+
+/// A knowledge graph, and what is asked of it.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedOf<'a> {
+    /// The graph.
+    pub graph: &'a Arc<Knowledge>,
+    /// For each logit its node.
+    pub asked: &'a [u32],
 }
 
 /// Turns vectors into logits. Implementations are burn modules.
@@ -43,6 +56,21 @@ pub trait Head {
 
     /// Whether it is given the embeddings of codes, where its logits ask for codes.
     fn looks_at_codes(&self) -> bool {
+        false
+    }
+
+    /// Logits of a head that [looks at histories](Head::looks_at_histories).
+    ///
+    /// # Shapes
+    /// - `x`: `[batch.len(), input]`
+    /// - output: `[batch.len(), outputs]`
+    fn forward_with_histories(&self, x: Tensor<2>, batch: &Batch) -> Tensor<2> {
+        let _ = batch;
+        self.forward(x)
+    }
+
+    /// Whether it is given the codes and laboratory items of the patients, and no embeddings of codes.
+    fn looks_at_histories(&self) -> bool {
         false
     }
 
@@ -75,6 +103,14 @@ impl Head for HeadModule {
         self.guard(|inner| inner.looks_at_codes())
     }
 
+    fn forward_with_histories(&self, x: Tensor<2>, batch: &Batch) -> Tensor<2> {
+        self.guard(|inner| inner.forward_with_histories(x, batch))
+    }
+
+    fn looks_at_histories(&self) -> bool {
+        self.guard(|inner| inner.looks_at_histories())
+    }
+
     fn embed(&self, x: Tensor<2>) -> Tensor<2> {
         let rows = x.dims()[0];
         self.guard(|inner| {
@@ -90,11 +126,13 @@ impl Head for HeadModule {
 }
 
 impl HeadModule {
-    /// [`Head::forward`], with embeddings of codes where there are, which must give so many `outputs`.
-    pub(crate) fn logits(&self, x: Tensor<2>, codes: Option<Tensor<2>>, outputs: usize) -> Tensor<2> {
+    /// [`Head::forward`], with embeddings of codes where there are, or the histories of `batch` where it looks at them,
+    /// which must give so many `outputs`.
+    pub(crate) fn logits(&self, x: Tensor<2>, codes: Option<Tensor<2>>, batch: &Batch, outputs: usize) -> Tensor<2> {
         let rows = x.dims()[0];
         self.guard(|inner| {
             let logits = match codes {
+                _ if inner.looks_at_histories() => inner.forward_with_histories(x, batch),
                 Some(codes) => inner.forward_with_codes(x, codes),
                 None => inner.forward(x),
             };

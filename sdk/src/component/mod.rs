@@ -37,7 +37,7 @@ pub use crate::options::{FilePath, at_least, divisor, in_range, last_width};
 pub use described::Component;
 pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule, FusionSlot};
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule, GraphEncoderSlot};
-pub use head::{BuildHead, Head, HeadContext, HeadModule, HeadSlot};
+pub use head::{AskedOf, BuildHead, Head, HeadContext, HeadModule, HeadSlot};
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule, LabSlot};
 pub use loss::{BuildLoss, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};

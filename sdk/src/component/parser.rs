@@ -4,6 +4,7 @@ use super::{Builds, Component, Slot, SlotKind};
 use crate::boundary::Guarded;
 use crate::boundary::guard::run;
 use crate::data::Cohort;
+use crate::data::knowledge::Fact;
 use crate::{Progress, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +63,17 @@ pub trait Parser: Send + Sync {
         let _ = (context, cohort, visits, under_way);
         Ok(Vec::new())
     }
+
+    /// For parsers that make patients up: how codes, by their texts, and laboratory items, by their identifiers, hang
+    /// together. With the chance `strength` a fact is right; the others have any code as their tail. Others have nothing
+    /// to say.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    fn knowledge(&self, strength: f64) -> Result<Vec<Fact>> {
+        let _ = strength;
+        Ok(Vec::new())
+    }
 }
 
 /// Chances of codes that only somebody knows who made the patients up.
@@ -100,6 +112,10 @@ impl Parser for Guarded<dyn Parser> {
         under_way: bool,
     ) -> Result<Vec<Oracle>> {
         run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way))
+    }
+
+    fn knowledge(&self, strength: f64) -> Result<Vec<Fact>> {
+        run(&self.origin, || self.inner.knowledge(strength))
     }
 }
 

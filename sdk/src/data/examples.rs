@@ -13,6 +13,8 @@ pub struct Examples {
     pub visits: Ragged<u32>,
     /// Abnormal laboratory items of each example as columns of the lab input, from 0.
     pub labs: Ragged<u32>,
+    /// Those of each visit of [`Examples::codes`], where these may be seen: for heads that tell visits apart.
+    pub visit_labs: Option<Arc<Ragged<u32>>>,
     /// For each head, the positive columns of each example, ascending, from 0; no columns where targets are numbers.
     pub targets: Vec<Ragged<u32>>,
     /// For each head whose targets are [numbers](crate::component::Link), one number a column of each example, row after
@@ -46,18 +48,23 @@ impl Examples {
     pub fn batch(&self, indices: &[usize]) -> Batch {
         let mut visits = Ragged::new();
         let mut codes = Ragged::new();
+        let mut visit_labs = Ragged::new();
         let mut ago = Vec::new();
         for &i in indices {
             let first = codes.len() as u32;
             let seen = self.visits.row(i);
             for &v in seen {
                 codes.push(self.codes.row(v as usize).iter().copied());
+                if let Some(labs) = &self.visit_labs {
+                    visit_labs.push(labs.row(v as usize).iter().copied());
+                }
                 let last = seen.last().copied().unwrap_or(v);
                 ago.push(self.codes.days_between(v as usize, last as usize).unwrap_or(0.0));
             }
             visits.push(first..codes.len() as u32);
         }
-        Batch { codes: Sets::new(codes), visits: Sets::new(visits).ago(ago), ..self.without_visits(indices) }
+        let (codes, visits) = (Sets::new(codes), Sets::new(visits).ago(ago));
+        Batch { codes, visits, visit_labs, ..self.without_visits(indices) }
     }
 
     /// The batch of the examples `indices` without their visits, for models that know the patients already.
@@ -67,6 +74,7 @@ impl Examples {
             codes: Sets::new(Ragged::new()),
             visits: Sets::new(Ragged::new()),
             labs: pick(&self.labs),
+            visit_labs: Ragged::new(),
             targets: self.targets.iter().map(pick).collect(),
             numbers: self.numbers.iter().map(|numbers| self.rows_of(numbers, indices)).collect(),
         }
@@ -82,6 +90,8 @@ pub struct Batch {
     pub visits: Sets,
     /// Abnormal laboratory items of each patient, columns from 0.
     pub labs: Ragged<u32>,
+    /// Those of each visit of [`Batch::codes`]; no rows where visits are not to be told apart by items.
+    pub visit_labs: Ragged<u32>,
     /// For each head, the positive columns of each patient.
     pub targets: Vec<Ragged<u32>>,
     /// For each head whose targets are numbers, those of each patient, row after row.

@@ -22,6 +22,7 @@ pub mod events;
 pub mod flow;
 pub mod hierarchy;
 pub mod icd;
+pub mod knowledge;
 pub mod labs;
 pub mod legacy_random;
 pub mod tables;

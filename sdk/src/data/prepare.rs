@@ -35,7 +35,7 @@ pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
     }
     let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
-    Ok(Prepared { cohort, vocabulary, split, graph })
+    Ok(Prepared { cohort, vocabulary, split, graph, knowledge: None })
 }
 
 /// The vocabulary of those who are learnt from. The published one is of everybody.

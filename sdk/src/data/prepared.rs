@@ -1,7 +1,9 @@
 //! Everything that stages learn from: cohort, vocabulary, split and disease graph.
 
+use super::knowledge::Knowledge;
 use super::{Cohort, Visits};
 use crate::graph::Graph;
+use std::sync::Arc;
 
 /// Numbers for codes and laboratory items. Identifier 0 is padding.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,11 +46,20 @@ pub struct Prepared {
     pub split: Split,
     /// Co-occurrence graph over codes; node 0 is padding.
     pub graph: Graph,
+    /// What a knowledge graph says of codes and laboratory items, where the manifest names one.
+    pub knowledge: Option<Arc<Knowledge>>,
 }
 
 impl Vocabulary {
     /// Number of graph nodes: every code and the padding node.
     pub fn nodes(&self) -> usize {
         self.codes.len()
+    }
+}
+
+impl Prepared {
+    /// The identifiers of the laboratory items, by column of what a model sees.
+    pub fn item_ids(&self) -> Vec<i64> {
+        self.vocabulary.labs.iter().map(|&item| self.cohort.lab_items[item as usize].id).collect()
     }
 }

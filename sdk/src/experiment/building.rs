@@ -2,10 +2,12 @@
 
 use super::manifest::Model;
 use crate::component::*;
+use crate::data::knowledge::Knowledge;
 use crate::error::Mistakes;
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use burn::tensor::Device;
+use std::sync::Arc;
 
 /// Widths of a check.
 const SMALL: usize = 8;
@@ -61,15 +63,22 @@ impl Building<'_> {
     }
 
     /// A head of the network that an objective asks for.
-    pub fn head(&self, network: &str, input: usize, outputs: usize, code_width: Option<usize>) -> Result<HeadModule> {
+    pub fn head(
+        &self,
+        network: &str,
+        input: usize,
+        outputs: usize,
+        code_width: Option<usize>,
+        knowledge: Option<AskedOf<'_>>,
+    ) -> Result<HeadModule> {
         let part = &self.model.head.component;
-        let context = HeadContext { network, input, outputs, code_width, device: self.device };
+        let context = HeadContext { network, input, outputs, code_width, knowledge, device: self.device };
         self.registry.build::<HeadSlot>(&part.r#type, part.options.clone(), &context).map_err(within("head"))
     }
 
     /// Builds every part at a small size, which checks the values of its options before work starts; but for those that are
-    /// known to be `wrong`, by their keys.
-    pub fn check(&self, wrong: &[&str], mistakes: &mut Mistakes) {
+    /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph.
+    pub fn check(&self, wrong: &[&str], knows: bool, mistakes: &mut Mistakes) {
         let codes = &[String::new(), "428.0".to_owned()];
         let right = |key: &str| !wrong.contains(&key);
         if right("node_init") {
@@ -86,8 +95,11 @@ impl Building<'_> {
         if right("lab") {
             mistakes.note(self.lab(SMALL));
         }
-        if right("head") && mistakes.note(self.head("", SMALL, SMALL, None)).is_some() {
-            mistakes.note(self.head("", SMALL, SMALL, Some(SMALL)));
+        if right("head") && mistakes.note(self.head("", SMALL, SMALL, None, None)).is_some() {
+            let graph = knows.then(|| Arc::new(Knowledge::small(SMALL)));
+            let asked: Vec<u32> = (1..=SMALL as u32).collect();
+            let knowledge = graph.as_ref().map(|graph| AskedOf { graph, asked: &asked });
+            mistakes.note(self.head("", SMALL, SMALL, Some(SMALL), knowledge));
         }
     }
 }

@@ -4,13 +4,14 @@
 //! comes from a component that is linked into the program, or whose files cannot be named, is never cached: nothing
 //! would tell when it changes.
 
-use super::inputs::{FORM, cohort_key, component_identity, sdk};
-use super::manifest::Stage;
+use super::inputs::{FORM, cohort_key, component_identity, knowledge_files, sdk};
+use super::manifest::{Manifest, Stage};
 use super::outcome::TrainedStage;
 use super::plan::Plan;
 use super::training::Trained;
 use crate::cache::{Cache, Key};
-use crate::component::Slot;
+use crate::component::{FilePath, Slot};
+use crate::data::knowledge::GraphSource;
 use crate::model::{Model, load_weights, save_weights};
 use crate::train::Optimizer;
 use crate::{Error, Progress, Result, storage};
@@ -134,6 +135,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "sdk": sdk(),
         "cohort": cohort.hex(),
         "nodes": manifest.data.nodes,
+        "knowledge": knowledge(manifest)?,
         "split": written("the split", &manifest.data.split)?,
         "model": model,
         "history": manifest.model.head.history,
@@ -143,6 +145,14 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "precision": manifest.backend.precision,
         "threads": rayon::current_num_threads(),
     })))
+}
+
+/// The sources of the knowledge graph, their files by content.
+fn knowledge(manifest: &Manifest) -> Result<Value> {
+    let files = knowledge_files(manifest)?;
+    let mut sources = manifest.data.knowledge.clone();
+    sources.iter_mut().flat_map(GraphSource::paths).for_each(|(_, path)| *path = FilePath::default());
+    Ok(json!({ "sources": written("the knowledge graph", &sources)?, "files": files }))
 }
 
 fn stage_key(plan: &Plan, index: usize, stage: &Stage, before: &Value) -> Result<Option<Key>> {

@@ -4,8 +4,10 @@ use super::inputs::{cohort_key, seen};
 use super::plan::Plan;
 use crate::cache::Cache;
 use crate::component::{Parser, ParserContext};
+use crate::data::knowledge::{Knowledge, OfCohort, Triples};
 use crate::data::{Cohort, Prepared, cohort_file, flow, prepare};
 use crate::{Error, Progress, Result};
+use std::sync::Arc;
 
 const COHORT: &str = "cohort";
 
@@ -20,7 +22,26 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
     }
     let mut prepared = prepare(cohort, &data.split).map_err(|e| e.within_key("data.split"))?;
     prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
+    if !data.knowledge.is_empty() {
+        prepared.knowledge = Some(Arc::new(knowledge(plan, &prepared)?));
+    }
     Ok(prepared)
+}
+
+/// What the knowledge graph of the manifest says of codes and items.
+fn knowledge(plan: &Plan, data: &Prepared) -> Result<Knowledge> {
+    const KEY: &str = "data.knowledge";
+    let (parser, codes) = (plan.parser()?, &data.vocabulary.codes);
+    let cohort = OfCohort { codes, facts: &|strength| parser.knowledge(strength) };
+    let (triples, _) = Triples::join(&plan.manifest.data.knowledge, KEY, 0, Some(&cohort))?;
+    Knowledge::new(&triples, codes, &data.item_ids()).ok_or_else(|| {
+        let some =
+            triples.entities.list().iter().take(3).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let code = codes.get(1).map_or("", String::as_str);
+        Error::user(format!("none of its triples links codes or laboratory items of this cohort: it speaks of {some}"))
+            .at_key(KEY)
+            .help(format!("entities are codes as the cohort has them, such as `{code}`, and identifiers of items"))
+    })
 }
 
 /// Refuses kinds of nodes that the cohort lacks.
@@ -101,6 +122,7 @@ pub(super) fn summarise(data: &Prepared) -> Vec<String> {
             100.0 * data.graph.edges() as f64 / pairs
         ),
     ];
+    lines.extend(data.knowledge.iter().map(|knowledge| knowledge.summary()));
     lines.extend(losses(data));
     lines
 }

@@ -1,6 +1,6 @@
 //! What decides the results of a run.
 
-use super::inputs::{data_files, files_of, sdk};
+use super::inputs::{data_files, files_of, knowledge_files, sdk};
 use super::manifest::{ComponentRef, Manifest};
 use super::plan::Plan;
 use crate::cache::Key;
@@ -84,6 +84,9 @@ pub(super) fn identity(plan: &Plan) -> Result<Identity> {
         for (option, file) in files_of(&plan.registry, slot, &component) {
             files.insert(format!("{slot} {} {option}", component.r#type), file);
         }
+    }
+    if let Value::Object(knowledge) = knowledge_files(&plan.manifest)? {
+        files.extend(knowledge);
     }
     let plugins: serde_json::Map<String, Value> =
         plan.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();

@@ -1,6 +1,6 @@
 //! The files that components read, and what tells one component with its options from another.
 
-use super::manifest::ComponentRef;
+use super::manifest::{ComponentRef, Manifest};
 use super::plan::Plan;
 use crate::cache::{Key, fingerprint};
 use crate::component::{Inputs, Parser, Slot};
@@ -48,6 +48,23 @@ pub(super) fn data_files(parser: &dyn Parser) -> Result<Value> {
         (name, file)
     });
     Ok(named.collect::<Map<_, _>>().into())
+}
+
+/// The files of the knowledge graph's sources by content, a prepared folder by those of its files that are read.
+pub(super) fn knowledge_files(manifest: &Manifest) -> Result<Value> {
+    let mut sources = manifest.data.knowledge.clone();
+    let mut files = Map::new();
+    for (i, source) in sources.iter_mut().enumerate() {
+        for (key, path) in source.paths().into_iter().filter(|(_, path)| path.given().is_some()) {
+            let path = path.as_path();
+            let file = match path.is_dir() {
+                true => json!([fingerprint(&path.join("graph.parquet"))?, fingerprint(&path.join("vocabulary.json"))?]),
+                false => fingerprint(path)?,
+            };
+            files.insert(format!("knowledge[{i}] {key}"), file);
+        }
+    }
+    Ok(files.into())
 }
 
 /// The files that the parser and its options name, as they are now.

@@ -83,9 +83,12 @@ impl Entrance<'_> {
         let asks: Vec<Asks> = (0..specs.len()).map(|head| self.objective.asks(self.data, head)).collect();
         let nodes: Vec<Option<Vec<u32>>> = asks.iter().zip(&specs).map(|(a, spec)| nodes_of(a, spec.outputs)).collect();
         let width = model.embedding_width();
-        let mut code_widths = nodes.iter().map(|nodes| nodes.as_ref().map(|_| width));
-        let make =
-            |spec: &HeadSpec, input| building.head(&spec.network, input, spec.outputs, code_widths.next().flatten());
+        let mut asked = nodes.iter();
+        let make = |spec: &HeadSpec, input| {
+            let asked = asked.next().and_then(Option::as_deref);
+            let knowledge = self.data.knowledge.as_ref().zip(asked).map(|(graph, asked)| AskedOf { graph, asked });
+            building.head(&spec.network, input, spec.outputs, asked.map(|_| width), knowledge)
+        };
         let model = with_untrained(model, &specs, &building)?;
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
         let model = model.with_new_heads(specs, make)?.with_codes(&nodes);
@@ -119,7 +122,7 @@ fn with_untrained(model: Model, specs: &[HeadSpec], building: &Building<'_>) -> 
     let untrained = specs.iter().find(|spec| !spec.untrained.is_empty()).map(|spec| spec.untrained.clone());
     match untrained.filter(|_| model.kept_specs().is_empty()) {
         Some(untrained) => {
-            model.with_untrained(untrained, |spec, input| building.head(&spec.network, input, spec.outputs, None))
+            model.with_untrained(untrained, |spec, input| building.head(&spec.network, input, spec.outputs, None, None))
         }
         None => Ok(model),
     }

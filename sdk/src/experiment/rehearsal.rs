@@ -79,6 +79,7 @@ fn first(examples: &Examples, count: usize) -> Examples {
     };
     let cut = |rows: &Ragged<u32>| -> Ragged<u32> { rows.rows().take(count).map(|row| row.iter().copied()).collect() };
     Examples {
+        visit_labs: examples.visit_labs.clone(),
         codes: examples.codes.clone(),
         visits: cut(&examples.visits),
         labs: cut(&examples.labs),

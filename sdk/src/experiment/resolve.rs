@@ -41,8 +41,28 @@ fn data(plan: &mut Plan) -> Result<()> {
     plugins(plan)?;
     let parser = plan.manifest.data.parser.clone();
     plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", parser)?;
+    knowledge(plan)?;
     // Building it checks the values of its options.
     plan.parser().map(|_| ())
+}
+
+/// Makes the paths of the knowledge graph's sources absolute, and looks whether they are there.
+fn knowledge(plan: &mut Plan) -> Result<()> {
+    let Plan { manifest, source, .. } = plan;
+    let mut mistakes = Mistakes::default();
+    for (i, part) in manifest.data.knowledge.iter_mut().enumerate() {
+        for (key, path) in part.paths() {
+            let key = format!("data.knowledge[{i}].{key}");
+            if path.given().is_some() {
+                path.0 = absolute(&source.folder_of(&key), path.as_path());
+                if !path.as_path().exists() {
+                    let error = Error::user("no such file or directory").at_key(key).at_file(path.as_path());
+                    mistakes.note::<()>(Err(error));
+                }
+            }
+        }
+    }
+    mistakes.done()
 }
 
 /// Loads the manifest's plugins.
@@ -115,7 +135,8 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
         }
     }
     let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
-    Building { registry, model, device }.check(&wrong, mistakes);
+    let knows = !plan.manifest.data.knowledge.is_empty();
+    Building { registry, model, device }.check(&wrong, knows, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
 }

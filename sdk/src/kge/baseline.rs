@@ -3,7 +3,8 @@
 use super::known::Known;
 use super::model::{Queries, Side};
 use super::rank::Scorer;
-use super::triples::{KnowledgeGraph, Triple};
+use super::triples::KnowledgeGraph;
+use crate::data::knowledge::Triple;
 use std::collections::HashMap;
 
 /// Scores (h, r, t) by whether (t, r, h) is a training triple, then by how many training triples of r have the entity on

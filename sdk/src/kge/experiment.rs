@@ -12,12 +12,12 @@ use super::model::EmbeddingModel;
 use super::outcome::KgeOutcome;
 use super::rank::{Rank, Ties, Trained, ranks};
 use super::sample::SampleOptions;
-use super::sources::join;
 use super::step::Parameters;
 use super::trainer::ranks_on;
-use super::triples::{KnowledgeGraph, Triple};
+use super::triples::KnowledgeGraph;
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
+use crate::data::knowledge::{Triple, Triples};
 use crate::device::{self, NamedDevice};
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
@@ -143,7 +143,10 @@ impl KgeExperiment {
         let data = &self.manifest.data;
         let (graph, mut lines) = match data.triples.given() {
             Some(folder) => (KnowledgeGraph::read(folder).map_err(|e| e.at_key("data.triples"))?, Vec::new()),
-            None => join(&data.source, data.least, &data.split)?,
+            None => {
+                let (joined, notes) = Triples::join(&data.source, "data.source", data.least, None)?;
+                (data.split.apply(joined.entities, joined.relations, &joined.triples), notes)
+            }
         };
         let graph = if data.reciprocal { graph.with_reciprocals() } else { graph };
         lines.extend(graph.statistics());

@@ -2,7 +2,8 @@
 
 use super::adam::Table;
 use super::step::Parameters;
-use super::triples::{KnowledgeGraph, Names};
+use super::triples::KnowledgeGraph;
+use crate::data::knowledge::Names;
 use crate::storage::{Numbers, Tensor};
 use crate::{Error, Result, storage};
 use safetensors::tensor::{Dtype, SafeTensors};

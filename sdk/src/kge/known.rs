@@ -1,7 +1,7 @@
 //! Which triples are known: what negatives must not be, and what rankings leave out.
 
 use super::model::Side;
-use super::triples::Triple;
+use crate::data::knowledge::Triple;
 use std::collections::HashMap;
 
 /// The known answers to each query: sorted entities by (entity, relation) and side.

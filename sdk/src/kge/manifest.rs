@@ -1,8 +1,8 @@
 //! The manifest of an embedding: what `dualk kge train` reads.
 
-use super::sources::GraphSource;
 use super::split::KgeSplit;
 use crate::component::{FilePath, Slot, at_least, in_range};
+use crate::data::knowledge::GraphSource;
 use crate::experiment::manifest::{Compat, ComponentRef, Output, PluginRef, Source, component_schemas, from_serde};
 use crate::plugin::Registry;
 use crate::{Error, Result};

@@ -8,7 +8,6 @@ mod baseline;
 #[cfg(cube)]
 mod cube;
 mod experiment;
-mod extracted;
 mod files;
 mod fit;
 mod formula;
@@ -22,12 +21,12 @@ mod plot;
 mod rank;
 mod sample;
 mod slot;
-mod sources;
 mod split;
 mod step;
 mod trainer;
 mod triples;
 
+pub use crate::data::knowledge::{GraphSource, Names, Triple};
 pub use adam::{Adam, Rates, Table};
 pub use baseline::Backwards;
 #[cfg(cube)]
@@ -44,8 +43,7 @@ pub use plot::{Subtree, nearest, polar_svg};
 pub use rank::{Rank, Scorer, Ties, Trained, ranks};
 pub use sample::{Batch, NONE, SampleOptions, Sampler, Used, window};
 pub use slot::{BuildKgeModel, KgeModelSlot};
-pub use sources::GraphSource;
 pub use split::KgeSplit;
 pub use step::{Gradients, Parameters, Stepper};
 pub use trainer::{Trainer, ranks_on};
-pub use triples::{KnowledgeGraph, Names, Triple};
+pub use triples::KnowledgeGraph;

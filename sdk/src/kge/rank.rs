@@ -3,7 +3,7 @@
 use super::known::Known;
 use super::model::{EmbeddingModel, Queries, Side};
 use super::step::Parameters;
-use super::triples::Triple;
+use crate::data::knowledge::Triple;
 use crate::progress::Progress;
 use rayon::prelude::*;
 

@@ -2,7 +2,8 @@
 
 use super::known::Known;
 use super::model::Side;
-use super::triples::{KnowledgeGraph, Triple};
+use super::triples::KnowledgeGraph;
+use crate::data::knowledge::Triple;
 use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;

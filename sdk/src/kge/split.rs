@@ -1,6 +1,7 @@
 //! Splitting a knowledge graph, filtering it, and what there is to say of it.
 
-use super::triples::{KnowledgeGraph, Names, Triple};
+use super::triples::KnowledgeGraph;
+use crate::data::knowledge::{Names, Triple};
 use crate::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -83,47 +84,6 @@ impl KgeSplit {
         }
         graph
     }
-}
-
-/// Leaves out entities in fewer than `least` triples until none is left, and numbers what remains anew, in the order of the
-/// old numbers.
-pub(super) fn filter(
-    entities: &Names,
-    relations: &Names,
-    mut triples: Vec<Triple>,
-    least: usize,
-) -> (Names, Names, Vec<Triple>) {
-    loop {
-        let mut degree = vec![0usize; entities.len()];
-        for t in &triples {
-            degree[t.head as usize] += 1;
-            degree[t.tail as usize] += usize::from(t.tail != t.head);
-        }
-        let before = triples.len();
-        triples.retain(|t| degree[t.head as usize] >= least && degree[t.tail as usize] >= least);
-        if triples.len() == before {
-            break;
-        }
-    }
-    let kept = |names: &Names, used: &dyn Fn(&Triple) -> [u32; 2]| {
-        let mut is_used = vec![false; names.len()];
-        triples.iter().for_each(|t| used(t).into_iter().for_each(|i| is_used[i as usize] = true));
-        let list = names.list().iter().zip(&is_used).filter(|(_, used)| **used).map(|(name, _)| name);
-        list.collect::<Names>()
-    };
-    let (new_entities, new_relations) = (kept(entities, &|t| [t.head, t.tail]), kept(relations, &|t| [t.relation; 2]));
-    let renumber = |from: &Names, to: &Names| -> Vec<u32> {
-        from.list().iter().map(|name| to.get(name).unwrap_or(u32::MAX)).collect()
-    };
-    let (entity, relation) = (renumber(entities, &new_entities), renumber(relations, &new_relations));
-    for t in &mut triples {
-        *t = Triple {
-            head: entity[t.head as usize],
-            relation: relation[t.relation as usize],
-            tail: entity[t.tail as usize],
-        };
-    }
-    (new_entities, new_relations, triples)
 }
 
 impl KnowledgeGraph {

@@ -9,7 +9,7 @@ use super::model::EmbeddingModel;
 use super::rank::{Rank, Trained, ranks};
 use super::sample::Batch;
 use super::step::{Parameters, Stepper};
-use super::triples::Triple;
+use crate::data::knowledge::Triple;
 use crate::device::NamedDevice;
 use crate::progress::Progress;
 use crate::{Error, Result};

@@ -1,70 +1,9 @@
 //! A knowledge graph: triples over named entities and relations, in three parts.
 
+use crate::data::knowledge::{Names, Triple, text};
 use crate::{Error, Result, storage};
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-
-/// A fact: head, relation, tail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Triple {
-    /// Entity that the relation leaves.
-    pub head: u32,
-    /// The relation.
-    pub relation: u32,
-    /// Entity that it leads to.
-    pub tail: u32,
-}
-
-/// Names with numbers from 0, in order of first use.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
-    list: Vec<String>,
-    index: HashMap<String, u32>,
-}
-
-impl Names {
-    /// The number of a name, which is added when it is new.
-    pub fn add(&mut self, name: &str) -> u32 {
-        if let Some(&known) = self.index.get(name) {
-            return known;
-        }
-        let id = self.list.len() as u32;
-        self.list.push(name.to_owned());
-        self.index.insert(name.to_owned(), id);
-        id
-    }
-
-    /// The number of a name.
-    pub fn get(&self, name: &str) -> Option<u32> {
-        self.index.get(name).copied()
-    }
-
-    /// All names, by number.
-    pub fn list(&self) -> &[String] {
-        &self.list
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-}
-
-impl<S: AsRef<str>> FromIterator<S> for Names {
-    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
-        let mut all = Self::default();
-        for name in names {
-            all.add(name.as_ref());
-        }
-        all
-    }
-}
 
 /// A knowledge graph with its split.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -199,14 +138,4 @@ fn dictionary(folder: &Path, name: &str) -> Result<Option<Names>> {
         }
     }
     Ok(Some(names))
-}
-
-/// A file of text.
-pub(super) fn text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read the triples", path, e))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let valid = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
-        Error::user("the file is not UTF-8 text").at_line(path, line)
-    })
 }

@@ -135,7 +135,7 @@ impl Model {
 
     /// Whether heads look at the codes of a batch beside the patient vector.
     pub fn looks_at_history(&self) -> bool {
-        !self.histories.is_empty()
+        !self.histories.is_empty() || self.heads.iter().any(Head::looks_at_histories)
     }
 
     /// Keeps heads of the stage for later ones, where their specification says so.
@@ -223,7 +223,7 @@ impl Model {
             let input = self.input_of(&spec.inputs, patients.as_ref(), lab.as_ref());
             let codes = self.codes.get(i).and_then(Option::as_ref).zip(nodes.as_ref());
             let codes = codes.map(|(codes, nodes)| nodes.clone().select(0, codes.clone())); // [outputs, encoder width]
-            let logits = self.heads[i].logits(input, codes, spec.outputs);
+            let logits = self.heads[i].logits(input, codes, batch, spec.outputs);
             match self.histories.get(i) {
                 Some(history) => logits + history.forward(batch), // [batch, outputs]
                 None => logits,

@@ -220,6 +220,7 @@ mod tests {
             codes: Sets::new(ragged(vec![vec![1, 2], vec![1, 1, 3]])),
             visits: Sets::new(ragged(vec![vec![0, 1], vec![]])),
             labs: ragged(vec![vec![], vec![0]]),
+            visit_labs: Ragged::new(),
             targets: Vec::new(),
             numbers: Vec::new(),
         }

@@ -93,6 +93,44 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
+    fn segment_product(
+        values: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+        transposed: bool,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct SegmentProduct;
+
+        impl<B: Kernels> Backward<B, 2> for SegmentProduct {
+            type State = ([FloatTensor<B>; 2], Arc<Vec<usize>>, bool);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+                let gradient = grads.consume::<B>(&ops.node);
+                let ([values, matrices], ends, transposed) = ops.state;
+                let [of_values, of_matrices] = ops.parents;
+                if let Some(node) = of_matrices {
+                    let sums = match transposed {
+                        false => B::segment_gradient(values, gradient.clone(), ends.clone()),
+                        true => B::segment_gradient(gradient.clone(), values, ends.clone()),
+                    };
+                    grads.register::<B>(node.id, sums);
+                }
+                if let Some(node) = of_values {
+                    grads.register::<B>(node.id, B::segment_product(gradient, matrices, ends, !transposed));
+                }
+            }
+        }
+
+        let guards = [values.node(), matrices.node()];
+        let [values, matrices] = [values, matrices].map(|t| t.into_primitive());
+        let output = B::segment_product(values.clone(), matrices.clone(), ends.clone(), transposed);
+        match SegmentProduct.prepare::<C>(guards).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(([values, matrices], ends, transposed), output),
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
     fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct AddRow;
@@ -368,6 +406,14 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let (target, source, values) =
             B::edge_attention_backward(gradient, target, source, values, output, norm, edges, slope);
         (Self::from_inner(target), Self::from_inner(source), Self::from_inner(values))
+    }
+
+    fn segment_gradient(
+        values: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+    ) -> FloatTensor<Self> {
+        Self::from_inner(B::segment_gradient(values.into_primitive(), gradient.into_primitive(), ends))
     }
 
     fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -8,6 +8,7 @@ use burn::nn::{Dropout, Linear};
 use burn::tensor::activation::{relu, sigmoid};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::cell::Cell;
+use std::sync::Arc;
 
 /// The product of two matrices: what [`Tensor::matmul`] computes, and on the CPU that itself.
 ///
@@ -28,6 +29,25 @@ pub fn matmul(left: Tensor<2>, right: Tensor<2>) -> Tensor<2> {
     }
     let precision = FACTORS.get();
     Tensor::from_dispatch(Dispatch::matrix_product(left.into_dispatch(), right.into_dispatch(), [false; 2], precision))
+}
+
+/// The products of consecutive groups of rows, each with a matrix of its own: what PyG calls `segment_matmul`. `ends` says
+/// where each group's rows end; a group has at least one.
+///
+/// # Shapes
+/// - `values`: `[m, k]`, m being the last of `ends`
+/// - `matrices`: `[groups · k, n]`, one below the other
+/// - output: `[m, n]`
+///
+/// # Panics
+/// When these sizes do not fit together.
+pub fn segment_matmul(values: Tensor<2>, matrices: Tensor<2>, ends: &Arc<Vec<usize>>) -> Tensor<2> {
+    let ([m, k], [all, _]) = (values.dims(), matrices.dims());
+    assert!(all == ends.len() * k, "{all} rows of matrices for {} groups of {k} columns", ends.len());
+    let grow = ends.first().is_some_and(|&end| end > 0) && ends.windows(2).all(|two| two[0] < two[1]);
+    assert!(grow && ends.last() == Some(&m), "groups that end at {ends:?} for {m} rows");
+    let (values, matrices) = (values.into_dispatch(), matrices.into_dispatch());
+    Tensor::from_dispatch(Dispatch::segment_product(values, matrices, ends.clone(), false))
 }
 
 thread_local! {

@@ -159,6 +159,27 @@ pub trait Kernels: Backend {
         precision: Precision,
     ) -> FloatTensor<Self>;
 
+    /// The products of consecutive groups of rows with a matrix for each group, transposed first where asked.
+    ///
+    /// # Shapes
+    /// - `values`: `[m, k]`, or `[m, n]` transposed; `matrices`: `[groups · k, n]`; `ends`: where each group's rows end
+    /// - output: `[m, n]`, or `[m, k]` transposed
+    #[fusion(dtype = values, shape = segment_shape(values, matrices, ends.len(), *transposed))]
+    fn segment_product(
+        values: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+        transposed: bool,
+    ) -> FloatTensor<Self>;
+
+    /// Gradient of the matrices of [`Kernels::segment_product`], not transposed, from that of its output.
+    #[fusion(dtype = values, shape = [ends.len() * values[1], gradient[1]].into())]
+    fn segment_gradient(
+        values: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+    ) -> FloatTensor<Self>;
+
     /// A matrix with a row added to each of its rows.
     ///
     /// # Shapes
@@ -321,6 +342,11 @@ fn said_output(own_of: &TensorSpec, lists: usize, patients: usize) -> TensorSpec
 #[cfg(cube)]
 fn matrix_shape(left: &Shape, right: &Shape, transposed: [bool; 2]) -> Shape {
     [left[usize::from(transposed[0])], right[usize::from(!transposed[1])]].into()
+}
+
+#[cfg(cube)]
+fn segment_shape(values: &Shape, matrices: &Shape, groups: usize, transposed: bool) -> Shape {
+    [values[0], if transposed { matrices[0] / groups } else { matrices[1] }].into()
 }
 
 #[cfg(cube)]

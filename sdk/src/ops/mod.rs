@@ -11,6 +11,7 @@
 //! | [`dynamic_attention`], [`dot_attention`] | attention by products of both ends | O(edges · width) | 4 × edges × width |
 //! | [`max_over_edges`] | maximum over incoming edges | O(edges · width) | none |
 //! | [`matmul`], [`linear`], [`head_products`] | products of matrices | O(m · k · n) | none |
+//! | [`segment_matmul`] | products of groups of rows, with a matrix each | O(m · k · n) | none |
 //! | [`add_row`], [`mean`], [`sum`] | a bias, a mean, a sum | O(numbers) | none |
 //! | [`linear_relu`] | a linear layer, ReLU and dropout | O(m · k · n) | none |
 //! | [`binary_cross_entropy`], [`weighted_cross_entropy`] | losses over independent labels | O(numbers) | none |
@@ -46,7 +47,8 @@ pub use attention::attention;
 pub use csr::{Csr, Transposed};
 pub(crate) use dense::multiplying;
 pub use dense::{
-    add_row, binary_cross_entropy, head_products, linear, linear_relu, matmul, mean, sum, weighted_cross_entropy,
+    add_row, binary_cross_entropy, head_products, linear, linear_relu, matmul, mean, segment_matmul, sum,
+    weighted_cross_entropy,
 };
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};

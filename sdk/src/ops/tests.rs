@@ -12,6 +12,7 @@ use burn::tensor::activation::{leaky_relu, relu, softmax};
 use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 
 /// The device to test, and the relative difference that its arithmetic may make. What is expected is computed on the
 /// CPU, with plain tensors.
@@ -501,6 +502,29 @@ fn matrix_products() {
     let expected = layer.forward(x.clone());
     // TF32 on CUDA, and so nearly equal at most.
     close("linear", linear(&layer, x.reshape([2, 3, 4])).reshape([6, 3]), expected, 1e-2);
+}
+
+#[test]
+fn segments_agree_with_products_of_each() {
+    let (device, tolerance) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(19);
+    for ([k, n], ends) in
+        [([1, 1], vec![1]), ([3, 5], vec![4, 5]), ([16, 16], vec![1, 1500, 2600]), ([33, 18], vec![7, 9, 20])]
+    {
+        let m = *ends.last().unwrap();
+        let inputs = [random(&mut rng, m, k), random(&mut rng, ends.len() * k, n)];
+        let cotangent = random(&mut rng, m, n);
+        let ends = Arc::new(ends);
+        let ours = with_gradients(&device, &inputs, &cotangent, |[x, matrices]| segment_matmul(x, matrices, &ends));
+        let plain = with_gradients(&Device::flex(), &inputs, &cotangent, |[x, matrices]| {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let of = |(group, (start, &end)): (usize, (usize, &usize))| {
+                x.clone().narrow(0, start, end - start).matmul(matrices.clone().narrow(0, group * k, k))
+            };
+            Tensor::cat(starts.zip(ends.iter()).enumerate().map(of).collect(), 0)
+        });
+        agree(&format!("{ends:?} rows of {k} × {n}"), ours, plain, tolerance);
+    }
 }
 
 #[test]

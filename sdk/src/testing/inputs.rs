@@ -1,7 +1,9 @@
 //! Small inputs for components.
 
 use crate::Result;
-use crate::data::{AdmissionFacts, Cohort, LabItem, PatientFacts, Prepared, Ragged, Sets, Sex, SplitOptions, prepare};
+use crate::data::{
+    AdmissionFacts, Batch, Cohort, LabItem, PatientFacts, Prepared, Ragged, Sets, Sex, SplitOptions, prepare,
+};
 use crate::graph::Graph;
 use burn::tensor::{Device, TensorData};
 use rand::{Rng, SeedableRng};
@@ -106,6 +108,19 @@ pub fn prepared() -> Result<Prepared> {
 /// Rows of a table as sets of columns that hold a one.
 pub(super) fn ones(rows: usize, columns: usize, values: &[f32]) -> Ragged<u32> {
     (0..rows).map(|r| (0..columns as u32).filter(move |&c| values[r * columns + c as usize] == 1.0)).collect()
+}
+
+/// So many patients, each with two visits of two codes up to `codes`, and every other one with the only item.
+pub(super) fn histories(patients: usize, codes: u32) -> Batch {
+    let code = |i: usize| 1 + i as u32 % codes;
+    Batch {
+        codes: Sets::new((0..2 * patients).map(|visit| [code(visit), code(3 * visit + 1)]).collect()),
+        visits: Sets::new((0..patients as u32).map(|p| [2 * p, 2 * p + 1]).collect()),
+        labs: (0..patients).map(|p| (0..p as u32 % 2).map(|_| 0)).collect(),
+        visit_labs: (0..2 * patients).map(|visit| (0..visit as u32 % 2).map(|_| 0)).collect(),
+        targets: Vec::new(),
+        numbers: Vec::new(),
+    }
 }
 
 /// The device to move to.

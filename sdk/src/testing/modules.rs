@@ -1,16 +1,18 @@
 //! Slots whose components are modules: graph encoders, fusions, lab encoders, heads.
 
 use super::gradients::{Function, slopes, undisturbed, values};
-use super::inputs::{bits, codes, graph, numbers, other_device, sets};
+use super::inputs::{bits, codes, graph, histories, numbers, other_device, sets};
 use super::options::check_options;
 use super::{Report, Subject};
 use crate::component::*;
+use crate::data::knowledge::Knowledge;
 use crate::data::{Ragged, Sets};
 use crate::graph::Graph;
 use crate::model::{load_weights, save_weights};
 use crate::{Error, Result, slots};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use std::sync::Arc;
 use toml::Table;
 
 pub(super) const WIDTH: usize = 6;
@@ -240,6 +242,7 @@ pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
 
 pub(super) fn head(subject: &Subject<'_>, report: &mut Report) {
     const OUTPUTS: usize = 4;
+    let (graph, asked) = (&Arc::new(Knowledge::small(OUTPUTS)), &[1, 2, 3, 4]);
     let case = |what, outputs: usize, input: TensorData, code_width: Option<usize>| -> Case<'_, HeadModule> {
         Case {
             what,
@@ -247,13 +250,15 @@ pub(super) fn head(subject: &Subject<'_>, report: &mut Report) {
             input,
             zero: Vec::new(),
             build: Box::new(move |options, device| {
-                let context = HeadContext { network: "", input: WIDTH, outputs, code_width, device };
+                let knowledge = code_width.map(|_| AskedOf { graph, asked });
+                let context = HeadContext { network: "", input: WIDTH, outputs, code_width, knowledge, device };
                 subject.registry.build::<slots::head>(subject.name, options, &context)
             }),
             forward: Box::new(move |module, input| {
                 let codes = code_width.filter(|_| module.looks_at_codes());
                 let codes = codes.map(|width| Tensor::from_data(numbers(9, outputs, width), &input.device()));
-                module.logits(input, codes, outputs)
+                let batch = histories(input.dims()[0], OUTPUTS as u32);
+                module.logits(input, codes, &batch, outputs)
             }),
         }
     };

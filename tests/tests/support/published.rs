@@ -103,7 +103,14 @@ impl Case {
         assert!(values.iter().all(|&v| v == 0.0 || v == 1.0), "labs_x is not of zeros and ones");
         let abnormal = |row: &[f32]| (0..row.len() as u32).filter(|&c| row[c as usize] == 1.0).collect::<Vec<_>>();
         let labs = values.chunks_exact(shape[1]).map(abnormal).collect();
-        Batch { codes: Sets::new(codes), visits: Sets::new(sets), labs, targets: Vec::new(), numbers: Vec::new() }
+        Batch {
+            codes: Sets::new(codes),
+            visits: Sets::new(sets),
+            labs,
+            visit_labs: Ragged::new(),
+            targets: Vec::new(),
+            numbers: Vec::new(),
+        }
     }
 
     pub fn model(&self, stage: Stage, encoder: GraphEncoderModule, device: &Device) -> Model {
@@ -142,8 +149,14 @@ impl Case {
         let head = |label: usize| HeadSpec::new(label.to_string(), self.columns(label)).kept();
         let decoders = || (0..3).map(|i| head(i).sees([HeadInput::Patient]).network("decoder")).collect();
         let make = |spec: &HeadSpec, input| {
-            let context =
-                HeadContext { network: &spec.network, input, outputs: spec.outputs, code_width: None, device };
+            let context = HeadContext {
+                network: &spec.network,
+                input,
+                outputs: spec.outputs,
+                code_width: None,
+                knowledge: None,
+                device,
+            };
             options.clone().build(&context).map(|head| HeadModule::new(head, "mlp"))
         };
         let model = Model::new(parts);

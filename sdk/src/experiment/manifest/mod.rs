@@ -14,6 +14,7 @@ pub use sweep::{RandomSearch, Setting, SweepOptions};
 pub use crate::component::ComponentRef;
 use crate::component::Slot;
 use crate::data::SplitOptions;
+use crate::data::knowledge::GraphSource;
 use crate::error::Mistakes;
 use crate::ops::Precision;
 pub use crate::recipe::{Mode, Stage};
@@ -117,6 +118,10 @@ pub struct Data {
     /// the graph. They are seen, and not predicted. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
+    /// Sources of a knowledge graph that says how codes and laboratory items hang together, for heads that look at one.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub knowledge: Vec<GraphSource>,
     /// Part of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
     /// Default: nothing is, and more than 0.05 a warning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -275,6 +280,9 @@ impl Manifest {
             let message = format!("expected a part between 0 and 1, found {limit}");
             let error = Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth");
             mistakes.note::<()>(Err(error));
+        }
+        for (i, source) in self.data.knowledge.iter().enumerate() {
+            mistakes.note(source.check().map_err(|e| e.within_key(&format!("data.knowledge[{i}]"))));
         }
         mistakes.note(self.sweep.iter().try_for_each(|sweep| sweep.configurations().map(drop)));
         for (i, stage) in self.stage.iter().enumerate() {

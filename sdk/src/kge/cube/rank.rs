@@ -2,12 +2,12 @@
 
 use super::place::{DeviceTable, Lists, Place};
 use super::score;
+use crate::data::knowledge::Triple;
 use crate::kge::formula::Formula;
 use crate::kge::known::Known;
 use crate::kge::model::Side;
 use crate::kge::rank::Rank;
 use crate::kge::step::Parameters;
-use crate::kge::triples::Triple;
 use crate::ops::cube::{Layout, UNITS, cubes, threads};
 use crate::progress::Progress;
 use crate::{Error, Result};

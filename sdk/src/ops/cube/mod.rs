@@ -42,6 +42,16 @@ pub(crate) const UNITS: u32 = 256;
 /// Cubes along the first axis of a grid; wgpu allows 65,535.
 const GRID: u32 = 32_768;
 
+/// Groups of rows that end at `ends`, with their numbers.
+fn groups(ends: &[usize]) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    std::iter::once(0).chain(ends.iter().copied()).zip(ends.iter().copied()).map(|(from, to)| from..to).enumerate()
+}
+
+/// Some rows of a table.
+fn rows_of(table: CubeTensor, rows: std::ops::Range<usize>) -> CubeTensor {
+    ready(CubeBackend::float_slice(table, &[rows.into()]))
+}
+
 impl Kernels for CubeBackend {
     fn matrix_product(
         left: FloatTensor<Self>,
@@ -50,6 +60,32 @@ impl Kernels for CubeBackend {
         precision: Precision,
     ) -> FloatTensor<Self> {
         matrix_product::product(left, right, transposed, precision)
+    }
+
+    fn segment_product(
+        values: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+        transposed: bool,
+    ) -> FloatTensor<Self> {
+        let k = matrices.shape()[0] / ends.len();
+        let products = groups(&ends).map(|(group, rows)| {
+            let matrix = rows_of(matrices.clone(), group * k..(group + 1) * k);
+            matrix_product::product(rows_of(values.clone(), rows), matrix, [false, transposed], Precision::F32)
+        });
+        Self::float_cat(products.collect(), 0)
+    }
+
+    fn segment_gradient(
+        values: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+    ) -> FloatTensor<Self> {
+        let sums = groups(&ends).map(|(_, rows)| {
+            let [values, gradient] = [values.clone(), gradient.clone()].map(|t| rows_of(t, rows.clone()));
+            matrix_product::product(values, gradient, [true, false], Precision::F32)
+        });
+        Self::float_cat(sums.collect(), 0)
     }
 
     fn edge_attention(

@@ -7,6 +7,7 @@ mod edge_attention;
 mod largest;
 mod real;
 mod said;
+mod segments;
 mod set_attention;
 mod simd;
 mod sparse_product;
@@ -70,6 +71,32 @@ impl Kernels for Flex {
         let factor = |tensor| if precision == Precision::Tf32 { rounded(tensor) } else { tensor };
         let turned = |tensor, turn| if turn { Flex::float_transpose(tensor) } else { tensor };
         Flex::float_matmul(turned(factor(left), transposed[0]), turned(factor(right), transposed[1]))
+    }
+
+    fn segment_product(
+        values: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+        transposed: bool,
+    ) -> FloatTensor<Self> {
+        let [values, matrices] = [values, matrices].map(|t| t.to_contiguous());
+        let ([rows, k], [all, columns]) = (dims(&values), dims(&matrices));
+        let n = if transposed { all / ends.len() } else { columns };
+        of_type!(values, T => {
+            made(segments::product::<T>(numbers(&values), numbers(&matrices), [k, n], &ends, transposed), [rows, n])
+        })
+    }
+
+    fn segment_gradient(
+        values: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        ends: Arc<Vec<usize>>,
+    ) -> FloatTensor<Self> {
+        let [values, gradient] = [values, gradient].map(|t| t.to_contiguous());
+        let ([_, k], [_, n]) = (dims(&values), dims(&gradient));
+        of_type!(values, T => {
+            made(segments::gradient::<T>(numbers(&values), numbers(&gradient), [k, n], &ends), [ends.len() * k, n])
+        })
     }
 
     fn edge_attention(

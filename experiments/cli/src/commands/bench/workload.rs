@@ -190,6 +190,7 @@ impl Draw {
         let mut names: Vec<String> = (0..graph.nodes()).map(|n| n.to_string()).collect();
         names[0].clear();
         Prepared {
+            knowledge: None,
             vocabulary: Vocabulary {
                 target_codes: sizes.targets,
                 admission_codes: code_rows.clone().into(),

@@ -131,8 +131,10 @@ pub fn command(slot: Slot) -> &'static str {
 fn profile(slot: Slot) -> &'static str {
     match slot {
         Slot::Parser | Slot::KgeModel => "",
-        _ => "\n# What computes is compiled in the SDK. Take this out where the plugin has loops of its own.\n\
-              [profile.release]\nopt-level = 1\n",
+        _ => {
+            "\n# What computes is compiled in the SDK. Take this out where the plugin has loops of its own.\n\
+              [profile.release]\nopt-level = 1\n"
+        }
     }
 }
 

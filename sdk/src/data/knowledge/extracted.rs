@@ -1,6 +1,6 @@
 //! Triples that were extracted from text, as `diagnosis-kg` has them.
 
-use super::triples::text;
+use super::names::text;
 use crate::data::codes::dotted;
 use crate::{Error, Result};
 use std::collections::HashMap;

@@ -1,11 +1,11 @@
 //! Where triples come from.
 
 use super::extracted;
-use super::split::filter;
-use super::triples::{KnowledgeGraph, Names, Triple, text};
-use crate::component::{FilePath, in_range};
+use super::names::{Names, Triple, filter, text};
 use crate::data::codes::dotted;
+use crate::data::hierarchy::{Icd, ancestors};
 use crate::data::tables::Table;
+use crate::options::{FilePath, in_range};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,36 @@ pub enum GraphSource {
         #[serde(default = "levels")]
         levels: Vec<f64>,
     },
+    /// The categories and chapters above the codes of the cohort, by their texts. In `data.knowledge` alone.
+    Icd {
+        /// Which edition the codes are of.
+        edition: Icd,
+        /// Name of the relation from a code to what stands above it.
+        #[serde(default = "is_a")]
+        relation: String,
+    },
+    /// What the parser knows of the codes and items of its cohort: those that make patients up do. In `data.knowledge`
+    /// alone.
+    Parser {
+        /// Part of the facts that are right; each of the others has any code of the cohort as its tail.
+        #[serde(default = "all")]
+        strength: f64,
+    },
+}
+
+/// A fact in words: head, relation, tail.
+pub type Fact = (String, String, String);
+
+/// What sources that read no file go by.
+pub struct OfCohort<'a> {
+    /// The codes, dotted.
+    pub codes: &'a [String],
+    /// Gives the parser's facts, so many of them right.
+    pub facts: &'a dyn Fn(f64) -> Result<Vec<Fact>>,
+}
+
+fn all() -> f64 {
+    1.0
 }
 
 fn is_a() -> String {
@@ -78,8 +108,10 @@ fn not_given(path: &FilePath) -> bool {
 }
 
 impl GraphSource {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self {
+            Self::Icd { .. } => Ok(()),
+            Self::Parser { strength } => in_range("strength", *strength, 0.0, 1.0 + f64::EPSILON).map(drop),
             Self::Hierarchy { path, .. } | Self::Table { path, .. } => path.required("path").map(drop),
             Self::Text { path, similarity, .. } => {
                 path.required("path")?;
@@ -101,8 +133,9 @@ impl GraphSource {
     }
 
     /// The paths of the source, by key.
-    pub(super) fn paths(&mut self) -> Vec<(&'static str, &mut FilePath)> {
+    pub(crate) fn paths(&mut self) -> Vec<(&'static str, &mut FilePath)> {
         match self {
+            Self::Icd { .. } | Self::Parser { .. } => Vec::new(),
             Self::Hierarchy { path, .. } | Self::Table { path, .. } | Self::Cooccurrence { path, .. } => {
                 vec![("path", path)]
             }
@@ -110,8 +143,32 @@ impl GraphSource {
         }
     }
 
-    fn read(&self, graph: &mut Joined) -> Result<()> {
+    fn read(&self, graph: &mut Triples, cohort: Option<&OfCohort<'_>>) -> Result<()> {
+        let cohort = || {
+            cohort.ok_or_else(|| {
+                Error::user("there is no cohort here whose codes this source could go by")
+                    .help("it is for `data.knowledge` of an experiment; `dualk synth --of` writes what a parser knows")
+            })
+        };
         match self {
+            Self::Icd { edition, relation } => {
+                for code in cohort()?.codes.iter().filter(|code| !code.is_empty()) {
+                    let above = ancestors(code, *edition);
+                    let chain = std::iter::once(code).chain(&above);
+                    chain.zip(&above).for_each(|(code, parent)| graph.add(code, relation, parent));
+                }
+                Ok(())
+            }
+            Self::Parser { strength } => {
+                let facts = (cohort()?.facts)(*strength)?;
+                facts.iter().for_each(|(head, relation, tail)| graph.add(head, relation, tail));
+                match facts.is_empty() {
+                    true => Err(Error::user("this parser knows nothing of its codes").help(
+                        "name files: { type = \"table\", path = \"…\" }; or { type = \"icd\", edition = \"icd9\" }",
+                    )),
+                    false => Ok(()),
+                }
+            }
             Self::Hierarchy { path, relation } => hierarchy(path.required("path")?, relation, graph),
             Self::Text { path, names, similarity, least } => {
                 let align = names.given().map(|names| alignment(names, *similarity, &graph.entities)).transpose()?;
@@ -129,17 +186,20 @@ impl GraphSource {
     }
 }
 
-/// Triples being joined.
+/// Triples that sources were joined to.
 #[derive(Debug, Default)]
-struct Joined {
-    entities: Names,
-    relations: Names,
-    triples: Vec<Triple>,
+pub struct Triples {
+    /// Entities by number.
+    pub entities: Names,
+    /// Relations by number.
+    pub relations: Names,
+    /// Distinct triples, in the order of the sources.
+    pub triples: Vec<Triple>,
     known: HashSet<Triple>,
     repeated: usize,
 }
 
-impl Joined {
+impl Triples {
     fn add(&mut self, head: &str, relation: &str, tail: &str) {
         let (head, relation) = (self.entities.add(head), self.relations.add(relation));
         let triple = Triple { head, relation, tail: self.entities.add(tail) };
@@ -148,32 +208,37 @@ impl Joined {
             false => self.repeated += 1,
         }
     }
+
+    /// Joins sources, which stand at `key` of a manifest, and leaves out entities in fewer than `least` triples; with a
+    /// line on each source.
+    ///
+    /// # Errors
+    /// Those of the sources, and where they leave nothing.
+    pub fn join(
+        sources: &[GraphSource],
+        key: &str,
+        least: usize,
+        cohort: Option<&OfCohort<'_>>,
+    ) -> Result<(Self, Vec<String>)> {
+        let (mut joined, mut notes) = (Self::default(), Vec::new());
+        for (i, source) in sources.iter().enumerate() {
+            let before = (joined.triples.len(), joined.repeated);
+            source.read(&mut joined, cohort).map_err(|e| e.within_key(&format!("{key}[{i}]")))?;
+            let (new, repeated) = (joined.triples.len() - before.0, joined.repeated - before.1);
+            notes.push(format!("source {i}: {new} triples, and {repeated} that were there already"));
+        }
+        if least > 1 {
+            (joined.entities, joined.relations, joined.triples) =
+                filter(&joined.entities, &joined.relations, joined.triples, least);
+        }
+        match joined.triples.is_empty() {
+            true => Err(Error::user("the sources have no triples, or `least` leaves none").at_key(key)),
+            false => Ok((joined, notes)),
+        }
+    }
 }
 
-/// Joins sources, leaves out entities in fewer than `least` triples, and splits; with a line on each source.
-pub(super) fn join(
-    sources: &[GraphSource],
-    least: usize,
-    split: &super::split::KgeSplit,
-) -> Result<(KnowledgeGraph, Vec<String>)> {
-    let (mut joined, mut notes) = (Joined::default(), Vec::new());
-    for (i, source) in sources.iter().enumerate() {
-        let before = (joined.triples.len(), joined.repeated);
-        source.read(&mut joined).map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
-        let (new, repeated) = (joined.triples.len() - before.0, joined.repeated - before.1);
-        notes.push(format!("source {i}: {new} triples, and {repeated} that were there already"));
-    }
-    let (entities, relations, triples) = match least > 1 {
-        true => filter(&joined.entities, &joined.relations, joined.triples, least),
-        false => (joined.entities, joined.relations, joined.triples),
-    };
-    match triples.is_empty() {
-        true => Err(Error::user("the sources have no triples, or `least` leaves none").at_key("data.source")),
-        false => Ok((split.apply(entities, relations, &triples), notes)),
-    }
-}
-
-fn hierarchy(path: &Path, relation: &str, graph: &mut Joined) -> Result<()> {
+fn hierarchy(path: &Path, relation: &str, graph: &mut Triples) -> Result<()> {
     let table = Table::at(path, &["code", "parent_code"])?;
     let rows = table.read()?;
     for (code, parent) in rows.texts("code")?.zip(rows.texts("parent_code")?) {
@@ -215,7 +280,7 @@ fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String
     Ok(codes)
 }
 
-fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str>, graph: &mut Joined) -> Result<()> {
+fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str>, graph: &mut Triples) -> Result<()> {
     let mut rules: Vec<(&String, &String)> = prefixes.iter().collect();
     rules.sort_by_key(|(from, _)| (std::cmp::Reverse(from.len()), *from));
     let rename = |name: &str| {
@@ -256,7 +321,7 @@ fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str
 }
 
 /// Reads `graph.parquet` and `vocabulary.json` of a prepared folder.
-fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Joined) -> Result<()> {
+fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Triples) -> Result<()> {
     let table = Table::open(path, "graph", &["source", "target", "weight"])?;
     let (file, names) = (table.path().to_owned(), path.join("vocabulary.json"));
     let vocabulary: serde_json::Value = serde_json::from_str(&text(&names)?)
@@ -284,17 +349,16 @@ fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Joined) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kge::KgeSplit;
     use std::fs;
 
     fn source(text: &str) -> GraphSource {
         toml::from_str(text).unwrap()
     }
 
-    fn names(graph: &KnowledgeGraph) -> Vec<String> {
+    fn names(graph: &Triples) -> Vec<String> {
         let (e, r) = (graph.entities.list(), graph.relations.list());
         let name = |t: &Triple| format!("{} {} {}", e[t.head as usize], r[t.relation as usize], e[t.tail as usize]);
-        let mut all: Vec<String> = graph.all().map(name).collect();
+        let mut all: Vec<String> = graph.triples.iter().map(name).collect();
         all.sort();
         all
     }
@@ -322,8 +386,7 @@ mod tests {
             source(&format!("type = 'text'\npath = {text:?}\nnames = {align:?}\nleast = 2")),
             source(&format!("type = 'table'\npath = {table:?}\nprefixes = {{ 'icd9cm_' = '' }}")),
         ];
-        let split = KgeSplit { valid: 0.0, test: 0.0, seed: 1 };
-        let (graph, notes) = join(&sources, 0, &split).unwrap();
+        let (graph, notes) = Triples::join(&sources, "data.source", 0, None).unwrap();
         let expected = [
             "301.1 is_a 300-316.99",
             "301.13 caused_by 300-316.99",
@@ -334,10 +397,28 @@ mod tests {
         assert_eq!(names(&graph), expected);
         assert!(notes[2].contains("1 triples, and 1 that were"), "{notes:?}");
         let bad = file("bad.tsv", "a\tb\n");
-        let error = join(&[source(&format!("type = 'table'\npath = {bad:?}"))], 0, &split).unwrap_err().to_string();
+        let bad = [source(&format!("type = 'table'\npath = {bad:?}"))];
+        let error = Triples::join(&bad, "data.source", 0, None).unwrap_err().to_string();
         assert!(
             error.starts_with("`data.source[0]`") && error.contains("bad.tsv:1") && error.contains("2 fields"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn sources_go_by_the_codes_of_a_cohort_where_there_is_one() {
+        let codes = ["", "428.0", "428.1"].map(str::to_owned);
+        let told = |strength: f64| Ok(vec![("50912".to_owned(), format!("said_{strength}"), "428.0".to_owned())]);
+        let cohort = OfCohort { codes: &codes, facts: &told };
+        let sources = [source("type = 'icd'\nedition = 'icd9'"), source("type = 'parser'\nstrength = 0.5")];
+        let (graph, _) = Triples::join(&sources, "data.knowledge", 0, Some(&cohort)).unwrap();
+        let expected = ["428 is_a 390-459", "428.0 is_a 428", "428.1 is_a 428", "50912 said_0.5 428.0"];
+        assert_eq!(names(&graph), expected);
+        let error = Triples::join(&sources, "data.source", 0, None).unwrap_err().to_string();
+        assert!(error.starts_with("`data.source[0]`") && error.contains("no cohort here"), "{error}");
+        let none = |_: f64| Ok(Vec::new());
+        let cohort = OfCohort { codes: &codes, facts: &none };
+        let error = Triples::join(&sources[1..], "data.knowledge", 0, Some(&cohort)).unwrap_err().to_string();
+        assert!(error.contains("this parser knows nothing of its codes"), "{error}");
     }
 }

@@ -1,0 +1,437 @@
+//! `knowledge`: a classifier beside which what a patient had travels along a knowledge graph to the codes that are asked for.
+
+use crate::{Classifier, Decoder};
+use dualk_sdk::burn::nn::{Linear, LinearConfig};
+use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::data::knowledge::Knowledge;
+use dualk_sdk::ops::{Csr, linear, matmul, segment_matmul, weighted_sums};
+use dualk_sdk::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Visits that are told apart: the last that is seen, the one before, and all earlier ones.
+const AGES: usize = 3;
+/// What nodes start from: a code in a visit of each age, an item that was abnormal in one of each, an item that enters,
+/// and the kind of the node: code, item, other.
+const SIGNS: usize = 2 * AGES + 1 + KINDS;
+const KINDS: usize = 3;
+/// The sign of an item that enters, and that of a code.
+const ENTERS: usize = 2 * AGES;
+const CODE: usize = ENTERS + 1;
+
+options! {
+    /// Options of `knowledge`.
+    pub struct KnowledgeOptions {
+        /// Numbers that each node of the knowledge graph has for each patient.
+        #[schemars(range(min = 1))]
+        pub width: usize = 16,
+        /// How far what a patient had travels, in edges.
+        #[schemars(range(min = 1))]
+        pub layers: usize = 3,
+        /// Most relations that have weights of their own; those with the fewest edges share one set.
+        #[schemars(range(min = 1))]
+        pub relations: usize = 16,
+        /// Width of the hidden layer of the classifier.
+        #[schemars(range(min = 1))]
+        pub hidden: usize = 256,
+        /// Widths of the two hidden layers of heads that do not ask for codes.
+        pub decoder: Vec<usize> = vec![256, 128],
+        /// Part of the hidden numbers of classifier and decoder that is dropped during training.
+        #[schemars(range(min = 0, max = 1))]
+        pub dropout: f64 = 0.4,
+    }
+}
+
+impl Component for KnowledgeOptions {
+    const NAME: &'static str = "knowledge";
+    const ABOUT: &'static str =
+        "A classifier, and a graph network for each patient over the knowledge graph of `data.knowledge`.";
+    const CITATION: &'static str =
+        "after Schlichtkrull et al., Modeling Relational Data with Graph Convolutional Networks, ESWC 2018";
+}
+
+/// Where the numbers of a knowledge graph's nodes go: along each relation, and backwards.
+#[derive(Debug)]
+struct Routes {
+    nodes: usize,
+    codes: usize,
+    items: usize,
+    /// What arrives by each relation at each node that it leads to, a row for every such pair, relation after relation: the
+    /// sum over the edges by the root of their number.
+    arriving: Arc<Csr>,
+    /// Where the rows of each relation end.
+    ends: Vec<usize>,
+    /// The rows that each node adds up.
+    adding: Arc<Csr>,
+    /// The node that each logit asks for.
+    asked: Arc<Csr>,
+}
+
+impl Routes {
+    fn new(graph: &Knowledge, asked: &[u32]) -> Self {
+        let (mut offsets, mut members, mut weights, mut ends) = (vec![0u32], Vec::new(), Vec::new(), Vec::new());
+        let mut of_node: Vec<Vec<u32>> = vec![Vec::new(); graph.nodes()];
+        for relation in graph.relations() {
+            for backwards in [false, true] {
+                let mut sources: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+                for &(head, tail) in &relation.edges {
+                    let (from, to) = if backwards { (tail, head) } else { (head, tail) };
+                    sources.entry(to).or_default().push(from);
+                }
+                for (to, sources) in sources {
+                    of_node[to as usize].push(offsets.len() as u32 - 1);
+                    weights.extend(std::iter::repeat_n(1.0 / (sources.len() as f32).sqrt(), sources.len()));
+                    members.extend(sources);
+                    offsets.push(members.len() as u32);
+                }
+                ends.push(offsets.len() - 1);
+            }
+        }
+        Self {
+            nodes: graph.nodes(),
+            codes: graph.codes(),
+            items: graph.items(),
+            arriving: Csr::new(offsets, members, Some(weights)),
+            ends,
+            adding: Csr::of(&of_node.into_iter().collect()),
+            asked: Csr::of(&asked.iter().map(|&node| [node]).collect()),
+        }
+    }
+
+    /// The signs of every node of every patient, node after node: a row of `nodes` · `batch.len()` for each.
+    fn signs(&self, batch: &Batch) -> Arc<Csr> {
+        let patients = batch.len();
+        // Row and sign, of which equal ones add up.
+        let mut entries: Vec<u64> = Vec::new();
+        let mut add = |node: usize, patient: usize, sign: usize| {
+            entries.push(((node * patients + patient) as u64) << 8 | sign as u64);
+        };
+        let mut seen: Vec<u32> = Vec::new();
+        let mut distinct = |values: &[u32], each: &mut dyn FnMut(usize)| {
+            seen.clear();
+            seen.extend(values);
+            seen.sort_unstable();
+            seen.dedup();
+            seen.iter().for_each(|&value| each(value as usize));
+        };
+        for (p, visits) in batch.visits.members().rows().enumerate() {
+            for (before, &visit) in visits.iter().rev().enumerate() {
+                let age = before.min(AGES - 1);
+                distinct(batch.codes.members().row(visit as usize), &mut |code| add(code, p, age));
+                if !batch.visit_labs.is_empty() {
+                    let items = batch.visit_labs.row(visit as usize);
+                    distinct(items, &mut |item| add(self.codes + item, p, AGES + age));
+                }
+            }
+        }
+        // Where items are known by visit, those that enter are these again.
+        for (p, items) in batch.labs.rows().enumerate().filter(|_| batch.visit_labs.is_empty()) {
+            distinct(items, &mut |item| add(self.codes + item, p, ENTERS));
+        }
+        let kind = |node: usize| match node {
+            _ if node < self.codes => CODE,
+            _ if node < self.codes + self.items => CODE + 1,
+            _ => CODE + 2,
+        };
+        (0..self.nodes).for_each(|node| (0..patients).for_each(|p| add(node, p, kind(node))));
+        entries.sort_unstable();
+        let (mut offsets, mut members, mut weights) = (vec![0; self.nodes * patients + 1], Vec::new(), Vec::new());
+        for same in entries.chunk_by(|a, b| a == b) {
+            offsets[(same[0] >> 8) as usize + 1] += 1;
+            members.push((same[0] & 0xff) as u32);
+            weights.push(same.len() as f32);
+        }
+        (1..offsets.len()).for_each(|i| offsets[i] += offsets[i - 1]);
+        Csr::new(offsets, members, Some(weights))
+    }
+}
+
+/// One step along the edges: h'_n = ReLU(W h_n + b + Σ_r W_r Σ_{m →r n} h_m / √|{m →r n}|), the relations r in both
+/// directions.
+#[derive(Module, Debug)]
+struct Layer {
+    own: Linear,
+    /// W_r, one below the other: `[relations · width, width]`
+    relations: Param<Tensor<2>>,
+}
+
+impl Layer {
+    /// # Shapes
+    /// - `h`, output: `[nodes, batch · width]`
+    fn forward(&self, h: Tensor<2>, routes: &Routes, width: usize) -> Tensor<2> {
+        let [nodes, columns] = h.dims();
+        let patients = columns / width;
+        let arriving = weighted_sums(routes.arriving.clone(), h.clone()); // [rows, batch · width]
+        let rows = arriving.dims()[0];
+        let ends = Arc::new(routes.ends.iter().map(|end| end * patients).collect());
+        let turned = segment_matmul(arriving.reshape([rows * patients, width]), self.relations.val(), &ends);
+        let arrived = weighted_sums(routes.adding.clone(), turned.reshape([rows, columns])); // [nodes, batch · width]
+        let own = linear(&self.own, h.reshape([nodes * patients, width])).reshape([nodes, columns]);
+        relu(own + arrived)
+    }
+}
+
+/// logits_pc = mlp(x_p)_c + Σ_l v_l · h^l_pc, where h⁰_pn = ReLU(Σ of the rows of a table that say which visits of patient p
+/// have the code n, whether the item n is abnormal, and of which kind n is), and h^l follows from h^{l-1} by a step along the
+/// edges. All that is learnt beside the classifier belongs to relations and kinds, and to no code: what many codes teach
+/// serves those that are seldom seen. v starts at 0.
+#[derive(Module, Debug)]
+pub struct Travelling {
+    classifier: Classifier,
+    /// `[SIGNS, width]`
+    signs: Param<Tensor<2>>,
+    layers: Vec<Layer>,
+    /// v, for each layer and the start: `[width, 1]`
+    out: Vec<Param<Tensor<2>>>,
+    #[module(skip)]
+    routes: Arc<Routes>,
+}
+
+impl Travelling {
+    fn new(options: &KnowledgeOptions, context: &HeadContext<'_>, asked: &AskedOf<'_>) -> Self {
+        let routes = Routes::new(&asked.graph.with_relations(options.relations), asked.asked);
+        let width = options.width;
+        let layer = |bias: bool| LinearConfig::new(width, width).with_bias(bias).init(context.device);
+        let of_relations = || {
+            let each = (0..routes.ends.len()).map(|_| layer(false).weight.val()).collect();
+            Param::from_tensor(Tensor::cat(each, 0).detach())
+        };
+        Self {
+            classifier: Classifier::new(context, options.hidden, options.dropout),
+            signs: LinearConfig::new(SIGNS, width).with_bias(false).init(context.device).weight,
+            layers: (0..options.layers).map(|_| Layer { own: layer(true), relations: of_relations() }).collect(),
+            out: (0..=options.layers).map(|_| Param::from_tensor(Tensor::zeros([width, 1], context.device))).collect(),
+            routes: Arc::new(routes),
+        }
+    }
+
+    /// What travels to the codes that are asked for.
+    ///
+    /// # Shapes
+    /// - output: `[batch.len(), outputs]`
+    fn travelled(&self, batch: &Batch) -> Tensor<2> {
+        let (patients, width) = (batch.len(), self.signs.val().dims()[1]);
+        let Routes { nodes, asked, .. } = &*self.routes;
+        let start = weighted_sums(self.routes.signs(batch), self.signs.val()); // [nodes · batch, width]
+        let mut h = relu(start).reshape([*nodes, patients * width]);
+        let said = |h: &Tensor<2>, out: &Param<Tensor<2>>| {
+            matmul(h.clone().reshape([nodes * patients, width]), out.val()).reshape([*nodes, patients])
+        };
+        let mut sum = said(&h, &self.out[0]);
+        for (layer, out) in self.layers.iter().zip(&self.out[1..]) {
+            h = layer.forward(h, &self.routes, width);
+            sum = sum + said(&h, out);
+        }
+        weighted_sums(asked.clone(), sum).transpose()
+    }
+}
+
+/// [`Travelling`] where logits ask for codes.
+#[derive(Module, Debug)]
+pub enum KnowledgeHead {
+    /// Logits that ask for codes.
+    Codes(Travelling),
+    /// Other logits.
+    Decoder(Decoder),
+}
+
+impl BuildHead for KnowledgeOptions {
+    type Module = KnowledgeHead;
+
+    fn build(self, context: &HeadContext<'_>) -> Result<KnowledgeHead> {
+        let least =
+            [("width", self.width), ("layers", self.layers), ("relations", self.relations), ("hidden", self.hidden)];
+        least.into_iter().try_for_each(|(key, value)| at_least(key, value, 1).map(drop))?;
+        let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
+        let [first, second] = self.decoder[..] else {
+            return Err(Error::user(format!("expected 2 widths, found {:?}", self.decoder)).at_key("decoder"));
+        };
+        at_least("decoder", first.min(second), 1)?;
+        match (context.code_width, &context.knowledge) {
+            (None, _) => Ok(KnowledgeHead::Decoder(Decoder::new(context, [first, second], dropout))),
+            (Some(_), Some(asked)) => Ok(KnowledgeHead::Codes(Travelling::new(&self, context, asked))),
+            (Some(_), None) => {
+                Err(Error::user("the head `knowledge` looks at a knowledge graph, and the manifest names none")
+                    .help("write [data] knowledge = [{ type = \"icd\", edition = \"icd9\" }], or sources of triples"))
+            }
+        }
+    }
+}
+
+impl Head for KnowledgeHead {
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Codes(head) => head.classifier.forward(x),
+            Self::Decoder(head) => head.forward(x),
+        }
+    }
+
+    fn forward_with_histories(&self, x: Tensor<2>, batch: &Batch) -> Tensor<2> {
+        match self {
+            Self::Codes(head) => head.classifier.forward(x) + head.travelled(batch),
+            Self::Decoder(head) => head.forward(x),
+        }
+    }
+
+    fn looks_at_histories(&self) -> bool {
+        matches!(self, Self::Codes(_))
+    }
+
+    fn embed(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Codes(head) => head.classifier.embed(x),
+            Self::Decoder(head) => head.embed(x),
+        }
+    }
+
+    fn width(&self) -> usize {
+        match self {
+            Self::Codes(head) => head.classifier.width(),
+            Self::Decoder(head) => head.width(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dualk_sdk::data::knowledge::{Fact, GraphSource, OfCohort, Triples};
+
+    #[test]
+    fn it_is_a_sound_head() {
+        dualk_sdk::testing::check_head(KnowledgeOptions {
+            width: 3,
+            layers: 2,
+            hidden: 5,
+            decoder: vec![7, 5],
+            ..Default::default()
+        });
+    }
+
+    /// Codes 1 → 2 → 3, of which 3 is asked for first; item 4 → 2; and one entity, node 5, over 1 and 3.
+    fn graph() -> Arc<Knowledge> {
+        let codes = ["", "428.0", "428.1", "584.9"].map(str::to_owned);
+        let fact = |(h, r, t): (&str, &str, &str)| -> Fact { (h.into(), r.into(), t.into()) };
+        let facts = [
+            ("428.0", "leads_to", "428.1"),
+            ("428.1", "leads_to", "584.9"),
+            ("50912", "abnormal_in", "428.1"),
+            ("428.0", "is_a", "grave"),
+            ("584.9", "is_a", "grave"),
+        ];
+        let told = move |_: f64| Ok(facts.into_iter().map(fact).collect());
+        let sources: [GraphSource; 1] = [GraphSource::Parser { strength: 1.0 }];
+        let cohort = OfCohort { codes: &codes, facts: &told };
+        let (triples, _) = Triples::join(&sources, "data.knowledge", 0, Some(&cohort)).unwrap();
+        Arc::new(Knowledge::new(&triples, &codes, &[50912]).unwrap())
+    }
+
+    fn head(layers: usize, device: &Device) -> Travelling {
+        let (graph, options) = (graph(), KnowledgeOptions { width: 1, layers, dropout: 0.0, ..Default::default() });
+        let knowledge = Some(AskedOf { graph: &graph, asked: &[3, 1] });
+        let context =
+            HeadContext { network: "classifier", input: 2, outputs: 2, code_width: Some(4), knowledge, device };
+        match options.build(&context).unwrap() {
+            KnowledgeHead::Codes(head) => head,
+            KnowledgeHead::Decoder(_) => unreachable!("codes are asked for"),
+        }
+    }
+
+    /// Two patients: visits {1, 2}, {1, 1} and item 0; and one visit {3}.
+    fn batch() -> Batch {
+        let ragged = |rows: Vec<Vec<u32>>| rows.into_iter().collect::<Ragged<u32>>();
+        Batch {
+            codes: Sets::new(ragged(vec![vec![1, 2], vec![1, 1], vec![3]])),
+            visits: Sets::new(ragged(vec![vec![0, 1], vec![2]])),
+            labs: ragged(vec![vec![0], vec![]]),
+            visit_labs: Ragged::new(),
+            targets: Vec::new(),
+            numbers: Vec::new(),
+        }
+    }
+
+    fn constant<const D: usize>(value: f32, shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+        Param::from_tensor(Tensor::full(shape, value, device))
+    }
+
+    fn tested() -> Device {
+        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+        dualk_sdk::device::open(&name).unwrap().device
+    }
+
+    /// Codes by age, items by age, an item that enters, and kinds.
+    const SIGNS_OF_TEST: [f32; SIGNS] = [1.0, 10.0, 100.0, 2000.0, 3000.0, 4000.0, 1000.0, 0.0, 0.0, 0.0];
+
+    /// With every weight 1, numbers can be added up by hand.
+    #[test]
+    fn what_patients_had_travels_along_the_edges_both_ways() {
+        let device = tested();
+        let mut head = head(1, &device);
+        head.signs = Param::from_tensor(Tensor::from_data(SIGNS_OF_TEST.map(|sign| [sign]), &device));
+        for layer in &mut head.layers {
+            layer.own.weight = constant(1.0, [1, 1], &device);
+            layer.own.bias = Some(constant(0.0, [1], &device));
+            layer.relations = constant(1.0, [layer.relations.dims()[0], 1], &device);
+        }
+        // h⁰ of the first patient: code 1 in the last visit (once, though it is there twice) and the one before, 11; code 2
+        // in the one before, 10; the item, 1000. h¹ of node 3: 0 + 10 from 2, and 0 from the entity between; of node 1: 11
+        // + 10 from 2. The second patient: h⁰ of node 3 is 1, and so is h¹; node 1 hears of nobody.
+        head.out = vec![constant(1.0, [1, 1], &device), constant(100.0, [1, 1], &device)];
+        let found: Vec<f32> = head.travelled(&batch()).into_data().iter().collect();
+        assert_eq!(found, [0.0 + 100.0 * 10.0, 11.0 + 100.0 * 21.0, 1.0 + 100.0 * 1.0, 0.0]);
+
+        // Two steps on, node 3 hears of what node 2 has heard: 10 + 11 + 1000, and of what the entity has, 11 + 0 by the
+        // root of two edges.
+        let mut two = self::head(2, &device);
+        two.signs = head.signs.clone();
+        two.layers = vec![head.layers[0].clone(), head.layers[0].clone()];
+        two.out = [0.0, 0.0, 1.0].map(|value| constant(value, [1, 1], &device)).to_vec();
+        let found: Vec<f32> = two.travelled(&batch()).into_data().iter().collect();
+        let expected = 10.0 + (10.0 + 11.0 + 1000.0) + 11.0 / 2f32.sqrt();
+        assert!((found[0] - expected).abs() < 1e-3, "{} and {expected}", found[0]);
+
+        // Where items are known by visit, it is these that count: here of the visit before the last.
+        let ragged = |rows: Vec<Vec<u32>>| rows.into_iter().collect::<Ragged<u32>>();
+        let by_visit = Batch { visit_labs: ragged(vec![vec![0], vec![], vec![]]), ..batch() };
+        let found: Vec<f32> = two.travelled(&by_visit).into_data().iter().collect();
+        assert!((found[0] - (expected + 2000.0)).abs() < 1e-3, "{} and {}", found[0], expected + 2000.0);
+    }
+
+    #[test]
+    fn it_starts_as_its_classifier_and_every_weight_receives_a_gradient() {
+        let device = tested().autodiff();
+        let mut head = head(2, &device);
+        let out: Vec<f32> = head.travelled(&batch()).into_data().iter().collect();
+        assert_eq!(out, [0.0; 4]);
+        head.signs = constant(0.5, [SIGNS, 1], &device);
+        for layer in &mut head.layers {
+            layer.own.weight = constant(0.5, [1, 1], &device);
+            layer.own.bias = Some(constant(0.1, [1], &device));
+            layer.relations = constant(0.5, [layer.relations.dims()[0], 1], &device);
+        }
+        head.out = (0..3).map(|_| constant(0.5, [1, 1], &device)).collect();
+        let gradients = head.travelled(&batch()).sum().backward();
+        let of = |param: &Param<Tensor<2>>| -> Vec<f32> {
+            param.val().grad(&gradients).unwrap().into_data().iter().collect()
+        };
+        // Nobody has a code before the visit before the last, and items are not known by visit.
+        assert_eq!(
+            of(&head.signs).iter().map(|g| *g != 0.0).collect::<Vec<_>>(),
+            [true, true, false, false, false, false, true, true, true, true]
+        );
+        for layer in &head.layers {
+            assert!(of(&layer.own.weight)[0] != 0.0);
+            assert!(of(&layer.relations).iter().any(|g| *g != 0.0));
+        }
+        assert!(head.out.iter().all(|out| of(out)[0] != 0.0));
+    }
+
+    #[test]
+    fn without_a_graph_the_error_says_where_it_is_named() {
+        let device = &Device::flex();
+        let context = HeadContext { network: "", input: 2, outputs: 2, code_width: Some(4), knowledge: None, device };
+        let error = KnowledgeOptions::default().build(&context).unwrap_err().to_string();
+        assert!(error.contains("the manifest names none") && error.contains("[data] knowledge = [{"), "{error}");
+    }
+}

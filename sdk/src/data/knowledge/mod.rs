@@ -1,0 +1,11 @@
+//! Knowledge graphs: triples from their sources, and what they say of the codes and laboratory items of a cohort.
+
+mod extracted;
+mod linked;
+mod names;
+mod sources;
+
+pub use linked::{Knowledge, Relation};
+pub(crate) use names::text;
+pub use names::{Names, Triple};
+pub use sources::{Fact, GraphSource, OfCohort, Triples};

@@ -1,0 +1,118 @@
+//! Triples of numbered entities and relations, and their names.
+
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+/// A fact: head, relation, tail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Triple {
+    /// Entity that the relation leaves.
+    pub head: u32,
+    /// The relation.
+    pub relation: u32,
+    /// Entity that it leads to.
+    pub tail: u32,
+}
+
+/// Names with numbers from 0, in order of first use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    list: Vec<String>,
+    index: HashMap<String, u32>,
+}
+
+impl Names {
+    /// The number of a name, which is added when it is new.
+    pub fn add(&mut self, name: &str) -> u32 {
+        if let Some(&known) = self.index.get(name) {
+            return known;
+        }
+        let id = self.list.len() as u32;
+        self.list.push(name.to_owned());
+        self.index.insert(name.to_owned(), id);
+        id
+    }
+
+    /// The number of a name.
+    pub fn get(&self, name: &str) -> Option<u32> {
+        self.index.get(name).copied()
+    }
+
+    /// All names, by number.
+    pub fn list(&self) -> &[String] {
+        &self.list
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}
+
+impl<S: AsRef<str>> FromIterator<S> for Names {
+    fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            all.add(name.as_ref());
+        }
+        all
+    }
+}
+
+/// Leaves out entities in fewer than `least` triples until none is left, and numbers what remains anew, in the order of the
+/// old numbers.
+pub(super) fn filter(
+    entities: &Names,
+    relations: &Names,
+    mut triples: Vec<Triple>,
+    least: usize,
+) -> (Names, Names, Vec<Triple>) {
+    loop {
+        let mut degree = vec![0usize; entities.len()];
+        for t in &triples {
+            degree[t.head as usize] += 1;
+            degree[t.tail as usize] += usize::from(t.tail != t.head);
+        }
+        let before = triples.len();
+        triples.retain(|t| degree[t.head as usize] >= least && degree[t.tail as usize] >= least);
+        if triples.len() == before {
+            break;
+        }
+    }
+    let kept = |names: &Names, used: &dyn Fn(&Triple) -> [u32; 2]| {
+        let mut is_used = vec![false; names.len()];
+        triples.iter().for_each(|t| used(t).into_iter().for_each(|i| is_used[i as usize] = true));
+        let list = names.list().iter().zip(&is_used).filter(|(_, used)| **used).map(|(name, _)| name);
+        list.collect::<Names>()
+    };
+    let (new_entities, new_relations) = (kept(entities, &|t| [t.head, t.tail]), kept(relations, &|t| [t.relation; 2]));
+    let renumber = |from: &Names, to: &Names| -> Vec<u32> {
+        from.list().iter().map(|name| to.get(name).unwrap_or(u32::MAX)).collect()
+    };
+    let (entity, relation) = (renumber(entities, &new_entities), renumber(relations, &new_relations));
+    for t in &mut triples {
+        *t = Triple {
+            head: entity[t.head as usize],
+            relation: relation[t.relation as usize],
+            tail: entity[t.tail as usize],
+        };
+    }
+    (new_entities, new_relations, triples)
+}
+
+/// A file of text.
+pub(crate) fn text(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| Error::io("read the triples", path, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let valid = e.utf8_error().valid_up_to();
+        let line = 1 + e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
+        Error::user("the file is not UTF-8 text").at_line(path, line)
+    })
+}
