@@ -5,7 +5,7 @@ use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::{at_least, in_range};
 use dualk_sdk::data::knowledge::Knowledge;
-use dualk_sdk::ops::{Csr, linear, matmul, segment_matmul, weighted_sums};
+use dualk_sdk::ops::{Csr, add_row, segment_matmul, weighted_sums};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -167,9 +167,24 @@ impl Layer {
         let ends = Arc::new(routes.ends.iter().map(|end| end * patients).collect());
         let turned = segment_matmul(arriving.reshape([rows * patients, width]), self.relations.val(), &ends);
         let arrived = weighted_sums(routes.adding.clone(), turned.reshape([rows, columns])); // [nodes, batch · width]
-        let own = linear(&self.own, h.reshape([nodes * patients, width])).reshape([nodes, columns]);
+        let own = layer_of(&self.own, h.reshape([nodes * patients, width])).reshape([nodes, columns]);
         relu(own + arrived)
     }
+}
+
+/// A linear layer over many narrow rows.
+fn layer_of(layer: &Linear, rows: Tensor<2>) -> Tensor<2> {
+    let out = product(rows, layer.weight.val());
+    match &layer.bias {
+        Some(bias) => add_row(out, bias.val()),
+        None => out,
+    }
+}
+
+/// The product of many narrow rows with one small matrix: those of one group.
+fn product(rows: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
+    let ends = Arc::new(vec![rows.dims()[0]]);
+    segment_matmul(rows, matrix, &ends)
 }
 
 /// logits_pc = mlp(x_p)_c + Σ_l v_l · h^l_pc, where h⁰_pn = ReLU(Σ of the rows of a table that say which visits of patient p
@@ -216,7 +231,7 @@ impl Travelling {
         let start = weighted_sums(self.routes.signs(batch), self.signs.val()); // [nodes · batch, width]
         let mut h = relu(start).reshape([*nodes, patients * width]);
         let said = |h: &Tensor<2>, out: &Param<Tensor<2>>| {
-            matmul(h.clone().reshape([nodes * patients, width]), out.val()).reshape([*nodes, patients])
+            product(h.clone().reshape([nodes * patients, width]), out.val()).reshape([*nodes, patients])
         };
         let mut sum = said(&h, &self.out[0]);
         for (layer, out) in self.layers.iter().zip(&self.out[1..]) {

@@ -10,6 +10,8 @@ use std::ops::Range;
 const TILE: usize = 16;
 /// Rows that are made together, so that a row of the matrix is read once for all.
 const TOGETHER: usize = 4;
+/// Rows of a gradient that are summed up in registers.
+const TALL: usize = 4;
 /// Rows of a task. The same for any number of threads, so that sums over rows are.
 const ROWS: usize = 1024;
 
@@ -122,34 +124,41 @@ pub(super) fn gradient<T: Real>(values: &[T], gradient: &[T], [k, n]: [usize; 2]
 }
 
 vectorized! {
-    /// Adds up outer products, in tiles of columns.
+    /// Adds up outer products, in tiles of rows and columns that stay in registers.
     fn outer<T: Real>(values: &[T], gradient: &[T], k: usize, n: usize, sums: &mut [[T; TILE]]), FMA, {
         for (tile, sums) in sums.chunks_exact_mut(k).enumerate() {
-            let (first, width) = (tile * TILE, TILE.min(n - tile * TILE));
-            for (values, gradient) in values.chunks(TOGETHER * k).zip(gradient.chunks(TOGETHER * n)) {
-                let mut rows = [[T::ZERO; TILE]; TOGETHER];
-                for (row, gradient) in rows.iter_mut().zip(gradient.chunks_exact(n)) {
-                    row[..width].copy_from_slice(&gradient[first..first + width]);
-                }
-                if values.len() == TOGETHER * k {
-                    for (j, sums) in sums.iter_mut().enumerate() {
-                        for r in 0..TOGETHER {
-                            let factor = values[r * k + j];
-                            for c in 0..TILE {
-                                sums[c] = mul_add::<T, FMA>(factor, rows[r][c], sums[c]);
-                            }
-                        }
+            let (column, width) = (tile * TILE, TILE.min(n - tile * TILE));
+            for (block, sums) in sums.chunks_mut(TALL).enumerate() {
+                let row = block * TALL;
+                if sums.len() == TALL && width == TILE {
+                    let mut kept = [[T::ZERO; TILE]; TALL];
+                    for (values, gradient) in values.chunks_exact(k).zip(gradient.chunks_exact(n)) {
+                        let gradient = &gradient[column..column + TILE];
+                        // Rows of their own, so that the compiler goes along columns.
+                        let [a, b, c, d] = &mut kept;
+                        add_row::<T, FMA>(a, values[row], gradient);
+                        add_row::<T, FMA>(b, values[row + 1], gradient);
+                        add_row::<T, FMA>(c, values[row + 2], gradient);
+                        add_row::<T, FMA>(d, values[row + 3], gradient);
                     }
+                    sums.copy_from_slice(&kept);
                 } else {
-                    for (values, row) in values.chunks_exact(k).zip(&rows) {
-                        for (&factor, sums) in values.iter().zip(sums.iter_mut()) {
-                            for c in 0..TILE {
-                                sums[c] = mul_add::<T, FMA>(factor, row[c], sums[c]);
+                    for (values, gradient) in values.chunks_exact(k).zip(gradient.chunks_exact(n)) {
+                        for (&factor, sums) in values[row..].iter().zip(sums.iter_mut()) {
+                            for (sum, &g) in sums.iter_mut().zip(&gradient[column..column + width]) {
+                                *sum = mul_add::<T, FMA>(factor, g, *sum);
                             }
                         }
                     }
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn add_row<T: Real, const FMA: bool>(sums: &mut [T; TILE], factor: T, row: &[T]) {
+    for (sum, &x) in sums.iter_mut().zip(row) {
+        *sum = mul_add::<T, FMA>(factor, x, *sum);
     }
 }
