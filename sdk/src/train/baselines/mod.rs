@@ -13,6 +13,10 @@ use crate::component::{Asks, HeadInput, HeadSpec, Objective, Part, Predictions};
 use crate::data::{Examples, Prepared, Ragged};
 use history::History;
 
+/// Visits whose items are told apart, as heads that look at them do: the last that is seen, the one before, and all earlier
+/// ones.
+const AGES: usize = 3;
+
 /// The scores of a ranking for all heads of an objective.
 #[derive(Debug, Clone)]
 pub struct Scored {
@@ -38,8 +42,27 @@ pub struct BaselineContext<'a> {
     pub valid: &'a Examples,
     /// Examples to rank for.
     pub test: &'a Examples,
-    /// Whether the model has a lab encoder, so that a regression may look at the items too.
+    /// Whether the model sees laboratory items, so that baselines may look at them too.
     pub labs: bool,
+}
+
+impl BaselineContext<'_> {
+    /// The items that the model sees of an example, each after the age of its visit: 0 is the last one. All have this age
+    /// where items are not known by visit.
+    fn items(&self, examples: &Examples, i: usize) -> Vec<(usize, u32)> {
+        match &examples.visit_labs {
+            _ if !self.labs => Vec::new(),
+            Some(labs) => {
+                let visits = examples.visits.row(i).iter().rev().enumerate();
+                let items = visits.flat_map(|(before, &visit)| {
+                    let age = before.min(AGES - 1);
+                    labs.row(visit as usize).iter().map(move |&item| (age, item))
+                });
+                items.collect()
+            }
+            None => examples.labs.row(i).iter().map(|&item| (0, item)).collect(),
+        }
+    }
 }
 
 /// The objective's metrics of some scores for the examples `examples`.
@@ -135,21 +158,24 @@ struct Features {
     test: Ragged<u32>,
 }
 
-/// The codes of all visits that are seen, and the items that enter the model.
+/// The codes of all visits that are seen, and the items that enter the model, by the age of their visit where they are known
+/// by visit.
 fn features(context: &BaselineContext<'_>) -> Features {
-    let nodes = context.data.vocabulary.nodes();
+    let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
     let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
             let visits = examples.visits.row(i).iter().flat_map(|&v| examples.codes.row(v as usize)).copied();
-            let labs = examples.labs.row(i).iter().map(|&item| item + nodes as u32);
-            let mut row: Vec<u32> = visits.chain(labs.filter(|_| context.labs)).collect();
+            let labs = context.items(examples, i).into_iter().map(|(age, item)| (nodes + age * items) as u32 + item);
+            let mut row: Vec<u32> = visits.chain(labs).collect();
             row.sort_unstable();
             row.dedup();
             row
         };
         (0..examples.len()).map(row).collect()
     };
-    let width = nodes + if context.labs { context.data.vocabulary.labs.len() } else { 0 };
+    let by_visit = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
+    let ages = if by_visit { AGES } else { 1 };
+    let width = nodes + if context.labs { ages * items } else { 0 };
     Features { width, train: of(context.train), valid: of(context.valid), test: of(context.test) }
 }
 
@@ -167,3 +193,6 @@ fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
     });
     each.collect()
 }
+
+#[cfg(test)]
+mod tests;
