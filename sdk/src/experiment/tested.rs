@@ -5,7 +5,6 @@ use super::outcome::{Row, StageOutcome};
 use super::patients::PatientTable;
 use super::stage::{OpenStage, Parts};
 use super::table::Table;
-use crate::component::HeadSpec;
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{BaselineContext, Scale, Scored, baselines, log_loss, predict, predict_blocks};
@@ -28,7 +27,7 @@ pub(super) fn test(
 ) -> Result<(StageOutcome, PatientTable)> {
     stage.check_testable()?;
     let heads = tested.model.head_specs();
-    let mut scored = baseline_scores(stage, heads, progress)?;
+    let mut scored = baseline_scores(stage, tested.model, progress)?;
     scored.extend(model_scores(stage, tested));
     scored.extend(oracles(stage, heads)?);
     let (mut rows, by_patient) = Table::new(stage, heads).rows(&scored);
@@ -49,15 +48,15 @@ pub(super) fn test(
 }
 
 /// Scores of rules that learn nothing or little, unless the manifest leaves them out.
-fn baseline_scores(stage: &OpenStage<'_>, heads: &[HeadSpec], progress: &dyn Progress) -> Result<Vec<Scored>> {
+fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress) -> Result<Vec<Scored>> {
     let manifest = &stage.plan.manifest;
     if !manifest.output.baselines {
         return Ok(Vec::new());
     }
     let task = progress.begin("baselines", "", None);
-    let labs = manifest.model.lab.r#type != "none";
+    let labs = manifest.model.lab.r#type != "none" || model.looks_at_items();
     let Parts { train, valid, test } = &stage.parts;
-    let (data, objective) = (stage.data, stage.objective.as_ref());
+    let (data, objective, heads) = (stage.data, stage.objective.as_ref(), model.head_specs());
     let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs });
     task.finish("");
     found

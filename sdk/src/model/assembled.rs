@@ -135,7 +135,12 @@ impl Model {
 
     /// Whether heads look at the codes of a batch beside the patient vector.
     pub fn looks_at_history(&self) -> bool {
-        !self.histories.is_empty() || self.heads.iter().any(Head::looks_at_histories)
+        !self.histories.is_empty() || self.looks_at_items()
+    }
+
+    /// Whether heads look at the laboratory items of a batch themselves, with a lab encoder or without.
+    pub fn looks_at_items(&self) -> bool {
+        self.heads.iter().any(Head::looks_at_histories)
     }
 
     /// Keeps heads of the stage for later ones, where their specification says so.
