@@ -2,6 +2,7 @@
 
 use super::{BaselineContext, log_odds};
 use crate::component::{Asks, HeadSpec};
+use crate::data::knowledge::Knowledge;
 use crate::data::{Examples, Prepared};
 use rayon::prelude::*;
 use std::cmp::Ordering;
@@ -33,13 +34,29 @@ fn by_frequency(a: &Had, b: &Had) -> Ordering {
     b.frequency.total_cmp(&a.frequency).then(a.column.cmp(&b.column))
 }
 
-/// For each code the codes that it occurs with in the graph, and the weights of the edges.
+/// For each node of a graph the codes that its edges lead to, and their weights. Nodes are codes, then laboratory items where
+/// the graph has any.
 pub(super) type Successors = Vec<Vec<(u32, f32)>>;
 
+/// The codes that each code occurs with.
 pub(super) fn successors(data: &Prepared) -> Successors {
     let mut successors = vec![Vec::new(); data.graph.nodes()];
     data.graph.iter().for_each(|(source, target, weight)| successors[source as usize].push((target, weight)));
     successors
+}
+
+/// The codes that each code and item is linked with, by any relation and in either direction; every edge weighs 1.
+pub(super) fn linked(knowledge: &Knowledge) -> Successors {
+    let (codes, known) = (knowledge.codes(), knowledge.codes() + knowledge.items());
+    let mut linked = vec![Vec::new(); known];
+    for &(head, tail) in knowledge.relations().iter().flat_map(|relation| &relation.edges) {
+        for (from, to) in [(head, tail), (tail, head)] {
+            if (from as usize) < known && (to as usize) < codes {
+                linked[from as usize].push((to, 1.0));
+            }
+        }
+    }
+    linked
 }
 
 /// The history of examples, as columns of one head.
@@ -82,8 +99,8 @@ impl<'a> History<'a> {
         had.into_values().collect()
     }
 
-    /// Scores: first what a patient had before, in the given order; then the other columns, by how often they occur with
-    /// the patient's codes in the graph where there is one, and by frequency in training.
+    /// Scores: first what a patient had before, in the given order; then the other columns, by the weights of the edges to
+    /// them from the patient's codes, and items, in the graph where there is one, and by frequency in training.
     pub fn ranking(&self, order: fn(&Had, &Had) -> Ordering, graph: Option<&Successors>) -> Vec<f32> {
         let test = self.context.test;
         let rows = (0..test.len()).into_par_iter().map(|i| {
@@ -91,11 +108,14 @@ impl<'a> History<'a> {
             had.sort_by(order);
             let mut near = vec![0f32; self.columns];
             if let (Some(graph), Asks::Codes(map)) = (graph, self.asks) {
-                let mut codes: Vec<u32> =
-                    test.visits.row(i).iter().flat_map(|&v| test.codes.row(v as usize)).copied().collect();
-                codes.sort_unstable();
-                codes.dedup();
-                for (target, weight) in codes.iter().flat_map(|&c| &graph[c as usize]) {
+                let codes = test.visits.row(i).iter().flat_map(|&v| test.codes.row(v as usize)).copied();
+                let first = self.context.data.vocabulary.nodes() as u32;
+                let items = self.context.items(test, i).into_iter().map(|(_, item)| first + item);
+                let mut nodes: Vec<u32> = codes.chain(items).collect();
+                nodes.sort_unstable();
+                nodes.dedup();
+                // A graph of codes alone has no nodes for items.
+                for (target, weight) in nodes.iter().filter_map(|&node| graph.get(node as usize)).flatten() {
                     if let Some(column) = map.get(*target as usize).copied().flatten() {
                         near[column as usize] += weight;
                     }

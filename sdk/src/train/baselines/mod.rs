@@ -30,7 +30,7 @@ pub struct Scored {
 
 /// What baselines are made from.
 pub struct BaselineContext<'a> {
-    /// Cohort, vocabulary and graph.
+    /// Cohort, vocabulary, graph, and knowledge graph where there is one.
     pub data: &'a Prepared,
     /// What is asked.
     pub objective: &'a dyn Objective,
@@ -130,6 +130,11 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
             let graph = history::successors(context.data);
             let heads = of(&|h| h.ranking(history::frequent, Some(&graph)));
             all.push(scored("history, then co-occurrence", Scale::Order, heads));
+            if let Some(knowledge) = &context.data.knowledge {
+                let graph = history::linked(knowledge);
+                let heads = of(&|h| h.ranking(history::frequent, Some(&graph)));
+                all.push(scored("history, then knowledge", Scale::Order, heads));
+            }
         }
     }
     if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::knowledge::{Fact, GraphSource, Knowledge, OfCohort, Triples};
 use crate::data::{Cohort, Split, Vocabulary};
 use crate::graph::Graph;
 use std::sync::Arc;
@@ -96,4 +97,79 @@ fn a_regression_learns_from_items_of_the_visit_before_the_last() {
     // As one set, the item in the third visit alone and that in the last alone are the same.
     let one = logits(&as_set);
     assert_eq!(one[0b0100], one[0b1000]);
+}
+
+/// What is known of codes and of the items 50 and 51, whose columns are 0 and 1.
+fn knowledge(codes: &[String], facts: [(&'static str, &'static str, &'static str); 8]) -> Option<Arc<Knowledge>> {
+    let fact = |(head, relation, tail): (&str, &str, &str)| -> Fact { (head.into(), relation.into(), tail.into()) };
+    let told = move |_: f64| Ok(facts.into_iter().map(fact).collect());
+    let sources = [GraphSource::Parser { strength: 1.0 }];
+    let cohort = OfCohort { codes, facts: &told };
+    let (triples, _) = Triples::join(&sources, "data.knowledge", 0, Some(&cohort)).unwrap();
+    Knowledge::new(&triples, codes, &[50, 51]).map(Arc::new)
+}
+
+/// The columns of the only example in the order of a baseline.
+fn order(scored: &[Scored], name: &str) -> Vec<usize> {
+    let scores = &scored.iter().find(|scored| scored.name == name).unwrap().heads[0];
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    order
+}
+
+#[test]
+fn after_the_history_come_codes_that_knowledge_links_with_it() {
+    const NAME: &str = "history, then knowledge";
+    let unknown = data(&["a", "b", "c", "d", "e", "f", "g"]);
+    let facts = [
+        ("a", "precedes", "c"),
+        ("c", "occurs_with", "b"),
+        ("a", "precedes", "e"),
+        ("e", "is_like", "a"),
+        ("50", "abnormal_in", "d"),
+        ("d", "precedes", "g"),
+        ("a", "is_a", "group"),
+        ("f", "is_a", "group"),
+    ];
+    let data = Prepared { knowledge: knowledge(&unknown.vocabulary.codes, facts), ..unknown.clone() };
+    // Visits {a, b}, {a}, and the item 50 in the first; in training c is never asked for, d once, e twice, f three times and
+    // g four times.
+    let train = Examples {
+        visits: ragged(&[&[], &[], &[], &[]]),
+        labs: ragged(&[&[], &[], &[], &[]]),
+        targets: vec![ragged(&[&[3, 4, 5, 6], &[4, 5, 6], &[5, 6], &[6]])],
+        ..Examples::default()
+    };
+    let as_set = Examples {
+        codes: Arc::new(ragged(&[&[1, 2], &[1]]).into()),
+        visits: ragged(&[&[0, 1]]),
+        labs: ragged(&[&[0]]),
+        targets: vec![ragged(&[&[]])],
+        ..Examples::default()
+    };
+    let by_visit = Examples { visit_labs: Some(Arc::new(ragged(&[&[0], &[]]))), ..as_set.clone() };
+    let heads = Again.heads(&data).unwrap();
+    let of =
+        |data: &Prepared, test: &Examples, labs: bool| baselines(&context(data, &heads, &train, test, labs)).unwrap();
+    // After a and b: e has two links, from a and to it, and c two, from a and to b, of which e is the more frequent; d has
+    // one, from the item. f is two edges away from a, and so is g from the item: these go by frequency.
+    for test in [&as_set, &by_visit] {
+        assert_eq!(order(&of(&data, test, true), NAME), [0, 1, 4, 2, 3, 6, 5]);
+    }
+    // Where the model sees no items, nothing leads to d.
+    let found = of(&data, &as_set, false);
+    assert_eq!(order(&found, NAME), [0, 1, 4, 2, 6, 5, 3]);
+    assert_eq!(order(&found, "history, then co-occurrence"), [0, 1, 6, 5, 4, 3, 2]);
+    let names = |found: Vec<Scored>| found.into_iter().map(|scored| scored.name).collect::<Vec<_>>();
+    let mut expected = vec![
+        "code frequency",
+        "own history, most recent",
+        "own history, most frequent",
+        "history, then co-occurrence",
+        NAME,
+        "logistic regression",
+    ];
+    assert_eq!(names(found), expected);
+    expected.retain(|name| *name != NAME);
+    assert_eq!(names(of(&unknown, &as_set, false)), expected);
 }
