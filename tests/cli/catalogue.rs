@@ -19,6 +19,7 @@ device = "cpu"
 [data]
 parser = { type = "synthetic", patients = 150, codes = 80, labs = 20, clusters = 4 }
 split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
+knowledge = [{ type = "parser" }]
 
 [model]
 node_init = { type = "random", dim = 12 }

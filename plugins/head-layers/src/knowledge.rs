@@ -1,9 +1,9 @@
 //! `knowledge`: a classifier beside which what a patient had travels along a knowledge graph to the codes that are asked for.
 
-use crate::{Classifier, Decoder};
+use crate::{Classifier, MlpHead, MlpOptions};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
-use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::component::at_least;
 use dualk_sdk::data::knowledge::Knowledge;
 use dualk_sdk::ops::{Csr, add_row, segment_matmul, weighted_sums};
 use dualk_sdk::prelude::*;
@@ -35,7 +35,7 @@ options! {
         /// Width of the hidden layer of the classifier.
         #[schemars(range(min = 1))]
         pub hidden: usize = 256,
-        /// Widths of the two hidden layers of heads that do not ask for codes.
+        /// Widths of the two hidden layers of decoders, which ask for something else; what `mlp` has.
         pub decoder: Vec<usize> = vec![256, 128],
         /// Part of the hidden numbers of classifier and decoder that is dropped during training.
         #[schemars(range(min = 0, max = 1))]
@@ -248,7 +248,7 @@ pub enum KnowledgeHead {
     /// Logits that ask for codes.
     Codes(Travelling),
     /// Other logits.
-    Decoder(Decoder),
+    Other(MlpHead),
 }
 
 impl BuildHead for KnowledgeOptions {
@@ -258,13 +258,11 @@ impl BuildHead for KnowledgeOptions {
         let least =
             [("width", self.width), ("layers", self.layers), ("relations", self.relations), ("hidden", self.hidden)];
         least.into_iter().try_for_each(|(key, value)| at_least(key, value, 1).map(drop))?;
-        let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
-        let [first, second] = self.decoder[..] else {
-            return Err(Error::user(format!("expected 2 widths, found {:?}", self.decoder)).at_key("decoder"));
-        };
-        at_least("decoder", first.min(second), 1)?;
+        let Self { decoder, hidden, dropout, .. } = self.clone();
+        let other = MlpOptions { decoder, classifier: vec![hidden], dropout, ..MlpOptions::default() };
+        other.check()?;
         match (context.code_width, &context.knowledge) {
-            (None, _) => Ok(KnowledgeHead::Decoder(Decoder::new(context, [first, second], dropout))),
+            (None, _) => other.build(context).map(KnowledgeHead::Other),
             (Some(_), Some(asked)) => Ok(KnowledgeHead::Codes(Travelling::new(&self, context, asked))),
             (Some(_), None) => {
                 Err(Error::user("the head `knowledge` looks at a knowledge graph, and the manifest names none")
@@ -278,14 +276,14 @@ impl Head for KnowledgeHead {
     fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Codes(head) => head.classifier.forward(x),
-            Self::Decoder(head) => head.forward(x),
+            Self::Other(head) => head.forward(x),
         }
     }
 
     fn forward_with_histories(&self, x: Tensor<2>, batch: &Batch) -> Tensor<2> {
         match self {
             Self::Codes(head) => head.classifier.forward(x) + head.travelled(batch),
-            Self::Decoder(head) => head.forward(x),
+            Self::Other(head) => head.forward(x),
         }
     }
 
@@ -296,14 +294,14 @@ impl Head for KnowledgeHead {
     fn embed(&self, x: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Codes(head) => head.classifier.embed(x),
-            Self::Decoder(head) => head.embed(x),
+            Self::Other(head) => head.embed(x),
         }
     }
 
     fn width(&self) -> usize {
         match self {
             Self::Codes(head) => head.classifier.width(),
-            Self::Decoder(head) => head.width(),
+            Self::Other(head) => head.width(),
         }
     }
 }
@@ -349,7 +347,7 @@ mod tests {
             HeadContext { network: "classifier", input: 2, outputs: 2, code_width: Some(4), knowledge, device };
         match options.build(&context).unwrap() {
             KnowledgeHead::Codes(head) => head,
-            KnowledgeHead::Decoder(_) => unreachable!("codes are asked for"),
+            KnowledgeHead::Other(_) => unreachable!("codes are asked for"),
         }
     }
 

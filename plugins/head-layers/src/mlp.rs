@@ -34,7 +34,7 @@ impl Component for MlpOptions {
 }
 
 impl MlpOptions {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         widths("decoder", &self.decoder, 2)?;
         widths("classifier", &self.classifier, 1)?;
         in_range("dropout", self.dropout, 0.0, 1.0)?;

@@ -12,8 +12,13 @@ pub struct Relation {
     pub edges: Vec<(u32, u32)>,
 }
 
+/// Items with smaller identifiers are named with [`ITEM`] alone: as numbers they could be codes.
+const NO_CODE: i64 = 10_000;
+/// What stands before the identifier of an item.
+const ITEM: &str = "item:";
+
 /// A knowledge graph whose nodes are those of the disease graph (the padding node among them), then the laboratory items,
-/// then every other entity that stands between at least two of these.
+/// then the other entities beside these that lead from one to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Knowledge {
     codes: usize,
@@ -23,30 +28,27 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// What triples say of codes, by their texts, and of items, by their identifiers. `codes` begins with the empty text of
-    /// the padding node. `None` where they link none of these.
+    /// What triples say of codes, by their texts, and of items, by their identifiers: `item:50912`, or the number alone from
+    /// 10,000 on. `codes` begins with the empty text of the padding node. An entity that is neither is kept where it is one
+    /// edge from a code or item and, with others of its kind, on a way between two. `None` where none is linked.
     pub fn new(triples: &Triples, codes: &[String], items: &[i64]) -> Option<Self> {
         let known = codes.len() + items.len();
         let mut node_of: HashMap<String, u32> = HashMap::new();
-        let named = codes.iter().cloned().chain(items.iter().map(ToString::to_string));
-        named.zip(0..).filter(|(name, _)| !name.is_empty()).for_each(|(name, node)| _ = node_of.insert(name, node));
-        let mut nodes: Vec<Option<u32>> = triples.entities.list().iter().map(|e| node_of.get(e).copied()).collect();
-        // Others lead from one code or item to another, or nowhere.
-        let mut beside: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); nodes.len()];
-        for triple in &triples.triples {
-            let (head, tail) = (triple.head as usize, triple.tail as usize);
-            match (nodes[head], nodes[tail]) {
-                (Some(node), None) => _ = beside[tail].insert(node),
-                (None, Some(node)) => _ = beside[head].insert(node),
-                _ => (),
+        for (code, node) in codes.iter().zip(0..).filter(|(code, _)| !code.is_empty()) {
+            node_of.insert(code.clone(), node);
+        }
+        for (&item, node) in items.iter().zip(codes.len() as u32..) {
+            node_of.insert(format!("{ITEM}{item}"), node);
+            if item >= NO_CODE {
+                node_of.entry(item.to_string()).or_insert(node);
             }
         }
-        let between = nodes.iter_mut().zip(&beside).filter(|(node, beside)| node.is_none() && beside.len() > 1);
-        let mut next = known as u32;
-        between.for_each(|(node, _)| {
+        let mut nodes: Vec<Option<u32>> = triples.entities.list().iter().map(|e| node_of.get(e).copied()).collect();
+        let (mut next, between) = (known as u32, between(triples, &nodes));
+        for (node, _) in nodes.iter_mut().zip(between).filter(|(_, between)| *between) {
             *node = Some(next);
             next += 1;
-        });
+        }
         let mut edges: Vec<BTreeSet<(u32, u32)>> = vec![BTreeSet::new(); triples.relations.len()];
         for triple in &triples.triples {
             if let (Some(head), Some(tail)) = (nodes[triple.head as usize], nodes[triple.tail as usize])
@@ -131,6 +133,29 @@ impl Knowledge {
     }
 }
 
+/// Which entities that are no `nodes` are one edge from one, and lead on.
+fn between(triples: &Triples, nodes: &[Option<u32>]) -> Vec<bool> {
+    let mut beside: Vec<BTreeSet<u32>> = vec![BTreeSet::new(); nodes.len()];
+    for triple in triples.triples.iter().filter(|triple| triple.head != triple.tail) {
+        beside[triple.head as usize].insert(triple.tail);
+        beside[triple.tail as usize].insert(triple.head);
+    }
+    let is_known = |entity: u32| nodes[entity as usize].is_some();
+    let touches =
+        |(node, beside): (&Option<u32>, &BTreeSet<u32>)| node.is_none() && beside.iter().any(|&e| is_known(e));
+    let mut kept: Vec<bool> = nodes.iter().zip(&beside).map(touches).collect();
+    // Ends go until there are none.
+    loop {
+        let leads_on =
+            |entity: usize| beside[entity].iter().filter(|&&other| is_known(other) || kept[other as usize]).count() > 1;
+        let ends: Vec<usize> = (0..kept.len()).filter(|&entity| kept[entity] && !leads_on(entity)).collect();
+        if ends.is_empty() {
+            return kept;
+        }
+        ends.into_iter().for_each(|entity| kept[entity] = false);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::sources::{GraphSource, OfCohort};
@@ -167,6 +192,31 @@ mod tests {
             "knowledge: 3 edges of 2 relations between 3 of 3 codes, 1 of 2 lab items and 1 other entities"
         );
         assert_eq!(linked(&[("fever", "symptom_of", "cold")]), None);
+    }
+
+    #[test]
+    fn ways_of_three_edges_are_kept_and_items_are_told_from_codes() {
+        let facts = [
+            ("428.0", "is_a", "428"),
+            ("428.1", "is_a", "428.x"),
+            ("428.x", "is_a", "428"),
+            ("584.9", "is_a", "584"),
+            ("584", "is_a", "580"),
+            ("580", "is_a", "428"),
+            ("12", "abnormal_in", "428.0"),
+            ("item:12", "abnormal_in", "428.1"),
+        ];
+        let codes = ["", "428.0", "428.1", "584.9"].map(str::to_owned);
+        let owned = |f: (&str, &str, &str)| (f.0.to_owned(), f.1.to_owned(), f.2.to_owned());
+        let told = |_: f64| Ok(facts.into_iter().map(owned).collect());
+        let sources: [GraphSource; 1] = [toml::from_str("type = 'parser'").unwrap()];
+        let cohort = OfCohort { codes: &codes, facts: &told };
+        let (triples, _) = Triples::join(&sources, "data.knowledge", 0, Some(&cohort)).unwrap();
+        let graph = Knowledge::new(&triples, &codes, &[12]).unwrap();
+        let named: Vec<(&str, &[(u32, u32)])> =
+            graph.relations().iter().map(|r| (r.name.as_str(), r.edges.as_slice())).collect();
+        // 580 is two edges from any code, so that 584 leads nowhere; the number 12 may be anything.
+        assert_eq!(named, [("is_a", &[(1, 5), (2, 6), (6, 5)][..]), ("abnormal_in", &[(4, 2)])]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub enum GraphSource {
         #[serde(default = "levels")]
         levels: Vec<f64>,
     },
-    /// The categories and chapters above the codes of the cohort, by their texts. In `data.knowledge` alone.
+    /// The categories and chapters above the diagnoses of the cohort, by their texts. In `data.knowledge` alone.
     Icd {
         /// Which edition the codes are of.
         edition: Icd,
@@ -152,7 +152,7 @@ impl GraphSource {
         };
         match self {
             Self::Icd { edition, relation } => {
-                for code in cohort()?.codes.iter().filter(|code| !code.is_empty()) {
+                for code in cohort()?.codes.iter().filter(|code| !code.is_empty() && !code.contains(':')) {
                     let above = ancestors(code, *edition);
                     let chain = std::iter::once(code).chain(&above);
                     chain.zip(&above).for_each(|(code, parent)| graph.add(code, relation, parent));
