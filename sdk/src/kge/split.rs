@@ -172,17 +172,4 @@ mod tests {
         assert_eq!(graph, split.apply(entities.clone(), relations.clone(), &triples), "it is deterministic");
         assert_ne!(graph.test, KgeSplit { seed: 2, ..split }.apply(entities, relations, &triples).test);
     }
-
-    #[test]
-    fn rare_entities_are_left_out_again_and_again() {
-        // A chain 0-1-2-3 falls apart from its ends; the triangle 4-5-6 stays.
-        let entities: Names = (0..7).map(|i| format!("e{i}")).collect();
-        let relations: Names = ["chain", "triangle"].into_iter().collect();
-        let t = |head, relation, tail| Triple { head, relation, tail };
-        let triples = vec![t(0, 0, 1), t(1, 0, 2), t(2, 0, 3), t(4, 1, 5), t(5, 1, 6), t(6, 1, 4)];
-        let (entities, relations, triples) = filter(&entities, &relations, triples, 2);
-        assert_eq!(entities.list(), ["e4", "e5", "e6"]);
-        assert_eq!(relations.list(), ["triangle"]);
-        assert_eq!(triples, [t(0, 0, 1), t(1, 0, 2), t(2, 0, 0)]);
-    }
 }

@@ -163,24 +163,29 @@ struct Features {
     test: Ragged<u32>,
 }
 
-/// The codes of all visits that are seen, and the items that enter the model, by the age of their visit where they are known
-/// by visit.
+/// The codes of all visits that are seen, and the items that enter the model; both by the age of their visit where items are
+/// known by visit.
 fn features(context: &BaselineContext<'_>) -> Features {
     let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
+    let by_visit = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
+    let ages = if by_visit { AGES } else { 1 };
     let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
-            let visits = examples.visits.row(i).iter().flat_map(|&v| examples.codes.row(v as usize)).copied();
-            let labs = context.items(examples, i).into_iter().map(|(age, item)| (nodes + age * items) as u32 + item);
-            let mut row: Vec<u32> = visits.chain(labs).collect();
+            let visits = examples.visits.row(i).iter().rev().enumerate();
+            let codes = visits.flat_map(|(before, &visit)| {
+                let first = before.min(ages - 1) * nodes;
+                examples.codes.row(visit as usize).iter().map(move |code| first as u32 + code)
+            });
+            let labs = context.items(examples, i).into_iter();
+            let labs = labs.map(|(age, item)| (ages * nodes + age * items) as u32 + item);
+            let mut row: Vec<u32> = codes.chain(labs).collect();
             row.sort_unstable();
             row.dedup();
             row
         };
         (0..examples.len()).map(row).collect()
     };
-    let by_visit = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
-    let ages = if by_visit { AGES } else { 1 };
-    let width = nodes + if context.labs { ages * items } else { 0 };
+    let width = ages * nodes + if context.labs { ages * items } else { 0 };
     Features { width, train: of(context.train), valid: of(context.valid), test: of(context.test) }
 }
 

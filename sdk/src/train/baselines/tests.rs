@@ -65,10 +65,10 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
         let found = features(&context(&data, &heads, examples, examples, labs));
         (found.width, found.test.row(0).to_vec())
     };
-    // Padding and the code, then the items of the last visit, of the one before, and of the first two.
-    assert_eq!(of(&by_visit, true), (2 + 3 * 2, vec![1, 2 + 1, 4, 6, 6 + 1]));
+    // Padding and the code of the last visit, of the one before, and of the first two; then the items of these.
+    assert_eq!(of(&by_visit, true), (3 * 2 + 3 * 2, vec![1, 3, 5, 6 + 1, 8, 10, 10 + 1]));
     assert_eq!(of(&as_set, true), (2 + 2, vec![1, 2, 2 + 1]));
-    assert_eq!(of(&by_visit, false), (2, vec![1]));
+    assert_eq!(of(&by_visit, false), (3 * 2, vec![1, 3, 5]));
 }
 
 /// Whether the only item of an example is abnormal in a visit: the bits of the example's number say it.
