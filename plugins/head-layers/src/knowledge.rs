@@ -134,15 +134,18 @@ impl Routes {
             _ if node < self.codes + self.items => CODE + 1,
             _ => CODE + 2,
         };
-        (0..self.nodes).for_each(|node| (0..patients).for_each(|p| add(node, p, kind(node))));
         entries.sort_unstable();
-        let (mut offsets, mut members, mut weights) = (vec![0; self.nodes * patients + 1], Vec::new(), Vec::new());
-        for same in entries.chunk_by(|a, b| a == b) {
-            offsets[(same[0] >> 8) as usize + 1] += 1;
-            members.push((same[0] & 0xff) as u32);
-            weights.push(same.len() as f32);
+        let (mut offsets, mut members, mut weights) = (vec![0u32], Vec::new(), Vec::new());
+        let mut signs = entries.chunk_by(|a, b| a == b).peekable();
+        for row in 0..self.nodes * patients {
+            while let Some(same) = signs.next_if(|same| (same[0] >> 8) as usize == row) {
+                members.push((same[0] & 0xff) as u32);
+                weights.push(same.len() as f32);
+            }
+            members.push(kind(row / patients) as u32);
+            weights.push(1.0);
+            offsets.push(members.len() as u32);
         }
-        (1..offsets.len()).for_each(|i| offsets[i] += offsets[i - 1]);
         Csr::new(offsets, members, Some(weights))
     }
 }
@@ -228,6 +231,9 @@ impl Travelling {
     fn travelled(&self, batch: &Batch) -> Tensor<2> {
         let (patients, width) = (batch.len(), self.signs.val().dims()[1]);
         let Routes { nodes, asked, .. } = &*self.routes;
+        if patients == 0 {
+            return Tensor::zeros([0, asked.len()], &self.signs.val().device());
+        }
         let start = weighted_sums(self.routes.signs(batch), self.signs.val()); // [nodes · batch, width]
         let mut h = relu(start).reshape([*nodes, patients * width]);
         let said = |h: &Tensor<2>, out: &Param<Tensor<2>>| {

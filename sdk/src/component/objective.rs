@@ -205,6 +205,9 @@ impl Objective for Guarded<dyn Objective> {
         if examples.visits.len() != rows || examples.targets.iter().any(|targets| targets.len() != rows) {
             return Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin)));
         }
+        if examples.visit_labs.as_ref().is_some_and(|labs| labs.len() != examples.codes.len()) {
+            return Err(Error::program(format!("{}: visit_labs are not those of each visit", self.origin)));
+        }
         let (numbers, heads) = (&examples.numbers, examples.targets.len());
         let whole = |of: &Vec<f32>| of.len() >= rows && of.len().is_multiple_of(rows.max(1));
         match self.link() {

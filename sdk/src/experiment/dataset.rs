@@ -6,6 +6,7 @@ use crate::cache::Cache;
 use crate::component::{Parser, ParserContext};
 use crate::data::knowledge::{Knowledge, OfCohort, Triples};
 use crate::data::{Cohort, Prepared, cohort_file, flow, prepare};
+use crate::error::value;
 use crate::{Error, Progress, Result};
 use std::sync::Arc;
 
@@ -35,12 +36,12 @@ fn knowledge(plan: &Plan, data: &Prepared) -> Result<Knowledge> {
     let cohort = OfCohort { codes, facts: &|strength| parser.knowledge(strength) };
     let (triples, _) = Triples::join(&plan.manifest.data.knowledge, KEY, 0, Some(&cohort))?;
     Knowledge::new(&triples, codes, &data.item_ids()).ok_or_else(|| {
-        let some =
-            triples.entities.list().iter().take(3).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let first = triples.entities.list().first().map_or_else(String::new, value);
         let code = codes.get(1).map_or("", String::as_str);
-        Error::user(format!("none of its triples links codes or laboratory items of this cohort: it speaks of {some}"))
-            .at_key(KEY)
-            .help(format!("entities are codes as the cohort has them, such as `{code}`, and identifiers of items"))
+        Error::user("none of its triples links codes or laboratory items of this cohort").at_key(KEY).help(format!(
+            "its first entity is {first}; wanted are codes as the cohort has them, such as `{code}`, and items, such as \
+             `item:50912`"
+        ))
     })
 }
 

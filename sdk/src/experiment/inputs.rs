@@ -4,6 +4,8 @@ use super::manifest::{ComponentRef, Manifest};
 use super::plan::Plan;
 use crate::cache::{Key, fingerprint};
 use crate::component::{Inputs, Parser, Slot};
+use crate::data::knowledge::GraphSource;
+use crate::data::tables::Table;
 use crate::plugin::{Registry, Stamp};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -55,16 +57,24 @@ pub(super) fn knowledge_files(manifest: &Manifest) -> Result<Value> {
     let mut sources = manifest.data.knowledge.clone();
     let mut files = Map::new();
     for (i, source) in sources.iter_mut().enumerate() {
+        let folder = matches!(source, GraphSource::Cooccurrence { .. });
         for (key, path) in source.paths().into_iter().filter(|(_, path)| path.given().is_some()) {
             let path = path.as_path();
-            let file = match path.is_dir() {
-                true => json!([fingerprint(&path.join("graph.parquet"))?, fingerprint(&path.join("vocabulary.json"))?]),
-                false => fingerprint(path)?,
+            let found = match folder {
+                true => prepared(path),
+                false => fingerprint(path),
             };
+            let file = found.map_err(|e| e.within_key(&format!("data.knowledge[{i}].{key}")))?;
             files.insert(format!("knowledge[{i}] {key}"), file);
         }
     }
     Ok(files.into())
+}
+
+/// What a source reads of a folder that `dualk prepare` wrote.
+fn prepared(folder: &Path) -> Result<Value> {
+    let table = Table::open(folder, "graph", &[])?;
+    Ok(json!([fingerprint(table.path())?, fingerprint(&folder.join("vocabulary.json"))?]))
 }
 
 /// The files that the parser and its options name, as they are now.

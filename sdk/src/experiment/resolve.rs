@@ -6,6 +6,7 @@ use super::inputs::path_options;
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
 use super::plan::Plan;
 use crate::component::*;
+use crate::data::knowledge::GraphSource;
 use crate::device;
 use crate::error::Mistakes;
 use crate::ops::Precision;
@@ -41,9 +42,24 @@ fn data(plan: &mut Plan) -> Result<()> {
     plugins(plan)?;
     let parser = plan.manifest.data.parser.clone();
     plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", parser)?;
-    knowledge(plan)?;
+    let mut mistakes = Mistakes::default();
+    mistakes.note(knowledge(plan));
     // Building it checks the values of its options.
-    plan.parser().map(|_| ())
+    if let Some(parser) = mistakes.note(plan.parser()) {
+        mistakes.note(known_to(parser.as_ref(), &plan.manifest.data.knowledge));
+    }
+    mistakes.done()
+}
+
+/// Looks whether the parser knows what it is asked for, before it reads anything.
+fn known_to(parser: &dyn Parser, sources: &[GraphSource]) -> Result<()> {
+    for (i, source) in sources.iter().enumerate() {
+        if let GraphSource::Parser { strength } = source {
+            let facts = parser.knowledge(*strength).and_then(|facts| GraphSource::check_facts(&facts));
+            facts.map_err(|e| e.within_key(&format!("data.knowledge[{i}]")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the paths of the knowledge graph's sources absolute, and looks whether they are there.

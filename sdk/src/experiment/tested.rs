@@ -54,10 +54,11 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
         return Ok(Vec::new());
     }
     let task = progress.begin("baselines", "", None);
-    let labs = manifest.model.lab.r#type != "none" || model.looks_at_items();
+    let by_visit = model.tells_visits_apart();
+    let labs = manifest.model.lab.r#type != "none" || by_visit;
     let Parts { train, valid, test } = &stage.parts;
     let (data, objective, heads) = (stage.data, stage.objective.as_ref(), model.head_specs());
-    let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs });
+    let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs, by_visit });
     task.finish("");
     found
 }

@@ -266,7 +266,8 @@ impl KgeManifest {
         }
         self.data.split.check().map_err(|e| e.within_key("data.split"))?;
         for (i, source) in self.data.source.iter().enumerate() {
-            source.check().map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
+            let checked = source.check().and_then(|()| source.check_without_cohort());
+            checked.map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
         }
         let minutes = self.output.checkpoint_minutes;
         if minutes.is_nan() || minutes < 0.0 {

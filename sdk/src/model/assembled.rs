@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// What a [`Model`] is made from.
@@ -135,11 +136,11 @@ impl Model {
 
     /// Whether heads look at the codes of a batch beside the patient vector.
     pub fn looks_at_history(&self) -> bool {
-        !self.histories.is_empty() || self.looks_at_items()
+        !self.histories.is_empty() || self.tells_visits_apart()
     }
 
-    /// Whether heads look at the laboratory items of a batch themselves, with a lab encoder or without.
-    pub fn looks_at_items(&self) -> bool {
+    /// Whether heads look at codes and laboratory items of a batch by visit, with a lab encoder or without.
+    pub fn tells_visits_apart(&self) -> bool {
         self.heads.iter().any(Head::looks_at_histories)
     }
 
@@ -228,7 +229,8 @@ impl Model {
             let input = self.input_of(&spec.inputs, patients.as_ref(), lab.as_ref());
             let codes = self.codes.get(i).and_then(Option::as_ref).zip(nodes.as_ref());
             let codes = codes.map(|(codes, nodes)| nodes.clone().select(0, codes.clone())); // [outputs, encoder width]
-            let logits = self.heads[i].logits(input, codes, batch, spec.outputs);
+            let seen = self.seen_by(spec, batch);
+            let logits = self.heads[i].logits(input, codes, &seen, spec.outputs);
             match self.histories.get(i) {
                 Some(history) => logits + history.forward(batch), // [batch, outputs]
                 None => logits,
@@ -252,6 +254,17 @@ impl Model {
         match parts.len() {
             1 => parts.remove(0),
             _ => Tensor::cat(parts, 1), // [batch, sum of widths]
+        }
+    }
+
+    /// A batch as a head may look at it: without laboratory items where it does not see any.
+    fn seen_by<'a>(&self, spec: &HeadSpec, batch: &'a Batch) -> Cow<'a, Batch> {
+        match self.sees_labs(&spec.inputs) {
+            true => Cow::Borrowed(batch),
+            false => {
+                let labs = (0..batch.len()).map(|_| []).collect();
+                Cow::Owned(Batch { labs, visit_labs: Ragged::new(), ..batch.clone() })
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::names::{Names, Triple, filter, text};
 use crate::data::codes::dotted;
 use crate::data::hierarchy::{Icd, ancestors};
 use crate::data::tables::Table;
+use crate::error::value;
 use crate::options::{FilePath, in_range};
 use crate::{Error, Result};
 use schemars::JsonSchema;
@@ -111,7 +112,10 @@ impl GraphSource {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Icd { .. } => Ok(()),
-            Self::Parser { strength } => in_range("strength", *strength, 0.0, 1.0 + f64::EPSILON).map(drop),
+            Self::Parser { strength } => match (0.0..=1.0).contains(strength) {
+                true => Ok(()),
+                false => Err(Error::user(format!("expected a part in [0, 1], found {strength}")).at_key("strength")),
+            },
             Self::Hierarchy { path, .. } | Self::Table { path, .. } => path.required("path").map(drop),
             Self::Text { path, similarity, .. } => {
                 path.required("path")?;
@@ -132,6 +136,28 @@ impl GraphSource {
         }
     }
 
+    /// Refuses a source that goes by a cohort, where there is none.
+    pub(crate) fn check_without_cohort(&self) -> Result<()> {
+        match self {
+            Self::Icd { .. } | Self::Parser { .. } => {
+                Err(Error::user("there is no cohort here that this source could go by")
+                    .at_key("type")
+                    .help("it is for `data.knowledge` of an experiment; `dualk synth --of` writes what a parser knows"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses facts of a parser that has none.
+    pub(crate) fn check_facts(facts: &[Fact]) -> Result<()> {
+        match facts.is_empty() {
+            true => Err(Error::user("this parser knows nothing of its codes").help(
+                "name files: { type = \"table\", path = \"…\" }; or { type = \"icd\", edition = \"icd9\" }; or none: []",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// The paths of the source, by key.
     pub(crate) fn paths(&mut self) -> Vec<(&'static str, &mut FilePath)> {
         match self {
@@ -144,11 +170,9 @@ impl GraphSource {
     }
 
     fn read(&self, graph: &mut Triples, cohort: Option<&OfCohort<'_>>) -> Result<()> {
-        let cohort = || {
-            cohort.ok_or_else(|| {
-                Error::user("there is no cohort here whose codes this source could go by")
-                    .help("it is for `data.knowledge` of an experiment; `dualk synth --of` writes what a parser knows")
-            })
+        let cohort = || match cohort {
+            Some(cohort) => Ok(cohort),
+            None => self.check_without_cohort().and_then(|()| Err(Error::program("a source without its cohort"))),
         };
         match self {
             Self::Icd { edition, relation } => {
@@ -162,12 +186,7 @@ impl GraphSource {
             Self::Parser { strength } => {
                 let facts = (cohort()?.facts)(*strength)?;
                 facts.iter().for_each(|(head, relation, tail)| graph.add(head, relation, tail));
-                match facts.is_empty() {
-                    true => Err(Error::user("this parser knows nothing of its codes").help(
-                        "name files: { type = \"table\", path = \"…\" }; or { type = \"icd\", edition = \"icd9\" }",
-                    )),
-                    false => Ok(()),
-                }
+                Self::check_facts(&facts)
             }
             Self::Hierarchy { path, relation } => hierarchy(path.required("path")?, relation, graph),
             Self::Text { path, names, similarity, least } => {
@@ -263,7 +282,7 @@ fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String
     for (i, ((name, similarity), code)) in columns.enumerate() {
         let (Some(name), Some(similarity), Some(code)) = (name, similarity, code) else { continue };
         let number: f64 = similarity.trim().parse().map_err(|_| {
-            Error::user(format!("the column `cosine_sim` must hold a number, found `{similarity}`"))
+            Error::user(format!("the column `cosine_sim` must hold a number, found {}", value(similarity)))
                 .at_line(path, i + 2)
         })?;
         if number >= least {
@@ -332,8 +351,9 @@ fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Triples) -> Result<()> 
     for (i, ((source, target), weight)) in
         rows.texts("source")?.zip(rows.texts("target")?).zip(rows.texts("weight")?).enumerate()
     {
-        let refuse =
-            |what: &str, found: &str| Error::user(format!("row {i}: expected {what}, found `{found}`")).at_file(&file);
+        let refuse = |what: &str, found: &str| {
+            Error::user(format!("row {i}: expected {what}, found {}", value(found))).at_file(&file)
+        };
         let (Some(source), Some(target), Some(weight)) = (source, target, weight) else { continue };
         let weight: f64 = weight.trim().parse().map_err(|_| refuse("a weight", weight))?;
         let code = |id: &str| code_of.get(id).copied().ok_or_else(|| refuse("a code of vocabulary.json", id));
@@ -415,7 +435,7 @@ mod tests {
         let expected = ["428 is_a 390-459", "428.0 is_a 428", "428.1 is_a 428", "50912 said_0.5 428.0"];
         assert_eq!(names(&graph), expected);
         let error = Triples::join(&sources, "data.source", 0, None).unwrap_err().to_string();
-        assert!(error.starts_with("`data.source[0]`") && error.contains("no cohort here"), "{error}");
+        assert!(error.starts_with("`data.source[0].type`") && error.contains("no cohort here"), "{error}");
         let none = |_: f64| Ok(Vec::new());
         let cohort = OfCohort { codes: &codes, facts: &none };
         let error = Triples::join(&sources[1..], "data.knowledge", 0, Some(&cohort)).unwrap_err().to_string();

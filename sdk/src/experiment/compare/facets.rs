@@ -177,6 +177,10 @@ fn short(value: &Value) -> String {
         Value::String(text) if text.contains('/') => text.rsplit('/').next().unwrap_or(text).to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) => format!("[{}]", items.iter().map(short).collect::<Vec<_>>().join(", ")),
+        Value::Table(table) => {
+            let shown: Vec<String> = table.iter().map(|(key, value)| format!("{key} = {}", short(value))).collect();
+            format!("{{ {} }}", shown.join(", "))
+        }
         other => other.to_string(),
     }
 }

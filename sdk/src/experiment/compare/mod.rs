@@ -154,10 +154,16 @@ impl Comparison {
         let names = group_names(&groups, first);
         let baseline = baseline_of(&names, options)?;
         let mut columns = Columns::new(&metrics);
-        let configurations = names.into_iter().zip(&groups).map(|(name, (_, group))| (name, group));
+        let configurations = names.iter().zip(&groups).map(|(name, (_, group))| (name.clone(), group));
         let mut rows: Vec<ComparedRow> =
             configurations.map(|(name, group)| configuration(name, group, &metrics, &mut columns)).collect();
-        rows.extend(references(records).into_iter().map(|name| reference(name, records, &metrics, &mut columns)));
+        for name in references(records) {
+            let kinds = kinds(&name, &groups, &metrics);
+            for (first, group) in &kinds {
+                let shown = if kinds.len() > 1 { format!("{name} ({})", names[*first]) } else { name.clone() };
+                rows.push(reference(&name, shown, group, &metrics, &mut columns));
+            }
+        }
         let mut comparison = Self {
             primary: metrics.iter().find(|m| *m == "R@10").unwrap_or(&metrics[0]).clone(),
             metrics,
@@ -282,16 +288,42 @@ fn configuration(name: String, group: &[&Record], metrics: &[String], columns: &
     columns.row(name, Kind::Configuration, group, of_run, by_patient)
 }
 
-/// The row of a baseline or an oracle, of all runs that have it.
-fn reference(name: String, records: &[Record], metrics: &[String], columns: &mut Columns) -> ComparedRow {
-    let group: Vec<&Record> = records.iter().filter(|r| r.references().any(|(n, _)| n == name)).collect();
-    let of_run = |r: &&Record| {
-        let found = r.references().find(|(n, _)| *n == name).map(|(_, m)| values(metrics, m));
-        found.unwrap_or_default()
+/// The metrics of a reference in a run that has it.
+fn reference_values(name: &str, run: &Record, metrics: &[String]) -> Option<Vec<f64>> {
+    run.references().find(|(n, _)| *n == name).map(|(_, found)| values(metrics, found))
+}
+
+/// The runs that have a reference, apart where it is another one: a rule may see what a configuration gives it, such as
+/// laboratory items or a knowledge graph. Each with the first of its groups. Groups without a common seed are not told apart.
+fn kinds<'a>(name: &str, groups: &[Group<'a>], metrics: &[String]) -> Vec<(usize, Vec<&'a Record>)> {
+    const SAME: f64 = 1e-6;
+    let equal = |a: f64, b: f64| (a - b).abs() <= SAME || a.is_nan() && b.is_nan();
+    let of = |run: &Record| reference_values(name, run, metrics);
+    let differ = |a: &Record, b: &Record| {
+        let (ours, theirs) = (of(a).unwrap_or_default(), of(b).unwrap_or_default());
+        a.seed() == b.seed() && !ours.iter().zip(&theirs).all(|(&a, &b)| equal(a, b))
     };
-    let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&name, metric);
-    let kind = if is_oracle(&name) { Kind::Oracle } else { Kind::Reference };
-    columns.row(name.clone(), kind, &group, of_run, by_patient)
+    let mut kinds: Vec<(usize, Vec<&Record>)> = Vec::new();
+    for (g, (_, group)) in groups.iter().enumerate() {
+        let group: Vec<&Record> = group.iter().copied().filter(|run| of(run).is_some()).collect();
+        if group.is_empty() {
+            continue;
+        }
+        let same = |(_, known): &&mut (usize, Vec<&Record>)| !known.iter().any(|a| group.iter().any(|b| differ(a, b)));
+        match kinds.iter_mut().find(same) {
+            Some((_, known)) => known.extend(group),
+            None => kinds.push((g, group)),
+        }
+    }
+    kinds
+}
+
+/// The row of a baseline or an oracle.
+fn reference(name: &str, shown: String, group: &[&Record], metrics: &[String], columns: &mut Columns) -> ComparedRow {
+    let of_run = |r: &&Record| reference_values(name, r, metrics).unwrap_or_default();
+    let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(name, metric);
+    let kind = if is_oracle(name) { Kind::Oracle } else { Kind::Reference };
+    columns.row(shown, kind, group, of_run, by_patient)
 }
 
 /// The metrics to show.

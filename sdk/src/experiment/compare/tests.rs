@@ -97,6 +97,22 @@ fn rows_differences_and_corrections_are_right() {
     assert!(json[0]["metrics"]["R@10"]["sd"].is_null());
 }
 
+/// A rule that sees a knowledge graph is another one where the graph is.
+#[test]
+fn a_rule_that_another_configuration_lets_see_more_has_a_row_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("a", &a), ("b", &b), ("c", &c)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let file = runs[1].join("result.json");
+    let mut outcome: Outcome = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    outcome.stages[0].rows[0].metrics[1].1 = 0.3;
+    fs::write(&file, serde_json::to_string(&outcome).unwrap()).unwrap();
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let found: Vec<(&str, usize, f64)> =
+        table.rows.iter().map(|r| (r.name.as_str(), r.runs, r.metrics[1].1.mean)).skip(3).collect();
+    assert_eq!(found, [("history (a)", 2, 0.2), ("history (b)", 1, 0.3), ("oracle", 3, 0.9)]);
+}
+
 #[test]
 fn what_stands_out_is_bold() {
     let folder = tempfile::tempdir().unwrap();

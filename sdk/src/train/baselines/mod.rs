@@ -44,13 +44,15 @@ pub struct BaselineContext<'a> {
     pub test: &'a Examples,
     /// Whether the model sees laboratory items, so that baselines may look at them too.
     pub labs: bool,
+    /// Whether the model tells visits apart by their items, where these are known by visit.
+    pub by_visit: bool,
 }
 
 impl BaselineContext<'_> {
     /// The items that the model sees of an example, each after the age of its visit: 0 is the last one. All have this age
     /// where items are not known by visit.
     fn items(&self, examples: &Examples, i: usize) -> Vec<(usize, u32)> {
-        match &examples.visit_labs {
+        match examples.visit_labs.as_ref().filter(|_| self.by_visit) {
             _ if !self.labs => Vec::new(),
             Some(labs) => {
                 let visits = examples.visits.row(i).iter().rev().enumerate();
@@ -167,8 +169,8 @@ struct Features {
 /// known by visit.
 fn features(context: &BaselineContext<'_>) -> Features {
     let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
-    let by_visit = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
-    let ages = if by_visit { AGES } else { 1 };
+    let known = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
+    let ages = if known && context.by_visit { AGES } else { 1 };
     let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
             let visits = examples.visits.row(i).iter().rev().enumerate();

@@ -41,7 +41,7 @@ fn context<'a>(
     test: &'a Examples,
     labs: bool,
 ) -> BaselineContext<'a> {
-    BaselineContext { data, objective: &Again, heads, train, valid: train, test, labs }
+    BaselineContext { data, objective: &Again, heads, train, valid: train, test, labs, by_visit: true }
 }
 
 fn ragged(rows: &[&[u32]]) -> Ragged<u32> {
