@@ -248,7 +248,7 @@ fn a_failed_member_stops_no_other_and_is_tried_again_alone() {
 fn an_interrupted_sweep_goes_on_where_it_was() {
     let place = Place::new(&ENCODERS.replace("epochs = 3", "epochs = 40"));
     let arguments =
-        ["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=30"];
+        ["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=200"];
     let mut sweep = place.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let complete = || {
         fs::read_dir(place.path("out/runs")).map_or(0, |runs| {

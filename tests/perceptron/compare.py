@@ -5,7 +5,7 @@
     python tests/perceptron/compare.py data
 
 One hidden layer over the codes of the last visit, of the one before and of all earlier ones, and over the abnormal items of
-the last visit: what the quickstart's fine-tuning sees (`labs = "last"`, `all_visits = true`), and nothing of a graph. Every
+the last visit: what fine-tuning with the head `mlp` sees (`labs = "last"`, `all_visits = true`), and nothing of a graph. Every
 visit after the first is learnt from, the last visit of valid patients chooses the epoch, that of test patients is reported on.
 """
 

@@ -29,6 +29,7 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     // What a manifest leaves out may stand in the one that it extends.
     schema.as_object_mut().map(|object| object.remove("required"));
     let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return schema };
+    definitions["Data"].as_object_mut().map(|data| data.remove("required"));
     let parts = PARTS.iter().map(|&(key, slot)| ("Model", key, slot));
     for (definition, key, slot) in PLACES.into_iter().chain(parts) {
         let about = definitions[definition]["properties"][key].get("description").cloned();

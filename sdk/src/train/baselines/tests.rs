@@ -126,7 +126,7 @@ fn after_the_history_come_codes_that_knowledge_links_with_it() {
         ("c", "occurs_with", "b"),
         ("a", "precedes", "e"),
         ("e", "is_like", "a"),
-        ("50", "abnormal_in", "d"),
+        ("item:50", "abnormal_in", "d"),
         ("d", "precedes", "g"),
         ("a", "is_a", "group"),
         ("f", "is_a", "group"),
