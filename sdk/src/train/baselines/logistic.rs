@@ -87,7 +87,7 @@ impl LogisticRegression {
     }
 
     /// Mean log loss over all entries; infinite without examples.
-    fn loss(&self, (features, targets): Labelled<'_>) -> f64 {
+    pub(super) fn loss(&self, (features, targets): Labelled<'_>) -> f64 {
         let example = |i: usize| {
             let mut loss = 0.0;
             for block in &self.blocks {

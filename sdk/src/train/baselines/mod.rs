@@ -165,12 +165,16 @@ struct Features {
     test: Ragged<u32>,
 }
 
-/// The codes of all visits that are seen, and the items that enter the model; both by the age of their visit where items are
-/// known by visit.
-fn features(context: &BaselineContext<'_>) -> Features {
-    let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
+/// How many ages of visits a regression may tell apart: one where items are not known by visit.
+fn ages(context: &BaselineContext<'_>) -> usize {
     let known = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
-    let ages = if known && context.by_visit { AGES } else { 1 };
+    if known && context.by_visit { AGES } else { 1 }
+}
+
+/// The codes of all visits that are seen, and the items that enter the model, both by the `ages` of their visit. With one age,
+/// codes are one set, and where items are known by visit, those of the last are it.
+fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
+    let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
     let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
             let visits = examples.visits.row(i).iter().rev().enumerate();
@@ -178,7 +182,7 @@ fn features(context: &BaselineContext<'_>) -> Features {
                 let first = before.min(ages - 1) * nodes;
                 examples.codes.row(visit as usize).iter().map(move |code| first as u32 + code)
             });
-            let labs = context.items(examples, i).into_iter();
+            let labs = context.items(examples, i).into_iter().filter(|(age, _)| *age < ages);
             let labs = labs.map(|(age, item)| (ages * nodes + age * items) as u32 + item);
             let mut row: Vec<u32> = codes.chain(labs).collect();
             row.sort_unstable();
@@ -191,17 +195,19 @@ fn features(context: &BaselineContext<'_>) -> Features {
     Features { width, train: of(context.train), valid: of(context.valid), test: of(context.test) }
 }
 
-/// A logistic regression a head.
+/// A logistic regression a head: where visits can be told apart, the better on valid of one that does and of one that takes
+/// them together.
 fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
-    let Features { width, train, valid, test } = features(context);
+    let most = ages(context);
+    let views: Vec<Features> =
+        if most > 1 { vec![features(context, most), features(context, 1)] } else { vec![features(context, 1)] };
     let each = context.heads.iter().enumerate().map(|(head, spec)| {
-        let fitted = LogisticRegression::fit(
-            width,
-            spec.outputs,
-            (&train, &context.train.targets[head]),
-            (&valid, &context.valid.targets[head]),
-        );
-        fitted.logits(&test)
+        let fitted = views.iter().map(|Features { width, train, valid, test }| {
+            let valid = (valid, &context.valid.targets[head]);
+            let fitted = LogisticRegression::fit(*width, spec.outputs, (train, &context.train.targets[head]), valid);
+            (fitted.loss(valid), fitted.logits(test))
+        });
+        fitted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, logits)| logits).unwrap_or_default()
     });
     each.collect()
 }

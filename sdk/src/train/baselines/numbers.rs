@@ -1,7 +1,7 @@
 //! Baselines where targets are numbers: the mean, and a ridge regression; where they are times, a Cox regression.
 
 use super::cox::Cox;
-use super::{BaselineContext, Features, Scored, features};
+use super::{BaselineContext, Features, Scored, ages, features};
 use crate::component::Link;
 use crate::data::Ragged;
 use crate::train::Scale;
@@ -24,7 +24,7 @@ pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored
         Link::LogMean => mean.max(LEAST).ln() as f32,
         Link::Mean | Link::LogHazard => mean as f32,
     };
-    let (features, tests) = (features(context), context.test.len());
+    let (features, tests) = (features(context, ages(context)), context.test.len());
     let scored = |name: &str, of: &dyn Fn(&[f32], &[f32]) -> Fitted| {
         let each = context.heads.iter().enumerate().map(|(head, spec)| {
             let mut scores = vec![0f32; tests * spec.outputs];

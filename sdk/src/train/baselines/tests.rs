@@ -62,7 +62,8 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
     let as_set = Examples { visit_labs: None, ..by_visit.clone() };
     let heads = Again.heads(&data).unwrap();
     let of = |examples: &Examples, labs: bool| {
-        let found = features(&context(&data, &heads, examples, examples, labs));
+        let context = context(&data, &heads, examples, examples, labs);
+        let found = features(&context, ages(&context));
         (found.width, found.test.row(0).to_vec())
     };
     // Padding and the code of the last visit, of the one before, and of the first two; then the items of these.
