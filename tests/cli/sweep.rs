@@ -250,12 +250,10 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
     let arguments =
         ["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=200"];
     let mut sweep = place.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    // A member is complete once its state says so, a moment after its run.
     let complete = || {
-        fs::read_dir(place.path("out/runs")).map_or(0, |runs| {
-            let named = |r: &fs::DirEntry| r.file_name().to_string_lossy().into_owned();
-            let finished = |r: &fs::DirEntry| !named(r).starts_with('.') && !named(r).contains(".unfinished-");
-            runs.flatten().filter(|r| finished(r) && r.path().join("result.json").is_file()).count()
-        })
+        fs::read_dir(place.path("out/members"))
+            .map_or(0, |members| members.flatten().filter(|member| member.path().join("state.json").is_file()).count())
     };
     let deadline = Instant::now() + Duration::from_secs(240);
     while complete() == 0 {

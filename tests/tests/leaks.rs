@@ -65,11 +65,17 @@ fn register(registrar: &mut dualk_sdk::plugin::Registrar<'_>) {
 }
 
 fn found(task: &str) -> Result<Vec<String>> {
+    experiment(task, "")?.check_leaks(&Silent)
+}
+
+/// An experiment with further lines of its manifest.
+fn experiment(task: &str, data: &str) -> Result<Experiment> {
     let text = format!(
         r#"
 name = "leaks"
 backend.device = "cpu"
 data.parser = {{ type = "synthetic", patients = 200 }}
+{data}
 
 [model]
 node_init = {{ type = "random", dim = 4 }}
@@ -94,7 +100,7 @@ task = {task}
     ];
     let registry = plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
     let manifest = Manifest::parse(&text, &[]).unwrap();
-    Experiment::new(manifest, registry)?.without_cache().check_leaks(&Silent)
+    Ok(Experiment::new(manifest, registry)?.without_cache())
 }
 
 #[test]
@@ -123,4 +129,25 @@ fn test_patients_that_pretraining_sees_are_counted() {
 fn an_objective_that_learns_from_test_patients_is_named() {
     let error = found("{ type = \"reader\", leaks = true }").unwrap_err().to_string();
     assert!(error.contains("finetune") && error.contains("train examples"), "{error}");
+}
+
+/// Co-occurrence that was counted with another split knows of patients to report on.
+#[test]
+fn a_knowledge_graph_that_was_counted_on_other_patients_is_refused() {
+    let task = "{ type = \"diagnosis\" }";
+    let folder = tempfile::tempdir().unwrap();
+    let knows = |name: &str, split: &str| {
+        let path = folder.path().join(name);
+        let prepared = experiment(task, split).unwrap().prepare(&Silent).unwrap();
+        dualk_sdk::data::write(&prepared, &path).unwrap();
+        let source = format!("data.knowledge = [{{ type = \"cooccurrence\", path = {path:?} }}]");
+        experiment(task, &source).unwrap().check_leaks(&Silent)
+    };
+    let lines = knows("same", "").unwrap();
+    assert!(lines[4].contains("1 counted on patients to learn from"), "{lines:?}");
+    let error = knows("other", "data.split = { type = \"random\", seed = 9 }").unwrap_err().to_string();
+    assert!(error.contains("was not counted on the patients that are learnt from here"), "{error}");
+    assert!(error.contains("data.knowledge[0].path") && error.contains("dualk prepare"), "{error}");
+    let lines = experiment(task, "data.knowledge = [{ type = \"parser\" }]").unwrap().check_leaks(&Silent).unwrap();
+    assert!(lines[4].contains("1 taken as they are"), "{lines:?}");
 }

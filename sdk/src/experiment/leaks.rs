@@ -2,9 +2,10 @@
 
 use super::plan::Plan;
 use crate::component::{Objective, Part, Slot};
+use crate::data::knowledge::{GraphSource, Triples};
 use crate::data::{Examples, Prepared};
 use crate::{Error, Result};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Looks at every part of every stage: which patients it holds, and on which side they are. A line for each thing that was
 /// found in order.
@@ -13,11 +14,55 @@ use std::collections::HashSet;
 /// Names what two sides share.
 pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
     let mut lines = vec![parts(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
+    lines.extend(knowledge(&plan.manifest.data.knowledge, data)?);
     for index in 0..plan.manifest.stage.len() {
         let name = plan.manifest.stage[index].name(index);
         lines.push(stage(&name, plan.objective(index)?.as_ref(), data)?);
     }
     Ok(lines)
+}
+
+/// The sources of the knowledge graph: what one counts on patients must be counted on those that are learnt from.
+fn knowledge(sources: &[GraphSource], data: &Prepared) -> Result<Option<String>> {
+    let (mut counted, mut taken) = (0, 0);
+    for (i, source) in sources.iter().enumerate() {
+        let GraphSource::Cooccurrence { levels, .. } = source else {
+            taken += 1;
+            continue;
+        };
+        let key = format!("data.knowledge[{i}]");
+        let (found, _) = Triples::join(std::slice::from_ref(source), &key, 0, None)?;
+        let (entities, relations) = (found.entities.list(), found.relations.list());
+        let name = |names: &[String], number: u32| names[number as usize].clone();
+        let triples = found.triples.iter();
+        let theirs: BTreeSet<[String; 3]> =
+            triples.map(|t| [name(entities, t.head), name(relations, t.relation), name(entities, t.tail)]).collect();
+        let code = |node: u32| data.vocabulary.codes[node as usize].clone();
+        let ours: BTreeSet<[String; 3]> = data
+            .graph
+            .iter()
+            .filter(|(source, target, _)| source != target)
+            .filter_map(|(source, target, weight)| {
+                // As the table has it: in the digits of 32 bits.
+                let weight: f64 = weight.to_string().parse().ok()?;
+                let level = levels.iter().position(|least| weight >= *least)?;
+                Some([code(source), format!("with_{}", level + 1), code(target)])
+            })
+            .collect();
+        if ours != theirs {
+            let error = Error::user("this co-occurrence was not counted on the patients that are learnt from here");
+            let help =
+                "prepare its folder with the `data` of this very manifest: `dualk prepare MANIFEST --out FOLDER`";
+            return Err(error.at_key(format!("{key}.path")).help(help));
+        }
+        counted += 1;
+    }
+    let told = [
+        (counted, "counted on patients to learn from"),
+        (taken, "taken as they are: whether they know of patients to report on cannot be seen here"),
+    ];
+    let told: Vec<String> = told.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    Ok((!told.is_empty()).then(|| format!("knowledge: sources: {}", told.join(", "))))
 }
 
 /// The examples of a stage against the parts of the split.
