@@ -4,14 +4,13 @@ use crate::{Classifier, MlpHead, MlpOptions};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::at_least;
+use dualk_sdk::data::AGES;
 use dualk_sdk::data::knowledge::Knowledge;
 use dualk_sdk::ops::{Csr, add_row, segment_matmul, weighted_sums};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Visits that are told apart: the last that is seen, the one before, and all earlier ones.
-const AGES: usize = 3;
 /// What nodes start from: a code in a visit of each age, an item that was abnormal in one of each, an item that enters,
 /// and the kind of the node: code, item, other.
 const SIGNS: usize = 2 * AGES + 1 + KINDS;
@@ -107,27 +106,11 @@ impl Routes {
         let mut add = |node: usize, patient: usize, sign: usize| {
             entries.push(((node * patients + patient) as u64) << 8 | sign as u64);
         };
-        let mut seen: Vec<u32> = Vec::new();
-        let mut distinct = |values: &[u32], each: &mut dyn FnMut(usize)| {
-            seen.clear();
-            seen.extend(values);
-            seen.sort_unstable();
-            seen.dedup();
-            seen.iter().for_each(|&value| each(value as usize));
-        };
-        for (p, visits) in batch.visits.members().rows().enumerate() {
-            for (before, &visit) in visits.iter().rev().enumerate() {
-                let age = before.min(AGES - 1);
-                distinct(batch.codes.members().row(visit as usize), &mut |code| add(code, p, age));
-                if !batch.visit_labs.is_empty() {
-                    let items = batch.visit_labs.row(visit as usize);
-                    distinct(items, &mut |item| add(self.codes + item, p, AGES + age));
-                }
-            }
-        }
+        batch.codes_by_age(|p, age, code| add(code as usize, p, age));
+        batch.labs_by_age(|p, age, item| add(self.codes + item as usize, p, AGES + age));
         // Where items are known by visit, those that enter are these again.
         for (p, items) in batch.labs.rows().enumerate().filter(|_| batch.visit_labs.is_empty()) {
-            distinct(items, &mut |item| add(self.codes + item, p, ENTERS));
+            items.iter().for_each(|&item| add(self.codes + item as usize, p, ENTERS));
         }
         let kind = |node: usize| match node {
             _ if node < self.codes => CODE,

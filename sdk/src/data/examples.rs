@@ -4,6 +4,9 @@ use super::{Ragged, Visits};
 use crate::ops::Sets;
 use std::sync::Arc;
 
+/// Visits that are told apart by whoever looks at a history: the last that is seen, the one before, and all earlier ones.
+pub const AGES: usize = 3;
+
 /// The examples of one objective and one part of the split. Entry `i` of each field belongs to example `i`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Examples {
@@ -99,6 +102,31 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Calls `each` with patient, age (below [`AGES`]) and code for every code of every visit, each once a visit.
+    pub fn codes_by_age(&self, each: impl FnMut(usize, usize, u32)) {
+        self.by_age(self.codes.members(), each);
+    }
+
+    /// The same with laboratory items, where these are known by visit.
+    pub fn labs_by_age(&self, each: impl FnMut(usize, usize, u32)) {
+        if !self.visit_labs.is_empty() {
+            self.by_age(&self.visit_labs, each);
+        }
+    }
+
+    fn by_age(&self, of_visit: &Ragged<u32>, mut each: impl FnMut(usize, usize, u32)) {
+        let mut seen: Vec<u32> = Vec::new();
+        for (patient, visits) in self.visits.members().rows().enumerate() {
+            for (before, &visit) in visits.iter().rev().enumerate() {
+                seen.clear();
+                seen.extend(of_visit.row(visit as usize));
+                seen.sort_unstable();
+                seen.dedup();
+                seen.iter().for_each(|&value| each(patient, before.min(AGES - 1), value));
+            }
+        }
+    }
+
     /// The numbers that a head is to give, row after row; none where its targets are labels.
     pub fn numbers_of(&self, head: usize) -> &[f32] {
         self.numbers.get(head).map_or(&[], Vec::as_slice)

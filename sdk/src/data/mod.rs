@@ -31,7 +31,7 @@ pub mod tasks;
 pub use crate::ops::Sets;
 pub use crate::sparse::Ragged;
 pub use cohort::{Cohort, LabItem};
-pub use examples::{Batch, Examples};
+pub use examples::{AGES, Batch, Examples};
 pub use facts::{AdmissionFacts, Events, PatientFacts, Sex};
 pub use flow::Step;
 pub use ids::Ids;

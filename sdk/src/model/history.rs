@@ -4,7 +4,7 @@
 //! The codes of a history reach the output of DuaLK only through two fusions and a hidden layer, which must carry every
 //! code's identity through a few hundred numbers. A copy path (See et al., ACL 2017, for words) adds it behind them.
 
-use crate::data::Batch;
+use crate::data::{AGES, Batch};
 use crate::graph::Graph;
 use crate::ops::{Csr, Kernels, weighted_sums};
 use burn::backend::Dispatch;
@@ -12,8 +12,6 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
-/// Visits that are told apart: the last that is seen, the one before, and all earlier ones.
-const AGES: usize = 3;
 /// What a code says for itself at the start, by age.
 const OWN: [f32; AGES] = [0.75, 0.4, 0.2];
 /// Logits a unit of a parameter: Adam moves all parameters alike, and these have far to go.
@@ -105,20 +103,12 @@ impl HistoryMap {
     /// members are patient · ages + age, in order. Items have the first age.
     fn lists(&self, batch: &Batch) -> Arc<Csr> {
         let mut entries: Vec<u64> = Vec::new();
-        let mut seen: Vec<u32> = Vec::new();
         let mut add = |list: usize, patient: usize, age: usize| {
             entries.push((list as u64) << 32 | (patient * AGES + age) as u64);
         };
-        for (p, visits) in batch.visits.members().rows().enumerate() {
-            for (before, &visit) in visits.iter().rev().enumerate() {
-                seen.clear();
-                seen.extend(batch.codes.members().row(visit as usize));
-                seen.sort_unstable();
-                seen.dedup();
-                seen.iter().for_each(|&code| add(code as usize, p, before.min(AGES - 1)));
-            }
-        }
+        batch.codes_by_age(|p, age, code| add(code as usize, p, age));
         if !self.items.is_empty() {
+            let mut seen: Vec<u32> = Vec::new();
             for (p, items) in batch.labs.rows().enumerate() {
                 seen.clear();
                 seen.extend(items);

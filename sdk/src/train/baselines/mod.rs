@@ -10,12 +10,8 @@ pub use logistic::LogisticRegression;
 use super::{Metrics, Scale};
 use crate::Result;
 use crate::component::{Asks, HeadInput, HeadSpec, Objective, Part, Predictions};
-use crate::data::{Examples, Prepared, Ragged};
+use crate::data::{AGES, Examples, Prepared, Ragged};
 use history::History;
-
-/// Visits whose items are told apart, as heads that look at them do: the last that is seen, the one before, and all earlier
-/// ones.
-const AGES: usize = 3;
 
 /// The scores of a ranking for all heads of an objective.
 #[derive(Debug, Clone)]
