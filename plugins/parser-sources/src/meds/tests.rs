@@ -1,9 +1,12 @@
 //! Small MEDS shards, written here.
 
 use super::*;
+use crate::Abnormal;
 use crate::testing::{Folder, parse};
+use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::data::columns::{Values, write_parquet};
-use dualk_sdk::data::seconds;
+use dualk_sdk::data::{LabItem, Sex, seconds};
+use std::fs;
 
 type Row = (i64, Option<&'static str>, &'static str, Option<f32>);
 

@@ -1,0 +1,55 @@
+//! The files of a data set, and what it says of codes.
+
+use super::Meds;
+use dualk_sdk::data::tables::Table;
+use dualk_sdk::prelude::*;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is read of events.
+pub const COLUMNS: [&str; 4] = ["subject_id", "time", "code", "numeric_value"];
+
+impl Meds {
+    /// The files of events in the order of their paths.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let root = self.options.root.as_path();
+        let data = root.join("data");
+        let folder = if data.is_dir() { data } else { root.to_owned() };
+        let mut files = Vec::new();
+        parquet_in(&folder, &mut files)?;
+        files.sort_unstable();
+        match files.is_empty() {
+            true => Err(Error::user("there is no .parquet file here")
+                .at_file(folder)
+                .help("give the root of a data set in the Medical Event Data Standard, with its folder `data`")),
+            false => Ok(files),
+        }
+    }
+
+    /// What the data set says of codes, where it does: their descriptions.
+    pub fn descriptions(&self) -> Result<HashMap<String, String>> {
+        let folder = self.options.root.as_path().join("metadata");
+        let Some(table) = Table::open_if_there(&folder, "codes", &["code"])? else { return Ok(HashMap::new()) };
+        let mut table = table;
+        let Some(description) = table.also("description") else { return Ok(HashMap::new()) };
+        let rows = table.read()?;
+        let described = |(code, text): (Option<&str>, Option<&str>)| Some((code?.to_owned(), text?.to_owned()));
+        let found = rows.texts("code")?.zip(rows.texts(&description)?).filter_map(described).collect();
+        Ok(found)
+    }
+}
+
+/// Parquet files in a folder and below.
+fn parquet_in(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let fail = |e| Error::io("read the folder", folder, e);
+    for entry in fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        if path.is_dir() {
+            parquet_in(&path, files)?;
+        } else if path.extension().is_some_and(|end| end == "parquet") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}

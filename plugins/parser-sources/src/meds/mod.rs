@@ -1,0 +1,93 @@
+//! `meds`: the Medical Event Data Standard.
+
+mod events;
+mod files;
+mod labs;
+mod options;
+mod subjects;
+mod visits;
+
+pub use options::{MedsOptions, Visits};
+
+use dualk_sdk::component::Inputs;
+use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::events::{EventSets, read_mapping};
+use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::{Step, icd};
+use dualk_sdk::error::Mistakes;
+use dualk_sdk::prelude::*;
+use files::COLUMNS;
+use visits::BEFORE_THE_FIRST;
+
+/// Reads the events of one file after the other. A subject's are in one file, as the standard has it; what is in several
+/// waits for the last of them.
+struct Meds {
+    options: MedsOptions,
+}
+
+/// Files with mistakes that are named.
+const ENOUGH: usize = 10;
+/// How codes of procedures begin in data sets of MIMIC-IV and others that are made in the same way; edition and code follow.
+const PROCEDURE: &str = "PROCEDURE//ICD//";
+
+impl Parser for Meds {
+    fn check(&self) -> Result<()> {
+        let mut mistakes = Mistakes::default();
+        for file in mistakes.note(self.files().map_err(|e| e.at_key("root"))).unwrap_or_default() {
+            mistakes.note(Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root")));
+            // A folder of other files has as many mistakes as files.
+            if mistakes.len() >= ENOUGH {
+                break;
+            }
+        }
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
+        mistakes.done()
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let codes = self.options.root.as_path().join("metadata/codes.parquet");
+        let files = self.files().ok()?.into_iter().chain(codes.is_file().then_some(codes));
+        Some(Inputs { files: files.collect(), seed: false })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        self.check()?;
+        let options = &self.options;
+        Coding::published(context.compat, options.code_system, options.icd_map.given())?;
+        let rule = options.abnormal.rule(options.quantiles)?;
+        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
+        let further = options.events.keys().map(|kind| EventSets::new(kind, options.drug_map.given()));
+        let mut further = further.collect::<Result<Vec<_>>>()?;
+        let labs = self.labs(&self.files()?, rule, context.progress)?;
+        let all = self.all(&labs, &mut coding, &mut further, context.progress)?;
+        let events = Step::new("events", all.counts.events)
+            .lost("without a code", all.counts.without_code)
+            .lost("without a time", all.counts.without_time);
+        let read = Step::new("diagnoses in time", all.within + all.without).lost(BEFORE_THE_FIRST, all.without);
+        let steps = [events, coding.step("diagnoses"), read];
+        let mut cohort = all.stays.cohort(&all.codes, coding.names(), steps).map_err(|e| {
+            e.at_file(options.root.as_path()).help(
+                "the options admission, icd9 and icd10 say how the codes of these events begin; visits = \"day\" needs no \
+                 admissions",
+            )
+        })?;
+        cohort.set_titles(|code| coding.title(code));
+        further.into_iter().for_each(|sets| sets.add_to(&mut cohort));
+        let described = self.descriptions()?;
+        for (kind, beginning) in &options.events {
+            cohort.set_event_titles(kind, |rest| {
+                let code = format!("{beginning}{rest}");
+                let procedure = || code.strip_prefix(PROCEDURE).and_then(icd::procedure_title_of).map(str::to_owned);
+                described.get(&code).cloned().or_else(procedure)
+            });
+        }
+        if let Some(rule) = rule {
+            self.add_labs(&all, &labs, rule, &described, &mut cohort)?;
+        }
+        Ok(cohort)
+    }
+}
+
+#[cfg(test)]
+mod tests;
