@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::testing::{Folder, parse};
-use dualk_sdk::data::events::EventTable;
+use dualk_sdk::data::coding::CodeSystem;
+use dualk_sdk::data::events::{EventKind, EventTable};
+use dualk_sdk::data::{LabItem, PatientFacts, Sex, seconds};
 
 fn folder() -> Folder {
     let folder = Folder::new();

@@ -1,0 +1,83 @@
+//! `omop`: tables of the OMOP common data model, version 5.
+
+mod concepts;
+mod measurements;
+mod options;
+mod persons;
+mod tables;
+mod visits;
+
+pub use options::{OmopCodes, OmopOptions, Ranges};
+
+use crate::events::Source;
+use concepts::NO_CONCEPT;
+use dualk_sdk::component::Inputs;
+use dualk_sdk::data::Step;
+use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::events::read_mapping;
+use dualk_sdk::error::Mistakes;
+use dualk_sdk::prelude::*;
+use tables::Tables;
+
+/// Reads OMOP tables: visits of a person in the order of their starts, then of the file.
+struct Omop {
+    options: OmopOptions,
+}
+
+impl Parser for Omop {
+    fn check(&self) -> Result<()> {
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.open());
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
+        mistakes.done()
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let Tables { visits, conditions, measurements, persons, deaths, concepts, events, .. } = self.open().ok()?;
+        let measurements = measurements.as_ref().map(|measurements| &measurements.0);
+        let persons = persons.as_ref().map(|persons| &persons.0);
+        let others = [measurements, persons, deaths.as_ref(), concepts.as_ref()].into_iter().flatten();
+        let tables = [&visits, &conditions].into_iter().chain(others).chain(events.iter().map(Source::table));
+        Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        self.check()?;
+        let options = &self.options;
+        if options.codes == OmopCodes::Icd10 {
+            Coding::published(context.compat, options.code_system, options.icd_map.given())?;
+        }
+        let tables = self.open()?;
+        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
+        let task = context.progress.begin("visits", "tables", None);
+        let visits = self.visits(&tables)?;
+        task.finish("");
+        let task = context.progress.begin("conditions", "tables", None);
+        let (codes, steps) = self.conditions(&tables.conditions, &mut coding, &visits)?;
+        task.finish("");
+        let all = visits.stays.len() as u64 + visits.left_out;
+        let read = Step::new("rows of visit_occurrence", all).by_rule("of other concepts", visits.left_out);
+        let cohort = visits.stays.cohort(&codes, coding.names(), [read].into_iter().chain(steps));
+        let mut cohort = cohort.map_err(|e| {
+            e.at_file(options.root.as_path())
+                .help("visit_concepts = [9201] reads inpatient visits alone, which is often what has diagnoses")
+        })?;
+        if options.codes != OmopCodes::Concept {
+            cohort.set_titles(|code| coding.title(code));
+        }
+        let ids = &visits.stays.admission_ids;
+        for source in &tables.events {
+            let drug_map = (options.drug_map.given(), NO_CONCEPT);
+            source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
+        }
+        if let Some((table, rule)) = &tables.measurements {
+            measurements::add(table, *rule, &mut cohort, ids, options.on_bad_row, context.progress)?;
+        }
+        self.name_concepts(&tables, &mut cohort)?;
+        Ok(cohort)
+    }
+}
+
+#[cfg(test)]
+mod tests;
