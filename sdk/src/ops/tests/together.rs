@@ -1,0 +1,75 @@
+//! Several operations after one another: equal bits, and gradients that are those of finite differences.
+
+use super::{device, graph, lists, numbers, random, with_gradients};
+use crate::ops::dropout::Dropped;
+use crate::ops::{Adjacency, Kernels, Pooling, Sets, attention, pool, propagate, softmax_pool};
+use burn::backend::Dispatch;
+use burn::nn::DropoutConfig;
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+#[test]
+fn repeats_give_the_same_bits() {
+    let (device, _) = device();
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let graph = graph(&mut rng, 500, 60, 7000);
+    let a = Adjacency::with_self_loops(&graph);
+    let sets = Sets::new(lists(&mut rng, 300, 500, 40, 7000));
+    let mut tensor = |columns| random(&mut rng, 500, columns);
+    let inputs = [tensor(2), tensor(2), tensor(64), tensor(64)];
+    let cotangent = random(&mut rng, 300, 64);
+    let off = DropoutConfig::new(0.0).init();
+    let run = || {
+        let outputs = with_gradients(&device, &inputs, &cotangent, |[t, s, v, w]| {
+            softmax_pool(w, propagate(&a, attention(&a, t, s, v, 0.2)), &sets, &off)
+        });
+        outputs.into_iter().flat_map(numbers).map(f64::to_bits).collect::<Vec<_>>()
+    };
+    let first = run();
+    for _ in 0..3 {
+        assert!(run() == first, "two calls differ");
+    }
+}
+
+/// Central differences in 64 bits. Devices without them leave this to the comparison with the plain formulation.
+#[test]
+fn gradients_are_those_of_finite_differences() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let graph = graph(&mut rng, 9, 4, 12);
+    let a = Adjacency::with_self_loops(&graph);
+    let sets = Sets::new(lists(&mut rng, 6, 9, 5, 14));
+    let mut tensor = |rows, columns| random(&mut rng, rows, columns).cast(FloatDType::F64);
+    let (two, wide, one) = (tensor(9, 2), tensor(9, 6), tensor(9, 1));
+    let pooled = |s: Tensor<2>, v: Tensor<2>| -> Tensor<2> {
+        let (s, v) = (s.into_dispatch(), v.into_dispatch());
+        Tensor::from_dispatch(Dispatch::set_attention(s, v, sets.index(), Dropped::new(77, 0.3)).0)
+    };
+    check([two.clone(), two.clone() * 0.7, wide.clone()], tensor(9, 6), |[t, s, v]| attention(&a, t, s, v, 0.2));
+    check([wide.clone()], tensor(9, 6), |[v]| propagate(&a, v));
+    check([wide.clone() * 0.5, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
+    check([one, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
+    check([wide], tensor(6, 6), |[v]| pool(v, &sets, Pooling::Mean));
+}
+
+fn check<const N: usize>(inputs: [Tensor<2>; N], cotangent: Tensor<2>, run: impl Fn([Tensor<2>; N]) -> Tensor<2>) {
+    const STEP: f64 = 1e-5;
+    let exact = with_gradients(&Device::flex(), &inputs, &cotangent, &run);
+    let value = |inputs: [Tensor<2>; N]| numbers((run(inputs) * cotangent.clone()).sum().unsqueeze())[0];
+    for (which, gradient) in exact[1..].iter().enumerate() {
+        let [_, columns] = inputs[which].dims();
+        for (at, expected) in numbers(gradient.clone()).into_iter().enumerate() {
+            let moved = |by: f64| {
+                let mut inputs = inputs.clone();
+                let mut data = numbers(inputs[which].clone());
+                data[at] += by;
+                let rows = data.len() / columns;
+                let data = TensorData::new(data, [rows, columns]);
+                inputs[which] = Tensor::from_data(data, (&inputs[which].device(), DType::F64));
+                value(inputs)
+            };
+            let difference = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            assert!((difference - expected).abs() < 1e-7, "input {which}, number {at}: {expected} is not {difference}");
+        }
+    }
+}
