@@ -7,75 +7,30 @@
 //! it is refused. `entry.json` has the size and SHA-256 of every file; they are compared
 //! whenever an entry is read, and an entry that does not fit is made anew.
 
+mod contents;
+mod entries;
 mod key;
 mod root;
 
+pub(crate) use contents::sha256_of;
+pub use entries::{Entry, State};
 pub use key::{Key, fingerprint};
 
-use crate::storage::{self, lock_folder, lock_new};
+use crate::storage::{self, lock_new};
 use crate::{Error, Progress, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use contents::{Contents, damage, file_contents, read_contents};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 const MANIFEST: &str = "entry.json";
 const UNFINISHED: &str = ".unfinished-";
-/// After that time, an unfinished entry belongs to no run that is still writing it.
-const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A folder of cached results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
     root: PathBuf,
-}
-
-/// What is in an entry, and what it was made from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Contents {
-    kind: String,
-    key: String,
-    about: String,
-    made_from: Value,
-    files: BTreeMap<String, FileContents>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct FileContents {
-    bytes: u64,
-    sha256: String,
-}
-
-/// An entry as listings show it.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its folder.
-    pub path: PathBuf,
-    /// What it holds, such as `cohort`; empty when unfinished or damaged beyond that.
-    pub kind: String,
-    /// One line for a reader.
-    pub about: String,
-    /// Bytes of its files.
-    pub bytes: u64,
-    /// When it was made or last read.
-    pub used: SystemTime,
-    /// Its state.
-    pub state: State,
-}
-
-/// Whether an entry can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// It is complete; its files were not compared.
-    Complete,
-    /// Being written, or left by a run that was killed.
-    Unfinished,
-    /// A file is missing or differs from what was written, as the text says.
-    Damaged(String),
 }
 
 impl Cache {
@@ -189,83 +144,6 @@ impl Cache {
             Err(e) => Err(fail(e)),
         }
     }
-
-    /// Every entry, the last used first.
-    ///
-    /// # Errors
-    /// When the folder cannot be read or has other things in it; an absent one is an empty cache.
-    pub fn entries(&self) -> Result<Vec<Entry>> {
-        let fail = |e| Error::io("read the cache", &self.root, e);
-        if !self.root.exists() {
-            return Ok(Vec::new());
-        }
-        root::check(&self.root)?;
-        let mut entries = Vec::new();
-        for folder in fs::read_dir(&self.root).map_err(fail)? {
-            let path = folder.map_err(fail)?.path();
-            if path.is_dir() {
-                entries.push(entry(path));
-            }
-        }
-        entries.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
-        Ok(entries)
-    }
-
-    /// Compares every file with what was written; entries in the same order as [`Cache::entries`].
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn verify(&self) -> Result<Vec<Entry>> {
-        let mut entries = self.entries()?;
-        for entry in entries.iter_mut().filter(|entry| entry.state == State::Complete) {
-            let found = read_contents(&entry.path).and_then(|contents| damage(&entry.path, &contents));
-            if let Some(what) = found.unwrap_or_else(Some) {
-                entry.state = State::Damaged(what);
-            }
-        }
-        Ok(entries)
-    }
-
-    /// Removes entries not used for `unused`, then the longest unused until the rest takes at most `bytes`, and what
-    /// killed runs left. Returns what was removed.
-    ///
-    /// # Errors
-    /// When the folder carries no marker of the cache, has other things in it, cannot be read, or an entry cannot be
-    /// removed.
-    pub fn collect(&self, unused: Option<Duration>, bytes: Option<u64>) -> Result<Vec<Entry>> {
-        if self.root.exists() {
-            // Caches of older versions have no marker yet.
-            root::claim(&self.root)?;
-        }
-        let now = SystemTime::now();
-        let age = |entry: &Entry| now.duration_since(entry.used).unwrap_or_default();
-        let mut left = 0;
-        let (_, removed): (Vec<Entry>, Vec<Entry>) = self.entries()?.into_iter().partition(|entry| match entry.state {
-            State::Complete => {
-                let keep = unused.is_none_or(|limit| age(entry) < limit)
-                    && bytes.is_none_or(|limit| left + entry.bytes <= limit);
-                left += if keep { entry.bytes } else { 0 };
-                keep
-            }
-            State::Unfinished => age(entry) < ABANDONED || lock_folder(&entry.path).is_none(),
-            State::Damaged(_) => false,
-        });
-        removed.iter().try_for_each(|entry| self.remove(entry))?;
-        Ok(removed)
-    }
-
-    /// Removes an entry.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub fn remove(&self, entry: &Entry) -> Result<()> {
-        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
-        if entry.path.parent() != Some(&self.root) || !root::is_own(&name) {
-            return Err(Error::program("this is no entry of the cache").at_file(&entry.path));
-        }
-        root::claim(&self.root)?;
-        fs::remove_dir_all(&entry.path).map_err(|e| Error::io("remove from the cache", &entry.path, e))
-    }
 }
 
 /// An entry being written, which goes unless it got its name.
@@ -289,186 +167,5 @@ impl Drop for Unfinished {
     }
 }
 
-fn entry(path: PathBuf) -> Entry {
-    let contents = read_contents(&path);
-    let unfinished = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
-    let files = fs::read_dir(&path).into_iter().flatten().flatten();
-    let bytes = files.filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
-    let used = [path.join(MANIFEST), path.clone()].iter().find_map(|p| fs::metadata(p).and_then(|m| m.modified()).ok());
-    let state = match &contents {
-        _ if unfinished => State::Unfinished,
-        Ok(_) => State::Complete,
-        Err(what) => State::Damaged(what.clone()),
-    };
-    let (kind, about) = contents.map(|c| (c.kind, c.about)).unwrap_or_default();
-    Entry { path, kind, about, bytes, used: used.unwrap_or(SystemTime::UNIX_EPOCH), state }
-}
-
-fn read_contents(path: &Path) -> std::result::Result<Contents, String> {
-    let text = fs::read(path.join(MANIFEST)).map_err(|e| format!("{MANIFEST}: {e}"))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{MANIFEST}: {e}"))
-}
-
-/// The first file that is not as it was written, or is gone.
-///
-/// # Errors
-/// Names the first file that cannot be read.
-fn damage(path: &Path, contents: &Contents) -> std::result::Result<Option<String>, String> {
-    for (name, written) in &contents.files {
-        match file_contents(&path.join(name)) {
-            Ok(found) if found == *written => {}
-            Ok(_) => return Ok(Some(format!("{name} differs from what was written"))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Some(format!("{name} is missing"))),
-            Err(e) => return Err(format!("{name}: {e}")),
-        }
-    }
-    Ok(None)
-}
-
-/// SHA-256 of a file, in hexadecimal.
-pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
-    file_contents(path).map(|contents| contents.sha256)
-}
-
-fn file_contents(path: &Path) -> std::io::Result<FileContents> {
-    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(FileContents { bytes, sha256: key::hex(&hash.finalize()) }),
-            n => {
-                hash.update(&buffer[..n]);
-                bytes += n as u64;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn put(cache: &Cache, key: &Key, text: &str) {
-        let write = |folder: &Path| {
-            fs::write(folder.join("a.txt"), text).unwrap();
-            Ok(())
-        };
-        cache.put("demo", key, "a demo", write).unwrap();
-    }
-
-    #[test]
-    fn an_entry_is_found_by_its_key_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path().join("new"));
-        let (one, two) = (Key::of(json!({ "x": 1 })), Key::of(json!({ "x": 2 })));
-        assert_eq!(cache.get("demo", &one), None);
-        assert!(cache.entries().unwrap().is_empty());
-        put(&cache, &one, "hello");
-        let path = cache.get("demo", &one).unwrap();
-        assert_eq!(fs::read_to_string(path.join("a.txt")).unwrap(), "hello");
-        assert_eq!((cache.get("demo", &two), cache.get("other", &one)), (None, None));
-        // The second of two runs changes nothing.
-        put(&cache, &one, "other");
-        assert_eq!(fs::read_to_string(path.join("a.txt")).unwrap(), "hello");
-        let entries = cache.entries().unwrap();
-        assert_eq!((entries.len(), entries[0].kind.as_str(), entries[0].about.as_str()), (1, "demo", "a demo"));
-    }
-
-    #[test]
-    fn a_writer_that_fails_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        let key = Key::of(json!(1));
-        let failed = cache.put("demo", &key, "", |folder| {
-            fs::write(folder.join("half"), "x").unwrap();
-            Err(Error::user("no"))
-        });
-        assert!(failed.is_err() && cache.get("demo", &key).is_none());
-        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["CACHEDIR.TAG"]);
-    }
-
-    #[test]
-    fn what_is_not_the_caches_is_never_touched() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        let key = Key::of(json!(1));
-        put(&cache, &key, "hello");
-        fs::create_dir(folder.path().join("thesis")).unwrap();
-        fs::write(folder.path().join("notes.txt"), "mine").unwrap();
-        for refused in [cache.entries(), cache.verify(), cache.collect(None, Some(0))] {
-            let error = refused.unwrap_err().to_string();
-            assert!(error.contains("notes.txt, thesis"), "{error}");
-        }
-        let foreign = Entry {
-            path: folder.path().join("thesis"),
-            kind: String::new(),
-            about: String::new(),
-            bytes: 0,
-            used: SystemTime::now(),
-            state: State::Damaged(String::new()),
-        };
-        assert!(cache.remove(&foreign).is_err() && folder.path().join("thesis").is_dir());
-        assert!(cache.get("demo", &key).is_some(), "what is there can still be read");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn an_entry_that_cannot_be_read_is_left_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        let key = Key::of(json!(1));
-        put(&cache, &key, "hello");
-        let path = cache.path("demo", &key);
-        // A folder in the place of a file: reading it fails for root, too.
-        fs::remove_file(path.join("a.txt")).unwrap();
-        fs::create_dir(path.join("a.txt")).unwrap();
-        assert_eq!(cache.get("demo", &key), None);
-        assert!(path.is_dir());
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(&path.join(MANIFEST))), (0o700, 0o600));
-    }
-
-    #[test]
-    fn damage_is_found_and_never_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        let keys = [1, 2, 3].map(|n| Key::of(json!(n)));
-        keys.iter().for_each(|key| put(&cache, key, "hello"));
-        fs::write(cache.path("demo", &keys[0]).join("a.txt"), "hellx").unwrap();
-        fs::remove_file(cache.path("demo", &keys[1]).join("a.txt")).unwrap();
-        let damaged = cache.verify().unwrap().into_iter().filter(|e| matches!(e.state, State::Damaged(_))).count();
-        assert_eq!(damaged, 2);
-        assert_eq!(keys.each_ref().map(|key| cache.get("demo", key).is_some()), [false, false, true]);
-        // Made anew.
-        put(&cache, &keys[0], "hello");
-        assert!(cache.get("demo", &keys[0]).is_some());
-    }
-
-    #[test]
-    fn collecting_removes_the_old_the_surplus_and_the_unfinished() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        let keys = [1, 2, 3].map(|n| Key::of(json!(n)));
-        let hours = |n: u64| SystemTime::now() - Duration::from_secs(n * 3600);
-        let age = |path: &Path, n| File::open(path).unwrap().set_modified(hours(n)).unwrap();
-        for (key, n) in keys.iter().zip([5, 3, 1]) {
-            put(&cache, key, "hello");
-            let manifest = cache.path("demo", key).join(MANIFEST);
-            File::options().append(true).open(manifest).unwrap().set_modified(hours(n)).unwrap();
-        }
-        let killed = folder.path().join(format!("{UNFINISHED}abc"));
-        fs::create_dir(&killed).unwrap();
-        assert!(cache.collect(None, None).unwrap().is_empty(), "another run may be writing it");
-        age(&killed, 2);
-        assert_eq!(cache.collect(Some(Duration::from_secs(4 * 3600)), None).unwrap().len(), 2);
-        assert!(!killed.exists());
-        let left = cache.entries().unwrap();
-        assert_eq!(left.len(), 2);
-        // Room for one: the one used last stays.
-        cache.collect(None, Some(left[0].bytes)).unwrap();
-        assert!(cache.get("demo", &keys[2]).is_some() && cache.get("demo", &keys[1]).is_none());
-    }
-}
+mod tests;

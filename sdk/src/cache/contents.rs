@@ -1,0 +1,68 @@
+//! What an entry was written with, and whether it still is what was written.
+
+use super::{MANIFEST, key};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+/// What is in an entry, and what it was made from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Contents {
+    pub kind: String,
+    pub key: String,
+    pub about: String,
+    pub made_from: Value,
+    pub files: BTreeMap<String, FileContents>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FileContents {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// The contents of the entry in a folder, as it says them itself.
+pub(super) fn read_contents(path: &Path) -> std::result::Result<Contents, String> {
+    let text = fs::read(path.join(MANIFEST)).map_err(|e| format!("{MANIFEST}: {e}"))?;
+    serde_json::from_slice(&text).map_err(|e| format!("{MANIFEST}: {e}"))
+}
+
+/// The first file that is not as it was written, or is gone.
+///
+/// # Errors
+/// Names the first file that cannot be read.
+pub(super) fn damage(path: &Path, contents: &Contents) -> std::result::Result<Option<String>, String> {
+    for (name, written) in &contents.files {
+        match file_contents(&path.join(name)) {
+            Ok(found) if found == *written => {}
+            Ok(_) => return Ok(Some(format!("{name} differs from what was written"))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Some(format!("{name} is missing"))),
+            Err(e) => return Err(format!("{name}: {e}")),
+        }
+    }
+    Ok(None)
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub(crate) fn sha256_of(path: &Path) -> std::io::Result<String> {
+    file_contents(path).map(|contents| contents.sha256)
+}
+
+/// Size and SHA-256 of a file.
+pub(super) fn file_contents(path: &Path) -> std::io::Result<FileContents> {
+    let (mut file, mut hash, mut bytes) = (File::open(path)?, Sha256::new(), 0);
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(FileContents { bytes, sha256: key::hex(&hash.finalize()) }),
+            n => {
+                hash.update(&buffer[..n]);
+                bytes += n as u64;
+            }
+        }
+    }
+}

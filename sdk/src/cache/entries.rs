@@ -1,0 +1,134 @@
+//! The entries as listings show them, and which of them are removed.
+
+use super::contents::{damage, read_contents};
+use super::{Cache, MANIFEST, UNFINISHED, root};
+use crate::storage::lock_folder;
+use crate::{Error, Result};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// After that time, an unfinished entry belongs to no run that is still writing it.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// An entry as listings show it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What it holds, such as `cohort`; empty when unfinished or damaged beyond that.
+    pub kind: String,
+    /// One line for a reader.
+    pub about: String,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When it was made or last read.
+    pub used: SystemTime,
+    /// Its state.
+    pub state: State,
+}
+
+/// Whether an entry can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It is complete; its files were not compared.
+    Complete,
+    /// Being written, or left by a run that was killed.
+    Unfinished,
+    /// A file is missing or differs from what was written, as the text says.
+    Damaged(String),
+}
+
+impl Cache {
+    /// Every entry, the last used first.
+    ///
+    /// # Errors
+    /// When the folder cannot be read or has other things in it; an absent one is an empty cache.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        let fail = |e| Error::io("read the cache", &self.root, e);
+        if !self.root.exists() {
+            return Ok(Vec::new());
+        }
+        root::check(&self.root)?;
+        let mut entries = Vec::new();
+        for folder in fs::read_dir(&self.root).map_err(fail)? {
+            let path = folder.map_err(fail)?.path();
+            if path.is_dir() {
+                entries.push(entry(path));
+            }
+        }
+        entries.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
+        Ok(entries)
+    }
+
+    /// Compares every file with what was written; entries in the same order as [`Cache::entries`].
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn verify(&self) -> Result<Vec<Entry>> {
+        let mut entries = self.entries()?;
+        for entry in entries.iter_mut().filter(|entry| entry.state == State::Complete) {
+            let found = read_contents(&entry.path).and_then(|contents| damage(&entry.path, &contents));
+            if let Some(what) = found.unwrap_or_else(Some) {
+                entry.state = State::Damaged(what);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Removes entries not used for `unused`, then the longest unused until the rest takes at most `bytes`, and what
+    /// killed runs left. Returns what was removed.
+    ///
+    /// # Errors
+    /// When the folder carries no marker of the cache, has other things in it, cannot be read, or an entry cannot be
+    /// removed.
+    pub fn collect(&self, unused: Option<Duration>, bytes: Option<u64>) -> Result<Vec<Entry>> {
+        if self.root.exists() {
+            // Caches of older versions have no marker yet.
+            root::claim(&self.root)?;
+        }
+        let now = SystemTime::now();
+        let age = |entry: &Entry| now.duration_since(entry.used).unwrap_or_default();
+        let mut left = 0;
+        let (_, removed): (Vec<Entry>, Vec<Entry>) = self.entries()?.into_iter().partition(|entry| match entry.state {
+            State::Complete => {
+                let keep = unused.is_none_or(|limit| age(entry) < limit)
+                    && bytes.is_none_or(|limit| left + entry.bytes <= limit);
+                left += if keep { entry.bytes } else { 0 };
+                keep
+            }
+            State::Unfinished => age(entry) < ABANDONED || lock_folder(&entry.path).is_none(),
+            State::Damaged(_) => false,
+        });
+        removed.iter().try_for_each(|entry| self.remove(entry))?;
+        Ok(removed)
+    }
+
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self, entry: &Entry) -> Result<()> {
+        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
+        if entry.path.parent() != Some(&self.root) || !root::is_own(&name) {
+            return Err(Error::program("this is no entry of the cache").at_file(&entry.path));
+        }
+        root::claim(&self.root)?;
+        fs::remove_dir_all(&entry.path).map_err(|e| Error::io("remove from the cache", &entry.path, e))
+    }
+}
+
+fn entry(path: PathBuf) -> Entry {
+    let contents = read_contents(&path);
+    let unfinished = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
+    let files = fs::read_dir(&path).into_iter().flatten().flatten();
+    let bytes = files.filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
+    let used = [path.join(MANIFEST), path.clone()].iter().find_map(|p| fs::metadata(p).and_then(|m| m.modified()).ok());
+    let state = match &contents {
+        _ if unfinished => State::Unfinished,
+        Ok(_) => State::Complete,
+        Err(what) => State::Damaged(what.clone()),
+    };
+    let (kind, about) = contents.map(|c| (c.kind, c.about)).unwrap_or_default();
+    Entry { path, kind, about, bytes, used: used.unwrap_or(SystemTime::UNIX_EPOCH), state }
+}

@@ -1,0 +1,128 @@
+//! A cache in a folder of its own: what is found in it, and what of it goes.
+
+use super::*;
+use serde_json::json;
+use std::time::Duration;
+
+fn put(cache: &Cache, key: &Key, text: &str) {
+    let write = |folder: &Path| {
+        fs::write(folder.join("a.txt"), text).unwrap();
+        Ok(())
+    };
+    cache.put("demo", key, "a demo", write).unwrap();
+}
+
+#[test]
+fn an_entry_is_found_by_its_key_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path().join("new"));
+    let (one, two) = (Key::of(json!({ "x": 1 })), Key::of(json!({ "x": 2 })));
+    assert_eq!(cache.get("demo", &one), None);
+    assert!(cache.entries().unwrap().is_empty());
+    put(&cache, &one, "hello");
+    let path = cache.get("demo", &one).unwrap();
+    assert_eq!(fs::read_to_string(path.join("a.txt")).unwrap(), "hello");
+    assert_eq!((cache.get("demo", &two), cache.get("other", &one)), (None, None));
+    // The second of two runs changes nothing.
+    put(&cache, &one, "other");
+    assert_eq!(fs::read_to_string(path.join("a.txt")).unwrap(), "hello");
+    let entries = cache.entries().unwrap();
+    assert_eq!((entries.len(), entries[0].kind.as_str(), entries[0].about.as_str()), (1, "demo", "a demo"));
+}
+
+#[test]
+fn a_writer_that_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let key = Key::of(json!(1));
+    let failed = cache.put("demo", &key, "", |folder| {
+        fs::write(folder.join("half"), "x").unwrap();
+        Err(Error::user("no"))
+    });
+    assert!(failed.is_err() && cache.get("demo", &key).is_none());
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["CACHEDIR.TAG"]);
+}
+
+#[test]
+fn what_is_not_the_caches_is_never_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let key = Key::of(json!(1));
+    put(&cache, &key, "hello");
+    fs::create_dir(folder.path().join("thesis")).unwrap();
+    fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    for refused in [cache.entries(), cache.verify(), cache.collect(None, Some(0))] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("notes.txt, thesis"), "{error}");
+    }
+    let foreign = Entry {
+        path: folder.path().join("thesis"),
+        kind: String::new(),
+        about: String::new(),
+        bytes: 0,
+        used: SystemTime::now(),
+        state: State::Damaged(String::new()),
+    };
+    assert!(cache.remove(&foreign).is_err() && folder.path().join("thesis").is_dir());
+    assert!(cache.get("demo", &key).is_some(), "what is there can still be read");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_entry_that_cannot_be_read_is_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let key = Key::of(json!(1));
+    put(&cache, &key, "hello");
+    let path = cache.path("demo", &key);
+    // A folder in the place of a file: reading it fails for root, too.
+    fs::remove_file(path.join("a.txt")).unwrap();
+    fs::create_dir(path.join("a.txt")).unwrap();
+    assert_eq!(cache.get("demo", &key), None);
+    assert!(path.is_dir());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(&path.join(MANIFEST))), (0o700, 0o600));
+}
+
+#[test]
+fn damage_is_found_and_never_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let keys = [1, 2, 3].map(|n| Key::of(json!(n)));
+    keys.iter().for_each(|key| put(&cache, key, "hello"));
+    fs::write(cache.path("demo", &keys[0]).join("a.txt"), "hellx").unwrap();
+    fs::remove_file(cache.path("demo", &keys[1]).join("a.txt")).unwrap();
+    let damaged = cache.verify().unwrap().into_iter().filter(|e| matches!(e.state, State::Damaged(_))).count();
+    assert_eq!(damaged, 2);
+    assert_eq!(keys.each_ref().map(|key| cache.get("demo", key).is_some()), [false, false, true]);
+    // Made anew.
+    put(&cache, &keys[0], "hello");
+    assert!(cache.get("demo", &keys[0]).is_some());
+}
+
+#[test]
+fn collecting_removes_the_old_the_surplus_and_the_unfinished() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let keys = [1, 2, 3].map(|n| Key::of(json!(n)));
+    let hours = |n: u64| SystemTime::now() - Duration::from_secs(n * 3600);
+    let age = |path: &Path, n| File::open(path).unwrap().set_modified(hours(n)).unwrap();
+    for (key, n) in keys.iter().zip([5, 3, 1]) {
+        put(&cache, key, "hello");
+        let manifest = cache.path("demo", key).join(MANIFEST);
+        File::options().append(true).open(manifest).unwrap().set_modified(hours(n)).unwrap();
+    }
+    let killed = folder.path().join(format!("{UNFINISHED}abc"));
+    fs::create_dir(&killed).unwrap();
+    assert!(cache.collect(None, None).unwrap().is_empty(), "another run may be writing it");
+    age(&killed, 2);
+    assert_eq!(cache.collect(Some(Duration::from_secs(4 * 3600)), None).unwrap().len(), 2);
+    assert!(!killed.exists());
+    let left = cache.entries().unwrap();
+    assert_eq!(left.len(), 2);
+    // Room for one: the one used last stays.
+    cache.collect(None, Some(left[0].bytes)).unwrap();
+    assert!(cache.get("demo", &keys[2]).is_some() && cache.get("demo", &keys[1]).is_none());
+}
