@@ -1,0 +1,136 @@
+//! Components from plugin files: which files bring them, and loading these.
+
+use super::Registry;
+use crate::component::Slot;
+use crate::plugin::loader::{self, Inspection};
+use crate::{Error, Result};
+use std::collections::{BTreeSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+/// A plugin in use.
+#[derive(Debug, Clone)]
+pub struct LoadedPlugin {
+    /// Its package name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file it came from; `None` when it was linked in.
+    pub file: Option<PathBuf>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: Option<String>,
+}
+
+impl Registry {
+    /// What the files say that would be loaded for these plugins and components, without running any of it: as
+    /// [`Registry::load`] and [`Registry::require`] find them. Where a slot is `open`, the recipe's own choice is among them.
+    ///
+    /// # Errors
+    /// When a file is missing, is no plugin, or no plugin brings a component.
+    pub fn files(plugins: &[PathBuf], components: &[(Slot, String)], open: &BTreeSet<Slot>) -> Result<Vec<Inspection>> {
+        let mut found: Vec<Inspection> = Vec::new();
+        for plugin in plugins {
+            found.push(loader::inspect(&loader::locate(plugin)?)?);
+        }
+        let builtin = Self::new();
+        let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
+        for slot in [Slot::Head, Slot::Recipe].into_iter().filter(|slot| open.contains(slot)) {
+            let listed = found.iter().flat_map(|i| &i.defaults).filter(|(s, _)| s == slot.name());
+            let listed = listed.map(|(_, name)| name.clone()).collect();
+            wanted.push_front((slot, the_default(slot, listed)?));
+        }
+        while let Some((slot, name)) = wanted.pop_front() {
+            let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && *n == name);
+            if builtin.entries.contains_key(&(slot, name.clone())) || found.iter().any(brings) {
+                continue;
+            }
+            let provider = loader::provider(slot, &name)?;
+            let file = provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
+            let inspection = loader::inspect(&file)?;
+            for (slot, name) in &inspection.needs {
+                let slot = Slot::from_name(slot)?;
+                wanted.extend(open.contains(&slot).then(|| (slot, name.clone())));
+            }
+            found.push(inspection);
+        }
+        Ok(found)
+    }
+
+    /// Loads a plugin: a shipped name such as `gat`, or the path of a shared library. `sha256`, when given, must be
+    /// the file's. Loading the same file twice does nothing.
+    ///
+    /// # Errors
+    /// When there is no such file, it was not built for this SDK, its checksum differs, or a name is taken.
+    pub fn load(&mut self, plugin: &Path, sha256: Option<&str>) -> Result<()> {
+        let opened = loader::open_file(&loader::locate(plugin)?)?;
+        let inspection = &opened.inspection;
+        if self.plugins.iter().any(|p| p.sha256.as_ref() == Some(&inspection.sha256)) {
+            return Ok(());
+        }
+        inspection.verify(sha256)?;
+        self.trust.check(inspection)?;
+        let register = loader::load(&opened)?;
+        self.add(origin_of(&inspection.file).into(), register)?;
+        let Inspection { name, version, file, sha256, .. } = opened.inspection;
+        self.plugins.push(LoadedPlugin { name, version, file: Some(file), sha256: Some(sha256) });
+        Ok(())
+    }
+
+    /// Makes sure that a component is there: loads the plugin of the search path that brings it, if none did yet.
+    ///
+    /// # Errors
+    /// When no plugin brings it, with the components there are, or when its plugin cannot be loaded.
+    pub fn require(&mut self, slot: Slot, name: &str) -> Result<()> {
+        if self.entries.contains_key(&(slot, name.to_owned())) {
+            return Ok(());
+        }
+        match loader::provider(slot, name)? {
+            Some(file) => self.load(&file, None),
+            None => self.load_shipped().and_then(|()| self.entry(slot, name).map(|_| ())),
+        }
+    }
+
+    /// Loads every plugin of the search path, for listings and suggestions.
+    ///
+    /// # Errors
+    /// When one of them cannot be loaded.
+    pub fn load_shipped(&mut self) -> Result<()> {
+        loader::in_use().into_iter().try_for_each(|(_, file)| self.load(&file, None))
+    }
+
+    /// The component of a slot that serves where a manifest names none: one that is here already, or else one of the search
+    /// path.
+    ///
+    /// # Errors
+    /// When there is none, or more than one.
+    pub fn default_of(&self, slot: Slot) -> Result<String> {
+        let here = self.components().filter(|info| info.slot == slot && info.default);
+        the_default(slot, here.map(|info| info.name.to_owned()).collect())
+    }
+
+    /// SHA-256 of the plugin that brings a component; `None` when that is linked into the program, or there is none.
+    pub fn sha256(&self, slot: Slot, name: &str) -> Option<&str> {
+        let origin = &self.entries.get(&(slot, name.to_owned()))?.info.plugin;
+        let brings = |plugin: &&LoadedPlugin| plugin.file.as_deref().is_some_and(|file| *origin_of(file) == **origin);
+        self.plugins.iter().find(brings)?.sha256.as_deref()
+    }
+}
+
+/// The default of a slot among those that are `here`, or else of the search path.
+fn the_default(slot: Slot, here: Vec<String>) -> Result<String> {
+    let mut all = if here.is_empty() { loader::defaults(slot) } else { here };
+    match (all.pop(), all.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (None, _) => Err(Error::user(format!("no {slot} is named, and no plugin brings one that serves by default"))
+            .help(format!("name one: {slot} = \"…\""))),
+        (Some(last), false) => Err(Error::user(format!("no {slot} is named, and more than one serves by default"))
+            .help(format!(
+                "name one: {}",
+                all.iter().chain([&last]).map(|n| format!("{slot} = \"{n}\"")).collect::<Vec<_>>().join(" or ")
+            ))),
+    }
+}
+
+/// How errors name the plugin in a file.
+fn origin_of(file: &Path) -> String {
+    format!("plugin {}", file.display())
+}

@@ -1,0 +1,155 @@
+//! All components that an experiment can name.
+
+mod loading;
+mod options;
+mod registrar;
+
+pub use loading::LoadedPlugin;
+pub use registrar::{ComponentInfo, Registrar};
+
+use super::trust::Trust;
+use crate::boundary::guard;
+use crate::component::{PatientEncoderSlot, Slot, SlotKind};
+use crate::model::FusionsOptions;
+use crate::{Error, Result};
+use registrar::{Entry, Make, origin};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use toml::Table;
+
+/// How errors call where components come from that are part of the SDK.
+const BUILTIN: &str = "part of the SDK";
+
+/// All components that an experiment can name, by slot and name.
+///
+/// ```ignore
+/// let registry = Registry::new().with(dualk_plugin_encoder_gat::register)?;
+/// ```
+pub struct Registry {
+    entries: BTreeMap<(Slot, String), Entry>,
+    plugins: Vec<LoadedPlugin>,
+    trust: Trust,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Registry {
+    /// What the SDK brings itself: the patient encoder `fusions`.
+    pub fn new() -> Self {
+        let mut registry = Self { entries: BTreeMap::new(), plugins: Vec::new(), trust: Trust::default() };
+        let mut entries = Vec::new();
+        Registrar { plugin: BUILTIN.into(), entries: &mut entries }.add::<PatientEncoderSlot, FusionsOptions>();
+        registry.insert(entries);
+        registry
+    }
+
+    fn insert(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries.into_iter().map(|entry| ((entry.info.slot, entry.info.name.to_owned()), entry)));
+    }
+
+    /// Asks this of every plugin file from now on, before any of its code runs.
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
+    /// Adds the components of a plugin that is linked into this program: its `register` function.
+    ///
+    /// # Errors
+    /// When a name is taken in its slot.
+    pub fn with(mut self, register: fn(&mut Registrar<'_>)) -> Result<Self> {
+        self.add("linked into the program".into(), register)?;
+        Ok(self)
+    }
+
+    /// The plugins loaded from files, in order.
+    pub fn plugins(&self) -> &[LoadedPlugin] {
+        &self.plugins
+    }
+
+    /// Every component, by slot and name.
+    pub fn components(&self) -> impl Iterator<Item = &ComponentInfo> {
+        self.entries.values().map(|e| &e.info)
+    }
+
+    /// What is known of a component.
+    ///
+    /// # Errors
+    /// When there is none of that name, with those there are.
+    pub fn info(&self, slot: Slot, name: &str) -> Result<&ComponentInfo> {
+        self.entry(slot, name).map(|e| &e.info)
+    }
+
+    /// Whether a component is part of the SDK itself, whose build says all that a checksum could.
+    pub fn is_builtin(&self, slot: Slot, name: &str) -> bool {
+        self.entries.get(&(slot, name.to_owned())).is_some_and(|entry| *entry.info.plugin == *BUILTIN)
+    }
+
+    /// Checks options and fills in defaults.
+    ///
+    /// # Errors
+    /// For unknown components, unknown keys and values of the wrong type.
+    pub fn check(&self, slot: Slot, name: &str, options: Table) -> Result<Table> {
+        let entry = self.entry(slot, name)?;
+        guard::catch(|| guard::run(&origin(&entry.info), || (entry.check)(options)))
+    }
+
+    /// Builds a component of slot `K`: `registry.build::<slots::fusion>(…)`.
+    ///
+    /// # Errors
+    /// When there is no such component or it refuses its options.
+    pub fn build<K: SlotKind>(&self, name: &str, options: Table, context: &K::Context<'_>) -> Result<K::Object> {
+        let entry = self.entry(K::SLOT, name)?;
+        let Some(make) = entry.make.downcast_ref::<Make<K>>() else {
+            return Err(Error::program(format!("`{name}` is registered in the wrong slot")));
+        };
+        guard::catch(|| guard::run(&origin(&entry.info), || make(options, context)))
+    }
+
+    /// The same for a slot whose components need nothing but their options.
+    ///
+    /// # Errors
+    /// When there is no such component or it refuses its options.
+    pub fn make<K>(&self, name: &str, options: Table) -> Result<K::Object>
+    where
+        K: for<'a> SlotKind<Context<'a> = ()>,
+    {
+        self.build::<K>(name, options, &())
+    }
+
+    fn add(&mut self, plugin: Arc<str>, register: fn(&mut Registrar<'_>)) -> Result<()> {
+        let mut entries = Vec::new();
+        let mut registrar = Registrar { plugin: plugin.clone(), entries: &mut entries };
+        guard::catch(|| {
+            guard::run(&plugin, || register(&mut registrar));
+            Ok(())
+        })?;
+        for entry in entries {
+            let key = (entry.info.slot, entry.info.name.to_owned());
+            if let Some(first) = self.entries.get(&key) {
+                let message = format!("two plugins bring a {} named `{}`", entry.info.slot, entry.info.name);
+                return Err(Error::user(message)
+                    .help(format!("first:  {}", first.info.plugin))
+                    .help(format!("second: {plugin}"))
+                    .help("remove one of the two [[plugin]] entries"));
+            }
+            self.entries.insert(key, entry);
+        }
+        Ok(())
+    }
+
+    fn entry(&self, slot: Slot, name: &str) -> Result<&Entry> {
+        self.entries.get(&(slot, name.to_owned())).ok_or_else(|| {
+            let known: Vec<&str> = self.entries.keys().filter(|k| k.0 == slot).map(|k| k.1.as_str()).collect();
+            let elsewhere = self.entries.keys().find(|k| k.1 == name).map(|k| k.0);
+            let error = Error::user(format!("no {slot} is named `{name}`")).at_key("type").suggest(name, known);
+            match elsewhere {
+                Some(other) => error.help(format!("`{name}` is a {other}")),
+                None => error.help("for a plugin of your own, add [[plugin]] with path = \"…\""),
+            }
+        })
+    }
+}
