@@ -1,5 +1,6 @@
 //! The modules of the SDK stand in layers: each may know those below it, and none above.
 
+use dualk_sdk::component::Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,7 +50,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }
 
-/// The page for those who have no sources lists every operation, every way to make an error, and every check.
+/// The page for those who have no sources lists every operation and every way to make an error.
 #[test]
 fn the_book_lists_what_plugins_use() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -72,6 +73,19 @@ fn the_book_lists_what_plugins_use() {
     let listed: BTreeSet<&str> = words(&page).collect();
     names.retain(|name| !inner.contains(&name.as_str()) && !listed.contains(name.as_str()));
     assert!(names.is_empty(), "book/src/plugin-reference.md does not list {names:?}");
+}
+
+/// Every slot has a row of the page on plugins, and a check by its name, as that page says.
+#[test]
+fn the_book_lists_every_slot() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("book/src/plugin.md")).unwrap();
+    let testing = files(&root.join("sdk/src/testing"));
+    let checks: String = testing.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    for slot in Slot::ALL {
+        assert!(page.contains(&format!("\n| `{slot}` | ")), "book/src/plugin.md has no row for {slot}");
+        assert!(checks.contains(&format!("pub fn check_{slot}<")), "there is no check_{slot}");
+    }
 }
 
 /// The code of a file without comments and without its tests.

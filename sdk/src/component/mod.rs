@@ -70,66 +70,63 @@ pub trait Builds<K: SlotKind>: Component {
     fn build_object(self, context: &K::Context<'_>, origin: &Arc<str>) -> Result<K::Object>;
 }
 
-/// The places of an experiment that a component can take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Slot {
-    /// Reads raw tables.
-    Parser,
-    /// Gives graph nodes their first features.
-    NodeInit,
-    /// Turns node features and the graph into code embeddings.
-    GraphEncoder,
-    /// Turns code embeddings and visits into one vector a patient.
-    PatientEncoder,
-    /// Turns sets of vectors into one vector each.
-    Fusion,
-    /// Turns abnormal laboratory items into a vector.
-    Lab,
-    /// Turns vectors into logits.
-    Head,
-    /// Compares logits with targets.
-    Loss,
-    /// What a stage learns.
-    Objective,
-    /// Which stages there are.
-    Recipe,
-    /// Embeds a knowledge graph.
-    KgeModel,
+/// The slots, in one list. Hands to the macro `$with`, for each: its documentation, its variant of [`Slot`], its name in
+/// manifests and its kind.
+macro_rules! each_slot {
+    ($with:ident) => {
+        $with! {
+            /// Reads raw tables.
+            Parser: parser = component::ParserSlot,
+            /// Gives graph nodes their first features.
+            NodeInit: node_init = component::NodeInitSlot,
+            /// Turns node features and the graph into code embeddings.
+            GraphEncoder: graph_encoder = component::GraphEncoderSlot,
+            /// Turns code embeddings and visits into one vector a patient.
+            PatientEncoder: patient_encoder = component::PatientEncoderSlot,
+            /// Turns sets of vectors into one vector each.
+            Fusion: fusion = component::FusionSlot,
+            /// Turns abnormal laboratory items into a vector.
+            Lab: lab = component::LabSlot,
+            /// Turns vectors into logits.
+            Head: head = component::HeadSlot,
+            /// Compares logits with targets.
+            Loss: loss = component::LossSlot,
+            /// What a stage learns.
+            Objective: objective = component::ObjectiveSlot,
+            /// Which stages there are.
+            Recipe: recipe = recipe::RecipeSlot,
+            /// Embeds a knowledge graph.
+            KgeModel: kge_model = kge::KgeModelSlot,
+        }
+    };
 }
+pub(crate) use each_slot;
+
+/// Declares [`Slot`].
+macro_rules! declare_slots {
+    ($($(#[$doc:meta])* $slot:ident: $name:ident = $($kind:ident)::+),+ $(,)?) => {
+        /// The places of an experiment that a component can take.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Slot {
+            $($(#[$doc])* $slot,)+
+        }
+
+        impl Slot {
+            /// Every slot.
+            pub const ALL: [Slot; [$(stringify!($slot)),+].len()] = [$(Slot::$slot),+];
+
+            /// The name used in manifests and on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Slot::$slot => stringify!($name),)+
+                }
+            }
+        }
+    };
+}
+each_slot! { declare_slots }
 
 impl Slot {
-    /// Every slot.
-    pub const ALL: [Slot; 11] = [
-        Slot::Parser,
-        Slot::NodeInit,
-        Slot::GraphEncoder,
-        Slot::PatientEncoder,
-        Slot::Fusion,
-        Slot::Lab,
-        Slot::Head,
-        Slot::Loss,
-        Slot::Objective,
-        Slot::Recipe,
-        Slot::KgeModel,
-    ];
-
-    /// The name used in manifests and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Slot::Parser => "parser",
-            Slot::NodeInit => "node_init",
-            Slot::GraphEncoder => "graph_encoder",
-            Slot::PatientEncoder => "patient_encoder",
-            Slot::Fusion => "fusion",
-            Slot::Lab => "lab",
-            Slot::Head => "head",
-            Slot::Loss => "loss",
-            Slot::Objective => "objective",
-            Slot::Recipe => "recipe",
-            Slot::KgeModel => "kge_model",
-        }
-    }
-
     /// The slot of that name.
     ///
     /// # Errors

@@ -3,9 +3,12 @@
 
 mod export;
 
-pub use crate::component::{
-    FusionSlot as fusion, GraphEncoderSlot as graph_encoder, HeadSlot as head, LabSlot as lab, LossSlot as loss,
-    NodeInitSlot as node_init, ObjectiveSlot as objective, ParserSlot as parser, PatientEncoderSlot as patient_encoder,
-};
-pub use crate::kge::KgeModelSlot as kge_model;
-pub use crate::recipe::RecipeSlot as recipe;
+use crate::component::each_slot;
+
+/// Exports every kind by the name of its slot.
+macro_rules! export_kinds {
+    ($($(#[$doc:meta])* $slot:ident: $name:ident = $($kind:ident)::+),+ $(,)?) => {
+        $(pub use crate::$($kind)::+ as $name;)+
+    };
+}
+each_slot! { export_kinds }

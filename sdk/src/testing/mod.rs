@@ -48,14 +48,18 @@ mod report;
 mod tests;
 
 pub use inputs::prepared;
+pub use kge::*;
+pub use modules::*;
+pub use objectives::*;
+pub use parsers::*;
+pub use patients::*;
+pub use plain::*;
 pub use report::{Check, Report};
 
-use crate::component::*;
+use crate::component::{Builds, Slot, SlotKind, each_slot};
 use crate::device::generator;
-use crate::kge::BuildKgeModel;
 use crate::plugin::Registry;
-use crate::recipe::BuildRecipe;
-use crate::{Error, Result, slots};
+use crate::{Error, Result};
 use toml::Table;
 
 /// Checks a component of a registry with these options; what is missing in them has its default. One check at a time:
@@ -71,19 +75,7 @@ fn examine_alone(registry: &Registry, slot: Slot, name: &str, options: Table) ->
     let subject = Subject { registry, slot, name, options };
     let mut report = Report::new(format!("{slot} `{name}`"));
     options::check_documentation(&subject, registry.info(slot, name)?, &mut report);
-    match slot {
-        Slot::GraphEncoder => modules::graph_encoder(&subject, &mut report),
-        Slot::PatientEncoder => patients::patient_encoder(&subject, &mut report),
-        Slot::Fusion => modules::fusion(&subject, &mut report),
-        Slot::Lab => modules::lab(&subject, &mut report),
-        Slot::Head => modules::head(&subject, &mut report),
-        Slot::Loss => plain::loss(&subject, &mut report),
-        Slot::NodeInit => plain::node_init(&subject, &mut report),
-        Slot::Parser => parsers::parser(&subject, &mut report),
-        Slot::Objective => objectives::objective(&subject, &mut report),
-        Slot::Recipe => plain::recipe(&subject, &mut report),
-        Slot::KgeModel => kge::model(&subject, &mut report),
-    }
+    examine_slot(&subject, &mut report);
     Ok(report)
 }
 
@@ -94,6 +86,26 @@ struct Subject<'a> {
     name: &'a str,
     options: Table,
 }
+
+/// What a slot asks of its components beside documented options. It stands beside the slot's `check_…`, in a file of this
+/// folder.
+trait Examined: SlotKind {
+    /// Runs the checks.
+    fn examine(subject: &Subject<'_>, report: &mut Report);
+}
+
+/// Declares the way from a slot to its checks.
+macro_rules! examine_slots {
+    ($($(#[$doc:meta])* $slot:ident: $name:ident = $($kind:ident)::+),+ $(,)?) => {
+        /// Runs the checks of the component's slot.
+        fn examine_slot(subject: &Subject<'_>, report: &mut Report) {
+            match subject.slot {
+                $(Slot::$slot => <crate::$($kind)::+ as Examined>::examine(subject, report),)+
+            }
+        }
+    };
+}
+each_slot! { examine_slots }
 
 /// Registers one component alone and examines it.
 #[track_caller]
@@ -108,109 +120,4 @@ fn check<K: SlotKind, C: Builds<K>>(options: C) {
         Ok(report) => panic!("\n{report}"),
         Err(error) => panic!("{error}"),
     }
-}
-
-/// Checks a graph encoder on small graphs: with a hub, isolated nodes and repeated edges; without edges; of one node.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_graph_encoder<C: BuildGraphEncoder>(options: C) {
-    check::<slots::graph_encoder, C>(options);
-}
-
-/// Checks a patient encoder on patients of many, one and no visits, each by itself and all together, with and without the
-/// days between visits.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_patient_encoder<C: BuildPatientEncoder>(options: C) {
-    check::<slots::patient_encoder, C>(options);
-}
-
-/// Checks a head: its logits, what it lends to later heads, and that a patient does not depend on those beside.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_head<C: BuildHead>(options: C) {
-    check::<slots::head, C>(options);
-}
-
-/// Checks a fusion at both levels: sets of many, of one and of no members, each set by itself and all together.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_fusion<C: BuildFusion>(options: C) {
-    check::<slots::fusion, C>(options);
-}
-
-/// Checks a lab encoder on admissions with many, one and no abnormal items, each by itself and all together, and
-/// where there is a single item.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_lab<C: BuildLabEncoder>(options: C) {
-    check::<slots::lab, C>(options);
-}
-
-/// Checks a loss: finite for logits of any size and labels of one kind alone, lower for right answers than for wrong
-/// ones.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_loss<C: BuildLoss>(options: C) {
-    check::<slots::loss, C>(options);
-}
-
-/// Checks a node initialiser on known, unknown and no codes.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_node_init<C: BuildNodeInit>(options: C) {
-    check::<slots::node_init, C>(options);
-}
-
-/// Checks a parser on the files that the options name: the same cohort twice, a consistent one, its inputs, and what
-/// it says of files that are not there.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_parser<C: BuildParser>(options: C) {
-    check::<slots::parser, C>(options);
-}
-
-/// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
-/// have better metrics than wrong ones.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_objective<C: BuildObjective>(options: C) {
-    check::<slots::objective, C>(options);
-}
-
-/// Checks a recipe: stages of all its types complete, in order and each by itself, and twice gives the same.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_recipe<C: BuildRecipe>(options: C) {
-    check::<slots::recipe, C>(options);
-}
-
-/// Checks an embedding model: widths, first values, scores that a batch and a single candidate agree on, gradients of the
-/// loss against finite differences for entities, relations and what triples share.
-///
-/// # Panics
-/// With everything that was found.
-#[track_caller]
-pub fn check_kge_model<C: BuildKgeModel>(options: C) {
-    check::<slots::kge_model, C>(options);
 }

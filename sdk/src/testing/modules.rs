@@ -3,7 +3,7 @@
 use super::gradients::{Function, slopes, undisturbed, values};
 use super::inputs::{bits, codes, graph, histories, numbers, other_device, sets};
 use super::options::check_options;
-use super::{Report, Subject};
+use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::data::knowledge::Knowledge;
 use crate::data::{Ragged, Sets};
@@ -124,31 +124,42 @@ pub(super) fn check_module<M: Module>(
     check_options(subject, report, |options| case.output(&options, &device).map(values));
 }
 
-pub(super) fn graph_encoder(subject: &Subject<'_>, report: &mut Report) {
-    let graphs = [
-        ("a hub, isolated nodes, repeated edges", graph()),
-        ("no edges", Graph::new(4, &[])),
-        ("the padding node alone", Graph::new(1, &[])),
-    ];
-    let graphs: Result<Vec<(&str, Graph)>> = graphs.into_iter().map(|(what, graph)| Ok((what, graph?))).collect();
-    let Ok(graphs) = graphs else { return };
-    let names: Vec<Vec<String>> = graphs.iter().map(|(_, graph)| codes(graph.nodes())).collect();
-    let cases: Vec<Case<'_, GraphEncoderModule>> = graphs
-        .iter()
-        .zip(&names)
-        .map(|((what, graph), codes)| Case {
-            what,
-            input: numbers(1, graph.nodes(), WIDTH),
-            rows: graph.nodes(),
-            zero: Vec::new(),
-            build: Box::new(|options, device| {
-                let context = GraphEncoderContext { input: WIDTH, codes, device };
-                subject.registry.build::<slots::graph_encoder>(subject.name, options, &context)
-            }),
-            forward: Box::new(|module, input| module.forward(input, graph)),
-        })
-        .collect();
-    check_module(subject, &cases, GraphEncoder::width, true, report);
+/// Checks a graph encoder on small graphs: with a hub, isolated nodes and repeated edges; without edges; of one node.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_graph_encoder<C: BuildGraphEncoder>(options: C) {
+    check::<slots::graph_encoder, C>(options);
+}
+
+impl Examined for slots::graph_encoder {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        let graphs = [
+            ("a hub, isolated nodes, repeated edges", graph()),
+            ("no edges", Graph::new(4, &[])),
+            ("the padding node alone", Graph::new(1, &[])),
+        ];
+        let graphs: Result<Vec<(&str, Graph)>> = graphs.into_iter().map(|(what, graph)| Ok((what, graph?))).collect();
+        let Ok(graphs) = graphs else { return };
+        let names: Vec<Vec<String>> = graphs.iter().map(|(_, graph)| codes(graph.nodes())).collect();
+        let cases: Vec<Case<'_, GraphEncoderModule>> = graphs
+            .iter()
+            .zip(&names)
+            .map(|((what, graph), codes)| Case {
+                what,
+                input: numbers(1, graph.nodes(), WIDTH),
+                rows: graph.nodes(),
+                zero: Vec::new(),
+                build: Box::new(|options, device| {
+                    let context = GraphEncoderContext { input: WIDTH, codes, device };
+                    subject.registry.build::<slots::graph_encoder>(subject.name, options, &context)
+                }),
+                forward: Box::new(|module, input| module.forward(input, graph)),
+            })
+            .collect();
+        check_module(subject, &cases, GraphEncoder::width, true, report);
+    }
 }
 
 fn fusion_case<'a>(
@@ -170,31 +181,42 @@ fn fusion_case<'a>(
     }
 }
 
-pub(super) fn fusion(subject: &Subject<'_>, report: &mut Report) {
-    let (all, one) = (sets(), Sets::new([vec![4]].into_iter().collect()));
-    let (empty, none) = (Sets::new([vec![]].into_iter().collect()), Sets::new(Ragged::new()));
-    let cases = [
-        fusion_case(subject, "visits of patients", FusionLevel::Visits, &all),
-        fusion_case(subject, "codes of visits", FusionLevel::Codes, &all),
-        fusion_case(subject, "one set of one member", FusionLevel::Visits, &one),
-        fusion_case(subject, "one empty set", FusionLevel::Visits, &empty),
-        fusion_case(subject, "no sets", FusionLevel::Visits, &none),
-    ];
-    check_module(subject, &cases, Fusion::width, true, report);
-    report.check("a set does not depend on those beside it", |findings| {
-        let device = Device::flex();
-        let case = &cases[0];
-        let module = (case.build)(subject.options.clone(), &device)?;
-        let input = || Tensor::from_data(case.input.clone(), &device);
-        let together = values(module.forward(input(), &all));
-        let width = module.width();
-        for (i, set) in all.members().rows().enumerate() {
-            let alone = Sets::new([set.to_vec()].into_iter().collect());
-            let alone = values(module.forward(input(), &alone));
-            compare_rows(&format!("set {i}"), &alone, &together[i * width..(i + 1) * width], findings);
-        }
-        Ok(())
-    });
+/// Checks a fusion at both levels: sets of many, of one and of no members, each set by itself and all together.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_fusion<C: BuildFusion>(options: C) {
+    check::<slots::fusion, C>(options);
+}
+
+impl Examined for slots::fusion {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        let (all, one) = (sets(), Sets::new([vec![4]].into_iter().collect()));
+        let (empty, none) = (Sets::new([vec![]].into_iter().collect()), Sets::new(Ragged::new()));
+        let cases = [
+            fusion_case(subject, "visits of patients", FusionLevel::Visits, &all),
+            fusion_case(subject, "codes of visits", FusionLevel::Codes, &all),
+            fusion_case(subject, "one set of one member", FusionLevel::Visits, &one),
+            fusion_case(subject, "one empty set", FusionLevel::Visits, &empty),
+            fusion_case(subject, "no sets", FusionLevel::Visits, &none),
+        ];
+        check_module(subject, &cases, Fusion::width, true, report);
+        report.check("a set does not depend on those beside it", |findings| {
+            let device = Device::flex();
+            let case = &cases[0];
+            let module = (case.build)(subject.options.clone(), &device)?;
+            let input = || Tensor::from_data(case.input.clone(), &device);
+            let together = values(module.forward(input(), &all));
+            let width = module.width();
+            for (i, set) in all.members().rows().enumerate() {
+                let alone = Sets::new([set.to_vec()].into_iter().collect());
+                let alone = values(module.forward(input(), &alone));
+                compare_rows(&format!("set {i}"), &alone, &together[i * width..(i + 1) * width], findings);
+            }
+            Ok(())
+        });
+    }
 }
 
 pub(super) fn compare_rows(what: &str, alone: &[f32], together: &[f32], findings: &mut Vec<String>) {
@@ -205,71 +227,94 @@ pub(super) fn compare_rows(what: &str, alone: &[f32], together: &[f32], findings
     }
 }
 
-pub(super) fn lab(subject: &Subject<'_>, report: &mut Report) {
-    const LABS: usize = 9;
-    let case = |what, labs: usize, input: TensorData| -> Case<'_, LabEncoderModule> {
-        Case {
-            what,
-            rows: input.shape()[0],
-            input,
-            zero: Vec::new(),
-            build: Box::new(move |options, device| {
-                subject.registry.build::<slots::lab>(subject.name, options, &LabEncoderContext { labs, device })
-            }),
-            forward: Box::new(|module, input| module.forward(input)),
-        }
-    };
-    let cases = [
-        case("admissions with items", LABS, bits(3, 5, LABS)),
-        case("one admission", LABS, bits(4, 1, LABS)),
-        case("no abnormal items", LABS, TensorData::zeros::<f32, _>([2, LABS])),
-        case("a single item", 1, bits(5, 3, 1)),
-    ];
-    check_module(subject, &cases, LabEncoder::width, false, report);
-    report.check("an admission does not depend on those beside it", |findings| {
-        let device = Device::flex();
-        let module = (cases[0].build)(subject.options.clone(), &device)?;
-        let input = Tensor::<2>::from_data(cases[0].input.clone(), &device);
-        let together = values(module.forward(input.clone()));
-        let width = module.width();
-        for i in 0..5 {
-            let alone = values(module.forward(input.clone().narrow(0, i, 1)));
-            compare_rows(&format!("admission {i}"), &alone, &together[i * width..(i + 1) * width], findings);
-        }
-        Ok(())
-    });
+/// Checks a lab encoder on admissions with many, one and no abnormal items, each by itself and all together, and
+/// where there is a single item.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_lab<C: BuildLabEncoder>(options: C) {
+    check::<slots::lab, C>(options);
 }
 
-pub(super) fn head(subject: &Subject<'_>, report: &mut Report) {
-    const OUTPUTS: usize = 4;
-    let (graph, asked) = (&Arc::new(Knowledge::small(OUTPUTS)), &[1, 2, 3, 4]);
-    let case = |what, outputs: usize, input: TensorData, code_width: Option<usize>| -> Case<'_, HeadModule> {
-        Case {
-            what,
-            rows: input.shape()[0],
-            input,
-            zero: Vec::new(),
-            build: Box::new(move |options, device| {
-                let knowledge = code_width.map(|_| AskedOf { graph, asked });
-                let context = HeadContext { network: "", input: WIDTH, outputs, code_width, knowledge, device };
-                subject.registry.build::<slots::head>(subject.name, options, &context)
-            }),
-            forward: Box::new(move |module, input| {
-                let codes = code_width.filter(|_| module.looks_at_codes());
-                let codes = codes.map(|width| Tensor::from_data(numbers(9, outputs, width), &input.device()));
-                let batch = histories(input.dims()[0], OUTPUTS as u32);
-                module.logits(input, codes, &batch, outputs)
-            }),
-        }
-    };
-    let logits = [
-        case("logits of patients", OUTPUTS, numbers(1, 5, WIDTH), Some(WIDTH)),
-        case("logits of one patient", OUTPUTS, numbers(2, 1, WIDTH), Some(WIDTH)),
-    ];
-    check_module(subject, &logits, |_| OUTPUTS, true, report);
-    let single = [case("a single logit", 1, numbers(3, 3, WIDTH), None)];
-    check_shapes(&subject.options, &single, |_| 1, report);
-    let lent = case("what heads of later stages see", OUTPUTS, numbers(4, 5, WIDTH), None);
-    let lent = [Case { forward: Box::new(|module: &HeadModule, input| module.embed(input)), ..lent }];
-    check_shapes(&subject.options, &lent, HeadModule::width, report);
+impl Examined for slots::lab {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        const LABS: usize = 9;
+        let case = |what, labs: usize, input: TensorData| -> Case<'_, LabEncoderModule> {
+            Case {
+                what,
+                rows: input.shape()[0],
+                input,
+                zero: Vec::new(),
+                build: Box::new(move |options, device| {
+                    subject.registry.build::<slots::lab>(subject.name, options, &LabEncoderContext { labs, device })
+                }),
+                forward: Box::new(|module, input| module.forward(input)),
+            }
+        };
+        let cases = [
+            case("admissions with items", LABS, bits(3, 5, LABS)),
+            case("one admission", LABS, bits(4, 1, LABS)),
+            case("no abnormal items", LABS, TensorData::zeros::<f32, _>([2, LABS])),
+            case("a single item", 1, bits(5, 3, 1)),
+        ];
+        check_module(subject, &cases, LabEncoder::width, false, report);
+        report.check("an admission does not depend on those beside it", |findings| {
+            let device = Device::flex();
+            let module = (cases[0].build)(subject.options.clone(), &device)?;
+            let input = Tensor::<2>::from_data(cases[0].input.clone(), &device);
+            let together = values(module.forward(input.clone()));
+            let width = module.width();
+            for i in 0..5 {
+                let alone = values(module.forward(input.clone().narrow(0, i, 1)));
+                compare_rows(&format!("admission {i}"), &alone, &together[i * width..(i + 1) * width], findings);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Checks a head: its logits, what it lends to later heads, and that a patient does not depend on those beside.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_head<C: BuildHead>(options: C) {
+    check::<slots::head, C>(options);
+}
+
+impl Examined for slots::head {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        const OUTPUTS: usize = 4;
+        let (graph, asked) = (&Arc::new(Knowledge::small(OUTPUTS)), &[1, 2, 3, 4]);
+        let case = |what, outputs: usize, input: TensorData, code_width: Option<usize>| -> Case<'_, HeadModule> {
+            Case {
+                what,
+                rows: input.shape()[0],
+                input,
+                zero: Vec::new(),
+                build: Box::new(move |options, device| {
+                    let knowledge = code_width.map(|_| AskedOf { graph, asked });
+                    let context = HeadContext { network: "", input: WIDTH, outputs, code_width, knowledge, device };
+                    subject.registry.build::<slots::head>(subject.name, options, &context)
+                }),
+                forward: Box::new(move |module, input| {
+                    let codes = code_width.filter(|_| module.looks_at_codes());
+                    let codes = codes.map(|width| Tensor::from_data(numbers(9, outputs, width), &input.device()));
+                    let batch = histories(input.dims()[0], OUTPUTS as u32);
+                    module.logits(input, codes, &batch, outputs)
+                }),
+            }
+        };
+        let logits = [
+            case("logits of patients", OUTPUTS, numbers(1, 5, WIDTH), Some(WIDTH)),
+            case("logits of one patient", OUTPUTS, numbers(2, 1, WIDTH), Some(WIDTH)),
+        ];
+        check_module(subject, &logits, |_| OUTPUTS, true, report);
+        let single = [case("a single logit", 1, numbers(3, 3, WIDTH), None)];
+        check_shapes(&subject.options, &single, |_| 1, report);
+        let lent = case("what heads of later stages see", OUTPUTS, numbers(4, 5, WIDTH), None);
+        let lent = [Case { forward: Box::new(|module: &HeadModule, input| module.embed(input)), ..lent }];
+        check_shapes(&subject.options, &lent, HeadModule::width, report);
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::inputs::{ones, prepared};
 use super::options::check_options;
-use super::{Report, Subject};
+use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::data::{Examples, Prepared, Ragged};
 use crate::train::metrics::lower_is_better;
@@ -12,24 +12,36 @@ use toml::Table;
 
 type Found<'a> = &'a mut Vec<String>;
 
-pub(super) fn objective(subject: &Subject<'_>, report: &mut Report) {
-    let build = |options: Table| subject.registry.make::<slots::objective>(subject.name, options);
-    let mut check = |what: &str, look: &dyn Fn(&dyn Objective, &Prepared, Found<'_>) -> Result<()>| {
-        report.check(what, |findings| look(build(subject.options.clone())?.as_ref(), &prepared()?, findings));
-    };
-    check("heads", &heads);
-    for (what, part) in [("train", Part::Train), ("valid", Part::Valid), ("test", Part::Test)] {
-        check(&format!("examples: {what}"), &|objective, data, findings| examples(objective, data, part, findings));
+/// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
+/// have better metrics than wrong ones.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_objective<C: BuildObjective>(options: C) {
+    check::<slots::objective, C>(options);
+}
+
+impl Examined for slots::objective {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        let build = |options: Table| subject.registry.make::<slots::objective>(subject.name, options);
+        let mut check = |what: &str, look: &dyn Fn(&dyn Objective, &Prepared, Found<'_>) -> Result<()>| {
+            report.check(what, |findings| look(build(subject.options.clone())?.as_ref(), &prepared()?, findings));
+        };
+        check("heads", &heads);
+        for (what, part) in [("train", Part::Train), ("valid", Part::Valid), ("test", Part::Test)] {
+            check(&format!("examples: {what}"), &|objective, data, findings| examples(objective, data, part, findings));
+        }
+        check("metrics: finite, the same names, better for right answers", &metrics);
+        check("what codes and items of a history are asked for again", &asked);
+        check_options(subject, report, |options| {
+            let data = prepared()?;
+            let objective = build(options)?;
+            objective.heads(&data)?;
+            objective.examples(&data, Part::Train)?;
+            Ok(Vec::new())
+        });
     }
-    check("metrics: finite, the same names, better for right answers", &metrics);
-    check("what codes and items of a history are asked for again", &asked);
-    check_options(subject, report, |options| {
-        let data = prepared()?;
-        let objective = build(options)?;
-        objective.heads(&data)?;
-        objective.examples(&data, Part::Train)?;
-        Ok(Vec::new())
-    });
 }
 
 fn heads(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Parsers.
 
 use super::options::{check_options, path_options};
-use super::{Report, Subject};
+use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::data::Cohort;
 use crate::error::Blame;
@@ -10,31 +10,43 @@ use crate::{Result, slots};
 use std::collections::BTreeSet;
 use toml::Value;
 
-pub(super) fn parser(subject: &Subject<'_>, report: &mut Report) {
-    for (what, compat) in [("a consistent cohort", false), ("a consistent cohort with compat = \"dualk\"", true)] {
-        report.check(what, |findings| {
-            inconsistencies(&parsed(subject, compat)?, findings);
+/// Checks a parser on the files that the options name: the same cohort twice, a consistent one, its inputs, and what
+/// it says of files that are not there.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_parser<C: BuildParser>(options: C) {
+    check::<slots::parser, C>(options);
+}
+
+impl Examined for slots::parser {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        for (what, compat) in [("a consistent cohort", false), ("a consistent cohort with compat = \"dualk\"", true)] {
+            report.check(what, |findings| {
+                inconsistencies(&parsed(subject, compat)?, findings);
+                Ok(())
+            });
+        }
+        report.check("the same cohort twice", |findings| {
+            if parsed(subject, false)? != parsed(subject, false)? {
+                findings.push("two cohorts from the same files and seed differ".to_owned());
+            }
             Ok(())
         });
+        report.check("the inputs that it names are files", |findings| {
+            let parser = subject.registry.make::<slots::parser>(subject.name, subject.options.clone())?;
+            let inputs = parser.inputs().unwrap_or_default();
+            let missing = inputs.files.iter().filter(|file| !file.is_file());
+            findings.extend(missing.map(|file| format!("{} is no file", file.display())));
+            Ok(())
+        });
+        check_options(subject, report, |options| {
+            subject.registry.make::<slots::parser>(subject.name, options)?.check()?;
+            Ok(Vec::new())
+        });
+        absent_files(subject, report);
     }
-    report.check("the same cohort twice", |findings| {
-        if parsed(subject, false)? != parsed(subject, false)? {
-            findings.push("two cohorts from the same files and seed differ".to_owned());
-        }
-        Ok(())
-    });
-    report.check("the inputs that it names are files", |findings| {
-        let parser = subject.registry.make::<slots::parser>(subject.name, subject.options.clone())?;
-        let inputs = parser.inputs().unwrap_or_default();
-        let missing = inputs.files.iter().filter(|file| !file.is_file());
-        findings.extend(missing.map(|file| format!("{} is no file", file.display())));
-        Ok(())
-    });
-    check_options(subject, report, |options| {
-        subject.registry.make::<slots::parser>(subject.name, options)?.check()?;
-        Ok(Vec::new())
-    });
-    absent_files(subject, report);
 }
 
 fn parsed(subject: &Subject<'_>, compat: bool) -> Result<Cohort> {

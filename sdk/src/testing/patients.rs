@@ -3,7 +3,7 @@
 use super::gradients::values;
 use super::inputs::{codes, graph, numbers};
 use super::modules::{Case, WIDTH, check_module, compare_rows};
-use super::{Report, Subject};
+use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::data::{Batch, Examples, Ragged, Sets, Visits};
 use crate::ops::{Pooling, pool};
@@ -42,44 +42,56 @@ fn examples(dated: bool) -> Examples {
     Examples { codes: Arc::new(visits), visits: patients, labs, targets: Vec::new(), ..Examples::default() }
 }
 
-pub(super) fn patient_encoder(subject: &Subject<'_>, report: &mut Report) {
-    let Ok(graph) = graph() else { return };
-    let (graph, codes) = (&graph, &codes(graph.nodes()));
-    let (dated, undated) = (examples(true), examples(false));
-    let batches = [
-        ("patients of three, one and two visits, and one without codes", dated.batch(&[0, 1, 2, 3])),
-        ("visits whose days are not known", undated.batch(&[0, 1, 2, 3])),
-        ("one patient of one visit", dated.batch(&[1])),
-        ("no codes at all", dated.batch(&[2])),
-        ("no patients", dated.batch(&[])),
-    ];
-    let build = move |options, device: &Device| {
-        let context = PatientEncoderContext { width: WIDTH, codes, device, fusion: &mean };
-        subject.registry.build::<slots::patient_encoder>(subject.name, options, &context)
-    };
-    let case = |(what, batch): &'_ (&'static str, Batch)| -> Case<'_, PatientEncoderModule> {
-        let batch = batch.clone();
-        Case {
-            what,
-            input: numbers(6, graph.nodes(), WIDTH),
-            rows: batch.len(),
-            zero: Vec::new(),
-            build: Box::new(build),
-            forward: Box::new(move |module, input| module.forward(input, graph, &batch)),
-        }
-    };
-    let cases: Vec<Case<'_, PatientEncoderModule>> = batches.iter().map(case).collect();
-    check_module(subject, &cases, PatientEncoder::width, true, report);
-    report.check("a patient does not depend on those beside it", |findings| {
-        let device = Device::flex();
-        let module = build(subject.options.clone(), &device)?;
-        let input = || Tensor::from_data(cases[0].input.clone(), &device);
-        let together = values(module.forward(input(), graph, &batches[0].1));
-        let width = module.width();
-        for i in 0..dated.len() {
-            let alone = values(module.forward(input(), graph, &dated.batch(&[i])));
-            compare_rows(&format!("patient {i}"), &alone, &together[i * width..(i + 1) * width], findings);
-        }
-        Ok(())
-    });
+/// Checks a patient encoder on patients of many, one and no visits, each by itself and all together, with and without the
+/// days between visits.
+///
+/// # Panics
+/// With everything that was found.
+#[track_caller]
+pub fn check_patient_encoder<C: BuildPatientEncoder>(options: C) {
+    check::<slots::patient_encoder, C>(options);
+}
+
+impl Examined for slots::patient_encoder {
+    fn examine(subject: &Subject<'_>, report: &mut Report) {
+        let Ok(graph) = graph() else { return };
+        let (graph, codes) = (&graph, &codes(graph.nodes()));
+        let (dated, undated) = (examples(true), examples(false));
+        let batches = [
+            ("patients of three, one and two visits, and one without codes", dated.batch(&[0, 1, 2, 3])),
+            ("visits whose days are not known", undated.batch(&[0, 1, 2, 3])),
+            ("one patient of one visit", dated.batch(&[1])),
+            ("no codes at all", dated.batch(&[2])),
+            ("no patients", dated.batch(&[])),
+        ];
+        let build = move |options, device: &Device| {
+            let context = PatientEncoderContext { width: WIDTH, codes, device, fusion: &mean };
+            subject.registry.build::<slots::patient_encoder>(subject.name, options, &context)
+        };
+        let case = |(what, batch): &'_ (&'static str, Batch)| -> Case<'_, PatientEncoderModule> {
+            let batch = batch.clone();
+            Case {
+                what,
+                input: numbers(6, graph.nodes(), WIDTH),
+                rows: batch.len(),
+                zero: Vec::new(),
+                build: Box::new(build),
+                forward: Box::new(move |module, input| module.forward(input, graph, &batch)),
+            }
+        };
+        let cases: Vec<Case<'_, PatientEncoderModule>> = batches.iter().map(case).collect();
+        check_module(subject, &cases, PatientEncoder::width, true, report);
+        report.check("a patient does not depend on those beside it", |findings| {
+            let device = Device::flex();
+            let module = build(subject.options.clone(), &device)?;
+            let input = || Tensor::from_data(cases[0].input.clone(), &device);
+            let together = values(module.forward(input(), graph, &batches[0].1));
+            let width = module.width();
+            for i in 0..dated.len() {
+                let alone = values(module.forward(input(), graph, &dated.batch(&[i])));
+                compare_rows(&format!("patient {i}"), &alone, &together[i * width..(i + 1) * width], findings);
+            }
+            Ok(())
+        });
+    }
 }
