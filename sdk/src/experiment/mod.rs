@@ -6,7 +6,6 @@
 //! println!("{}", outcome.table());
 //! ```
 
-mod building;
 mod cached;
 mod checkpoint;
 pub mod compare;
@@ -24,6 +23,7 @@ pub mod manifest;
 mod model;
 mod oracles;
 mod outcome;
+mod parts;
 mod patients;
 mod plan;
 mod predictions;

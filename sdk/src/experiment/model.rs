@@ -1,41 +1,22 @@
 //! The model of a plan: as it begins, and with the heads of a stage.
 
-use super::building::Building;
+use super::parts::Building;
 use super::plan::Plan;
+use crate::Result;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::device::generator;
-use crate::model::{History, HistoryMap, Model, ModelParts};
+use crate::model::{History, HistoryMap, Model};
 use crate::recipe::no_joint_stage;
 use crate::train::derive_seed;
-use crate::{Error, Result};
 use burn::tensor::Device;
 
 /// The model with fresh parameters; notes go to `note`.
 pub(super) fn fresh_model(plan: &Plan, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
     generator::alone(|| {
         generator::seed(device, derive_seed(plan.manifest.seed, &[0]));
-        built(&plan.building(device), data, note)
+        Ok(Model::new(plan.building(device).build_parts(data, note)?))
     })
-}
-
-fn built(building: &Building<'_>, data: &Prepared, mut note: impl FnMut(String)) -> Result<Model> {
-    let codes = &data.vocabulary.codes;
-    let features = building.node_init()?.init(&NodeInitContext { codes, device: building.device });
-    let features = features.map_err(|e| e.within_key("model.node_init"))?;
-    features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
-    let features = features.features;
-    let [nodes, input] = features.dims();
-    if nodes != codes.len() {
-        let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
-        return Err(Error::program(message).at_key("model.node_init"));
-    }
-    let encoder = building.graph_encoder(input, codes)?;
-    let patient_encoder = building.patient_encoder(encoder.width(), codes)?;
-    // A column of zeros where the cohort has no items: tensors without columns are not for every device.
-    let labs = data.vocabulary.labs.len().max(1);
-    let lab = building.lab(labs)?;
-    Ok(Model::new(ModelParts { features, encoder, patient_encoder, lab, labs }))
 }
 
 /// A fresh model in a stage, with the heads that the stages before it leave behind, and what the stage learns.

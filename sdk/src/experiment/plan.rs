@@ -1,7 +1,7 @@
 //! A plan: a manifest with its components found and checked, which is everything that can be known before work starts.
 
-use super::building::Building;
 use super::manifest::{ComponentRef, Manifest, Source, Stage};
+use super::parts::Building;
 use crate::component::*;
 use crate::device::NamedDevice;
 use crate::plugin::Registry;

@@ -1,9 +1,9 @@
 //! From a manifest to a plan: finds components, fills in what is not written, and checks what can be checked before work
 //! starts.
 
-use super::building::Building;
 use super::inputs::path_options;
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
+use super::parts::Building;
 use super::plan::Plan;
 use crate::component::*;
 use crate::data::knowledge::GraphSource;

@@ -1,11 +1,10 @@
 //! The manifest of an experiment: what `dualk run` reads.
 
-mod parts;
 mod schema;
 mod source;
 mod sweep;
 
-pub use parts::{Heads, Model};
+pub use super::parts::{Heads, Model};
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;

@@ -1,8 +1,8 @@
 //! JSON Schema of manifests, with the options of every component of a registry.
 
 use super::Manifest;
-use super::parts::PARTS;
 use crate::component::Slot;
+use crate::experiment::parts::PARTS;
 use crate::plugin::{ComponentInfo, Registry};
 use crate::recipe::RecipeSlot;
 use schemars::schema_for;
