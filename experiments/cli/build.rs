@@ -1,5 +1,5 @@
-//! Lets the program find the SDK library and Rust's standard library, in the target folder and when installed; tells its
-//! tests which data are there.
+//! Lets the program find the SDK library and Rust's standard library, in the target folder and when installed; lists the
+//! templates of plugins; tells its tests which data are there.
 
 include!("../../tests/data_cfg.rs");
 
@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=../../tests/data_cfg.rs");
     say_which_data_are_there();
     say_which_readers_are_there();
+    list_templates()?;
     println!("cargo:rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     if !std::env::var("CARGO_ENCODED_RUSTFLAGS")?.contains("prefer-dynamic") {
         return Err(
@@ -30,6 +31,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for folder in [origin, &format!("{origin}/../lib/dualk"), &format!("{origin}/.."), toolchain.trim()] {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
+    Ok(())
+}
+
+/// Writes an array of the templates of `dualk plugin new`, which are the Rust files of `scaffold/`: slot and text.
+fn list_templates() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=scaffold");
+    let folder = Path::new(&std::env::var("CARGO_MANIFEST_DIR")?).join("scaffold");
+    let mut templates = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let file = entry?.path();
+        let is_code = file.extension().is_some_and(|extension| extension == "rs");
+        if let Some(slot) = file.file_stem().filter(|_| is_code) {
+            templates.push(format!("({slot:?}, include_str!({file:?})),"));
+        }
+    }
+    templates.sort();
+    let list = Path::new(&std::env::var("OUT_DIR")?).join("templates.rs");
+    std::fs::write(list, format!("[{}]", templates.concat()))?;
     Ok(())
 }
 

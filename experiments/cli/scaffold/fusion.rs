@@ -1,3 +1,6 @@
+//@ turns sets of vectors into one vector each
+//@ code_fusion = { type = "@NAME@", dim = 32 }
+//@ visit_fusion = { type = "@NAME@", dim = 32 }
 //! A fusion: sets of vectors → one vector each. Used for the codes of a visit and for the visits of a patient.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};

@@ -1,3 +1,5 @@
+//@ turns node features and the disease graph into embeddings of codes
+//@ graph_encoder = { type = "@NAME@", dim = 32 }
 //! A graph encoder: node features and the disease graph → one embedding per code.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};

@@ -1,3 +1,5 @@
+//@ turns vectors into logits
+//@ head = { type = "@NAME@", dim = 32 }
 //! A head: vectors → logits.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};

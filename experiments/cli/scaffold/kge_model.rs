@@ -1,3 +1,4 @@
+//@ embeds a knowledge graph
 //! An embedding model of a knowledge graph: rows for entities and relations, and a score of triples.
 
 use dualk_sdk::kge::{EmbeddingModel, Queries, Side};

@@ -1,3 +1,5 @@
+//@ turns abnormal laboratory items into a vector
+//@ lab = { type = "@NAME@", dim = 32 }
 //! A lab encoder: the abnormal laboratory items of an admission → a vector.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};

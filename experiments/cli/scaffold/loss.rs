@@ -1,3 +1,5 @@
+//@ compares logits with targets
+//@ loss = { type = "@NAME@" }
 //! A loss: logits and targets → a number to minimise.
 
 use dualk_sdk::ops::mean;

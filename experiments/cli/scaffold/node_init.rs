@@ -1,3 +1,5 @@
+//@ gives the nodes of the disease graph their first features
+//@ node_init = { type = "@NAME@", dim = 32 }
 //! A node initialiser: codes → first node features, which are then trained.
 
 use dualk_sdk::prelude::*;

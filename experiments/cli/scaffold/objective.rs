@@ -1,3 +1,5 @@
+//@ says what a stage learns
+//@ task = { type = "@NAME@" }
 //! An objective: what a stage learns, that is its examples and targets, its heads and its metrics.
 
 use dualk_sdk::prelude::*;

@@ -1,3 +1,5 @@
+//@ reads raw tables
+//@ parser = { type = "@NAME@", path = "visits.csv" }
 //! A parser: raw tables → cohort. This one reads a table with one admission a line.
 
 use dualk_sdk::data::LabItem;

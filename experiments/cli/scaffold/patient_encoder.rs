@@ -1,3 +1,5 @@
+//@ turns the visits of a patient into a vector
+//@ patient_encoder = { type = "@NAME@", dim = 32 }
 //! A patient encoder: the visits of a patient → one vector.
 
 use dualk_sdk::burn::nn::{Linear, LinearConfig};

@@ -1,3 +1,5 @@
+//@ says which stages there are
+//@ recipe = { type = "@NAME@" }
 //! A recipe: which stages a method has, and what they are where a manifest says nothing.
 
 use dualk_sdk::prelude::*;

@@ -13,8 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct New {
     /// Name of the crate and of its component in manifests, such as my-encoder.
     name: String,
-    /// What it is: parser, node_init, graph_encoder, fusion, lab, loss, objective or
-    /// kge_model.
+    /// What it is: a slot of `dualk list`, such as graph_encoder or loss.
     #[arg(long)]
     slot: String,
     /// Folder to write; by default one of that name in the current folder.

@@ -11,10 +11,11 @@ macro_rules! template {
 
 /// The files of a plugin: paths and texts.
 pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
+    let template = template(slot);
     let library = format!("{DLL_PREFIX}{}{DLL_SUFFIX}", name.replace('-', "_"));
     let fill = |text: &str| {
         let text = text.replace("@NAME@", name).replace("@SLOT@", slot.name());
-        let text = text.replace("@LIBRARY@", &library).replace("@TITLE@", template(slot).title);
+        let text = text.replace("@LIBRARY@", &library).replace("@TITLE@", template.title);
         text.replace("@COMMAND@", command(slot)).replace("@PROFILE@", profile(slot))
     };
     let mut files = vec![
@@ -22,7 +23,7 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
         ("README.md", fill(template!("README.md.in"))),
         (".gitignore", fill(template!("gitignore.in"))),
         ("experiment.toml", fill(&experiment(slot))),
-        ("src/lib.rs", fill(template(slot).source)),
+        ("src/lib.rs", fill(template.source)),
     ];
     if slot == Slot::Parser {
         files.push(("visits.csv", template!("visits.csv").to_owned()));
@@ -33,89 +34,30 @@ pub fn files(slot: Slot, name: &str) -> Vec<(&'static str, String)> {
     files
 }
 
-/// What a plugin for a slot is made from.
+/// Slots and their templates: the Rust files of `scaffold/`, which `build.rs` lists.
+const TEMPLATES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/templates.rs"));
+
+/// What a plugin for a slot is made from: a file of `scaffold/` by the slot's name. Its first lines begin with `//@ `.
 struct Template {
-    slot: Slot,
-    /// Its `lib.rs`.
-    source: &'static str,
-    /// What the component does, for the README.
+    /// What the component does, for the README: the first of these lines.
     title: &'static str,
-    /// The keys of the manifest that name it, and its options there.
-    keys: (&'static [&'static str], &'static str),
+    /// The lines of the manifest that name the component: the others.
+    lines: Vec<&'static str>,
+    /// The `lib.rs`: what follows.
+    source: &'static str,
 }
 
-const TEMPLATES: [Template; 11] = [
-    Template {
-        slot: Slot::Parser,
-        source: template!("parser.rs"),
-        title: "reads raw tables",
-        keys: (&["parser"], ", path = \"visits.csv\""),
-    },
-    Template {
-        slot: Slot::NodeInit,
-        source: template!("node_init.rs"),
-        title: "gives the nodes of the disease graph their first features",
-        keys: (&["node_init"], ", dim = 32"),
-    },
-    Template {
-        slot: Slot::GraphEncoder,
-        source: template!("graph_encoder.rs"),
-        title: "turns node features and the disease graph into embeddings of codes",
-        keys: (&["graph_encoder"], ", dim = 32"),
-    },
-    Template {
-        slot: Slot::PatientEncoder,
-        source: template!("patient_encoder.rs"),
-        title: "turns the visits of a patient into a vector",
-        keys: (&["patient_encoder"], ", dim = 32"),
-    },
-    Template {
-        slot: Slot::Fusion,
-        source: template!("fusion.rs"),
-        title: "turns sets of vectors into one vector each",
-        keys: (&["code_fusion", "visit_fusion"], ", dim = 32"),
-    },
-    Template {
-        slot: Slot::Lab,
-        source: template!("lab.rs"),
-        title: "turns abnormal laboratory items into a vector",
-        keys: (&["lab"], ", dim = 32"),
-    },
-    Template {
-        slot: Slot::Head,
-        source: template!("head.rs"),
-        title: "turns vectors into logits",
-        keys: (&["head"], ", dim = 32"),
-    },
-    Template {
-        slot: Slot::Loss,
-        source: template!("loss.rs"),
-        title: "compares logits with targets",
-        keys: (&["loss"], ""),
-    },
-    Template {
-        slot: Slot::Objective,
-        source: template!("objective.rs"),
-        title: "says what a stage learns",
-        keys: (&["task"], ""),
-    },
-    Template {
-        slot: Slot::Recipe,
-        source: template!("recipe.rs"),
-        title: "says which stages there are",
-        keys: (&["recipe"], ""),
-    },
-    Template {
-        slot: Slot::KgeModel,
-        source: template!("kge_model.rs"),
-        title: "embeds a knowledge graph",
-        keys: (&[], ""),
-    },
-];
-
 /// The template of a slot. A test makes sure that every slot has one.
-fn template(slot: Slot) -> &'static Template {
-    TEMPLATES.iter().find(|template| template.slot == slot).unwrap_or(&TEMPLATES[0])
+fn template(slot: Slot) -> Template {
+    let found = TEMPLATES.iter().find(|(name, _)| *name == slot.name());
+    let mut source = found.map_or("", |&(_, text)| text);
+    let mut notes = Vec::new();
+    while let Some((note, rest)) = source.strip_prefix("//@ ").and_then(|text| text.split_once('\n')) {
+        notes.push(note);
+        source = rest;
+    }
+    let mut notes = notes.into_iter();
+    Template { title: notes.next().unwrap_or_default(), lines: notes.collect(), source }
 }
 
 /// The command that trains with a component of the slot.
@@ -140,15 +82,27 @@ fn profile(slot: Slot) -> &'static str {
 
 /// The manifest, with the new component in place of a shipped one.
 fn experiment(slot: Slot) -> String {
-    if slot == Slot::KgeModel {
-        return template!("embedding.toml").to_owned();
+    match slot {
+        Slot::KgeModel => template!("embedding.toml").to_owned(),
+        _ => with_lines(template!("experiment.toml"), &template(slot).lines),
     }
-    let (keys, options) = template(slot).keys;
-    let line = |line: &str| match line.split_once(" = ") {
-        Some((key, _)) if keys.contains(&key) => format!("{key} = {{ type = \"@NAME@\"{options} }}\n"),
-        _ => format!("{line}\n"),
-    };
-    template!("experiment.toml").lines().map(line).collect()
+}
+
+/// A manifest with these lines in place of those with their keys. A key that it lacks is one of the model.
+fn with_lines(manifest: &str, lines: &[&str]) -> String {
+    let place = |own: &str| manifest.lines().find(|line| key(line) == key(own)).unwrap_or("[model]");
+    let mut text = String::new();
+    for line in manifest.lines() {
+        let ours: Vec<&str> = lines.iter().copied().filter(|own| place(own) == line).collect();
+        let kept = (ours.is_empty() || line == "[model]").then_some(line);
+        kept.into_iter().chain(ours).for_each(|line| text.extend([line, "\n"]));
+    }
+    text
+}
+
+/// The key of a line `key = value`, or all of another line.
+fn key(line: &str) -> &str {
+    line.split_once(" = ").map_or(line, |(key, _)| key)
 }
 
 #[cfg(test)]
@@ -158,8 +112,9 @@ mod tests {
     #[test]
     fn every_slot_gets_its_component_into_the_manifest() {
         for slot in Slot::ALL {
-            assert_eq!(template(slot).slot, slot);
+            assert!(!template(slot).title.is_empty(), "{slot} has no template");
             let files = files(slot, "my-part");
+            assert!(files.iter().all(|(_, text)| !text.contains("//@")), "{slot}: a note is left");
             let left = ["@NAME@", "@SLOT@", "@LIBRARY@", "@TITLE@", "@COMMAND@", "@PROFILE@"];
             let filled = |text: &str| left.iter().all(|placeholder| !text.contains(placeholder));
             assert!(files.iter().all(|(_, text)| filled(text)), "{slot}: a placeholder is left");
@@ -167,5 +122,12 @@ mod tests {
             let named = manifest.matches("type = \"my-part\"").count();
             assert_eq!(named, if slot == Slot::Fusion { 2 } else { 1 }, "{slot}: {manifest}");
         }
+    }
+
+    #[test]
+    fn lines_take_the_place_of_their_keys_or_join_the_model() {
+        let manifest = "seed = 1\n\n[model]\nlab = \"a\" # one\nhead = 2\n";
+        let filled = with_lines(manifest, &["lab = \"b\"", "reader = \"c\"", "seed = 3"]);
+        assert_eq!(filled, "seed = 3\n\n[model]\nreader = \"c\"\nlab = \"b\"\nhead = 2\n");
     }
 }
