@@ -404,6 +404,41 @@ fn all_mistakes_are_found_at_once() {
     assert_eq!(listing(folder.path()), before);
 }
 
+/// Beside those of tables, and before any of them is read.
+#[test]
+fn mistakes_in_files_of_a_knowledge_graph_are_found_early() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    let sources = "knowledge = [{ type = \"icd\", edition = \"icd9\" }, { type = \"table\", path = \"triple.csv\" }, \
+                   { type = \"hierarchy\", path = \"tree.csv\" }]";
+    let text = MANIFEST.replacen("[data]", &format!("[data]\n{sources}"), 1);
+    fs::write(folder.path().join("broken.toml"), text).unwrap();
+    fs::write(folder.path().join("triples.csv"), "head,relation,tail\n428.0,is_a,428\n").unwrap();
+    fs::write(folder.path().join("tree.csv"), "code,parent\n428.0,428\n").unwrap();
+    fs::remove_file(folder.path().join("raw/admissions.csv")).unwrap();
+    let before = listing(folder.path());
+    let says = [
+        "error: `data.knowledge[1].path`: cannot read the file: no such file or directory",
+        "did you mean `triples.csv`?",
+        "error: `data.knowledge[2].path`: the column `parent_code` is missing",
+        "tree.csv:1",
+        "broken.toml:5:",
+        "error: `data.parser.root`: the table `admissions`",
+    ];
+    for command in ["check", "run"] {
+        let mut dualk = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        dualk.current_dir(folder.path()).env("DUALK_CACHE", "off").args([command, "broken.toml", "--device", "cpu"]);
+        let output = dualk.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{command}: {error}");
+        for says in says {
+            assert!(error.contains(says), "{command} lacks {says}: {error}");
+        }
+        assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 3, "{command}: {error}");
+        assert_eq!(listing(folder.path()), before);
+    }
+}
+
 /// All lines but those of places, which are others there.
 #[test]
 fn the_book_shows_the_errors_of_today() {

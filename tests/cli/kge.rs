@@ -290,6 +290,9 @@ fn mistakes_name_their_place_and_leave_nothing() {
     }
     refuse(folder, &["run", "tree.toml"], &["describes a knowledge graph", "`dualk kge train` takes it"]);
     succeed(folder, &["check", "tree.toml"]);
+    let other = |source: &'static str| ["check", "tree.toml", "--set", source];
+    refuse(folder, &other("data.source[0].path=like.tsv"), &["`data.source[0].path`: the column `code` is missing"]);
+    refuse(folder, &other("data.source[1].path=lik.tsv"), &["`data.source[1].path`", "did you mean `like.tsv`?"]);
     fs::create_dir(folder.join("graph")).unwrap();
     fs::write(folder.join("graph/train.txt"), "a\tr\tb\nb\tr\n").unwrap();
     fs::write(folder.join("folder.toml"), "[data]\ntriples = \"graph\"\n").unwrap();

@@ -15,6 +15,8 @@ const COHORT: &str = "cohort";
 /// Cohort, vocabulary, split and graph.
 pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Prepared> {
     let data = &plan.manifest.data;
+    // They are read last, and what is wrong with them shall not be told after minutes.
+    plan.check_knowledge()?;
     let mut cohort = cohort(plan, cache, progress)?;
     check_nodes(&cohort, &data.nodes)?;
     cohort.nodes.clone_from(&data.nodes);

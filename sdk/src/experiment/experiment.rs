@@ -21,6 +21,7 @@ use crate::cache::{Cache, Key};
 use crate::component::Objective;
 use crate::data::Prepared;
 use crate::device::{NamedDevice, generator};
+use crate::error::Mistakes;
 use crate::model::Model;
 use crate::plugin::Registry;
 use crate::train::Optimizer;
@@ -145,12 +146,19 @@ impl Experiment {
         Ok(self.plan.parser()?.inputs().is_some_and(|inputs| inputs.seed))
     }
 
-    /// Checks raw tables and files that the components read, as far as that is quick.
+    /// Checks raw tables, files that the components read and those of the knowledge graph, as far as that is quick.
     ///
     /// # Errors
-    /// Name the file, or the manifest's line.
+    /// All mistakes that were found; they name the file, or the manifest's line.
     pub fn check(&self) -> Result<()> {
-        self.guarded(|| self.plan.parser()?.check().map_err(|e| e.within_key("data.parser")))
+        let look = || {
+            let mut mistakes = Mistakes::default();
+            let parser = self.plan.parser();
+            mistakes.note(parser.and_then(|parser| parser.check().map_err(|e| e.within_key("data.parser"))));
+            mistakes.note(self.plan.check_knowledge());
+            mistakes.done()
+        };
+        self.guarded(look)
     }
 
     /// Prepares the data and looks at every part of every stage: which patients it holds, and on which side they are.

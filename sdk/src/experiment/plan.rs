@@ -3,6 +3,7 @@
 use super::manifest::{ComponentRef, Manifest, Source, Stage};
 use super::parts::Building;
 use crate::component::*;
+use crate::data::knowledge::check_files;
 use crate::device::NamedDevice;
 use crate::plugin::Registry;
 use crate::recipe::{Recipe, RecipeSlot};
@@ -35,6 +36,11 @@ impl Plan {
 
     pub fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {
         self.make::<LossSlot>(&format!("stage[{stage}].loss"), self.manifest.stage[stage].loss())
+    }
+
+    /// Looks at the options and the files of the knowledge graph's sources, as far as that is quick.
+    pub fn check_knowledge(&self) -> Result<()> {
+        check_files(&self.manifest.data.knowledge, "data.knowledge")
     }
 
     /// The parts of the model, to be built on a device.

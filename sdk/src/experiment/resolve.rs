@@ -40,15 +40,23 @@ fn resolved(
 
 fn data(plan: &mut Plan) -> Result<()> {
     plugins(plan)?;
-    let parser = plan.manifest.data.parser.clone();
-    plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", parser)?;
+    knowledge(plan);
     let mut mistakes = Mistakes::default();
-    mistakes.note(knowledge(plan));
-    // Building it checks the values of its options.
-    if let Some(parser) = mistakes.note(plan.parser()) {
-        mistakes.note(known_to(parser.as_ref(), &plan.manifest.data.knowledge));
+    mistakes.note(parser(plan));
+    // Without a plan nobody else will look at files.
+    if !mistakes.is_empty() {
+        mistakes.note(plan.check_knowledge());
     }
     mistakes.done()
+}
+
+/// Completes the parser.
+fn parser(plan: &mut Plan) -> Result<()> {
+    let written = plan.manifest.data.parser.clone();
+    plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", written)?;
+    // Building it checks the values of its options.
+    let parser = plan.parser()?;
+    known_to(parser.as_ref(), &plan.manifest.data.knowledge)
 }
 
 /// Looks whether the parser knows what it is asked for, before it reads anything.
@@ -62,23 +70,14 @@ fn known_to(parser: &dyn Parser, sources: &[GraphSource]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the paths of the knowledge graph's sources absolute, and looks whether they are there.
-fn knowledge(plan: &mut Plan) -> Result<()> {
+/// Makes the paths of the knowledge graph's sources absolute.
+fn knowledge(plan: &mut Plan) {
     let Plan { manifest, source, .. } = plan;
-    let mut mistakes = Mistakes::default();
     for (i, part) in manifest.data.knowledge.iter_mut().enumerate() {
-        for (key, path) in part.paths() {
-            let key = format!("data.knowledge[{i}].{key}");
-            if path.given().is_some() {
-                path.0 = absolute(&source.folder_of(&key), path.as_path());
-                if !path.as_path().exists() {
-                    let error = Error::user("no such file or directory").at_key(key).at_file(path.as_path());
-                    mistakes.note::<()>(Err(error));
-                }
-            }
+        for (key, path) in part.paths().into_iter().filter(|(_, path)| path.given().is_some()) {
+            path.0 = absolute(&source.folder_of(&format!("data.knowledge[{i}].{key}")), path.as_path());
         }
     }
-    mistakes.done()
 }
 
 /// Loads the manifest's plugins.

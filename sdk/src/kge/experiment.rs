@@ -17,8 +17,9 @@ use super::trainer::ranks_on;
 use super::triples::KnowledgeGraph;
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
-use crate::data::knowledge::{Triple, Triples};
+use crate::data::knowledge::{Triple, Triples, check_files};
 use crate::device::{self, NamedDevice};
+use crate::error::Mistakes;
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::resolve::{absolute, plugin_path, resolve_component};
@@ -110,25 +111,20 @@ impl KgeExperiment {
         toml::to_string(&table).map_err(|e| failed(e.to_string()))
     }
 
-    /// Checks that the files of the graph are there.
+    /// Checks the files of the graph, as far as that is quick.
     ///
     /// # Errors
-    /// Name the file and the manifest's line.
+    /// All mistakes that were found; they name the file and the manifest's line.
     pub fn check(&self) -> Result<()> {
         let data = &self.manifest.data;
-        let there = |path: &Path, key: String| match path.exists() {
-            true => Ok(()),
-            false => Err(Error::user("no such file or directory").at_key(key).at_file(path)),
-        };
-        let device = self.device().map(drop);
-        let folder = data.triples.given().map_or(Ok(()), |folder| there(folder, "data.triples".to_owned()));
-        let mut sources = data.source.clone();
-        let places = sources.iter_mut().enumerate().flat_map(|(i, source)| {
-            let keyed = |(key, path): (&str, &mut FilePath)| (format!("data.source[{i}].{key}"), path.clone());
-            source.paths().into_iter().map(keyed).collect::<Vec<_>>()
-        });
-        let files = places.filter(|(_, path)| path.given().is_some()).map(|(key, path)| there(path.as_path(), key));
-        self.placed([device, folder].into_iter().chain(files).collect())
+        let mut mistakes = Mistakes::default();
+        mistakes.note(self.device());
+        if let Some(folder) = data.triples.given().filter(|folder| !folder.exists()) {
+            let error = Error::user("no such file or directory").at_key("data.triples").at_file(folder);
+            mistakes.note::<()>(Err(error));
+        }
+        mistakes.note(check_files(&data.source, "data.source"));
+        self.placed(mistakes.done())
     }
 
     /// Reads the graph, and lines on what it is made of.

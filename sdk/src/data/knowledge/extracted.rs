@@ -31,36 +31,57 @@ fn aliases(heading: &str) -> Vec<String> {
 pub(super) fn read(path: &Path, codes: &HashMap<String, String>) -> Result<Vec<[String; 3]>> {
     let mut triples = Vec::new();
     let mut disease: (Vec<String>, Option<String>) = (Vec::new(), None);
-    for (i, line) in text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        if line.starts_with([' ', '\t']) {
-            let Some([head, relation, tail]) = tuple(line.trim()) else {
-                let error = Error::user("expected a tuple such as ('head', 'RELATION', 'tail')").at_line(path, i + 1);
-                return Err(error);
-            };
-            let entity = |name: &str| {
-                let name = plain(name);
-                let heading = || disease.1.clone().filter(|_| disease.0.contains(&name));
-                codes.get(&name).cloned().or_else(heading).unwrap_or_else(|| name.clone())
-            };
-            let (head, tail) = (entity(&head), entity(&tail));
-            if !head.is_empty() && !tail.is_empty() {
-                triples.push([head, plain(&relation).replace(' ', "_"), tail]);
+    for (i, written) in text(path)?.lines().enumerate().filter(|(_, written)| !written.trim().is_empty()) {
+        match line(written).map_err(|e| e.at_line(path, i + 1))? {
+            Line::Tuple([head, relation, tail]) => {
+                let entity = |name: &str| {
+                    let name = plain(name);
+                    let heading = || disease.1.clone().filter(|_| disease.0.contains(&name));
+                    codes.get(&name).cloned().or_else(heading).unwrap_or_else(|| name.clone())
+                };
+                let (head, tail) = (entity(&head), entity(&tail));
+                if !head.is_empty() && !tail.is_empty() {
+                    triples.push([head, plain(&relation).replace(' ', "_"), tail]);
+                }
             }
-            continue;
+            Line::Heading(code, name) => {
+                let names = aliases(name);
+                let code = match code {
+                    Some(code) if code.contains('.') => Some(code.to_owned()),
+                    Some(code) => Some(dotted(code)),
+                    None => names.iter().find_map(|name| codes.get(name).cloned()),
+                };
+                disease = (names, code);
+            }
         }
-        let parts: Vec<&str> = line.split('#').map(str::trim).collect();
-        disease = match parts[..] {
-            [heading, _] => (aliases(heading), aliases(heading).iter().find_map(|name| codes.get(name).cloned())),
-            [code, heading, _] => {
-                (aliases(heading), Some(if code.contains('.') { code.to_owned() } else { dotted(code) }))
-            }
-            _ => {
-                let error = Error::user("expected a heading such as `Disease # Topic`").at_line(path, i + 1);
-                return Err(error.help("tuples are indented"));
-            }
-        };
     }
     Ok(triples)
+}
+
+/// What a line says.
+enum Line<'a> {
+    /// Head, relation and tail.
+    Tuple([String; 3]),
+    /// The disease of the tuples below: its code, where that is given, and its name.
+    Heading(Option<&'a str>, &'a str),
+}
+
+fn line(written: &str) -> Result<Line<'_>> {
+    if written.starts_with([' ', '\t']) {
+        let wrong = || Error::user("expected a tuple such as ('head', 'RELATION', 'tail')");
+        return tuple(written.trim()).map(Line::Tuple).ok_or_else(wrong);
+    }
+    let parts: Vec<&str> = written.split('#').map(str::trim).collect();
+    match parts[..] {
+        [name, _] => Ok(Line::Heading(None, name)),
+        [code, name, _] => Ok(Line::Heading(Some(code), name)),
+        _ => Err(Error::user("expected a heading such as `Disease # Topic`").help("tuples are indented")),
+    }
+}
+
+/// Refuses a line that is neither heading nor tuple.
+pub(super) fn check_line(written: &str) -> Result<()> {
+    line(written).map(drop)
 }
 
 /// The three texts of a tuple as Python writes it.

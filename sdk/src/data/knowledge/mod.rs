@@ -1,10 +1,12 @@
 //! Knowledge graphs: triples from their sources, and what they say of the codes and laboratory items of a cohort.
 
 mod extracted;
+mod files;
 mod linked;
 mod names;
 mod sources;
 
+pub(crate) use files::check_files;
 pub use linked::{Knowledge, Relation};
 pub(crate) use names::text;
 pub use names::{Names, Triple};

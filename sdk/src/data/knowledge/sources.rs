@@ -257,8 +257,13 @@ impl Triples {
     }
 }
 
+/// The table of a hierarchy.
+pub(super) fn hierarchy_table(path: &Path) -> Result<Table> {
+    Table::at(path, &["code", "parent_code"])
+}
+
 fn hierarchy(path: &Path, relation: &str, graph: &mut Triples) -> Result<()> {
-    let table = Table::at(path, &["code", "parent_code"])?;
+    let table = hierarchy_table(path)?;
     let rows = table.read()?;
     for (code, parent) in rows.texts("code")?.zip(rows.texts("parent_code")?) {
         if let (Some(code), Some(parent)) = (code, parent)
@@ -271,11 +276,17 @@ fn hierarchy(path: &Path, relation: &str, graph: &mut Triples) -> Result<()> {
     Ok(())
 }
 
-/// Codes by name in the form that names are compared in.
-fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String, String>> {
+/// The table that aligns names, which are in its first column, with codes.
+pub(super) fn names_table(path: &Path) -> Result<Table> {
     let table = Table::at(path, &["cosine_sim", "icd-9"])?;
     let first = table.header().first().cloned().unwrap_or_default();
-    let table = Table::at(path, &[&first, "cosine_sim", "icd-9"])?;
+    Table::at(path, &[&first, "cosine_sim", "icd-9"])
+}
+
+/// Codes by name in the form that names are compared in.
+fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String, String>> {
+    let table = names_table(path)?;
+    let first = table.header().first().cloned().unwrap_or_default();
     let rows = table.read()?;
     let mut codes = HashMap::new();
     let columns = rows.texts(&first)?.zip(rows.texts("cosine_sim")?).zip(rows.texts("icd-9")?);
@@ -299,6 +310,28 @@ fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String
     Ok(codes)
 }
 
+/// Whether a table of triples names its columns; others have a triple in every line.
+pub(super) fn has_heading(path: &Path) -> bool {
+    path.to_string_lossy().trim_end_matches(".gz").ends_with(".csv")
+}
+
+/// A table of triples that names its columns.
+pub(super) fn triples_table(path: &Path, relation: Option<&str>) -> Result<Table> {
+    match relation {
+        Some(_) => Table::at(path, &["head", "tail"]),
+        None => Table::at(path, &["head", "relation", "tail"]),
+    }
+}
+
+/// Head, relation and tail in a line of a table that does not name its columns.
+pub(super) fn triple(line: &str) -> Result<[&str; 3]> {
+    let fields: Vec<&str> = line.trim_end_matches('\r').split('\t').collect();
+    <[&str; 3]>::try_from(fields).map_err(|fields| {
+        let found = fields.len();
+        Error::user(format!("expected head, relation and tail with tabs between, found {found} fields"))
+    })
+}
+
 fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str>, graph: &mut Triples) -> Result<()> {
     let mut rules: Vec<(&String, &String)> = prefixes.iter().collect();
     rules.sort_by_key(|(from, _)| (std::cmp::Reverse(from.len()), *from));
@@ -306,25 +339,14 @@ fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str
         let rule = rules.iter().find_map(|(from, to)| Some((to, name.strip_prefix(from.as_str())?)));
         rule.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
     };
-    let is_csv = path.to_string_lossy().trim_end_matches(".gz").ends_with(".csv");
-    if !is_csv {
+    if !has_heading(path) {
         for (i, line) in text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let fields: Vec<&str> = line.trim_end_matches('\r').split('\t').collect();
-            let &[head, own, tail] = &fields[..] else {
-                let found = fields.len();
-                return Err(Error::user(format!(
-                    "expected head, relation and tail with tabs between, found {found} fields"
-                ))
-                .at_line(path, i + 1));
-            };
+            let [head, own, tail] = triple(line).map_err(|e| e.at_line(path, i + 1))?;
             graph.add(&rename(head), relation.unwrap_or(own), &rename(tail));
         }
         return Ok(());
     }
-    let table = match relation {
-        Some(_) => Table::at(path, &["head", "tail"])?,
-        None => Table::at(path, &["head", "relation", "tail"])?,
-    };
+    let table = triples_table(path, relation)?;
     let rows = table.read()?;
     let own: Vec<Option<&str>> = match relation {
         Some(relation) => rows.texts("head")?.map(|_| Some(relation)).collect(),
@@ -339,14 +361,26 @@ fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str
     Ok(())
 }
 
+/// The edges in a prepared folder.
+pub(super) fn edges_table(folder: &Path) -> Result<Table> {
+    Table::open(folder, "graph", &["source", "target", "weight"])
+}
+
+/// The codes of a prepared folder, by their numbers.
+pub(super) fn codes_by_number(folder: &Path) -> Result<HashMap<String, String>> {
+    let file = folder.join("vocabulary.json");
+    let vocabulary: serde_json::Value = serde_json::from_str(&text(&file)?)
+        .map_err(|e| Error::user(format!("this is no vocabulary: {e}")).at_file(&file))?;
+    match vocabulary["code_map_pretrain"].as_object() {
+        Some(codes) => Ok(codes.iter().map(|(code, id)| (id.to_string(), code.clone())).collect()),
+        None => Err(Error::user("this is no vocabulary: it has no `code_map_pretrain`").at_file(&file)),
+    }
+}
+
 /// Reads `graph.parquet` and `vocabulary.json` of a prepared folder.
 fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Triples) -> Result<()> {
-    let table = Table::open(path, "graph", &["source", "target", "weight"])?;
-    let (file, names) = (table.path().to_owned(), path.join("vocabulary.json"));
-    let vocabulary: serde_json::Value = serde_json::from_str(&text(&names)?)
-        .map_err(|e| Error::user(format!("this is no vocabulary: {e}")).at_file(&names))?;
-    let codes = vocabulary["code_map_pretrain"].as_object().into_iter().flatten();
-    let code_of: HashMap<String, &str> = codes.map(|(code, id)| (id.to_string(), code.as_str())).collect();
+    let table = edges_table(path)?;
+    let (file, code_of) = (table.path().to_owned(), codes_by_number(path)?);
     let rows = table.read()?;
     for (i, ((source, target), weight)) in
         rows.texts("source")?.zip(rows.texts("target")?).zip(rows.texts("weight")?).enumerate()
@@ -356,7 +390,8 @@ fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Triples) -> Result<()> 
         };
         let (Some(source), Some(target), Some(weight)) = (source, target, weight) else { continue };
         let weight: f64 = weight.trim().parse().map_err(|_| refuse("a weight", weight))?;
-        let code = |id: &str| code_of.get(id).copied().ok_or_else(|| refuse("a code of vocabulary.json", id));
+        let code =
+            |id: &str| code_of.get(id).map(String::as_str).ok_or_else(|| refuse("a code of vocabulary.json", id));
         if source != target
             && let Some(level) = levels.iter().position(|least| weight >= *least)
         {

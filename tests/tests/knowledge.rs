@@ -1,0 +1,69 @@
+//! What experiments do with the sources of a knowledge graph before they read them.
+
+use dualk_sdk::experiment::{Experiment, Manifest};
+use dualk_sdk::plugin::Registry;
+use dualk_sdk::prelude::*;
+use dualk_sdk::progress::Silent;
+
+/// An experiment with these sources.
+fn experiment(sources: &str) -> Experiment {
+    let text = format!(
+        r#"
+name = "knowledge"
+backend.device = "cpu"
+
+[data]
+parser = {{ type = "synthetic", patients = 200 }}
+knowledge = [{sources}]
+
+[model]
+node_init = {{ type = "random", dim = 4 }}
+graph_encoder = {{ type = "gcn", dims = [4] }}
+head = "mlp"
+
+[[stage]]
+type = "finetune"
+task = "diagnosis"
+"#
+    );
+    let plugins = [
+        dualk_plugin_encoder_gcn::register,
+        dualk_plugin_fusion_attention::register,
+        dualk_plugin_init_codes::register,
+        dualk_plugin_head_layers::register,
+        dualk_plugin_lab_layers::register,
+        dualk_plugin_losses::register,
+        dualk_plugin_objectives::register,
+        dualk_plugin_parser_synthetic::register,
+        dualk_plugin_recipe_dualk::register,
+    ];
+    let registry = plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
+    Experiment::new(Manifest::parse(&text, &[]).unwrap(), registry).unwrap().without_cache()
+}
+
+#[test]
+fn files_are_looked_at_before_there_are_patients() {
+    /// Fails when a parser begins to work.
+    struct Nobody;
+
+    impl Progress for Nobody {
+        fn begin(&self, what: &str, _: &str, _: Option<u64>) -> Box<dyn dualk_sdk::progress::Task> {
+            panic!("{what} has begun");
+        }
+
+        fn line(&self, _: &str) {}
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tree.csv");
+    std::fs::write(&file, "code,parent\n428.0,428\n").unwrap();
+    let experiment = experiment(&format!("{{ type = \"parser\" }}, {{ type = \"hierarchy\", path = {file:?} }}"));
+    for found in [experiment.check(), experiment.prepare(&Nobody).map(drop), experiment.run(&Nobody).map(drop)] {
+        let error = found.unwrap_err().to_string();
+        assert!(error.starts_with("`data.knowledge[1].path`: the column `parent_code` is missing"), "{error}");
+        assert!(error.contains("tree.csv:1") && error.contains("manifest:7:"), "{error}");
+    }
+    std::fs::write(&file, "code,parent_code\n428.0,428\n").unwrap();
+    experiment.check().unwrap();
+    experiment.prepare(&Silent).unwrap();
+}
