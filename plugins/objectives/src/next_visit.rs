@@ -86,7 +86,7 @@ impl NextVisit {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
             visits,
             labs,
-            visit_labs: (self.labs == Labs::History).then(|| Arc::new(visit_labs(data))),
+            visit_labs: if self.labs == Labs::History { data.all_visit_labs() } else { None },
             targets: vec![targets],
             ..Examples::default()
         }
@@ -119,11 +119,6 @@ impl Labs {
             }
         }
     }
-}
-
-/// The items of every admission.
-fn visit_labs(data: &Prepared) -> Ragged<u32> {
-    (0..data.cohort.admissions.values().len()).map(|row| data.visit_labs(row)).collect()
 }
 
 /// The columns that codes would be again, when the columns are `chosen` of the codes to predict.
@@ -185,6 +180,18 @@ mod tests {
             // Items by visit would tell more than the other options allow.
             assert_eq!(examples.visit_labs.is_some(), labs == Labs::History);
         }
+    }
+
+    #[test]
+    fn items_of_each_visit_are_made_once_and_where_a_head_tells_visits_apart() {
+        let data = data();
+        let task = NextVisit { labs: Labs::History, all_visits: false, drop_empty: false };
+        let of = |data: &Prepared, part: Part| task.examples(data, part, |row| data.visit_codes(row)).visit_labs;
+        let [train, valid, test] = [Part::Train, Part::Valid, Part::Test].map(|part| of(&data, part).unwrap());
+        assert!(Arc::ptr_eq(&train, &valid) && Arc::ptr_eq(&train, &test));
+        assert_eq!((train.len(), train.row(4)), (30, &data.visit_labs(4)[..]));
+        let together = Prepared { labs_by_visit: None, ..data };
+        assert!(of(&together, Part::Train).is_none());
     }
 
     #[test]

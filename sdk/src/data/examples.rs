@@ -16,7 +16,8 @@ pub struct Examples {
     pub visits: Ragged<u32>,
     /// Abnormal laboratory items of each example as columns of the lab input, from 0.
     pub labs: Ragged<u32>,
-    /// Those of each visit of [`Examples::codes`], where these may be seen: for heads that tell visits apart.
+    /// Those of each visit of [`Examples::codes`], where these may be seen: for heads that tell visits apart. Objectives get
+    /// them by [`Prepared::all_visit_labs`](super::Prepared::all_visit_labs).
     pub visit_labs: Option<Arc<Ragged<u32>>>,
     /// For each head, the positive columns of each example, ascending, from 0; no columns where targets are numbers.
     pub targets: Vec<Ragged<u32>>,
@@ -49,6 +50,12 @@ impl Examples {
 
     /// The batch of the examples `indices`, in that order.
     pub fn batch(&self, indices: &[usize]) -> Batch {
+        self.batch_of(indices, true)
+    }
+
+    /// The same, with the items of each visit only where a head tells visits apart, `by_visit`.
+    pub(crate) fn batch_of(&self, indices: &[usize], by_visit: bool) -> Batch {
+        let labs = self.visit_labs.as_ref().filter(|_| by_visit);
         let mut visits = Ragged::new();
         let mut codes = Ragged::new();
         let mut visit_labs = Ragged::new();
@@ -58,7 +65,7 @@ impl Examples {
             let seen = self.visits.row(i);
             for &v in seen {
                 codes.push(self.codes.row(v as usize).iter().copied());
-                if let Some(labs) = &self.visit_labs {
+                if let Some(labs) = labs {
                     visit_labs.push(labs.row(v as usize).iter().copied());
                 }
                 let last = seen.last().copied().unwrap_or(v);
@@ -93,7 +100,7 @@ pub struct Batch {
     pub visits: Sets,
     /// Abnormal laboratory items of each patient, columns from 0.
     pub labs: Ragged<u32>,
-    /// Those of each visit of [`Batch::codes`]; no rows where visits are not to be told apart by items.
+    /// Those of each visit of [`Batch::codes`]; no rows where visits are not to be told apart by items, or no head does.
     pub visit_labs: Ragged<u32>,
     /// For each head, the positive columns of each patient.
     pub targets: Vec<Ragged<u32>>,
@@ -140,5 +147,25 @@ impl Batch {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_each_visit_are_gathered_for_heads_that_tell_visits_apart() {
+        let examples = Examples {
+            codes: Arc::new([vec![1], vec![2, 3], vec![4]].into_iter().collect()),
+            visits: [vec![0, 1], vec![2]].into_iter().collect(),
+            labs: [vec![5], vec![6]].into_iter().collect(),
+            visit_labs: Some(Arc::new([vec![5], vec![], vec![6]].into_iter().collect())),
+            targets: vec![[vec![0], vec![]].into_iter().collect()],
+            ..Examples::default()
+        };
+        let (apart, together) = (examples.batch(&[1, 0]), examples.batch_of(&[1, 0], false));
+        assert_eq!(apart.visit_labs.rows().collect::<Vec<_>>(), [&[6][..], &[5], &[]]);
+        assert_eq!(together, Batch { visit_labs: Ragged::new(), ..apart });
     }
 }

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 const SUMMARY: &str = "summary.json";
 const FILES: [&str; 6] =
@@ -35,7 +36,7 @@ pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
     }
     let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
-    Ok(Prepared { cohort, vocabulary, split, graph, knowledge: None })
+    Ok(Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: Some(OnceLock::new()) })
 }
 
 /// The vocabulary of those who are learnt from. The published one is of everybody.

@@ -1,9 +1,9 @@
 //! Everything that stages learn from: cohort, vocabulary, split and disease graph.
 
 use super::knowledge::Knowledge;
-use super::{Cohort, Visits};
+use super::{Cohort, Ragged, Visits};
 use crate::graph::Graph;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Numbers for codes and laboratory items. Identifier 0 is padding.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,6 +48,9 @@ pub struct Prepared {
     pub graph: Graph,
     /// What a knowledge graph says of codes and laboratory items, where the manifest names one.
     pub knowledge: Option<Arc<Knowledge>>,
+    /// What [`Prepared::all_visit_labs`] makes when it is first asked; `None` where no head of the experiment tells visits
+    /// apart.
+    pub labs_by_visit: Option<OnceLock<Arc<Ragged<u32>>>>,
 }
 
 impl Vocabulary {

@@ -1,6 +1,7 @@
 //! What is asked of a patient: labels and laboratory rows, as columns from 0.
 
 use super::{Prepared, Ragged};
+use std::sync::Arc;
 
 /// Codes that occur in at most this many last visits are rare.
 pub const RARE_THRESHOLD: u64 = 3;
@@ -43,6 +44,14 @@ impl Prepared {
     /// The abnormal laboratory items of an admission, as columns of all items that have a category.
     pub fn visit_labs(&self, admission: usize) -> Vec<u32> {
         columns(&self.vocabulary.labs, self.cohort.labs.row(admission).iter().copied())
+    }
+
+    /// The same of every admission, by the cohort's rows: made once, and then shared. `None` where no head of the experiment
+    /// tells visits apart.
+    pub fn all_visit_labs(&self) -> Option<Arc<Ragged<u32>>> {
+        let made = self.labs_by_visit.as_ref()?;
+        let rows = 0..self.cohort.admissions.values().len();
+        Some(made.get_or_init(|| Arc::new(rows.map(|row| self.visit_labs(row)).collect())).clone())
     }
 
     /// For each patient the abnormal items of the last visit.

@@ -25,6 +25,9 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
     }
     let mut prepared = prepare(cohort, &data.split).map_err(|e| e.within_key("data.split"))?;
     prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
+    if !plan.tells_visits_apart {
+        prepared.labs_by_visit = None;
+    }
     if !data.knowledge.is_empty() {
         prepared.knowledge = Some(Arc::new(knowledge(plan, &prepared)?));
     }

@@ -74,9 +74,10 @@ fn patients(
     let order: Vec<usize> = (0..examples.len()).collect();
     let (mut vectors, mut width) = (Vec::new(), 0);
     for chunk in order.chunks(BATCH) {
-        let batch = model.patients(embeddings.clone(), &data.graph, &examples.batch(chunk));
-        width = batch.dims()[1];
-        vectors.extend(batch.into_data().convert::<f32>().iter::<f32>());
+        let batch = examples.batch_of(chunk, model.tells_visits_apart());
+        let encoded = model.patients(embeddings.clone(), &data.graph, &batch);
+        width = encoded.dims()[1];
+        vectors.extend(encoded.into_data().convert::<f32>().iter::<f32>());
     }
     let columns = [("patient", data.cohort.patient_column(&patients)), ("embedding", Values::vectors(vectors, width))];
     Ok(columns.map(|(name, values)| (name.to_owned(), values)).into())

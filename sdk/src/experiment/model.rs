@@ -2,13 +2,13 @@
 
 use super::parts::Building;
 use super::plan::Plan;
-use crate::Result;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::device::generator;
 use crate::model::{History, HistoryMap, Model};
 use crate::recipe::no_joint_stage;
 use crate::train::derive_seed;
+use crate::{Error, Result};
 use burn::tensor::Device;
 
 /// The model with fresh parameters; notes go to `note`.
@@ -73,6 +73,12 @@ impl Entrance<'_> {
         let model = with_untrained(model, &specs, &building)?;
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
         let model = model.with_new_heads(specs, make)?.with_codes(&nodes);
+        if model.tells_visits_apart() && self.data.labs_by_visit.is_none() {
+            return Err(Error::program("a head tells visits apart, and the data were prepared for heads that do not")
+                .at_key("model.head")
+                .help("prepare them with the experiment of this very head")
+                .help("in a plugin, `looks_at_histories` must not go by `HeadContext::network`"));
+        }
         match self.plan.manifest.model.head.history == Some(true) {
             true => self.with_copy_paths(model, &outputs, &asks),
             false => Ok(model),

@@ -1,6 +1,7 @@
 //! The parts of a model, in one list: their keys in a manifest, the slots of their components, and how they are built, at
 //! the model's own sizes or, to check options, at small ones.
 
+use crate::boundary::guard;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::data::knowledge::Knowledge;
@@ -183,8 +184,9 @@ impl Building<'_> {
     }
 
     /// Builds every part at a small size, which checks the values of its options before work starts; but for those that are
-    /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph.
-    pub fn check(&self, wrong: &[&str], knows: bool, mistakes: &mut Mistakes) {
+    /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph. Returns whether a head tells visits
+    /// apart, where that can be seen; else true.
+    pub fn check(&self, wrong: &[&str], knows: bool, mistakes: &mut Mistakes) -> bool {
         let (codes, device) = (&[String::new(), "428.0".to_owned()], self.device);
         let right = |key: &str| !wrong.contains(&key);
         if right("node_init") {
@@ -201,12 +203,17 @@ impl Building<'_> {
         if right("lab") {
             mistakes.note(self.lab(&LabEncoderContext { labs: SMALL, device }));
         }
-        if right("head") && mistakes.note(self.head("", SMALL, SMALL, None, None)).is_some() {
-            let graph = knows.then(|| Arc::new(Knowledge::small(SMALL)));
-            let asked: Vec<u32> = (1..=SMALL as u32).collect();
-            let knowledge = graph.as_ref().map(|graph| AskedOf { graph, asked: &asked });
-            mistakes.note(self.head("", SMALL, SMALL, Some(SMALL), knowledge));
-        }
+        let apart = || guard::catch(|| Ok(self.small_heads(knows)?.iter().any(Head::looks_at_histories)));
+        !right("head") || mistakes.note(apart()).unwrap_or(true)
+    }
+
+    /// A head whose logits ask for something, and one whose logits ask for codes.
+    fn small_heads(&self, knows: bool) -> Result<[HeadModule; 2]> {
+        let other = self.head("", SMALL, SMALL, None, None)?;
+        let graph = knows.then(|| Arc::new(Knowledge::small(SMALL)));
+        let asked: Vec<u32> = (1..=SMALL as u32).collect();
+        let knowledge = graph.as_ref().map(|graph| AskedOf { graph, asked: &asked });
+        Ok([other, self.head("", SMALL, SMALL, Some(SMALL), knowledge)?])
     }
 
     /// The patient encoder, its fusions included, for code embeddings of a width.

@@ -18,6 +18,8 @@ pub(super) struct Plan {
     pub registry: Registry,
     pub device: NamedDevice,
     pub source: Source,
+    /// Whether a head tells visits apart; true as long as heads are not known.
+    pub tells_visits_apart: bool,
 }
 
 impl Plan {

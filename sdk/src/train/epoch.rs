@@ -65,11 +65,14 @@ impl Epoch<'_> {
         let mut task = fit.progress.begin(&what, "examples", Some(order.len() as u64));
         task.advance((order.len() - rest.len()) as u64);
         let mut steps = Steps::new(self, model.device(), optimizer, order.len(), seed);
+        let by_visit = model.tells_visits_apart();
         let (send, batches) = sync_channel(BATCHES_AHEAD);
         std::thread::scope(|scope| {
             let (mut chunks, train, precomputed) = (rest.chunks(fit.batch), fit.train, self.precomputed);
             // Ends with the last batch, or when nobody takes them any more.
-            scope.spawn(move || chunks.all(|chunk| send.send((chunk, precomputed.batch(train, chunk))).is_ok()));
+            scope.spawn(move || {
+                chunks.all(|chunk| send.send((chunk, precomputed.batch(train, chunk, by_visit))).is_ok())
+            });
             for (index, (examples, batch)) in (first..).zip(batches) {
                 model = steps.pass(model, &Step { index, examples, batch: &batch }, task.as_mut())?;
             }

@@ -82,11 +82,11 @@ fn forward_blocks(
 ) {
     use burn::module::Module;
     let model = model.valid();
-    let heads = model.head_specs().len();
+    let (heads, by_visit) = (model.head_specs().len(), model.tells_visits_apart());
     let embeddings = model.embeddings(graph);
     let order: Vec<usize> = (0..examples.len()).collect();
     for chunk in order.chunks(BATCH) {
-        let batch = examples.batch(chunk);
+        let batch = examples.batch_of(chunk, by_visit);
         let encoded = embeddings.clone().map(|e| model.encoded(e, graph, &batch));
         take(model.logits(encoded, &batch, 0..heads), &batch);
         task.advance(chunk.len() as u64);

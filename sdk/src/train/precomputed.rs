@@ -59,8 +59,9 @@ impl Precomputed {
         if frozen == FrozenPart::Embeddings {
             return Self::Embeddings(Tensor::from_inner(embeddings));
         }
-        let order: Vec<usize> = (0..examples.len()).collect();
-        let parts = order.chunks(BATCH).map(|chunk| model.patients(embeddings.clone(), graph, &examples.batch(chunk)));
+        let (order, by_visit): (Vec<usize>, bool) = ((0..examples.len()).collect(), model.tells_visits_apart());
+        let batches = order.chunks(BATCH).map(|chunk| examples.batch_of(chunk, by_visit));
+        let parts = batches.map(|batch| model.patients(embeddings.clone(), graph, &batch));
         let patients = Tensor::from_inner(Tensor::cat(parts.collect(), 0));
         let nodes = model.looks_at_codes().then(|| Tensor::from_inner(embeddings.clone()));
         let encoded = Encoded { patients, nodes, precision: graph.precision() };
@@ -89,12 +90,13 @@ impl Precomputed {
         }
     }
 
-    /// The batch of the examples `indices`, with all that can be made before the step that takes it.
-    pub(super) fn batch(&self, examples: &Examples, indices: &[usize]) -> Batch {
+    /// The batch of the examples `indices`, with all that can be made before the step that takes it; with the items of each
+    /// visit only where a head tells visits apart, `by_visit`.
+    pub(super) fn batch(&self, examples: &Examples, indices: &[usize], by_visit: bool) -> Batch {
         let batch = match self {
             Self::Patients(_) => examples.without_visits(indices),
-            Self::PatientsAndVisits(_) => return examples.batch(indices),
-            _ => examples.batch(indices),
+            Self::PatientsAndVisits(_) => return examples.batch_of(indices, by_visit),
+            _ => examples.batch_of(indices, by_visit),
         };
         for sets in [&batch.codes, &batch.visits] {
             sets.index().transposed();

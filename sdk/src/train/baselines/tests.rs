@@ -30,7 +30,8 @@ fn data(codes: &[&str]) -> Prepared {
     let codes: Vec<String> = std::iter::once("").chain(codes.iter().copied()).map(str::to_owned).collect();
     let graph = Graph::new(codes.len(), &[]).unwrap();
     let vocabulary = Vocabulary { codes, labs: vec![0, 1], ..Vocabulary::default() };
-    Prepared { cohort: Cohort::default(), vocabulary, split: Split::default(), graph, knowledge: None }
+    let (cohort, split) = (Cohort::default(), Split::default());
+    Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None }
 }
 
 /// What [`Again`] is learnt from.

@@ -107,7 +107,7 @@ fn measure(folder: &Path) -> Result<Value> {
         let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
         cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)
     })?;
-    let prepared = Prepared { cohort, vocabulary, split, graph, knowledge: None };
+    let prepared = Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None };
     phases.time("datasets", || {
         let patients = &prepared.split.pretrain;
         let labels = (prepared.last_visit_codes(patients), prepared.last_visit_labs(patients));

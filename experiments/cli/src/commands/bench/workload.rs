@@ -191,6 +191,7 @@ impl Draw {
         names[0].clear();
         Prepared {
             knowledge: None,
+            labs_by_visit: None,
             vocabulary: Vocabulary {
                 target_codes: sizes.targets,
                 admission_codes: code_rows.clone().into(),
