@@ -185,6 +185,46 @@ fn a_sweep_trains_every_member_and_compares_them() {
     assert!(listed.contains("by the epochs of complete members"), "{listed}");
 }
 
+/// R@10 on valid of the epoch that a member's run has kept.
+fn on_valid(place: &Place, member: &Value) -> f64 {
+    let member = place.path("out/members").join(member["id"].as_str().unwrap());
+    let state: Value = serde_json::from_slice(&fs::read(member.join("state.json")).unwrap()).unwrap();
+    let run = place.path("out").join(state["run"].as_str().unwrap());
+    let result: Value = serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap();
+    let stage = result["stages"].as_array().unwrap().last().unwrap();
+    let records = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let mut records = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let kept = records.find(|r| r["stage"] == stage["stage"] && r["epoch"] == stage["epoch"]).unwrap();
+    kept["valid"]["R@10"].as_f64().unwrap()
+}
+
+/// Every row at every setting, the table with one of each, chosen on valid; the names are those of the manifest.
+#[test]
+fn rows_are_tuned_on_valid() {
+    let place = Place::new(
+        "[sweep]\nbaseline = \"GCN\"\ntune = { \"stage[1].lr\" = [0.0001, 0.01] }\n[[sweep.list]]\nname = \"GCN\"\n\
+         \"model.graph_encoder\" = { type = \"gcn\", dims = [16, 16] }\n[[sweep.list]]\nname = \"own\"\n",
+    );
+    let listed = place.ok(&["sweep", "small.toml", "--out", "out", "--dry-run"]);
+    for member in ["GCN, lr = 0.0001", "GCN, lr = 0.01", "own, lr = 0.0001", "own, lr = 0.01"] {
+        assert_eq!(listed.matches(member).count(), 1, "{member}: {listed}");
+    }
+    let printed = place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
+    let best = |row: &str| -> String {
+        let plan: Value = serde_json::from_slice(&fs::read(place.path("out/sweep.json")).unwrap()).unwrap();
+        let members = plan["members"].as_array().unwrap().iter().filter(|member| member["name"] == row);
+        let tried = members.map(|member| (member["setting"].as_str().unwrap().to_owned(), on_valid(&place, member)));
+        tried.reduce(|best, other| if other.1 > best.1 { other } else { best }).unwrap().0
+    };
+    let note =
+        format!("each row is the best of 2 settings on valid, by R@10: GCN: {}; own: {}", best("GCN"), best("own"));
+    assert!(printed.contains(&note) && printed.contains("less GCN"), "{note}: {printed}");
+    let rows = place.json(&["compare", "out", "--format", "json"]);
+    let names: Vec<_> = rows.iter().map(|row| (row["name"].as_str().unwrap(), row["tuned"].as_str())).collect();
+    assert_eq!(names, [("GCN", Some(best("GCN").as_str())), ("own", Some(best("own").as_str()))]);
+    assert_eq!(place.json(&["compare", "out/runs", "--format", "json"]).len(), 4);
+}
+
 #[test]
 fn seeds_of_a_run_are_compared() {
     let place = Place::new("");

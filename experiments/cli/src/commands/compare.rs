@@ -13,7 +13,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Compare {
-    /// Sweeps, runs, or folders of runs. Runs that differ in the seed alone are one row.
+    /// Sweeps, runs, or folders of runs. Runs that differ in the seed alone are one row; of the settings that a sweep tunes a
+    /// row by, it is the one that is best on valid. Several folders together show every setting as a row.
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
     /// How the table is written.
@@ -72,7 +73,10 @@ impl Compare {
             draws: self.draws as usize,
             ..CompareOptions::default()
         };
-        let table = Comparison::of(&runs, &options)?;
+        let table = match (&planned, self.folders.as_slice()) {
+            (Some(plan), [folder]) => plan.compare(folder, &options)?,
+            _ => Comparison::of(&runs, &options)?,
+        };
         let format = match self.format {
             Form::Table => Format::Table,
             Form::Json => Format::Json,

@@ -1,7 +1,7 @@
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::RunDir;
-use dualk_sdk::experiment::compare::{CompareOptions, Comparison};
+use dualk_sdk::experiment::compare::CompareOptions;
 use dualk_sdk::experiment::report::{write_page, write_report};
 use dualk_sdk::experiment::sweep::Plan;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ impl Report {
         match Plan::read(&self.folder)? {
             Some(plan) => {
                 let options = CompareOptions { baseline: plan.baseline.clone(), ..CompareOptions::default() };
-                let table = Comparison::of(&plan.finished(&self.folder), &options)?;
+                let table = plan.compare(&self.folder, &options)?;
                 write_page(&page, &table.html(&plan.name))?;
             }
             None => write_report(&RunDir::open(&self.folder)?)?,

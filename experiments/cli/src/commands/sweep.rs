@@ -2,7 +2,7 @@ use super::{CacheArgs, ManifestArgs};
 use crate::interrupt;
 use clap::Args;
 use dualk_sdk::cache::Cache;
-use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
+use dualk_sdk::experiment::compare::{CompareOptions, Format};
 use dualk_sdk::experiment::sweep::{Finished, Plan, Sweep as Members, SweepRun};
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Error, Result, storage};
@@ -150,10 +150,9 @@ impl Commands {
 /// Prints the table of what is complete, and what failed.
 fn report(folder: &Path, finished: &Finished) -> Result<()> {
     let plan = Plan::read(folder)?.ok_or_else(|| Error::program("the sweep left no plan"))?;
-    let runs = plan.finished(folder);
-    if !runs.is_empty() {
+    if !plan.finished(folder).is_empty() {
         // Members that are missing may be those of the baseline.
-        let with = |baseline| Comparison::of(&runs, &CompareOptions { baseline, ..CompareOptions::default() });
+        let with = |baseline| plan.compare(folder, &CompareOptions { baseline, ..CompareOptions::default() });
         let table = with(plan.baseline.clone()).or_else(|_| with(None))?;
         print!("{}", table.render(Format::Table, None)?);
         let page = folder.join("report.html");

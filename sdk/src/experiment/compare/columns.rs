@@ -60,6 +60,7 @@ impl Columns {
         ComparedRow {
             name,
             kind,
+            tuned: None,
             runs: group.len(),
             folders: group.iter().map(|r| r.path.clone()).collect(),
             metrics,

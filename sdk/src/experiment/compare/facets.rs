@@ -172,7 +172,7 @@ fn component(all: &[Facets], path: &str, name: &str, options: &Table) -> String 
 }
 
 /// A value as a reader wants it: no quotes, and of a path the last part.
-fn short(value: &Value) -> String {
+pub(in crate::experiment) fn short(value: &Value) -> String {
     match value {
         Value::String(text) if text.contains('/') => text.rsplit('/').next().unwrap_or(text).to_owned(),
         Value::String(text) => text.clone(),

@@ -2,12 +2,15 @@
 
 mod columns;
 mod facets;
+mod groups;
 mod record;
 mod resample;
 mod text;
 mod verdict;
 
+pub(super) use facets::short;
 pub use facets::{Facets, names};
+pub use groups::PlannedRun;
 pub use record::{Record, comparable, is_oracle, model_row, run_folders};
 pub use resample::{ByPatient, Draws, holm, mean_and_sd};
 pub use text::Format;
@@ -16,6 +19,7 @@ use crate::experiment::run_dir::RunDir;
 use crate::train::metrics::lower_is_better;
 use crate::{Error, Result};
 use columns::{Columns, Resampled};
+use groups::Group;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -86,6 +90,8 @@ pub struct ComparedRow {
     pub name: String,
     /// What it is.
     pub kind: Kind,
+    /// What it was tuned to on valid, such as `lr = 0.002`.
+    pub tuned: Option<String>,
     /// How many runs it sums up.
     pub runs: usize,
     /// Their folders.
@@ -133,7 +139,17 @@ impl Comparison {
     /// # Errors
     /// When a folder is no finished run, runs have different cohorts, splits or tasks, or the baseline is no row.
     pub fn of(folders: &[PathBuf], options: &CompareOptions) -> Result<Self> {
-        Self::of_records(&folders.iter().map(|f| Record::read(f)).collect::<Result<Vec<_>>>()?, options)
+        Self::of_records(&folders.iter().map(|f| Record::read(f)).collect::<Result<Vec<_>>>()?, None, options)
+    }
+
+    /// Compares the finished runs of a sweep. Rows are as it was planned; of the settings that a row was tuned by, it is the one
+    /// that is best on valid.
+    ///
+    /// # Errors
+    /// As of [`Comparison::of`], and when runs of a tuned row have no metrics on valid.
+    pub fn of_planned(runs: &[PlannedRun], options: &CompareOptions) -> Result<Self> {
+        let records = runs.iter().map(|run| Record::read(&run.folder)).collect::<Result<Vec<_>>>()?;
+        Self::of_records(&records, Some(runs), options)
     }
 
     /// The table of one run, which need not have its name yet.
@@ -141,22 +157,24 @@ impl Comparison {
     /// # Errors
     /// When a file of it cannot be read.
     pub fn of_run(run: &RunDir, options: &CompareOptions) -> Result<Self> {
-        Self::of_records(&[Record::of(run)?], options)
+        Self::of_records(&[Record::of(run)?], None, options)
     }
 
-    fn of_records(records: &[Record], options: &CompareOptions) -> Result<Self> {
+    fn of_records(records: &[Record], planned: Option<&[PlannedRun]>, options: &CompareOptions) -> Result<Self> {
         let Some(first) = records.first() else {
             return Err(Error::user("there is no finished run to compare"));
         };
         records.iter().try_for_each(|other| comparable(first, other))?;
         let metrics = metrics_of(first, &options.metrics)?;
-        let groups = groups(records);
-        let names = group_names(&groups, first);
+        let (groups, chosen) = match planned {
+            Some(planned) => groups::tuned(groups::planned(records, planned), primary(&metrics_of(first, &[])?))?,
+            None => (groups::by_manifest(records), None),
+        };
+        let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         let baseline = baseline_of(&names, options)?;
         let mut columns = Columns::new(&metrics);
-        let configurations = names.iter().zip(&groups).map(|(name, (_, group))| (name.clone(), group));
         let mut rows: Vec<ComparedRow> =
-            configurations.map(|(name, group)| configuration(name, group, &metrics, &mut columns)).collect();
+            groups.iter().map(|group| configuration(group, &metrics, &mut columns)).collect();
         for name in references(records) {
             let kinds = kinds(&name, &groups, &metrics);
             for (first, group) in &kinds {
@@ -165,14 +183,14 @@ impl Comparison {
             }
         }
         let mut comparison = Self {
-            primary: metrics.iter().find(|m| *m == "R@10").unwrap_or(&metrics[0]).clone(),
+            primary: primary(&metrics).to_owned(),
             metrics,
             rows,
             baseline,
             objective: first.tested().objective.clone(),
             examples: first.tested().examples,
             draws: options.draws,
-            notes: notes(records, &groups),
+            notes: chosen.into_iter().chain(notes(records, &groups)).collect(),
             verdict: String::new(),
         };
         let resampled = columns.resample(options);
@@ -244,33 +262,20 @@ impl Comparison {
         let row = |row: &ComparedRow| {
             let metrics: Vec<_> = row.metrics.iter().map(|(m, e)| (m.clone(), json!(e))).collect();
             let difference: Vec<_> = row.difference.iter().map(|(m, d)| (m.clone(), json!(d))).collect();
-            json!({ "name": row.name, "runs": row.runs, "metrics": map(&metrics), "difference": map(&difference) })
+            let mut value =
+                json!({ "name": row.name, "runs": row.runs, "metrics": map(&metrics), "difference": map(&difference) });
+            if let Some(tuned) = &row.tuned {
+                value["tuned"] = json!(tuned);
+            }
+            value
         };
         rows.map(row).collect()
     }
 }
 
-/// Runs that differ in nothing but the seed, and what they have in common.
-type Group<'a> = (&'a Facets, Vec<&'a Record>);
-
-fn groups(records: &[Record]) -> Vec<Group<'_>> {
-    let mut groups: Vec<Group<'_>> = Vec::new();
-    for record in records {
-        match groups.iter_mut().find(|(facets, _)| **facets == record.facets) {
-            Some((_, group)) => group.push(record),
-            None => groups.push((&record.facets, vec![record])),
-        }
-    }
-    groups
-}
-
-/// What is different about each group; the experiment's name when there is one alone.
-fn group_names(groups: &[Group<'_>], first: &Record) -> Vec<String> {
-    let facets: Vec<Facets> = groups.iter().map(|(facets, _)| (*facets).clone()).collect();
-    match facets.len() {
-        1 => vec![first.outcome.name.clone()],
-        _ => names(&facets),
-    }
+/// The metric that rows are ordered and chosen by.
+fn primary(metrics: &[String]) -> &str {
+    metrics.iter().find(|m| *m == "R@10").unwrap_or(&metrics[0])
 }
 
 /// The row to compare with, by name; the first where none is named.
@@ -281,11 +286,12 @@ fn baseline_of(names: &[String], options: &CompareOptions) -> Result<usize> {
 }
 
 /// The row of a group.
-fn configuration(name: String, group: &[&Record], metrics: &[String], columns: &mut Columns) -> ComparedRow {
+fn configuration(group: &Group<'_>, metrics: &[String], columns: &mut Columns) -> ComparedRow {
     let of_run = |r: &&Record| values(metrics, r.model());
     let model = |r: &Record| r.tested().rows[model_row(r.tested()).unwrap_or_default()].name.clone();
     let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&model(r), metric);
-    columns.row(name, Kind::Configuration, group, of_run, by_patient)
+    let row = columns.row(group.name.clone(), Kind::Configuration, &group.runs, of_run, by_patient);
+    ComparedRow { tuned: group.setting.clone(), ..row }
 }
 
 /// The metrics of a reference in a run that has it.
@@ -304,8 +310,8 @@ fn kinds<'a>(name: &str, groups: &[Group<'a>], metrics: &[String]) -> Vec<(usize
         a.seed() == b.seed() && !ours.iter().zip(&theirs).all(|(&a, &b)| equal(a, b))
     };
     let mut kinds: Vec<(usize, Vec<&Record>)> = Vec::new();
-    for (g, (_, group)) in groups.iter().enumerate() {
-        let group: Vec<&Record> = group.iter().copied().filter(|run| of(run).is_some()).collect();
+    for (g, group) in groups.iter().enumerate() {
+        let group: Vec<&Record> = group.runs.iter().copied().filter(|run| of(run).is_some()).collect();
         if group.is_empty() {
             continue;
         }
@@ -358,7 +364,7 @@ fn references(records: &[Record]) -> Vec<String> {
 fn notes(records: &[Record], groups: &[Group<'_>]) -> Vec<String> {
     let mut notes = vec![format!("test was read {} times: once for each run; nothing was chosen on it", records.len())];
     let seeds = |group: &[&Record]| group.iter().map(|r| r.seed()).collect::<std::collections::BTreeSet<_>>();
-    if groups.iter().any(|(_, group)| seeds(group) != seeds(&groups[0].1)) {
+    if groups.iter().any(|group| seeds(&group.runs) != seeds(&groups[0].runs)) {
         notes.push(
             "the rows have different seeds: their means are over different numbers of runs, or other ones".into(),
         );

@@ -97,6 +97,62 @@ fn rows_differences_and_corrections_are_right() {
     assert!(json[0]["metrics"]["R@10"]["sd"].is_null());
 }
 
+/// A run as [`write`] writes it, with its R@10 on valid.
+fn write_with_valid(folder: &Path, name: &str, seed: u64, values: &[f64], valid: f64) -> PathBuf {
+    let path = write(folder, name, seed, values, "diagnosis");
+    let record = crate::train::EpochRecord {
+        stage: "1-finetune".into(),
+        epoch: seed as usize + 2,
+        train_loss: 1.0,
+        valid_loss: None,
+        valid: vec![("R@10".into(), valid)],
+        test: Vec::new(),
+        lr: 0.1,
+        seconds: 1.0,
+    };
+    fs::write(path.join("metrics.jsonl"), record.to_json().unwrap() + "\n").unwrap();
+    path
+}
+
+/// A setting that is best on test, but not on valid, is not its row; one with fewer seeds cannot be.
+#[test]
+fn a_tuned_row_is_the_setting_that_is_best_on_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let better: Vec<f64> = b.iter().map(|v| v + 0.2).collect();
+    let run = |name: &str, seed, values: &[f64], valid, row: &str, setting: &str| PlannedRun {
+        folder: write_with_valid(folder.path(), name, seed, values, valid),
+        row: row.into(),
+        setting: Some(setting.into()),
+    };
+    let runs = [
+        run("x1", 1, &a, 0.50, "x", "lr = 0.1"),
+        run("x1", 2, &a, 0.40, "x", "lr = 0.1"),
+        run("x2", 1, &b, 0.44, "x", "lr = 0.2"),
+        run("x2", 2, &b, 0.48, "x", "lr = 0.2"),
+        run("x3", 1, &better, 0.99, "x", "lr = 0.3"), // seed 2 is not complete
+        run("y1", 1, &better, 0.30, "y", "lr = 0.1"),
+        run("y1", 2, &better, 0.30, "y", "lr = 0.1"),
+        run("y2", 1, &c, 0.31, "y", "lr = 0.2"),
+        run("y2", 2, &c, 0.31, "y", "lr = 0.2"),
+    ];
+    let options = CompareOptions { baseline: Some("y".into()), ..CompareOptions::default() };
+    let table = Comparison::of_planned(&runs, &options).unwrap();
+    let rows: Vec<(&str, usize, Option<&str>)> =
+        table.rows.iter().take(2).map(|r| (r.name.as_str(), r.runs, r.tuned.as_deref())).collect();
+    assert_eq!(rows, [("x", 2, Some("lr = 0.2")), ("y", 2, Some("lr = 0.2"))]);
+    near(table.rows[0].metrics[1].1.mean, b.iter().sum::<f64>() / b.len() as f64, 1e-12);
+    assert_eq!((table.baseline, table.rows.len()), (1, 4));
+    let note = "each row is the best of 2 to 3 settings on valid, by R@10: x: lr = 0.2; y: lr = 0.2";
+    assert_eq!(table.notes[0], note);
+    assert!(table.notes[1].starts_with("test was read 9 times"), "{:?}", table.notes);
+    assert_eq!(table.to_json(false)[0]["tuned"], "lr = 0.2");
+
+    fs::remove_file(runs[2].folder.join("metrics.jsonl")).unwrap();
+    let error = Comparison::of_planned(&runs, &options).unwrap_err().to_string();
+    assert!(error.contains("has no R@10 there") && error.contains("x2-1"), "{error}");
+}
+
 /// A rule that sees a knowledge graph is another one where the graph is.
 #[test]
 fn a_rule_that_another_configuration_lets_see_more_has_a_row_of_its_own() {

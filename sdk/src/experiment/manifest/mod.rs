@@ -1,14 +1,16 @@
 //! The manifest of an experiment: what `dualk run` reads.
 
+mod random;
 mod schema;
 mod source;
 mod sweep;
 
 pub use super::parts::{Heads, Model};
+pub use random::RandomSearch;
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
 pub use source::Source;
-pub use sweep::{RandomSearch, Setting, SweepOptions};
+pub use sweep::{Configuration, Setting, SweepOptions};
 
 pub use crate::component::ComponentRef;
 use crate::component::Slot;

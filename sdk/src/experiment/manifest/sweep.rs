@@ -1,15 +1,13 @@
 //! `[sweep]`: which members `dualk sweep` makes of a manifest.
 
-use crate::train::derive_seed;
+use super::random::RandomSearch;
 use crate::{Error, Result};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// Values for keys of the manifest. Configurations are every combination of `grid`, then the entries of `list`, then the
-/// draws of `random`; without any of them, the manifest itself. Each is trained once a seed.
+/// draws of `random`; without any of them, the manifest itself. Each is trained once a seed, and once a setting of `tune`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SweepOptions {
@@ -18,43 +16,21 @@ pub struct SweepOptions {
     /// Dotted keys with lists of values, all combined: `{ "model.graph_encoder" = ["gat", "gcn"] }`.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub grid: Table,
-    /// Configurations one by one, each a table of dotted keys; the empty table is the manifest itself.
+    /// Configurations one by one, each a table of dotted keys; the empty table is the manifest itself. `name` is that of its
+    /// row.
     #[schemars(with = "Vec<std::collections::BTreeMap<String, serde_json::Value>>")]
     pub list: Vec<Table>,
     /// Configurations at random.
     pub random: Option<RandomSearch>,
+    /// Dotted keys with lists of values, all combined, that every configuration is tuned by: its row is the setting that is best
+    /// on valid.
+    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
+    pub tune: Table,
     /// The row of the table that the others are compared with; the first when absent.
     pub baseline: Option<String>,
     /// What `dualk sweep --quick` changes first: dotted keys with values, such as `"sweep.seeds" = [1]`.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub quick: Table,
-}
-
-/// Configurations drawn at random.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RandomSearch {
-    /// How many configurations.
-    pub draws: usize,
-    /// Seed of the draws.
-    #[serde(default)]
-    pub seed: u64,
-    /// Dotted keys, each with a list of values, or with `{ low, high }` and, where wanted, `log = true` or
-    /// `integer = true`.
-    #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
-    pub space: Table,
-}
-
-/// A range of `random.space`.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Range {
-    low: f64,
-    high: f64,
-    #[serde(default)]
-    log: bool,
-    #[serde(default)]
-    integer: bool,
 }
 
 /// A key of the manifest, its value in a member, and the key of the sweep that says so.
@@ -83,132 +59,121 @@ impl SweepOptions {
     ///
     /// # Errors
     /// Name the key, from `sweep` on.
-    pub fn configurations(&self) -> Result<Vec<Vec<Setting>>> {
-        let mut all = Vec::new();
-        if !self.grid.is_empty() {
-            let axes = axes(&self.grid, "sweep.grid")?;
-            let size = axes.iter().try_fold(1usize, |n, axis| n.checked_mul(axis.len())).unwrap_or(usize::MAX);
-            if size > MOST {
-                let message = format!("expected at most {MOST} combinations, found {size}");
-                return Err(Error::user(message).at_key("sweep.grid").help("draw some of them with `sweep.random`"));
-            }
-            all.extend(combinations(&axes));
-        }
+    pub fn configurations(&self) -> Result<Vec<Configuration>> {
+        let mut all: Vec<Configuration> =
+            grid(&self.grid, "sweep.grid")?.into_iter().map(Configuration::from).collect();
         for (i, entry) in self.list.iter().enumerate() {
-            let mut settings = Vec::new();
-            flatten(entry, "", &format!("sweep.list[{i}]"), &mut |key, value, at| {
-                settings.push(Setting { key, value: value.clone(), written_at: at });
-                Ok(())
-            })?;
-            all.push(settings);
+            all.push(listed(entry, &format!("sweep.list[{i}]"))?);
         }
         if let Some(random) = &self.random {
-            all.extend(random.configurations()?);
+            all.extend(random.configurations()?.into_iter().map(Configuration::from));
         }
         if all.is_empty() {
-            all.push(Vec::new());
+            all.push(Configuration::default());
         }
-        for setting in all.iter().flatten() {
-            let first = setting.key.split(['.', '[']).next().unwrap_or_default();
-            if ["seed", "sweep", "output", "extends", "name"].contains(&first) {
-                let help = if first == "seed" { "write seeds = [1, 2, 3]" } else { "change it in the manifest itself" };
-                let message = format!("`{first}` cannot differ between the members of a sweep");
-                return Err(Error::user(message).at_key(&setting.written_at).help(help));
+        all.iter().flat_map(|one| &one.settings).try_for_each(may_differ)?;
+        self.check_names(&all)?;
+        Ok(all)
+    }
+
+    /// The settings that each configuration is tuned by; one that changes nothing where it is not.
+    ///
+    /// # Errors
+    /// Name the key, from `sweep` on: a key that is tuned is set by no configuration.
+    pub fn tunings(&self, configurations: &[Configuration]) -> Result<Vec<Vec<Setting>>> {
+        let all = grid(&self.tune, "sweep.tune")?;
+        let Some(first) = all.first() else { return Ok(vec![Vec::new()]) };
+        first.iter().try_for_each(may_differ)?;
+        let set = configurations.iter().flat_map(|one| &one.settings);
+        for (setting, tuned) in set.flat_map(|s| first.iter().map(move |t| (s, t))) {
+            if overlap(&setting.key, &tuned.key) {
+                let message = format!("`{}` is tuned, and so is set by no configuration", tuned.key);
+                let error = Error::user(message).at_key(&setting.written_at);
+                return Err(error.help("leave it out of `sweep.tune`, or here"));
             }
         }
         Ok(all)
     }
+
+    /// Two rows of one name could not be told apart.
+    fn check_names(&self, all: &[Configuration]) -> Result<()> {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut named = all.iter().filter_map(|one| one.name.as_ref());
+        match named.find(|name| !seen.insert(*name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::user(format!("another row has the name `{name}`")).at_key(self.named_at(name))),
+        }
+    }
+
+    /// The key of the last row that has this name.
+    pub(in crate::experiment) fn named_at(&self, name: &str) -> String {
+        let named = |entry: &Table| entry.get("name").and_then(Value::as_str) == Some(name);
+        let last = self.list.iter().rposition(named);
+        last.map_or_else(|| "sweep.list".to_owned(), |entry| format!("sweep.list[{entry}].name"))
+    }
+}
+
+/// What a row of the table is trained with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Configuration {
+    /// Name of the row, where the manifest gives one.
+    pub name: Option<String>,
+    /// What it changes in the manifest.
+    pub settings: Vec<Setting>,
+}
+
+impl From<Vec<Setting>> for Configuration {
+    fn from(settings: Vec<Setting>) -> Self {
+        Self { name: None, settings }
+    }
+}
+
+/// An entry of `list`.
+fn listed(entry: &Table, at: &str) -> Result<Configuration> {
+    let mut entry = entry.clone();
+    let name = match entry.remove("name") {
+        None => None,
+        Some(Value::String(name)) if !name.trim().is_empty() => Some(name),
+        Some(other) => {
+            let message = format!("expected the name of a row, found {other}");
+            return Err(Error::user(message).at_key(format!("{at}.name")));
+        }
+    };
+    let mut settings = Vec::new();
+    flatten(&entry, "", at, &mut |key, value, at| {
+        settings.push(Setting { key, value: value.clone(), written_at: at });
+        Ok(())
+    })?;
+    Ok(Configuration { name, settings })
+}
+
+/// Refuses what is the same in all members.
+fn may_differ(setting: &Setting) -> Result<()> {
+    let first = setting.key.split(['.', '[']).next().unwrap_or_default();
+    if !["seed", "sweep", "output", "extends", "name"].contains(&first) {
+        return Ok(());
+    }
+    let help = match first {
+        "seed" => "write seeds = [1, 2, 3]",
+        "name" => "an entry of sweep.list has a name of its own",
+        _ => "change it in the manifest itself",
+    };
+    let message = format!("`{first}` cannot differ between the members of a sweep");
+    Err(Error::user(message).at_key(&setting.written_at).help(help))
+}
+
+/// Whether two dotted keys are one, or one holds the other.
+fn overlap(a: &str, b: &str) -> bool {
+    let below = |key: &str, other: &str| {
+        key.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    below(a, b) || below(b, a)
 }
 
 /// Most configurations of a sweep.
-const MOST: usize = 10_000;
+pub(super) const MOST: usize = 10_000;
 
-impl RandomSearch {
-    fn configurations(&self) -> Result<Vec<Vec<Setting>>> {
-        if self.draws == 0 || self.draws > MOST {
-            let message = format!("expected 1 to {MOST} draws, found {}", self.draws);
-            return Err(Error::user(message).at_key("sweep.random.draws"));
-        }
-        let mut space = Vec::new();
-        flatten_space(&self.space, "", "sweep.random.space", &mut space)?;
-        if space.is_empty() {
-            return Err(Error::user("there is nothing to draw from").at_key("sweep.random.space"));
-        }
-        let draw = |n: usize| {
-            let draw = |(axis, (key, at, choice)): (usize, &(String, String, Choice))| Setting {
-                key: key.clone(),
-                value: choice.draw(&mut ChaCha8Rng::seed_from_u64(derive_seed(self.seed, &[n as u64, axis as u64]))),
-                written_at: at.clone(),
-            };
-            space.iter().enumerate().map(draw).collect()
-        };
-        Ok((0..self.draws).map(draw).collect())
-    }
-}
-
-/// What a value of `random.space` is drawn from.
-enum Choice {
-    Values(Vec<Value>),
-    Range(Range),
-}
-
-impl Choice {
-    fn draw(&self, random: &mut ChaCha8Rng) -> Value {
-        match self {
-            Self::Values(values) => values[random.random_range(0..values.len())].clone(),
-            Self::Range(Range { low, high, integer: true, log: false }) => {
-                Value::Integer(random.random_range(*low as i64..=*high as i64))
-            }
-            Self::Range(range) => {
-                let at: f64 = random.random();
-                let value = match range.log {
-                    true => (range.low.ln() + at * (range.high.ln() - range.low.ln())).exp(),
-                    false => range.low + at * (range.high - range.low),
-                };
-                match range.integer {
-                    true => Value::Integer((value.round() as i64).clamp(range.low as i64, range.high as i64)),
-                    // Four digits are as many as a rate deserves, and the row's name shows them all.
-                    false => Value::Float(format!("{value:.3e}").parse().unwrap_or(value)),
-                }
-            }
-        }
-    }
-}
-
-fn flatten_space(table: &Table, prefix: &str, at: &str, out: &mut Vec<(String, String, Choice)>) -> Result<()> {
-    for (key, value) in table {
-        let (path, at) = (joined(prefix, key), format!("{at}.{key}"));
-        let wrong = |message: String| Error::user(message).at_key(&at);
-        match value {
-            Value::Array(values) if values.is_empty() => return Err(wrong("expected at least one value".into())),
-            Value::Array(values) => out.push((path, at, Choice::Values(values.clone()))),
-            Value::Table(inner) if inner.contains_key("low") || inner.contains_key("high") => {
-                let range: Range =
-                    value.clone().try_into().map_err(|e: toml::de::Error| wrong(e.message().trim().to_owned()))?;
-                let whole = |x: f64| x.fract() == 0.0 && x.abs() < 9e15;
-                let good = range.low < range.high
-                    && range.high.is_finite()
-                    && (!range.log || range.low > 0.0)
-                    && (!range.integer || (whole(range.low) && whole(range.high)));
-                if !good {
-                    let message = format!("expected low < high, found {} and {}", range.low, range.high);
-                    return Err(
-                        wrong(message).help("with log = true both are above 0, with integer = true both are whole")
-                    );
-                }
-                out.push((path, at, Choice::Range(range)));
-            }
-            Value::Table(inner) => flatten_space(inner, &path, &at, out)?,
-            other => {
-                let message = format!("expected a list of values, or {{ low = …, high = … }}, found {other}");
-                return Err(wrong(message));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn joined(prefix: &str, key: &str) -> String {
+pub(super) fn joined(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
 }
 
@@ -230,6 +195,20 @@ fn flatten(
         }
     }
     Ok(())
+}
+
+/// Every combination of a table of dotted keys with lists of values; none of an empty one.
+fn grid(table: &Table, at: &str) -> Result<Vec<Vec<Setting>>> {
+    if table.is_empty() {
+        return Ok(Vec::new());
+    }
+    let axes = axes(table, at)?;
+    let size = axes.iter().try_fold(1usize, |n, axis| n.checked_mul(axis.len())).unwrap_or(usize::MAX);
+    if size > MOST {
+        let message = format!("expected at most {MOST} combinations, found {size}");
+        return Err(Error::user(message).at_key(at).help("draw some of them with `sweep.random`"));
+    }
+    Ok(combinations(&axes))
 }
 
 /// Each key of the grid with its values.
@@ -275,10 +254,11 @@ mod tests {
     }
 
     fn texts(options: &SweepOptions) -> Vec<String> {
-        let text = |settings: Vec<Setting>| {
-            settings.iter().map(|s| format!("{}={}", s.key, s.value)).collect::<Vec<_>>().join(" ")
-        };
-        options.configurations().unwrap().into_iter().map(text).collect()
+        options.configurations().unwrap().iter().map(|one| text(&one.settings)).collect()
+    }
+
+    fn text(settings: &[Setting]) -> String {
+        settings.iter().map(|s| format!("{}={}", s.key, s.value)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -292,31 +272,52 @@ mod tests {
     }
 
     #[test]
-    fn draws_stay_in_their_ranges_and_repeat() {
-        let text = "[random]\ndraws = 200\nseed = 3\n[random.space]\nlr = { low = 1e-4, high = 1e-2, log = true }\n\
-                    width = { low = 4, high = 6, integer = true }\ndepth = { low = 1, high = 64, integer = true, log = true }\n\
-                    loss = ['bce', 'focal']";
-        let sweep = options(text);
+    fn every_configuration_is_tuned_by_all_combinations() {
+        let sweep = options("grid = { a = [1, 2] }\ntune = { 'b.c' = ['x', 'y'], lr = [0.1, 0.2] }");
+        let tunings = sweep.tunings(&sweep.configurations().unwrap()).unwrap();
+        let texts: Vec<String> = tunings.iter().map(|one| text(one)).collect();
+        assert_eq!(texts, ["b.c=\"x\" lr=0.1", "b.c=\"x\" lr=0.2", "b.c=\"y\" lr=0.1", "b.c=\"y\" lr=0.2"]);
+        // Nothing to tune is one setting that changes nothing.
+        assert_eq!(options("seeds = [1]").tunings(&[]).unwrap(), [Vec::new()]);
+    }
+
+    #[test]
+    fn what_is_tuned_is_set_nowhere_else() {
+        let tune = "tune = { 'model.head.width' = [1, 2] }";
+        let cases = [
+            ("'model.head.width' = 3", true),
+            ("'model.head' = { type = 'mlp' }", true),
+            ("'model.head.width.more' = 1", true),
+            ("'model.head.widths' = 1", false),
+            ("'model.lab' = 'none'", false),
+        ];
+        for (entry, refused) in cases {
+            let sweep = options(&format!("{tune}\nlist = [{{ {entry} }}]"));
+            let found = sweep.tunings(&sweep.configurations().unwrap());
+            match refused {
+                true => {
+                    let error = found.unwrap_err().to_string();
+                    assert!(error.contains("`sweep.list[0].model") && error.contains("is tuned"), "{entry}: {error}");
+                }
+                false => assert_eq!(found.unwrap().len(), 2, "{entry}"),
+            }
+        }
+    }
+
+    #[test]
+    fn entries_of_a_list_may_have_names() {
+        let sweep = options("list = [{ name = 'RETAIN', a = 1 }, { a = 2 }]");
         let all = sweep.configurations().unwrap();
-        assert_eq!((all.len(), all.clone()), (200, sweep.configurations().unwrap()));
-        let values = |key: usize| all.iter().map(move |c| c[key].value.clone());
-        let rates: Vec<f64> = values(0).map(|v| v.as_float().unwrap()).collect();
-        assert!(rates.iter().all(|r| (1e-4..=1e-2).contains(r)));
-        // Half of the draws of a logarithmic range lie below its geometric middle: 100 ± 5 standard deviations of 7.
-        let below = rates.iter().filter(|&&r| r < 1e-3).count();
-        assert!((65..=135).contains(&below), "{below}");
-        let mut widths: Vec<i64> = values(1).map(|v| v.as_integer().unwrap()).collect();
-        widths.sort_unstable();
-        widths.dedup();
-        assert_eq!(widths, [4, 5, 6]);
-        assert!(values(2).all(|v| (1..=64).contains(&v.as_integer().unwrap())));
-        assert!(values(3).any(|v| v.as_str() == Some("focal")) && values(3).any(|v| v.as_str() == Some("bce")));
-        assert_ne!(options(&text.replace("seed = 3", "seed = 4")).configurations().unwrap(), all);
+        assert_eq!((all[0].name.as_deref(), text(&all[0].settings)), (Some("RETAIN"), "a=1".to_owned()));
+        assert_eq!(all[1].name, None);
     }
 
     #[test]
     fn mistakes_name_their_key() {
         let cases = [
+            ("list = [{ name = 3 }]", "sweep.list[0].name", "found 3"),
+            ("list = [{ name = 'x', a = 1 }, { name = 'x', a = 2 }]", "sweep.list[1].name", "another row"),
+            ("grid = { name = ['x'] }", "sweep.grid.name[0]", "name of its own"),
             ("grid = { a = 1 }", "sweep.grid.a", "write [1]"),
             ("grid = { a = [] }", "sweep.grid.a", "at least one"),
             ("grid = { seed = [1, 2] }", "sweep.grid.seed[0]", "seeds = [1, 2, 3]"),

@@ -21,7 +21,7 @@ pub(super) struct Expected {
 impl Expected {
     /// What a member will hold; `None` where nothing tells.
     pub fn of(&self, member: &Member) -> Option<u64> {
-        self.of_row.get(&member.name).copied().or(self.others)
+        self.of_row.get(&member.configuration()).copied().or(self.others)
     }
 
     /// A member of a row was seen to hold so much.
@@ -46,13 +46,14 @@ impl SweepRun<'_> {
             if let Some(State::Finished { peak_bytes: Some(bytes), .. }) =
                 State::read(&member_folder(self.folder, &member.id))
             {
-                expected.seen(&member.name, bytes);
+                expected.seen(&member.configuration(), bytes);
             }
         }
         let (Some(free), true) = (free_bytes(), jobs > 1 && waiting.len() > 1) else { return Ok(expected) };
         let mut rows: Vec<&Member> = Vec::new();
         for member in waiting {
-            if expected.of(member).is_none() && rows.iter().all(|other| other.name != member.name) {
+            if expected.of(member).is_none() && rows.iter().all(|other| other.configuration() != member.configuration())
+            {
                 rows.push(member);
             }
         }
@@ -63,9 +64,9 @@ impl SweepRun<'_> {
             }
             let Some(bytes) = self.estimate(member, threads)? else { break };
             task.advance(1);
-            let text = format!("{} is expected to take {:.2} GB", member.name, bytes as f64 / 1e9);
+            let text = format!("{} is expected to take {:.2} GB", member.configuration(), bytes as f64 / 1e9);
             self.progress.line(&text);
-            expected.seen(&member.name, bytes);
+            expected.seen(&member.configuration(), bytes);
             if i == 0 && free as f64 >= ROOMY * jobs as f64 * bytes as f64 {
                 expected.others = Some(bytes);
                 break;

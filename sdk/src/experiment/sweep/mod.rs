@@ -19,7 +19,6 @@ pub use member::{MemberProgress, exit_with_parent};
 pub use plan::{Plan, PlannedMember, State};
 pub use run::{Finished, SweepRun};
 
-use super::compare::{Facets, names};
 use super::experiment::Experiment;
 use super::manifest::{Manifest, Source};
 use super::plan::to_toml;
@@ -37,9 +36,11 @@ pub struct Sweep {
     pub name: String,
     /// The row that the others are compared with.
     pub baseline: Option<String>,
+    /// The keys that every row is tuned by on valid.
+    pub tuned: Vec<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
-    /// One a configuration and seed.
+    /// One a configuration, setting that it is tuned by, and seed.
     pub members: Vec<Member>,
 }
 
@@ -48,8 +49,10 @@ pub struct Sweep {
 pub struct Member {
     /// Digest of its manifest; name of its folder.
     pub id: String,
-    /// What is different about its configuration.
+    /// Its row: what is different about its configuration.
     pub name: String,
+    /// What the row is tuned to in it, such as `lr = 0.002`; `None` where nothing is tuned.
+    pub setting: Option<String>,
     /// Its seed.
     pub seed: u64,
     /// Its resolved manifest. `output` is filled in where it runs.
@@ -102,23 +105,6 @@ impl Sweep {
         }
     }
 
-    fn name_members(&mut self, facets: &[Facets]) {
-        let mut distinct: Vec<Facets> = Vec::new();
-        for one in facets {
-            if !distinct.contains(one) {
-                distinct.push(one.clone());
-            }
-        }
-        let names = match distinct.len() {
-            1 => vec![self.name.clone()],
-            _ => names(&distinct),
-        };
-        for (member, one) in self.members.iter_mut().zip(facets) {
-            let place = distinct.iter().position(|f| f == one).unwrap_or_default();
-            names[place].clone_into(&mut member.name);
-        }
-    }
-
     /// Trainings of a stage that members share, and so are done once: (trainings without sharing, with it).
     pub fn trainings(&self) -> (usize, usize) {
         let all = self.members.iter().map(|m| m.stages.len()).sum();
@@ -140,12 +126,20 @@ impl Member {
         let digest = Sha256::digest(to_toml(&manifest)?.as_bytes());
         manifest.output = output;
         let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-        Ok(Self { id, name: String::new(), seed: manifest.seed, manifest, keys, stages })
+        Ok(Self { id, name: String::new(), setting: None, seed: manifest.seed, manifest, keys, stages })
     }
 
-    /// For readers: name and seed.
+    /// For readers: name, what it is tuned to, and seed.
     pub fn title(&self) -> String {
-        format!("{}, seed {}", self.name, self.seed)
+        format!("{}, seed {}", self.configuration(), self.seed)
+    }
+
+    /// Its row and what that is tuned to: members that differ in the seed alone have it in common.
+    pub fn configuration(&self) -> String {
+        match &self.setting {
+            Some(setting) => format!("{}, {setting}", self.name),
+            None => self.name.clone(),
+        }
     }
 
     /// Epochs of all stages.

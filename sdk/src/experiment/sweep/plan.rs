@@ -1,6 +1,7 @@
 //! The folder of a sweep: `sweep.json`, and a folder a member with its manifest, log and state.
 
 use super::Sweep;
+use crate::experiment::compare::{CompareOptions, Comparison, PlannedRun};
 use crate::{Error, Result, storage};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -18,6 +19,9 @@ pub struct Plan {
     pub manifest: PathBuf,
     /// The row that the others are compared with.
     pub baseline: Option<String>,
+    /// The keys that every row is tuned by: it is the setting that is best on valid.
+    #[serde(default)]
+    pub tuned: Vec<String>,
     /// Threads of each member; part of what makes its digits.
     pub threads: usize,
     /// The members, in the order of the manifest.
@@ -31,6 +35,9 @@ pub struct PlannedMember {
     pub id: String,
     /// Its row in the table.
     pub name: String,
+    /// What the row is tuned to in it; `None` where nothing is tuned.
+    #[serde(default)]
+    pub setting: Option<String>,
     /// Its seed.
     pub seed: u64,
 }
@@ -60,11 +67,17 @@ pub enum State {
 impl Plan {
     /// Of a sweep that is about to run.
     pub fn of(sweep: &Sweep, manifest: &Path, threads: usize) -> Self {
-        let member = |m: &super::Member| PlannedMember { id: m.id.clone(), name: m.name.clone(), seed: m.seed };
+        let member = |m: &super::Member| PlannedMember {
+            id: m.id.clone(),
+            name: m.name.clone(),
+            setting: m.setting.clone(),
+            seed: m.seed,
+        };
         Self {
             name: sweep.name.clone(),
             manifest: std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned()),
             baseline: sweep.baseline.clone(),
+            tuned: sweep.tuned.clone(),
             threads,
             members: sweep.members.iter().map(member).collect(),
         }
@@ -96,6 +109,18 @@ impl Plan {
     /// Folders of the runs that are complete, in the order of the plan.
     pub fn finished(&self, folder: &Path) -> Vec<PathBuf> {
         self.members.iter().filter_map(|m| finished_run(folder, &m.id)).collect()
+    }
+
+    /// The table of the runs that are complete.
+    ///
+    /// # Errors
+    /// As of [`Comparison::of_planned`].
+    pub fn compare(&self, folder: &Path, options: &CompareOptions) -> Result<Comparison> {
+        let run = |m: &PlannedMember| {
+            let (row, setting) = (m.name.clone(), m.setting.clone());
+            finished_run(folder, &m.id).map(|folder| PlannedRun { folder, row, setting })
+        };
+        Comparison::of_planned(&self.members.iter().filter_map(run).collect::<Vec<_>>(), options)
     }
 
     /// Members whose last try ended with an error, with it.

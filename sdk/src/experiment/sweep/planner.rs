@@ -4,11 +4,11 @@ use super::{Member, Sweep};
 use crate::cache::Cache;
 use crate::component::Slot;
 use crate::experiment::Experiment;
-use crate::experiment::compare::Facets;
-use crate::experiment::manifest::{Manifest, Setting, Source, SweepOptions};
+use crate::experiment::compare::{Facets, names, short};
+use crate::experiment::manifest::{Configuration, Manifest, Setting, Source, SweepOptions};
 use crate::plugin::Registry;
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::Value;
 
@@ -33,7 +33,8 @@ pub(super) struct Planner {
     registry: Registry,
     cache: Option<Cache>,
     members: Vec<Member>,
-    /// What is particular to each of them.
+    /// Of each of them, its row, and what is particular to that.
+    rows: Vec<usize>,
     facets: Vec<Facets>,
     notes: Vec<String>,
 }
@@ -46,35 +47,47 @@ impl Planner {
         registry: Registry,
         cache: Option<Cache>,
     ) -> Self {
-        let (members, facets, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Self { base, source, options, registry, cache, members, facets, notes }
+        let (members, rows, facets, notes) = Default::default();
+        Self { base, source, options, registry, cache, members, rows, facets, notes }
     }
 
-    /// Plans a member for each configuration and seed.
+    /// Plans a member for each configuration, setting that it is tuned by, and seed.
     pub fn plan(mut self) -> Result<Sweep> {
         let configurations = self.options.configurations().map_err(|e| self.source.place(e))?;
+        let tunings = self.options.tunings(&configurations).map_err(|e| self.source.place(e))?;
         check_seeds(&self.options).map_err(|e| self.source.place(e))?;
         let seeds = if self.options.seeds.is_empty() { vec![self.base.seed] } else { self.options.seeds.clone() };
         let mut repeated = 0;
-        for settings in &configurations {
-            for &seed in &seeds {
-                repeated += usize::from(!self.add(settings, seed, seed == seeds[0])?);
+        for configuration in &configurations {
+            let row = self.facets.len();
+            for tuning in &tunings {
+                for &seed in &seeds {
+                    repeated += usize::from(!self.add(row, configuration, tuning, seed, seed == seeds[0])?);
+                }
             }
         }
         if repeated > 0 {
             self.notes.push(format!("{repeated} members are the same as others and are left out"));
         }
-        let Self { base, source, options, members, facets, notes, .. } = self;
-        let mut sweep = Sweep { name: base.name, baseline: options.baseline, notes, members };
-        sweep.name_members(&facets);
+        self.name_members(&configurations).map_err(|e| self.source.place(e))?;
+        let Self { base, source, options, members, notes, .. } = self;
+        let tuned = tunings[0].iter().map(|setting| setting.key.clone()).collect();
+        let sweep = Sweep { name: base.name, baseline: options.baseline, tuned, notes, members };
         sweep.check_baseline().map_err(|e| source.place(e))?;
         Ok(sweep)
     }
 
     /// Adds a member, after looking at its files where `check` says so; false when there is one like it.
-    fn add(&mut self, settings: &[Setting], seed: u64, check: bool) -> Result<bool> {
+    fn add(
+        &mut self,
+        row: usize,
+        configuration: &Configuration,
+        tuning: &[Setting],
+        seed: u64,
+        check: bool,
+    ) -> Result<bool> {
         let mut own = self.source.clone();
-        for setting in settings {
+        for setting in configuration.settings.iter().chain(tuning) {
             own.set_from(&setting.key, setting.value.clone(), &setting.written_at)?;
         }
         let place = if self.options.seeds.is_empty() { "seed" } else { "sweep.seeds" };
@@ -84,16 +97,50 @@ impl Planner {
         if check {
             experiment.check()?;
         }
-        let member = Member::of(&experiment)?;
+        let mut member = Member::of(&experiment)?;
         self.registry = experiment.into_registry();
+        if self.facets.len() == row {
+            // Rows are told apart as they are with the first setting and seed: these are no difference between rows.
+            let table = toml::Table::try_from(&member.manifest)
+                .map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
+            self.facets.push(Facets::of(&table));
+        }
         if self.members.iter().any(|other| other.id == member.id) {
             return Ok(false);
         }
-        let table = toml::Table::try_from(&member.manifest)
-            .map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
-        self.facets.push(Facets::of(&table));
+        member.setting = (!tuning.is_empty()).then(|| described(tuning));
+        self.rows.push(row);
         self.members.push(member);
         Ok(true)
+    }
+
+    /// Names members by their rows: as the manifest does, else by what is different about them.
+    fn name_members(&mut self, configurations: &[Configuration]) -> Result<()> {
+        let mut distinct: Vec<&Facets> = Vec::new();
+        for row in self.rows.iter().map(|&row| &self.facets[row]) {
+            if !distinct.contains(&row) {
+                distinct.push(row);
+            }
+        }
+        let names = match distinct.len() {
+            1 => vec![self.base.name.clone()],
+            _ => apart(names(&distinct.iter().map(|&facets| facets.clone()).collect::<Vec<_>>())),
+        };
+        let mut taken: Vec<(&str, usize)> = Vec::new();
+        for (member, &row) in self.members.iter_mut().zip(&self.rows) {
+            let place = distinct.iter().position(|facets| **facets == self.facets[row]).unwrap_or_default();
+            let name = configurations[row].name.as_ref().unwrap_or(&names[place]);
+            match taken.iter().find(|(other, _)| *other == name.as_str()) {
+                Some((_, other)) if *other != place => {
+                    let message = format!("another row has the name `{name}`");
+                    return Err(Error::user(message).at_key(self.options.named_at(name)));
+                }
+                Some(_) => {}
+                None => taken.push((name, place)),
+            }
+            name.clone_into(&mut member.name);
+        }
+        Ok(())
     }
 
     /// Seeds of a sweep are those of training: a parser that makes patients up by the experiment's seed gets that of the
@@ -111,6 +158,28 @@ impl Planner {
         }
         experiment.with_parser_option("seed", Value::Integer(base as i64))
     }
+}
+
+/// Names that are each there once: short names of long values may be alike.
+fn apart(names: Vec<String>) -> Vec<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let number = |name: String| {
+        let n = seen.entry(name.clone()).or_default();
+        *n += 1;
+        if *n == 1 { name } else { format!("{name} ({n})") }
+    };
+    names.into_iter().map(number).collect()
+}
+
+/// What a row is tuned to, for a reader. A key goes by its last part, where that says which.
+fn described(tuning: &[Setting]) -> String {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let alike = |key: &str| tuning.iter().filter(|other| last(&other.key) == last(key)).count() > 1;
+    let text = |setting: &Setting| {
+        let key = if alike(&setting.key) { setting.key.clone() } else { last(&setting.key) };
+        format!("{key} = {}", short(&setting.value))
+    };
+    tuning.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn check_seeds(options: &SweepOptions) -> Result<()> {

@@ -1,0 +1,99 @@
+//! Which runs are one row.
+
+use super::facets::{Facets, names};
+use super::record::Record;
+use crate::train::metrics::lower_is_better;
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+/// A finished run of a sweep, and where the sweep has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRun {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its row.
+    pub row: String,
+    /// What the row is tuned to in it, such as `lr = 0.002`; `None` where nothing is tuned.
+    pub setting: Option<String>,
+}
+
+/// Runs that differ in nothing but the seed.
+pub(super) struct Group<'a> {
+    pub name: String,
+    pub setting: Option<String>,
+    pub runs: Vec<&'a Record>,
+}
+
+/// Groups by what manifests say, named by what is different about each; the experiment's name when there is one alone.
+pub(super) fn by_manifest(records: &[Record]) -> Vec<Group<'_>> {
+    let mut groups: Vec<(&Facets, Vec<&Record>)> = Vec::new();
+    for record in records {
+        match groups.iter_mut().find(|(facets, _)| **facets == record.facets) {
+            Some((_, group)) => group.push(record),
+            None => groups.push((&record.facets, vec![record])),
+        }
+    }
+    let facets: Vec<Facets> = groups.iter().map(|(facets, _)| (*facets).clone()).collect();
+    let names = match facets.len() {
+        1 => vec![records[0].outcome.name.clone()],
+        _ => names(&facets),
+    };
+    names.into_iter().zip(groups).map(|(name, (_, runs))| Group { name, setting: None, runs }).collect()
+}
+
+/// Groups as a sweep has planned them.
+pub(super) fn planned<'a>(records: &'a [Record], planned: &[PlannedRun]) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    for (record, plan) in records.iter().zip(planned) {
+        match groups.iter_mut().find(|group| group.name == plan.row && group.setting == plan.setting) {
+            Some(group) => group.runs.push(record),
+            None => groups.push(Group { name: plan.row.clone(), setting: plan.setting.clone(), runs: vec![record] }),
+        }
+    }
+    groups
+}
+
+/// Of every name the group that is best on valid in a metric, among those with the most runs, and a line that says so.
+pub(super) fn tuned<'a>(groups: Vec<Group<'a>>, metric: &str) -> Result<(Vec<Group<'a>>, Option<String>)> {
+    if groups.iter().all(|group| group.setting.is_none()) {
+        return Ok((groups, None));
+    }
+    let mut rows: Vec<Vec<Group<'a>>> = Vec::new();
+    for group in groups {
+        match rows.iter_mut().find(|row| row[0].name == group.name) {
+            Some(row) => row.push(group),
+            None => rows.push(vec![group]),
+        }
+    }
+    let (least, most) = (rows.iter().map(Vec::len).min().unwrap_or(0), rows.iter().map(Vec::len).max().unwrap_or(0));
+    let chosen = rows.into_iter().map(|row| best(row, metric)).collect::<Result<Vec<_>>>()?;
+    let texts: Vec<String> =
+        chosen.iter().map(|group| format!("{}: {}", group.name, group.setting.as_deref().unwrap_or("-"))).collect();
+    let settings = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    let note = format!("each row is the best of {settings} settings on valid, by {metric}: {}", texts.join("; "));
+    Ok((chosen, Some(note)))
+}
+
+fn best<'a>(row: Vec<Group<'a>>, metric: &str) -> Result<Group<'a>> {
+    let most = row.iter().map(|group| group.runs.len()).max().unwrap_or(0);
+    let sign = if lower_is_better(metric) { -1.0 } else { 1.0 };
+    let mut best: Option<(f64, Group<'a>)> = None;
+    for group in row.into_iter().filter(|group| group.runs.len() == most) {
+        let values = group.runs.iter().map(|run| on_valid(run, metric)).collect::<Result<Vec<f64>>>()?;
+        let mean = sign * values.iter().sum::<f64>() / values.len() as f64;
+        // The first of equal ones; what is no number is worse than all.
+        if best.as_ref().is_none_or(|(before, _)| mean > *before || before.is_nan()) {
+            best = Some((mean, group));
+        }
+    }
+    best.map(|(_, group)| group).ok_or_else(|| Error::program("a row without runs"))
+}
+
+fn on_valid(run: &Record, metric: &str) -> Result<f64> {
+    let found = run.valid.iter().find(|(name, _)| name == metric);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        Error::user(format!("a tuned row is chosen on valid, and this run has no {metric} there"))
+            .at_file(&run.path)
+            .help("`dualk compare` of run folders shows every setting as a row")
+    })
+}
