@@ -4,7 +4,7 @@ use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::component::in_range;
-use dualk_sdk::ops::{Adjacency, add_row, dynamic_attention, edge_weights, layer_widths, layers, linear};
+use dualk_sdk::ops::{Adjacency, add_row, dynamic_attention, layer_widths, layers, linear};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -30,7 +30,7 @@ options! {
 impl Component for GatV2Options {
     const NAME: &'static str = "gatv2";
     const ABOUT: &'static str =
-        "Graph attention scored after the nonlinearity, with ReLU and dropout between; memory of edges × width.";
+        "Graph attention scored after the nonlinearity, with ReLU and dropout between; on GPUs edges × width.";
     const CITATION: &'static str = "Brody et al., How Attentive are Graph Attention Networks?, ICLR 2022";
 }
 
@@ -77,8 +77,7 @@ impl GatV2Conv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
-        let device = x.device();
-        let edge = self.lin_edge.as_ref().map(|lin| linear(lin, edge_weights(adjacency, &device))); // [edges, output]
+        let edge = self.lin_edge.as_ref().map(|lin| lin.weight.val()); // [1, output]
         let (source, target) = (linear(&self.lin_l, x.clone()), linear(&self.lin_r, x)); // [nodes, output]
         let sum = dynamic_attention(adjacency, target, source, edge, self.att.val(), self.slope); // [nodes, output]
         add_row(sum, self.bias.val())

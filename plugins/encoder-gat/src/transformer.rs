@@ -27,7 +27,7 @@ options! {
 impl Component for TransformerOptions {
     const NAME: &'static str = "transformer";
     const ABOUT: &'static str =
-        "Dot-product attention over edges, biased by their weights, with ReLU and dropout between; edges × width.";
+        "Dot-product attention over edges, biased by weights, with ReLU and dropout between; on GPUs edges × width.";
     const CITATION: &'static str = "Shi et al., Masked Label Prediction, IJCAI 2021; the bias of an edge: Ying et al., \
                                     Do Transformers Really Perform Bad for Graph Representation?, NeurIPS 2021";
 }

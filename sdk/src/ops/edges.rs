@@ -1,12 +1,14 @@
-//! Operations over edges whose scores are no sum of two terms, put together from the kernels of this module's siblings.
+//! Operations over edges whose scores are no sum of two terms.
 //!
-//! Rows of the ends are gathered edge by edge, so each attention here holds up to five tables of edges × width numbers
-//! until the backward pass: about 5 GB at 1,000,000 edges and a width of 256. [`max_over_edges`] holds none. All read
-//! rows in 32 bits, whatever the precision of the graph.
+//! [`dynamic_attention`] and [`dot_attention`] are kernels on the CPU, which keep a number an edge and head. Elsewhere, and
+//! for [`attention_with_edges`] everywhere, rows of the ends are gathered edge by edge by the kernels of this module's
+//! siblings, so that up to five tables of edges × width numbers are held until the backward pass: about 5 GB at 1,000,000
+//! edges and a width of 256. [`max_over_edges`] holds none. All read rows in 32 bits, whatever the precision of the graph.
 
 use super::kernels::Kernels;
 use super::product::product;
-use super::{Adjacency, Csr, head_products};
+use super::row_attention::RowAttention;
+use super::{Adjacency, Csr, head_products, matmul};
 use burn::backend::Dispatch;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -53,13 +55,14 @@ pub fn attention_with_edges(
 
 /// Dynamic attention over incoming edges, as in GATv2 (Brody et al. 2022, eq. 7): for node i and each head,
 ///
-/// α_ij = softmax_{j → i} a · LeakyReLU(target_i + source_j + edge_ij), output_i = Σ_j α_ij · source_j.
+/// α_ij = softmax_{j → i} a · LeakyReLU(target_i + source_j + w_ij · edge), output_i = Σ_j α_ij · source_j.
 ///
-/// A node without incoming edges gets the zero vector. Four tables of edges × width numbers, five with `edge`.
+/// A node without incoming edges gets the zero vector. On the CPU one fused kernel forward and one backward, which keep 4
+/// bytes an edge and head; elsewhere four tables of edges × width numbers, five with `edge`.
 ///
 /// # Shapes
 /// - `target`, `source`: `[nodes, h * d]`, head after head
-/// - `edge`: `[edges, h * d]`, in the order of `adjacency`
+/// - `edge`: `[1, h * d]`, what the weight of an edge multiplies; without it, weights do not enter
 /// - `a`: `[1, h, d]`
 /// - output: `[nodes, h * d]`
 ///
@@ -73,10 +76,43 @@ pub fn dynamic_attention(
     a: Tensor<3>,
     slope: f64,
 ) -> Tensor<2> {
-    if adjacency.edges() == 0 {
+    let ([n, width], [_, heads, d]) = (source.dims(), a.dims());
+    let fits = n == adjacency.nodes()
+        && target.dims() == [n, width]
+        && width == heads * d
+        && edge.as_ref().is_none_or(|edge| edge.dims() == [1, width]);
+    assert!(
+        fits,
+        "attention over {} nodes: target {:?}, source {:?}, edge {:?}, a {:?}",
+        adjacency.nodes(),
+        target.dims(),
+        source.dims(),
+        edge.as_ref().map(Tensor::dims),
+        a.dims()
+    );
+    if adjacency.edges() == 0 || width == 0 {
         return source.zeros_like();
     }
+    if !on_cpu(&source) {
+        return dynamic_by_tables(adjacency, target, source, edge, a, slope);
+    }
+    let edge = edge.unwrap_or_else(|| no_rows(width, &source));
+    let [target, source, a, edge] = [target, source, a.reshape([heads, d]), edge].map(Tensor::into_dispatch);
+    let (output, _) = Dispatch::dynamic_attention(target, source, a, edge, adjacency.csr(), slope as f32);
+    Tensor::from_dispatch(output)
+}
+
+/// [`dynamic_attention`] from tables of edges × width.
+pub(super) fn dynamic_by_tables(
+    adjacency: &Adjacency,
+    target: Tensor<2>,
+    source: Tensor<2>,
+    edge: Option<Tensor<2>>,
+    a: Tensor<3>,
+    slope: f64,
+) -> Tensor<2> {
     let ends = adjacency.ends();
+    let edge = edge.map(|row| matmul(edge_weights(adjacency, &source.device()), row)); // [edges, h * d]
     let values = ends.at_sources(source); // [edges, h * d]
     let sum = ends.at_targets(target) + values.clone(); // [edges, h * d]
     let sum = edge.into_iter().fold(sum, |sum, edge| sum + edge);
@@ -88,7 +124,8 @@ pub fn dynamic_attention(
 ///
 /// α_ij = softmax_{j → i}(query_i · key_j / √d + bias_ij), output_i = Σ_j α_ij · value_j.
 ///
-/// A node without incoming edges gets the zero vector. Four tables of edges × width numbers.
+/// A node without incoming edges gets the zero vector. On the CPU one fused kernel forward and one backward, which keep 4
+/// bytes an edge and head; elsewhere four tables of edges × width numbers.
 ///
 /// # Shapes
 /// - `query`, `key`, `values`: `[nodes, h * d]`, head after head
@@ -105,15 +142,58 @@ pub fn dot_attention(
     bias: Option<Tensor<2>>,
     heads: usize,
 ) -> Tensor<2> {
-    if adjacency.edges() == 0 {
+    let [n, width] = values.dims();
+    let fits = n == adjacency.nodes()
+        && [query.dims(), key.dims()] == [[n, width]; 2]
+        && heads > 0
+        && width.is_multiple_of(heads)
+        && bias.as_ref().is_none_or(|bias| bias.dims() == [adjacency.edges(), heads]);
+    assert!(
+        fits,
+        "attention of {heads} heads over {} nodes: query {:?}, key {:?}, values {:?}, bias {:?}",
+        adjacency.nodes(),
+        query.dims(),
+        key.dims(),
+        values.dims(),
+        bias.as_ref().map(Tensor::dims)
+    );
+    if adjacency.edges() == 0 || width == 0 {
         return values.zeros_like(); // on GPUs, burn's operations on nothing spoil what is computed after them
     }
+    if !on_cpu(&values) {
+        return dot_by_tables(adjacency, query, key, values, bias, heads);
+    }
+    let bias = bias.unwrap_or_else(|| no_rows(heads, &values));
+    let [query, key, values, bias] = [query, key, values, bias].map(Tensor::into_dispatch);
+    let (output, _) = Dispatch::dot_attention(query, key, values, bias, adjacency.csr());
+    Tensor::from_dispatch(output)
+}
+
+/// [`dot_attention`] from tables of edges × width.
+pub(super) fn dot_by_tables(
+    adjacency: &Adjacency,
+    query: Tensor<2>,
+    key: Tensor<2>,
+    values: Tensor<2>,
+    bias: Option<Tensor<2>>,
+    heads: usize,
+) -> Tensor<2> {
     let ends = adjacency.ends();
     let d = query.dims()[1] / heads;
     let scale = Tensor::full([1, heads, d], (d as f64).sqrt().recip(), &query.device());
     let products = ends.at_targets(query) * ends.at_sources(key); // [edges, h * d]
     let scores = head_products(products, scale); // [edges, h]
     ends.attend_to(bias.into_iter().fold(scores, |scores, bias| scores + bias), ends.at_sources(values))
+}
+
+/// Whether there are kernels for attention by rows of both ends.
+fn on_cpu(tensor: &Tensor<2>) -> bool {
+    tensor.device().without_autodiff() == Device::flex()
+}
+
+/// What these kernels take for a tensor that is not given: a constant.
+fn no_rows(columns: usize, like: &Tensor<2>) -> Tensor<2> {
+    Tensor::zeros([0, columns], (&like.device().without_autodiff(), like.dtype()))
 }
 
 /// The largest value of the sources of incoming edges, separately for every channel; zeros for a node without them.
@@ -294,13 +374,17 @@ mod tests {
             let score = |i: usize, j, e, h| leaky(t[i * heads + h] + s[j * heads + h] + edge[e * heads + h]);
             close(ours, &naive(&a, &v, heads, score));
 
-            let (wide, weights) = (numbers(a.edges() * 4, 0.7), numbers(4, 5.0));
-            let part = Tensor::<3>::from_data(TensorData::new(weights.clone(), [1, heads, d]), &tested());
-            let ours = dynamic_attention(&a, tensor(&q, 4), tensor(&k, 4), Some(tensor(&wide, 4)), part, 0.2);
-            let score = |i: usize, j: usize, e: usize, h: usize| {
-                (h * d..(h + 1) * d).map(|c| weights[c] * leaky(q[i * 4 + c] + k[j * 4 + c] + wide[e * 4 + c])).sum()
-            };
-            close(ours, &naive(&a, &k, heads, score));
+            let (row, vector) = (numbers(4, 0.7), numbers(4, 5.0));
+            let weights: Vec<f32> = (0..a.nodes()).flat_map(|i| a.incoming(i).1).copied().collect();
+            for (edge, by) in [(None, 0f32), (Some(tensor(&row, 4)), 1.0)] {
+                let part = Tensor::<3>::from_data(TensorData::new(vector.clone(), [1, heads, d]), &tested());
+                let ours = dynamic_attention(&a, tensor(&q, 4), tensor(&k, 4), edge, part, 0.2);
+                let inside =
+                    |i: usize, j: usize, e: usize, c: usize| q[i * 4 + c] + k[j * 4 + c] + by * weights[e] * row[c];
+                let score =
+                    |i, j, e, h: usize| (h * d..(h + 1) * d).map(|c| vector[c] * leaky(inside(i, j, e, c))).sum();
+                close(ours, &naive(&a, &k, heads, score));
+            }
         }
     }
 

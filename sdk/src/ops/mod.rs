@@ -8,7 +8,7 @@
 //! | [`pool`] | sum or mean over the members of sets | O(members · width) | none |
 //! | [`weighted_sums`] | sums over any lists of rows, with weights | O(members · width) | none |
 //! | [`attention_with_edges`] | attention with a term for every edge | O(edges · width) | edges × width |
-//! | [`dynamic_attention`], [`dot_attention`] | attention by products of both ends | O(edges · width) | 4 × edges × width |
+//! | [`dynamic_attention`], [`dot_attention`] | attention by rows of both ends | O(edges · width) | as `attention`; on GPUs 4 × edges × width |
 //! | [`max_over_edges`] | maximum over incoming edges | O(edges · width) | none |
 //! | [`matmul`], [`linear`], [`head_products`] | products of matrices | O(m · k · n) | none |
 //! | [`segment_matmul`] | products of groups of rows, with a matrix each | O(m · k · n) | none |
@@ -36,6 +36,7 @@ mod kernels;
 mod layers;
 mod padded;
 mod product;
+mod row_attention;
 mod set_attention;
 mod sets;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::ops::Csr;
 use crate::ops::dropout::Dropped;
 use crate::ops::kernels::Kernels;
+use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 use burn_autodiff::NodeId;
 use burn_autodiff::checkpoint::base::Checkpointer;
@@ -40,7 +41,7 @@ impl<B: Kernels> Backward<B, 2> for SetAttention {
 }
 
 /// Hands each gradient to its input, where that takes part.
-fn register<B: Kernels, const N: usize>(
+pub(super) fn register<B: Backend, const N: usize>(
     parents: [Option<NodeId>; N],
     gradients: [FloatTensor<B>; N],
     grads: &mut Gradients,

@@ -3,6 +3,7 @@
 mod attention;
 mod one_input;
 mod products;
+mod row_attention;
 mod rows;
 
 use super::dropout::Dropped;
@@ -10,7 +11,7 @@ use super::kernels::{AdamStep, Entropy, Group, Kernels};
 use super::{Csr, Precision};
 use attention::{EdgeAttention, SetAttention};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{AutodiffBackend, TensorMetadata};
+use burn::backend::{AutodiffBackend, Backend, TensorMetadata};
 use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::ops::{Backward, NodeGuard, OpsKind};
@@ -242,7 +243,7 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
 /// Makes `operation` the way of the output's gradient back to the inputs, with the `state` that it needs, where one of the
 /// inputs takes part.
-fn record<B: Kernels, C: CheckpointStrategy, D: Backward<B, N>, const N: usize>(
+fn record<B: Backend, C: CheckpointStrategy, D: Backward<B, N>, const N: usize>(
     operation: D,
     inputs: [NodeGuard; N],
     state: D::State,

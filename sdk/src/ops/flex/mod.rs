@@ -2,15 +2,20 @@
 
 mod adam;
 mod cross_entropy;
+mod dot_attention;
 mod dropout;
+mod dynamic_attention;
 mod edge_attention;
+mod edge_passes;
 mod largest;
 mod real;
+mod row_attention;
 mod said;
 mod segments;
 mod set_attention;
 mod simd;
 mod sparse_product;
+mod tile_scores;
 mod tiles;
 
 use super::dropout::Dropped;
@@ -43,6 +48,7 @@ macro_rules! of_type {
         }
     };
 }
+use of_type;
 
 /// Evaluates `$body` with `$S` as the type of the numbers in tables, which `$lists` asks for.
 macro_rules! of_precision {

@@ -167,7 +167,7 @@ fn add_one<T: Real, S: Stored<T>, const C: usize, const FMA: bool>(
 
 /// The sum of each row of lanes, in a fixed order: halves, then quarters, then one after the other.
 #[inline(always)]
-fn totals<T: Real, const N: usize>(lanes: [[T; 16]; N]) -> [T; N] {
+pub(super) fn totals<T: Real, const N: usize>(lanes: [[T; 16]; N]) -> [T; N] {
     let mut quarters = [[T::ZERO; 4]; N];
     for (quarter, lanes) in quarters.iter_mut().zip(&lanes) {
         for i in 0..4 {

@@ -4,12 +4,13 @@ mod dropout;
 mod edges;
 mod losses;
 mod products;
+mod row_attention;
 mod sets;
 mod together;
 
 use crate::graph::Graph;
 use crate::sparse::Ragged;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
@@ -82,4 +83,31 @@ fn agree(what: &str, ours: Vec<Tensor<2>>, plain: Vec<Tensor<2>>, tolerance: f64
 
 fn column(values: &[f32], device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len(), 1]), device)
+}
+
+/// Compares gradients with central differences in 64 bits.
+fn differentiate<const N: usize>(
+    inputs: [Tensor<2>; N],
+    cotangent: Tensor<2>,
+    run: impl Fn([Tensor<2>; N]) -> Tensor<2>,
+) {
+    const STEP: f64 = 1e-5;
+    let exact = with_gradients(&Device::flex(), &inputs, &cotangent, &run);
+    let value = |inputs: [Tensor<2>; N]| numbers((run(inputs) * cotangent.clone()).sum().unsqueeze())[0];
+    for (which, gradient) in exact[1..].iter().enumerate() {
+        let [_, columns] = inputs[which].dims();
+        for (at, expected) in numbers(gradient.clone()).into_iter().enumerate() {
+            let moved = |by: f64| {
+                let mut inputs = inputs.clone();
+                let mut data = numbers(inputs[which].clone());
+                data[at] += by;
+                let rows = data.len() / columns;
+                let data = TensorData::new(data, [rows, columns]);
+                inputs[which] = Tensor::from_data(data, (&inputs[which].device(), DType::F64));
+                value(inputs)
+            };
+            let difference = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+            assert!((difference - expected).abs() < 1e-7, "input {which}, number {at}: {expected} is not {difference}");
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! Several operations after one another: equal bits, and gradients that are those of finite differences.
 
-use super::{device, graph, lists, numbers, random, with_gradients};
+use super::{device, differentiate, graph, lists, numbers, random, with_gradients};
 use crate::ops::dropout::Dropped;
 use crate::ops::{Adjacency, Kernels, Pooling, Sets, attention, pool, propagate, softmax_pool};
 use burn::backend::Dispatch;
 use burn::nn::DropoutConfig;
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -45,31 +45,11 @@ fn gradients_are_those_of_finite_differences() {
         let (s, v) = (s.into_dispatch(), v.into_dispatch());
         Tensor::from_dispatch(Dispatch::set_attention(s, v, sets.index(), Dropped::new(77, 0.3)).0)
     };
-    check([two.clone(), two.clone() * 0.7, wide.clone()], tensor(9, 6), |[t, s, v]| attention(&a, t, s, v, 0.2));
-    check([wide.clone()], tensor(9, 6), |[v]| propagate(&a, v));
-    check([wide.clone() * 0.5, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
-    check([one, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
-    check([wide], tensor(6, 6), |[v]| pool(v, &sets, Pooling::Mean));
-}
-
-fn check<const N: usize>(inputs: [Tensor<2>; N], cotangent: Tensor<2>, run: impl Fn([Tensor<2>; N]) -> Tensor<2>) {
-    const STEP: f64 = 1e-5;
-    let exact = with_gradients(&Device::flex(), &inputs, &cotangent, &run);
-    let value = |inputs: [Tensor<2>; N]| numbers((run(inputs) * cotangent.clone()).sum().unsqueeze())[0];
-    for (which, gradient) in exact[1..].iter().enumerate() {
-        let [_, columns] = inputs[which].dims();
-        for (at, expected) in numbers(gradient.clone()).into_iter().enumerate() {
-            let moved = |by: f64| {
-                let mut inputs = inputs.clone();
-                let mut data = numbers(inputs[which].clone());
-                data[at] += by;
-                let rows = data.len() / columns;
-                let data = TensorData::new(data, [rows, columns]);
-                inputs[which] = Tensor::from_data(data, (&inputs[which].device(), DType::F64));
-                value(inputs)
-            };
-            let difference = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
-            assert!((difference - expected).abs() < 1e-7, "input {which}, number {at}: {expected} is not {difference}");
-        }
-    }
+    differentiate([two.clone(), two.clone() * 0.7, wide.clone()], tensor(9, 6), |[t, s, v]| {
+        attention(&a, t, s, v, 0.2)
+    });
+    differentiate([wide.clone()], tensor(9, 6), |[v]| propagate(&a, v));
+    differentiate([wide.clone() * 0.5, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
+    differentiate([one, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
+    differentiate([wide], tensor(6, 6), |[v]| pool(v, &sets, Pooling::Mean));
 }
