@@ -102,9 +102,9 @@ impl HistoryMap {
     /// For each code, and then for each item where items enter, in how many visits of each age a patient of the batch has it:
     /// members are patient · ages + age, in order. Items have the first age.
     fn lists(&self, batch: &Batch) -> Arc<Csr> {
-        let mut entries: Vec<u64> = Vec::new();
+        let mut entries: Vec<(u32, u32)> = Vec::new();
         let mut add = |list: usize, patient: usize, age: usize| {
-            entries.push((list as u64) << 32 | (patient * AGES + age) as u64);
+            entries.push((list as u32, (patient * AGES + age) as u32));
         };
         batch.codes_by_age(|p, age, code| add(code as usize, p, age));
         if !self.items.is_empty() {
@@ -117,16 +117,7 @@ impl HistoryMap {
                 seen.iter().for_each(|&item| add(self.nodes + item as usize, p, 0));
             }
         }
-        entries.sort_unstable();
-        let (mut offsets, mut members, mut weights) =
-            (vec![0; self.nodes + self.items.len() + 1], Vec::new(), Vec::new());
-        for same in entries.chunk_by(|a, b| a == b) {
-            offsets[(same[0] >> 32) as usize + 1] += 1;
-            members.push(same[0] as u32);
-            weights.push(same.len() as f32);
-        }
-        (1..offsets.len()).for_each(|i| offsets[i] += offsets[i - 1]);
-        Csr::new(offsets, members, Some(weights))
+        Csr::counted(self.nodes + self.items.len(), entries, &[])
     }
 }
 

@@ -81,6 +81,42 @@ impl Csr {
         )
     }
 
+    /// Lists that count: for each of `outputs` the members that `entries` of output and member name, ascending, with the number
+    /// of equal entries as weight. Outputs come in groups of the same size, as many as `last` has members: each of these is the
+    /// last one, once more and of weight 1, in all lists of its group. Without `last` nothing is added.
+    ///
+    /// # Panics
+    /// When an entry is of no output, or groups cannot be of one size.
+    pub fn counted(outputs: usize, mut entries: Vec<(u32, u32)>, last: &[u32]) -> Arc<Self> {
+        let groups = last.len().max(1);
+        assert!(outputs.is_multiple_of(groups), "{outputs} outputs in {groups} groups");
+        entries.sort_unstable_by_key(|&(output, member)| u64::from(output) << 32 | u64::from(member));
+        let most = entries.len() + if last.is_empty() { 0 } else { outputs };
+        let (mut members, mut weights) = (Vec::with_capacity(most), Vec::with_capacity(most));
+        let mut offsets = Vec::with_capacity(outputs + 1);
+        offsets.push(0);
+        let (mut left, size) = (entries.as_slice(), outputs / groups);
+        for group in 0..groups {
+            for output in group * size..(group + 1) * size {
+                while let Some(&entry) = left.first()
+                    && entry.0 as usize == output
+                {
+                    let same = left.iter().take_while(|&&other| other == entry).count();
+                    members.push(entry.1);
+                    weights.push(same as f32);
+                    left = &left[same..];
+                }
+                if let Some(&member) = last.get(group) {
+                    members.push(member);
+                    weights.push(1.0);
+                }
+                offsets.push(members.len() as u32);
+            }
+        }
+        assert!(left.is_empty(), "output {:?} of {outputs}", left.first());
+        Self::new(offsets, members, Some(weights))
+    }
+
     /// The numbers in which rows are read.
     pub(super) fn precision(&self) -> Precision {
         self.precision
@@ -169,6 +205,28 @@ mod tests {
             [vec![(0, 1)], vec![], vec![(0, 0), (0, 2), (2, 3)], vec![]]
         );
         assert_eq!(t.slots, [1, 0, 2, 3]);
+    }
+
+    #[test]
+    fn equal_entries_are_counted() {
+        let lists = |csr: &Csr| -> Vec<Vec<(u32, f32)>> {
+            let weights = csr.weights().unwrap();
+            (0..csr.len()).map(|i| csr.range(i).map(|k| (csr.members()[k], weights[k])).collect()).collect()
+        };
+        let entries = vec![(3, 1), (0, 5), (3, 0), (3, 1), (0, 2)];
+        let counted = Csr::counted(4, entries.clone(), &[]);
+        assert_eq!(lists(&counted), [vec![(2, 1.0), (5, 1.0)], vec![], vec![], vec![(0, 1.0), (1, 2.0)]]);
+        let kinds = Csr::counted(4, entries, &[7, 8]);
+        let expected =
+            [vec![(2, 1.0), (5, 1.0), (7, 1.0)], vec![(7, 1.0)], vec![(8, 1.0)], vec![(0, 1.0), (1, 2.0), (8, 1.0)]];
+        assert_eq!(lists(&kinds), expected);
+        assert!(Csr::counted(0, Vec::new(), &[]).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "of 2")]
+    fn entries_beyond_the_outputs_are_refused() {
+        Csr::counted(2, vec![(2, 0)], &[]);
     }
 
     #[test]
