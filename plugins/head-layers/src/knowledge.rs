@@ -6,7 +6,7 @@ use dualk_sdk::burn::tensor::activation::relu;
 use dualk_sdk::component::at_least;
 use dualk_sdk::data::AGES;
 use dualk_sdk::data::knowledge::Knowledge;
-use dualk_sdk::ops::{Csr, add_row, segment_matmul, weighted_sums};
+use dualk_sdk::ops::{Csr, Relations, relational_convolution, segment_matmul, weighted_sums};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,24 +53,19 @@ impl Component for KnowledgeOptions {
 /// Where the numbers of a knowledge graph's nodes go: along each relation, and backwards.
 #[derive(Debug)]
 struct Routes {
-    nodes: usize,
     codes: usize,
-    items: usize,
-    /// What arrives by each relation at each node that it leads to, a row for every such pair, relation after relation: the
-    /// sum over the edges by the root of their number.
-    arriving: Arc<Csr>,
-    /// Where the rows of each relation end.
-    ends: Vec<usize>,
-    /// The rows that each node adds up.
-    adding: Arc<Csr>,
+    /// The sign of each node's kind.
+    kinds: Vec<u32>,
+    /// What arrives by each relation at each node that it leads to is the sum over the edges by the root of their number.
+    relations: Arc<Relations>,
     /// The node that each logit asks for.
     asked: Arc<Csr>,
 }
 
 impl Routes {
     fn new(graph: &Knowledge, asked: &[u32]) -> Self {
-        let (mut offsets, mut members, mut weights, mut ends) = (vec![0u32], Vec::new(), Vec::new(), Vec::new());
-        let mut of_node: Vec<Vec<u32>> = vec![Vec::new(); graph.nodes()];
+        let (mut offsets, mut members, mut weights) = (vec![0u32], Vec::new(), Vec::new());
+        let (mut nodes, mut ends) = (Vec::new(), Vec::new()); // the node that each row leads to, and the rows of relations
         for relation in graph.relations() {
             for backwards in [false, true] {
                 let mut sources: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -79,21 +74,23 @@ impl Routes {
                     sources.entry(to).or_default().push(from);
                 }
                 for (to, sources) in sources {
-                    of_node[to as usize].push(offsets.len() as u32 - 1);
+                    nodes.push(to);
                     weights.extend(std::iter::repeat_n(1.0 / (sources.len() as f32).sqrt(), sources.len()));
                     members.extend(sources);
                     offsets.push(members.len() as u32);
                 }
-                ends.push(offsets.len() - 1);
+                ends.push(nodes.len());
             }
         }
+        let kind = |node: usize| match node {
+            _ if node < graph.codes() => CODE,
+            _ if node < graph.codes() + graph.items() => CODE + 1,
+            _ => CODE + 2,
+        };
         Self {
-            nodes: graph.nodes(),
             codes: graph.codes(),
-            items: graph.items(),
-            arriving: Csr::new(offsets, members, Some(weights)),
-            ends,
-            adding: Csr::of(&of_node.into_iter().collect()),
+            kinds: (0..graph.nodes()).map(|node| kind(node) as u32).collect(),
+            relations: Relations::new(graph.nodes(), Csr::new(offsets, members, Some(weights)), &nodes, ends),
             asked: Csr::of(&asked.iter().map(|&node| [node]).collect()),
         }
     }
@@ -102,9 +99,9 @@ impl Routes {
     fn signs(&self, batch: &Batch) -> Arc<Csr> {
         let patients = batch.len();
         // Row and sign, of which equal ones add up.
-        let mut entries: Vec<u64> = Vec::new();
+        let mut entries: Vec<(u32, u32)> = Vec::new();
         let mut add = |node: usize, patient: usize, sign: usize| {
-            entries.push(((node * patients + patient) as u64) << 8 | sign as u64);
+            entries.push(((node * patients + patient) as u32, sign as u32));
         };
         batch.codes_by_age(|p, age, code| add(code as usize, p, age));
         batch.labs_by_age(|p, age, item| add(self.codes + item as usize, p, AGES + age));
@@ -112,24 +109,7 @@ impl Routes {
         for (p, items) in batch.labs.rows().enumerate().filter(|_| batch.visit_labs.is_empty()) {
             items.iter().for_each(|&item| add(self.codes + item as usize, p, ENTERS));
         }
-        let kind = |node: usize| match node {
-            _ if node < self.codes => CODE,
-            _ if node < self.codes + self.items => CODE + 1,
-            _ => CODE + 2,
-        };
-        entries.sort_unstable();
-        let (mut offsets, mut members, mut weights) = (vec![0u32], Vec::new(), Vec::new());
-        let mut signs = entries.chunk_by(|a, b| a == b).peekable();
-        for row in 0..self.nodes * patients {
-            while let Some(same) = signs.next_if(|same| (same[0] >> 8) as usize == row) {
-                members.push((same[0] & 0xff) as u32);
-                weights.push(same.len() as f32);
-            }
-            members.push(kind(row / patients) as u32);
-            weights.push(1.0);
-            offsets.push(members.len() as u32);
-        }
-        Csr::new(offsets, members, Some(weights))
+        Csr::counted(self.kinds.len() * patients, entries, &self.kinds)
     }
 }
 
@@ -145,25 +125,9 @@ struct Layer {
 impl Layer {
     /// # Shapes
     /// - `h`, output: `[nodes, batch · width]`
-    fn forward(&self, h: Tensor<2>, routes: &Routes, width: usize) -> Tensor<2> {
-        let [nodes, columns] = h.dims();
-        let patients = columns / width;
-        let arriving = weighted_sums(routes.arriving.clone(), h.clone()); // [rows, batch · width]
-        let rows = arriving.dims()[0];
-        let ends = Arc::new(routes.ends.iter().map(|end| end * patients).collect());
-        let turned = segment_matmul(arriving.reshape([rows * patients, width]), self.relations.val(), &ends);
-        let arrived = weighted_sums(routes.adding.clone(), turned.reshape([rows, columns])); // [nodes, batch · width]
-        let own = layer_of(&self.own, h.reshape([nodes * patients, width])).reshape([nodes, columns]);
-        relu(own + arrived)
-    }
-}
-
-/// A linear layer over many narrow rows.
-fn layer_of(layer: &Linear, rows: Tensor<2>) -> Tensor<2> {
-    let out = product(rows, layer.weight.val());
-    match &layer.bias {
-        Some(bias) => add_row(out, bias.val()),
-        None => out,
+    fn forward(&self, h: Tensor<2>, relations: &Arc<Relations>) -> Tensor<2> {
+        let bias = self.own.bias.as_ref().map(|bias| bias.val());
+        relational_convolution(relations, h, self.own.weight.val(), bias, self.relations.val())
     }
 }
 
@@ -195,7 +159,7 @@ impl Travelling {
         let width = options.width;
         let layer = |bias: bool| LinearConfig::new(width, width).with_bias(bias).init(context.device);
         let of_relations = || {
-            let each = (0..routes.ends.len()).map(|_| layer(false).weight.val()).collect();
+            let each = (0..routes.relations.count()).map(|_| layer(false).weight.val()).collect();
             Param::from_tensor(Tensor::cat(each, 0).detach())
         };
         Self {
@@ -213,18 +177,19 @@ impl Travelling {
     /// - output: `[batch.len(), outputs]`
     fn travelled(&self, batch: &Batch) -> Tensor<2> {
         let (patients, width) = (batch.len(), self.signs.val().dims()[1]);
-        let Routes { nodes, asked, .. } = &*self.routes;
+        let Routes { relations, asked, .. } = &*self.routes;
+        let nodes = relations.nodes();
         if patients == 0 {
             return Tensor::zeros([0, asked.len()], &self.signs.val().device());
         }
         let start = weighted_sums(self.routes.signs(batch), self.signs.val()); // [nodes · batch, width]
-        let mut h = relu(start).reshape([*nodes, patients * width]);
+        let mut h = relu(start).reshape([nodes, patients * width]);
         let said = |h: &Tensor<2>, out: &Param<Tensor<2>>| {
-            product(h.clone().reshape([nodes * patients, width]), out.val()).reshape([*nodes, patients])
+            product(h.clone().reshape([nodes * patients, width]), out.val()).reshape([nodes, patients])
         };
         let mut sum = said(&h, &self.out[0]);
         for (layer, out) in self.layers.iter().zip(&self.out[1..]) {
-            h = layer.forward(h, &self.routes, width);
+            h = layer.forward(h, relations);
             sum = sum + said(&h, out);
         }
         weighted_sums(asked.clone(), sum).transpose()

@@ -1,7 +1,8 @@
-//! The operations that every backend implements by hand, behind the functions of this module's siblings.
+//! The operations that every backend implements by hand, behind the functions of this module's siblings. Those with a body are
+//! put together from the others where a backend has no kernel for them.
 
 use super::dropout::Dropped;
-use super::{Csr, Precision};
+use super::{Csr, Precision, Relations, relational};
 #[cfg(cube)]
 use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -179,6 +180,38 @@ pub trait Kernels: Backend {
         gradient: FloatTensor<Self>,
         ends: Arc<Vec<usize>>,
     ) -> FloatTensor<Self>;
+
+    /// A layer of R-GCN with ReLU, for all members of a batch.
+    ///
+    /// # Shapes
+    /// - `h`: `[nodes, batch · k]`, `weight`: `[k, n]`, `bias`: `[1, n]`, `matrices`: `[relations · k, n]`
+    /// - output: `[nodes, batch · n]`
+    #[fusion(default)]
+    fn relational_convolution(
+        h: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        relations: Arc<Relations>,
+    ) -> FloatTensor<Self> {
+        relational::composed::<Self>([h, weight, bias, matrices], &relations)
+    }
+
+    /// Gradients of `h`, `weight`, `bias` and `matrices` of [`Kernels::relational_convolution`], from that of its output, and
+    /// the output.
+    #[fusion(default)]
+    fn relational_convolution_backward(
+        gradient: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        h: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        relations: Arc<Relations>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let inputs = [gradient, output, h, weight, matrices];
+        let [h, weight, bias, matrices] = relational::composed_backward::<Self>(inputs, &relations);
+        (h, weight, bias, matrices)
+    }
 
     /// A matrix with a row added to each of its rows.
     ///

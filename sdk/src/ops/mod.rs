@@ -12,6 +12,7 @@
 //! | [`max_over_edges`] | maximum over incoming edges | O(edges · width) | none |
 //! | [`matmul`], [`linear`], [`head_products`] | products of matrices | O(m · k · n) | none |
 //! | [`segment_matmul`] | products of groups of rows, with a matrix each | O(m · k · n) | none |
+//! | [`relational_convolution`] | a layer of R-GCN, for each member of a batch | O(batch · (edges · k + rows · k · n)) | none |
 //! | [`add_row`], [`mean`], [`sum`] | a bias, a mean, a sum | O(numbers) | none |
 //! | [`linear_relu`] | a linear layer, ReLU and dropout | O(m · k · n) | none |
 //! | [`binary_cross_entropy`], [`weighted_cross_entropy`] | losses over independent labels | O(numbers) | none |
@@ -19,8 +20,8 @@
 //!
 //! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
 //! Outputs have one owner each, which adds in a fixed order: repeated calls give the same bits on the same device.
-//! Those that hold tables of edges × width are put together from such kernels. [`PaddedSets`] serves what no kernel
-//! covers, such as recurrences.
+//! Those that hold tables of edges × width are put together from such kernels, and so is [`relational_convolution`] on GPUs,
+//! where it holds tables of rows × batch · k. [`PaddedSets`] serves what no kernel covers, such as recurrences.
 
 mod adjacency;
 mod attention;
@@ -36,6 +37,7 @@ mod kernels;
 mod layers;
 mod padded;
 mod product;
+mod relational;
 mod row_attention;
 mod set_attention;
 mod sets;
@@ -57,5 +59,6 @@ pub(crate) use kernels::{AdamStep, Group, Kernels, Learning};
 pub use layers::{elapsed, layer_widths, layers, sinusoid};
 pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate, weighted_sums};
+pub use relational::{Relations, relational_convolution};
 pub use set_attention::softmax_pool;
 pub use sets::Sets;

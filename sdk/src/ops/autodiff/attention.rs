@@ -1,11 +1,10 @@
 //! Backward passes of attention over edges and over sets.
 
+use super::register;
 use crate::ops::Csr;
 use crate::ops::dropout::Dropped;
 use crate::ops::kernels::Kernels;
-use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
-use burn_autodiff::NodeId;
 use burn_autodiff::checkpoint::base::Checkpointer;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, Ops};
@@ -37,18 +36,5 @@ impl<B: Kernels> Backward<B, 2> for SetAttention {
         let ([scores, values, output, norm], sets, dropped) = ops.state;
         let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, sets, dropped);
         register::<B, 2>(ops.parents.map(|p| p.map(|node| node.id)), [scores, values], grads);
-    }
-}
-
-/// Hands each gradient to its input, where that takes part.
-pub(super) fn register<B: Backend, const N: usize>(
-    parents: [Option<NodeId>; N],
-    gradients: [FloatTensor<B>; N],
-    grads: &mut Gradients,
-) {
-    for (parent, gradient) in parents.into_iter().zip(gradients) {
-        if let Some(id) = parent {
-            grads.register::<B>(id, gradient);
-        }
     }
 }

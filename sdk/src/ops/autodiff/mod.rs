@@ -3,20 +3,23 @@
 mod attention;
 mod one_input;
 mod products;
+mod relational;
 mod row_attention;
 mod rows;
 
 use super::dropout::Dropped;
 use super::kernels::{AdamStep, Entropy, Group, Kernels};
-use super::{Csr, Precision};
+use super::{Csr, Precision, Relations};
 use attention::{EdgeAttention, SetAttention};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{AutodiffBackend, Backend, TensorMetadata};
-use burn_autodiff::Autodiff;
 use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, NodeGuard, OpsKind};
+use burn_autodiff::{Autodiff, NodeId};
 use one_input::{CrossEntropy, Dropout, Largest, SparseProduct, Total};
 use products::{MatrixProduct, SegmentProduct};
+use relational::RelationalConvolution;
 use rows::{AddRow, Rectify, Said};
 use std::sync::Arc;
 
@@ -63,6 +66,20 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let [values, matrices] = [values, matrices].map(|t| t.into_primitive());
         let output = B::segment_product(values.clone(), matrices.clone(), ends.clone(), transposed);
         record::<B, C, _, 2>(SegmentProduct, guards, ([values, matrices], ends, transposed), output)
+    }
+
+    fn relational_convolution(
+        h: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        relations: Arc<Relations>,
+    ) -> FloatTensor<Self> {
+        let guards = [h.node(), weight.node(), bias.node(), matrices.node()];
+        let [h, weight, bias, matrices] = [h, weight, bias, matrices].map(|t| t.into_primitive());
+        let output = B::relational_convolution(h.clone(), weight.clone(), bias, matrices.clone(), relations.clone());
+        let state = ([output.clone(), h, weight, matrices], relations);
+        record::<B, C, _, 4>(RelationalConvolution, guards, state, output)
     }
 
     fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -178,6 +195,21 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         Self::from_inner(B::segment_gradient(values.into_primitive(), gradient.into_primitive(), ends))
     }
 
+    fn relational_convolution_backward(
+        gradient: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        h: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        relations: Arc<Relations>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [gradient, output, h, weight, matrices] =
+            [gradient, output, h, weight, matrices].map(|t| t.into_primitive());
+        let (h, weight, bias, matrices) =
+            B::relational_convolution_backward(gradient, output, h, weight, matrices, relations);
+        (Self::from_inner(h), Self::from_inner(weight), Self::from_inner(bias), Self::from_inner(matrices))
+    }
+
     fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self> {
         Self::from_inner(B::row_sums(values.into_primitive()))
     }
@@ -252,5 +284,18 @@ fn record<B: Backend, C: CheckpointStrategy, D: Backward<B, N>, const N: usize>(
     match operation.prepare::<C>(inputs).compute_bound().stateful() {
         OpsKind::Tracked(prep) => prep.finish(state, output),
         OpsKind::UnTracked(prep) => prep.finish(output),
+    }
+}
+
+/// Hands each gradient to its input, where that takes part.
+fn register<B: Backend, const N: usize>(
+    parents: [Option<NodeId>; N],
+    gradients: [FloatTensor<B>; N],
+    grads: &mut Gradients,
+) {
+    for (parent, gradient) in parents.into_iter().zip(gradients) {
+        if let Some(id) = parent {
+            grads.register::<B>(id, gradient);
+        }
     }
 }

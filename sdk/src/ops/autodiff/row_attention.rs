@@ -1,7 +1,6 @@
 //! Attention by rows of both ends, with gradients.
 
-use super::attention::register;
-use super::record;
+use super::{record, register};
 use crate::ops::Csr;
 use crate::ops::row_attention::RowAttention;
 use burn::backend::AutodiffBackend;

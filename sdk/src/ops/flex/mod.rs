@@ -9,6 +9,7 @@ mod edge_attention;
 mod edge_passes;
 mod largest;
 mod real;
+mod relational;
 mod row_attention;
 mod said;
 mod segments;
@@ -20,7 +21,7 @@ mod tiles;
 
 use super::dropout::Dropped;
 use super::kernels::{AdamStep, Entropy, Group, Kernels, Learning};
-use super::{Csr, Precision};
+use super::{Csr, Precision, Relations};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
@@ -102,6 +103,41 @@ impl Kernels for Flex {
         let ([_, k], [_, n]) = (dims(&values), dims(&gradient));
         of_type!(values, T => {
             made(segments::gradient::<T>(numbers(&values), numbers(&gradient), [k, n], &ends), [ends.len() * k, n])
+        })
+    }
+
+    fn relational_convolution(
+        h: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        relations: Arc<Relations>,
+    ) -> FloatTensor<Self> {
+        let [h, weight, bias, matrices] = [h, weight, bias, matrices].map(|t| t.to_contiguous());
+        let ([nodes, columns], [k, n]) = (dims(&h), dims(&weight));
+        of_type!(h, T => {
+            let weights = relational_weights::<T>(&weight, &matrices);
+            made(relational::forward(numbers(&h), numbers(&bias), weights, &relations), [nodes, columns / k * n])
+        })
+    }
+
+    fn relational_convolution_backward(
+        gradient: FloatTensor<Self>,
+        output: FloatTensor<Self>,
+        h: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        matrices: FloatTensor<Self>,
+        relations: Arc<Relations>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [gradient, output, h, weight, matrices] =
+            [gradient, output, h, weight, matrices].map(|t| t.to_contiguous());
+        let [k, n] = dims(&weight);
+        of_type!(h, T => {
+            let weights = relational_weights::<T>(&weight, &matrices);
+            let outputs = relational::Outputs { gradient: numbers(&gradient), output: numbers(&output) };
+            let [d_h, d_weight, d_bias, d_matrices] =
+                relational::backward(numbers(&h), weights, outputs, &relations);
+            (made(d_h, dims(&h)), made(d_weight, [k, n]), made(d_bias, [1, n]), made(d_matrices, dims(&matrices)))
         })
     }
 
@@ -361,6 +397,10 @@ fn attention_inputs<'a, T: Real>(
 ) -> edge_attention::Inputs<'a, T> {
     let [_, heads] = dims(target);
     edge_attention::Inputs { target: numbers(target), source: numbers(source), heads, width, slope: T::of(slope) }
+}
+
+fn relational_weights<'a, T: Real>(weight: &'a FlexTensor, matrices: &'a FlexTensor) -> relational::Weights<'a, T> {
+    relational::Weights { own: numbers(weight), relations: numbers(matrices), widths: dims(weight) }
 }
 
 fn set_inputs<'a, T: Real>(

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Columns that are summed up in registers.
-const TILE: usize = 16;
+pub(super) const TILE: usize = 16;
 /// Rows that are made together, so that a row of the matrix is read once for all.
 const TOGETHER: usize = 4;
 /// Rows of a gradient that are summed up in registers.
@@ -31,6 +31,21 @@ fn parts(ends: &[usize]) -> Vec<Part> {
     groups.flat_map(of).collect()
 }
 
+/// The rows of each matrix of `k` rows and `n` columns, one tile of columns after the other. Matrices may be given transposed.
+pub(super) fn tiled<T: Real>(matrices: &[T], [k, n]: [usize; 2], transposed: bool) -> Vec<[T; TILE]> {
+    let size = n.div_ceil(TILE) * k;
+    let mut tiled = vec![[T::ZERO; TILE]; matrices.len() / (k * n) * size];
+    for (matrix, tiled) in matrices.chunks_exact(k * n).zip(tiled.chunks_exact_mut(size)) {
+        for (place, to) in tiled.iter_mut().enumerate() {
+            let (tile, row) = (place / k, place % k);
+            for (column, to) in (tile * TILE..n).zip(to) {
+                *to = matrix[if transposed { column * k + row } else { row * n + column }];
+            }
+        }
+    }
+    tiled
+}
+
 /// Each group's rows, `k` wide, times its matrix of `k` rows and `n` columns, which may be given transposed.
 pub(super) fn product<T: Real>(
     values: &[T],
@@ -44,22 +59,12 @@ pub(super) fn product<T: Real>(
     if k * n == 0 {
         return output;
     }
-    let tiles = n.div_ceil(TILE);
-    // For each group and tile of columns, the matrix' rows.
-    let mut tiled = vec![[T::ZERO; TILE]; ends.len() * tiles * k];
-    for (group, matrix) in matrices.chunks_exact(k * n).enumerate() {
-        for (place, to) in tiled[group * tiles * k..(group + 1) * tiles * k].iter_mut().enumerate() {
-            let (tile, row) = (place / k, place % k);
-            for (column, to) in (tile * TILE..n).zip(to) {
-                *to = matrix[if transposed { column * k + row } else { row * n + column }];
-            }
-        }
-    }
+    let (matrices, size) = (tiled(matrices, [k, n], transposed), n.div_ceil(TILE) * k);
     let parts = parts(ends);
     let outputs = pieces(&mut output, parts.iter().map(|part| part.rows.len() * n));
     parts.par_iter().zip(outputs).for_each(|(part, output)| {
         let values = &values[part.rows.start * k..part.rows.end * k];
-        let matrix = &tiled[part.group * tiles * k..(part.group + 1) * tiles * k];
+        let matrix = &matrices[part.group * size..(part.group + 1) * size];
         multiply(values, matrix, k, n, output);
     });
     output
@@ -103,6 +108,10 @@ pub(super) fn gradient<T: Real>(values: &[T], gradient: &[T], [k, n]: [usize; 2]
     let mut output = vec![T::ZERO; ends.len() * k * n];
     if k * n == 0 {
         return output;
+    }
+    // The same numbers as a row, along which the sums go.
+    if n == 1 && k > 1 {
+        return self::gradient(gradient, values, [1, k], ends);
     }
     let parts = parts(ends);
     let sums: Vec<Vec<T>> = parts
@@ -156,8 +165,9 @@ vectorized! {
     }
 }
 
+/// sums += factor · row.
 #[inline(always)]
-fn add_row<T: Real, const FMA: bool>(sums: &mut [T; TILE], factor: T, row: &[T]) {
+pub(super) fn add_row<T: Real, const FMA: bool>(sums: &mut [T; TILE], factor: T, row: &[T]) {
     for (sum, &x) in sums.iter_mut().zip(row) {
         *sum = mul_add::<T, FMA>(factor, x, *sum);
     }

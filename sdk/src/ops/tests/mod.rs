@@ -4,6 +4,7 @@ mod dropout;
 mod edges;
 mod losses;
 mod products;
+mod relational;
 mod row_attention;
 mod sets;
 mod together;

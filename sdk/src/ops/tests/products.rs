@@ -60,9 +60,13 @@ fn matrix_products() {
 fn segments_agree_with_products_of_each() {
     let (device, tolerance) = device();
     let mut rng = ChaCha8Rng::seed_from_u64(19);
-    for ([k, n], ends) in
-        [([1, 1], vec![1]), ([3, 5], vec![4, 5]), ([16, 16], vec![1, 1500, 2600]), ([33, 18], vec![7, 9, 20])]
-    {
+    for ([k, n], ends) in [
+        ([1, 1], vec![1]),
+        ([3, 5], vec![4, 5]),
+        ([16, 16], vec![1, 1500, 2600]),
+        ([33, 18], vec![7, 9, 20]),
+        ([20, 1], vec![3, 1200]),
+    ] {
         let m = *ends.last().unwrap();
         let inputs = [random(&mut rng, m, k), random(&mut rng, ends.len() * k, n)];
         let cotangent = random(&mut rng, m, n);

@@ -1,5 +1,6 @@
 //! Several operations after one another: equal bits, and gradients that are those of finite differences.
 
+use super::relational::{layer, random_relations};
 use super::{device, differentiate, graph, lists, numbers, random, with_gradients};
 use crate::ops::dropout::Dropped;
 use crate::ops::{Adjacency, Kernels, Pooling, Sets, attention, pool, propagate, softmax_pool};
@@ -39,6 +40,7 @@ fn gradients_are_those_of_finite_differences() {
     let graph = graph(&mut rng, 9, 4, 12);
     let a = Adjacency::with_self_loops(&graph);
     let sets = Sets::new(lists(&mut rng, 6, 9, 5, 14));
+    let relations = random_relations(&mut ChaCha8Rng::seed_from_u64(23), 9, 2);
     let mut tensor = |rows, columns| random(&mut rng, rows, columns).cast(FloatDType::F64);
     let (two, wide, one) = (tensor(9, 2), tensor(9, 6), tensor(9, 1));
     let pooled = |s: Tensor<2>, v: Tensor<2>| -> Tensor<2> {
@@ -51,5 +53,7 @@ fn gradients_are_those_of_finite_differences() {
     differentiate([wide.clone()], tensor(9, 6), |[v]| propagate(&a, v));
     differentiate([wide.clone() * 0.5, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
     differentiate([one, wide.clone()], tensor(6, 6), |[s, v]| pooled(s, v));
-    differentiate([wide], tensor(6, 6), |[v]| pool(v, &sets, Pooling::Mean));
+    differentiate([wide.clone()], tensor(6, 6), |[v]| pool(v, &sets, Pooling::Mean));
+    let (weight, bias, matrices) = (tensor(3, 4), tensor(1, 4), tensor(6, 4));
+    differentiate([wide, weight, bias, matrices], tensor(9, 8), |inputs| layer(&relations, inputs));
 }
