@@ -88,8 +88,8 @@ impl Block {
         self.part.columns.resize_with(row.width(), Texts::default);
         for (i, column) in self.part.columns.iter_mut().enumerate() {
             let cell = std::str::from_utf8(row.bytes(i)).map_err(|_| row.fault(i, super::record::NOT_UTF8))?;
-            // Only inside of quotes, where it is doubled.
-            let fits = match cell.contains('"') {
+            // Between tabs there are quotes in cells that do not stand in any, and these are not doubled.
+            let fits = match cell.contains('"') && row.is_quoted(i) {
                 true => column.push(&cell.replace("\"\"", "\"")),
                 false => column.push(cell),
             };
@@ -228,6 +228,17 @@ mod tests {
         assert_eq!(rows.integers("a").unwrap(), [1, 2, 3]);
         assert_eq!([0, 1, 2, 3].map(|row| rows.line(row)), [Some(2), Some(5), Some(6), None]);
         assert!(rows.texts("c").is_err());
+    }
+
+    #[test]
+    fn quotes_are_doubled_only_inside_of_quotes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.tsv");
+        std::fs::write(&path, "a\tb\n5\"\" wide\t\"5\"\" wide\"\n\"\"\tx\"\"\n").unwrap();
+        let table = Table::at(&path, &["a", "b"]).unwrap();
+        let rows = table.read().unwrap();
+        assert_eq!(rows.texts("a").unwrap().collect::<Vec<_>>(), [Some("5\"\" wide"), None]);
+        assert_eq!(rows.texts("b").unwrap().collect::<Vec<_>>(), [Some("5\" wide"), Some("x\"\"")]);
     }
 
     #[test]

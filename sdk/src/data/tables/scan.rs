@@ -70,6 +70,12 @@ impl<'t> Row<'t> {
         &self.text[self.fields[self.columns[column].0].clone()]
     }
 
+    /// Whether a column is written between quotes, inside of which they are doubled.
+    pub(super) fn is_quoted(&self, column: usize) -> bool {
+        let start = self.fields[self.columns[column].0].start;
+        start.checked_sub(1).is_some_and(|before| self.text[before] == b'"')
+    }
+
     /// The text of a column, blanks around it left out; nothing where nothing is written, or what is not UTF-8.
     pub fn text(&self, column: usize) -> &'t str {
         std::str::from_utf8(self.bytes(column)).unwrap_or_default().trim()
