@@ -131,7 +131,7 @@ fn without_mark(lines: Vec<(String, String)>) -> Vec<(String, String)> {
 fn is_truncated(bytes: &[u8]) -> bool {
     let number = |at: usize, size: usize| bytes[at..at + size].iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b));
     bytes.starts_with(b"\x7fELF\x02\x01")
-        && (bytes.len() < 64 || number(0x28, 8) + number(0x3a, 2) * number(0x3c, 2) > bytes.len() as u64)
+        && (bytes.len() < 64 || number(0x28, 8).saturating_add(number(0x3a, 2) * number(0x3c, 2)) > bytes.len() as u64)
 }
 
 /// What a plugin registers its components with.
@@ -365,5 +365,25 @@ pub(super) fn provider(slot: Slot, name: &str) -> Result<Option<PathBuf>> {
             .help(format!("second: plugin {}", second.file.display()))
             .help("remove one of the two from the folders where plugins are looked up")),
         found => Ok(found.first().map(|found| found.file.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_holds_its_section_table() {
+        let library = |offset: u64, size: u16, count: u16, length: usize| {
+            let mut bytes = vec![0; length];
+            bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            bytes[0x28..0x30].copy_from_slice(&offset.to_le_bytes());
+            bytes[0x3a..0x3c].copy_from_slice(&size.to_le_bytes());
+            bytes[0x3c..0x3e].copy_from_slice(&count.to_le_bytes());
+            bytes
+        };
+        assert!(!is_truncated(&library(64, 64, 2, 192)) && is_truncated(&library(64, 64, 2, 191)));
+        assert!(is_truncated(&library(u64::MAX, 64, 2, 192)), "beyond all numbers");
+        assert!(is_truncated(b"\x7fELF\x02\x01") && !is_truncated(b"\x7fELF\x01\x01"));
     }
 }
