@@ -64,6 +64,9 @@ impl Table {
         if codes.len() != rows {
             return Err(Error::user(format!("there are {} codes for {rows} vectors", codes.len())));
         }
+        if dim == 0 {
+            return Err(Error::user("`vectors` has no numbers in a row, expected at least one"));
+        }
         if let Some(bad) = values.iter().position(|v| !v.is_finite()) {
             let code = &codes[bad / dim];
             return Err(Error::user(format!("the vector of `{code}` holds {}, expected finite numbers", values[bad])));
@@ -225,6 +228,8 @@ pub(crate) mod tests {
         assert!(message().starts_with("there are 2 codes for 1 vectors"), "{}", message());
         write(&path, Some(&["1", "1"]), Dtype::F32, &floats(&[1.0, 2.0]), [2, 1]);
         assert!(message().starts_with("the code `1` stands in rows 0 and 1"), "{}", message());
+        write(&path, Some(&["1", "2"]), Dtype::F32, &[], [2, 0]);
+        assert!(message().starts_with("`vectors` has no numbers in a row"), "{}", message());
         write(&path, Some(&["1", "2"]), Dtype::F32, &floats(&[1.0, f32::NAN]), [2, 1]);
         assert!(message().starts_with("the vector of `2` holds NaN"), "{}", message());
         std::fs::write(&path, b"no").unwrap();
