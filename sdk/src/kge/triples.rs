@@ -50,7 +50,8 @@ impl KnowledgeGraph {
         let path = folder.join(format!("{name}.txt"));
         let mut triples = Vec::new();
         for (i, line) in text(&path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let mut fields = line.trim_end_matches('\r').split('\t');
+            // In every field, as in dictionaries: a name that ends so could not be read back.
+            let mut fields = line.split('\t').map(|field| field.trim_end_matches('\r'));
             let (Some(head), Some(relation), Some(tail), None) =
                 (fields.next(), fields.next(), fields.next(), fields.next())
             else {
@@ -138,4 +139,24 @@ fn dictionary(folder: &Path, name: &str) -> Result<Option<Names>> {
         }
     }
     Ok(Some(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_whatever_ends_a_field() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("train.txt"), "a\r\tr\tb\r\r\nb\tr\r\ta\n").unwrap();
+        ["valid.txt", "test.txt"].iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        let graph = KnowledgeGraph::read(folder.path()).unwrap();
+        assert_eq!(
+            (graph.entities.list(), graph.relations.list()),
+            (&["a".to_owned(), "b".to_owned()][..], &["r".to_owned()][..])
+        );
+        let again = folder.path().join("again");
+        graph.write(&again).unwrap();
+        assert_eq!(KnowledgeGraph::read(&again).unwrap(), graph);
+    }
 }
