@@ -267,6 +267,50 @@ fn installations_are_never_mixed() {
     assert_eq!(renames, 3, "libraries, manifests, program");
 }
 
+/// Tables beside a map or graph of other ones would be read, and mean something else.
+#[test]
+fn made_up_tables_are_all_there_or_none() {
+    let synth = ["synth", "--patients", "30", "--lab-rows", "400", "--gzip", "--knowledge", "1", "made/up"];
+    let place = tempfile::tempdir().unwrap();
+    let output = dualk(place.path(), &synth, None);
+    assert!(output.status.success(), "{}", said(&output));
+    let whole = contents(&place.path().join("made/up"));
+    assert_eq!(whole.len(), 8, "{:?}", whole.keys());
+    let check = |folder: &Path, when: &str| {
+        let found = contents(&folder.join("made/up"));
+        assert!(found.is_empty() || found == whole, "{when}");
+        if folder.join("made").exists() {
+            assert_eq!(leftovers(&folder.join("made")), [""; 0], "{when}");
+        }
+    };
+    let failures = fail_each(1, &synth, |_| {}, check);
+    assert!(failures > 25, "{failures}");
+}
+
+#[test]
+fn knowledge_of_made_up_patients_is_of_one_world() {
+    let synth = ["synth", "--of", "small.toml", "known"];
+    let old: BTreeMap<_, _> =
+        ["hierarchy.csv", "knowledge.tsv"].map(|name| (PathBuf::from(name), b"old".to_vec())).into();
+    let before = |folder: &Path| {
+        manifest(folder);
+        fs::create_dir(folder.join("known")).unwrap();
+        old.iter().for_each(|(name, text)| fs::write(folder.join("known").join(name), text).unwrap());
+    };
+    let place = tempfile::tempdir().unwrap();
+    before(place.path());
+    let output = dualk(place.path(), &synth, None);
+    assert!(output.status.success(), "{}", said(&output));
+    let new = contents(&place.path().join("known"));
+    assert!(new.keys().eq(old.keys()) && new.values().all(|text| text != b"old"));
+    let failures = fail_each(1, &synth, before, |folder, when| {
+        let found = contents(&folder.join("known"));
+        assert!(found == old || found == new, "neither the old graph nor the new one: {when}");
+        assert_eq!(leftovers(&folder.join("known")), [""; 0], "{when}");
+    });
+    assert!(failures > 8, "{failures}");
+}
+
 const GRAPH: &str = r#"name = "graph"
 seed = 5
 

@@ -8,11 +8,11 @@ use crate::patient_rows::{PatientRows, Texts, icd10};
 use crate::world::{CATEGORIES, World};
 use dualk_sdk::component::{at_least, in_range};
 use dualk_sdk::prelude::*;
+use dualk_sdk::storage::{self, Access};
 use flate2::{Compression, write::GzEncoder};
 use rayon::prelude::*;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
@@ -100,14 +100,14 @@ impl Files {
                 .help("name one that is not there"));
         }
         let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent).map_err(|e| Error::io("create the folder", parent, e))?;
-        let unfinished = tempfile::Builder::new().prefix(".synth-").tempdir_in(parent);
-        let unfinished = unfinished.map_err(|e| Error::io("create a folder", parent, e))?;
-        self.write_all(unfinished.path(), progress)?;
-        if let Some(strength) = self.knowledge {
-            Knowledge::of_tables(self).write(unfinished.path(), strength)?;
-        }
-        std::fs::rename(unfinished.keep(), out).map_err(|e| Error::io("name the finished folder", out, e))
+        storage::common_folder(parent)?;
+        storage::folder(out, Access::Private, |new| {
+            self.write_all(new, progress)?;
+            match self.knowledge {
+                Some(strength) => Knowledge::of_tables(self).write(new, strength),
+                None => Ok(()),
+            }
+        })
     }
 
     /// How many of everything the world has.
@@ -249,15 +249,14 @@ struct Output {
 }
 
 enum Sink {
-    Plain(BufWriter<File>),
-    Gzip(Box<GzEncoder<BufWriter<File>>>),
+    Plain(storage::Output),
+    Gzip(Box<GzEncoder<storage::Output>>),
 }
 
 impl Output {
     fn create(folder: &Path, name: &str, gzip: bool, start: &str) -> Result<Self> {
         let path = folder.join(if gzip { format!("{name}.csv.gz") } else { format!("{name}.csv") });
-        let file = File::create(&path).map_err(|e| Error::io("create the table", &path, e))?;
-        let file = BufWriter::with_capacity(1 << 20, file);
+        let file = storage::create(&path)?;
         let to = match gzip {
             true => Sink::Gzip(Box::new(GzEncoder::new(file, Compression::new(4)))),
             false => Sink::Plain(file),

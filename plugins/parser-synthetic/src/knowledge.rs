@@ -8,6 +8,7 @@ use crate::{hidden, world};
 use dualk_sdk::component::in_range;
 use dualk_sdk::data::hierarchy::{Icd, ancestors};
 use dualk_sdk::prelude::*;
+use dualk_sdk::storage;
 use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -97,12 +98,16 @@ impl Knowledge {
         for (code, parent) in self.hierarchy() {
             let _ = writeln!(tree, "{code},{parent},");
         }
-        std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+        storage::common_folder(folder)?;
+        // A graph with the hierarchy of other codes would be read, and mean something else.
+        let new = storage::Draft::beside(&folder.join("knowledge"))?;
+        let mut pairs = Vec::new();
         for (name, text) in [("knowledge.tsv", graph), ("hierarchy.csv", tree)] {
-            let path = folder.join(name);
-            std::fs::write(&path, text).map_err(|e| Error::io("write the knowledge graph", &path, e))?;
+            storage::write(&new.path().join(name), text.as_bytes())?;
+            pairs.push((new.path().join(name), folder.join(name)));
         }
-        Ok(())
+        storage::sync_tree(new.path())?;
+        storage::exchange_all(&pairs)
     }
 }
 
