@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![cfg(unix)]
 
+use dualk_sdk::plugin::Stamp;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,11 @@ fn dualk(folder: &Path, arguments: &[&str], fault: Option<&str>) -> Output {
     command.current_dir(folder).env("DUALK_CACHE", folder.join("cache")).args(arguments);
     if let Some(fault) = fault {
         command.env("DUALK_FAULT", fault);
+    }
+    let tools = folder.join("tools");
+    if tools.is_dir() {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env("PATH", std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).unwrap());
     }
     command.output().unwrap()
 }
@@ -265,6 +271,41 @@ fn installations_are_never_mixed() {
     assert!(failures >= 5, "{failures}");
     let renames = (1..).take_while(|n| fails(&format!("rename {n}"), *n, &install, &before, &check)).count();
     assert_eq!(renames, 3, "libraries, manifests, program");
+}
+
+/// Here `tar` writes a word, and the other tools nothing.
+#[test]
+fn archives_are_the_old_ones_or_the_new_ones() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let tools = tempfile::tempdir().unwrap();
+    let tar =
+        "#!/bin/sh\nwhile [ $# -gt 0 ]; do\n    if [ \"$1\" = -cf ]; then echo new > \"$2\"; fi\n    shift\ndone\n";
+    for (name, text) in [("tar", tar), ("xz", "#!/bin/sh\n"), ("strip", "#!/bin/sh\n")] {
+        let file = tools.path().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let archive = format!("archives/dualk-{}-{}.tar.xz", env!("CARGO_PKG_VERSION"), Stamp::current().target);
+    let before = |folder: &Path| {
+        symlink(tools.path(), folder.join("tools")).unwrap();
+        fs::create_dir(folder.join("archives")).unwrap();
+        fs::write(folder.join(&archive), "old\n").unwrap();
+    };
+    let check = |folder: &Path, when: &str| {
+        let found = fs::read_to_string(folder.join(&archive)).unwrap();
+        assert!(found == "old\n" || found == "new\n", "{found:?} {when}");
+        assert_eq!(fs::read_dir(folder.join("archives")).unwrap().count(), 1, "{when}");
+    };
+    let package = ["package", "--without-metadata", "archives"];
+    // The first is a folder beside the archive. Six changes of names are those of an installation into nothing.
+    for place in ["create 1", "rename 1", "rename 7"] {
+        assert!(fails(place, place.len(), &package, &before, &check), "{place}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    before(place.path());
+    let output = dualk(place.path(), &package, None);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(fs::read_to_string(place.path().join(&archive)).unwrap(), "new\n");
 }
 
 /// Tables beside a map or graph of other ones would be read, and mean something else.

@@ -35,6 +35,17 @@ struct Parts {
 
 impl Install {
     pub fn run(self) -> Result<()> {
+        self.install()?.iter().for_each(|line| println!("{line}"));
+        Ok(())
+    }
+
+    /// What `dualk install --prefix PREFIX` is.
+    pub(super) fn at(prefix: PathBuf, without_metadata: bool) -> Self {
+        Self { prefix, without_metadata, docs: false }
+    }
+
+    /// Installs; lines that say what is where.
+    pub(super) fn install(&self) -> Result<Vec<String>> {
         let mut parts = parts()?;
         parts.libraries.push(standard_library()?);
         if self.without_metadata {
@@ -67,21 +78,26 @@ impl Install {
             (new_share.to_owned(), share.clone()),
             (new_program.path().join("dualk"), program.clone()),
         ])?;
-        println!("{}", program.display());
-        println!("{}  SDK and {} plugins", library.display(), parts.libraries.len().saturating_sub(2));
-        match package {
-            Some(_) => println!("{}  {} manifests", share.display(), manifests.files.len()),
-            None => println!("{}  no manifests: the clone that this program was built in is gone", share.display()),
-        }
+        let plugins = parts.libraries.len().saturating_sub(2);
+        let mut lines = vec![
+            program.display().to_string(),
+            format!("{}  SDK and {plugins} plugins", library.display()),
+            match package {
+                Some(_) => format!("{}  {} manifests", share.display(), manifests.files.len()),
+                None => {
+                    format!("{}  no manifests: the clone that this program was built in is gone", share.display())
+                }
+            },
+        ];
         if self.docs {
-            println!("{}  the SDK's documentation", share.join("doc/dualk_sdk/index.html").display());
+            lines.push(format!("{}  the SDK's documentation", share.join("doc/dualk_sdk/index.html").display()));
         }
-        println!("{} MiB", size >> 20);
+        lines.push(format!("{} MiB", size >> 20));
         let on_path = env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder == bin));
         if !on_path {
-            println!("{} is not on PATH", bin.display());
+            lines.push(format!("{} is not on PATH", bin.display()));
         }
-        Ok(())
+        Ok(lines)
     }
 }
 

@@ -1,11 +1,13 @@
 //! `dualk package`: relocatable archives for machines of the same kind that have no Rust.
 
+use super::install::Install;
 use clap::Args;
 use dualk_sdk::plugin::Stamp;
+use dualk_sdk::storage::{self, Draft};
 use dualk_sdk::{Error, Result};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
 
 /// Arguments of `dualk package`.
 #[derive(Args)]
@@ -31,50 +33,43 @@ const METADATA: &str = "lib/dualk/deps";
 impl Package {
     pub fn run(self) -> Result<()> {
         ["tar", "xz", "strip"].into_iter().try_for_each(needed)?;
-        fs::create_dir_all(&self.out).map_err(|e| Error::io("create the folder", &self.out, e))?;
-        let staging = tempfile::Builder::new().prefix(".dualk-package-").tempdir_in(&self.out);
-        let staging = staging.map_err(|e| Error::io("create a folder in", &self.out, e))?;
+        storage::common_folder(&self.out)?;
         let name = format!("dualk-{}-{}", env!("CARGO_PKG_VERSION"), Stamp::current().target);
+        let staging = Draft::beside(&self.out.join(&name))?;
         let prefix = staging.path().join(&name);
-        self.install(&prefix)?;
+        Install::at(prefix.clone(), self.without_metadata).install()?;
         let libraries = fs::read_dir(prefix.join("lib/dualk")).map_err(|e| Error::io("read", &prefix, e))?;
         let mut binaries: Vec<PathBuf> =
             libraries.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).collect();
         binaries.push(prefix.join("bin/dualk"));
         // Symbols that the dynamic linker needs, and the metadata that the compiler reads, stay.
         finish(Command::new("strip").arg("--strip-unneeded").args(&binaries), "strip")?;
+        let packed = staging.path().join("packed");
+        storage::common_folder(&packed)?;
+        let mut archives = vec![format!("{name}.tar.xz")];
         let without = ["--exclude", &format!("{name}/{METADATA}")];
-        self.archive(staging.path(), &name, &name, SMALL, &without)?;
+        archive(staging.path(), &packed.join(&archives[0]), &name, SMALL, &without)?;
         if !self.without_metadata {
-            self.archive(staging.path(), &format!("{name}-plugins"), &format!("{name}/{METADATA}"), FAST, &[])?;
+            archives.push(format!("{name}-plugins.tar.xz"));
+            archive(staging.path(), &packed.join(&archives[1]), &format!("{name}/{METADATA}"), FAST, &[])?;
+        }
+        // Plugins are compiled against the metadata of this very program: both archives are new, or none is.
+        storage::sync_tree(&packed)?;
+        let pairs: Vec<_> = archives.iter().map(|file| (packed.join(file), self.out.join(file))).collect();
+        storage::exchange_all(&pairs)?;
+        for (_, file) in &pairs {
+            let size = fs::metadata(file).map_err(|e| Error::io("read", file, e))?.len();
+            println!("{}  {:.1} MB", file.display(), size as f64 / 1e6);
         }
         Ok(())
     }
+}
 
-    /// A whole installation at `prefix`, by this very program.
-    fn install(&self, prefix: &Path) -> Result<()> {
-        let program = env::current_exe().map_err(|e| Error::io("find this program", "dualk", e))?;
-        let mut install = Command::new(program);
-        install.args(["install", "--prefix"]).arg(prefix).stdout(std::process::Stdio::null());
-        if self.without_metadata {
-            install.arg("--without-metadata");
-        }
-        finish(&mut install, "install")
-    }
-
-    /// `NAME.tar.xz` of a folder below `staging`: the same bytes for the same files.
-    fn archive(&self, staging: &Path, name: &str, folder: &str, pack: &str, options: &[&str]) -> Result<()> {
-        let file = self.out.join(format!("{name}.tar.xz"));
-        let unfinished = staging.join(format!("{name}.tar.xz"));
-        let mut tar = Command::new("tar");
-        tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--use-compress-program"]);
-        tar.arg(pack).args(options).arg("-C").arg(staging).arg("-cf").arg(&unfinished).arg(folder);
-        finish(&mut tar, "tar")?;
-        fs::rename(&unfinished, &file).map_err(|e| Error::io("write", &file, e))?;
-        let size = fs::metadata(&file).map_err(|e| Error::io("read", &file, e))?.len();
-        println!("{}  {:.1} MB", file.display(), size as f64 / 1e6);
-        Ok(())
-    }
+/// An archive of a folder below `staging`: the same bytes for the same files.
+fn archive(staging: &Path, file: &Path, folder: &str, pack: &str, options: &[&str]) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--use-compress-program"]);
+    finish(tar.arg(pack).args(options).arg("-C").arg(staging).arg("-cf").arg(file).arg(folder), "tar")
 }
 
 /// Refuses to begin without a tool.
