@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![cfg(unix)]
 
+use dualk_sdk::experiment::read_events;
 use dualk_sdk::plugin::Stamp;
 use std::collections::BTreeMap;
 use std::fs;
@@ -205,6 +206,119 @@ fn evaluations_write_whole_predictions_or_none() {
         },
     );
     assert!(failures >= 4, "{failures}");
+}
+
+/// Folders and files that are made of a finished run.
+#[test]
+fn what_is_made_of_runs_is_whole() {
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &["run", "small.toml"], None).status.success());
+    let run = fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let run = run.to_str().unwrap();
+    for (arguments, least) in [
+        (&["scrub", run, "--out", "made", "--with-weights"][..], 15),
+        (&["export", run, "--out", "made", "--no-cache"], 5),
+        (&["compare", run, "--format", "csv", "--out", "table.csv", "--report", "page.html"], 10),
+        (&["plugin", "lock", "small.toml"], 5),
+    ] {
+        let before = |folder: &Path| {
+            manifest(folder);
+            let names = ["table.csv", "page.html", "plugins.lock"];
+            names.iter().for_each(|name| fs::write(folder.join(name), "old").unwrap());
+        };
+        let new = tempfile::tempdir().unwrap();
+        before(new.path());
+        let output = dualk(new.path(), arguments, None);
+        assert!(output.status.success(), "{}", said(&output));
+        let new = contents(new.path());
+        let failures = fail_each(1, arguments, before, |folder, when| {
+            let found = contents(folder);
+            for (name, bytes) in &found {
+                let is_page = || bytes.trim_ascii_end().ends_with(b"</html>");
+                let whole = bytes == b"old" || Some(bytes) == new.get(name) || is_page();
+                assert!(whole, "{} is half of it: {when}", name.display());
+            }
+            let made =
+                |names: &BTreeMap<PathBuf, Vec<u8>>| names.keys().filter(|name| name.starts_with("made")).count();
+            assert!(made(&found) == 0 || made(&found) == made(&new), "{when}");
+            assert_eq!(leftovers(folder), [""; 0], "{when}");
+        });
+        assert!(failures >= least, "{arguments:?}: {failures}");
+    }
+}
+
+#[test]
+fn event_files_are_those_of_the_whole_run() {
+    let run = ["run", "small.toml", "--set", "output.tensorboard=true"];
+    let events = |folder: &Path| -> Vec<Vec<String>> {
+        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().map(|e| e.unwrap().path());
+        let finished = runs.filter(|run| !run.to_string_lossy().contains("unfinished"));
+        let files = finished.flat_map(|run| fs::read_dir(run.join("tensorboard")).unwrap());
+        let tags = |file: PathBuf| read_events(&file).unwrap().into_iter().map(|event| event.tag).collect();
+        files.map(|file| tags(file.unwrap().path())).collect()
+    };
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &run, None).status.success());
+    let whole = events(place.path());
+    assert!(whole.len() == 1 && whole[0].iter().any(|tag| tag == "test/R@10"), "{whole:?}");
+    let failures = fail_each(17, &run, manifest, |folder, when| {
+        let found = events(folder);
+        assert!(found.is_empty() || found == whole, "{when}");
+        let again = dualk(folder, &[&run[..], &["--resume"]].concat(), None);
+        assert!(again.status.success(), "{when}{}", said(&again));
+        assert_eq!(events(folder), whole, "{when}");
+    });
+    assert!(failures > 3, "{failures}");
+}
+
+/// A sweep has a plan, a table, and a folder a member with its state: whatever fails in it or in a member, the same command
+/// goes on.
+#[test]
+fn sweeps_go_on_with_whatever_is_there() {
+    let sweep = ["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1"];
+    let before = |folder: &Path| {
+        fs::write(folder.join("small.toml"), format!("{MANIFEST}\n[sweep]\nseeds = [1, 2]\n")).unwrap();
+    };
+    let weights = |folder: &Path| -> Vec<Vec<u8>> {
+        let runs = fs::read_dir(folder.join("out/runs")).into_iter().flatten().map(|e| e.unwrap().path());
+        let finished = runs.filter(|run| !run.to_string_lossy().contains("unfinished"));
+        let mut weights: Vec<_> = finished.map(|run| fs::read(run.join("model.safetensors")).unwrap()).collect();
+        weights.sort();
+        weights
+    };
+    let logs = |folder: &Path| -> String {
+        let members = fs::read_dir(folder.join("out/members")).into_iter().flatten().flatten();
+        members.map(|member| fs::read_to_string(member.path().join("log.txt")).unwrap_or_default()).collect()
+    };
+    let place = tempfile::tempdir().unwrap();
+    before(place.path());
+    let output = dualk(place.path(), &sweep, None);
+    assert!(output.status.success(), "{}", said(&output));
+    let whole = weights(place.path());
+    assert_eq!(whole.len(), 2);
+    // The first nine are the sweep's, before a member begins; of the others, members have some of their own as well.
+    let all = std::env::var_os("DUALK_FAULT_ALL").is_some();
+    let numbers: Vec<usize> = if all { (1..100).collect() } else { vec![1, 4, 6, 9, 40] };
+    for number in numbers {
+        let (error, text) = ERRORS[number % ERRORS.len()];
+        let folder = tempfile::tempdir().unwrap();
+        before(folder.path());
+        let output = dualk(folder.path(), &sweep, Some(&format!("{number}:{error}")));
+        let when = format!("operation {number}, {error}:\n{}{}", said(&output), logs(folder.path()));
+        assert!(when.contains("fault injected") || all && output.status.success(), "{when}");
+        match output.status.code() {
+            Some(0) => assert!(when.contains("warning: no") || all, "{when}"),
+            code => {
+                assert_eq!(code, Some(2), "{when}");
+                assert!(when.contains(text) && when.contains("-->"), "names neither cause nor path: {when}");
+            }
+        }
+        let again = dualk(folder.path(), &sweep, None);
+        assert!(again.status.success(), "{when}{}", said(&again));
+        assert_eq!(weights(folder.path()), whole, "{when}");
+    }
 }
 
 #[test]
