@@ -1,8 +1,11 @@
 //! Several threads use the SDK at once: a training that others predict, check and prepare beside gives what it gives alone.
 
+use dualk_sdk::cache::{Cache, Key, State};
 use dualk_sdk::experiment::{Evaluation, Experiment, Manifest};
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Silent;
+use dualk_sdk::serde_json::json;
+use dualk_sdk::storage;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -94,4 +97,44 @@ fn a_training_is_not_disturbed_by_what_others_do() {
         }
     });
     assert!(done.load(Ordering::SeqCst) >= 2, "nobody predicted beside the training");
+}
+
+/// Several write the same entries of a cache, and read them while others write: whoever finds one finds all of it.
+#[test]
+fn entries_of_a_cache_are_whole_for_everybody() {
+    const ENTRIES: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let cache = &Cache::at(folder.path().join("cache"));
+    let text = |n: usize, file: &str| format!("{file} of {n}\n").repeat(5000);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for n in 0..ENTRIES {
+                    let key = Key::of(json!({ "n": n }));
+                    if cache.get("text", &key).is_none() {
+                        let write = |folder: &Path| {
+                            ["a", "b"].into_iter().try_for_each(|file| {
+                                let text = text(n, file);
+                                storage::write(&folder.join(file), text.as_bytes())
+                            })
+                        };
+                        cache.put("text", &key, "two files", write).unwrap();
+                    }
+                    let entry = cache.get("text", &key).expect("it was put there");
+                    for file in ["a", "b"] {
+                        assert!(fs::read_to_string(entry.join(file)).unwrap() == text(n, file), "{file} of {n}");
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            for _ in 0..ENTRIES {
+                let entries = cache.verify().unwrap();
+                let whole = entries.iter().all(|entry| matches!(entry.state, State::Complete | State::Unfinished));
+                assert!(whole, "{entries:?}");
+            }
+        });
+    });
+    let entries = cache.verify().unwrap();
+    assert!(entries.len() == ENTRIES && entries.iter().all(|entry| entry.state == State::Complete), "{entries:?}");
 }
