@@ -10,6 +10,7 @@ use crate::component::Part;
 use crate::data::columns::{Values, write_parquet};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;
+use crate::storage::Access;
 use crate::{Error, Progress, Result, storage};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -28,6 +29,10 @@ pub struct Export<'a> {
     /// Where the cohort may come from.
     pub cache: Option<Cache>,
 }
+
+/// Names of the tables.
+const CODES: &str = "codes.parquet";
+const PATIENTS: &str = "patients.parquet";
 
 /// Examples a forward pass.
 const BATCH: usize = 256;
@@ -50,14 +55,18 @@ pub(super) fn export(
         return Err(Error::user("the model of this stage has no vectors for codes")
             .help("give a checkpoint of a stage that looks at codes"));
     };
-    storage::own_folder(export.out)?;
-    let mut files = vec![export.out.join("codes.parquet")];
-    write_parquet(&files[0], codes(&data, embeddings.clone()))?;
-    if export.patients {
-        files.push(export.out.join("patients.parquet"));
-        let examples = objective.examples(&data, Part::Test)?;
-        write_parquet(&files[1], patients(&model, embeddings, &examples, &data)?)?;
-    }
+    let patients = match export.patients {
+        true => {
+            let examples = objective.examples(&data, Part::Test)?;
+            Some(patients(&model, embeddings.clone(), &examples, &data)?)
+        }
+        false => None,
+    };
+    let tables = [Some((CODES, codes(&data, embeddings))), patients.map(|columns| (PATIENTS, columns))];
+    let files = tables.iter().flatten().map(|(name, _)| export.out.join(name)).collect();
+    storage::folder(export.out, Access::Private, |new| {
+        tables.into_iter().flatten().try_for_each(|(name, columns)| write_parquet(&new.join(name), columns))
+    })?;
     Ok(files)
 }
 

@@ -67,9 +67,17 @@ impl Write for Output {
 /// # Errors
 /// Name the file.
 pub fn create(path: &Path) -> Result<Output> {
-    let open = || own_file().write(true).create(true).truncate(true).open(path);
-    let file = at(Step::Create, open).map_err(|e| Error::io("write", path, e))?;
+    let file = blank(path)?;
     Ok(Output(BufWriter::with_capacity(1 << 16, Guarded(file, Cause::default()))))
+}
+
+/// Creates or empties a file for others: what a process prints, or a lock.
+///
+/// # Errors
+/// Name the file.
+pub fn blank(path: &Path) -> Result<File> {
+    let open = || own_file().write(true).create(true).truncate(true).open(path);
+    at(Step::Create, open).map_err(|e| Error::io("write", path, e))
 }
 
 /// Writes a file inside a folder that nobody reads yet.

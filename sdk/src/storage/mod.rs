@@ -14,7 +14,7 @@ mod tensors;
 pub use access::{Access, common_folder, own_folder};
 pub(crate) use draft::lock_new;
 pub use draft::{Draft, exchange, exchange_all, folder, lock_folder, sweep};
-pub use file::{Cause, Output, append, copy, create, replace, sync_tree, write};
+pub use file::{Cause, Output, append, blank, copy, create, replace, sync_tree, write};
 pub(crate) use file::{rename, sync_folder};
 pub use live::{abandon, forget, remember};
 pub use tensors::{Numbers, Tensor, tensors};

@@ -2,10 +2,10 @@
 
 use crate::experiment::stop::Stop;
 use crate::progress::Task;
-use crate::{Error, Progress, Result};
+use crate::{Progress, Result, storage};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -25,7 +25,7 @@ pub(super) enum Said {
 /// Shows progress as another does, and writes it to the member's folder.
 pub struct MemberProgress<P> {
     inner: P,
-    status: Mutex<File>,
+    status: Mutex<PathBuf>,
     start: Instant,
 }
 
@@ -36,9 +36,8 @@ impl<P: Progress> MemberProgress<P> {
     /// When the folder cannot be written.
     pub fn new(folder: &Path, inner: P) -> Result<Self> {
         let file = folder.join(STATUS);
-        let status =
-            OpenOptions::new().create(true).append(true).open(&file).map_err(|e| Error::io("write", file, e))?;
-        Ok(Self { inner, status: Mutex::new(status), start: Instant::now() })
+        storage::blank(&file)?;
+        Ok(Self { inner, status: Mutex::new(file), start: Instant::now() })
     }
 
     /// Says where the complete run is.
@@ -49,7 +48,7 @@ impl<P: Progress> MemberProgress<P> {
     fn say(&self, what: &Said) {
         // The run goes on when its sweep cannot be told.
         if let Ok(line) = serde_json::to_string(what) {
-            let _ = writeln!(self.status.lock().unwrap_or_else(PoisonError::into_inner), "{line}");
+            let _ = storage::append(&self.status.lock().unwrap_or_else(PoisonError::into_inner), &line);
         }
     }
 }

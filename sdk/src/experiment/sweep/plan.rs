@@ -159,15 +159,14 @@ impl State {
 /// # Errors
 /// When another is at work in it, or it cannot be written.
 pub(super) fn lock(folder: &Path) -> Result<File> {
-    let fail = |e| Error::io("write to the folder of the sweep", folder, e);
     storage::own_folder(folder)?;
-    let file = File::create(folder.join(".lock")).map_err(fail)?;
+    let file = storage::blank(&folder.join(".lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Error::user("another sweep is at work in this folder")
             .at_file(folder)
             .help("wait for it, or give another folder with --out")),
-        Err(fs::TryLockError::Error(e)) => Err(fail(e)),
+        Err(fs::TryLockError::Error(e)) => Err(Error::io("lock the folder of the sweep", folder, e)),
     }
 }
 

@@ -5,8 +5,8 @@ use super::memory::memory_of;
 use super::plan::State;
 use super::queue::Running;
 use super::{Member, SweepRun};
-use crate::{Error, Result};
-use std::fs::{self, File};
+use crate::{Error, Result, storage};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Instant;
@@ -32,7 +32,7 @@ impl<'a> Worker<'a> {
         member::forget(&folder);
         State::forget(&folder);
         let log = folder.join("log.txt");
-        let out = File::create(&log).map_err(|e| Error::io("write", &log, e))?;
+        let out = storage::blank(&log)?;
         let errors = out.try_clone().map_err(|e| Error::io("write", &log, e))?;
         let child = (run.launch)(&folder)
             .env("RAYON_NUM_THREADS", threads.to_string())

@@ -3,8 +3,9 @@
 //! Five messages with six fields are written by hand: the code generator of prost would change how burn's own macros are
 //! built.
 
-use crate::{Error, Result, storage};
-use std::fs::{self, File};
+use crate::storage::{self, Output};
+use crate::{Error, Result};
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// An event file that is being written.
 pub struct EventFile {
     path: PathBuf,
-    file: File,
+    file: Output,
 }
 
 impl EventFile {
@@ -27,12 +28,13 @@ impl EventFile {
         // What TensorBoard looks for is `tfevents`; the rest keeps names apart.
         let name = format!("events.out.tfevents.{}.dualk.{}.0", now() as u64, std::process::id());
         let path = folder.join(name);
-        let file = File::create(&path).map_err(|e| Error::io("write", &path, e))?;
+        let file = storage::create(&path)?;
         let mut this = Self { path, file };
         let mut event = Message::default();
         event.double(1, now());
         event.bytes(3, b"brain.Event:2");
         this.record(&event.0)?;
+        this.flush()?;
         Ok(this)
     }
 
@@ -54,6 +56,10 @@ impl EventFile {
             event.bytes(5, &summary.0);
             self.record(&event.0)?;
         }
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
         self.file.flush().map_err(|e| Error::io("write", &self.path, e))
     }
 

@@ -4,6 +4,9 @@ use super::machine::{Machine, Step};
 use super::{Id, Node};
 use std::ops::Range;
 
+/// As NumPy has it. A file that repeats one long shape would else ask for more memory than there is.
+const MOST_DIMENSIONS: usize = 64;
+
 /// Classes and functions that a file may name.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Known {
@@ -80,7 +83,11 @@ impl Machine<'_> {
     }
 
     fn sizes(&self, id: Id) -> Step<Vec<usize>> {
-        self.items(id)?.iter().map(|&id| self.whole(id)).collect()
+        let sizes = self.items(id)?;
+        if sizes.len() > MOST_DIMENSIONS {
+            return Err(format!("an array of {} dimensions, more than {MOST_DIMENSIONS}", sizes.len()));
+        }
+        sizes.iter().map(|&id| self.whole(id)).collect()
     }
 
     /// Calls that build values.

@@ -32,6 +32,17 @@ fn dicts_of_texts_and_numbers_are_read() {
 }
 
 #[test]
+fn shapes_have_as_many_dimensions_as_numpy_allows() {
+    let tensor = |dimensions: usize| {
+        let ones = b"K\x01".repeat(dimensions);
+        [b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\0K\0(".as_slice(), &ones, b"t(", &ones, b"ttR."].concat()
+    };
+    let pickle = read(&tensor(64)).unwrap();
+    assert!(matches!(pickle.node(pickle.root()), Node::Tensor { shape, .. } if shape.len() == 64));
+    assert!(said(&tensor(65)).contains("65 dimensions, more than 64"));
+}
+
+#[test]
 fn arrays_are_read() {
     // pickle.dumps(numpy.array([1, -2], dtype="float16"), 4), NumPy 2
     let bytes = b"\x80\x04\x95\x87\x00\x00\x00\x00\x00\x00\x00\x8c\x16numpy._core.multiarray\x94\x8c\x0c_reconstruct\x94\
