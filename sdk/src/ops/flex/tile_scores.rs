@@ -135,10 +135,9 @@ fn add_positive<T: Real, const C: usize, const FMA: bool, const TERM: bool>(
     lanes: &mut [T; 16],
 ) {
     for at in (0..C).step_by(16) {
-        for lane in 0..16 {
-            let c = at + lane;
+        for (c, sum) in (at..).zip(lanes.iter_mut()) {
             let x = inner::<T, FMA, TERM>(row[c], own[c], factor, by[c]);
-            lanes[lane] = mul_add::<T, FMA>(with[c], x.larger(T::ZERO), lanes[lane]);
+            *sum = mul_add::<T, FMA>(with[c], x.larger(T::ZERO), *sum);
         }
     }
 }
