@@ -36,8 +36,6 @@ pub struct Sweep {
     pub name: String,
     /// The row that the others are compared with.
     pub baseline: Option<String>,
-    /// The keys that every row is tuned by on valid.
-    pub tuned: Vec<String>,
     /// What a reader should know.
     pub notes: Vec<String>,
     /// One a configuration, setting that it is tuned by, and seed.

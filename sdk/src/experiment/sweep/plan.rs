@@ -19,9 +19,6 @@ pub struct Plan {
     pub manifest: PathBuf,
     /// The row that the others are compared with.
     pub baseline: Option<String>,
-    /// The keys that every row is tuned by: it is the setting that is best on valid.
-    #[serde(default)]
-    pub tuned: Vec<String>,
     /// Threads of each member; part of what makes its digits.
     pub threads: usize,
     /// The members, in the order of the manifest.
@@ -77,7 +74,6 @@ impl Plan {
             name: sweep.name.clone(),
             manifest: std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned()),
             baseline: sweep.baseline.clone(),
-            tuned: sweep.tuned.clone(),
             threads,
             members: sweep.members.iter().map(member).collect(),
         }

@@ -71,8 +71,7 @@ impl Planner {
         }
         self.name_members(&configurations).map_err(|e| self.source.place(e))?;
         let Self { base, source, options, members, notes, .. } = self;
-        let tuned = tunings[0].iter().map(|setting| setting.key.clone()).collect();
-        let sweep = Sweep { name: base.name, baseline: options.baseline, tuned, notes, members };
+        let sweep = Sweep { name: base.name, baseline: options.baseline, notes, members };
         sweep.check_baseline().map_err(|e| source.place(e))?;
         Ok(sweep)
     }
