@@ -1,11 +1,11 @@
 //! `dipole`: a recurrent unit in both directions, and attention of the last visit over those before it.
 
-use crate::gates::Gates;
+use crate::gates::{Gates, PackedSets, reversed};
 use crate::gru;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::{relu, tanh};
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::{PaddedSets, linear};
+use dualk_sdk::ops::{PaddedSets, Pooling, linear, pool};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -96,19 +96,18 @@ impl BuildFusion for DipoleOptions {
 impl Fusion for Dipole {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
         let device = values.device();
-        let longest = sets.longest();
-        if longest == 0 {
+        if sets.longest() == 0 {
             return Tensor::zeros([sets.len(), self.width], &device);
         }
-        let states = self.states(relu(linear(&self.embed, values)), sets); // [sets * longest, state]
-        let at = |s: usize, t: usize| (s * longest + t) as u32;
-        let lengths = || sets.members().rows().map(<[u32]>::len).enumerate();
-        let last = Sets::new(lengths().map(|(s, n)| n.checked_sub(1).map(|t| at(s, t))).collect());
+        let packed = PackedSets::new(sets);
+        let states = self.states(relu(linear(&self.embed, values)), sets, &packed); // [members, state]
+        let split = || packed.sets().members().rows().map(<[u32]>::split_last);
+        let last = Sets::new(split().map(|list| list.map(|(&last, _)| last)).collect());
         let last = PaddedSets::new(&last, &device); // one row a set
         let filled = last.mask().squeeze_dim::<2>(2); // [sets, 1]
         let last = last.gather(states.clone()); // [sets, 1, state]
-        let before = Sets::new(lengths().map(|(s, n)| (0..n.saturating_sub(1)).map(move |t| at(s, t))).collect());
-        let context = self.context(states, last.clone(), &before); // [sets, state]
+        let before = split().map(|list| list.map_or(Vec::new(), |(_, before)| before.to_vec())).collect();
+        let context = self.context(states, last.clone(), &Sets::new(before)); // [sets, state]
         let joined = Tensor::cat(vec![context, last.squeeze_dim(1)], 1); // [sets, 2 * state]
         tanh(linear(&self.fc_out, joined)) * filled // [sets, dim]
     }
@@ -123,26 +122,22 @@ impl Dipole {
     ///
     /// # Shapes
     /// - `values`: `[rows, embed]`
-    /// - output: `[sets * longest, state]`
-    fn states(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        let (count, longest, device) = (sets.len(), sets.longest(), values.device());
-        let walk = |gates: &Gates, sets: &Sets| {
-            let step = |x, h| gru::step(gates, self.hidden, x, h);
-            let states = gates.states(values.clone(), &PaddedSets::new(sets, &device), self.hidden, step);
-            states.reshape([count * longest, self.hidden]) // [sets * longest, hidden]
+    /// - output: `[members, state]`, in the order of `packed`, which is made of `sets`
+    fn states(&self, values: Tensor<2>, sets: &Sets, packed: &PackedSets) -> Tensor<2> {
+        let walk = |gates: &Gates, packed: &PackedSets| {
+            gates.states(values.clone(), packed, self.hidden, |x, h| gru::step(gates, self.hidden, x, h))
         };
-        let ahead = walk(&self.ahead, sets);
+        let ahead = walk(&self.ahead, packed); // [members, hidden]
         let Some(gates) = &self.back else { return ahead };
-        let reversed = sets.members().rows().map(|m| m.iter().rev().copied().collect::<Vec<_>>());
-        let back = walk(gates, &Sets::new(reversed.collect()));
-        // Step t of a set of n stands at n − 1 − t.
-        let turned = sets
-            .members()
-            .rows()
-            .enumerate()
-            .map(|(s, m)| (0..m.len()).rev().map(|t| (s * longest + t) as u32).collect::<Vec<u32>>());
-        let back = PaddedSets::new(&Sets::new(turned.collect()), &device).gather(back); // [sets, longest, hidden]
-        Tensor::cat(vec![ahead, back.reshape([count * longest, self.hidden])], 1) // [sets * longest, 2 * hidden]
+        let back = PackedSets::new(&reversed(sets));
+        // Step t of a set of n stands at n − 1 − t; sets of the same lengths are packed alike.
+        let mut turned = vec![[0]; sets.members().values().len()];
+        for (list, other) in packed.sets().members().rows().zip(back.sets().members().rows()) {
+            list.iter().zip(other.iter().rev()).for_each(|(&place, &other)| turned[place as usize] = [other]);
+        }
+        let turned = Sets::new(turned.into_iter().collect());
+        let back = pool(walk(gates, &back), &turned, Pooling::Sum); // [members, hidden]
+        Tensor::cat(vec![ahead, back], 1) // [members, 2 * hidden]
     }
 
     /// The weighted sum of the states before the last; zeros where there are none.

@@ -40,7 +40,7 @@ impl BuildFusion for GruOptions {
 
 impl Fusion for Gru {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
-        self.gates.walk(values, sets, self.hidden, |x, h| step(&self.gates, self.hidden, x, h))
+        self.gates.last(values, sets, self.hidden, |x, h| step(&self.gates, self.hidden, x, h))
     }
 
     fn width(&self) -> usize {
@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(together.dims(), [3, 4]);
         together.clone().slice([0..1, 0..4]).into_data().assert_eq(&run(vec![vec![1, 0]]).into_data(), true);
         together.slice([1..2, 0..4]).into_data().assert_eq(&TensorData::zeros::<f32, _>([1, 4]), true);
+        run(vec![vec![], vec![]]).into_data().assert_eq(&TensorData::zeros::<f32, _>([2, 4]), true);
     }
 
     #[test]

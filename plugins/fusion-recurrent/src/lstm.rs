@@ -42,7 +42,7 @@ impl Fusion for Lstm {
     fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
         let d = self.hidden;
         // The state is [h, c] side by side.
-        let state = self.gates.walk(values, sets, 2 * d, |x, state| {
+        let state = self.gates.last(values, sets, 2 * d, |x, state| {
             let (h, c) = (gate(&state, 0, d), gate(&state, 1, d)); // [sets, hidden] each
             let gates = x + linear(&self.gates.hh, h); // [sets, 4 * hidden]
             let (i, f) = (sigmoid(gate(&gates, 0, d)), sigmoid(gate(&gates, 1, d)));
@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(together.dims(), [3, 4]);
         together.clone().slice([0..1, 0..4]).into_data().assert_eq(&run(vec![vec![1, 0]]).into_data(), true);
         together.slice([1..2, 0..4]).into_data().assert_eq(&TensorData::zeros::<f32, _>([1, 4]), true);
+        run(vec![vec![], vec![]]).into_data().assert_eq(&TensorData::zeros::<f32, _>([2, 4]), true);
     }
 
     #[test]

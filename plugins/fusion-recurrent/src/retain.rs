@@ -1,11 +1,11 @@
 //! `retain`: attention from two recurrent units that read the visits backwards.
 
-use crate::gates::Gates;
+use crate::gates::{Gates, PackedSets, reversed};
 use crate::gru;
-use dualk_sdk::burn::nn::{Linear, LinearConfig};
+use dualk_sdk::burn::nn::{DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::tanh;
 use dualk_sdk::component::at_least;
-use dualk_sdk::ops::{PaddedSets, linear};
+use dualk_sdk::ops::{linear, softmax_pool};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -78,24 +78,20 @@ impl Fusion for Retain {
                 (values, inputs, reversed(&sets))
             }
         };
-        let padded = PaddedSets::new(&sets, &device);
+        let packed = PackedSets::new(&sets);
         let states = |gates: &Gates| {
             let step = |x, h| gru::step(gates, self.hidden, x, h);
-            gates.states(inputs.clone(), &padded, self.hidden, step) // [sets, longest, hidden]
+            gates.states(inputs.clone(), &packed, self.hidden, step) // [members, hidden]
         };
-        let alpha = padded.softmax(linear(&self.fc_alpha, states(&self.alpha))); // [sets, longest, 1]
-        let beta = tanh(linear(&self.fc_beta, states(&self.beta))); // [sets, longest, width]
-        (alpha * beta * padded.gather(values)).sum_dim(1).squeeze_dim(1) // [sets, width]
+        let scores = linear(&self.fc_alpha, states(&self.alpha)); // [members, 1]
+        let beta = tanh(linear(&self.fc_beta, states(&self.beta))); // [members, width]
+        let none = DropoutConfig::new(0.0).init();
+        softmax_pool(scores, beta * packed.gather(values), packed.sets(), &none) // [sets, width]
     }
 
     fn width(&self) -> usize {
         self.width
     }
-}
-
-/// Sets from their last member to their first: the sum at the end does not care.
-fn reversed(sets: &Sets) -> Sets {
-    Sets::new(sets.members().rows().map(|m| m.iter().rev().copied().collect::<Vec<_>>()).collect())
 }
 
 /// The members of all sets one after the other as rows, and the sets that they make.
