@@ -12,6 +12,7 @@ mod golden {
     use dualk_plugin_losses::{BceOptions, WeightedBceOptions};
     use dualk_sdk::burn::optim::GradientsParams;
     use dualk_sdk::data::Batch;
+    use dualk_sdk::device::generator;
     use dualk_sdk::model::Model;
     use dualk_sdk::ops::Precision;
     use dualk_sdk::prelude::*;
@@ -246,8 +247,7 @@ mod golden {
         let mut losses = [Moments::default()];
         let mut logits: Vec<Vec<Moments>> =
             targets.iter().map(|t| vec![Moments::default(); t.dims().iter().product()]).collect();
-        device.seed(1);
-        for _ in 0..DRAWS {
+        let mut draw = || {
             let drawn = forward(&model, &graph, &batch, 0..targets.len());
             let each =
                 drawn.iter().zip(&targets).map(|(logits, targets)| loss.forward(logits.clone(), targets.clone()));
@@ -255,7 +255,11 @@ mod golden {
             for (moments, drawn) in logits.iter_mut().zip(drawn) {
                 drawn.into_data().iter::<f64>().zip(moments).for_each(|(x, moments)| moments.add(x));
             }
-        }
+        };
+        generator::alone(|| {
+            generator::seed(&device, 1);
+            (0..DRAWS).for_each(|_| draw());
+        });
         let wide = load_f64(name);
         let draws = case.metadata["draws"].as_f64().unwrap();
         assert_moments("loss", &losses, &wide["loss_mean"].1, &wide["loss_sd"].1, draws);

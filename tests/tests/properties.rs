@@ -10,7 +10,9 @@ use dualk_plugin_objectives::DrugRecommendation;
 use dualk_sdk::burn::nn::DropoutConfig;
 use dualk_sdk::burn::tensor::{Device, Tensor, TensorData};
 use dualk_sdk::data::{SplitOptions, Visits, prepare};
+use dualk_sdk::device::generator;
 use dualk_sdk::graph::Graph;
+use dualk_sdk::model::draw_parameters;
 use dualk_sdk::ops::{Adjacency, Pooling, Sets, attention, max_over_edges, pool, propagate, softmax_pool};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde_json::Value;
@@ -343,20 +345,25 @@ struct Encoder {
 
 impl Encoder {
     fn new(graph: &Graph, seed: u64) -> Self {
+        generator::alone(|| {
+            generator::seed(&Device::flex(), seed);
+            Self::drawn(graph, seed as usize)
+        })
+    }
+
+    fn drawn(graph: &Graph, shift: usize) -> Self {
         let device = Device::flex();
-        device.seed(seed);
         let context = GraphEncoderContext { input: 4, codes: &[], device: &device };
         let options = GatOptions { dims: vec![6], dropout: 0.0, ..Default::default() };
         let fusion = |level| {
             let context = FusionContext { level, width: 6, device: &device };
-            FusionModule::new(AttentionOptions::default().build(&context).unwrap(), "attention")
+            draw_parameters(FusionModule::new(AttentionOptions::default().build(&context).unwrap(), "attention"))
         };
-        let nodes: Vec<f32> =
-            (0..graph.nodes() * 4).map(|i| ((i * 7 + seed as usize) % 13) as f32 / 6.5 - 1.0).collect();
+        let nodes: Vec<f32> = (0..graph.nodes() * 4).map(|i| ((i * 7 + shift) % 13) as f32 / 6.5 - 1.0).collect();
         Self {
             graph: graph.clone(),
             nodes: tensor(&nodes, 4),
-            encoder: GraphEncoderModule::new(options.build(&context).unwrap(), "gat"),
+            encoder: draw_parameters(GraphEncoderModule::new(options.build(&context).unwrap(), "gat")),
             codes: fusion(FusionLevel::Codes),
             visits: fusion(FusionLevel::Visits),
         }

@@ -1,11 +1,14 @@
 //! Several threads use the SDK at once: a training that others predict, check and prepare beside gives what it gives alone.
 
+use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::cache::{Cache, Key, State};
+use dualk_sdk::device::generator;
 use dualk_sdk::experiment::{Evaluation, Experiment, Manifest};
+use dualk_sdk::model::save_weights;
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::json;
-use dualk_sdk::storage;
+use dualk_sdk::{slots, storage};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -97,6 +100,26 @@ fn a_training_is_not_disturbed_by_what_others_do() {
         }
     });
     assert!(done.load(Ordering::SeqCst) >= 2, "nobody predicted beside the training");
+}
+
+/// Whoever makes a model draws its parameters before others have their turn: what is drawn later would come between.
+#[test]
+fn a_model_and_its_heads_are_drawn_when_they_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let (experiment, device) = (experiment(folder.path()), Device::flex());
+    let data = experiment.prepare(&Silent).unwrap();
+    let (_, objective) = experiment.manifest().stage[1].objective();
+    let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
+    let weights = |seed: u64| {
+        let model = experiment.model(&data, &device, |_| {}).unwrap();
+        generator::seed(&device, seed);
+        let model = experiment.enter_stage(model, 1, objective.as_ref(), &data, &device).unwrap();
+        generator::seed(&device, seed);
+        let file = folder.path().join("model.safetensors");
+        save_weights(&model, &file).unwrap();
+        fs::read(file).unwrap()
+    };
+    assert!(weights(1) == weights(2));
 }
 
 /// Several write the same entries of a cache, and read them while others write: whoever finds one finds all of it.

@@ -264,6 +264,7 @@ impl Head for KnowledgeHead {
 mod tests {
     use super::*;
     use dualk_sdk::data::knowledge::{Fact, GraphSource, OfCohort, Triples};
+    use dualk_sdk::model::draw_parameters;
 
     #[test]
     fn it_is_a_sound_head() {
@@ -299,7 +300,7 @@ mod tests {
         let knowledge = Some(AskedOf { graph: &graph, asked: &[3, 1] });
         let context =
             HeadContext { network: "classifier", input: 2, outputs: 2, code_width: Some(4), knowledge, device };
-        match options.build(&context).unwrap() {
+        match draw_parameters(options.build(&context).unwrap()) {
             KnowledgeHead::Codes(head) => head,
             KnowledgeHead::Other(_) => unreachable!("codes are asked for"),
         }

@@ -59,6 +59,7 @@ impl Head for LinearHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualk_sdk::model::draw_parameters;
 
     #[test]
     fn it_is_a_sound_head() {
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn weights_start_within_one_over_the_root_of_the_inputs() {
-        let fc = LinearHead::new(100, 50, 0.0, &Device::flex()).fc;
+        let fc = draw_parameters(LinearHead::new(100, 50, 0.0, &Device::flex()).fc);
         for tensor in [fc.weight.val().flatten::<1>(0, 1), fc.bias.unwrap().val()] {
             let values: Vec<f32> = tensor.into_data().iter::<f32>().collect();
             let largest = values.iter().fold(0f32, |m, v| m.max(v.abs()));

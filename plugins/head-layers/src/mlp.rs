@@ -203,6 +203,7 @@ impl Head for MlpHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualk_sdk::model::draw_parameters;
 
     #[test]
     fn it_is_a_sound_head() {
@@ -221,6 +222,7 @@ mod tests {
             let head = options
                 .clone()
                 .build(&HeadContext { network, input: 3, outputs: 4, code_width: None, knowledge: None, device })
+                .map(draw_parameters)
                 .unwrap();
             let x = Tensor::ones([2, 3], device);
             assert_eq!(head.width(), width);

@@ -132,6 +132,7 @@ impl Head for TiedHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use dualk_sdk::model::draw_parameters;
 
     #[test]
     fn it_is_a_sound_head() {
@@ -141,7 +142,8 @@ mod tests {
     fn head(own_weights: bool, device: &Device) -> TiedHead {
         let context =
             HeadContext { network: "classifier", input: 3, outputs: 4, code_width: Some(2), knowledge: None, device };
-        TiedOptions { hidden: 5, own_weights, dropout: 0.0, ..Default::default() }.build(&context).unwrap()
+        let options = TiedOptions { hidden: 5, own_weights, dropout: 0.0, ..Default::default() };
+        draw_parameters(options.build(&context).unwrap())
     }
 
     /// Without weights of its own, a code with the embedding of another has its logit, and one without embedding has none.

@@ -105,6 +105,7 @@ impl PatientEncoder for Behrt {
 mod tests {
     use super::*;
     use dualk_sdk::data::Visits;
+    use dualk_sdk::model::draw_parameters;
     use std::sync::Arc;
 
     fn small() -> BehrtOptions {
@@ -114,7 +115,8 @@ mod tests {
     fn build(options: BehrtOptions) -> Result<Behrt> {
         let fusion = |_, _| Err(Error::program("there are no fusions"));
         let codes = vec![String::new(); 4];
-        options.build(&PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), fusion: &fusion })
+        let context = PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), fusion: &fusion };
+        options.build(&context).map(draw_parameters)
     }
 
     /// One patient of two visits, the second `days` after the first.

@@ -5,7 +5,7 @@ use super::plan::Plan;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::device::generator;
-use crate::model::{History, HistoryMap, Model};
+use crate::model::{History, HistoryMap, Model, draw_parameters};
 use crate::recipe::no_joint_stage;
 use crate::train::derive_seed;
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ use burn::tensor::Device;
 pub(super) fn fresh_model(plan: &Plan, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
     generator::alone(|| {
         generator::seed(device, derive_seed(plan.manifest.seed, &[0]));
-        Ok(Model::new(plan.building(device).build_parts(data, note)?))
+        Ok(draw_parameters(Model::new(plan.building(device).build_parts(data, note)?)))
     })
 }
 
@@ -52,7 +52,7 @@ impl Entrance<'_> {
             generator::seed(self.device, derive_seed(self.plan.manifest.seed, &[1, self.index as u64]));
             let specs = self.objective.heads(self.data)?;
             match self.plan.manifest.stage[self.index].is_individual() {
-                false => self.with_new_heads(model, specs),
+                false => self.with_new_heads(model, specs).map(draw_parameters),
                 true if model.kept_specs() == specs => Ok(model.kept_as_heads()),
                 true => Err(no_joint_stage().within_key(&format!("stage[{}]", self.index))),
             }

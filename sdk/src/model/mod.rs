@@ -8,4 +8,6 @@ mod parameters;
 pub use assembled::{Encoded, Model, ModelParts, dense, targets_of};
 pub use fusions::{Fusions, FusionsOptions};
 pub use history::{History, HistoryMap};
-pub use parameters::{Parameter, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout};
+pub use parameters::{
+    Parameter, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,
+};

@@ -1,5 +1,6 @@
 //! The parameters of a module by path: freezing, saving, loading.
 
+use crate::device::generator;
 use crate::{Error, Result, storage};
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -43,6 +44,19 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
     let mut list = List { path: Vec::new(), found: Vec::new() };
     module.visit(&mut list);
     list.found
+}
+
+/// Draws the parameters that have no values yet, [alone](generator::alone). burn draws each only when it is first asked for,
+/// which would be beside whatever other threads do by then.
+pub fn draw_parameters<M: Module>(module: M) -> M {
+    struct Draw;
+    impl ModuleVisitor for Draw {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            drop(param.val());
+        }
+    }
+    generator::alone(|| module.visit(&mut Draw));
+    module
 }
 
 /// The first parameter, in the order of fields, that has a number which is not finite, and that number.

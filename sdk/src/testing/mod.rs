@@ -31,8 +31,9 @@
 //! same output twice, and a move to another device. That device is the one that `DUALK_TEST_DEVICE` names, as in the
 //! tests of the SDK; without it, the module moves within the CPU.
 //!
-//! burn has one random generator in a process, and other tests may draw from it in between. What depends on a seed is
-//! therefore repeated until it was undisturbed.
+//! burn has one random generator in a process, and some of the checks seed it. Other tests of the same program that draw
+//! from it, as every layer does for its parameters, do so in [`generator::alone`]; what
+//! [`draw_parameters`](crate::model::draw_parameters) makes of a module draws no more.
 
 mod gradients;
 mod inputs;

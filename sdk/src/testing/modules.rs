@@ -1,12 +1,13 @@
 //! Slots whose components are modules: graph encoders, fusions, lab encoders, heads.
 
-use super::gradients::{Function, slopes, undisturbed, values};
+use super::gradients::{Function, repeatable, slopes, values};
 use super::inputs::{bits, codes, graph, histories, numbers, other_device, sets};
 use super::options::check_options;
 use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::data::knowledge::Knowledge;
 use crate::data::{Ragged, Sets};
+use crate::device::generator;
 use crate::graph::Graph;
 use crate::model::{load_weights, save_weights};
 use crate::{Error, Result, slots};
@@ -88,7 +89,7 @@ pub(super) fn check_module<M: Module>(
         let input = || Tensor::from_data(case.input.clone(), &device);
         let one = (case.build)(options.clone(), &device)?;
         save_weights(&one, &file)?;
-        device.seed(77);
+        generator::seed(&device, 77);
         let other = load_weights((case.build)(options.clone(), &device)?, &file)?;
         if values((case.forward)(&one, input())) != values((case.forward)(&other, input())) {
             findings.push("loaded weights give another output: is something random outside of the parameters?".into());
@@ -106,7 +107,7 @@ pub(super) fn check_module<M: Module>(
             let module = (case.build)(options.clone(), &device)?;
             Ok(slopes(&module, None).into_iter().map(|slope| slope.value).collect())
         };
-        undisturbed(&device, || fresh().map_err(|e| e.to_string())).map(drop)
+        repeatable(&device, || fresh().map_err(|e| e.to_string())).map(drop)
     });
     report.check("move to another device", |findings| {
         let (other, tolerance) = other_device()?;

@@ -1,6 +1,6 @@
 //! Losses, node initialisers and recipes.
 
-use super::gradients::{Function, undisturbed, values};
+use super::gradients::{Function, repeatable, values};
 use super::inputs::{bits, codes, numbers};
 use super::options::check_options;
 use super::{Examined, Report, Subject, check};
@@ -158,7 +158,7 @@ impl Examined for slots::node_init {
             });
         }
         report.check("the same features from the same seed", |_| {
-            undisturbed(&device, || features(subject.options.clone(), &codes(9)).map(values).map_err(|e| e.to_string()))
+            repeatable(&device, || features(subject.options.clone(), &codes(9)).map(values).map_err(|e| e.to_string()))
                 .map(drop)
         });
         check_options(subject, report, |options| features(options, &codes(9)).map(values));

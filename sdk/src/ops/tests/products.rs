@@ -1,6 +1,7 @@
 //! Products of matrices, whole and by groups of rows, and what goes with them: biases, sums and means.
 
 use super::{agree, close, device, numbers, random, with_gradients};
+use crate::model::draw_parameters;
 use crate::ops::{self, Precision, add_row, head_products, linear, matmul, multiplying, segment_matmul, sum};
 use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
@@ -49,7 +50,7 @@ fn matrix_products() {
     let expected = with_gradients(&Device::flex(), &inputs, &cotangent, plain);
     agree("heads", with_gradients(&device, &inputs, &cotangent, of), expected, tolerance);
     assert_eq!(matmul(Tensor::zeros([2, 0], &device), Tensor::zeros([0, 3], &device)).dims(), [2, 3]);
-    let layer = LinearConfig::new(4, 3).init(&device);
+    let layer = draw_parameters(LinearConfig::new(4, 3).init(&device));
     let x = random(&mut rng, 6, 4).to_device(&device);
     let expected = layer.forward(x.clone());
     // TF32 on CUDA, and so nearly equal at most.
