@@ -13,7 +13,7 @@ use crate::cache::{Cache, Key};
 use crate::component::{FilePath, Slot};
 use crate::data::knowledge::GraphSource;
 use crate::model::{Model, load_weights, save_weights};
-use crate::train::Optimizer;
+use crate::train::{EpochRecord, Optimizer};
 use crate::{Error, Progress, Result, storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -42,8 +42,8 @@ struct Numbers {
 /// A stage from the cache.
 pub(super) struct Kept {
     pub trained: Trained,
-    /// Its lines of `metrics.jsonl`.
-    pub epochs: String,
+    /// Its epochs, each with its line of `metrics.jsonl`.
+    pub epochs: Vec<(EpochRecord, String)>,
     /// What it took to train.
     pub seconds: f64,
     pub peak_memory: Option<u64>,
@@ -66,7 +66,9 @@ impl<'a> StageCache<'a> {
     pub fn get(&self, index: usize, model: &Model) -> Option<Kept> {
         let entry = self.cache?.get(STAGE, self.keys.get(index)?)?;
         let numbers: Numbers = serde_json::from_slice(&fs::read(entry.join(TRAINED)).ok()?).ok()?;
-        let epochs = fs::read_to_string(entry.join(EPOCHS)).ok()?;
+        let text = fs::read_to_string(entry.join(EPOCHS)).ok()?;
+        let epoch = |line: &str| -> Result<_> { Ok((EpochRecord::from_json(line)?, line.to_owned())) };
+        let epochs = text.lines().map(epoch).collect::<Result<Vec<_>>>().ok()?;
         let load = |file: &str| load_weights(model.clone(), &entry.join(file)).ok();
         let best_on_valid = match numbers.best_epoch {
             Some(epoch) => Some((epoch, load(BEST)?)),

@@ -8,7 +8,7 @@ use super::run_dir::{RESUME, RunDir};
 use crate::cache::sha256_of;
 use crate::model::{Model, load_weights, save_weights};
 use crate::storage::{self, Access, Draft, own_folder};
-use crate::train::{Optimizer, Position};
+use crate::train::{EpochRecord, Optimizer, Position};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -23,7 +23,7 @@ const SUMS: &str = "SHA256SUMS";
 /// Checkpoints that are kept.
 const KEPT: usize = 2;
 /// Changes when the files of a checkpoint do.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 /// What a run knows beside weights and optimizer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -33,8 +33,8 @@ pub(super) struct State {
     pub stage: usize,
     /// Where in it; `None` when it has ended.
     pub inside: Option<Inside>,
-    /// Lines of `metrics.jsonl`.
-    pub epochs: Vec<String>,
+    /// Epochs, each with its line of `metrics.jsonl`.
+    pub epochs: Vec<(EpochRecord, String)>,
     /// How many of them are this stage's.
     pub epochs_of_stage: usize,
     pub trained: Vec<TrainedStage>,

@@ -6,7 +6,7 @@ use super::run_dir::RunDir;
 use super::stop::Stop;
 use super::tracking::Trackers;
 use crate::model::{Model, first_not_finite};
-use crate::train::{Keeper, Moment, Optimizer};
+use crate::train::{EpochRecord, Keeper, Moment, Optimizer};
 use crate::{Error, Progress, Result, memory, storage};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -91,12 +91,12 @@ impl<'a> Recorder<'a> {
         self.turn.set(turn);
     }
 
-    /// An epoch of the stage, as its line.
-    pub fn epoch(&self, line: &str) -> Result<()> {
+    /// An epoch of the stage, and its line.
+    pub fn epoch(&self, record: &EpochRecord, line: &str) -> Result<()> {
         self.run.append(METRICS, line)?;
-        self.trackers.borrow_mut().line(line, self.progress)?;
+        self.trackers.borrow_mut().epoch(record, self.progress)?;
         let mut state = self.state.borrow_mut();
-        state.epochs.push(line.to_owned());
+        state.epochs.push((record.clone(), line.to_owned()));
         state.epochs_of_stage += 1;
         Ok(())
     }
@@ -110,7 +110,7 @@ impl<'a> Recorder<'a> {
     pub fn epochs_of_stage(&self) -> String {
         let state = self.state.borrow();
         let first = state.epochs.len() - state.epochs_of_stage;
-        state.epochs[first..].iter().map(|line| format!("{line}\n")).collect()
+        state.epochs[first..].iter().map(|(_, line)| format!("{line}\n")).collect()
     }
 
     /// Wall time and largest memory of the stage that trains.

@@ -9,6 +9,7 @@ use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{EpochRecord, Optimizer};
 use crate::{Result, memory};
+use serde::{Deserialize, Serialize};
 
 /// Passes: the best weights so far are a copy of their own from the second one on.
 const EPOCHS: usize = 2;
@@ -20,7 +21,7 @@ const EVALUATED: usize = 512;
 const BYTES: u64 = 8;
 
 /// What a stage will take.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageMemory {
     /// The stage, such as `3-finetune`.
     pub stage: String,

@@ -54,11 +54,11 @@ impl<'a> Underway<'a> {
     ) -> Result<Self> {
         let cache = StageCache::new(plan, cache)?;
         let state = checkpoint.map(|c| c.state.clone()).unwrap_or_default();
-        let lines: String = state.epochs.iter().map(|line| format!("{line}\n")).collect();
+        let lines: String = state.epochs.iter().map(|(_, line)| format!("{line}\n")).collect();
         run.write(METRICS, lines.as_bytes())?;
         let minutes = plan.manifest.output.checkpoint_minutes;
         let mut trackers = Trackers::start(&plan.manifest, run, &plan.text()?, progress)?;
-        state.epochs.iter().try_for_each(|line| trackers.line(line, progress))?;
+        state.epochs.iter().try_for_each(|(record, _)| trackers.epoch(record, progress))?;
         let recorder = Recorder::new(run, progress, stop, minutes, state, trackers);
         write_environment(run, plan)?;
         write_data(run, data)?;
@@ -146,13 +146,13 @@ impl<'a> Underway<'a> {
         let cached = from.is_none().then(|| self.cache.get(index, &model)).flatten();
         recorder.begin_stage(index, from.is_some());
         if let Some(Kept { trained, epochs, seconds, peak_memory }) = cached {
-            epochs.lines().try_for_each(|line| recorder.epoch(line))?;
+            epochs.iter().try_for_each(|(record, line)| recorder.epoch(record, line))?;
             let (stage, epoch) = (name, trained.epoch);
             return Ok((TrainedStage { stage, epoch, seconds, peak_memory, from_cache: true }, trained));
         }
         let mut on_epoch = |record: &EpochRecord| {
             progress.line(&epoch_line(record));
-            recorder.epoch(&record.to_json()?)
+            recorder.epoch(record, &record.to_json()?)
         };
         let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress };
         let keeping = Keeping { recorder: Some(recorder), from };

@@ -35,6 +35,14 @@ impl EpochRecord {
     pub fn to_json(&self) -> crate::Result<String> {
         serde_json::to_string(self).map_err(|e| crate::Error::program(format!("cannot write metrics: {e}")))
     }
+
+    /// From a line of JSON.
+    ///
+    /// # Errors
+    /// When it is no record.
+    pub fn from_json(line: &str) -> crate::Result<Self> {
+        serde_json::from_str(line).map_err(|e| crate::Error::program(format!("cannot read metrics: {e}")))
+    }
 }
 
 /// Metrics as an object, in their order; what is no number as null.

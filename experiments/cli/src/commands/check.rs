@@ -1,9 +1,9 @@
 use super::{CacheArgs, ManifestArgs};
 use clap::Args;
-use dualk_sdk::Result;
-use dualk_sdk::experiment::Experiment;
+use dualk_sdk::experiment::{Experiment, StageMemory};
 use dualk_sdk::memory;
 use dualk_sdk::progress::Console;
+use dualk_sdk::{Error, Result, serde_json};
 
 /// Arguments of `dualk check`.
 #[derive(Args)]
@@ -22,6 +22,9 @@ pub struct Check {
     /// and the vocabulary.
     #[arg(long)]
     leaks: bool,
+    /// Print the memory of the stages as JSON, in bytes.
+    #[arg(long, conflicts_with_all = ["resolved", "no_memory", "leaks"])]
+    json: bool,
 }
 
 impl Check {
@@ -51,31 +54,38 @@ impl Check {
         );
         let trains = !experiment.manifest().stage.is_empty() && !experiment.manifest().evaluate_only;
         // What is resolved may be on its way to a file.
-        if trains && !self.no_memory && !self.resolved { expected_memory(experiment) } else { Ok(()) }
+        if trains && !self.no_memory && !self.resolved { expected_memory(experiment, self.json) } else { Ok(()) }
     }
 }
 
 /// The largest memory of the computer in each stage, and a warning when the machine has less.
-fn expected_memory(experiment: Experiment) -> Result<()> {
+fn expected_memory(experiment: Experiment, as_json: bool) -> Result<()> {
     let device = experiment.device().name.clone();
     let available = memory::available();
     let stages = experiment.rehearse(&Console::default())?;
     if device != "cpu" {
         eprintln!("memory of {device} is not counted, only that of the computer");
     }
-    let mut most = 0;
-    for stage in stages {
-        let Some(peak) = stage.peak else {
-            println!("{:24} the system does not tell", stage.stage);
-            continue;
-        };
-        println!("{:24} {:.3} GB", stage.stage, gigabytes(peak));
-        most = most.max(peak);
+    match as_json {
+        true => println!("{}", json(&stages)?),
+        false => stages.iter().for_each(|stage| println!("{}", line(stage))),
     }
+    let most = stages.iter().filter_map(|stage| stage.peak).max().unwrap_or(0);
     if let Some(warning) = available.and_then(|available| too_little(most, available)) {
         eprintln!("{warning}");
     }
     Ok(())
+}
+
+fn json(stages: &[StageMemory]) -> Result<String> {
+    serde_json::to_string(stages).map_err(|e| Error::program(format!("cannot write the memory of the stages: {e}")))
+}
+
+fn line(StageMemory { stage, peak }: &StageMemory) -> String {
+    match peak {
+        Some(peak) => format!("{stage:24} {:.3} GB", gigabytes(*peak)),
+        None => format!("{stage:24} the system does not tell"),
+    }
 }
 
 fn gigabytes(bytes: u64) -> f64 {

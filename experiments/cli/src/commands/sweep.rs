@@ -92,7 +92,7 @@ impl Sweep {
         let lock = self.manifest.trust.locked.then(|| file.with_file_name("plugins.lock"));
         let commands = Commands { trust: self.manifest.trust.as_arguments(), no_cache: self.cache.no_cache, lock };
         let launch = |member: &Path| commands.run(member);
-        let estimate = |member: &Path| commands.of("check", member);
+        let estimate = |member: &Path| commands.estimate(member);
         let run = SweepRun {
             folder: &folder,
             manifest: &file,
@@ -136,6 +136,13 @@ impl Commands {
         if self.no_cache {
             command.arg("--no-cache");
         }
+        command
+    }
+
+    /// Tells the memory of a member's stages.
+    fn estimate(&self, member: &Path) -> Command {
+        let mut command = self.of("check", member);
+        command.arg("--json");
         command
     }
 

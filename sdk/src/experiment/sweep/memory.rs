@@ -3,6 +3,7 @@
 use super::plan::{State, member_folder};
 use super::{Member, SweepRun};
 use crate::Result;
+use crate::experiment::StageMemory;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
@@ -82,17 +83,14 @@ impl SweepRun<'_> {
         let mut command = (self.estimate)(&folder);
         command.env("RAYON_NUM_THREADS", threads.to_string()).stdin(Stdio::null()).stderr(Stdio::null());
         let output = command.output().ok().filter(|output| output.status.success());
-        Ok(output.and_then(|output| most(&String::from_utf8_lossy(&output.stdout))))
+        Ok(output.and_then(|output| most(&output.stdout)))
     }
 }
 
-/// The largest of the stages that `dualk check` lists, such as `1-lab   0.123 GB`.
-fn most(listed: &str) -> Option<u64> {
-    let bytes = |line: &str| {
-        let number = line.trim_end().strip_suffix(" GB")?.rsplit(' ').next()?;
-        Some((number.parse::<f64>().ok()? * 1e9) as u64)
-    };
-    listed.lines().filter_map(bytes).max()
+/// The largest of the stages that `dualk check --json` lists.
+fn most(listed: &[u8]) -> Option<u64> {
+    let stages: Vec<StageMemory> = serde_json::from_slice(listed).ok()?;
+    stages.into_iter().filter_map(|stage| stage.peak).max()
 }
 
 /// A line of `/proc/<pid>/status`, in bytes.
@@ -116,9 +114,9 @@ mod tests {
 
     #[test]
     fn the_largest_stage_counts() {
-        let listed = "1-lab                    0.123 GB\n2-finetune               1.050 GB\n";
+        let listed = br#"[{"stage":"1-lab","peak":123000000},{"stage":"2-finetune","peak":1050000000}]"#;
         assert_eq!(most(listed), Some(1_050_000_000));
-        assert_eq!(most("1-lab                    the system does not tell\n"), None);
-        assert_eq!(most(""), None);
+        assert_eq!(most(br#"[{"stage":"1-lab","peak":null}]"#), None);
+        assert_eq!(most(b""), None);
     }
 }

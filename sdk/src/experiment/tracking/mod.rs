@@ -43,14 +43,6 @@ impl Trackers {
         Ok(this)
     }
 
-    /// After an epoch, as its line of `metrics.jsonl`.
-    ///
-    /// # Errors
-    /// When the run's folder cannot be written.
-    pub fn line(&mut self, line: &str, progress: &dyn Progress) -> Result<()> {
-        serde_json::from_str(line).iter().try_for_each(|record| self.epoch(record, progress))
-    }
-
     /// After an epoch, of this run or of an earlier one whose stage came from the cache.
     ///
     /// # Errors

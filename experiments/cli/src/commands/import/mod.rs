@@ -63,11 +63,10 @@ impl Import {
         let (data, source) = Manifest::load(data, &self.settings)?;
         let prepared = Experiment::data_only((data.clone(), source), self.trust.registry(&beside)?)?;
         let manifest = published.manifest(&prepared.resolved()?, &self.runs)?;
-        let folder = storage::Draft::beside(&std::env::temp_dir().join("dualk-import"))?;
-        let (file, weights) = (folder.path().join("imported.toml"), folder.path().join("model.safetensors"));
-        storage::write(&file, manifest.as_bytes())?;
-        let experiment = Experiment::new(Manifest::load(&file, &[])?, self.trust.registry(&beside)?)?;
+        let experiment = Experiment::new(Manifest::parse(&manifest, &[])?, self.trust.registry(&beside)?)?;
         let cohort = experiment.prepare(&progress)?;
+        let folder = storage::Draft::beside(&std::env::temp_dir().join("dualk-import"))?;
+        let weights = folder.path().join("model.safetensors");
         published.write_weights(&cohort, &weights)?;
         let (outcome, run) = experiment.adopt(&weights, &progress)?;
         println!("{}", outcome.table());
