@@ -17,32 +17,7 @@ pub(super) fn html(steps: &[Step]) -> String {
     }
     let (mut body, mut y) = (String::new(), 4);
     for (i, step) in steps.iter().enumerate() {
-        let left_out = step.left_out.iter().filter(|l| l.count > 0);
-        let left_out = left_out.map(|l| reason(step, l.count, &l.why, if l.by_rule { ", by rule" } else { "" }));
-        let odd = step.odd.iter().map(|odd| reason(step, odd.count, &odd.what, ", but kept"));
-        let reasons: Vec<String> = left_out.chain(odd).collect();
-        let height = LINE * reasons.len().max(2) + 14;
-        let middle = y + height / 2;
-        let large = step.lost_part() > WORTH_A_WARNING;
-        boxed(&mut body, 4, y, BOX, height, "line");
-        let _ = write!(
-            body,
-            "<text x=\"16\" y=\"{}\" class=\"what\">{}</text><text x=\"16\" y=\"{}\">{} read, {} kept</text>",
-            middle - 3,
-            escape(&step.what),
-            middle + 13,
-            thousands(step.total),
-            thousands(step.kept()),
-        );
-        if !reasons.is_empty() {
-            let right = BOX + 44;
-            boxed(&mut body, right, y, WIDTH - right - 4, height, if large { "b" } else { "line" });
-            let _ = write!(body, "<path d=\"M{} {middle}H{right}\" marker-end=\"url(#to)\" class=\"way\"/>", BOX + 4);
-            for (line, text) in reasons.iter().enumerate() {
-                let at = y + 20 + LINE * line;
-                let _ = write!(body, "<text x=\"{}\" y=\"{at}\">{}</text>", right + 12, escape(text));
-            }
-        }
+        let height = draw(&mut body, y, step);
         if i + 1 < steps.len() {
             let (from, to, x) = (y + height, y + height + GAP, 4 + BOX / 2);
             let _ = write!(body, "<path d=\"M{x} {from}V{to}\" marker-end=\"url(#to)\" class=\"way\"/>");
@@ -59,6 +34,36 @@ pub(super) fn html(steps: &[Step]) -> String {
         y - GAP + 4,
         100.0 * WORTH_A_WARNING,
     )
+}
+
+/// Draws a step at a height of the page, and beside it what it left out. Returns how tall that is.
+fn draw(body: &mut String, y: usize, step: &Step) -> usize {
+    let left_out = step.left_out.iter().filter(|l| l.count > 0);
+    let left_out = left_out.map(|l| reason(step, l.count, &l.why, if l.by_rule { ", by rule" } else { "" }));
+    let odd = step.odd.iter().map(|odd| reason(step, odd.count, &odd.what, ", but kept"));
+    let reasons: Vec<String> = left_out.chain(odd).collect();
+    let height = LINE * reasons.len().max(2) + 14;
+    let middle = y + height / 2;
+    boxed(body, 4, y, BOX, height, "line");
+    let _ = write!(
+        body,
+        "<text x=\"16\" y=\"{}\" class=\"what\">{}</text><text x=\"16\" y=\"{}\">{} read, {} kept</text>",
+        middle - 3,
+        escape(&step.what),
+        middle + 13,
+        thousands(step.total),
+        thousands(step.kept()),
+    );
+    if !reasons.is_empty() {
+        let (right, large) = (BOX + 44, step.lost_part() > WORTH_A_WARNING);
+        boxed(body, right, y, WIDTH - right - 4, height, if large { "b" } else { "line" });
+        let _ = write!(body, "<path d=\"M{} {middle}H{right}\" marker-end=\"url(#to)\" class=\"way\"/>", BOX + 4);
+        for (line, text) in reasons.iter().enumerate() {
+            let at = y + 20 + LINE * line;
+            let _ = write!(body, "<text x=\"{}\" y=\"{at}\">{}</text>", right + 12, escape(text));
+        }
+    }
+    height
 }
 
 fn boxed(body: &mut String, x: usize, y: usize, width: usize, height: usize, colour: &str) {

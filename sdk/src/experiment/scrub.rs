@@ -7,6 +7,7 @@ use super::run_dir::RunDir;
 use crate::storage::{self, Access};
 use crate::{Error, Result};
 use serde_json::{Value, json};
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
@@ -24,51 +25,68 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     if out.exists() {
         return Err(Error::user("there is something at this place already").at_file(out).help("choose another --out"));
     }
-    let read = |name: &str| {
-        let file = run.file(name);
-        fs::read_to_string(&file).map_err(|e| Error::io("read", file, e))
-    };
-    let broken = |name: &'static str| {
-        let file = run.file(name);
-        move |e: &dyn std::fmt::Display| Error::user(format!("this is not what a run writes: {e}")).at_file(&file)
-    };
-    let mut manifest: toml::Table = read("manifest.toml")?.parse().map_err(|e| broken("manifest.toml")(&e))?;
+    let manifest = table(run, "manifest.toml")?;
     let is_graph = names_triples(&manifest);
-    let program = |e: serde_json::Error| Error::program(e.to_string());
-    let result = match is_graph {
-        true => serde_json::from_str::<Value>(&read("result.json")?).map_err(|e| broken("result.json")(&e))?,
-        false => serde_json::to_value(run.outcome()?).map_err(program)?,
-    };
-    manifest.remove("output");
-    manifest.iter_mut().for_each(|(_, value)| hide_in_toml(value));
-    let manifest = toml::to_string(&manifest).map_err(|e| Error::program(e.to_string()))?;
-    let epochs = read("metrics.jsonl")?;
-    let mut environment: Value =
-        serde_json::from_str(&read("environment.json")?).map_err(|e| broken("environment.json")(&e))?;
-    hide_in_json(&mut environment);
-    let mut lock: toml::Table = read("plugins.lock")?.parse().map_err(|e| broken("plugins.lock")(&e))?;
-    lock.iter_mut().for_each(|(_, value)| hide_in_toml(value));
+    let files = hidden_files(run, manifest, is_graph)?;
     storage::folder(out, Access::Private, |new| {
-        let write = |name: &str, text: &str| storage::write(&new.join(name), text.as_bytes());
-        let pretty = |value: &Value| format!("{value:#}\n");
-        write("manifest.toml", &manifest)?;
-        write("metrics.jsonl", &epochs)?;
-        write("environment.json", &pretty(&environment))?;
-        write("plugins.lock", &toml::to_string(&lock).map_err(|e| Error::program(e.to_string()))?)?;
-        if let Some(Identity { sha256, made_from }) = run.identity() {
-            let kept = ["sdk", "plugins", "device", "threads"].map(|key| (key.to_owned(), made_from[key].clone()));
-            let kept: serde_json::Map<_, _> = kept.into_iter().collect();
-            write("identity.json", &pretty(&json!({ "sha256": sha256, "made_from": kept })))?;
-        }
-        write("result.json", &pretty(&result))?;
+        files.iter().try_for_each(|(name, text)| storage::write(&new.join(name), text.as_bytes()))?;
         if !is_graph {
-            write("report.html", &report::of_run(&RunDir::at(new))?)?;
+            storage::write(&new.join("report.html"), report::of_run(&RunDir::at(new))?.as_bytes())?;
         }
         match with_weights {
             true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),
             false => Ok(()),
         }
     })
+}
+
+/// Settings and results of a run by the names of their files, without what is of this machine.
+fn hidden_files(run: &RunDir, mut manifest: toml::Table, is_graph: bool) -> Result<Vec<(&'static str, String)>> {
+    let program = |e: &dyn Display| Error::program(e.to_string());
+    let result = match is_graph {
+        true => json_of(run, "result.json")?,
+        false => serde_json::to_value(run.outcome()?).map_err(|e| program(&e))?,
+    };
+    manifest.remove("output");
+    let epochs = read(run, "metrics.jsonl")?;
+    let mut environment = json_of(run, "environment.json")?;
+    hide_in_json(&mut environment);
+    let mut lock = table(run, "plugins.lock")?;
+    for table in [&mut manifest, &mut lock] {
+        table.iter_mut().for_each(|(_, value)| hide_in_toml(value));
+    }
+    let written = |table: &toml::Table| toml::to_string(table).map_err(|e| program(&e));
+    let pretty = |value: &Value| format!("{value:#}\n");
+    let mut files = vec![
+        ("manifest.toml", written(&manifest)?),
+        ("metrics.jsonl", epochs),
+        ("environment.json", pretty(&environment)),
+        ("plugins.lock", written(&lock)?),
+        ("result.json", pretty(&result)),
+    ];
+    if let Some(Identity { sha256, made_from }) = run.identity() {
+        let kept = ["sdk", "plugins", "device", "threads"].map(|key| (key.to_owned(), made_from[key].clone()));
+        let kept: serde_json::Map<_, _> = kept.into_iter().collect();
+        files.push(("identity.json", pretty(&json!({ "sha256": sha256, "made_from": kept }))));
+    }
+    Ok(files)
+}
+
+fn read(run: &RunDir, name: &str) -> Result<String> {
+    let file = run.file(name);
+    fs::read_to_string(&file).map_err(|e| Error::io("read", file, e))
+}
+
+fn table(run: &RunDir, name: &str) -> Result<toml::Table> {
+    read(run, name)?.parse::<toml::Table>().map_err(|e| broken(run, name, &e))
+}
+
+fn json_of(run: &RunDir, name: &str) -> Result<Value> {
+    serde_json::from_str(&read(run, name)?).map_err(|e| broken(run, name, &e))
+}
+
+fn broken(run: &RunDir, name: &str, error: &dyn Display) -> Error {
+    Error::user(format!("this is not what a run writes: {error}")).at_file(run.file(name))
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {

@@ -35,12 +35,12 @@ pub struct Series {
 /// Where lines are drawn.
 type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
+/// Why something is not drawn.
+type Failure<'b> = DrawingAreaErrorKind<<SVGBackend<'b> as DrawingBackend>::ErrorType>;
+
 impl Series {
     /// Draws the line, and its points where they are few.
-    fn draw<'b>(
-        &self,
-        chart: &mut Plane<'_, 'b>,
-    ) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'b> as DrawingBackend>::ErrorType>> {
+    fn draw<'b>(&self, chart: &mut Plane<'_, 'b>) -> Result<(), Failure<'b>> {
         let colour = SERIES[self.colour % SERIES.len()];
         let points: Vec<(f64, f64)> = self.points.iter().copied().filter(|p| p.1.is_finite()).collect();
         if points.len() <= FEW {
@@ -52,6 +52,11 @@ impl Series {
             false => chart.draw_series(LineSeries::new(points, style)).map(drop),
         }
     }
+}
+
+/// How words and numbers are written.
+fn label() -> TextStyle<'static> {
+    ("sans-serif", 12).into_font().color(&INK)
 }
 
 /// A chart of lines.
@@ -159,30 +164,11 @@ impl Chart {
             .y_label_area_size(46)
             .build_cartesian_2d(xs.clone(), ys.clone())
             .map_err(fail)?;
-        let label = |size: i32| ("sans-serif", size).into_font().color(&INK);
-        let whole = xs.start.fract() == 0.0 && xs.end - xs.start >= 4.0;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .bold_line_style(LINE)
-            .light_line_style(TRANSPARENT)
-            .axis_style(LINE)
-            .label_style(label(12))
-            .axis_desc_style(label(12))
-            .x_desc(self.x.as_str())
-            .x_labels(5)
-            .y_labels(5)
-            .x_label_formatter(&|x| if whole { format!("{x:.0}") } else { short(*x) })
-            .y_label_formatter(&|y| short(*y))
-            .draw()
-            .map_err(fail)?;
+        self.draw_axes(&mut chart, &xs).map_err(fail)?;
         if self.phases.len() > 1 {
-            for (at, _) in self.phases.iter().skip(1) {
-                let line = PathElement::new(vec![(*at, ys.start), (*at, ys.end)], INK.mix(0.5));
-                chart.draw_series(std::iter::once(line)).map_err(fail)?;
-            }
+            self.draw_phases(&mut chart, &ys).map_err(fail)?;
             for (place, text) in self.phase_numbers(&xs) {
-                root.draw(&Text::new(text, place, label(12))).map_err(fail)?;
+                root.draw(&Text::new(text, place, label())).map_err(fail)?;
             }
         }
         if self.diagonal {
@@ -192,6 +178,32 @@ impl Chart {
         self.series.iter().try_for_each(|series| series.draw(&mut chart)).map_err(fail)?;
         root.present().map_err(fail)?;
         Ok(())
+    }
+
+    fn draw_axes<'b>(&self, chart: &mut Plane<'_, 'b>, xs: &std::ops::Range<f64>) -> Result<(), Failure<'b>> {
+        let whole = xs.start.fract() == 0.0 && xs.end - xs.start >= 4.0;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .bold_line_style(LINE)
+            .light_line_style(TRANSPARENT)
+            .axis_style(LINE)
+            .label_style(label())
+            .axis_desc_style(label())
+            .x_desc(self.x.as_str())
+            .x_labels(5)
+            .y_labels(5)
+            .x_label_formatter(&|x| if whole { format!("{x:.0}") } else { short(*x) })
+            .y_label_formatter(&|y| short(*y))
+            .draw()
+    }
+
+    /// A line where each phase but the first begins.
+    fn draw_phases<'b>(&self, chart: &mut Plane<'_, 'b>, ys: &std::ops::Range<f64>) -> Result<(), Failure<'b>> {
+        self.phases.iter().skip(1).try_for_each(|(at, _)| {
+            let line = PathElement::new(vec![(*at, ys.start), (*at, ys.end)], INK.mix(0.5));
+            chart.draw_series(std::iter::once(line)).map(drop)
+        })
     }
 
     /// Numbers of the phases above the chart, where there is room for them.

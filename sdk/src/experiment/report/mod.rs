@@ -111,17 +111,27 @@ fn stage_table(stage: &StageOutcome) -> String {
 
 /// Cohort, split, and what the model sees of a patient.
 fn entered(run: &RunDir, manifest: &toml::Table) -> Result<String> {
+    let mut out = texts(&["".into(), "".into()], &data_rows(run, manifest)?);
+    // The lines of the log before training say what was dropped and repaired.
+    let log = text(run, "log.txt");
+    let before: Vec<&str> = log.lines().take_while(|line| !outcome_line(line)).collect();
+    if !before.is_empty() {
+        let _ = writeln!(out, "<h3>What the log says of it</h3><pre>{}</pre>", escape(&before.join("\n")));
+    }
+    // How many rows and patients were read and left out.
+    let summary: Value = serde_json::from_str(&text(run, "summary.json")).unwrap_or_default();
+    let flow: Vec<Step> = serde_json::from_value(summary["flow"].clone()).unwrap_or_default();
+    out += &flow_figure::html(&flow);
+    Ok(out)
+}
+
+/// Where the data come from, how many there are, and how they are split: words and values.
+fn data_rows(run: &RunDir, manifest: &toml::Table) -> Result<Vec<Vec<String>>> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut add = |what: &str, value: String| rows.push(vec![what.to_owned(), value]);
     let at = |path: &[&str]| {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(manifest.get(*first)?, |at, key| at.get(key))
-    };
-    let component = |value: Option<&toml::Value>| -> Option<String> {
-        let table = value?.as_table()?;
-        let options: Vec<String> =
-            table.iter().filter(|(k, _)| *k != "type").map(|(k, v)| format!("{k} = {v}")).collect();
-        Some(format!("{} ({})", table.get("type")?.as_str()?, options.join(", ")))
     };
     if let Some(parser) = component(at(&["data", "parser"])) {
         add("source", parser);
@@ -146,18 +156,14 @@ fn entered(run: &RunDir, manifest: &toml::Table) -> Result<String> {
     if let Some(lab) = component(at(&["model", "lab"])) {
         add("laboratory items", lab);
     }
-    let mut out = texts(&["".into(), "".into()], &rows);
-    // The lines of the log before training say what was dropped and repaired.
-    let log = text(run, "log.txt");
-    let before: Vec<&str> = log.lines().take_while(|line| !outcome_line(line)).collect();
-    if !before.is_empty() {
-        let _ = writeln!(out, "<h3>What the log says of it</h3><pre>{}</pre>", escape(&before.join("\n")));
-    }
-    // How many rows and patients were read and left out.
-    let summary: Value = serde_json::from_str(&text(run, "summary.json")).unwrap_or_default();
-    let flow: Vec<Step> = serde_json::from_value(summary["flow"].clone()).unwrap_or_default();
-    out += &flow_figure::html(&flow);
-    Ok(out)
+    Ok(rows)
+}
+
+/// A component with its options.
+fn component(value: Option<&toml::Value>) -> Option<String> {
+    let table = value?.as_table()?;
+    let options: Vec<String> = table.iter().filter(|(k, _)| *k != "type").map(|(k, v)| format!("{k} = {v}")).collect();
+    Some(format!("{} ({})", table.get("type")?.as_str()?, options.join(", ")))
 }
 
 /// Whether a line of the log is of a trained stage, such as `1-lab: 3.2 s, kept epoch 4`.

@@ -25,6 +25,17 @@ impl Expected {
         self.of_row.get(&member.configuration()).copied().or(self.others)
     }
 
+    /// A member of each row that nothing is known of.
+    fn unknown<'m>(&self, members: &[&'m Member]) -> Vec<&'m Member> {
+        let mut rows: Vec<&Member> = Vec::new();
+        for &member in members {
+            if self.of(member).is_none() && rows.iter().all(|other| other.configuration() != member.configuration()) {
+                rows.push(member);
+            }
+        }
+        rows
+    }
+
     /// A member of a row was seen to hold so much.
     fn seen(&mut self, row: &str, bytes: u64) {
         let most = self.of_row.entry(row.to_owned()).or_default();
@@ -51,13 +62,7 @@ impl SweepRun<'_> {
             }
         }
         let (Some(free), true) = (free_bytes(), jobs > 1 && waiting.len() > 1) else { return Ok(expected) };
-        let mut rows: Vec<&Member> = Vec::new();
-        for member in waiting {
-            if expected.of(member).is_none() && rows.iter().all(|other| other.configuration() != member.configuration())
-            {
-                rows.push(member);
-            }
-        }
+        let rows = expected.unknown(waiting);
         let mut task = self.progress.begin("estimating memory", "rows", Some(rows.len() as u64));
         for (i, member) in rows.iter().enumerate() {
             if self.stop.requested().is_some() {
