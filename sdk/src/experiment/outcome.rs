@@ -16,7 +16,7 @@ pub struct Row {
     /// Further measures; see the book's page on the method.
     #[serde(with = "or_null", default, skip_serializing_if = "Vec::is_empty")]
     pub measures: Metrics,
-    /// Bootstrap over patients of the metrics and measures that have one.
+    /// Bootstrap over patients, each with all of its examples, of the metrics and measures that have one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<Interval>,
     /// Measures of parts of the labels or of the patients.
@@ -69,6 +69,9 @@ pub struct StageOutcome {
     pub objective: String,
     /// Number of test examples.
     pub examples: usize,
+    /// Number of patients that these are of; `None` in runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patients: Option<usize>,
     /// The epoch whose weights were tested, from 0.
     pub epoch: usize,
     /// What a reader must know, such as which laboratory items entered.
@@ -76,6 +79,14 @@ pub struct StageOutcome {
     pub caption: String,
     /// Baselines, then the model, whose name ends with its epoch, then rows whose names begin with `oracle`.
     pub rows: Vec<Row>,
+}
+
+/// Whom a stage was tested on, such as `2074 patients`, or `7831 examples of 2074 patients`.
+pub(super) fn tested_on(examples: usize, patients: Option<usize>) -> String {
+    match patients {
+        Some(patients) if patients != examples => format!("{examples} examples of {patients} patients"),
+        _ => format!("{examples} patients"),
+    }
 }
 
 /// A stage that was trained.
@@ -167,7 +178,8 @@ impl Outcome {
         let mut text = String::new();
         for stage in &self.stages {
             let caption = if stage.caption.is_empty() { String::new() } else { format!(" · {}", stage.caption) };
-            let _ = writeln!(text, "\n{} · test, {} patients{caption}", stage.objective, stage.examples);
+            let whom = tested_on(stage.examples, stage.patients);
+            let _ = writeln!(text, "\n{} · test, {whom}{caption}", stage.objective);
             let names: Vec<&str> =
                 stage.rows.first().map(|r| r.metrics.iter().map(|m| m.0.as_str()).collect()).unwrap_or_default();
             let first = stage.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(8);

@@ -3,6 +3,7 @@
 //! The test of a stage writes them; [`patient_table`] is the only reader.
 
 use super::run_dir::RunDir;
+use crate::train::numbered;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,9 +18,9 @@ pub(super) const AREAS: [&str; 2] = ["AUC", "AUROC"];
 /// Metrics of the rows of a table, by test patient.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PatientTable {
-    /// The patients, one a test example, in the order of the split.
+    /// The patient of each test example, in the order of the split.
     pub patients: Vec<String>,
-    /// For each row of the table and each metric that is a mean over patients, a value a patient; `None` where the metric
+    /// For each row of the table and each metric that is a mean over examples, a value an example; `None` where the metric
     /// is undefined for one.
     pub rows: BTreeMap<String, BTreeMap<String, Vec<Option<f64>>>>,
 }
@@ -30,6 +31,16 @@ impl PatientTable {
         let text = serde_json::to_vec(self);
         let text = text.map_err(|e| Error::program(format!("cannot write measures by patient: {e}")))?;
         run.write(&file(stage), &text)
+    }
+
+    /// The patient of each example, by number from 0 in the order in which they come first.
+    pub fn numbers(&self) -> Vec<usize> {
+        numbered(&self.patients)
+    }
+
+    /// How many patients the examples are of.
+    pub fn number(&self) -> usize {
+        self.numbers().into_iter().max().map_or(0, |last| last + 1)
     }
 
     /// The values of a row and metric, NaN where undefined.

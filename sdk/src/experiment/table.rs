@@ -8,7 +8,7 @@ use super::strata::{Division, divisions};
 use crate::component::HeadSpec;
 use crate::train::{
     Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers, derive_seed,
-    metrics_of,
+    metrics_of, numbered,
 };
 use std::ops::Range;
 
@@ -42,11 +42,14 @@ impl<'a> Table<'a> {
             let asks = objective.asks(data, head);
             divisions(&asks, head, heads[head].outputs, parts, data)
         };
+        let about = about_of(&parts.test, data);
+        // What is no patient with visits stands for itself.
+        let patients = numbered(about.iter().enumerate().map(|(i, about)| about.map(|a| a.index).ok_or(i)));
         Self {
             stage,
             heads,
-            about: about_of(&parts.test, data),
-            resamples: Resamples::new(parts.test.len(), derive_seed(BOOTSTRAP, &[])),
+            about,
+            resamples: Resamples::new(&patients, derive_seed(BOOTSTRAP, &[])),
             labels: (0..heads.len()).map(of).collect(),
         }
     }

@@ -40,6 +40,7 @@ pub(super) fn test(
         stage: stage.name(),
         objective: stage.options().objective().1.r#type,
         examples: stage.parts.test.len(),
+        patients: Some(by_patient.number()),
         epoch: tested.epoch,
         caption: stage.objective.caption(),
         rows,

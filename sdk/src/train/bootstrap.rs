@@ -5,6 +5,8 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::hash::Hash;
 
 /// Resamples of a bootstrap.
 pub const RESAMPLES: usize = 1000;
@@ -22,33 +24,51 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Patients drawn with replacement, as many as there are, [`RESAMPLES`] times. The draws depend on the seed and the
-/// number of patients alone, so that measures and models are resampled alike.
+/// Numbers from 0 of equal things, in the order in which they come first: of each example that of its patient.
+///
+/// ```
+/// assert_eq!(dualk_sdk::train::numbered(["b", "a", "b"]), [0, 1, 0]);
+/// ```
+pub fn numbered<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize> {
+    let mut numbers = HashMap::new();
+    let number = |thing| {
+        let next = numbers.len();
+        *numbers.entry(thing).or_insert(next)
+    };
+    things.into_iter().map(number).collect()
+}
+
+/// Patients drawn with replacement, as many as there are, [`RESAMPLES`] times; each brings all of its examples, which are
+/// not independent of one another (the cluster bootstrap; Field and Welsh, JRSS B 2007). The draws depend on the seed and
+/// the number of patients alone, so that measures and models are resampled alike.
 #[derive(Debug)]
 pub struct Resamples {
-    patients: usize,
-    /// How often each patient was drawn, resample after resample.
+    examples: usize,
+    /// How often each example is there, resample after resample.
     counts: Vec<u8>,
 }
 
 impl Resamples {
-    /// Draws.
-    pub fn new(patients: usize, seed: u64) -> Self {
-        let mut counts = vec![0u8; patients * RESAMPLES];
-        counts.par_chunks_exact_mut(patients.max(1)).enumerate().for_each(|(resample, counts)| {
+    /// Draws, where example `i` is one of patient `patients[i]`, as [`numbered`] counts them.
+    pub fn new(patients: &[usize], seed: u64) -> Self {
+        let (examples, number) = (patients.len(), patients.iter().max().map_or(0, |last| last + 1));
+        let mut counts = vec![0u8; examples * RESAMPLES];
+        counts.par_chunks_exact_mut(examples.max(1)).enumerate().for_each(|(resample, counts)| {
             let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, &[resample as u64]));
-            for _ in 0..patients {
-                let patient = ((u128::from(random.next_u64()) * patients as u128) >> 64) as usize;
-                counts[patient] = counts[patient].saturating_add(1);
+            let mut drawn = vec![0u8; number];
+            for _ in 0..number {
+                let patient = ((u128::from(random.next_u64()) * number as u128) >> 64) as usize;
+                drawn[patient] = drawn[patient].saturating_add(1);
             }
+            counts.iter_mut().zip(patients).for_each(|(count, &patient)| *count = drawn[patient]);
         });
-        Self { patients, counts }
+        Self { examples, counts }
     }
 
-    /// The interval of a measure of resampled patients, which are told as how often each was drawn. `None` when fewer than
-    /// two resamples have a number.
+    /// The interval of a measure of resampled patients, told as how often each example is there. `None` when fewer than two
+    /// resamples have a number.
     pub fn interval(&self, name: &str, measure: impl Fn(&[u8]) -> f64 + Sync + Send) -> Option<Interval> {
-        let resamples = self.counts.par_chunks_exact(self.patients.max(1));
+        let resamples = self.counts.par_chunks_exact(self.examples.max(1));
         let mut values: Vec<f64> = resamples.map(measure).filter(|v| !v.is_nan()).collect();
         if values.len() < 2 {
             return None;
@@ -61,7 +81,7 @@ impl Resamples {
         Some(Interval { name: name.to_owned(), error: variance.sqrt(), low: at(0.025), high: at(0.975) })
     }
 
-    /// Intervals of means over patients, of the values that are numbers. What fewer than two patients have is left out.
+    /// Intervals of means over examples, of the values that are numbers. What fewer than two examples have is left out.
     pub fn of_means(&self, each: &[(String, Vec<f64>)]) -> Vec<Interval> {
         let of = |(name, values): &(String, Vec<f64>)| {
             let known: Vec<(u32, f64)> =
@@ -71,8 +91,8 @@ impl Resamples {
             }
             self.interval(name, |counts| {
                 let (mut sum, mut number) = (0.0, 0.0);
-                for &(patient, value) in &known {
-                    let count = f64::from(counts[patient as usize]);
+                for &(example, value) in &known {
+                    let count = f64::from(counts[example as usize]);
                     (sum, number) = (sum + count * value, number + count);
                 }
                 sum / number
@@ -133,6 +153,56 @@ mod tests {
         assert!(Ranked::new([(f64::NAN, true)]).is_none());
     }
 
+    /// Patients with one example each.
+    fn one_each(patients: usize) -> Vec<usize> {
+        (0..patients).collect()
+    }
+
+    /// Cochran, Sampling Techniques (1977), section 3.12: the mean over examples is a ratio of totals by patient, with the
+    /// variance n / (n − 1) Σ (s_i − r m_i)² / (Σ m_i)² of n patients with m_i examples that sum up to s_i.
+    #[test]
+    fn the_error_of_a_mean_over_clusters_is_that_of_the_textbook() {
+        let visits = |patient: usize| 1 + patient % 5;
+        let patients: Vec<usize> = (0..300).flat_map(|p| std::iter::repeat_n(p, visits(p))).collect();
+        let of_patient = |p: usize| (p * 7919 % 300) as f64 / 300.0;
+        let values: Vec<f64> =
+            patients.iter().enumerate().map(|(i, &p)| of_patient(p) + (i * 31 % 10) as f64 / 50.0).collect();
+        let (number, ratio) = (values.len() as f64, values.iter().sum::<f64>() / values.len() as f64);
+        let mut left = vec![0.0; 300];
+        patients.iter().zip(&values).for_each(|(&p, value)| left[p] += value - ratio);
+        let squares: f64 = left.iter().map(|l| l * l).sum();
+        let error = (300.0 / 299.0 * squares).sqrt() / number;
+        let each = [("a".to_owned(), values)];
+        let found = &Resamples::new(&patients, 1).of_means(&each)[0];
+        assert!((found.error / error - 1.0).abs() < 0.1, "{found:?}, {error} by the formula");
+        // As if they were as many patients, it is far too small.
+        let alone = &Resamples::new(&one_each(patients.len()), 1).of_means(&each)[0];
+        assert!(alone.error < 0.7 * error, "{alone:?}, {error} by the formula");
+    }
+
+    #[test]
+    fn all_examples_of_a_patient_are_drawn_together() {
+        let patients = numbered(["b", "a", "b", "c"]);
+        assert_eq!(patients, [0, 1, 0, 2]);
+        let (examples, alone) = (Resamples::new(&patients, 3), Resamples::new(&one_each(3), 3));
+        for (counts, drawn) in examples.counts.chunks(4).zip(alone.counts.chunks(3)) {
+            assert_eq!(counts, [drawn[0], drawn[1], drawn[0], drawn[2]]);
+        }
+        assert!(Resamples::new(&[], 3).of_means(&[("a".to_owned(), Vec::new())]).is_empty());
+    }
+
+    /// What `Resamples` drew before examples had patients: the first two of seed 3, by the formula of `new` for each.
+    #[test]
+    fn patients_with_one_example_are_drawn_as_ever() {
+        let found = Resamples::new(&one_each(50), 3);
+        for (resample, counts) in found.counts.chunks(50).take(2).enumerate() {
+            let mut random = ChaCha8Rng::seed_from_u64(derive_seed(3, &[resample as u64]));
+            let mut expected = vec![0u8; 50];
+            (0..50).for_each(|_| expected[((u128::from(random.next_u64()) * 50) >> 64) as usize] += 1);
+            assert_eq!(counts, expected);
+        }
+    }
+
     #[test]
     fn the_error_of_a_mean_is_that_of_the_textbook() {
         let values: Vec<f64> = (0..400).map(|i| f64::from(i * 7919 % 400) / 400.0).collect();
@@ -142,7 +212,7 @@ mod tests {
         let mut with_gaps = values.clone();
         with_gaps[7] = f64::NAN;
         let each = [("a".into(), values), ("b".into(), with_gaps), ("c".into(), vec![f64::NAN; 400])];
-        let found = Resamples::new(400, 1).of_means(&each);
+        let found = Resamples::new(&one_each(400), 1).of_means(&each);
         assert_eq!(found.iter().map(|i| i.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
         for interval in found {
             assert!((interval.error / error - 1.0).abs() < 0.1, "{interval:?}, {error} by the formula");
@@ -153,9 +223,9 @@ mod tests {
 
     #[test]
     fn the_same_patients_are_drawn_for_every_measure() {
-        let (a, b) = (Resamples::new(50, 3), Resamples::new(50, 3));
+        let (a, b) = (Resamples::new(&one_each(50), 3), Resamples::new(&one_each(50), 3));
         assert_eq!(a.counts, b.counts);
-        assert_ne!(a.counts, Resamples::new(50, 4).counts);
+        assert_ne!(a.counts, Resamples::new(&one_each(50), 4).counts);
         assert!(a.counts.chunks(50).all(|c| c.iter().map(|&n| usize::from(n)).sum::<usize>() == 50));
     }
 }

@@ -18,7 +18,7 @@ mod schedule;
 
 pub use assess::{Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
 pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines, metrics_of};
-pub use bootstrap::{Interval, RESAMPLES, Ranked, Resamples};
+pub use bootstrap::{Interval, RESAMPLES, Ranked, Resamples, numbered};
 pub use evaluate::{Metrics, evaluate, predict, predict_blocks};
 pub use fit::{Fit, Fitted, StepRecord};
 pub use meter::{Binary, Numbers, Ranking};

@@ -1,13 +1,15 @@
-//! The values by patient that the rows of a comparison are made of.
+//! The values by example that the rows of a comparison are made of.
 
 use super::record::Record;
 use super::{ByPatient, CompareOptions, ComparedRow, Draws, Estimate, Kind, mean_and_sd};
 use crate::experiment::patients::{AREAS, SCORE, TRUTH};
 use crate::train::{Ranked, Resamples, derive_seed};
 
-/// Values by patient of every row and metric, averaged over the runs of the row.
+/// Values by example of every row and metric, averaged over the runs of the row.
 pub(super) struct Columns {
     metrics: Vec<String>,
+    /// The patient of each example.
+    patients: Vec<usize>,
     columns: Vec<Vec<f64>>,
     /// Of each row and metric, its column.
     index: Vec<Vec<Option<usize>>>,
@@ -16,8 +18,8 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn new(metrics: &[String]) -> Self {
-        Self { metrics: metrics.to_vec(), columns: Vec::new(), index: Vec::new(), ranked: Vec::new() }
+    pub(super) fn new(metrics: &[String], patients: Vec<usize>) -> Self {
+        Self { metrics: metrics.to_vec(), patients, columns: Vec::new(), index: Vec::new(), ranked: Vec::new() }
     }
 
     /// Adds a row.
@@ -27,7 +29,7 @@ impl Columns {
         kind: Kind,
         group: &[&Record],
         of_run: impl Fn(&&Record) -> Vec<f64>,
-        by_patient: impl Fn(&&Record, &str) -> Option<Vec<f64>>,
+        by_example: impl Fn(&&Record, &str) -> Option<Vec<f64>>,
     ) -> ComparedRow {
         let runs: Vec<Vec<f64>> = group.iter().map(&of_run).collect();
         let estimate = |m: usize| {
@@ -37,16 +39,16 @@ impl Columns {
         let metrics = self.metrics.iter().enumerate().map(|(m, name)| (name.clone(), estimate(m))).collect();
         let mut index = Vec::new();
         for metric in &self.metrics {
-            let values: Option<Vec<Vec<f64>>> = group.iter().map(|r| by_patient(r, metric)).collect();
+            let values: Option<Vec<Vec<f64>>> = group.iter().map(|r| by_example(r, metric)).collect();
             index.push(values.filter(|v| !v.is_empty()).map(|values| {
-                let mean = |p: usize| values.iter().map(|run| run[p]).sum::<f64>() / values.len() as f64;
+                let mean = |i: usize| values.iter().map(|run| run[i]).sum::<f64>() / values.len() as f64;
                 self.columns.push((0..values[0].len()).map(mean).collect());
                 self.columns.len() - 1
             }));
         }
         self.index.push(index);
         let ranked = |run: &&Record| {
-            let (scores, truth) = (by_patient(run, SCORE)?, by_patient(run, TRUTH)?);
+            let (scores, truth) = (by_example(run, SCORE)?, by_example(run, TRUTH)?);
             Ranked::new(scores.into_iter().zip(truth.into_iter().map(|truth| truth > 0.5)))
         };
         self.ranked.push(group.iter().map(ranked).collect::<Option<Vec<_>>>().filter(|runs| !runs.is_empty()));
@@ -74,15 +76,14 @@ impl Columns {
 
     pub(super) fn resample(&self, options: &CompareOptions) -> Option<Resampled> {
         let ranked = self.ranked.iter().flatten().flatten().map(Ranked::len);
-        let mut lengths = self.columns.iter().map(Vec::len).chain(ranked);
-        let patients = lengths.next().filter(|&patients| patients > 0)?;
-        if lengths.any(|length| length != patients) {
+        let lengths: Vec<usize> = self.columns.iter().map(Vec::len).chain(ranked).collect();
+        if lengths.is_empty() || lengths.iter().any(|&length| length == 0 || length != self.patients.len()) {
             return None;
         }
         let any = self.ranked.iter().any(Option::is_some);
         // As the tables of the runs are drawn, so that both have the same intervals.
-        let areas = any.then(|| Resamples::new(patients, derive_seed(options.seed, &[])));
-        let by_patient = ByPatient::of_columns(&self.columns);
+        let areas = any.then(|| Resamples::new(&self.patients, derive_seed(options.seed, &[])));
+        let by_patient = ByPatient::of_columns(&self.columns, &self.patients);
         let means = by_patient.bootstrap(options.draws, options.seed);
         let signs = by_patient.signs(options.draws, options.seed);
         Some(Resampled { sums: (0..self.columns.len()).map(|c| by_patient.sum(c)).collect(), means, signs, areas })

@@ -15,6 +15,7 @@ pub use record::{Record, comparable, is_oracle, model_row, run_folders};
 pub use resample::{ByPatient, Draws, holm, mean_and_sd};
 pub use text::Format;
 
+use crate::experiment::patients::PatientTable;
 use crate::experiment::run_dir::RunDir;
 use crate::train::metrics::lower_is_better;
 use crate::{Error, Result};
@@ -123,6 +124,8 @@ pub struct Comparison {
     pub objective: String,
     /// Number of test examples.
     pub examples: usize,
+    /// Number of patients that these are of, where it is known.
+    pub patients: Option<usize>,
     /// Number of bootstrap draws.
     pub draws: usize,
     /// The metric that rows are ordered and chosen by.
@@ -172,7 +175,8 @@ impl Comparison {
         };
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         let baseline = baseline_of(&names, options)?;
-        let mut columns = Columns::new(&metrics);
+        let patients = records.iter().find_map(|record| record.patients.as_ref());
+        let mut columns = Columns::new(&metrics, patients.map(PatientTable::numbers).unwrap_or_default());
         let mut rows: Vec<ComparedRow> =
             groups.iter().map(|group| configuration(group, &metrics, &mut columns)).collect();
         for name in references(records) {
@@ -189,6 +193,7 @@ impl Comparison {
             baseline,
             objective: first.tested().objective.clone(),
             examples: first.tested().examples,
+            patients: patients.map(PatientTable::number).or(first.tested().patients),
             draws: options.draws,
             notes: chosen.into_iter().chain(notes(records, &groups)).collect(),
             verdict: String::new(),

@@ -152,7 +152,7 @@ pub fn comparable(first: &Record, other: &Record) -> Result<()> {
         }
     }
     if a.examples != b.examples {
-        return refuse("splits", format!("{} test patients", a.examples), format!("{}", b.examples));
+        return refuse("splits", format!("{} test examples", a.examples), format!("{}", b.examples));
     }
     match (&first.patients, &other.patients) {
         (Some(x), Some(y)) if x.patients != y.patients => {

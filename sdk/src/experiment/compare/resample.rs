@@ -9,9 +9,9 @@ use rayon::prelude::*;
 #[derive(Debug, Clone, PartialEq)]
 pub struct ByPatient {
     columns: usize,
-    /// 0 where a metric is undefined for a patient.
+    /// Sums over the examples of a patient; 0 where a metric is undefined for all.
     values: Vec<f64>,
-    /// 1 where it is defined, else 0.
+    /// For how many of them it is defined.
     defined: Vec<f64>,
 }
 
@@ -24,20 +24,24 @@ pub struct Draws {
 }
 
 impl ByPatient {
-    /// From columns of one value a patient; NaN is undefined.
-    pub fn of_columns(columns: &[Vec<f64>]) -> Self {
-        let patients = columns.first().map_or(0, Vec::len);
-        let all = || (0..patients).flat_map(|p| columns.iter().map(move |column| column[p]));
-        let values = all().map(|v| if v.is_nan() { 0.0 } else { v }).collect();
-        let defined = all().map(|v| if v.is_nan() { 0.0 } else { 1.0 }).collect();
-        Self { columns: columns.len(), values, defined }
+    /// From columns of one value an example; NaN is undefined. Example `i` is one of patient `patients[i]`, by number from 0.
+    pub fn of_columns(columns: &[Vec<f64>], patients: &[usize]) -> Self {
+        let (width, number) = (columns.len(), patients.iter().max().map_or(0, |last| last + 1));
+        let (mut values, mut defined) = (vec![0.0; number * width], vec![0.0; number * width]);
+        for (c, column) in columns.iter().enumerate() {
+            for (value, patient) in column.iter().zip(patients).filter(|(value, _)| !value.is_nan()) {
+                values[patient * width + c] += value;
+                defined[patient * width + c] += 1.0;
+            }
+        }
+        Self { columns: width, values, defined }
     }
 
     fn patients(&self) -> usize {
         self.values.len() / self.columns.max(1)
     }
 
-    /// The mean of each column over the patients for whom it is defined.
+    /// The mean of each column over the examples for which it is defined.
     pub fn means(&self) -> Vec<f64> {
         let sums = |values: &[f64]| {
             values.chunks_exact(self.columns).fold(vec![0.0; self.columns], |mut sums, row| {
@@ -48,7 +52,8 @@ impl ByPatient {
         sums(&self.values).iter().zip(sums(&self.defined)).map(|(sum, count)| sum / count).collect()
     }
 
-    /// Means of the columns over patients drawn with replacement: as many as there are, `draws` times (Efron 1979).
+    /// Means of the columns over the examples of patients drawn with replacement: as many patients as there are, `draws` times
+    /// (Efron 1979; all examples of a patient at once, as they are not independent: Field and Welsh 2007).
     pub fn bootstrap(&self, draws: usize, seed: u64) -> Draws {
         let patients = self.patients();
         let whole = self.defined.iter().all(|&d| d == 1.0);
@@ -70,7 +75,8 @@ impl ByPatient {
     }
 
     /// Sums of the columns over patients whose values got a random sign: what differences of columns would be, were it
-    /// chance alone which of the two is better for a patient (Fisher's test of paired differences).
+    /// chance alone which of the two is better for a patient (Fisher's test of paired differences). A patient's difference is
+    /// the sum over its examples, which get one sign.
     pub fn signs(&self, draws: usize, seed: u64) -> Draws {
         let draw = |n: usize| {
             let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, &[2, n as u64]));

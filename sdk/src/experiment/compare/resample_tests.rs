@@ -37,12 +37,36 @@ fn near(found: f64, expected: f64, tolerance: f64) {
     assert!((found - expected).abs() <= tolerance, "{found} is not {expected} ± {tolerance}");
 }
 
+/// Of patients with one example each.
+fn by_patient(columns: &[Vec<f64>]) -> ByPatient {
+    ByPatient::of_columns(columns, &(0..columns[0].len()).collect::<Vec<_>>())
+}
+
+/// The examples of three patients: their sums are 1, 5 and 7 less 3, 1 and 3, over 1, 2 and 3 examples.
+///
+/// ```python
+/// d = [-2, 4, 4]; w = [sum(s * x for s, x in zip(signs, d)) for signs in itertools.product([-1, 1], repeat=3)]
+/// np.mean(np.abs(w) >= 6)       # 0.5: ±6, ±6, ±2, ±10
+/// ```
+#[test]
+fn a_patient_with_several_examples_is_drawn_and_signed_as_one() {
+    let patients = [0, 1, 1, 2, 2, 2];
+    let columns = [vec![1.0, 2.0, 3.0, 4.0, f64::NAN, 3.0], vec![3.0, 1.0, 0.0, 1.0, 1.0, 1.0]];
+    let values = ByPatient::of_columns(&columns, &patients);
+    assert_eq!(values.means(), [13.0 / 5.0, 7.0 / 6.0]);
+    // Twenty-seven equally likely resamples: np.quantile of their means of the second column.
+    let (low, high) = values.bootstrap(4_000, 1).interval(1);
+    assert_eq!((low, high), (0.5, 3.0));
+    let p = values.signs(4_000, 1).p_value(0, 1, values.sum(0) - values.sum(1));
+    near(p, 0.5, 4.0 * (0.25f64 / 4_000.0).sqrt());
+}
+
 #[test]
 fn intervals_are_those_of_scipy() {
     // scipy.stats.bootstrap((x,), np.mean, n_resamples=200_000, method="percentile").confidence_interval. The end of an
     // interval from 10,000 draws has a standard error of about 0.025 standard errors of the mean: four of them, and the
     // grid of 0.2 / 300 on which means lie.
-    let values = ByPatient::of_columns(&columns());
+    let values = by_patient(&columns());
     let means = values.means();
     [0.38933333333333336, 0.3606666666666667, 0.41133333333333333]
         .iter()
@@ -70,7 +94,7 @@ fn intervals_are_those_of_scipy() {
 fn p_values_are_those_of_scipy() {
     // scipy.stats.permutation_test((x,), np.sum, permutation_type="samples", n_resamples=200_000).pvalue; the standard
     // error of p from 10,000 draws is √(p (1 − p) / 10,000). The paired t-test says 0.00504 and 0.330.
-    let values = ByPatient::of_columns(&columns());
+    let values = by_patient(&columns());
     let signs = values.signs(10_000, 7);
     for (column, observed, p) in [(1, -8.6, 0.006160), (2, 6.6, 0.34261)] {
         let sum = values.sum(column) - values.sum(0);
@@ -84,7 +108,7 @@ fn p_values_are_those_of_scipy() {
 fn chance_alone_is_significant_as_often_as_it_should_be() {
     // Two columns of the same distribution, 400 times: p < 0.05 in 20 ± 4.4 of them.
     let found = (0..400).filter(|&n| {
-        let values = ByPatient::of_columns(&[lcg(60, 3 * n + 1), lcg(60, 3 * n + 2)]);
+        let values = by_patient(&[lcg(60, 3 * n + 1), lcg(60, 3 * n + 2)]);
         values.signs(400, n).p_value(0, 1, values.sum(0) - values.sum(1)) < 0.05
     });
     let found = found.count();
@@ -96,7 +120,7 @@ fn what_is_undefined_does_not_count() {
     // d = b; d[::7] = nan; np.nanmean(d)
     let mut d = columns().swap_remove(1);
     d.iter_mut().step_by(7).for_each(|v| *v = f64::NAN);
-    let values = ByPatient::of_columns(&[d, columns().swap_remove(0)]);
+    let values = by_patient(&[d, columns().swap_remove(0)]);
     near(values.means()[0], 0.3610894941634241, 1e-12);
     let (low, high) = values.bootstrap(4_000, 1).interval(0);
     assert!(low < 0.361 && 0.361 < high && high - low < 0.09, "{low} {high}");

@@ -37,6 +37,7 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
         stage: "1-finetune".into(),
         objective: objective.into(),
         examples: values.len(),
+        patients: None,
         epoch: seed as usize + 2,
         caption: String::new(),
         rows,
@@ -202,6 +203,28 @@ fn runs_of_other_seeds_are_one_row() {
     near(e.sd.unwrap(), (means[0] - means[1]) / 2f64.sqrt(), 1e-12);
     assert!(table.notes.iter().any(|n| n.contains("different seeds")));
     assert!(table.notes[0].contains("test was read 3 times"));
+}
+
+/// Every patient twice with the same values: nothing more is known than from each once.
+#[test]
+fn examples_of_a_patient_are_drawn_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let twice: Vec<f64> = a.iter().flat_map(|&v| [v, v]).collect();
+    let (once, both) =
+        (write(folder.path(), "gat", 1, &a, "diagnosis"), write(folder.path(), "gcn", 1, &twice, "diagnosis"));
+    let file = both.join("patients-1-finetune.json");
+    let mut table: PatientTable = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    table.patients = (0..twice.len()).map(|i| (i / 2).to_string()).collect();
+    fs::write(&file, serde_json::to_string(&table).unwrap()).unwrap();
+    let [once, both] = [once, both].map(|run| Comparison::of(&[run], &CompareOptions::default()).unwrap());
+    assert!(once.caption().ends_with("test, 300 patients"), "{}", once.caption());
+    assert!(both.caption().ends_with("test, 600 examples of 300 patients"), "{}", both.caption());
+    let recall = |table: &Comparison| (table.rows[0].metrics[1].1, table.rows[1].difference[1].1);
+    let ((a, less_a), (b, less_b)) = (recall(&once), recall(&both));
+    near(a.low.unwrap(), b.low.unwrap(), 1e-9);
+    near(less_a.high.unwrap(), less_b.high.unwrap(), 1e-9);
+    assert_eq!(less_a.p, less_b.p);
 }
 
 #[test]

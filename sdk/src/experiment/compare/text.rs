@@ -1,6 +1,7 @@
 //! A comparison as text: for the terminal, CSV, LaTeX, Markdown and JSON.
 
 use super::{ComparedRow, Comparison, Difference, Estimate, Kind, LEVEL};
+use crate::experiment::outcome::tested_on;
 use crate::train::metrics::{column_head, lower_is_better};
 use crate::{Error, Result};
 use std::fmt::Write;
@@ -53,7 +54,7 @@ impl Comparison {
             (a, b) if a == b => format!(" · mean ± standard deviation over {a} runs"),
             (a, b) => format!(" · mean ± standard deviation over {a} to {b} runs"),
         };
-        format!("{} · test, {} patients{seeds}", self.objective, self.examples)
+        format!("{} · test, {}{seeds}", self.objective, tested_on(self.examples, self.patients))
     }
 
     fn heads(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ mod training;
 use super::compare::{CompareOptions, Comparison, is_oracle, model_row};
 use super::fingerprint::Fingerprint;
 use super::flow_figure;
-use super::outcome::{Outcome, StageOutcome};
+use super::outcome::{Outcome, StageOutcome, tested_on};
 use super::run_dir::RunDir;
 use crate::data::Step;
 use crate::train::metrics::column_head;
@@ -97,7 +97,7 @@ fn stage_table(stage: &StageOutcome) -> String {
             ""
         });
     }
-    let title = format!("{}: {} test patients", stage.objective, stage.examples);
+    let title = format!("{}: test, {}", stage.objective, tested_on(stage.examples, stage.patients));
     let mut out = format!("<h3>{}</h3>\n{}", escape(&title), table_of(&head, &rows, &classes));
     if stage.rows.iter().any(|row| !row.intervals.is_empty()) {
         let _ = writeln!(
