@@ -93,6 +93,38 @@ def numbers():
     }
 
 
+def classes():
+    """Classes of which one is true: of an example, what scikit-learn says of the softmax of its scores."""
+    rows, columns = int(random.integers(1, 12)), int(random.integers(2, 8))
+    scores = random.integers(-24, 24, (rows, columns)) / 8
+    truth = random.integers(0, columns, rows)
+    y = np.eye(columns, dtype=int)[truth]
+    # As 32-bit numbers, so that what is equal but for rounding is equal.
+    logs = np.float32(scores - np.log(np.exp(scores).sum(1, keepdims=True)))
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    top, right = p.max(1), scores.argmax(1) == truth
+    assert np.abs(top * 15 - np.round(top * 15)).min() > 1e-5, "a probability is on the edge of a bin"
+    bins = np.minimum((top * 15).astype(int), 14)
+    ece = sum(abs(top[bins == b].sum() - right[bins == b].sum()) for b in range(15)) / rows
+    columns_with_both = both_classes(y)
+    macro = lambda f: float(np.mean([f(y[:, c], logs[:, c]) for c in columns_with_both])) if columns_with_both else None
+    return {
+        "columns": columns,
+        "scores": scores.ravel().tolist(),
+        "classes": truth.tolist(),
+        "AUROC micro": value(m.roc_auc_score, y.ravel(), logs.ravel()),
+        "AUPRC micro": value(m.average_precision_score, y.ravel(), logs.ravel()),
+        "AUROC macro": macro(m.roc_auc_score),
+        "AUPRC macro": macro(m.average_precision_score),
+        "log loss": value(m.log_loss, truth, p, labels=range(columns)),
+        # The sum over classes, as Brier has it: for two classes scikit-learn halves it unless told not to.
+        "Brier": value(m.brier_score_loss, truth, p, labels=range(columns), scale_by_half=False),
+        "ECE": float(ece),
+    }
+
+
 found = {"labels": [labels(case) for case in range(60)], "numbers": [numbers() for _ in range(40)]}
+found["classes"] = [classes() for _ in range(30)]
 lines = lambda cases: ",\n".join(json.dumps(case) for case in cases)
-print(f'{{"labels": [\n{lines(found["labels"])}\n],\n"numbers": [\n{lines(found["numbers"])}\n]}}')
+parts = ",\n".join(f'"{part}": [\n{lines(cases)}\n]' for part, cases in found.items())
+print(f"{{{parts}}}")

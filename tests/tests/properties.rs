@@ -116,6 +116,14 @@ fn metrics_are_those_of_scikit_learn_on_random_inputs() {
         let metrics = DrugRecommendation::default().metrics(&[drugs]);
         same("Jaccard", metrics.iter().find(|metric| metric.0 == "Jaccard").unwrap().1, case, i);
     }
+    for (i, case) in golden["classes"].as_array().unwrap().iter().enumerate() {
+        let classes = case["classes"].as_array().unwrap().iter().map(|class| [class.as_u64().unwrap() as u32]);
+        let columns = case["columns"].as_u64().unwrap() as usize;
+        let found = assess(&floats(&case["scores"]), columns, &classes.collect(), &[1], Scale::Classes);
+        for name in ["AUROC micro", "AUROC macro", "AUPRC micro", "AUPRC macro", "log loss", "Brier", "ECE"] {
+            same(name, found.get(name).unwrap(), case, i);
+        }
+    }
     for (i, case) in golden["numbers"].as_array().unwrap().iter().enumerate() {
         let predicted = floats(&case["predicted"]);
         let found = assess_numbers(&predicted, 1, &floats(&case["truth"]), Link::Mean);

@@ -74,6 +74,10 @@ impl Objective for LengthOfStay {
     fn primary(&self) -> &str {
         "accuracy"
     }
+
+    fn exclusive(&self) -> bool {
+        true
+    }
 }
 
 /// Examples by their class, and by the class that is most likely.
@@ -126,6 +130,13 @@ mod tests {
     fn classes_are_those_of_pyhealth() {
         let days = [-1, 0, 1, 2, 7, 8, 14, 15, 100];
         assert_eq!(days.map(class), [0, 0, 1, 2, 7, 8, 8, 9, 9]);
+    }
+
+    #[test]
+    fn every_stay_has_one_class() {
+        let task = LengthOfStay::default();
+        assert!(task.exclusive());
+        assert!(task.examples(&data(), Part::Test).unwrap().targets[0].rows().all(|row| row.len() == 1));
     }
 
     #[test]

@@ -163,6 +163,12 @@ pub trait Objective: Send + Sync {
         None
     }
 
+    /// Whether the columns of a head are classes of which exactly one is true, so that the softmax of its logits is what it
+    /// says, as the loss `cross_entropy` takes it.
+    fn exclusive(&self) -> bool {
+        false
+    }
+
     /// What rules of one line say of the examples of `part`, beside those that are always shown: names, each with one score
     /// a column of each example, for each head.
     fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
@@ -235,6 +241,10 @@ impl Objective for Guarded<dyn Objective> {
 
     fn link(&self) -> Option<Link> {
         run(&self.origin, || self.inner.link())
+    }
+
+    fn exclusive(&self) -> bool {
+        run(&self.origin, || self.inner.exclusive())
     }
 
     fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {

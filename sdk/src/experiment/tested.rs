@@ -68,7 +68,7 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
 fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
     let scored = |name: String, model: &Model| {
         let heads = predict(model, &stage.data.graph, &stage.parts.test, &mut Silent);
-        Scored { name, heads, scale: Scale::Logits }
+        Scored { name, heads, scale: Scale::of(stage.objective.as_ref()) }
     };
     let best = tested.best_on_valid.map(|(epoch, model)| scored(format!("best on valid, epoch {}", epoch + 1), model));
     let name = format!("{}, epoch {}", stage.plan.manifest.name, tested.epoch + 1);
@@ -81,12 +81,12 @@ fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> Option<f64> {
     if valid.is_empty() || stage.objective.link().is_some() {
         return None;
     }
-    let heads = model.head_specs();
+    let (heads, scale) = (model.head_specs(), Scale::of(stage.objective.as_ref()));
     let mut sums = vec![0.0; heads.len()];
     predict_blocks(model, &stage.data.graph, valid, &mut Silent, |logits, batch| {
         let heads = heads.iter().zip(logits.iter().zip(&batch.targets));
         for (sum, (spec, (logits, targets))) in sums.iter_mut().zip(heads) {
-            *sum += log_loss(logits, spec.outputs, targets) * batch.len() as f64;
+            *sum += log_loss(logits, spec.outputs, targets, scale) * batch.len() as f64;
         }
     });
     Some(sums.into_iter().map(|sum| sum / valid.len() as f64).sum::<f64>() / heads.len().max(1) as f64)

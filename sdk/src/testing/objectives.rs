@@ -65,6 +65,9 @@ fn examples(objective: &dyn Objective, data: &Prepared, part: Part, findings: Fo
     for (i, head) in heads.iter().enumerate() {
         if let Some(targets) = examples.targets.get(i) {
             labels(head, targets, findings);
+            if objective.exclusive() && head.outputs > 1 && targets.rows().any(|row| row.len() != 1) {
+                findings.push(format!("an example of `{}` has not one class, which exclusive() says", head.name));
+            }
         }
         let expected = if objective.link().is_some() { examples.len() * head.outputs } else { 0 };
         numbers(head, examples.numbers_of(i), expected, findings);

@@ -4,7 +4,7 @@
 //! same holds within a column. Areas over all entries at once look each score up among the sorted positives.
 
 use super::metrics::{concordance, r_squared, root_mean_squared_error, sortable};
-use crate::component::Link;
+use crate::component::{Link, Objective};
 use crate::data::Ragged;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -19,8 +19,17 @@ const BINS: usize = 15;
 pub enum Scale {
     /// Logits: the sigmoid of one is a probability.
     Logits,
+    /// Logits of classes of which one is true: the softmax of a row is their probabilities.
+    Classes,
     /// Only their order means something.
     Order,
+}
+
+impl Scale {
+    /// What the logits of an objective's heads are.
+    pub fn of(objective: &dyn Objective) -> Self {
+        if objective.exclusive() { Self::Classes } else { Self::Logits }
+    }
 }
 
 /// The measures of a ranking.
@@ -57,25 +66,31 @@ pub struct Reliability {
 /// classes. With logits also `log loss` and `Brier`, means over all entries, and `ECE`, the mean distance between
 /// probability and frequency in 15 bins.
 ///
+/// With classes of which one is true these are of the softmax of a row: `log loss` is −ln of the probability of the true
+/// class and `Brier` the sum over classes of squared errors (Brier 1950), means over examples; `ECE` is that of the most
+/// likely class (Guo et al., ICML 2017), and areas compare probabilities and not logits across examples.
+///
 /// # Shapes
 /// - `scores`: `targets.len()` rows of `columns`
 pub fn assess(scores: &[f32], columns: usize, targets: &Ragged<u32>, ks: &[usize], scale: Scale) -> Assessment {
-    let keys: Vec<u32> = scores.par_iter().map(|&s| sortable(s)).collect();
-    let ranks = ranks(&keys, columns, targets);
+    let keys = |scores: &[f32]| -> Vec<u32> { scores.par_iter().map(|&s| sortable(s)).collect() };
+    let of_rows = keys(scores);
+    let ranks = ranks(&of_rows, columns, targets);
     let mut found = Assessment { ranks, ..Assessment::default() };
     for (name, value) in measures_at(&found.ranks, targets, ks) {
         found.push_each(name, value);
     }
-    let areas = macro_areas(&keys, columns, targets);
-    let (auroc, auprc) = micro_areas(&keys, columns, targets);
+    let across = if scale == Scale::Classes { keys(&log_softmax(scores, columns)) } else { of_rows };
+    let areas = macro_areas(&across, columns, targets);
+    let (auroc, auprc) = micro_areas(&across, columns, targets);
     found.overall.extend([
         ("AUROC micro".to_owned(), auroc),
         ("AUROC macro".to_owned(), areas.0),
         ("AUPRC micro".to_owned(), auprc),
         ("AUPRC macro".to_owned(), areas.1),
     ]);
-    if scale == Scale::Logits {
-        found.add_probabilities(scores, columns, targets);
+    if scale != Scale::Order {
+        found.add_probabilities(Probabilities::of(scores, columns, targets, scale));
     }
     found
 }
@@ -89,8 +104,8 @@ pub fn assess_binary(scores: &[f32], targets: &Ragged<u32>, scale: Scale) -> Ass
     let mut found = Assessment::default();
     found.overall.push(("AUROC".to_owned(), super::metrics::roc_auc(scores, &truth)));
     found.overall.push(("AUPRC".to_owned(), super::metrics::average_precision(scores, &truth)));
-    if scale == Scale::Logits {
-        found.add_probabilities(scores, 1, targets);
+    if scale != Scale::Order {
+        found.add_probabilities(Probabilities::of(scores, 1, targets, scale));
     }
     found
 }
@@ -126,12 +141,12 @@ pub(super) fn predicted_means(scores: &[f32], link: Link) -> Vec<f64> {
     scores.iter().map(of).collect()
 }
 
-/// The mean over all entries of the log loss; NaN without examples.
+/// The mean over all entries of the log loss, of classes over all examples; NaN without examples.
 ///
 /// # Shapes
 /// - `logits`: `targets.len()` rows of `columns`
-pub fn log_loss(logits: &[f32], columns: usize, targets: &Ragged<u32>) -> f64 {
-    mean(&Probabilities::new(logits, columns, targets).loss)
+pub fn log_loss(logits: &[f32], columns: usize, targets: &Ragged<u32>, scale: Scale) -> f64 {
+    mean(&Probabilities::of(logits, columns, targets, scale).loss)
 }
 
 impl Assessment {
@@ -140,13 +155,12 @@ impl Assessment {
         self.each.push((name, values));
     }
 
-    fn add_probabilities(&mut self, logits: &[f32], columns: usize, targets: &Ragged<u32>) {
-        let Probabilities { loss, brier, bins } = Probabilities::new(logits, columns, targets);
+    fn add_probabilities(&mut self, Probabilities { loss, brier, bins }: Probabilities) {
         self.push_each("log loss".to_owned(), loss);
         self.push_each("Brier".to_owned(), brier);
-        let entries = logits.len().max(1) as f64;
-        let error = bins.iter().map(|b| (b.probability - b.positives).abs()).sum::<f64>() / entries;
-        self.overall.push(("ECE".to_owned(), if logits.is_empty() { f64::NAN } else { error }));
+        let entries = bins.iter().map(|bin| bin.entries).sum::<u64>();
+        let error = bins.iter().map(|b| (b.probability - b.positives).abs()).sum::<f64>() / entries as f64;
+        self.overall.push(("ECE".to_owned(), if entries == 0 { f64::NAN } else { error }));
         let filled = bins.iter().filter(|bin| bin.entries > 0);
         let part = |sum: f64, bin: &Bin| sum / bin.entries as f64;
         self.reliability = filled
@@ -331,16 +345,63 @@ struct Bin {
     entries: u64,
 }
 
+#[derive(Default)]
 struct Probabilities {
-    /// By example, means over its entries.
+    /// By example, means over its entries, or sums over its classes.
     loss: Vec<f64>,
     brier: Vec<f64>,
     bins: [Bin; BINS],
 }
 
+/// The bin of a probability.
+fn bin(p: f32) -> usize {
+    ((p * BINS as f32) as usize).min(BINS - 1)
+}
+
+/// ln softmax of each row.
+fn log_softmax(logits: &[f32], columns: usize) -> Vec<f32> {
+    let row = |row: &[f32]| {
+        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|&z| f64::from(z - most).exp()).sum();
+        let log = f64::from(most) + sum.ln();
+        row.iter().map(|&z| (f64::from(z) - log) as f32).collect::<Vec<f32>>()
+    };
+    logits.par_chunks_exact(columns.max(1)).flat_map_iter(row).collect()
+}
+
 impl Probabilities {
-    fn new(logits: &[f32], columns: usize, targets: &Ragged<u32>) -> Self {
-        let bin = |p: f32| ((p * BINS as f32) as usize).min(BINS - 1);
+    /// Of logits that are what `scale` says. A single column is a class or its absence, whatever else is asked.
+    fn of(logits: &[f32], columns: usize, targets: &Ragged<u32>, scale: Scale) -> Self {
+        match scale == Scale::Classes && columns > 1 {
+            true => Self::of_classes(&log_softmax(logits, columns), columns, targets),
+            false => Self::of_entries(logits, columns, targets),
+        }
+    }
+
+    /// Of the logarithms of the probabilities of classes; an example without a class has none.
+    fn of_classes(logs: &[f32], columns: usize, targets: &Ragged<u32>) -> Self {
+        let mut all = Self::default();
+        for (row, truth) in logs.chunks_exact(columns).zip(targets.rows()) {
+            let Some(truth) = truth.first().map(|&class| class as usize) else {
+                all.loss.push(f64::NAN);
+                all.brier.push(f64::NAN);
+                continue;
+            };
+            let error = |(class, log): (usize, &f32)| f64::from(*log).exp() - f64::from(u8::from(class == truth));
+            all.loss.push(-f64::from(row[truth]));
+            all.brier.push(row.iter().enumerate().map(|entry| error(entry).powi(2)).sum());
+            // Of equally likely ones the first.
+            let likely = row.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
+            let (class, p) = likely.map_or((0, f64::NAN), |(class, log)| (class, f64::from(*log).exp()));
+            let bin = &mut all.bins[bin(p as f32)];
+            (bin.probability, bin.entries) = (bin.probability + p, bin.entries + 1);
+            bin.positives += f64::from(u8::from(class == truth));
+        }
+        all
+    }
+
+    /// Of independent yes/no questions, one an entry.
+    fn of_entries(logits: &[f32], columns: usize, targets: &Ragged<u32>) -> Self {
         let row = |i: usize| {
             let (mut loss, mut brier, mut bins) = (0f64, 0f64, [Bin::default(); BINS]);
             let row = &logits[i * columns..(i + 1) * columns];
@@ -367,7 +428,7 @@ impl Probabilities {
             (loss / n, brier / n, bins)
         };
         let rows: Vec<_> = (0..targets.len()).into_par_iter().map(row).collect();
-        let mut all = Self { loss: Vec::new(), brier: Vec::new(), bins: [Bin::default(); BINS] };
+        let mut all = Self::default();
         for (loss, brier, bins) in rows {
             all.loss.push(loss);
             all.brier.push(brier);

@@ -90,6 +90,53 @@ const RELIABILITY: [(f64, f64, u64); 15] = [
     (0.9649561650320723, 0.23387096774193547, 124),
 ];
 
+/// scikit-learn 1.9.1 on the scores of [`made_up`] as logits of thirty classes, the true one of which is among the first seven
+/// of each row:
+///
+/// ```python
+/// order = np.argsort(-scores, axis=1, kind="stable"); t = [order[i, i*i % 7] for i in range(rows)]; y = np.eye(cols)[t]
+/// p = np.exp(scores); p /= p.sum(1, keepdims=True)
+/// log_loss(t, p, labels=range(cols)), brier_score_loss(t, p, labels=range(cols))
+/// top = p.max(1); right = p.argmax(1) == t; b = np.minimum((top*15).astype(int), 14)
+/// sum(abs(top[b==k].sum() - right[b==k].sum()) for k in range(15))/rows
+/// roc_auc_score(y, p, average="micro"), average_precision_score(y, p, average="micro")
+/// good = [c for c in range(cols) if 0 < y[:,c].sum() < rows]     # and the means over them
+/// ```
+#[test]
+fn measures_of_classes_are_those_of_scikit_learn() {
+    let (scores, _) = made_up();
+    let class = |i: usize| {
+        let row = &scores[i * COLUMNS..][..COLUMNS];
+        let mut order: Vec<u32> = (0..COLUMNS as u32).collect();
+        order.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+        [order[i * i % 7]]
+    };
+    let targets: Ragged<u32> = (0..ROWS).map(class).collect();
+    let found = assess(&scores, COLUMNS, &targets, &[5], Scale::Classes);
+    for (name, expected) in [
+        ("log loss", 1.923014126959771),
+        ("Brier", 0.8428081318770833),
+        ("ECE", 0.1422528298051539),
+        ("AUROC micro", 0.9322090517241379),
+        ("AUPRC micro", 0.22455199660785785),
+        ("AUROC macro", 0.9268829827100504),
+        ("AUPRC macro", 0.4981897203325774),
+    ] {
+        let value = found.get(name).unwrap();
+        assert!((value - expected).abs() <= 1e-6, "{name} is {value}, scikit-learn has {expected}");
+    }
+    assert!((log_loss(&scores, COLUMNS, &targets, Scale::Classes) - 1.923014126959771).abs() < 1e-6);
+    let entries: Vec<u64> = found.reliability.iter().map(|bin| bin.entries).collect();
+    assert_eq!(entries, [1, 1, 2, 6, 17, 12, 1]);
+    assert!((found.reliability[3].frequency - 1.0 / 6.0).abs() < 1e-12);
+    // Sigmoids are not what a softmax says.
+    assert!(assess(&scores, COLUMNS, &targets, &[5], Scale::Logits).get("log loss").unwrap() < 1.0);
+    // A single column is yes or no.
+    let yes: Ragged<u32> = [vec![0u32], vec![]].into_iter().collect();
+    let of = |scale| assess_binary(&[1.0, -2.0], &yes, scale);
+    assert_eq!(of(Scale::Classes), of(Scale::Logits));
+}
+
 #[test]
 fn bins_of_probabilities_are_those_of_scikit_learn() {
     let (scores, targets) = made_up();

@@ -138,7 +138,22 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
         all.push(scored("logistic regression", Scale::Logits, regressions(context)));
     }
+    if context.objective.exclusive() {
+        all.iter_mut()
+            .filter(|scored| scored.scale == Scale::Logits)
+            .for_each(|scored| as_classes(scored, context.heads));
+    }
     all
+}
+
+/// Makes the probabilities of columns by themselves those of classes of which one is true, each in proportion, as
+/// scikit-learn's `OneVsRestClassifier` does: the softmax of ln σ(z).
+fn as_classes(scored: &mut Scored, heads: &[HeadSpec]) {
+    let log_sigmoid = |z: f32| z.min(0.0) - (-z.abs()).exp().ln_1p();
+    for (scores, _) in scored.heads.iter_mut().zip(heads).filter(|(_, head)| head.outputs > 1) {
+        scores.iter_mut().for_each(|score| *score = log_sigmoid(*score));
+    }
+    scored.scale = Scale::Classes;
 }
 
 /// How often each column of a head is positive in training.

@@ -119,6 +119,20 @@ fn order(scored: &[Scored], name: &str) -> Vec<usize> {
     order
 }
 
+/// sklearn.multiclass.OneVsRestClassifier divides the probabilities of the columns by their sum: of ¾, ½ and ¼ these are ½,
+/// ⅓ and ⅙.
+#[test]
+fn classes_share_what_columns_say_by_themselves() {
+    let logits = [3f32.ln(), 0.0, -(3f32.ln())];
+    let mut scored = Scored { name: "a".to_owned(), heads: vec![logits.to_vec(), vec![1.0]], scale: Scale::Logits };
+    as_classes(&mut scored, &[HeadSpec::new("days", 3), HeadSpec::new("one", 1)]);
+    let all: f32 = scored.heads[0].iter().map(|score| score.exp()).sum();
+    for (score, expected) in scored.heads[0].iter().zip([1.0 / 2.0, 1.0 / 3.0, 1.0 / 6.0]) {
+        assert!((score.exp() / all - expected).abs() < 1e-6, "{scored:?}");
+    }
+    assert_eq!((scored.scale, scored.heads[1][0]), (Scale::Classes, 1.0));
+}
+
 #[test]
 fn after_the_history_come_codes_that_knowledge_links_with_it() {
     const NAME: &str = "history, then knowledge";
