@@ -62,9 +62,9 @@ pub struct Reliability {
 /// h / min(k, n) as DuaLK, CGL and Chet have it; `R/n@k` = h / n, the recall of information retrieval; `P@k` = h / k; and
 /// `NDCG@k` with gain 1 and discount log₂(rank + 1). Examples without positives have none of these.
 ///
-/// Over entries: `AUROC` and `AUPRC`, `micro` over all entries and `macro` as the mean over columns that have both
-/// classes. With logits also `log loss` and `Brier`, means over all entries, and `ECE`, the mean distance between
-/// probability and frequency in 15 bins.
+/// Over entries: `AUROC` and `AUPRC`, `micro` over all entries, which is undefined where scores are an order alone, and
+/// `macro` as the mean over columns that have both classes. With logits also `log loss` and `Brier`, means over all entries,
+/// and `ECE`, the mean distance between probability and frequency in 15 bins.
 ///
 /// With classes of which one is true these are of the softmax of a row: `log loss` is −ln of the probability of the true
 /// class and `Brier` the sum over classes of squared errors (Brier 1950), means over examples; `ECE` is that of the most
@@ -82,7 +82,9 @@ pub fn assess(scores: &[f32], columns: usize, targets: &Ragged<u32>, ks: &[usize
     }
     let across = if scale == Scale::Classes { keys(&log_softmax(scores, columns)) } else { of_rows };
     let areas = macro_areas(&across, columns, targets);
-    let (auroc, auprc) = micro_areas(&across, columns, targets);
+    // An order says nothing of the scores of another example.
+    let (auroc, auprc) =
+        if scale == Scale::Order { (f64::NAN, f64::NAN) } else { micro_areas(&across, columns, targets) };
     found.overall.extend([
         ("AUROC micro".to_owned(), auroc),
         ("AUROC macro".to_owned(), areas.0),

@@ -167,16 +167,34 @@ fn recall_has_a_value_at_every_k() {
 fn they_agree_with_the_plain_functions() {
     use super::super::metrics;
     let (scores, targets) = made_up();
-    let found = assess(&scores, COLUMNS, &targets, &[3, 40], Scale::Order);
+    let found = assess(&scores, COLUMNS, &targets, &[3, 40], Scale::Logits);
     for k in [3, 40] {
         let expected = metrics::recall_at_k(&scores, COLUMNS, &targets, k);
         assert!((found.get(&format!("R@{k}")).unwrap() - expected).abs() < 1e-12);
     }
-    assert!(found.get("Brier").is_none());
     let truth: Vec<bool> =
         (0..ROWS * COLUMNS).map(|e| targets.row(e / COLUMNS).contains(&((e % COLUMNS) as u32))).collect();
     assert!((found.get("AUROC micro").unwrap() - metrics::roc_auc(&scores, &truth)).abs() < 1e-12);
     assert!((found.get("AUPRC micro").unwrap() - metrics::average_precision(&scores, &truth)).abs() < 1e-12);
+}
+
+/// Twice the scores of every other example is the same order, and would be another area.
+#[test]
+fn orders_are_not_compared_across_examples() {
+    let (scores, targets) = made_up();
+    let found = assess(&scores, COLUMNS, &targets, &[5], Scale::Order);
+    assert!(found.get("AUROC micro").unwrap().is_nan() && found.get("AUPRC micro").unwrap().is_nan());
+    assert!(found.get("Brier").is_none() && found.reliability.is_empty());
+    assert!((found.get("NDCG@5").unwrap() - EXPECTED[3].1).abs() < 1e-12);
+    let other: Vec<f32> = scores
+        .chunks(COLUMNS)
+        .zip([1f32, 2.0].iter().cycle())
+        .flat_map(|(row, by)| row.iter().map(move |s| s * by))
+        .collect();
+    let same = assess(&other, COLUMNS, &targets, &[5], Scale::Order);
+    assert_eq!(same.ranks, found.ranks);
+    let areas = |scores: &[f32]| assess(scores, COLUMNS, &targets, &[5], Scale::Logits).get("AUROC micro").unwrap();
+    assert!((areas(&scores) - areas(&other)).abs() > 1e-3);
 }
 
 #[test]
@@ -190,7 +208,7 @@ fn ranks_are_places_in_the_sorted_row() {
 #[test]
 fn what_is_undefined_is_no_number() {
     let targets: Ragged<u32> = [vec![0u32, 1], vec![0, 1]].into_iter().collect();
-    let found = assess(&[0.1, 0.2, 0.3, 0.4], 2, &targets, &[1], Scale::Order);
+    let found = assess(&[0.1, 0.2, 0.3, 0.4], 2, &targets, &[1], Scale::Logits);
     assert!(found.get("AUROC micro").unwrap().is_nan() && found.get("AUROC macro").unwrap().is_nan());
     assert_eq!(found.get("AUPRC micro").unwrap(), 1.0);
     let none: Ragged<u32> = [vec![], vec![]].into_iter().collect();
