@@ -198,10 +198,10 @@ pub fn binary_f1_at_half(scores: &[f32], truth: &[bool]) -> f64 {
     f1(both, total, 0.0)
 }
 
-/// Whether smaller values of a metric are better, by a word of its name such as loss, error, MAE or RMSE.
+/// Whether smaller values of a metric are better, by a word of its name such as loss, error, off, MAE or RMSE.
 pub fn lower_is_better(metric: &str) -> bool {
     let name = metric.to_lowercase();
-    ["loss", "error", "brier", "ece", "calibration", "mse", "mae", "rmse", "mr"]
+    ["loss", "error", "brier", "ece", "calibration", "mse", "mae", "rmse", "mr", "off"]
         .iter()
         .any(|l| name.split(|c: char| !c.is_alphanumeric()).any(|word| word == *l))
 }
@@ -355,9 +355,9 @@ mod tests {
 
     #[test]
     fn names_say_which_way_is_better() {
-        let lower = ["loss", "valid log loss", "Brier", "ECE", "MAE", "RMSE", "MR"];
+        let lower = ["loss", "valid log loss", "Brier", "ECE", "MAE", "RMSE", "MR", "classes off"];
         assert!(lower.iter().all(|name| lower_is_better(name)));
-        let higher = ["R@10", "AUC", "MRR", "R2", "C-index", "F1-w", "accuracy"];
+        let higher = ["R@10", "AUC", "MRR", "R2", "C-index", "F1-w", "accuracy", "official"];
         assert!(!higher.iter().any(|name| lower_is_better(name)));
     }
 }
