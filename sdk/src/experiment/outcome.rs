@@ -117,6 +117,12 @@ impl TrainedStage {
 }
 
 impl StageOutcome {
+    /// What the table is of, in one line.
+    pub fn title(&self) -> String {
+        let caption = if self.caption.is_empty() { String::new() } else { format!(" · {}", self.caption) };
+        format!("{} · test, {}{caption}", self.objective, tested_on(self.examples, self.patients))
+    }
+
     /// Where the trained model is among the rows.
     pub fn model_row(&self) -> Option<usize> {
         self.rows.iter().rposition(|row| !row.is_oracle())
@@ -177,9 +183,7 @@ impl Outcome {
     pub fn table(&self) -> String {
         let mut text = String::new();
         for stage in &self.stages {
-            let caption = if stage.caption.is_empty() { String::new() } else { format!(" · {}", stage.caption) };
-            let whom = tested_on(stage.examples, stage.patients);
-            let _ = writeln!(text, "\n{} · test, {whom}{caption}", stage.objective);
+            let _ = writeln!(text, "\n{}", stage.title());
             let names: Vec<&str> =
                 stage.rows.first().map(|r| r.metrics.iter().map(|m| m.0.as_str()).collect()).unwrap_or_default();
             let first = stage.rows.iter().map(|r| r.name.chars().count()).max().unwrap_or(0).max(8);

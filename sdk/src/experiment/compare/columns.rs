@@ -63,6 +63,7 @@ impl Columns {
             name,
             kind,
             tuned: None,
+            caption: String::new(),
             runs: group.len(),
             folders: group.iter().map(|r| r.path.clone()).collect(),
             metrics,

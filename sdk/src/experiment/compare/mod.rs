@@ -93,6 +93,8 @@ pub struct ComparedRow {
     pub kind: Kind,
     /// What it was tuned to on valid, such as `lr = 0.002`.
     pub tuned: Option<String>,
+    /// Of a configuration what a reader must know of its runs, such as whose laboratory items enter; else empty.
+    pub caption: String,
     /// How many runs it sums up.
     pub runs: usize,
     /// Their folders.
@@ -296,7 +298,8 @@ fn configuration(group: &Group<'_>, metrics: &[String], columns: &mut Columns) -
     let model = |r: &Record| r.tested().rows[model_row(r.tested()).unwrap_or_default()].name.clone();
     let by_patient = |r: &&Record, metric: &str| r.patients.as_ref()?.column(&model(r), metric);
     let row = columns.row(group.name.clone(), Kind::Configuration, &group.runs, of_run, by_patient);
-    ComparedRow { tuned: group.setting.clone(), ..row }
+    let caption = group.runs.first().map(|r| r.tested().caption.clone()).unwrap_or_default();
+    ComparedRow { tuned: group.setting.clone(), caption, ..row }
 }
 
 /// The metrics of a reference in a run that has it.

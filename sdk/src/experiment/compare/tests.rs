@@ -154,6 +154,42 @@ fn a_tuned_row_is_the_setting_that_is_best_on_valid() {
     assert!(error.contains("has no R@10 there") && error.contains("x2-1"), "{error}");
 }
 
+/// Gives a run the caption of its table.
+fn say(run: &Path, caption: &str) {
+    let file = run.join("result.json");
+    let mut outcome: Outcome = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    outcome.stages[0].caption = caption.to_owned();
+    fs::write(&file, serde_json::to_string(&outcome).unwrap()).unwrap();
+}
+
+#[test]
+fn every_form_says_what_enters_and_where_rows_differ_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("gat", &a), ("g_n", &b)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let table = || Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let forms = |table: &Comparison| {
+        let texts = [Format::Table, Format::Markdown, Format::Latex].map(|form| table.render(form, None).unwrap());
+        [&texts[..], &[table.html("x")]].concat()
+    };
+    assert_eq!(table().caption(), "diagnosis · test, 300 patients");
+    assert_eq!(table().entered(), None);
+    runs.iter().for_each(|run| say(run, "labs of all visits before"));
+    for text in forms(&table()) {
+        assert!(text.contains("diagnosis · test, 300 patients · labs of all visits before"), "{text}");
+        assert!(!text.contains("rows differ"), "{text}");
+    }
+    say(&runs[1], "labs of the last visit before");
+    for text in forms(&table()) {
+        let rows = "rows differ in what enters: gat: labs of all visits before; g_n: labs of the last visit before";
+        assert!(text.replace("g\\_n", "g_n").contains(rows), "{text}");
+        assert!(!text.contains("patients · labs"), "{text}");
+    }
+    // Such as a run of an older version.
+    say(&runs[1], "");
+    assert!(table().entered().unwrap().ends_with("; g_n: not recorded"));
+}
+
 /// A rule that sees a knowledge graph is another one where the graph is.
 #[test]
 fn a_rule_that_another_configuration_lets_see_more_has_a_row_of_its_own() {

@@ -54,7 +54,29 @@ impl Comparison {
             (a, b) if a == b => format!(" · mean ± standard deviation over {a} runs"),
             (a, b) => format!(" · mean ± standard deviation over {a} to {b} runs"),
         };
-        format!("{} · test, {}{seeds}", self.objective, tested_on(self.examples, self.patients))
+        let captions = self.captions();
+        let shared = captions.first().filter(|(_, caption)| !caption.is_empty() && self.entered().is_none());
+        let entered = shared.map_or(String::new(), |(_, caption)| format!(" · {caption}"));
+        format!("{} · test, {}{entered}{seeds}", self.objective, tested_on(self.examples, self.patients))
+    }
+
+    /// Each configuration with what its runs say of what enters.
+    fn captions(&self) -> Vec<(&str, &str)> {
+        self.of_kind(Kind::Configuration).map(|(_, row)| (row.name.as_str(), row.caption.as_str())).collect()
+    }
+
+    /// What enters in each configuration, where they differ in it.
+    pub fn entered(&self) -> Option<String> {
+        let captions = self.captions();
+        if captions.iter().all(|(_, caption)| *caption == captions[0].1) {
+            return None;
+        }
+        let row = |(name, caption): &(&str, &str)| match caption.is_empty() {
+            true => format!("{name}: not recorded"),
+            false => format!("{name}: {caption}"),
+        };
+        let rows: Vec<String> = captions.iter().map(row).collect();
+        Some(format!("rows differ in what enters: {}", rows.join("; ")))
     }
 
     fn heads(&self) -> Vec<String> {
@@ -94,7 +116,7 @@ impl Comparison {
                 "* best, and different from every other configuration at {LEVEL} after Holm's correction"
             );
         }
-        self.notes.iter().for_each(|note| text += &format!("{note}\n"));
+        self.entered().iter().chain(&self.notes).for_each(|note| text += &format!("{note}\n"));
         let _ = writeln!(text, "→ {}", self.verdict);
         text
     }
@@ -137,7 +159,9 @@ impl Comparison {
             let cells: Vec<String> = row.metrics.iter().map(cell).collect();
             let _ = writeln!(text, "{} & {} \\\\", tex(&row.name), cells.join(" & "));
         }
-        text + "\\bottomrule\n\\end{tabular}\n"
+        text += "\\bottomrule\n\\end{tabular}\n";
+        let entered = self.entered().map(|entered| format!("\\par{{\\footnotesize {}\\par}}\n", tex(&entered)));
+        text + &entered.unwrap_or_default()
     }
 
     fn markdown(&self, references: bool) -> String {
@@ -171,7 +195,7 @@ impl Comparison {
             }
         }
         let _ = writeln!(text, "\n{}\n", self.verdict);
-        self.notes.iter().for_each(|note| text += &format!("{note}\n"));
+        self.entered().iter().chain(&self.notes).for_each(|note| text += &format!("{note}\n"));
         text
     }
 }

@@ -49,7 +49,9 @@ impl Comparison {
         };
         let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
         let classes: Vec<&str> = rows.iter().map(class).collect();
-        format!("<p class=\"verdict\">{}</p>\n{}", escape(&self.verdict), table_of(&head, &cells, &classes))
+        let table = table_of(&head, &cells, &classes);
+        let entered = self.entered().map(|entered| paragraph(&entered)).unwrap_or_default();
+        format!("<p class=\"verdict\">{}</p>\n{table}{entered}", escape(&self.verdict))
     }
 
     /// For each metric that is a mean over patients, the differences to the baseline as intervals.

@@ -9,7 +9,7 @@ mod training;
 use super::compare::{CompareOptions, Comparison, is_oracle, model_row};
 use super::fingerprint::Fingerprint;
 use super::flow_figure;
-use super::outcome::{Outcome, StageOutcome, tested_on};
+use super::outcome::{Outcome, StageOutcome};
 use super::run_dir::RunDir;
 use crate::data::Step;
 use crate::train::metrics::column_head;
@@ -97,8 +97,7 @@ fn stage_table(stage: &StageOutcome) -> String {
             ""
         });
     }
-    let title = format!("{}: test, {}", stage.objective, tested_on(stage.examples, stage.patients));
-    let mut out = format!("<h3>{}</h3>\n{}", escape(&title), table_of(&head, &rows, &classes));
+    let mut out = format!("<h3>{}</h3>\n{}", escape(&stage.title()), table_of(&head, &rows, &classes));
     if stage.rows.iter().any(|row| !row.intervals.is_empty()) {
         let _ = writeln!(
             out,
@@ -254,4 +253,27 @@ fn collect(value: &Value, prefix: &str, rows: &mut Vec<Vec<String>>) {
 /// When the file cannot be written.
 pub fn write_page(file: &std::path::Path, page: &str) -> Result<()> {
     storage::replace(file, |new| storage::write(new, page.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::outcome::Row;
+
+    #[test]
+    fn the_table_says_what_enters() {
+        let row = |name: &str| Row { name: name.into(), metrics: vec![("R@10".into(), 0.5)], ..Row::default() };
+        let stage = StageOutcome {
+            stage: "1-finetune".into(),
+            objective: "diagnosis".into(),
+            examples: 7,
+            epoch: 0,
+            caption: "labs of the last visit before".into(),
+            rows: vec![row("code frequency"), row("x, epoch 1")],
+        };
+        let table = stage_table(&stage);
+        assert!(table.contains("<h3>diagnosis · test, 7 patients · labs of the last visit before</h3>"), "{table}");
+        let silent = stage_table(&StageOutcome { caption: String::new(), ..stage });
+        assert!(silent.contains("<h3>diagnosis · test, 7 patients</h3>"), "{silent}");
+    }
 }
