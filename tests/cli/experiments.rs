@@ -137,6 +137,27 @@ fn a_manifest_alone_swaps_the_encoder() {
     assert_eq!(counts.len(), 3, "three encoders, three sizes: {counts:?}");
 }
 
+/// What a table says of laboratory items is what enters the model, and the oracle of what is observed knows no more.
+#[test]
+fn captions_and_oracles_are_of_what_enters() {
+    let folder = tempfile::tempdir().unwrap();
+    let tested = |lab: &str, labs: &str| {
+        let task = format!("{{ type = \"diagnosis\", head = \"direct\", labs = {labs:?} }}");
+        let stages = format!("stage=[{{ type = \"finetune\", epochs = 1, task = {task} }}]");
+        let (outcome, _) = run(folder.path(), &[format!("model.lab={lab}").as_str(), stages.as_str()]);
+        let stage = &outcome.stages[0];
+        let oracle = stage.rows.iter().find(|row| row.name == "oracle, given what is observed").unwrap();
+        (stage.caption.clone(), oracle.metrics.clone())
+    };
+    let linear = "{ type = \"linear\", dim = 16 }";
+    let (caption, under_way) = tested(linear, "target");
+    assert_eq!(caption, "labs of the very visit that is predicted");
+    let (caption, before) = tested(linear, "history");
+    assert_eq!(caption, "labs of all visits before");
+    assert_ne!(before, under_way);
+    assert_eq!(tested("none", "target"), ("no labs".to_owned(), before));
+}
+
 #[test]
 fn the_same_manifest_gives_the_same_digits() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -70,6 +70,11 @@ fn found(task: &str) -> Result<Vec<String>> {
 
 /// An experiment with further lines of its manifest.
 fn experiment(task: &str, data: &str) -> Result<Experiment> {
+    experiment_with(task, data, &[])
+}
+
+/// The same with settings over its manifest.
+fn experiment_with(task: &str, data: &str, settings: &[String]) -> Result<Experiment> {
     let text = format!(
         r#"
 name = "leaks"
@@ -99,7 +104,7 @@ task = {task}
         register,
     ];
     let registry = plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
-    let manifest = Manifest::parse(&text, &[]).unwrap();
+    let manifest = Manifest::parse(&text, settings).unwrap();
     Ok(Experiment::new(manifest, registry)?.without_cache())
 }
 
@@ -112,6 +117,17 @@ fn what_is_in_order_is_said() {
         assert!(lines[2].contains("are counted in the admissions of pretraining patients"), "{lines:?}");
         assert!(lines[4].contains("none on two sides"), "{lines:?}");
     }
+}
+
+#[test]
+fn items_of_the_visit_that_is_predicted_are_said_where_they_enter() {
+    let said = |labs: &str, settings: &[String]| {
+        let task = format!("{{ type = \"diagnosis\", labs = {labs:?} }}");
+        let lines = experiment_with(&task, "", settings).unwrap().check_leaks(&Silent).unwrap();
+        lines[4].ends_with("labs of the very visit that is predicted enter (`labs = \"target\"`)")
+    };
+    assert!(said("target", &[]) && !said("history", &[]));
+    assert!(!said("target", &["model.lab=none".to_owned()]));
 }
 
 #[test]

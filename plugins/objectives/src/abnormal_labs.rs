@@ -79,6 +79,10 @@ impl Objective for AbnormalLabs {
         "F1-w"
     }
 
+    fn labs(&self) -> Option<Labs> {
+        Some(Labs::None)
+    }
+
     fn asks(&self, data: &Prepared, head: usize) -> Asks {
         let mut columns = vec![None; data.cohort.lab_items.len()];
         let items = &data.vocabulary.category_labs[head];

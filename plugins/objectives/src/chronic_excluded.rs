@@ -1,6 +1,6 @@
 //! `chronic_excluded`: the codes of the next visit without chronic ones, which repeat themselves.
 
-use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use crate::next_visit::{self, NextVisit, TaskHead};
 use crate::tasks::codes_outside;
 use dualk_sdk::component::FilePath;
 use dualk_sdk::data::codes::CodeList;
@@ -67,11 +67,7 @@ impl Objective for WithoutChronic {
         next_visit::asks_for(data, codes_outside(data, &self.chronic))
     }
 
-    fn sees_labs_of_target(&self) -> bool {
-        self.task.labs == Labs::Target
-    }
-
-    fn caption(&self) -> String {
-        self.task.caption()
+    fn labs(&self) -> Option<Labs> {
+        Some(self.task.labs)
     }
 }

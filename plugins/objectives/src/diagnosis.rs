@@ -1,6 +1,6 @@
 //! `diagnosis`: every code of the next visit.
 
-use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use crate::next_visit::{self, NextVisit, TaskHead};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -56,11 +56,7 @@ impl Objective for Diagnosis {
         next_visit::asks_for(data, 0..data.vocabulary.target_codes as u32)
     }
 
-    fn sees_labs_of_target(&self) -> bool {
-        self.labs == Labs::Target
-    }
-
-    fn caption(&self) -> String {
-        self.task().caption()
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }

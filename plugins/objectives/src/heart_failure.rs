@@ -1,6 +1,6 @@
 //! `heart_failure`: whether the next visit has a code of the family 428.
 
-use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use crate::next_visit::{self, NextVisit, TaskHead};
 use crate::tasks::HEART_FAILURE;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Binary;
@@ -65,11 +65,7 @@ impl Objective for HeartFailure {
         Asks::Codes(codes.map(|code| is_heart_failure(data, code).then_some(0)).collect())
     }
 
-    fn sees_labs_of_target(&self) -> bool {
-        self.labs == Labs::Target
-    }
-
-    fn caption(&self) -> String {
-        self.task().caption()
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }

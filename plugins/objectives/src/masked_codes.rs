@@ -103,6 +103,10 @@ impl Objective for MaskedCodes {
         "R@10"
     }
 
+    fn labs(&self) -> Option<Labs> {
+        Some(Labs::None)
+    }
+
     fn caption(&self) -> String {
         "codes that are hidden, of every visit".to_owned()
     }

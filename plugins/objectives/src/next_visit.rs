@@ -17,21 +17,6 @@ pub enum TaskHead {
     Direct,
 }
 
-/// Whose abnormal laboratory items enter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
-#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
-#[schemars(crate = "dualk_sdk::schemars")]
-pub enum Labs {
-    /// Those of the visit that is asked for, as published: they are known only once that visit is under way.
-    Target,
-    /// Those of the last visit before it.
-    Last,
-    /// Those of all visits before it.
-    History,
-    /// None.
-    None,
-}
-
 /// Which examples a task makes of a patient.
 #[derive(Debug, Clone, Copy)]
 pub struct NextVisit {
@@ -78,7 +63,7 @@ impl NextVisit {
                     continue;
                 }
                 visits.push(rows.start as u32..target as u32);
-                labs.push(self.labs.of(data, rows.start, target));
+                labs.push(items(self.labs, data, rows.start, target));
                 targets.push(positives);
             }
         }
@@ -91,32 +76,20 @@ impl NextVisit {
             ..Examples::default()
         }
     }
-
-    /// What a table says about the items.
-    pub fn caption(&self) -> String {
-        let labs = match self.labs {
-            Labs::Target => "labs of the very visit that is predicted",
-            Labs::Last => "labs of the last visit before",
-            Labs::History => "labs of all visits before",
-            Labs::None => "no labs",
-        };
-        labs.to_owned()
-    }
 }
 
-impl Labs {
-    /// The items of an example whose visits are `first..target`, as columns, ascending, each once.
-    fn of(self, data: &Prepared, first: usize, target: usize) -> Vec<u32> {
-        match self {
-            Self::Target => data.visit_labs(target),
-            Self::Last => data.visit_labs(target - 1),
-            Self::None => Vec::new(),
-            Self::History => {
-                let mut items: Vec<u32> = (first..target).flat_map(|row| data.visit_labs(row)).collect();
-                items.sort_unstable();
-                items.dedup();
-                items
-            }
+/// The items of an example whose visits before the one that is asked for, `target`, are `first..target`: as columns,
+/// ascending, each once.
+pub fn items(labs: Labs, data: &Prepared, first: usize, target: usize) -> Vec<u32> {
+    match labs {
+        Labs::Target => data.visit_labs(target),
+        Labs::Last => (first..target).next_back().map(|row| data.visit_labs(row)).unwrap_or_default(),
+        Labs::None => Vec::new(),
+        Labs::History => {
+            let mut items: Vec<u32> = (first..target).flat_map(|row| data.visit_labs(row)).collect();
+            items.sort_unstable();
+            items.dedup();
+            items
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `rare`: the codes of the next visit among those that are seldom seen.
 
-use crate::next_visit::{self, Labs, NextVisit, TaskHead};
+use crate::next_visit::{self, NextVisit, TaskHead};
 use crate::tasks::rare_train_codes;
 use dualk_sdk::component::at_least;
 use dualk_sdk::data::tasks::RARE_THRESHOLD;
@@ -112,11 +112,7 @@ impl Objective for Rare {
         next_visit::asks_for(data, self.codes(data))
     }
 
-    fn sees_labs_of_target(&self) -> bool {
-        self.labs == Labs::Target
-    }
-
-    fn caption(&self) -> String {
-        self.task().caption()
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }

@@ -5,6 +5,8 @@ use crate::boundary::Guarded;
 use crate::boundary::guard::run;
 use crate::data::{Examples, Prepared, Ragged};
 use crate::{Error, Result};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Which patients examples are drawn from.
@@ -132,6 +134,32 @@ pub enum Asks {
     Labs(Vec<Option<u32>>),
 }
 
+/// Whose abnormal laboratory items the examples of an objective have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Labs {
+    /// Those of the visit that is asked for, as published: they are known only once that visit is under way.
+    Target,
+    /// Those of the last visit before it.
+    Last,
+    /// Those of all visits before it.
+    History,
+    /// None.
+    None,
+}
+
+impl Labs {
+    /// What a table says of them.
+    pub fn caption(self) -> &'static str {
+        match self {
+            Self::Target => "labs of the very visit that is predicted",
+            Self::Last => "labs of the last visit before",
+            Self::History => "labs of all visits before",
+            Self::None => "no labs",
+        }
+    }
+}
+
 /// What a stage learns.
 pub trait Objective: Send + Sync {
     /// The heads to train.
@@ -183,12 +211,13 @@ pub trait Objective: Send + Sync {
         Asks::Nothing
     }
 
-    /// Whether the laboratory items of the very visit that is asked for enter.
-    fn sees_labs_of_target(&self) -> bool {
-        false
+    /// Whose laboratory items the examples have, for tables, oracles and `dualk check --leaks`; `None`, the default, when that
+    /// is not said. Whether they reach the model is the manifest's choice.
+    fn labs(&self) -> Option<Labs> {
+        None
     }
 
-    /// What a reader of the table must know, such as which laboratory items entered; empty when there is nothing to say.
+    /// What else a reader of the table must know; empty when there is nothing to say.
     fn caption(&self) -> String {
         String::new()
     }
@@ -255,8 +284,8 @@ impl Objective for Guarded<dyn Objective> {
         run(&self.origin, || self.inner.asks(data, head))
     }
 
-    fn sees_labs_of_target(&self) -> bool {
-        run(&self.origin, || self.inner.sees_labs_of_target())
+    fn labs(&self) -> Option<Labs> {
+        run(&self.origin, || self.inner.labs())
     }
 
     fn caption(&self) -> String {

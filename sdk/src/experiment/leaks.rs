@@ -1,7 +1,7 @@
 //! Proof, for one manifest, that what is reported on was not learnt from.
 
 use super::plan::Plan;
-use crate::component::{Objective, Part, Slot};
+use crate::component::{Labs, Objective, Part, Slot};
 use crate::data::knowledge::{GraphSource, Triples};
 use crate::data::{Examples, Prepared};
 use crate::{Error, Result};
@@ -17,7 +17,11 @@ pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
     lines.extend(knowledge(&plan.manifest.data.knowledge, data)?);
     for index in 0..plan.manifest.stage.len() {
         let name = plan.manifest.stage[index].name(index);
-        lines.push(stage(&name, plan.objective(index)?.as_ref(), data)?);
+        let objective = plan.objective(index)?;
+        let line = stage(&name, objective.as_ref(), data)?;
+        let labs = plan.labs(objective.as_ref(), data, plan.tells_visits_apart);
+        let note = "; labs of the very visit that is predicted enter (`labs = \"target\"`)";
+        lines.push(if labs == Some(Labs::Target) { line + note } else { line });
     }
     Ok(lines)
 }
@@ -90,9 +94,7 @@ fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<Strin
             learnt = patients;
         }
     }
-    let labs = objective.sees_labs_of_target();
-    let note = if labs { "; labs of the very visit that is predicted enter (`labs = \"target\"`)" } else { "" };
-    Ok(format!("stage {name}: {}: none on two sides{note}", told.join(", ")))
+    Ok(format!("stage {name}: {}: none on two sides", told.join(", ")))
 }
 
 /// The patients whose visits examples look at.

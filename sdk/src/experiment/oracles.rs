@@ -3,14 +3,16 @@
 use super::predictions::{About, about_of};
 use super::stage::OpenStage;
 use crate::Result;
-use crate::component::{Asks, HeadSpec, Oracle, ParserContext};
+use crate::component::{Asks, Labs, Oracle, ParserContext};
+use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{Scale, Scored};
 use std::collections::HashMap;
 
-/// What the parser knows of the truth, as scores of the test examples of a stage; empty where it knows nothing.
-pub(super) fn oracles(stage: &OpenStage<'_>, heads: &[HeadSpec]) -> Result<Vec<Scored>> {
-    let (plan, data, objective) = (stage.plan, stage.data, stage.objective.as_ref());
+/// What the parser knows of the truth, as scores of the test examples of a stage; empty where it knows nothing. Items of the
+/// very visit that is asked for are known where they enter the model.
+pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored>> {
+    let (plan, data, objective, heads) = (stage.plan, stage.data, stage.objective.as_ref(), model.head_specs());
     let asks: Vec<Asks> = (0..heads.len()).map(|head| objective.asks(data, head)).collect();
     let about: Option<Vec<About>> = about_of(&stage.parts.test, data).into_iter().collect();
     let (Some(about), true) = (about, asks.iter().all(|a| matches!(a, Asks::Codes(_)))) else {
@@ -18,7 +20,8 @@ pub(super) fn oracles(stage: &OpenStage<'_>, heads: &[HeadSpec]) -> Result<Vec<S
     };
     let context = ParserContext { progress: &Silent, compat: plan.manifest.is_compat(), seed: plan.manifest.seed };
     let visits: Vec<usize> = about.iter().map(|a| a.last + 1).collect();
-    let oracles = plan.parser()?.oracles(&context, &data.cohort, &visits, objective.sees_labs_of_target())?;
+    let under_way = stage.labs(model) == Some(Labs::Target);
+    let oracles = plan.parser()?.oracles(&context, &data.cohort, &visits, under_way)?;
     let codes = data.vocabulary.codes.iter().enumerate();
     let nodes: HashMap<&str, usize> = codes.map(|(i, code)| (code.as_str(), i)).collect();
     let columns_of = |asks: &Asks| -> Vec<Option<usize>> {

@@ -3,6 +3,7 @@
 use super::manifest::{ComponentRef, Manifest, Source, Stage};
 use super::parts::Building;
 use crate::component::*;
+use crate::data::Prepared;
 use crate::data::knowledge::check_files;
 use crate::device::NamedDevice;
 use crate::plugin::Registry;
@@ -48,6 +49,17 @@ impl Plan {
     /// The parts of the model, to be built on a device.
     pub fn building<'a>(&'a self, device: &'a Device) -> Building<'a> {
         Building { registry: &self.registry, model: &self.manifest.model, device }
+    }
+
+    /// Whether laboratory items reach the model: by its lab encoder, or by heads that tell visits apart, `by_visit`.
+    pub fn sees_labs(&self, by_visit: bool) -> bool {
+        self.manifest.model.lab.r#type != "none" || by_visit
+    }
+
+    /// Whose laboratory items enter the model with the examples of an objective; `None` where that does not say.
+    pub fn labs(&self, objective: &dyn Objective, data: &Prepared, by_visit: bool) -> Option<Labs> {
+        let enter = self.sees_labs(by_visit) && !data.vocabulary.labs.is_empty();
+        objective.labs().map(|labs| if enter { labs } else { Labs::None })
     }
 
     /// The device as training has it.

@@ -3,7 +3,7 @@
 use super::manifest::Stage;
 use super::model::Entrance;
 use super::plan::Plan;
-use crate::component::{Objective, Part};
+use crate::component::{Labs, Objective, Part};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;
 use crate::{Error, Result};
@@ -50,6 +50,18 @@ impl<'a> OpenStage<'a> {
     /// Its name, such as `3-finetune`.
     pub fn name(&self) -> String {
         self.options().name(self.index)
+    }
+
+    /// Whose laboratory items enter a model; `None` where the objective does not say.
+    pub fn labs(&self, model: &Model) -> Option<Labs> {
+        self.plan.labs(self.objective.as_ref(), self.data, model.tells_visits_apart())
+    }
+
+    /// What a reader of its table must know.
+    pub fn caption(&self, model: &Model) -> String {
+        let labs = self.labs(model).map(|labs| labs.caption().to_owned());
+        let said = [self.objective.caption()].into_iter().chain(labs).filter(|text| !text.is_empty());
+        said.collect::<Vec<_>>().join(" · ")
     }
 
     /// Gives the model the heads of the stage.

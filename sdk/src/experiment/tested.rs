@@ -29,7 +29,7 @@ pub(super) fn test(
     let heads = tested.model.head_specs();
     let mut scored = baseline_scores(stage, tested.model, progress)?;
     scored.extend(model_scores(stage, tested));
-    scored.extend(oracles(stage, heads)?);
+    scored.extend(oracles(stage, tested.model)?);
     let (mut rows, by_patient) = Table::new(stage, heads).rows(&scored);
     // Beside the loss on test, to see what was learnt by heart.
     let loss = valid_log_loss(stage, tested.model);
@@ -42,7 +42,7 @@ pub(super) fn test(
         examples: stage.parts.test.len(),
         patients: Some(by_patient.number()),
         epoch: tested.epoch,
-        caption: stage.objective.caption(),
+        caption: stage.caption(tested.model),
         rows,
     };
     Ok((outcome, by_patient))
@@ -56,7 +56,7 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
     }
     let task = progress.begin("baselines", "", None);
     let by_visit = model.tells_visits_apart();
-    let labs = manifest.model.lab.r#type != "none" || by_visit;
+    let labs = stage.plan.sees_labs(by_visit);
     let Parts { train, valid, test } = &stage.parts;
     let (data, objective, heads) = (stage.data, stage.objective.as_ref(), model.head_specs());
     let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs, by_visit });
