@@ -81,9 +81,9 @@ def linear(path, layer):
 # --- graph encoders ---------------------------------------------------------------------------------------------------
 
 
-def encoder(name, make, paths, call=lambda conv, x, e, w: conv(x, e), widths=(3, 8, 4)):
+def encoder(name, make, paths, call=lambda conv, x, e, w: conv(x, e), widths=(3, 8, 4), graphs=GRAPHS):
     """Two layers with ReLU between, on every graph. In paths, @ stands for 0 and 1, # for 1 and 2."""
-    for kind, which in GRAPHS.items():
+    for kind, which in graphs.items():
         convs = [randomise(make(i, o).double()) for i, o in zip(widths, widths[1:])]
         x = rand(which.nodes, widths[0]).requires_grad_()
         edge_index, weight = graph(which)
@@ -173,6 +173,14 @@ def encoders():
             name = f"encoder_lightgcn{'_edges' if weighted else ''}_{kind}"
             output = torch.stack(layers).mean(0)
             write(name, {"x": x, "weight": weight}, {}, output, x, {"edges": edge_index})
+
+
+def normalised_gin():
+    """Nodes are the batch: one of them alone has no variance, which PyTorch refuses."""
+    mlp = lambda i, o: nn.Sequential(nn.Linear(i, o, bias=False), nn.BatchNorm1d(o), nn.ReLU(), nn.Linear(o, o))
+    norm = lambda layer: {"convs.@.norm.gamma": layer.weight, "convs.@.norm.beta": layer.bias}
+    paths = lambda c: linear("convs.@.fc1", c.nn[0]) | norm(c.nn[1]) | linear("convs.@.fc2", c.nn[3])
+    encoder("gin_norm", lambda i, o: GINConv(mlp(i, o), eps=0.25), paths, graphs={"small": SMALL})
 
 
 def gram():
@@ -453,4 +461,6 @@ if __name__ == "__main__":
     # Seeds of their own: what was here before stays as it is.
     torch.manual_seed(21)
     encoder("gat_residual", lambda i, o: GATConv(i, o // 2, 2, residual=True), gat_paths)
+    torch.manual_seed(22)
+    normalised_gin()
     print(len(list(HERE.glob("*.safetensors"))), "files")

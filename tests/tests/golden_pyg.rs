@@ -5,7 +5,7 @@ mod support;
 use dualk_plugin_encoder_codes::GramOptions;
 use dualk_plugin_encoder_gat::{GatOptions, GatV2Options, TransformerOptions};
 use dualk_plugin_encoder_gcn::{GcnOptions, LightGcnOptions};
-use dualk_plugin_encoder_neighbours::{Aggregate, GinOptions, SageOptions};
+use dualk_plugin_encoder_neighbours::{Aggregate, GinOptions, Norm, SageOptions};
 use dualk_plugin_fusion_attention::{GatedOptions, TransformerOptions as VisitTransformerOptions};
 use dualk_plugin_fusion_pooling::{Activation, MaxOptions, MeanOptions, SumOptions};
 use dualk_plugin_fusion_recurrent::{DipoleOptions, RetainOptions, Score};
@@ -48,7 +48,11 @@ fn check<M: Module>(file: &Tensors<f32>, module: M, forward: impl Fn(&M, Tensor<
 
 /// A graph with isolated nodes, repeated edges and self loops, and one of a single node.
 fn check_encoder<O: BuildGraphEncoder>(name: &str, options: impl Fn() -> O) {
-    for graph in ["small", "one"] {
+    check_encoder_on(&["small", "one"], name, options);
+}
+
+fn check_encoder_on<O: BuildGraphEncoder>(graphs: &[&str], name: &str, options: impl Fn() -> O) {
+    for graph in graphs {
         let path = path(&format!("encoder_{name}_{graph}"));
         let file = load(&path);
         let ([nodes, input], weights) = (tensor::<2>(&file, "input.x", &device()).dims(), &file["input.weight"].1);
@@ -111,15 +115,18 @@ fn sage() {
 
 #[test]
 fn gin() {
+    let options = |train_eps, norm| GinOptions {
+        dims: DIMS.to_vec(),
+        dropout: 0.0,
+        eps: 0.25,
+        train_eps,
+        self_loops: true,
+        norm,
+    };
     for (name, train_eps) in [("gin", false), ("gin_trained", true)] {
-        check_encoder(name, || GinOptions {
-            dims: DIMS.to_vec(),
-            dropout: 0.0,
-            eps: 0.25,
-            train_eps,
-            self_loops: true,
-        });
+        check_encoder(name, || options(train_eps, Norm::None));
     }
+    check_encoder_on(&["small"], "gin_norm", || options(false, Norm::Batch));
 }
 
 #[test]

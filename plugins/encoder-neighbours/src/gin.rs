@@ -1,10 +1,24 @@
 //! `gin`: a perceptron over a node plus the sum of its neighbours.
 
+use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::burn::tensor::module::batch_norm_train;
 use dualk_sdk::component::{in_range, last_width};
 use dualk_sdk::ops::{Adjacency, layer_widths, layers, linear, propagate};
 use dualk_sdk::prelude::*;
+use dualk_sdk::serde::{Deserialize, Serialize};
+
+/// What follows the first layer of a perceptron.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, dualk_sdk::schemars::JsonSchema)]
+#[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
+#[schemars(crate = "dualk_sdk::schemars")]
+pub enum Norm {
+    /// Nothing.
+    None,
+    /// Batch normalisation over the nodes of the graph.
+    Batch,
+}
 
 options! {
     /// Options of `gin`.
@@ -23,6 +37,9 @@ options! {
         /// Whether an edge from a node to itself counts as a neighbour. The paper has none; the disease graph has one at every
         /// code.
         pub self_loops: bool = false,
+        /// `batch`: the hidden layer of each perceptron is normalised over the nodes of the graph, as in the paper. `none`: it is
+        /// not.
+        pub norm: Norm = Norm::None,
     }
 }
 
@@ -34,22 +51,52 @@ impl Component for GinOptions {
 }
 
 /// One layer (eq. 4.1 of the paper, PyG's `GINConv`): y_i = MLP((1 + ε) x_i + Σ_{j → i} x_j) with
-/// MLP(x) = ReLU(x W_1 + b_1) W_2 + b_2. Edge weights do not enter. The paper also normalises over the batch, of which
-/// there is one here, the graph: left out. Sums over hundreds of neighbours then start large, and Adam, whose steps do not
-/// grow with gradients, has to bring them down first.
+/// MLP(x) = ReLU(norm(x W_1 + b_1)) W_2 + b_2. Edge weights do not enter.
+///
+/// With `norm = "batch"`, norm is batch normalisation, which has the place of b_1. The paper's batches are of graphs; here there
+/// is one graph, and its nodes are all there whenever it is encoded, so that it is normalised by their own mean and variance, in
+/// training and after it, and no running ones are kept.
+///
+/// It trains without, too: sums over hundreds of neighbours start large, but a step of Adam moves a weight by about the learning
+/// rate however large its gradient is, so that the first steps bring them down and do not diverge.
 #[derive(Module, Debug)]
 pub struct GinConv {
     fc1: Linear,
+    norm: Option<BatchNorm>,
     fc2: Linear,
     trained_eps: Option<Param<Tensor<1>>>,
     eps: f64,
 }
 
+/// y = (x − mean) / √(variance + 10⁻⁵) ∘ γ + β in every channel, mean and variance over all rows.
+#[derive(Module, Debug)]
+struct BatchNorm {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+}
+
+impl BatchNorm {
+    /// PyTorch's ε.
+    const EPSILON: f64 = 1e-5;
+
+    fn new(width: usize, device: &Device) -> Self {
+        Self { gamma: Initializer::Ones.init([width], device), beta: Initializer::Zeros.init([width], device) }
+    }
+
+    /// `[rows, width]` → `[rows, width]`
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        batch_norm_train(x, self.gamma.val(), self.beta.val(), Self::EPSILON).output
+    }
+}
+
 impl GinConv {
     fn new(input: usize, output: usize, options: &GinOptions, device: &Device) -> Self {
         let eps = || Param::from_tensor(Tensor::from_floats([options.eps as f32], device));
+        let normalised = options.norm == Norm::Batch;
         Self {
-            fc1: LinearConfig::new(input, output).init(device),
+            // Its bias would cancel in the normalisation.
+            fc1: LinearConfig::new(input, output).with_bias(!normalised).init(device),
+            norm: normalised.then(|| BatchNorm::new(output, device)),
             fc2: LinearConfig::new(output, output).init(device),
             trained_eps: options.train_eps.then(eps),
             eps: options.eps,
@@ -67,7 +114,12 @@ impl GinConv {
             None => x.clone() * (1.0 + self.eps),
         };
         let sum = own + propagate(adjacency, x); // [nodes, input]
-        linear(&self.fc2, relu(linear(&self.fc1, sum))) // [nodes, output]
+        let hidden = linear(&self.fc1, sum); // [nodes, output]
+        let hidden = match &self.norm {
+            Some(norm) => norm.forward(hidden),
+            None => hidden,
+        };
+        linear(&self.fc2, relu(hidden)) // [nodes, output]
     }
 }
 
@@ -150,6 +202,18 @@ mod tests {
             let out = |edges: &[(u32, u32, f32)]| gin.forward(x.clone(), &Graph::new(2, edges).unwrap());
             let difference = (out(&plain) - out(&loops)).abs().sum().into_scalar::<f32>();
             assert_eq!(difference > 1e-4, self_loops, "{difference}");
+        }
+    }
+
+    #[test]
+    fn normalised_layers_do_not_grow_with_their_sums() {
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0], [3.0, 1.0, -2.0]], &Device::flex());
+        let graph = Graph::new(3, &[(0, 1, 1.0), (1, 2, 1.0)]).unwrap();
+        for (norm, same) in [(Norm::None, false), (Norm::Batch, true)] {
+            let gin = build(GinOptions { dims: vec![8], norm, ..Default::default() }).unwrap();
+            let out = |factor: f64| gin.forward(x.clone() * factor, &graph);
+            let difference = (out(1.0) - out(1000.0)).abs().max().into_scalar::<f32>();
+            assert_eq!(difference < 0.1, same, "{difference}");
         }
     }
 
