@@ -27,6 +27,7 @@ fn options(slot: Slot, name: &str, folder: &Path) -> Table {
         (Slot::KgeModel, _) => "dim = 5".to_owned(),
         (Slot::Fusion, "gru" | "lstm" | "dipole" | "retain") => "hidden = 6".to_owned(),
         (Slot::PatientEncoder, "behrt") => "dim = 8\nheads = 2\nlayers = 1\nfeed_forward = 8\ndropout = 0.0".to_owned(),
+        (Slot::PatientEncoder, "chet") => "graph = 6\nhidden = 7\nattention = 5".to_owned(),
         (Slot::Lab, "linear") => "dim = 7".to_owned(),
         (Slot::Lab, "mlp") => "dims = [8, 7]".to_owned(),
         (Slot::Head, "mlp") => "decoder = [8, 7]\nclassifier = [8]".to_owned(),

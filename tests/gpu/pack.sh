@@ -28,7 +28,7 @@ cp "$release/dualk" "$to/bin/"
 cp "$(rustc --print target-libdir)"/libstd-*.so "$to/bin/"
 strip --strip-unneeded --remove-section=.rustc "$to"/bin/*
 
-cp -r tests/golden tests/golden-pyg "$to/tests/"
+cp -r tests/golden tests/golden-pyg tests/golden-chet "$to/tests/"
 [ ! -d ../shared/golden ] || cp -r ../shared/golden/reference ../shared/golden/trajectory-a "$to/tests/golden/"
 [ ! -f ../shared/golden/cohort-a/expected.json ] || {
     mkdir -p "$to/tests/golden/cohort-a"

@@ -1,4 +1,5 @@
-//! Encoders, fusions and losses against numbers of PyTorch Geometric and PyTorch, which `golden-pyg/make.py` made.
+//! Encoders, fusions and losses against numbers of PyTorch Geometric and PyTorch, which `golden-pyg/make.py` made, and a patient
+//! encoder against those of its published code, which `golden-chet/make.py` ran.
 
 mod support;
 
@@ -10,11 +11,14 @@ use dualk_plugin_fusion_attention::{GatedOptions, TransformerOptions as VisitTra
 use dualk_plugin_fusion_pooling::{Activation, MaxOptions, MeanOptions, SumOptions};
 use dualk_plugin_fusion_recurrent::{DipoleOptions, RetainOptions, Score};
 use dualk_plugin_losses::{AsymmetricOptions, FocalOptions, LabelWeightedOptions, RankingOptions};
+use dualk_plugin_patient_chet::ChetOptions;
 use dualk_sdk::burn::module::Module;
 use dualk_sdk::burn::optim::GradientsParams;
+use dualk_sdk::graph::cooccurrence;
 use dualk_sdk::prelude::*;
 use dualk_tests::{Tensors, load, load_i64};
 use std::path::PathBuf;
+use std::sync::Arc;
 use support::{
     allowed, assert_tensor, assert_values, device, largest, read_parameters, set_parameters, tensor, with_prefix,
 };
@@ -145,13 +149,17 @@ fn gram() {
     check(&load(&path("encoder_gram")), encoder, |encoder, x| encoder.forward(x, &graph));
 }
 
+/// Lists whose offsets and members are in a file, by the beginning of their names.
+fn ragged(integers: &Tensors<i64>, prefix: &str) -> Ragged<u32> {
+    let values = |part: &str| integers[&format!("{prefix}{part}")].1.iter();
+    let offsets = values("offsets").map(|&offset| offset as usize).collect();
+    Ragged::from_parts(offsets, values("members").map(|&member| member as u32).collect()).unwrap()
+}
+
 /// Sets of different lengths, one of them empty, with repeats.
 fn check_fusion<O: BuildFusion>(name: &str, level: FusionLevel, options: O) {
     let path = path(&format!("fusion_{name}"));
-    let integers = load_i64(&path);
-    let offsets = integers["offsets"].1.iter().map(|&o| o as usize).collect();
-    let members = integers["members"].1.iter().map(|&m| m as u32).collect();
-    let sets = Sets::new(Ragged::from_parts(offsets, members).unwrap());
+    let sets = Sets::new(ragged(&load_i64(&path), ""));
     let file = load(&path);
     let sets = match file.get("input.days") {
         Some((_, days)) => sets.ago(days.clone()),
@@ -203,6 +211,24 @@ fn dipole() {
     ] {
         check_fusion(name, FusionLevel::Visits, DipoleOptions { hidden: 3, embed: 5, dim: 6, score, bidirectional });
     }
+}
+
+/// The graph counted, neighbours, divisions of visits and patient vectors.
+#[test]
+fn chet() {
+    let path = dualk_tests::tests_dir().join("golden-chet/chet.safetensors");
+    let (file, integers) = (load(&path), load_i64(&path));
+    let [nodes, width] = tensor::<2>(&file, "input.x", &device()).dims();
+    let counted = ragged(&integers, "counted.");
+    let graph = cooccurrence(nodes, &counted, 0..counted.len()).unwrap();
+    let (codes, visits) = (ragged(&integers, "codes."), ragged(&integers, "visits."));
+    let labs = visits.rows().map(|_| std::iter::empty()).collect();
+    let examples = Examples { codes: Arc::new(codes.into()), visits, labs, ..Examples::default() };
+    let batch = examples.batch(&(0..examples.len()).collect::<Vec<_>>());
+    let (names, fusion) = (vec![String::new(); nodes], |_, _| Err(Error::program("there are no fusions")));
+    let context = PatientEncoderContext { width, codes: &names, device: &device(), fusion: &fusion };
+    let encoder = ChetOptions { graph: 5, hidden: 7, attention: 32, threshold: 0.15 }.build(&context).unwrap();
+    check(&file, encoder, |encoder, x| encoder.forward(x, &graph, &batch));
 }
 
 fn check_loss(name: &str, options: impl BuildLoss) {
