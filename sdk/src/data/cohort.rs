@@ -1,6 +1,6 @@
 //! What every parser yields: patients, their admissions in time order, codes and abnormal labs.
 
-use super::{AdmissionFacts, Events, Ids, PatientFacts, Ragged, Step};
+use super::{AdmissionFacts, Demographics, Events, Ids, PatientFacts, Ragged, Step};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
 
@@ -239,6 +239,13 @@ impl Cohort {
     /// Number of admissions of patient `p`.
     pub fn visits(&self, p: usize) -> usize {
         self.admissions.range(p).len()
+    }
+
+    /// Age and sex of patient `p` at one of its admissions, which is given as a row.
+    pub fn demographics(&self, p: usize, admission: usize) -> Demographics {
+        let age = self.admission_facts.get(admission).and_then(|facts| facts.age);
+        let sex = self.patient_facts.get(p).and_then(|facts| facts.sex);
+        Demographics { age: age.filter(|age| age.is_finite()), sex }
     }
 
     /// Checks the invariants that the rest of the SDK relies on; for parser authors and tests.

@@ -55,6 +55,15 @@ pub struct AdmissionFacts {
     pub died: Option<bool>,
 }
 
+/// Age and sex of a patient at a visit, where they are known.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Demographics {
+    /// Age in years at the beginning of the visit.
+    pub age: Option<f32>,
+    /// Sex as recorded.
+    pub sex: Option<Sex>,
+}
+
 /// Codes of another kind than diagnoses, with a vocabulary of their own.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Events {

@@ -32,7 +32,7 @@ pub use crate::ops::Sets;
 pub use crate::sparse::Ragged;
 pub use cohort::{Cohort, LabItem};
 pub use examples::{AGES, Batch, Examples};
-pub use facts::{AdmissionFacts, Events, PatientFacts, Sex};
+pub use facts::{AdmissionFacts, Demographics, Events, PatientFacts, Sex};
 pub use flow::Step;
 pub use ids::Ids;
 pub use prepare::{prepare, write};

@@ -16,6 +16,7 @@ mod experiment;
 mod export;
 mod fingerprint;
 mod flow_figure;
+mod groups;
 pub(crate) mod identity;
 mod inputs;
 mod leaks;

@@ -1,5 +1,6 @@
 //! Rows of a table of results, and what each is for every test patient.
 
+use super::groups::{Groups, Measured, groups, mean_of, yes_no};
 use super::outcome::{Row, Stratum};
 use super::patients::{AREAS, PatientTable, SCORE, TRUTH};
 use super::predictions::{About, about_of};
@@ -10,7 +11,6 @@ use crate::train::{
     Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers, derive_seed,
     metrics_of, numbered,
 };
-use std::ops::Range;
 
 /// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
 const BOOTSTRAP: u64 = 0;
@@ -18,9 +18,6 @@ const BOOTSTRAP: u64 = 0;
 const KS: [usize; 4] = [10, 20, 30, 40];
 /// Where the curve of recall has its points.
 const CURVE: [usize; 13] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100];
-/// What patients are divided by: how many visits are seen of them.
-const HISTORIES: [(&str, Range<usize>); 4] =
-    [("1 visit", 1..2), ("2 visits", 2..3), ("3 visits", 3..4), ("4 visits or more", 4..usize::MAX)];
 
 /// A measure by name, with a value for each test example.
 type Values = Vec<(String, Vec<f64>)>;
@@ -31,6 +28,8 @@ pub(super) struct Table<'a> {
     heads: &'a [HeadSpec],
     about: Vec<Option<About>>,
     resamples: Resamples,
+    /// What divides the patients.
+    groups: Vec<Groups>,
     /// For each head, of each positive the part that it belongs to, by what divides them.
     labels: Vec<Vec<Division>>,
 }
@@ -48,6 +47,7 @@ impl<'a> Table<'a> {
         Self {
             stage,
             heads,
+            groups: groups(&about, &data.cohort),
             about,
             resamples: Resamples::new(&patients, derive_seed(BOOTSTRAP, &[])),
             labels: (0..heads.len()).map(of).collect(),
@@ -105,7 +105,7 @@ impl<'a> Table<'a> {
             1 => name.to_owned(),
             _ => format!("{}: {name}", self.heads[head].name),
         };
-        row.strata.extend(self.strata(head, &found, ks, &named("")));
+        row.strata.extend(self.strata(head, scored, &found, ks, &named("")));
         if self.heads.len() == 1 {
             let ks: Vec<usize> = CURVE.into_iter().filter(|k| *k <= outputs).collect();
             row.recall = found.recall_at(targets, &ks);
@@ -135,34 +135,37 @@ impl<'a> Table<'a> {
         AREAS.iter().filter_map(|name| self.resamples.interval(name, area)).collect()
     }
 
-    /// Recall of parts of the labels, and recall by the length of the history.
-    fn strata(&self, head: usize, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
+    /// Recall of parts of the labels, and recall of parts of the patients; for a yes/no question measures of these alone.
+    fn strata(&self, head: usize, scored: &Scored, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
+        if self.heads[head].outputs == 1 && self.stage.objective.link().is_none() {
+            let (scores, targets) = (&scored.heads[head], &self.stage.parts.test.targets[head]);
+            return self.by_patient(prefix, |examples| yes_no(scores, targets, scored.scale, examples));
+        }
         let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
         let by_label = self.labels[head].iter().flat_map(|division| of_labels(division, &found.ranks, k, prefix));
         let name = format!("R@{}", ks[0]);
-        let recall = found.each.iter().find(|(n, _)| *n == name);
-        let by_history = recall.map(|(_, values)| self.by_history(&name, values, prefix)).unwrap_or_default();
-        by_label.chain(by_history).collect()
+        let recall = found.each.iter().find(|(n, _)| *n == name).map(|(_, values)| values);
+        let by_patient = self.by_patient(prefix, |examples| {
+            recall.and_then(|values| mean_of(&name, values, examples)).into_iter().collect()
+        });
+        by_label.chain(by_patient).collect()
     }
 
-    /// A measure by how many visits are seen of a patient.
-    fn by_history(&self, measure: &str, values: &[f64], prefix: &str) -> Vec<Stratum> {
-        let stratum = |(part, visits): (&str, Range<usize>)| {
-            let here =
-                self.about.iter().zip(values).filter(|(about, value)| {
-                    about.is_some_and(|about| visits.contains(&about.visits)) && !value.is_nan()
-                });
-            let values: Vec<f64> = here.map(|(_, value)| *value).collect();
-            let number = values.len();
-            (number > 0).then(|| Stratum {
-                by: format!("{prefix}history"),
-                part: part.to_owned(),
-                measure: measure.to_owned(),
-                value: values.iter().sum::<f64>() / number as f64,
-                number,
-            })
-        };
-        HISTORIES.into_iter().filter_map(stratum).collect()
+    /// What is measured of each part of the patients.
+    fn by_patient(&self, prefix: &str, measure: impl Fn(&[usize]) -> Vec<Measured>) -> Vec<Stratum> {
+        let mut strata = Vec::new();
+        for Groups { by, parts } in &self.groups {
+            for (part, examples) in parts {
+                strata.extend(measure(examples).into_iter().map(|Measured { name, value, number }| Stratum {
+                    by: format!("{prefix}{by}"),
+                    part: (*part).to_owned(),
+                    measure: name,
+                    value,
+                    number,
+                }));
+            }
+        }
+        strata
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Chart, Series, short};
 use crate::Result;
 use crate::experiment::compare::{is_oracle, model_row};
 use crate::experiment::outcome::{Row, StageOutcome};
-use crate::train::metrics::lower_is_better;
+use crate::train::metrics::{column_head, lower_is_better};
 use std::fmt::Write;
 
 /// Bins of fewer entries say nothing, and are left out of the picture.
@@ -163,18 +163,20 @@ fn heading(by: &str) -> &str {
         "code frequency" => "rarest in training first",
         "history" => "visits seen",
         "had before" => "codes",
+        "age" => "age at the last visit seen",
         other => other,
     }
 }
 
 /// How the parts come about, in words.
 fn divided(by: &str) -> String {
+    let plain = format!("by {}", division(by));
     let said = match division(by) {
         "code frequency" => "by the frequency of the code",
         "had before" => "new and repeated codes",
         "chapter" => "by the chapter of the code",
         "history" => "by the length of the history",
-        other => return format!("by {other}"),
+        _ => plain.as_str(),
     };
     match by.rsplit_once(": ") {
         Some((head, _)) => format!("{head}, {said}"),
@@ -186,7 +188,7 @@ fn divided(by: &str) -> String {
 fn said(measure: &str) -> String {
     match measure.strip_prefix("labels among the first ") {
         Some(k) => format!("Part of the true codes among the first {k}"),
-        None => measure.to_owned(),
+        None => column_head(measure),
     }
 }
 

@@ -1,0 +1,157 @@
+//! Parts of the test patients that a table is also told for: by the length of their history, their sex and their age.
+
+use super::predictions::About;
+use crate::data::{Cohort, Ragged, Sex};
+use crate::train::{Scale, assess_binary};
+use std::ops::Range;
+
+/// How many visits are seen of a patient.
+const HISTORIES: [(&str, Range<usize>); 4] =
+    [("1 visit", 1..2), ("2 visits", 2..3), ("3 visits", 3..4), ("4 visits or more", 4..usize::MAX)];
+/// Years of age.
+const AGES: [(&str, Range<f32>); 4] =
+    [("<45", f32::NEG_INFINITY..45.0), ("45–64", 45.0..65.0), ("65–79", 65.0..80.0), ("80+", 80.0..f32::INFINITY)];
+/// Measures of a yes/no question.
+const YES_NO: [&str; 3] = ["AUROC", "AUPRC", "Brier"];
+
+/// Parts of the test patients.
+pub(super) struct Groups {
+    /// What divides them, such as `sex`.
+    pub by: &'static str,
+    /// The parts that are not empty: names, and which examples.
+    pub parts: Vec<(&'static str, Vec<usize>)>,
+}
+
+/// A measure of some examples.
+#[derive(Debug, PartialEq)]
+pub(super) struct Measured {
+    pub name: String,
+    pub value: f64,
+    /// How many examples it is of.
+    pub number: usize,
+}
+
+/// What divides the patients of examples: how many visits are seen of them, their sex, and their age at the last of these.
+/// Who has no visits is in no part, nor is whose sex or age is not known.
+pub(super) fn groups(about: &[Option<About>], cohort: &Cohort) -> Vec<Groups> {
+    let known = |about: &About| cohort.demographics(about.index, about.last);
+    let sexes = [Sex::Female, Sex::Male];
+    vec![
+        divided(about, "history", HISTORIES.map(|(name, _)| name), |about| place(&HISTORIES, about.visits)),
+        divided(about, "sex", sexes.map(Sex::name), |about| {
+            sexes.iter().position(|&sex| known(about).sex == Some(sex))
+        }),
+        divided(about, "age", AGES.map(|(name, _)| name), |about| place(&AGES, known(about).age?)),
+    ]
+}
+
+/// The part whose range holds a value.
+fn place<T: PartialOrd>(parts: &[(&str, Range<T>)], value: T) -> Option<usize> {
+    parts.iter().position(|(_, range)| range.contains(&value))
+}
+
+fn divided<const N: usize>(
+    about: &[Option<About>],
+    by: &'static str,
+    names: [&'static str; N],
+    part: impl Fn(&About) -> Option<usize>,
+) -> Groups {
+    let mut parts: Vec<(&str, Vec<usize>)> = names.map(|name| (name, Vec::new())).into();
+    for (example, about) in about.iter().enumerate() {
+        if let Some(part) = about.as_ref().and_then(&part) {
+            parts[part].1.push(example);
+        }
+    }
+    parts.retain(|(_, examples)| !examples.is_empty());
+    Groups { by, parts }
+}
+
+/// The mean of a measure over those of `examples` that have it; nothing when none has.
+pub(super) fn mean_of(name: &str, values: &[f64], examples: &[usize]) -> Option<Measured> {
+    let here: Vec<f64> = examples.iter().map(|&i| values[i]).filter(|value| !value.is_nan()).collect();
+    let number = here.len();
+    (number > 0).then(|| Measured { name: name.to_owned(), value: here.iter().sum::<f64>() / number as f64, number })
+}
+
+/// The measures of a yes/no question for `examples` alone, without those that are undefined there.
+pub(super) fn yes_no(scores: &[f32], targets: &Ragged<u32>, scale: Scale, examples: &[usize]) -> Vec<Measured> {
+    let scores: Vec<f32> = examples.iter().map(|&i| scores[i]).collect();
+    let targets: Ragged<u32> = examples.iter().map(|&i| targets.row(i).iter().copied()).collect();
+    let found = assess_binary(&scores, &targets, scale);
+    let measured = |name: &str| {
+        let value = found.get(name).filter(|value| !value.is_nan())?;
+        Some(Measured { name: name.to_owned(), value, number: examples.len() })
+    };
+    YES_NO.into_iter().filter_map(measured).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{AdmissionFacts, PatientFacts};
+
+    /// Six patients of two visits each, the first visit of patient p being row 2 · p.
+    fn cohort() -> Cohort {
+        let sexes = [Some(Sex::Female), Some(Sex::Male), Some(Sex::Female), None, Some(Sex::Male), Some(Sex::Female)];
+        let ages = [Some(44.9), Some(45.0), Some(64.9), Some(79.9), Some(80.0), None];
+        let aged = |age| AdmissionFacts { age, ..AdmissionFacts::default() };
+        Cohort {
+            patient_facts: sexes.map(|sex| PatientFacts { sex, ethnicity: None }).into(),
+            // The visit that is asked for is a decade later: it is not looked at.
+            admission_facts: ages.iter().flat_map(|&age| [aged(age), aged(age.map(|age: f32| age + 10.0))]).collect(),
+            ..Cohort::default()
+        }
+    }
+
+    fn about() -> Vec<Option<About>> {
+        let one = |p: usize| About { index: p, last: 2 * p, visits: 1, of: 2 };
+        (0..6).map(|p| Some(one(p))).chain([None]).collect()
+    }
+
+    fn parts(groups: &Groups) -> Vec<(&str, &[usize])> {
+        groups.parts.iter().map(|(name, examples)| (*name, examples.as_slice())).collect()
+    }
+
+    #[test]
+    fn patients_are_divided_by_history_sex_and_age_at_the_last_visit_seen() {
+        let found = groups(&about(), &cohort());
+        let [history, sex, age] = &found[..] else { panic!("three divisions") };
+        assert_eq!([history.by, sex.by, age.by], ["history", "sex", "age"]);
+        assert_eq!(parts(history), [("1 visit", &[0, 1, 2, 3, 4, 5][..])]);
+        assert_eq!(parts(sex), [("female", &[0, 2, 5][..]), ("male", &[1, 4])]);
+        assert_eq!(parts(age), [("<45", &[0][..]), ("45–64", &[1, 2]), ("65–79", &[3]), ("80+", &[4])]);
+        let unknown = groups(&about(), &Cohort::default());
+        assert!(parts(&unknown[1]).is_empty() && parts(&unknown[2]).is_empty());
+    }
+
+    #[test]
+    fn a_mean_is_over_those_who_have_the_measure() {
+        let values = [0.5, f64::NAN, 1.0, 0.0];
+        let expected = Measured { name: "R@10".into(), value: 0.75, number: 2 };
+        assert_eq!(mean_of("R@10", &values, &[0, 1, 2]), Some(expected));
+        assert_eq!(mean_of("R@10", &values, &[1]), None);
+    }
+
+    /// By hand. Of examples 0, 1, 3 and 5 the positives 0 and 5 score 2 and −1, the negatives 1 and 3 score 0 and −2: three of
+    /// four pairs are in order; precision is 1 at the first positive and 2/3 at the second.
+    #[test]
+    fn a_yes_no_question_is_measured_within_a_part() {
+        let scores = [2.0, 0.0, 9.0, -2.0, -9.0, -1.0];
+        let targets: Ragged<u32> = [vec![0], vec![], vec![], vec![], vec![0], vec![0]].into_iter().collect();
+        let found = yes_no(&scores, &targets, Scale::Logits, &[0, 1, 3, 5]);
+        let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
+        let squares = (1.0 - sigmoid(2.0)).powi(2) + 0.25 + sigmoid(-2.0).powi(2) + (1.0 - sigmoid(-1.0)).powi(2);
+        let expected = [("AUROC", 0.75), ("AUPRC", (1.0 + 2.0 / 3.0) / 2.0), ("Brier", squares / 4.0)];
+        assert_eq!(found.len(), 3);
+        for (ours, (name, value)) in found.iter().zip(expected) {
+            assert_eq!((ours.name.as_str(), ours.number), (name, 4));
+            assert!((ours.value - value).abs() < 1e-6, "{name}: {} and {value}", ours.value);
+        }
+        // Nobody says no here: there is no area under the ROC curve. An order alone has no Brier score.
+        let names = |scale, examples: &[usize]| -> Vec<String> {
+            yes_no(&scores, &targets, scale, examples).into_iter().map(|measured| measured.name).collect()
+        };
+        assert_eq!(names(Scale::Logits, &[0, 5]), ["AUPRC", "Brier"]);
+        assert_eq!(names(Scale::Order, &[0, 1]), ["AUROC", "AUPRC"]);
+    }
+}
