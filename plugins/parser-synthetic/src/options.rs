@@ -60,6 +60,10 @@ options! {
         /// Part of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub knowledge: f64 = 1.0,
+        /// Strength of age and sex: every other chronic disease begins more often with age, and some clusters are commoner in
+        /// one sex. 0: patients have neither.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub demographics: f64 = 0.0,
         /// Seed of the patients. The experiment's own seed leaves them as they are.
         pub seed: u64 = 66,
     }
@@ -130,7 +134,7 @@ impl Parser for Synthetic {
             .par_iter()
             .map(|&visit| {
                 let patient = offsets.partition_point(|&o| o <= visit) - 1;
-                oracle::of_visit(&simulated, offsets[patient], visit, under_way)
+                oracle::of_visit(&simulated, patient, visit, under_way)
                     .map(|chances| numbers.iter().map(|n| n.map_or(0.0, |n| chances[n] as f32)).collect())
             })
             .collect();

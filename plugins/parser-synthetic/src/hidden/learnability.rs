@@ -4,7 +4,7 @@
 use super::oracle;
 use super::simulate::simulate;
 use crate::{SyntheticOptions, generate};
-use dualk_sdk::data::{Prepared, SplitOptions, prepare};
+use dualk_sdk::data::{Prepared, Sex, SplitOptions, prepare};
 use std::collections::HashMap;
 
 fn prepared(options: &SyntheticOptions, seed: u64) -> Prepared {
@@ -40,7 +40,7 @@ fn measure(options: &SyntheticOptions, seed: u64) -> [f64; 4] {
     };
     let best = |p: usize, kind: usize| -> Vec<f64> {
         let rows = data.cohort.admissions.range(p);
-        let chances = &oracle::of_visit(&simulated, rows.start, rows.end - 1, false)[kind];
+        let chances = &oracle::of_visit(&simulated, p, rows.end - 1, false)[kind];
         data.vocabulary.codes[1..=data.vocabulary.target_codes].iter().map(|c| chances[numbers[c.as_str()]]).collect()
     };
     [
@@ -134,6 +134,21 @@ fn the_cohort_is_shaped_like_mimic() {
     assert!(data.cohort.code_names.iter().all(|c| c.as_bytes()[3] == b'.'));
     let distinct: std::collections::HashSet<&String> = data.cohort.code_names.iter().collect();
     assert_eq!(distinct.len(), data.cohort.code_names.len(), "codes repeat");
+}
+
+#[test]
+fn age_and_sex_leave_numbers_of_visits_codes_and_items_as_they_are() {
+    let options = |demographics| SyntheticOptions { patients: 1000, demographics, ..SyntheticOptions::default() };
+    let (none, some) = (generate(&options(0.0), 7), generate(&options(0.5), 7));
+    assert!(none.patient_facts.is_empty() && none.admission_facts.is_empty());
+    some.validate().unwrap();
+    assert_eq!((&none.patients, &none.admissions), (&some.patients, &some.admissions));
+    let worlds = [0.0, 0.5].map(|strength| simulate(&options(strength), 7).world);
+    assert_eq!((&worlds[0].codes, &worlds[0].knowledge), (&worlds[1].codes, &worlds[1].knowledge));
+    let known: Vec<_> = (0..1000).map(|p| some.demographics(p, some.admissions.range(p).start)).collect();
+    assert!(known.iter().all(|known| known.age.is_some_and(|age| (20.0..90.0).contains(&age))));
+    let women = known.iter().filter(|known| known.sex == Some(Sex::Female)).count();
+    assert!((430..570).contains(&women), "{women} of 1000");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod learnability;
 pub mod oracle;
+mod person;
 pub mod simulate;
 mod world;
 

@@ -4,9 +4,9 @@
 //! the second is exact: the forward recursion of a hidden Markov model for each module, inside and outside of the
 //! patient's clusters, and Bayes' rule over which clusters these are.
 
+use super::person::Person;
 use super::simulate::{SECOND_CLUSTER, Simulated, Visit, second_cluster};
 use super::world::{ByState, Module, World, after};
-use crate::draw::falling;
 
 /// Chances of all codes of the world in a visit whose hidden states are known.
 pub fn known(world: &World, visit: &Visit) -> Vec<f64> {
@@ -17,9 +17,9 @@ pub fn known(world: &World, visit: &Visit) -> Vec<f64> {
     chances
 }
 
-/// Chances of all codes in the visit after `seen`, given the codes and items of these, and the items of that visit where
-/// it is under way.
-pub fn given(world: &World, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f64> {
+/// Chances of all codes in the visit after `seen`, given the codes and items of these, age and sex, and the items of that
+/// visit where it is under way.
+pub fn given(world: &World, person: Option<&Person>, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f64> {
     let recorded = |visits: &[Visit]| -> Vec<Vec<bool>> {
         let marked = |visit: &Visit| {
             let mut codes = vec![false; world.codes.len()];
@@ -31,13 +31,13 @@ pub fn given(world: &World, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f6
     let codes = recorded(seen);
     // For each module, inside and outside: log-likelihood of what is seen, and chances of the state of the next visit.
     let belief = |module: &Module, outside: usize| {
-        let (mut now, mut likelihood) = (module.first[outside], 0.0);
+        let ((mut now, next), mut likelihood) = (module.course(outside, person), 0.0);
         for (visit, codes) in seen.iter().zip(&codes) {
             for (s, chance) in now.iter_mut().enumerate() {
                 *chance *= module.chance_of_codes(codes, s) * module.chance_of_items(visit, s);
             }
             likelihood += normalise(&mut now);
-            now = after(&now, &module.next[outside]);
+            now = after(&now, &next);
         }
         if let Some(visit) = under_way {
             now.iter_mut().enumerate().for_each(|(s, chance)| *chance *= module.chance_of_items(visit, s));
@@ -47,7 +47,7 @@ pub fn given(world: &World, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f6
     };
     let beliefs: Vec<[(f64, ByState); 2]> =
         world.modules.iter().map(|module| [belief(module, 0), belief(module, 1)]).collect();
-    let inside = clusters(world, &beliefs);
+    let inside = clusters(world, person, &beliefs);
     let mut chances = reasons(world);
     for (cluster, inside) in world.clusters.iter().zip(inside) {
         for m in cluster.clone() {
@@ -62,16 +62,16 @@ pub fn given(world: &World, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f6
 }
 
 /// The chance of each cluster to be one of the patient's.
-fn clusters(world: &World, beliefs: &[[(f64, ByState); 2]]) -> Vec<f64> {
-    let number = world.clusters.len();
+fn clusters(world: &World, person: Option<&Person>, beliefs: &[[(f64, ByState); 2]]) -> Vec<f64> {
+    let (number, popularity) = (world.clusters.len(), world.popularity(person));
     let evidence: Vec<f64> =
         world.clusters.iter().map(|modules| modules.clone().map(|m| beliefs[m][0].0 - beliefs[m][1].0).sum()).collect();
     let mut kinds = Vec::new();
     for first in 0..number {
         let second = second_cluster(first, number);
-        kinds.push((first, None, (falling(first) * (1.0 - SECOND_CLUSTER)).ln() + evidence[first]));
+        kinds.push((first, None, (popularity[first] * (1.0 - SECOND_CLUSTER)).ln() + evidence[first]));
         let both = evidence[first] + if second == first { 0.0 } else { evidence[second] };
-        kinds.push((first, Some(second), (falling(first) * SECOND_CLUSTER).ln() + both));
+        kinds.push((first, Some(second), (popularity[first] * SECOND_CLUSTER).ln() + both));
     }
     let highest = kinds.iter().map(|kind| kind.2).fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = kinds.iter().map(|kind| (kind.2 - highest).exp()).sum();
@@ -116,20 +116,22 @@ impl Module {
     }
 }
 
-/// Chances of the codes of `visit`, a row of the simulation's visits, whose patient's first visit is `first`: with the
-/// hidden states known, and given what is observed.
-pub fn of_visit(simulated: &Simulated, first: usize, visit: usize, under_way: bool) -> [Vec<f64>; 2] {
-    let (world, visits) = (&simulated.world, &simulated.visits);
-    let target = &visits[visit];
-    [known(world, target), given(world, &visits[first..visit], under_way.then_some(target))]
+/// Chances of the codes of `visit`, a row of the simulation's visits, which is one of `patient`: with the hidden states
+/// known, and given what is observed.
+pub fn of_visit(simulated: &Simulated, patient: usize, visit: usize, under_way: bool) -> [Vec<f64>; 2] {
+    let Simulated { world, visits, people, admissions, .. } = simulated;
+    let (target, seen) = (&visits[visit], &visits[admissions.range(patient).start..visit]);
+    [known(world, target), given(world, people.get(patient), seen, under_way.then_some(target))]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::SyntheticOptions;
+    use crate::draw::falling;
     use crate::hidden::simulate::simulate;
     use crate::hidden::world::STATES;
+    use dualk_sdk::data::Sex;
 
     /// A world of two clusters with few modules, in which every course of states can be gone through.
     fn small() -> SyntheticOptions {
@@ -137,7 +139,13 @@ mod tests {
     }
 
     /// The chances of a module's codes at the next visit by the sum over all courses of states.
-    fn by_enumeration(world: &World, module: &Module, outside: usize, seen: &[Visit]) -> (f64, Vec<f64>) {
+    fn by_enumeration(
+        world: &World,
+        module: &Module,
+        (outside, person): (usize, Option<&Person>),
+        seen: &[Visit],
+    ) -> (f64, Vec<f64>) {
+        let (first, next) = module.course(outside, person);
         let marked = |visit: &Visit| {
             let mut codes = vec![false; world.codes.len()];
             visit.codes.iter().for_each(|&c| codes[c as usize] = true);
@@ -146,10 +154,10 @@ mod tests {
         let (mut total, mut sums) = (0.0, vec![0.0; module.codes.len()]);
         for course in 0..STATES.pow(seen.len() as u32 + 1) {
             let state = |visit: usize| course / STATES.pow(visit as u32) % STATES;
-            let mut chance = module.first[outside][state(0)];
+            let mut chance = first[state(0)];
             for (v, visit) in seen.iter().enumerate() {
                 chance *= module.chance_of_codes(&marked(visit), state(v)) * module.chance_of_items(visit, state(v));
-                chance *= module.next[outside][state(v)][state(v + 1)];
+                chance *= next[state(v)][state(v + 1)];
             }
             total += chance;
             let last = state(seen.len());
@@ -160,7 +168,13 @@ mod tests {
 
     #[test]
     fn chances_are_those_of_all_courses_of_states() {
-        let simulated = simulate(&small(), 4);
+        for demographics in [0.0, 0.8] {
+            agrees_with_all_courses(&SyntheticOptions { demographics, ..small() });
+        }
+    }
+
+    fn agrees_with_all_courses(options: &SyntheticOptions) {
+        let simulated = simulate(options, 4);
         let world = &simulated.world;
         for p in 0..20 {
             let rows = simulated.admissions.range(p);
@@ -168,11 +182,18 @@ mod tests {
             if seen.len() > 3 {
                 continue;
             }
-            let found = given(world, seen, None);
+            let person = simulated.people.get(p);
+            let found = given(world, person, seen, None);
             // With two clusters a patient has the first, the second, or (from either side) both.
-            let each: Vec<[(f64, Vec<f64>); 2]> =
-                world.modules.iter().map(|m| [0, 1].map(|outside| by_enumeration(world, m, outside, seen))).collect();
-            let (f, alone) = ([falling(0), falling(1)], 1.0 - SECOND_CLUSTER);
+            let of = |m| [0, 1].map(|outside| by_enumeration(world, m, (outside, person), seen));
+            let each: Vec<[(f64, Vec<f64>); 2]> = world.modules.iter().map(of).collect();
+            // The second cluster is commoner in women.
+            let in_sex = match person.map(|person| person.sex) {
+                Some(Sex::Female) => 1.0 + options.demographics,
+                Some(Sex::Male) => 1.0 - options.demographics / 2.0,
+                None => 1.0,
+            };
+            let (f, alone) = ([falling(0), falling(1) * in_sex], 1.0 - SECOND_CLUSTER);
             let kinds = [([0, 1], f[0] * alone), ([1, 0], f[1] * alone), ([0, 0], (f[0] + f[1]) * SECOND_CLUSTER)];
             let weight = |(outside, prior): &([usize; 2], f64)| {
                 let of = |k: usize| world.clusters[k].clone().map(|m| each[m][outside[k]].0).product::<f64>();
@@ -203,7 +224,7 @@ mod tests {
             let mut bins = vec![(0.0, 0.0, 0.0); 10];
             for p in 0..simulated.patients.len() {
                 let rows = simulated.admissions.range(p);
-                let chances = &of_visit(&simulated, rows.start, rows.end - 1, false)[kind];
+                let chances = &of_visit(&simulated, p, rows.end - 1, false)[kind];
                 let codes = &simulated.visits[rows.end - 1].codes;
                 for (code, &chance) in chances.iter().enumerate() {
                     let bin = &mut bins[((chance * 10.0) as usize).min(9)];
@@ -216,5 +237,36 @@ mod tests {
                 assert!(apart < 4.0 || expected == found, "kind {kind}: {expected} expected, {found} found");
             }
         }
+    }
+
+    /// The first chronic code of each cluster comes with age. In young and old women and men it is as frequent as is said.
+    #[test]
+    fn age_and_sex_are_among_what_is_observed() {
+        let options = SyntheticOptions { patients: 3000, multi: 1.0, demographics: 1.0, ..SyntheticOptions::default() };
+        let simulated = simulate(&options, 11);
+        let world = &simulated.world;
+        // By cluster, age and sex: expected, found, variance.
+        let mut sums = vec![[[(0.0, 0.0, 0.0); 2]; 2]; world.clusters.len()];
+        for (p, person) in simulated.people.iter().enumerate() {
+            let last = simulated.admissions.range(p).end - 1;
+            let [_, chances] = of_visit(&simulated, p, last, false);
+            for (cluster, sums) in world.clusters.iter().zip(&mut sums) {
+                let code = world.modules[cluster.start].codes[0].0;
+                let chance = chances[code as usize];
+                let sum = &mut sums[usize::from(person.age >= 55)][usize::from(person.sex == Sex::Male)];
+                let hit = f64::from(u8::from(simulated.visits[last].codes.contains(&code)));
+                *sum = (sum.0 + chance, sum.1 + hit, sum.2 + chance * (1.0 - chance));
+            }
+        }
+        for (k, sums) in sums.iter().enumerate() {
+            for (expected, found, variance) in sums.iter().flatten() {
+                assert!((expected - found).abs() < 5.0 * variance.sqrt(), "cluster {k}: {expected}, found {found}");
+            }
+        }
+        let found = |age: usize, sex: usize| sums.iter().map(|sums| sums[age][sex].1).sum::<f64>();
+        let (young, old) = (found(0, 0) + found(0, 1), found(1, 0) + found(1, 1));
+        assert!(old > 1.3 * young, "{old} of the old, {young} of the young");
+        let of = |k: usize, sex: usize| sums[k][0][sex].1 + sums[k][1][sex].1;
+        assert!(of(1, 0) > 1.3 * of(1, 1) && of(2, 1) > 1.3 * of(2, 0), "commoner in women, and in men");
     }
 }

@@ -1,11 +1,12 @@
 //! Patients drawn from the world.
 
+use super::person::Person;
 use super::world::{ByState, World};
 use crate::SyntheticOptions;
-use crate::draw::{Draw, falling};
+use crate::draw::Draw;
 use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT};
 use crate::world::CATEGORIES;
-use dualk_sdk::data::LabItem;
+use dualk_sdk::data::{AdmissionFacts, LabItem, PatientFacts};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeSet;
 
@@ -27,6 +28,8 @@ pub struct Simulated {
     pub admissions: Ragged<i64>,
     /// All visits, in that order.
     pub visits: Vec<Visit>,
+    /// Age and sex of each patient; nothing where they have none.
+    pub people: Vec<Person>,
 }
 
 /// Draws a world and its patients.
@@ -37,13 +40,14 @@ pub fn simulate(options: &SyntheticOptions, seed: u64) -> Simulated {
     let mut patients: Vec<i64> = (0..options.patients as i64).map(|i| FIRST_PATIENT + 3 * i).collect();
     draw.shuffle(&mut patients);
     let mut admissions = Ragged::new();
-    for _ in &patients {
+    let people = Person::all(options, seed);
+    for p in 0..patients.len() {
         let first = FIRST_ADMISSION + 7 * visits.len() as i64;
         let number = number_of_visits(options, &mut draw);
-        visits.extend(Patient::new(&world, &mut draw).visits(number, &mut draw));
+        visits.extend(Patient::new(&world, people.get(p), &mut draw).visits(number, &mut draw));
         admissions.push((0..number as i64).map(|i| first + 7 * i));
     }
-    Simulated { world, patients, admissions, visits }
+    Simulated { world, patients, admissions, visits, people }
 }
 
 /// One, or two and with falling chance more.
@@ -71,6 +75,7 @@ pub struct Visit {
 /// A patient: which clusters its diseases come from.
 pub struct Patient<'w> {
     world: &'w World,
+    person: Option<&'w Person>,
     /// For each module 0 where it is of a cluster of the patient, else 1.
     outside: Vec<usize>,
 }
@@ -83,26 +88,26 @@ pub fn second_cluster(first: usize, clusters: usize) -> usize {
 
 impl<'w> Patient<'w> {
     /// A patient.
-    pub fn new(world: &'w World, draw: &mut Draw) -> Self {
-        let popularity: Vec<f64> = (0..world.clusters.len()).map(falling).collect();
-        let first = draw.weighted(&popularity);
+    pub fn new(world: &'w World, person: Option<&'w Person>, draw: &mut Draw) -> Self {
+        let first = draw.weighted(&world.popularity(person));
         let mut outside = vec![1; world.modules.len()];
         outside[world.clusters[first].clone()].fill(0);
         if draw.chance(SECOND_CLUSTER) {
             outside[world.clusters[second_cluster(first, world.clusters.len())].clone()].fill(0);
         }
-        Self { world, outside }
+        Self { world, person, outside }
     }
 
     /// Its visits in time order.
     pub fn visits(self, number: usize, draw: &mut Draw) -> Vec<Visit> {
-        let modules = || self.world.modules.iter().zip(&self.outside);
-        let mut states: Vec<u8> = modules().map(|(m, &o)| state(&m.first[o], draw)).collect();
+        let modules = self.world.modules.iter().zip(&self.outside);
+        let courses: Vec<_> = modules.map(|(module, &outside)| module.course(outside, self.person)).collect();
+        let mut states: Vec<u8> = courses.iter().map(|(first, _)| state(first, draw)).collect();
         let mut visits = Vec::with_capacity(number);
         for visit in 0..number {
             if visit > 0 {
-                for (now, (module, &outside)) in states.iter_mut().zip(modules()) {
-                    *now = state(&module.next[outside][*now as usize], draw);
+                for (now, (_, next)) in states.iter_mut().zip(&courses) {
+                    *now = state(&next[*now as usize], draw);
                 }
             }
             visits.push(self.visit(&states, draw));
@@ -130,7 +135,7 @@ fn state(chances: &ByState, draw: &mut Draw) -> u8 {
 impl Simulated {
     /// The cohort of what occurs: code names in the order of first appearance, items ascending.
     pub fn cohort(self) -> Cohort {
-        let Self { world, patients, admissions, visits } = self;
+        let Self { world, patients, admissions, visits, people } = self;
         let mut numbers = vec![None; world.codes.len()];
         let mut code_names = Vec::new();
         let mut codes = Ragged::new();
@@ -146,7 +151,12 @@ impl Simulated {
         let mut places = vec![0; world.labs.len()];
         used.iter().zip(0..).for_each(|(&lab, place)| places[lab as usize] = place);
         let item = |&lab: &u32| LabItem { id: FIRST_ITEM + i64::from(lab), category: Some(world.labs[lab as usize]) };
+        let aged = |person: &Person| AdmissionFacts { age: Some(person.age.into()), ..AdmissionFacts::default() };
+        let ages = people.iter().zip(admissions.rows()).flat_map(|(p, row)| std::iter::repeat_n(aged(p), row.len()));
+        let sex = |person: &Person| PatientFacts { sex: Some(person.sex), ethnicity: None };
         Cohort {
+            admission_facts: ages.collect(),
+            patient_facts: people.iter().map(sex).collect(),
             patients,
             admissions,
             codes,

@@ -1,6 +1,7 @@
 //! The diseases that there are: modules of physiology, the codes and laboratory items that tell of them, and the clusters
 //! in which they come.
 
+use super::person::Person;
 use crate::SyntheticOptions;
 use crate::draw::{Draw, falling};
 use crate::world::categories;
@@ -40,9 +41,11 @@ pub struct Module {
     /// The chance that an item is abnormal, by state.
     pub abnormal: ByState,
     /// Chances of the first recorded state, inside and outside of a patient's clusters.
-    pub first: [ByState; 2],
+    first: [ByState; 2],
     /// Chances of the next state.
     pub next: [[ByState; STATES]; 2],
+    /// How strongly it comes with age.
+    with_age: f64,
 }
 
 /// Everything that patients are made from.
@@ -60,6 +63,8 @@ pub struct World {
     pub labs: Vec<u8>,
     /// What a small knowledge graph says: head, relation, tail.
     pub knowledge: Vec<(String, &'static str, String)>,
+    /// Strength of age and sex.
+    demographics: f64,
 }
 
 impl World {
@@ -74,6 +79,7 @@ impl World {
             codes: Vec::new(),
             labs: categories(options.labs),
             knowledge: Vec::new(),
+            demographics: options.demographics,
         };
         let (mut families, shared) = (Families::default(), options.codes - reasons);
         let mut variants = Vec::new();
@@ -106,6 +112,12 @@ impl World {
         world.codes = codes;
         world.share_items(options, draw);
         world
+    }
+
+    /// How common each cluster is as the first one of a patient, up to a factor.
+    pub fn popularity(&self, person: Option<&Person>) -> Vec<f64> {
+        let common = |k: usize| person.map_or(1.0, |person| person.common(k, self.demographics));
+        (0..self.clusters.len()).map(|k| falling(k) * common(k)).collect()
     }
 
     /// Variants of chronic codes: too rare to be learnt from patients. With the chance that `knowledge` gives, hierarchy and
@@ -186,7 +198,9 @@ fn chronic(options: &SyntheticOptions, rank: usize, code: u32, later: u32) -> Mo
         ]
     });
     let kept = options.persistence;
-    module(options, next, vec![(code, [0.0, 0.0, kept, kept]), (later, [0.0, 0.0, 0.0, kept])])
+    let with_age = if rank.is_multiple_of(2) { options.demographics } else { 0.0 };
+    let codes = vec![(code, [0.0, 0.0, kept, kept]), (later, [0.0, 0.0, 0.0, kept])];
+    Module { with_age, ..module(options, next, codes) }
 }
 
 /// An acute module: an episode comes and goes.
@@ -204,12 +218,28 @@ fn acute(options: &SyntheticOptions, rank: usize, codes: &[u32]) -> Module {
 }
 
 fn module(options: &SyntheticOptions, next: [[ByState; STATES]; 2], codes: Vec<(u32, ByState)>) -> Module {
-    let first = next.map(|next| (0..EARLIER).fold([1.0, 0.0, 0.0, 0.0], |now, _| after(&now, &next)));
+    let first = next.each_ref().map(first);
     let (stray, measured) = (STRAY * options.noise, 1.0 - options.missing_labs);
     let early = (options.lab_signal * options.physiology).max(stray);
     let late = options.lab_signal.max(stray);
     let abnormal = [stray, early, late, late].map(|chance| chance.min(1.0) * measured);
-    Module { codes, labs: Vec::new(), abnormal, first, next }
+    Module { codes, labs: Vec::new(), abnormal, first, next, with_age: 0.0 }
+}
+
+/// Chances of the first recorded state.
+fn first(next: &[ByState; STATES]) -> ByState {
+    (0..EARLIER).fold([1.0, 0.0, 0.0, 0.0], |now, _| after(&now, next))
+}
+
+impl Module {
+    /// Chances of the first recorded state and of the next ones, inside or `outside` (1) of a patient's clusters.
+    pub fn course(&self, outside: usize, person: Option<&Person>) -> (ByState, [ByState; STATES]) {
+        let mut next = self.next[outside];
+        let Some(person) = person.filter(|_| self.with_age > 0.0) else { return (self.first[outside], next) };
+        let begins = (next[0][1] * person.often(self.with_age)).min(1.0);
+        next[0] = [1.0 - begins, begins, 0.0, 0.0];
+        (first(&next), next)
+    }
 }
 
 /// Chances of the states one visit on.
