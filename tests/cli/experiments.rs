@@ -176,6 +176,71 @@ fn the_same_manifest_gives_the_same_digits() {
     assert_ne!(a.stages, c.stages, "another seed gives other digits");
 }
 
+/// Patients with age and sex, who enter the model.
+const AGED: [&str; 2] = ["data.parser.demographics=1.0", "model.demographics=true"];
+
+#[test]
+fn age_and_sex_enter_where_the_manifest_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = |path: &Path| -> Vec<f32> {
+        let bytes = fs::read(path.join("model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let Ok(map) = file.tensor("demographics.weight") else { return Vec::new() };
+        assert_eq!(map.shape()[0], 5);
+        map.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    let (without, path) = run(folder.path(), &AGED[..1]);
+    assert!(weights(&path).is_empty());
+    // Held at its start, the map changes no digit.
+    let held = ["stage[1].freeze=[\"demographics\"]", "stage[3].freeze=[\"lab\", \"demographics\"]"];
+    let (start, path) = run(folder.path(), &[AGED[0], AGED[1], held[0], held[1]]);
+    assert!(!weights(&path).is_empty() && weights(&path).iter().all(|weight| *weight == 0.0));
+    let model = |outcome: &Outcome| outcome.stages.last().unwrap().model().unwrap().clone();
+    assert_eq!(model(&start).metrics, model(&without).metrics);
+    let (with, path) = run(folder.path(), &AGED);
+    assert!(weights(&path).iter().any(|weight| *weight != 0.0));
+    let captions = [&without, &with].map(|outcome| outcome.stages.last().unwrap().caption.as_str());
+    assert_eq!(captions, ["labs of all visits before", "labs of all visits before · age and sex"]);
+    let regression = |outcome: &Outcome| {
+        let rows = &outcome.stages.last().unwrap().rows;
+        rows.iter().find(|row| row.name == "logistic regression").unwrap().measures.clone()
+    };
+    assert_ne!(regression(&with), regression(&without));
+}
+
+#[test]
+fn tables_have_measures_by_sex_and_age() {
+    let folder = tempfile::tempdir().unwrap();
+    for (task, measures) in [("diagnosis", &["R@10"][..]), ("heart_failure", &["AUPRC", "AUROC", "Brier"])] {
+        let task = format!("stage[3].task={task:?}");
+        let (outcome, path) = run(folder.path(), &[AGED[0], &task]);
+        let stage = outcome.stages.last().unwrap();
+        let strata = &stage.model().unwrap().strata;
+        for by in ["sex", "age"] {
+            let mut found: Vec<&str> = strata.iter().filter(|s| s.by == by).map(|s| s.measure.as_str()).collect();
+            found.sort_unstable();
+            found.dedup();
+            assert_eq!(found, measures, "{task}");
+            // Every patient is in one part.
+            let whole = measures[measures.len() - 1];
+            let of = strata.iter().filter(|s| s.by == by && s.measure == whole);
+            assert_eq!(of.map(|s| s.number).sum::<usize>(), stage.examples, "{task}, {by}");
+        }
+        let report = fs::read_to_string(path.join("report.html")).unwrap();
+        assert!(report.contains("by sex") && report.contains("by age"), "{task}");
+    }
+}
+
+#[test]
+fn a_cohort_without_age_and_sex_has_none_to_enter() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [AGED[1].to_owned(), format!("output.runs={:?}", folder.path().join("runs"))];
+    let manifest = Manifest::load(&write_manifest(folder.path()), &settings).unwrap();
+    let registry = Registry::new().with(register).unwrap();
+    let error = Experiment::new(manifest, registry).unwrap().run(&Silent).unwrap_err().to_string();
+    assert!(error.contains("`model.demographics`") && error.contains("neither how old"), "{error}");
+}
+
 /// Sums are added up in other orders on other numbers of threads, and nothing else differs.
 #[test]
 fn losses_are_the_same_on_one_thread_and_two() {

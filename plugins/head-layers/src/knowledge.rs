@@ -314,6 +314,7 @@ mod tests {
             visits: Sets::new(ragged(vec![vec![0, 1], vec![2]])),
             labs: ragged(vec![vec![0], vec![]]),
             visit_labs: Ragged::new(),
+            demographics: Vec::new(),
             targets: Vec::new(),
             numbers: Vec::new(),
         }

@@ -248,6 +248,12 @@ impl Cohort {
         Demographics { age: age.filter(|age| age.is_finite()), sex }
     }
 
+    /// Whether the age or the sex of anybody is known.
+    pub fn has_demographics(&self) -> bool {
+        self.patient_facts.iter().any(|facts| facts.sex.is_some())
+            || self.admission_facts.iter().any(|facts| facts.age.is_some())
+    }
+
     /// Checks the invariants that the rest of the SDK relies on; for parser authors and tests.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Training examples and the batches cut from them.
 
-use super::{Ragged, Visits};
+use super::{Demographics, Ragged, Visits};
 use crate::ops::Sets;
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ pub struct Examples {
     /// Those of each visit of [`Examples::codes`], where these may be seen: for heads that tell visits apart. Objectives get
     /// them by [`Prepared::all_visit_labs`](super::Prepared::all_visit_labs).
     pub visit_labs: Option<Arc<Ragged<u32>>>,
+    /// Age and sex of each example at the last visit that is seen, where they enter the model; else nothing. Objectives leave
+    /// it empty, and experiments fill it in.
+    pub demographics: Vec<Demographics>,
     /// For each head, the positive columns of each example, ascending, from 0; no columns where targets are numbers.
     pub targets: Vec<Ragged<u32>>,
     /// For each head whose targets are [numbers](crate::component::Link), one number a column of each example, row after
@@ -85,6 +88,7 @@ impl Examples {
             visits: Sets::new(Ragged::new()),
             labs: pick(&self.labs),
             visit_labs: Ragged::new(),
+            demographics: indices.iter().filter_map(|&i| self.demographics.get(i).copied()).collect(),
             targets: self.targets.iter().map(pick).collect(),
             numbers: self.numbers.iter().map(|numbers| self.rows_of(numbers, indices)).collect(),
         }
@@ -102,6 +106,8 @@ pub struct Batch {
     pub labs: Ragged<u32>,
     /// Those of each visit of [`Batch::codes`]; no rows where visits are not to be told apart by items, or no head does.
     pub visit_labs: Ragged<u32>,
+    /// Age and sex of each patient, where they enter; else nothing.
+    pub demographics: Vec<Demographics>,
     /// For each head, the positive columns of each patient.
     pub targets: Vec<Ragged<u32>>,
     /// For each head whose targets are numbers, those of each patient, row after row.
@@ -153,6 +159,17 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn age_and_sex_follow_their_examples() {
+        let aged = |age: f32| Demographics { age: Some(age), sex: None };
+        let rows = |n: usize| (0..n).map(|_| []).collect::<Ragged<u32>>();
+        let examples = Examples { visits: rows(3), labs: rows(3), ..Examples::default() };
+        assert!(examples.batch(&[2, 0]).demographics.is_empty());
+        let examples = Examples { demographics: vec![aged(1.0), aged(2.0), aged(3.0)], ..examples };
+        assert_eq!(examples.batch(&[2, 0]).demographics, [aged(3.0), aged(1.0)]);
+        assert_eq!(examples.without_visits(&[1]).demographics, [aged(2.0)]);
+    }
 
     #[test]
     fn items_of_each_visit_are_gathered_for_heads_that_tell_visits_apart() {

@@ -141,6 +141,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "split": written("the split", &manifest.data.split)?,
         "model": model,
         "history": manifest.model.head.history,
+        "demographics": manifest.model.demographics,
         "seed": manifest.seed,
         "compat": manifest.compat,
         "device": plan.device.name,

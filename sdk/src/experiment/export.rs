@@ -5,6 +5,7 @@ use super::evaluation::{model_of_stage, stage_of};
 use super::plan::Plan;
 use super::predictions::patients_of;
 use super::run_dir::RunDir;
+use super::stage;
 use crate::cache::Cache;
 use crate::component::Part;
 use crate::data::columns::{Values, write_parquet};
@@ -57,7 +58,7 @@ pub(super) fn export(
     };
     let patients = match export.patients {
         true => {
-            let examples = objective.examples(&data, Part::Test)?;
+            let examples = stage::examples(plan, objective.as_ref(), &data, Part::Test)?;
             Some(patients(&model, embeddings.clone(), &examples, &data)?)
         }
         false => None,
@@ -84,7 +85,7 @@ fn patients(
     let (mut vectors, mut width) = (Vec::new(), 0);
     for chunk in order.chunks(BATCH) {
         let batch = examples.batch_of(chunk, model.tells_visits_apart());
-        let encoded = model.patients(embeddings.clone(), &data.graph, &batch);
+        let encoded = model.with_demographics(model.patients(embeddings.clone(), &data.graph, &batch), &batch);
         width = encoded.dims()[1];
         vectors.extend(encoded.into_data().convert::<f32>().iter::<f32>());
     }

@@ -33,6 +33,9 @@ macro_rules! parts {
             $($(#[$doc])* pub $key: ComponentRef,)+
             /// Vectors → logits.
             pub head: Heads,
+            /// Whether age at the last visit seen, and sex, are added to the patient vector. Default: false.
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            pub demographics: bool,
         }
 
         /// The keys of `[model]`, each with its slot.
@@ -112,7 +115,8 @@ impl Model {
     /// What paths of parameters before the heads begin with.
     pub fn paths(&self) -> Vec<&'static str> {
         let patients: &[&str] = if self.has_fusions() { &Fusions::PARTS } else { &["patient_encoder"] };
-        ["nodes", "encoder"].into_iter().chain(patients.iter().copied()).chain(["lab"]).collect()
+        let demographics = self.demographics.then_some("demographics");
+        ["nodes", "encoder"].into_iter().chain(patients.iter().copied()).chain(demographics).chain(["lab"]).collect()
     }
 }
 
@@ -180,7 +184,13 @@ impl Building<'_> {
         // A column of zeros where the cohort has no items: tensors without columns are not for every device.
         let labs = data.vocabulary.labs.len().max(1);
         let lab = self.lab(&LabEncoderContext { labs, device })?;
-        Ok(ModelParts { features, encoder, patient_encoder, lab, labs })
+        let demographics = self.model.demographics;
+        if demographics && !data.cohort.has_demographics() {
+            return Err(Error::user("this cohort says neither how old patients are nor of which sex")
+                .at_key("model.demographics")
+                .help("the page Parsers of the book says which columns are read"));
+        }
+        Ok(ModelParts { features, encoder, patient_encoder, lab, labs, demographics })
     }
 
     /// Builds every part at a small size, which checks the values of its options before work starts; but for those that are

@@ -86,5 +86,6 @@ fn first(examples: &Examples, count: usize) -> Examples {
         labs: cut(&examples.labs),
         targets: examples.targets.iter().map(cut).collect(),
         numbers: examples.numbers.iter().map(first_numbers).collect(),
+        demographics: examples.demographics.iter().take(count).copied().collect(),
     }
 }

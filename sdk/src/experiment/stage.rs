@@ -3,6 +3,7 @@
 use super::manifest::Stage;
 use super::model::Entrance;
 use super::plan::Plan;
+use super::predictions::{About, about_of};
 use crate::component::{Labs, Objective, Part};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;
@@ -16,10 +17,21 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub fn of(objective: &dyn Objective, data: &Prepared) -> Result<Self> {
-        let examples = |part| objective.examples(data, part);
+    fn of(plan: &Plan, objective: &dyn Objective, data: &Prepared) -> Result<Self> {
+        let examples = |part| examples(plan, objective, data, part);
         Ok(Self { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
     }
+}
+
+/// The examples of a part, with age and sex where these enter the model.
+pub(super) fn examples(plan: &Plan, objective: &dyn Objective, data: &Prepared, part: Part) -> Result<Examples> {
+    let mut examples = objective.examples(data, part)?;
+    if plan.manifest.model.demographics {
+        let known = |about: About| data.cohort.demographics(about.index, about.last);
+        let about = about_of(&examples, data).into_iter();
+        examples.demographics = about.map(|about| about.map(known).unwrap_or_default()).collect();
+    }
+    Ok(examples)
 }
 
 /// A stage with its objective and examples.
@@ -38,7 +50,7 @@ impl<'a> OpenStage<'a> {
 
     /// The same, its objective being made already.
     pub fn with(plan: &'a Plan, index: usize, data: &'a Prepared, objective: Box<dyn Objective>) -> Result<Self> {
-        let parts = Parts::of(objective.as_ref(), data)?;
+        let parts = Parts::of(plan, objective.as_ref(), data)?;
         Ok(Self { plan, index, data, objective, parts })
     }
 
@@ -60,7 +72,9 @@ impl<'a> OpenStage<'a> {
     /// What a reader of its table must know.
     pub fn caption(&self, model: &Model) -> String {
         let labs = self.labs(model).map(|labs| labs.caption().to_owned());
-        let said = [self.objective.caption()].into_iter().chain(labs).filter(|text| !text.is_empty());
+        let demographics = self.plan.manifest.model.demographics.then(|| "age and sex".to_owned());
+        let said =
+            [self.objective.caption()].into_iter().chain(labs).chain(demographics).filter(|text| !text.is_empty());
         said.collect::<Vec<_>>().join(" · ")
     }
 

@@ -1,6 +1,7 @@
 //! All parts of an experiment's model, wired.
 
 use super::History;
+use super::age_and_sex::AgeAndSex;
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
@@ -24,6 +25,8 @@ pub struct ModelParts {
     pub lab: LabEncoderModule,
     /// Number of laboratory items.
     pub labs: usize,
+    /// Whether age and sex enter the patient vector.
+    pub demographics: bool,
 }
 
 /// The model: trainable node features, graph encoder, patient encoder, lab layer, the heads that earlier stages kept
@@ -33,6 +36,8 @@ pub struct Model {
     nodes: Param<Tensor<2>>,
     encoder: GraphEncoderModule,
     patient_encoder: PatientEncoderModule,
+    /// What age and sex add to the patient vector, where they enter.
+    demographics: Option<AgeAndSex>,
     lab: LabEncoderModule,
     decoders: Vec<HeadModule>,
     heads: Vec<HeadModule>,
@@ -52,8 +57,10 @@ pub struct Model {
 impl Model {
     /// Wires the parts; there are no heads yet.
     pub fn new(parts: ModelParts) -> Self {
-        let ModelParts { features, encoder, patient_encoder, lab, labs } = parts;
+        let ModelParts { features, encoder, patient_encoder, lab, labs, demographics } = parts;
+        let width = patient_encoder.width();
         Self {
+            demographics: demographics.then(|| AgeAndSex::new(width, &features.device())),
             nodes: Param::from_tensor(features),
             encoder,
             patient_encoder,
@@ -189,13 +196,24 @@ impl Model {
         wanted.then(|| multiplying(graph.precision(), || self.encoder.forward(self.nodes.val(), graph)))
     }
 
-    /// Patient vectors.
+    /// Patient vectors, before age and sex are in them.
     ///
     /// # Shapes
     /// - `embeddings`: `[nodes, encoder width]`
     /// - output: `[batch, patient width]`
     pub fn patients(&self, embeddings: Tensor<2>, graph: &Graph, batch: &Batch) -> Tensor<2> {
         multiplying(graph.precision(), || self.patient_encoder.forward(embeddings, graph, batch))
+    }
+
+    /// Patient vectors with age and sex in them, where these enter.
+    ///
+    /// # Shapes
+    /// - `patients`, output: `[batch, patient width]`
+    pub fn with_demographics(&self, patients: Tensor<2>, batch: &Batch) -> Tensor<2> {
+        match &self.demographics {
+            Some(map) => map.add(patients, &batch.demographics),
+            None => patients,
+        }
     }
 
     /// What heads see of patients: their vectors, and embedded nodes where a head looks at codes.
@@ -221,6 +239,7 @@ impl Model {
 
     fn logits_of(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
         let (patients, nodes) = encoded.map_or((None, None), |encoded| (Some(encoded.patients), encoded.nodes));
+        let patients = patients.map(|patients| self.with_demographics(patients, batch));
         let specs = &self.head_specs[which.clone()];
         let sees_labs = specs.iter().any(|spec| self.sees_labs(&spec.inputs));
         let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
@@ -294,7 +313,7 @@ impl Model {
 /// What heads see of the patients of a batch.
 #[derive(Debug, Clone)]
 pub struct Encoded {
-    /// `[batch, patient width]`
+    /// `[batch, patient width]`, before age and sex are in them: those do not change where all before the heads is frozen.
     pub(crate) patients: Tensor<2>,
     /// `[nodes, encoder width]`, where a head looks at codes.
     pub(crate) nodes: Option<Tensor<2>>,

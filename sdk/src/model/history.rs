@@ -202,6 +202,7 @@ mod tests {
             visits: Sets::new(ragged(vec![vec![0, 1], vec![]])),
             labs: ragged(vec![vec![], vec![0]]),
             visit_labs: Ragged::new(),
+            demographics: Vec::new(),
             targets: Vec::new(),
             numbers: Vec::new(),
         }

@@ -1,5 +1,6 @@
 //! The model that the slots form.
 
+mod age_and_sex;
 mod assembled;
 mod fusions;
 mod history;

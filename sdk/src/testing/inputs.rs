@@ -118,6 +118,7 @@ pub(super) fn histories(patients: usize, codes: u32) -> Batch {
         visits: Sets::new((0..patients as u32).map(|p| [2 * p, 2 * p + 1]).collect()),
         labs: (0..patients).map(|p| (0..p as u32 % 2).map(|_| 0)).collect(),
         visit_labs: (0..2 * patients).map(|visit| (0..visit as u32 % 2).map(|_| 0)).collect(),
+        demographics: Vec::new(),
         targets: Vec::new(),
         numbers: Vec::new(),
     }

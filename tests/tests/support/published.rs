@@ -108,6 +108,7 @@ impl Case {
             visits: Sets::new(sets),
             labs,
             visit_labs: Ragged::new(),
+            demographics: Vec::new(),
             targets: Vec::new(),
             numbers: Vec::new(),
         }
@@ -138,6 +139,7 @@ impl Case {
             ),
             lab: LabEncoderModule::new(lab, "linear"),
             labs,
+            demographics: false,
         };
         let options = MlpOptions {
             decoder: self.widths(if stage == Stage::Direct { "classifier" } else { "decoder1" }, &["fc1", "fc2"]),

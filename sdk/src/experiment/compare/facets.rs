@@ -19,7 +19,7 @@ pub struct Facets(BTreeMap<String, Facet>);
 const ASIDE: [&str; 6] = ["name", "seed", "output", "plugin", "sweep", "evaluate_only"];
 
 /// Options of a task that say what a model sees of a patient, and not what it is asked.
-const INPUTS: [&str; 4] = ["head", "labs", "all_visits", "demographics"];
+const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
 
 impl Facets {
     /// Of a resolved manifest.

@@ -155,6 +155,9 @@ fn data_rows(run: &RunDir, manifest: &toml::Table) -> Result<Vec<Vec<String>>> {
     if let Some(lab) = component(at(&["model", "lab"])) {
         add("laboratory items", lab);
     }
+    if at(&["model", "demographics"]).and_then(toml::Value::as_bool) == Some(true) {
+        add("age and sex", "enter the patient vector".to_owned());
+    }
     Ok(rows)
 }
 

@@ -10,7 +10,7 @@ pub use logistic::LogisticRegression;
 use super::{Metrics, Scale};
 use crate::Result;
 use crate::component::{Asks, HeadInput, HeadSpec, Objective, Part, Predictions};
-use crate::data::{AGES, Examples, Prepared, Ragged};
+use crate::data::{AGES, Demographics, Examples, Prepared, Ragged, Sex};
 use history::History;
 
 /// The scores of a ranking for all heads of an objective.
@@ -182,10 +182,22 @@ fn ages(context: &BaselineContext<'_>) -> usize {
     if known && context.by_visit { AGES } else { 1 }
 }
 
+/// Decades of a patient's age, the last one open, which are features.
+const DECADES: usize = 10;
+/// Features of a patient's age and sex.
+const OF_PATIENT: usize = DECADES + 2;
+
+/// The decade of a patient's age, and the sex. What is not known has no feature: the bias stands for it.
+fn of_patient(known: &Demographics) -> impl Iterator<Item = usize> {
+    let decade = known.age.map(|age| ((age / 10.0) as usize).min(DECADES - 1));
+    decade.into_iter().chain(known.sex.map(|sex| DECADES + usize::from(sex == Sex::Male)))
+}
+
 /// The codes of all visits that are seen, and the items that enter the model, both by the `ages` of their visit. With one age,
-/// codes are one set, and where items are known by visit, those of the last are it.
+/// codes are one set, and where items are known by visit, those of the last are it. Then age and sex where they enter.
 fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
     let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
+    let of_visits = ages * nodes + if context.labs { ages * items } else { 0 };
     let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
             let visits = examples.visits.row(i).iter().rev().enumerate();
@@ -195,15 +207,23 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
             });
             let labs = context.items(examples, i).into_iter().filter(|(age, _)| *age < ages);
             let labs = labs.map(|(age, item)| (ages * nodes + age * items) as u32 + item);
-            let mut row: Vec<u32> = codes.chain(labs).collect();
+            let patient = examples.demographics.get(i).into_iter().flat_map(of_patient);
+            let patient = patient.map(|feature| (of_visits + feature) as u32);
+            let mut row: Vec<u32> = codes.chain(labs).chain(patient).collect();
             row.sort_unstable();
             row.dedup();
             row
         };
         (0..examples.len()).map(row).collect()
     };
-    let width = ages * nodes + if context.labs { ages * items } else { 0 };
-    Features { width, train: of(context.train), valid: of(context.valid), test: of(context.test) }
+    let parts = [context.train, context.valid, context.test];
+    let of_patients = if parts.iter().any(|part| !part.demographics.is_empty()) { OF_PATIENT } else { 0 };
+    Features {
+        width: of_visits + of_patients,
+        train: of(context.train),
+        valid: of(context.valid),
+        test: of(context.test),
+    }
 }
 
 /// A logistic regression a head: where visits can be told apart, the better on valid of one that does and of one that takes

@@ -73,6 +73,29 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
     assert_eq!(of(&by_visit, false), (3 * 2, vec![1, 3, 5]));
 }
 
+#[test]
+fn age_and_sex_are_features_where_they_enter() {
+    let data = data(&["a"]);
+    let without = Examples {
+        codes: Arc::new(ragged(&[&[1]]).into()),
+        visits: ragged(&[&[0], &[0], &[0]]),
+        labs: ragged(&[&[], &[], &[]]),
+        targets: vec![ragged(&[&[0], &[], &[]])],
+        ..Examples::default()
+    };
+    let known = |age, sex| Demographics { age, sex };
+    let patients = vec![known(Some(64.9), Some(Sex::Female)), known(Some(104.0), Some(Sex::Male)), known(None, None)];
+    let with = Examples { demographics: patients, ..without.clone() };
+    let heads = Again.heads(&data).unwrap();
+    let of = |examples: &Examples| {
+        let found = features(&context(&data, &heads, examples, examples, false), 1);
+        (found.width, found.test)
+    };
+    // Padding and the code; then ten decades, female and male.
+    assert_eq!(of(&with), (2 + 12, ragged(&[&[1, 2 + 6, 2 + 10], &[1, 2 + 9, 2 + 11], &[1]])));
+    assert_eq!(of(&without), (2, ragged(&[&[1], &[1], &[1]])));
+}
+
 /// Whether the only item of an example is abnormal in a visit: the bits of the example's number say it.
 fn abnormal(example: usize, visit: usize) -> bool {
     (example >> visit) & 1 == 1
