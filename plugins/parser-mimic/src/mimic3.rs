@@ -268,6 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn age_and_sex_are_those_at_the_admission_and_hidden_ages_are_90() {
+        let folder = folder();
+        // 7 is 60 and a month later still 60; the birth of 5 was moved by three centuries.
+        let births = "SUBJECT_ID,GENDER,DOB\n5,F,1801-01-01\n7,M,2040-12-01\n";
+        write(folder.path(), "PATIENTS.csv", births);
+        let cohort = parse(folder.path(), false).unwrap();
+        assert_eq!(cohort.patients, [7, 5]);
+        let known = |p: usize, admission| {
+            let known = cohort.demographics(p, admission);
+            (known.age.map(f32::floor), known.sex)
+        };
+        assert_eq!([known(0, 0), known(0, 1)], [(Some(60.0), Some(Sex::Male)); 2]);
+        assert_eq!(known(1, 2), (Some(90.0), Some(Sex::Female)));
+    }
+
+    #[test]
     fn times_may_be_written_in_any_format() {
         let folder = folder();
         let write = |times: [&str; 5], birth: &str| {

@@ -86,8 +86,8 @@ impl Parser for Mimic4 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dualk_sdk::data::Step;
     use dualk_sdk::data::events::EventKind;
+    use dualk_sdk::data::{Demographics, Sex, Step};
     use dualk_sdk::progress::Silent;
     use std::fs;
 
@@ -170,6 +170,28 @@ mod tests {
         let expected = [("without an admission".to_owned(), 2), ("without an admission after 2012".to_owned(), 1)];
         assert_eq!(left_out(patients), expected);
         assert_eq!((admissions.total, left_out(admissions)), (4, vec![("before 2013".to_owned(), 2)]));
+    }
+
+    #[test]
+    fn age_is_that_in_the_anchor_year_and_the_years_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group\n1,F,60,2150,2014 - 2016\n\
+                        2,M,,2150,2014 - 2016\n";
+        write("patients.csv", patients);
+        let admissions = "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n1,11,2153-01-01 10:00\n\
+                          2,20,2150-01-01 10:00\n";
+        write("admissions.csv", admissions);
+        let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n1,11,4280,9\n2,20,4280,9\n";
+        write("diagnoses_icd.csv", diagnoses);
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let known = [(0, 0), (0, 1), (1, 2)].map(|(p, row)| cohort.demographics(p, row));
+        let of = |age, sex| Demographics { age, sex: Some(sex) };
+        assert_eq!(known, [of(Some(60.0), Sex::Female), of(Some(63.0), Sex::Female), of(None, Sex::Male)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{Folder, parse};
+use dualk_sdk::data::Demographics;
 use dualk_sdk::data::events::{EventKind, EventTable};
 
 fn folder() -> Folder {
@@ -207,6 +208,20 @@ fn broken_tables_are_refused() {
         .write("lab.csv", "patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n12,1,glucose,high,mg\n");
     let skipping = EicuOptions { on_bad_row: OnBadRow::Skip, ..options(&folder) };
     assert_eq!(parse(skipping, false).unwrap().flow.last().unwrap().lost_count(), 1);
+}
+
+#[test]
+fn age_and_sex_are_read_and_hidden_ages_are_90() {
+    let folder = folder();
+    folder.write(
+        "patient.csv",
+        "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset,gender,age\n11,1,-5,Female,> 89\n\
+         12,1,-2258,Female,> 89\n21,2,0,Unknown,\n31,3,0,Male,44\n",
+    );
+    let cohort = parse(options(&folder), false).unwrap();
+    let known: Vec<_> = [(0, 0), (0, 1), (1, 2)].map(|(p, row)| cohort.demographics(p, row)).into();
+    let (woman, nobody) = (Demographics { age: Some(90.0), sex: Some(Sex::Female) }, Demographics::default());
+    assert_eq!(known, [woman, woman, nobody]);
 }
 
 #[test]

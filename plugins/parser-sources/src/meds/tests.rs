@@ -134,6 +134,35 @@ fn times_may_be_texts_in_any_format() {
 }
 
 #[test]
+fn age_is_the_time_since_birth() {
+    let folder = Folder::new();
+    let events = [
+        (7i64, "", "GENDER//F"),
+        (7, "1956-02-01 10:00", "MEDS_BIRTH"),
+        (7, "2016-02-02 10:00", "HOSPITAL_ADMISSION"),
+        (7, "2016-02-03 10:00", "DIAGNOSIS//ICD//9//4280"),
+        (8, "2016-03-01 10:00", "HOSPITAL_ADMISSION"),
+        (8, "2016-03-02 10:00", "DIAGNOSIS//ICD//9//25000"),
+    ];
+    let columns = [
+        ("subject_id", Values::from(events.map(|event| event.0).to_vec())),
+        ("time", events.map(|event| event.1).to_vec().into()),
+        ("code", events.map(|event| event.2).to_vec().into()),
+        ("numeric_value", vec![None::<f32>; events.len()].into()),
+    ];
+    let columns = columns.map(|(name, values)| (name.to_owned(), values)).into();
+    write_parquet(&folder.path().join("0.parquet"), columns).unwrap();
+    let root = FilePath(folder.path().to_owned());
+    let cohort = parse(MedsOptions { root, abnormal: Abnormal::None, ..Default::default() }, false).unwrap();
+    let known = |patient: i64| {
+        let p = cohort.patients.iter().position(|&id| id == patient).unwrap();
+        let known = cohort.demographics(p, cohort.admissions.range(p).start);
+        (known.age.map(f32::round), known.sex)
+    };
+    assert_eq!([known(7), known(8)], [(Some(60.0), Some(Sex::Female)), (None, None)]);
+}
+
+#[test]
 fn events_become_visits_from_one_admission_to_the_next() {
     let cohort = parse(options(&folder()), false).unwrap();
     assert_eq!(cohort.patients, [9, 7], "8 has an admission without codes; files in the order of their paths");
