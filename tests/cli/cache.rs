@@ -141,7 +141,7 @@ fn changed_tables_are_read_again() {
     let place = Place::new();
     let options = dualk_plugin_parser_synthetic::SyntheticOptions { patients: 300, ..Default::default() };
     let parser = dualk_sdk::component::BuildParser::build(options).unwrap();
-    let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 1 }).unwrap();
+    let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 1, learns: None }).unwrap();
     dualk_plugin_parser_synthetic::write_raw(&cohort, &place.path("raw")).unwrap();
     let map = place.path("raw/icd10-icd9.csv");
     let text = format!("[data]\nparser = {{ type = \"mimic4\", root = \"raw\", icd_map = {map:?} }}\n");

@@ -37,7 +37,7 @@ mod golden {
         let expected = json(expected);
         let options =
             Mimic4Options { root: FilePath(root), icd_map: FilePath(icd_map.to_owned()), ..Mimic4Options::default() };
-        let context = ParserContext { progress: &Silent, compat: true, seed: 0 };
+        let context = ParserContext { progress: &Silent, compat: true, seed: 0, learns: None };
         let cohort =
             options.build().and_then(|parser| parser.parse(&context)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let number = |key: &str| expected[key].as_u64().unwrap() as usize;

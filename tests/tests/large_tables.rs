@@ -14,7 +14,7 @@ use std::path::Path;
 fn parse(folder: &Path, on_bad_row: OnBadRow) -> Result<Cohort> {
     let (root, icd_map) = (FilePath(folder.to_owned()), FilePath(folder.join("icd10-icd9.csv")));
     let options = Mimic4Options { root, icd_map, on_bad_row, ..Default::default() };
-    options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+    options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })
 }
 
 fn small(folder: &Path) -> Cohort {

@@ -1,9 +1,12 @@
 //! `dualk check --leaks`: what is in order is said, and what is not is named.
 
+use dualk_plugin_parser_synthetic::SyntheticOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 options! {
@@ -13,6 +16,8 @@ options! {
         pub leaks: bool = false,
         /// Whether it is tested on patients with one visit, too.
         pub single: bool = false,
+        /// Whether it says so.
+        pub says: bool = false,
     }
 }
 
@@ -40,7 +45,8 @@ impl Objective for ReaderOptions {
             Part::Test => data.split.test.clone(),
         };
         if self.single && part == Part::Test {
-            patients.extend(&data.split.single);
+            let [_, _, test] = data.split.single_parts(&data.cohort);
+            patients.extend(test);
         }
         Ok(Examples {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
@@ -49,6 +55,10 @@ impl Objective for ReaderOptions {
             targets: vec![patients.iter().map(|_| [0]).collect()],
             ..Examples::default()
         })
+    }
+
+    fn asks_about_single(&self) -> bool {
+        self.says
     }
 
     fn metrics(&self, _: &[Predictions<'_>]) -> Vec<(String, f64)> {
@@ -60,8 +70,34 @@ impl Objective for ReaderOptions {
     }
 }
 
+options! {
+    /// Options of `twins`.
+    pub struct TwinsOptions {}
+}
+
+impl Component for TwinsOptions {
+    const NAME: &'static str = "twins";
+    const ABOUT: &'static str = "Made-up patients, every two of which are the same person.";
+}
+
+impl BuildParser for TwinsOptions {
+    fn build(self) -> Result<Box<dyn Parser>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Parser for TwinsOptions {
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        let made_up = SyntheticOptions { patients: 200, ..Default::default() };
+        let mut cohort = made_up.build()?.parse(context)?;
+        cohort.persons = (0..200).map(|p| p / 2).collect();
+        Ok(cohort)
+    }
+}
+
 fn register(registrar: &mut dualk_sdk::plugin::Registrar<'_>) {
     registrar.add::<dualk_sdk::slots::objective, ReaderOptions>();
+    registrar.add::<dualk_sdk::slots::parser, TwinsOptions>();
 }
 
 fn found(task: &str) -> Result<Vec<String>> {
@@ -75,20 +111,29 @@ fn experiment(task: &str, data: &str) -> Result<Experiment> {
 
 /// The same with settings over its manifest.
 fn experiment_with(task: &str, data: &str, settings: &[String]) -> Result<Experiment> {
+    let stage = format!("[[stage]]\ntype = \"finetune\"\ntask = {task}");
+    experiment_set("{ type = \"synthetic\", patients = 200 }", data, &stage, settings)
+}
+
+/// An experiment with a parser, and some stages.
+fn experiment_of(parser: &str, data: &str, stages: &str) -> Result<Experiment> {
+    experiment_set(parser, data, stages, &[])
+}
+
+/// The same with settings over its manifest.
+fn experiment_set(parser: &str, data: &str, stages: &str, settings: &[String]) -> Result<Experiment> {
     let text = format!(
         r#"
 name = "leaks"
 backend.device = "cpu"
-data.parser = {{ type = "synthetic", patients = 200 }}
+data.parser = {parser}
 {data}
 
 [model]
 node_init = {{ type = "random", dim = 4 }}
 graph_encoder = {{ type = "gcn", dims = [4] }}
 
-[[stage]]
-type = "finetune"
-task = {task}
+{stages}
 "#
     );
     let plugins = [
@@ -99,6 +144,7 @@ task = {task}
         dualk_plugin_lab_layers::register,
         dualk_plugin_losses::register,
         dualk_plugin_objectives::register,
+        dualk_plugin_parser_sources::register,
         dualk_plugin_parser_synthetic::register,
         dualk_plugin_recipe_dualk::register,
         register,
@@ -119,6 +165,13 @@ fn what_is_in_order_is_said() {
     }
 }
 
+/// The number that stands behind `word`.
+fn number_after(line: &str, word: &str) -> usize {
+    let (_, rest) = line.split_once(word).unwrap_or_else(|| panic!("no {word} in {line}"));
+    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
 #[test]
 fn items_of_the_visit_that_is_predicted_are_said_where_they_enter() {
     let said = |labs: &str, settings: &[String]| {
@@ -131,14 +184,87 @@ fn items_of_the_visit_that_is_predicted_are_said_where_they_enter() {
 }
 
 #[test]
-fn test_patients_that_pretraining_sees_are_counted() {
-    let with = |single: bool| found(&format!("{{ type = \"reader\", single = {single} }}")).unwrap();
-    assert!(!with(false)[4].contains("in pretraining"), "{:?}", with(false));
-    let lines = with(true);
-    let (_, single) = lines[0].split_once("single ").unwrap();
-    let (number, _) = single.split_once(':').unwrap();
-    assert!(number.parse::<usize>().unwrap() > 0);
-    assert!(lines[4].contains(&format!("patients ({number} of them in pretraining)")), "{lines:?}");
+fn test_patients_that_pretraining_sees_are_a_leak() {
+    let error = found("{ type = \"reader\", single = true }").unwrap_err().to_string();
+    for says in ["a leak: stage 1-finetune", "of its test examples are in pretraining", "`asks_about_single`"] {
+        assert!(error.contains(says), "{error}");
+    }
+    // Who says so has them kept out of everything that is learnt.
+    let lines = found("{ type = \"reader\", single = true, says = true }").unwrap();
+    let (single, held) = (number_after(&lines[0], "single"), number_after(&lines[0], "two parts,"));
+    assert!(0 < held && held < single / 2 && lines[0].ends_with("of single are not learnt from"), "{lines:?}");
+    assert!(lines[4].contains("none on two sides") && !lines[4].contains("pretraining"), "{lines:?}");
+    // The published split keeps nobody out.
+    let split = "data.split = { type = \"dualk\", train = 58, test = 7 }";
+    let task = "{ type = \"reader\", single = true, says = true }";
+    let error = experiment(task, split).unwrap().check_leaks(&Silent).unwrap_err().to_string();
+    assert!(error.contains("of its test examples are in pretraining"), "{error}");
+}
+
+/// The lab layer, then a task.
+const STAGES: &str = "[[stage]]\ntype = \"lab\"\n\n[[stage]]\ntype = \"finetune\"\ntask = { type = \"diagnosis\" }";
+
+/// The published lab layer learns from int(0.85 n) of the n single-visit patients.
+#[test]
+fn examples_without_visits_are_counted_to_their_patients() {
+    let lines =
+        experiment_of("{ type = \"synthetic\", patients = 200 }", "", STAGES).unwrap().check_leaks(&Silent).unwrap();
+    let single = number_after(&lines[0], "single");
+    let train = single * 85 / 100;
+    let valid = single - train;
+    let expected = format!("train {train} examples of {train} patients, valid {valid} examples of {valid} patients");
+    assert!(lines[4].contains(&expected), "{lines:?}");
+}
+
+#[test]
+fn persons_who_are_several_patients_are_on_one_side() {
+    let found = |split: &str| experiment_of("{ type = \"twins\" }", split, STAGES).unwrap().check_leaks(&Silent);
+    let lines = found("").unwrap();
+    assert!(lines[0].contains("no person on two sides"), "{lines:?}");
+    assert!(number_after(&lines[0], "two sides,") > 0, "single-visit patients beside test patients: {lines:?}");
+    assert!(lines[1].contains("200 patients of 100 persons"), "{lines:?}");
+    assert!(lines[5].contains("persons") && lines[5].ends_with("none on two sides"), "{lines:?}");
+    let error = found("data.split = { type = \"dualk\", train = 58, test = 7 }").unwrap_err().to_string();
+    assert!(number_after(&error, "a leak:") > 0 && error.contains("of 100 persons are on two sides"), "{error}");
+}
+
+/// Sixty patients of two visits each and sixty of one, with a value of an item and a code of each visit; the first `alone` have a
+/// code more that nobody else has.
+fn tables(folder: &Path, alone: usize) -> String {
+    let (mut visits, mut labs) = ("patient,visit,time,code\n".to_owned(), "visit,item,value\n".to_owned());
+    for visit in 0..180 {
+        let patient = if visit < 120 { visit / 2 } else { visit };
+        let code = ["I10", "I50.9", "E11.9"][visit % 3];
+        visits += &format!("{patient},{visit},2020-01-{:02},{code}\n", 1 + visit % 2);
+        labs += &format!("{visit},Na,{}\n", visit * 7 % 41);
+    }
+    for patient in 0..alone {
+        visits += &format!("{patient},{},2020-01-01,S00.{patient:02}\n", 2 * patient);
+    }
+    fs::write(folder.join("visits.csv"), visits).unwrap();
+    fs::write(folder.join("labs.csv"), labs).unwrap();
+    let path = |name: &str| folder.join(name);
+    format!(
+        "{{ type = \"csv\", visits = {:?}, code = [\"code\"], written = \"other\", labs = {:?}, value = \"value\", quantiles = 2 }}",
+        path("visits.csv"),
+        path("labs.csv")
+    )
+}
+
+#[test]
+fn whose_values_and_codes_are_learnt_from_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = |alone: usize, split: &str| {
+        experiment_of(&tables(folder.path(), alone), split, "").unwrap().check_leaks(&Silent).unwrap()
+    };
+    let lines = found(60, "");
+    assert_eq!(["train", "single"].map(|word| number_after(&lines[0], word)), [48, 60]);
+    // Each of the twelve others has a code of its own, in one record.
+    assert!(lines[3].ends_with("valid or test patients have, left out: 12; records of these codes: 12"), "{lines:?}");
+    assert!(lines[4].ends_with("values of 2 are cut by results of 108 patients who are learnt from"), "{lines:?}");
+    let lines = found(0, "data.split = { type = \"dualk\", train = 40, test = 10 }");
+    let everybody = "cut by results of 120 patients, 20 of them not learnt from, as published";
+    assert!(lines[4].ends_with(everybody), "{lines:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::path::Path;
 const KINDS: [&str; 2] = ["procedures", "drugs"];
 
 fn parse(options: impl BuildParser) -> Cohort {
-    options.build().unwrap().parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap()
+    options.build().unwrap().parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap()
 }
 
 /// Made-up procedures and drugs of the stays of a cohort, as `counts.py` makes them: stays are numbered in the order of time;

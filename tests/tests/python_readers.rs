@@ -98,7 +98,7 @@ fn cohort(folder: &Path) -> Cohort {
         written: Written::Icd10,
         ..CsvOptions::default()
     };
-    options.build().unwrap().parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap()
+    options.build().unwrap().parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap()
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn parse(folder: &Path) -> Result<Cohort> {
         icd_map: FilePath(folder.join("icd10-icd9.csv")),
         ..Mimic4Options::default()
     };
-    options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+    options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })
 }
 
 #[test]

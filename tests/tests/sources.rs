@@ -4,15 +4,16 @@
 use dualk_plugin_parser_mimic::{Mimic3Options, Mimic4Options};
 use dualk_plugin_parser_sources::EicuOptions;
 use dualk_sdk::data::coding::CodeSystem;
-use dualk_sdk::data::{PatientFacts, Sex};
+use dualk_sdk::data::{PatientFacts, Sex, SplitOptions, prepare};
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use dualk_tests::data_dir;
+use std::collections::HashSet;
 use std::path::Path;
 
 fn parse(options: impl BuildParser, compat: bool) -> Cohort {
     let parser = options.build().unwrap();
-    let cohort = parser.parse(&ParserContext { progress: &Silent, compat, seed: 0 }).unwrap();
+    let cohort = parser.parse(&ParserContext { progress: &Silent, compat, seed: 0, learns: None }).unwrap();
     cohort.validate().unwrap();
     assert!(parser.inputs().unwrap().files.iter().all(|file| file.is_file()));
     cohort
@@ -61,6 +62,20 @@ fn eicu_demo() {
     assert_eq!(counts(&sound), [112, 120, 427, 143, 8]);
     assert_eq!((lost(&sound, "patients"), lost(&sound, "rows of diagnosis")), (32, 273));
     assert_eq!((sound.labs.values().len(), sound.lab_items.len()), (497, 43));
+    // Of the 100 persons of uniquepid, 74 have a hospital stay whose every unit stay has a code, and 24 have several.
+    let mut stays = [0; 112];
+    (0..112).for_each(|p| stays[sound.person(p)] += 1);
+    assert_eq!([1, 2].map(|least| stays.iter().filter(|&&n| n >= least).count()), [74, 24]);
+    for seed in 0..5 {
+        let options = SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed };
+        let data = prepare(sound.clone(), &options).unwrap();
+        let persons = |part: &[usize]| part.iter().map(|&p| sound.person(p)).collect::<HashSet<usize>>();
+        let [learnt, valid, test] =
+            [&data.split.pretrain, &data.split.valid, &data.split.test].map(|part| persons(part));
+        assert!(learnt.is_disjoint(&valid) && learnt.is_disjoint(&test) && valid.is_disjoint(&test));
+        // Of eight patients with several unit stays.
+        assert_eq!([data.split.train.len(), data.split.valid.len(), data.split.test.len()], [4, 2, 2]);
+    }
     let published = parse(options(), true);
     assert_eq!(counts(&published), [110, 118, 421, 138, 8]);
     assert_eq!((lost(&published, "patients"), lost(&published, "rows of diagnosis")), (34, 285));

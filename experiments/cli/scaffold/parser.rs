@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_table_becomes_a_cohort() {
         let table = VisitTable { path: "visits.csv".into() };
-        let cohort = table.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap();
+        let cohort = table.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap();
         cohort.validate().unwrap();
         assert_eq!((cohort.patients.len(), cohort.admissions.row(0)), (160, &[9001, 9002, 9003][..]));
         assert_eq!(cohort.code_names[cohort.codes.row(2)[2] as usize], "710.0");

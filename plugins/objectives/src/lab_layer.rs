@@ -46,6 +46,7 @@ impl Objective for LabLayer {
         Ok(Examples {
             codes: Arc::default(),
             visits: patients.iter().map(|_| std::iter::empty()).collect(),
+            patients: patients.iter().map(|&p| p as u32).collect(),
             labs: data.last_visit_labs(&patients),
             targets: vec![data.last_visit_codes(&patients)],
             ..Examples::default()

@@ -12,8 +12,8 @@ options! {
         pub seen: Seen = Seen::History,
         /// Kinds of codes that the stay must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
         pub needs: Vec<String> = Vec::new(),
-        /// Whether patients with one stay are asked about too, as PyHealth does; they are divided as the others are. Pretraining sees
-        /// all of them.
+        /// Whether patients with one stay are asked about too, as PyHealth does; they are divided as the others are. With a random
+        /// split those of valid and test are in no pretraining and not in the graph.
         pub single: bool = false,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
@@ -65,6 +65,10 @@ impl Objective for LengthOfStay {
             }
         }
         Ok(stays::examples(data, &asked))
+    }
+
+    fn asks_about_single(&self) -> bool {
+        self.single
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -168,6 +172,25 @@ mod tests {
             let share =
                 data.split.single.len() as f64 * next_visit::patients(&data, part).len() as f64 / several as f64;
             assert!((of(part) as f64 - share).abs() < 1.0, "{part:?}: {} {share}", of(part));
+        }
+    }
+
+    /// Nothing is learnt from patients with one stay who are asked about in valid and test.
+    #[test]
+    fn who_is_reported_on_is_not_learnt_from() {
+        use crate::lab_layer::LabLayer;
+        use dualk_sdk::data::{SplitOptions, prepare_for};
+        let task = LengthOfStay { single: true, ..Default::default() };
+        assert!(task.asks_about_single() && !LengthOfStay::default().asks_about_single());
+        let data = prepare_for(data().cohort, &SplitOptions::default(), true).unwrap();
+        let learnt = &data.split.pretrain;
+        let [train, valid, test] = data.split.single_parts(&data.cohort);
+        assert!(!valid.is_empty() && !test.is_empty() && train.iter().all(|p| learnt.contains(p)));
+        assert!(valid.iter().chain(&test).all(|p| !learnt.contains(p)));
+        for part in [Part::Train, Part::Valid] {
+            let examples = LabLayer::default().examples(&data, part).unwrap();
+            assert!(!examples.is_empty() && examples.patients.len() == examples.len());
+            assert!(examples.patients.iter().all(|&p| learnt.contains(&(p as usize))));
         }
     }
 

@@ -2,7 +2,6 @@
 //! multi-visit patient may be asked about, not the last alone.
 
 use crate::next_visit;
-use dualk_sdk::data::legacy_random::RandomState;
 use dualk_sdk::data::{AdmissionFacts, Events};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
@@ -60,23 +59,16 @@ impl<'a> Needs<'a> {
     }
 }
 
-/// Seed of the draw that divides patients with one visit.
-const SEED: u32 = 42;
-
-/// Patients of a part. With `single`, those who have one visit are divided as the others are, at random.
+/// Patients of a part. With `single`, those who have one visit are divided as the others are.
 pub fn patients(data: &Prepared, part: Part, single: bool) -> Vec<usize> {
     let mut patients = next_visit::patients(data, part).to_vec();
     if single {
-        let split = &data.split;
-        let [train, valid, test] = [&split.train, &split.valid, &split.test].map(Vec::len);
-        let of_part = match part {
-            Part::Train => 0..train,
-            Part::Valid => train..train + valid,
-            Part::Test => train + valid..train + valid + test,
-        };
-        let order = RandomState::new(SEED).permutation(split.single.len());
-        let cut = |several: usize| several * order.len() / (train + valid + test).max(1);
-        patients.extend(order[cut(of_part.start)..cut(of_part.end)].iter().map(|&i| split.single[i]));
+        let [train, valid, test] = data.split.single_parts(&data.cohort);
+        patients.extend(match part {
+            Part::Train => train,
+            Part::Valid => valid,
+            Part::Test => test,
+        });
     }
     patients
 }

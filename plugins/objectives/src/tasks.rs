@@ -3,6 +3,7 @@
 use dualk_sdk::data::codes::CodeList;
 use dualk_sdk::data::legacy_random::RandomState;
 use dualk_sdk::prelude::*;
+use std::collections::HashSet;
 
 /// Seed of the published shuffle of single-visit patients.
 pub const LAB_SHUFFLE_SEED: u32 = 66;
@@ -36,9 +37,10 @@ pub fn codes_outside(data: &Prepared, chronic: &CodeList) -> Vec<u32> {
     (0..data.vocabulary.target_codes as u32).filter(code).collect()
 }
 
-/// Single-visit patients shuffled, then cut into those to train the lab layer on and the others.
+/// Single-visit patients who are learnt from, shuffled, then cut into those to train the lab layer on and the others.
 pub fn single_visit_parts(data: &Prepared, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
-    let single = &data.split.single;
+    let learnt: HashSet<usize> = data.split.pretrain.iter().copied().collect();
+    let single: Vec<usize> = data.split.single.iter().copied().filter(|p| learnt.contains(p)).collect();
     let mut shuffled: Vec<usize> =
         RandomState::new(seed).permutation(single.len()).iter().map(|&i| single[i]).collect();
     let rest = shuffled.split_off((train * single.len() as f64) as usize);

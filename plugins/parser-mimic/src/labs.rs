@@ -53,19 +53,31 @@ impl Tables {
         [&self.events, &self.items]
     }
 
+    /// Whether values are cut.
+    pub fn cuts(&self) -> bool {
+        self.rule.cuts()
+    }
+
     /// Reads the items of a cohort's admissions. The events pass by: only the sets are held, and values where they are cut.
-    pub fn add_to(&self, cohort: &mut Cohort, ids: &Ids, on_bad_row: OnBadRow, progress: &dyn Progress) -> Result<()> {
+    pub fn add_to(
+        &self,
+        cohort: &mut Cohort,
+        ids: &Ids,
+        on_bad_row: OnBadRow,
+        context: &ParserContext<'_>,
+    ) -> Result<()> {
         let items = self.items()?;
         let places = cohort.places();
+        let cut_from = context.cut_from(cohort, self.rule);
         let pass = Pass {
             table: &self.events,
             rows: "rows of labevents".into(),
             on_bad_row,
             losses: &[WITHOUT],
             rules: &[NOT_IN_COHORT],
-            progress,
+            progress: context.progress,
         };
-        let (sets, step) = labs::read(self.rule, places.len(), |show| match self.rule {
+        let (sets, step) = labs::read(self.rule, &cut_from, |show| match self.rule {
             Rule::Said => pass.sets(|row| flagged(row, &places, ids), |at, item| show(at, item, 0.0)),
             _ => pass.each(|row| valued(row, &places, ids), |at, (item, value)| show(at, item, value)),
         })?;

@@ -69,9 +69,9 @@ impl Parser for Mimic3 {
         let tables = self.open().ok()?;
         let labs = tables.labs.iter().flat_map(labs::Tables::tables);
         let tables_of_events = tables.events.iter().flat_map(Source::tables);
-        let tables = [&tables.admissions.0, &tables.diagnoses].into_iter().chain(&tables.patients).chain(labs);
-        let tables = tables.chain(tables_of_events);
-        Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
+        let named = [&tables.admissions.0, &tables.diagnoses].into_iter().chain(&tables.patients).chain(labs);
+        let files = named.chain(tables_of_events).map(|table| table.path().to_owned()).collect();
+        Some(Inputs { files, split: tables.labs.as_ref().is_some_and(labs::Tables::cuts), ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -94,7 +94,7 @@ impl Parser for Mimic3 {
             source.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
         }
         if let Some(labs) = &tables.labs {
-            labs.add_to(&mut cohort, ids, options.on_bad_row, progress)?;
+            labs.add_to(&mut cohort, ids, options.on_bad_row, context)?;
         }
         Ok(cohort)
     }
@@ -182,7 +182,7 @@ mod tests {
             events: vec![EventKind::Procedures, EventKind::Drugs],
             ..Default::default()
         };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
         let parser = options.build().unwrap();
         assert!(parser.inputs().unwrap().files.iter().any(|file| file.ends_with("D_ICD_PROCEDURES.csv")));
         let cohort = parser.parse(&context).unwrap();
@@ -222,7 +222,7 @@ mod tests {
             drug_map: FilePath(folder.path().join("atc.csv")),
             ..Default::default()
         };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
         let cohort = options.build().unwrap().parse(&context).unwrap();
         cohort.validate().unwrap();
         assert_eq!(cohort.lab_names, ["1, part 1 of 2", "50912, part 1 of 2", "50912, part 2 of 2"]);
@@ -237,7 +237,7 @@ mod tests {
 
     fn parse(folder: &Path, labs: bool) -> Result<Cohort> {
         let options = Mimic3Options { root: FilePath(folder.to_owned()), labs, ..Default::default() };
-        options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+        options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })
     }
 
     #[test]
@@ -299,7 +299,7 @@ mod tests {
                 date_format: format.into(),
                 ..Default::default()
             };
-            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })
         };
         let times =
             ["2101-02-01 00:00", "2101-01-03 00:00", "2101-01-12 10:00", "2101-01-01 00:00", "2101-01-04 12:30"];

@@ -56,7 +56,8 @@ impl Parser for Mimic4 {
         let Tables { admissions, diagnoses, labs, events } = self.open().ok()?;
         let tables = admissions.tables().into_iter().chain([&diagnoses]).chain(labs.tables());
         let tables = tables.chain(events.iter().flat_map(Source::tables));
-        Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
+        let files = tables.map(|table| table.path().to_owned()).collect();
+        Some(Inputs { files, split: labs.cuts(), ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -78,7 +79,7 @@ impl Parser for Mimic4 {
         for source in &tables.events {
             source.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
         }
-        tables.labs.add_to(&mut cohort, ids, options.on_bad_row, progress)?;
+        tables.labs.add_to(&mut cohort, ids, options.on_bad_row, context)?;
         Ok(cohort)
     }
 }
@@ -111,12 +112,12 @@ mod tests {
         let options = Mimic4Options { root, events: vec![EventKind::Procedures], ..Default::default() };
         let parser = options.build().unwrap();
         assert!(parser.inputs().unwrap().files.iter().any(|file| file.ends_with("d_icd_procedures.csv")));
-        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap();
+        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap();
         let procedures = cohort.events("procedures").unwrap();
         assert_eq!(procedures.names, ["ICD9:3893", "ICD10:02HV33Z", "ICD10:3893"]);
         assert_eq!(procedures.titles, ["Venous catheterization, not elsewhere", "Insertion", ""]);
         fs::remove_file(folder.path().join("d_icd_procedures.csv")).unwrap();
-        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 }).unwrap();
+        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap();
         let titles = [
             "Venous catheterization, not elsewhere classified",
             "Insertion of Infusion Device into Superior Vena Cava, Percutaneous Approach",
@@ -161,7 +162,7 @@ mod tests {
         write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
         write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
         let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
         let cohort = options.build().unwrap().parse(&context).unwrap();
         assert_eq!(cohort.patients, [1, 3]);
         let left_out = |step: &Step| step.left_out.iter().map(|l| (l.why.clone(), l.count)).collect::<Vec<_>>();
@@ -210,7 +211,7 @@ mod tests {
         let with = |format: &str| {
             let root = FilePath(folder.path().to_owned());
             let options = Mimic4Options { root, date_format: format.into(), ..Default::default() };
-            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })
+            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })
         };
         times(["2150-11-12 10:00", "2150-11-13 10:00", "2150-10-12 10:00", ""]);
         let expected = with("").unwrap();

@@ -44,7 +44,8 @@ impl BuildParser for EicuOptions {
 }
 
 /// Reads eICU, as the published code of DuaLK does: a hospital stay (`patienthealthsystemstayid`) stands for a patient,
-/// its unit stays for admissions, in the order of −`hospitaladmitoffset`.
+/// its unit stays for admissions, in the order of −`hospitaladmitoffset`. Which hospital stays are of one person (`uniquepid`)
+/// stands beside; their order is not known.
 struct Eicu {
     options: EicuOptions,
 }
@@ -57,10 +58,15 @@ const LAB_COLUMNS: [&str; 5] = ["patientunitstayid", "labtypeid", "labname", "la
 /// What patient says of a stay beside its identifiers.
 const FACTS: [&str; 5] = ["gender", "age", "ethnicity", "unitdischargeoffset", "unitdischargestatus"];
 
+/// What patient calls the person of a hospital stay.
+const PERSON: &str = "uniquepid";
+
 struct Tables {
     patients: Table,
     /// Columns of patient that need not be there, in the order of [`FACTS`].
     facts: Vec<Option<String>>,
+    /// The column that says which hospital stays are of one person, where patient has it.
+    person: Option<String>,
     diagnoses: Table,
     labs: Option<(Table, Rule)>,
     events: Vec<Source>,
@@ -89,7 +95,8 @@ impl Eicu {
         let found = patients.zip(diagnoses).zip(labs).zip(events);
         let (((mut patients, diagnoses), labs), events) = mistakes.finish(found)?;
         let facts = FACTS.iter().map(|fact| patients.also(fact)).collect();
-        Ok(Tables { patients, facts, diagnoses, labs, events })
+        let person = patients.also(PERSON);
+        Ok(Tables { patients, facts, person, diagnoses, labs, events })
     }
 }
 
@@ -106,7 +113,8 @@ impl Parser for Eicu {
         let Tables { patients, diagnoses, labs, events, .. } = self.open().ok()?;
         let tables = [Some(&patients), Some(&diagnoses), labs.as_ref().map(|labs| &labs.0)].into_iter().flatten();
         let tables = tables.chain(events.iter().map(Source::table));
-        Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
+        let files = tables.map(|table| table.path().to_owned()).collect();
+        Some(Inputs { files, split: labs.is_some(), ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -129,7 +137,7 @@ impl Parser for Eicu {
             source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
         }
         if let Some((table, rule)) = &tables.labs {
-            labs(table, *rule, &mut cohort, ids, options.on_bad_row, context.progress)?;
+            labs(table, *rule, &mut cohort, ids, options.on_bad_row, context)?;
         }
         Ok(cohort)
     }
@@ -163,6 +171,11 @@ fn stays(tables: &Tables) -> Result<Stays> {
         let facts =
             AdmissionFacts { start: seconds(start), end: end.and_then(seconds), age: fact(1).and_then(age), died };
         stays.add(hospital, unit, start as f64, facts);
+    }
+    if let Some(column) = &tables.person {
+        let (_, persons) = Ids::where_given(&rows, column)?;
+        let known = hospitals.iter().zip(persons).filter_map(|(&hospital, person)| Some((hospital, person?)));
+        known.for_each(|(hospital, person)| stays.person(hospital, person));
     }
     Ok(stays)
 }
@@ -271,12 +284,14 @@ fn labs(
     cohort: &mut Cohort,
     ids: &Ids,
     on_bad_row: OnBadRow,
-    progress: &dyn Progress,
+    context: &ParserContext<'_>,
 ) -> Result<()> {
     let places = cohort.places();
-    let pass = Pass { table, rows: "rows of lab".into(), on_bad_row, losses: &[], rules: &[NOT_IN_COHORT], progress };
+    let cut_from = context.cut_from(cohort, rule);
+    let (rows, progress) = ("rows of lab".into(), context.progress);
+    let pass = Pass { table, rows, on_bad_row, losses: &[], rules: &[NOT_IN_COHORT], progress };
     let mut categories = BTreeMap::<Item, u8>::new();
-    let (sets, step) = labs::read(rule, places.len(), |show| {
+    let (sets, step) = labs::read(rule, &cut_from, |show| {
         pass.each(
             |row| result(row, &places, ids),
             |at, (item, category, value): (Item, u8, f32)| {

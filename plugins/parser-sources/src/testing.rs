@@ -22,7 +22,18 @@ impl Folder {
 }
 
 pub fn parse(options: impl BuildParser, compat: bool) -> Result<Cohort> {
-    let cohort = options.build()?.parse(&ParserContext { progress: &Silent, compat, seed: 0 })?;
+    parsed(options, &ParserContext { progress: &Silent, compat, seed: 0, learns: None })
+}
+
+/// The cohort where one patient alone is learnt from.
+pub fn parse_learning_from(options: impl BuildParser, patient: i64) -> Cohort {
+    let learns = |cohort: &Cohort| cohort.patients.iter().map(|&p| p == patient).collect::<Vec<bool>>();
+    let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: Some(&learns) };
+    parsed(options, &context).unwrap()
+}
+
+fn parsed(options: impl BuildParser, context: &ParserContext<'_>) -> Result<Cohort> {
+    let cohort = options.build()?.parse(context)?;
     cohort.validate().unwrap();
     Ok(cohort)
 }

@@ -103,7 +103,7 @@ pub struct Synthetic {
 
 impl Parser for Synthetic {
     fn inputs(&self) -> Option<Inputs> {
-        Some(Inputs { files: Vec::new(), seed: false })
+        Some(Inputs::default())
     }
 
     fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {

@@ -217,6 +217,12 @@ pub trait Objective: Send + Sync {
         None
     }
 
+    /// Whether it asks about patients with one visit, too, as [`Split::single_parts`](crate::data::Split::single_parts) divides
+    /// them. With a random split nothing is then learnt from those of valid and test; else pretraining sees all of them.
+    fn asks_about_single(&self) -> bool {
+        false
+    }
+
     /// What else a reader of the table must know; empty when there is nothing to say.
     fn caption(&self) -> String {
         String::new()
@@ -239,6 +245,9 @@ impl Objective for Guarded<dyn Objective> {
         let rows = examples.len();
         if examples.visits.len() != rows || examples.targets.iter().any(|targets| targets.len() != rows) {
             return Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin)));
+        }
+        if !examples.patients.is_empty() && examples.patients.len() != rows {
+            return Err(Error::program(format!("{}: patients are not those of the examples", self.origin)));
         }
         if examples.visit_labs.as_ref().is_some_and(|labs| labs.len() != examples.codes.len()) {
             return Err(Error::program(format!("{}: visit_labs are not those of each visit", self.origin)));
@@ -286,6 +295,10 @@ impl Objective for Guarded<dyn Objective> {
 
     fn labs(&self) -> Option<Labs> {
         run(&self.origin, || self.inner.labs())
+    }
+
+    fn asks_about_single(&self) -> bool {
+        run(&self.origin, || self.inner.asks_about_single())
     }
 
     fn caption(&self) -> String {

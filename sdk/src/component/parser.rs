@@ -5,6 +5,7 @@ use crate::boundary::Guarded;
 use crate::boundary::guard::run;
 use crate::data::Cohort;
 use crate::data::knowledge::Fact;
+use crate::data::labs::Rule;
 use crate::{Progress, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,25 @@ pub struct ParserContext<'a> {
     pub compat: bool,
     /// Seed of the experiment, for parsers that generate data.
     pub seed: u64,
+    /// Whether each patient of a cohort is learnt from, once its patients and admissions are known; `None` where the split leaves
+    /// nobody out, as the published one. [`ParserContext::cut_from`] is what parsers need of it.
+    pub learns: Option<&'a (dyn Fn(&Cohort) -> Vec<bool> + Sync)>,
+}
+
+impl ParserContext<'_> {
+    /// Whether the results of each admission, by its row, say where values of laboratory items are cut: those of patients who
+    /// are learnt from. Where `rule` cuts, the cohort remembers these patients. Its patients, admissions and persons must be
+    /// there.
+    pub fn cut_from(&self, cohort: &mut Cohort, rule: Rule) -> Vec<bool> {
+        let from = match self.learns {
+            Some(learns) if rule.cuts() => learns(cohort),
+            _ => vec![true; cohort.patients.len()],
+        };
+        if rule.cuts() {
+            cohort.cut_from = (0..).zip(&from).filter(|(_, from)| **from).map(|(p, _)| p).collect();
+        }
+        from.iter().enumerate().flat_map(|(p, &from)| std::iter::repeat_n(from, cohort.visits(p))).collect()
+    }
 }
 
 /// What a cohort is made from beside the parser's options.
@@ -26,6 +46,8 @@ pub struct Inputs {
     pub files: Vec<PathBuf>,
     /// Whether the experiment's seed changes the cohort.
     pub seed: bool,
+    /// Whether a random split changes the cohort: where values of laboratory items are cut.
+    pub split: bool,
 }
 
 /// Reads raw tables into a [`Cohort`].

@@ -3,6 +3,7 @@
 use super::{AdmissionFacts, Demographics, Events, Ids, PatientFacts, Ragged, Step};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 /// A laboratory item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +35,13 @@ pub struct Cohort {
     pub lab_items: Vec<LabItem>,
     /// Names of the laboratory categories, such as `hematology`; each gets a pretraining decoder.
     pub lab_categories: Vec<String>,
+    /// Patients whose results say where the values of laboratory items are cut, as ascending indices into
+    /// [`Cohort::patients`]; nothing where none are cut. [`ParserContext::cut_from`](crate::component::ParserContext::cut_from)
+    /// sets it.
+    pub cut_from: Vec<u32>,
+    /// Which person each patient is, by numbers below that of patients: equal ones are the same person, such as hospital stays of
+    /// eICU. Nothing where each patient is a person.
+    pub persons: Vec<u32>,
     /// How patients are called in the source, when their identifiers are texts; else nothing.
     pub patient_names: Vec<String>,
     /// The same for admissions, in the order of their rows.
@@ -138,6 +146,23 @@ impl Cohort {
         if self.admission_facts.iter().all(|facts| *facts == AdmissionFacts::default()) {
             self.admission_facts.clear();
         }
+    }
+
+    /// Sets which patients are the same person, by their identifiers: those of whom `person` says the same. Who has none is
+    /// a person alone.
+    pub fn set_persons<K: Hash + Eq>(&mut self, person: impl Fn(i64) -> Option<K>) {
+        let (mut numbers, mut next) = (HashMap::new(), 0u32);
+        let number = |&patient: &i64| {
+            let number = person(patient).map_or(next, |person| *numbers.entry(person).or_insert(next));
+            next += u32::from(number == next);
+            number
+        };
+        self.persons = self.patients.iter().map(number).collect();
+    }
+
+    /// The number of the person that patient `p` is: `p` where each patient is a person.
+    pub fn person(&self, p: usize) -> usize {
+        self.persons.get(p).map_or(p, |&person| person as usize)
     }
 
     /// Sets the titles of codes.
@@ -271,7 +296,10 @@ impl Cohort {
             let mut seen = std::collections::HashSet::with_capacity(identifiers.len());
             !identifiers.iter().all(|identifier| seen.insert(*identifier))
         };
+        let within = |indices: &[u32]| indices.iter().all(|&i| (i as usize) < self.patients.len());
         must(self.patients.len() == self.admissions.len(), "patients and rows of admissions differ in number")?;
+        must(within(&self.persons), "the number of a person is not below that of patients")?;
+        must(within(&self.cut_from), "a patient whose results are cut is out of range")?;
         must(!twice(&self.patients), "a patient occurs twice")?;
         must(!twice(self.admissions.values()), "an admission occurs twice")
     }
@@ -291,6 +319,7 @@ impl Cohort {
         let rows = self.admissions.values().len();
         let (patients, codes, items) = (self.patients.len(), self.code_names.len(), self.lab_items.len());
         let lists = [
+            ("persons", self.persons.len(), patients),
             ("names of patients", self.patient_names.len(), patients),
             ("names of admissions", self.admission_names.len(), rows),
             ("titles of codes", self.code_titles.len(), codes),
@@ -322,4 +351,35 @@ impl Cohort {
 
 fn must(holds: bool, what: &str) -> std::result::Result<(), String> {
     if holds { Ok(()) } else { Err(what.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cohort() -> Cohort {
+        let patients = [(7, vec![70]), (8, vec![80]), (9, vec![90]), (5, vec![50])].to_vec();
+        let codes = [70, 80, 90, 50].map(|admission| (admission, vec![0])).into();
+        Cohort::of_admissions(patients, &codes, &["428.0".to_owned()]).0
+    }
+
+    #[test]
+    fn patients_may_be_the_same_person() {
+        let mut cohort = cohort();
+        assert_eq!((0..4).map(|p| cohort.person(p)).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        cohort.set_persons(|id| [(7, "a"), (9, "a")].into_iter().find(|(of, _)| *of == id).map(|(_, person)| person));
+        assert_eq!(cohort.persons, [0, 1, 0, 2], "8 and 5 have nobody, and are two persons");
+        cohort.validate().unwrap();
+        assert_eq!(cohort.person(2), 0);
+    }
+
+    #[test]
+    fn persons_that_do_not_fit_are_refused() {
+        for persons in [vec![0, 1, 2], vec![0, 1, 2, 4]] {
+            let error = Cohort { persons, ..cohort() }.validate().unwrap_err().to_string();
+            assert!(error.contains("person"), "{error}");
+        }
+        let error = Cohort { cut_from: vec![4], ..cohort() }.validate().unwrap_err().to_string();
+        assert!(error.contains("out of range"), "{error}");
+    }
 }

@@ -63,6 +63,8 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
     }
     let plain = [
         ("patients", cohort.patients.clone()),
+        ("patients.person", wide(&cohort.persons)),
+        ("patients.cut_from", wide(&cohort.cut_from)),
         ("admissions.offsets", offsets(cohort.admissions.offsets())),
         ("admissions", cohort.admissions.values().to_vec()),
         ("codes.offsets", offsets(cohort.codes.offsets())),
@@ -137,6 +139,8 @@ pub(crate) fn load(folder: &Path) -> Option<Cohort> {
         labs: Ragged::from_parts(offsets("labs.offsets")?, small("labs")?)?,
         lab_items: items.map(|(id, category)| LabItem { id, category: u8::try_from(category).ok() }).collect(),
         lab_categories: names.lab_categories,
+        cut_from: small("patients.cut_from")?,
+        persons: small("patients.person")?,
         patient_names: names.patients,
         admission_names: names.admissions,
         code_titles: names.code_titles,
@@ -166,6 +170,8 @@ mod tests {
             labs: rows(vec![vec![], vec![1], vec![0, 1]]),
             lab_items: vec![LabItem { id: 50_001, category: None }, LabItem { id: 50_002, category: Some(1) }],
             lab_categories: vec!["blood".into(), "chemistry".into()],
+            cut_from: vec![1],
+            persons: vec![0, 0],
             patient_names: vec!["A-1".into(), "007".into()],
             admission_names: ["x", "y", "z"].map(String::from).to_vec(),
             code_titles: ["Diabetes", "", "é"].map(String::from).to_vec(),

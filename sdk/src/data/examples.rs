@@ -14,6 +14,9 @@ pub struct Examples {
     pub codes: Arc<Visits>,
     /// Visits of each example, in time order, as rows of [`Examples::codes`]. May be empty (the lab layer sees none).
     pub visits: Ragged<u32>,
+    /// Whose examples they are, as indices into [`Cohort::patients`](super::Cohort::patients), where no visit says so, as in the
+    /// lab layer; else nothing.
+    pub patients: Vec<u32>,
     /// Abnormal laboratory items of each example as columns of the lab input, from 0.
     pub labs: Ragged<u32>,
     /// Those of each visit of [`Examples::codes`], where these may be seen: for heads that tell visits apart. Objectives get

@@ -37,6 +37,11 @@ impl Rule {
         }
     }
 
+    /// Whether values are cut, by results of many patients.
+    pub fn cuts(self) -> bool {
+        self != Self::Said
+    }
+
     /// What its items are called in counts.
     pub fn items(self) -> &'static str {
         match self {
@@ -177,22 +182,27 @@ impl<K: Hash + Ord> LabSets<K> {
     }
 }
 
-/// Reads the items of so many admissions. `pass` goes over the results once, shows each with the place of its admission, its
-/// item and its value, and says what it left out; where values are cut it is called twice. With [`Rule::Said`] it shows what
-/// is abnormal, else all that has a value.
+/// Reads the items of admissions; `cut_from` says of each whether its results say where values are cut
+/// ([`ParserContext::cut_from`](crate::component::ParserContext::cut_from)). `pass` goes over the results once, shows each with
+/// the place of its admission, its item and its value, and says what it left out; where values are cut it is called twice. With
+/// [`Rule::Said`] it shows what is abnormal, else all that has a value.
 ///
 /// # Errors
 /// Those of `pass`.
 pub fn read<K: Hash + Ord>(
     rule: Rule,
-    admissions: usize,
+    cut_from: &[bool],
     mut pass: impl FnMut(&mut dyn FnMut(usize, K, f32)) -> Result<Step>,
 ) -> Result<(LabSets<K>, Step)> {
     let mut results = Results::default();
-    if rule != Rule::Said {
-        pass(&mut |_, item, value| results.add(item, value))?;
+    if rule.cuts() {
+        pass(&mut |at, item, value| {
+            if cut_from[at] {
+                results.add(item, value);
+            }
+        })?;
     }
-    let (cuts, mut sets) = (results.cuts(rule), LabSets::new(admissions));
+    let (cuts, mut sets) = (results.cuts(rule), LabSets::new(cut_from.len()));
     let step = pass(&mut |at, item, value| {
         if let Some(part) = cuts.part(&item, value) {
             sets.insert(at, item, part);
@@ -228,8 +238,8 @@ mod tests {
     #[test]
     fn results_become_items_of_admissions() {
         let shown = [(0, "b", 1.0), (1, "b", 2.0), (0, "a", 5.0), (0, "b", 1.0), (2, "b", 9.0), (2, "b", f32::NAN)];
-        let found = |rule: Rule| {
-            let (sets, step) = read(rule, 3, |show| {
+        let found = |rule: Rule, cut_from: [bool; 3]| {
+            let (sets, step) = read(rule, &cut_from, |show| {
                 shown.iter().for_each(|(at, item, value)| show(*at, item, *value));
                 Ok(Step::new("rows", shown.len() as u64))
             })
@@ -241,14 +251,20 @@ mod tests {
             let ids: Vec<i64> = cohort.lab_items.iter().map(|item| item.id).collect();
             (ids, cohort.lab_names, cohort.labs.rows().map(<[u32]>::to_vec).collect::<Vec<_>>())
         };
-        let (ids, names, sets) = found(Rule::Said);
+        let (ids, names, sets) = found(Rule::Said, [true; 3]);
         assert_eq!((ids, names), (vec![97, 98], vec!["a".to_owned(), "b".into()]));
         assert_eq!(sets, [vec![0, 1], vec![1], vec![1]]);
         // The results of b are 1, 1, 2, 9: half of them are 1.
-        let (ids, names, sets) = found(Rule::Parts(2));
+        let (ids, names, sets) = found(Rule::Parts(2), [true; 3]);
         assert_eq!(ids, [1, 2, 3]);
         assert_eq!(names, ["a, part 1 of 2", "b, part 1 of 2", "b, part 2 of 2"]);
         assert_eq!(sets, [vec![0, 1], vec![2], vec![2]]);
+        // Without the last admission they are 1, 1, 2, and without the first 2, 9, while nobody has a.
+        let (_, names, sets) = found(Rule::Parts(2), [true, true, false]);
+        assert_eq!((names.len(), sets), (3, vec![vec![0, 1], vec![2], vec![2]]));
+        let (_, names, sets) = found(Rule::Parts(2), [false, true, true]);
+        assert_eq!(names, ["b, part 1 of 2", "b, part 2 of 2"]);
+        assert_eq!(sets, [vec![0], vec![0], vec![1]]);
         assert!([1, 101].iter().all(|&n| Rule::of(n, Rule::Said).is_err()));
         assert_eq!(Rule::of(0, Rule::Interval).unwrap(), Rule::Interval);
     }

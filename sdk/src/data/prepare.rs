@@ -9,6 +9,7 @@ use crate::graph::cooccurrence;
 use crate::storage::{self, Access, Numbers, Tensor};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -22,32 +23,68 @@ const FILES: [&str; 6] =
 /// # Errors
 /// When the cohort is empty or too small for the split; manifest keys are relative to the table of the split.
 pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
+    prepare_for(cohort, options, false)
+}
+
+/// The same for stages that ask about patients with one visit, too, where `single` says so: with a random split those of
+/// [`Split::single_parts`] that are in valid or test are not learnt from.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Result<Prepared> {
     cohort.validate()?;
     if cohort.patients.is_empty() {
         cohort.not_empty().map_err(|e| e.help(notes(&cohort)))?;
     }
     let mut cohort = cohort;
     let mut vocabulary = build_vocabulary(&cohort);
-    let split = split(options, &cohort, &vocabulary)?;
-    if matches!(options, SplitOptions::Random { .. }) {
+    let split = sides(options, single, &cohort, &vocabulary)?;
+    if options.is_random() {
         let everyone = vocabulary;
-        vocabulary = learnt(&cohort, &split);
-        cohort.notes.extend(unknown(&everyone, &vocabulary));
+        vocabulary = vocabulary_of(&cohort, &learnt(&cohort, &split));
+        cohort.notes.extend(unknown(&everyone, &vocabulary).into_iter().chain(held(&split)));
     }
     let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
     Ok(Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: Some(OnceLock::new()) })
 }
 
-/// The vocabulary of those who are learnt from. The published one is of everybody.
-fn learnt(cohort: &Cohort, split: &Split) -> Vocabulary {
+/// The split of stages that ask about patients with one visit, or do not.
+fn sides(options: &SplitOptions, single: bool, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Split> {
+    let mut split = split(options, cohort, vocabulary)?;
+    if single && options.is_random() {
+        let [_, valid, test] = split.single_parts(cohort);
+        let held: HashSet<usize> = valid.into_iter().chain(test).collect();
+        split.pretrain.retain(|p| !held.contains(p));
+    }
+    Ok(split)
+}
+
+/// Whether each patient is learnt from; the vocabulary is theirs. The published one is of everybody.
+fn learnt(cohort: &Cohort, split: &Split) -> Vec<bool> {
     let mut learns = vec![false; cohort.patients.len()];
     [&split.pretrain, &split.train].into_iter().flatten().for_each(|&p| learns[p] = true);
-    vocabulary_of(cohort, &learns)
+    learns
+}
+
+/// Whether each patient is learnt from after a random split, which looks at no codes and items. All are where it cannot be
+/// made: [`prepare_for`] says why.
+pub(crate) fn learns(options: &SplitOptions, single: bool, cohort: &Cohort) -> Vec<bool> {
+    match sides(options, single, cohort, &Vocabulary::default()) {
+        Ok(split) => learnt(cohort, &split),
+        Err(_) => vec![true; cohort.patients.len()],
+    }
+}
+
+/// Patients with one visit who are on no side to learn from.
+fn held(split: &Split) -> Option<(String, u64)> {
+    let number = (split.single.len() + split.train.len()).saturating_sub(split.pretrain.len());
+    let what = "single-visit patients not learnt from, since they or the same persons are in valid or test";
+    (number > 0).then(|| (what.to_owned(), number as u64))
 }
 
 /// What only valid and test patients have: nothing can be learnt about it.
-fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String, u64)> {
+pub(crate) fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String, u64)> {
     let records = |v: &Vocabulary| v.admission_codes.values().len();
     let counts = [
         ("codes that only valid or test patients have, left out", everyone.codes.len() - learnt.codes.len()),
@@ -237,6 +274,10 @@ fn patients(prepared: &Prepared) -> Vec<(String, Values)> {
             ("sex", of(|f| f.sex.map(Sex::name)).into()),
             ("ethnicity", of(|f| f.ethnicity.as_deref()).into()),
         ]));
+    }
+    if !cohort.persons.is_empty() {
+        let persons: Vec<u32> = patient.iter().map(|&p| cohort.persons[p]).collect();
+        columns.push(("person".to_owned(), persons.into()));
     }
     for events in &cohort.events {
         let rows = events.rows.rows().map(|row| row.iter().map(|&e| events.names[e as usize].as_str()));

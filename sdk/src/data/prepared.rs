@@ -25,7 +25,8 @@ pub struct Vocabulary {
 pub struct Split {
     /// Patients with one admission.
     pub single: Vec<usize>,
-    /// Patients used for pretraining and for the disease graph.
+    /// Patients used for pretraining and for the disease graph: those to train on, and those with one admission but for whoever
+    /// is reported on.
     pub pretrain: Vec<usize>,
     /// Multi-visit patients to train on.
     pub train: Vec<usize>,

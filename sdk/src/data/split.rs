@@ -5,6 +5,7 @@ use super::{Cohort, Split, Vocabulary};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 
 /// How patients are divided.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +21,7 @@ pub enum SplitOptions {
         #[serde(default = "default_seed")]
         seed: u32,
     },
-    /// Multi-visit patients at random; the parts sum to 1.
+    /// Multi-visit patients at random, all of a person in one part; the parts sum to 1.
     Random {
         /// Part of them to train on.
         #[serde(default = "default_train")]
@@ -57,6 +58,12 @@ impl Default for SplitOptions {
 }
 
 impl SplitOptions {
+    /// Whether it divides at random: what is learnt then comes from those who are learnt from alone. The published split
+    /// looks at everybody's codes.
+    pub fn is_random(&self) -> bool {
+        matches!(self, Self::Random { .. })
+    }
+
     /// Checks what can be known without the cohort.
     pub fn check(&self) -> Result<()> {
         match *self {
@@ -81,7 +88,8 @@ impl SplitOptions {
     }
 }
 
-/// Divides the patients of `cohort`.
+/// Divides the patients of `cohort`. A random split has nobody on two sides who is several patients: single-visit patients who
+/// are the same person as one of valid or test are not among those to pretrain on.
 ///
 /// # Errors
 /// When the options ask for more patients than there are; manifest keys are relative to the split's table.
@@ -95,9 +103,13 @@ pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -
     }
     let (train, valid, test) = match *options {
         SplitOptions::Dualk { train, test, seed } => published(cohort, vocabulary, &multi, train, test, seed)?,
-        SplitOptions::Random { valid, test, seed, .. } => random(&multi, valid, test, seed)?,
+        SplitOptions::Random { valid, test, seed, .. } => random(cohort, &multi, valid, test, seed)?,
     };
-    let pretrain = single.iter().chain(&train).copied().collect();
+    let mut pretrain: Vec<usize> = single.iter().chain(&train).copied().collect();
+    if options.is_random() {
+        let held: HashSet<usize> = valid.iter().chain(&test).map(|&p| cohort.person(p)).collect();
+        pretrain.retain(|&p| !held.contains(&cohort.person(p)));
+    }
     Ok(Split { single, pretrain, train, valid, test })
 }
 
@@ -130,7 +142,7 @@ fn published(
     let mut remaining: Vec<i64> = everyone.difference(&common).iter().collect();
     RandomState::new(seed).shuffle(&mut remaining);
     let train = common.union(&remaining[..drawn].iter().copied().collect());
-    let index: std::collections::HashMap<i64, usize> = multi.iter().map(|&p| (cohort.patients[p], p)).collect();
+    let index: HashMap<i64, usize> = multi.iter().map(|&p| (cohort.patients[p], p)).collect();
     let indices = |ids: &[i64]| ids.iter().map(|id| index[id]).collect();
     let (valid, test) = remaining[drawn..].split_at(valid_num);
     Ok((train.iter().map(|id| index[&id]).collect(), indices(valid), indices(test)))
@@ -156,20 +168,88 @@ fn common_patients(cohort: &Cohort, vocabulary: &Vocabulary, multi: &[usize]) ->
     common
 }
 
-fn random(multi: &[usize], valid: f64, test: f64, seed: u32) -> Result<Parts> {
-    let order = RandomState::new(seed).permutation(multi.len());
+fn random(cohort: &Cohort, multi: &[usize], valid_part: f64, test_part: f64, seed: u32) -> Result<Parts> {
+    let mut persons = by_person(cohort, multi);
+    let order = RandomState::new(seed).permutation(persons.len());
+    let mut left: Vec<Vec<usize>> = order.iter().map(|&i| std::mem::take(&mut persons[i])).collect();
     let count = |part: f64| (part * multi.len() as f64).round() as usize;
-    let (valid_num, test_num) = (count(valid), count(test));
-    let Some(train_num) = multi.len().checked_sub(valid_num + test_num).filter(|&n| n > 0) else {
-        let message = format!("valid = {valid} and test = {test} leave none of {} patients to train on", multi.len());
+    let test = take(&mut left, count(test_part));
+    let valid = take(&mut left, count(valid_part));
+    if left.is_empty() {
+        let number = multi.len();
+        let message =
+            format!("valid = {valid_part} and test = {test_part} leave none of {number} patients to train on");
         return Err(Error::user(message).at_key("train"));
-    };
-    let part = |range: std::ops::Range<usize>| {
-        let mut part: Vec<usize> = order[range].iter().map(|&i| multi[i]).collect();
+    }
+    let sorted = |mut part: Vec<usize>| {
         part.sort_unstable();
         part
     };
-    Ok((part(0..train_num), part(train_num..train_num + valid_num), part(train_num + valid_num..multi.len())))
+    Ok((sorted(left.concat()), sorted(valid), sorted(test)))
+}
+
+/// Patients by person, in the order of the first of each.
+fn by_person(cohort: &Cohort, patients: &[usize]) -> Vec<Vec<usize>> {
+    let mut places = HashMap::new();
+    let mut persons: Vec<Vec<usize>> = Vec::new();
+    for &p in patients {
+        let place = *places.entry(cohort.person(p)).or_insert(persons.len());
+        if place == persons.len() {
+            persons.push(Vec::new());
+        }
+        persons[place].push(p);
+    }
+    persons
+}
+
+/// Takes so many patients, or nearly so many, for none is parted from others of the same person: from the end of `left` the
+/// persons that fit, then the smallest of the others where that is no further from the number. Somebody is left.
+fn take(left: &mut Vec<Vec<usize>>, number: usize) -> Vec<usize> {
+    let (mut part, mut too_many) = (Vec::new(), Vec::new());
+    while let Some(person) = left.pop() {
+        match part.len() + person.len() <= number {
+            true => part.extend(person),
+            false => too_many.push(person),
+        }
+    }
+    left.extend(too_many.into_iter().rev());
+    let smallest = (0..left.len()).rev().min_by_key(|&i| left[i].len());
+    let near = |&i: &usize| left.len() > 1 && left[i].len() <= 2 * (number - part.len());
+    if let Some(i) = smallest.filter(near) {
+        part.extend(left.remove(i));
+    }
+    part
+}
+
+/// Seed of the draw that divides patients with one visit.
+const SINGLE_SEED: u32 = 42;
+
+impl Split {
+    /// Patients with one visit as parts of their own, train, valid and test, for tasks that ask about them too: divided at
+    /// random as the others are. Who is the same person as one of the others is in the same part.
+    pub fn single_parts(&self, cohort: &Cohort) -> [Vec<usize>; 3] {
+        let others = [&self.train, &self.valid, &self.test];
+        let known: HashMap<usize, usize> =
+            (0..3).flat_map(|part| others[part].iter().map(move |&p| (cohort.person(p), part))).collect();
+        let mut parts: [Vec<usize>; 3] = Default::default();
+        let mut free = Vec::new();
+        for &p in &self.single {
+            match known.get(&cohort.person(p)) {
+                Some(&part) => parts[part].push(p),
+                None => free.push(p),
+            }
+        }
+        let all = others.iter().map(|part| part.len()).sum::<usize>().max(1);
+        let cut = |several: usize| several * free.len() / all;
+        let ends = [cut(self.train.len()), cut(self.train.len() + self.valid.len())];
+        let persons = by_person(cohort, &free);
+        let mut before = 0;
+        for i in RandomState::new(SINGLE_SEED).permutation(persons.len()) {
+            parts[ends.partition_point(|&end| end <= before)].extend(&persons[i]);
+            before += persons[i].len();
+        }
+        parts
+    }
 }
 
 #[cfg(test)]
@@ -235,5 +315,81 @@ mod tests {
         assert!(parse("type = 'random'\ntrian = 0.8").unwrap_err().to_string().contains("trian"));
         let options = SplitOptions::Random { train: 0.8, valid: 0.3, test: 0.1, seed: 1 };
         assert!(options.check().unwrap_err().to_string().contains("sum to 1"));
+    }
+
+    /// Sixty patients of one to three visits; the first forty are twenty persons, two patients each, of different numbers of
+    /// visits.
+    fn cohort_of_persons() -> Cohort {
+        let visits: Vec<usize> = (0..60).map(|i| 1 + (i + i / 40) % 3).collect();
+        let mut cohort = cohort(&visits);
+        cohort.set_persons(|id| (id < 140).then_some((id - 100) % 20));
+        cohort.validate().unwrap();
+        cohort
+    }
+
+    #[test]
+    fn no_person_is_on_two_sides_of_a_random_split() {
+        let cohort = cohort_of_persons();
+        let persons = |patients: &[usize]| patients.iter().map(|&p| cohort.person(p)).collect::<HashSet<usize>>();
+        let mut held = 0;
+        for seed in 0..20 {
+            let options = SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed };
+            let split = split(&options, &cohort, &Vocabulary::default()).unwrap();
+            let sides = [&split.pretrain, &split.valid, &split.test].map(|part| persons(part));
+            for (i, j) in [(0, 1), (0, 2), (1, 2)] {
+                assert!(sides[i].is_disjoint(&sides[j]), "seed {seed}: {i} {j}");
+            }
+            // Nobody is lost but single-visit patients who stand by others.
+            assert_eq!(split.train.len() + split.valid.len() + split.test.len(), 60 - split.single.len());
+            assert!(split.train.iter().all(|p| split.pretrain.contains(p)));
+            held += split.single.iter().filter(|p| !split.pretrain.contains(p)).count();
+            // A fifth, to a patient.
+            for part in [&split.valid, &split.test] {
+                assert!(part.len().abs_diff((60 - split.single.len()).div_ceil(5)) <= 1, "{}", part.len());
+            }
+        }
+        assert!(held > 0);
+    }
+
+    #[test]
+    fn the_published_split_knows_no_persons() {
+        let cohort = cohort_of_persons();
+        let alone = Cohort { persons: Vec::new(), ..cohort.clone() };
+        let options = SplitOptions::Dualk { train: 20, test: 8, seed: 42 };
+        let [together, alone] =
+            [&cohort, &alone].map(|cohort| split(&options, cohort, &build_vocabulary(cohort)).unwrap());
+        assert_eq!(together, alone);
+    }
+
+    #[test]
+    fn parts_are_as_near_to_what_is_asked_as_persons_allow() {
+        let sizes = |persons: &[usize], number: usize| {
+            let mut left: Vec<Vec<usize>> = persons.iter().map(|&n| vec![0; n]).collect();
+            let part = take(&mut left, number).len();
+            (part, left.iter().map(Vec::len).collect::<Vec<_>>())
+        };
+        assert_eq!(sizes(&[1, 1, 1, 1], 2), (2, vec![1, 1]));
+        assert_eq!(sizes(&[1, 3, 1, 2], 2), (2, vec![1, 3, 1]));
+        assert_eq!(sizes(&[1, 1, 3, 2], 1), (1, vec![1, 3, 2]), "who does not fit is passed over");
+        assert_eq!(sizes(&[4, 2, 2], 1), (2, vec![4, 2]), "two are as near to one as none");
+        assert_eq!(sizes(&[4, 3, 3], 1), (0, vec![4, 3, 3]));
+        assert_eq!(sizes(&[2], 1), (0, vec![2]), "somebody is left to train on");
+        assert_eq!(sizes(&[2, 1], 0), (0, vec![2, 1]));
+    }
+
+    #[test]
+    fn single_visit_patients_are_divided_with_their_persons() {
+        let cohort = cohort_of_persons();
+        let split = split(&SplitOptions::default(), &cohort, &Vocabulary::default()).unwrap();
+        let parts = split.single_parts(&cohort);
+        let mut all = parts.concat();
+        all.sort_unstable();
+        assert_eq!(all, split.single);
+        let mut part_of = HashMap::new();
+        for (part, others) in [&split.train, &split.valid, &split.test].into_iter().enumerate() {
+            for &p in others.iter().chain(&parts[part]) {
+                assert_eq!(*part_of.entry(cohort.person(p)).or_insert(part), part);
+            }
+        }
     }
 }

@@ -23,6 +23,7 @@ pub struct Stays {
     /// Admissions with what orders them.
     patients: Vec<(i64, Vec<(f64, i64)>)>,
     patient_facts: HashMap<i64, PatientFacts>,
+    persons: HashMap<i64, i64>,
     admission_facts: HashMap<i64, AdmissionFacts>,
 }
 
@@ -46,6 +47,11 @@ impl Stays {
     /// What is known of a patient, to be filled in.
     pub fn patient(&mut self, patient: i64) -> &mut PatientFacts {
         self.patient_facts.entry(patient).or_default()
+    }
+
+    /// Says which person a patient is, where several may be one; the first that is said of a patient counts.
+    pub fn person(&mut self, patient: i64, person: i64) {
+        self.persons.entry(patient).or_insert(person);
     }
 
     /// Whether there is such an admission.
@@ -101,6 +107,9 @@ impl Stays {
         cohort.flow_begins_with(steps);
         cohort.not_empty()?;
         cohort.set_names(&self.patient_ids, &self.admission_ids);
+        if !self.persons.is_empty() {
+            cohort.set_persons(|id| self.persons.get(&id).copied());
+        }
         let patient = |id| self.patient_facts.get(&id).cloned().unwrap_or_default();
         cohort.set_facts(patient, |id| self.admission_facts.get(&id).copied().unwrap_or_default());
         Ok(cohort)

@@ -4,7 +4,7 @@
 //! comes from a component that is linked into the program, or whose files cannot be named, is never cached: nothing
 //! would tell when it changes.
 
-use super::inputs::{FORM, cohort_key, component_identity, knowledge_files, sdk};
+use super::inputs::{FORM, cohort_key, component_identity, knowledge_files, sdk, written};
 use super::manifest::{Manifest, Stage};
 use super::outcome::TrainedStage;
 use super::plan::Plan;
@@ -139,6 +139,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "nodes": manifest.data.nodes,
         "knowledge": knowledge(manifest)?,
         "split": written("the split", &manifest.data.split)?,
+        "single": plan.asks_about_single()?,
         "model": model,
         "history": manifest.model.head.history,
         "demographics": manifest.model.demographics,
@@ -170,8 +171,4 @@ fn stage_key(plan: &Plan, index: usize, stage: &Stage, before: &Value) -> Result
         "objective": objective,
         "loss": loss,
     }))))
-}
-
-fn written(what: &str, value: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|e| Error::program(format!("{what} cannot be written as JSON: {e}")))
 }

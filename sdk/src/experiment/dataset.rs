@@ -5,7 +5,8 @@ use super::plan::Plan;
 use crate::cache::Cache;
 use crate::component::{Parser, ParserContext};
 use crate::data::knowledge::{Knowledge, OfCohort, Triples};
-use crate::data::{Cohort, Prepared, cohort_file, flow, prepare};
+use crate::data::prepare::learns;
+use crate::data::{Cohort, Prepared, cohort_file, flow, prepare_for};
 use crate::error::value;
 use crate::{Error, Progress, Result};
 use std::sync::Arc;
@@ -23,7 +24,8 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
     if let Some(limit) = data.loss_limit {
         flow::check(&cohort.flow, limit).map_err(|e| e.within_key("data"))?;
     }
-    let mut prepared = prepare(cohort, &data.split).map_err(|e| e.within_key("data.split"))?;
+    let single = plan.asks_about_single()?;
+    let mut prepared = prepare_for(cohort, &data.split, single).map_err(|e| e.within_key("data.split"))?;
     prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
     if !plan.tells_visits_apart {
         prepared.labs_by_visit = None;
@@ -87,7 +89,10 @@ fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result
 /// Those of the parser, and when a file changed, which is named: a table of half the rows is a table, too.
 fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<Cohort> {
     let before = seen(plan, parser);
-    let context = ParserContext { progress, compat: plan.manifest.is_compat(), seed: plan.manifest.seed };
+    let (split, single) = (&plan.manifest.data.split, plan.asks_about_single()?);
+    let of_split: &(dyn Fn(&Cohort) -> Vec<bool> + Sync) = &|cohort: &Cohort| learns(split, single, cohort);
+    let learns = split.is_random().then_some(of_split);
+    let context = ParserContext { progress, compat: plan.manifest.is_compat(), seed: plan.manifest.seed, learns };
     let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"));
     let after = seen(plan, parser);
     let changed = before.iter().find(|(file, seen)| after.get(*file) != Some(*seen)).map(|(file, _)| file);

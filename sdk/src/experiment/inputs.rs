@@ -8,12 +8,13 @@ use crate::data::knowledge::GraphSource;
 use crate::data::tables::Table;
 use crate::plugin::{Registry, Stamp};
 use crate::{Error, Result};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Changes when the files of an entry do.
-pub(super) const FORM: u32 = 4;
+pub(super) const FORM: u32 = 5;
 
 /// The options of a component that are paths, by its schema.
 pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
@@ -113,18 +114,29 @@ pub(super) fn component_identity(registry: &Registry, slot: Slot, component: &Co
 
 /// Everything that determines the cohort; `None` when that is not known.
 pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>> {
-    let Some(Inputs { files, seed }) = parser.inputs() else { return Ok(None) };
+    let Some(Inputs { files, seed, split }) = parser.inputs() else { return Ok(None) };
     let component = component_identity(&plan.registry, Slot::Parser, &plan.manifest.data.parser)?;
     let Some(component) = component else { return Ok(None) };
     let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
+    let of_plan = &plan.manifest.data.split;
+    let split = match split && of_plan.is_random() {
+        true => json!({ "options": written("the split", of_plan)?, "single": plan.asks_about_single()? }),
+        false => Value::Null,
+    };
     Ok(Some(Key::of(json!({
         "form": FORM,
         "sdk": sdk(),
         "parser": component,
         "files": files,
         "seed": seed.then_some(plan.manifest.seed),
+        "split": split,
         "compat": plan.manifest.compat,
     }))))
+}
+
+/// A part of a manifest as JSON.
+pub(super) fn written(what: &str, value: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(value).map_err(|e| Error::program(format!("{what} cannot be written as JSON: {e}")))
 }
 
 /// The SDK that runs.

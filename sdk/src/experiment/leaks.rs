@@ -3,9 +3,10 @@
 use super::plan::Plan;
 use crate::component::{Labs, Objective, Part, Slot};
 use crate::data::knowledge::{GraphSource, Triples};
-use crate::data::{Examples, Prepared};
+use crate::data::prepare::unknown;
+use crate::data::{Examples, Prepared, SplitOptions, build_vocabulary};
 use crate::{Error, Result};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Looks at every part of every stage: which patients it holds, and on which side they are. A line for each thing that was
 /// found in order.
@@ -14,6 +15,7 @@ use std::collections::{BTreeSet, HashSet};
 /// Names what two sides share.
 pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
     let mut lines = vec![parts(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
+    lines.extend(cuts(&plan.manifest.data.split, data)?);
     lines.extend(knowledge(&plan.manifest.data.knowledge, data)?);
     for index in 0..plan.manifest.stage.len() {
         let name = plan.manifest.stage[index].name(index);
@@ -69,38 +71,73 @@ fn knowledge(sources: &[GraphSource], data: &Prepared) -> Result<Option<String>>
     Ok((!told.is_empty()).then(|| format!("knowledge: sources: {}", told.join(", "))))
 }
 
-/// The examples of a stage against the parts of the split.
+/// The examples of a stage against the parts of the split, by person.
 fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<String> {
-    let of = |patients: &[usize]| patients.iter().copied().collect::<HashSet<usize>>();
-    let (pretrain, valid, test) = (of(&data.split.pretrain), of(&data.split.valid), of(&data.split.test));
-    let (mut learnt, mut told) = (HashSet::new(), Vec::new());
+    let split = &data.split;
+    let [pretrain, valid, test] = [&split.pretrain, &split.valid, &split.test].map(|part| persons(part, data));
+    let (mut learnt, mut told, mut verdict) = (HashSet::new(), Vec::new(), "none on two sides");
     for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
         let examples = objective.examples(data, part)?;
-        let patients = patients_of(&examples, data);
+        let theirs = persons(&patients_of(&examples, data), data);
         let wrong = |p: &&usize| match part {
             Part::Train => valid.contains(p) || test.contains(p),
             Part::Valid => test.contains(p) || (learnt.contains(*p) && valid.contains(p)),
             Part::Test => learnt.contains(*p) || valid.contains(p),
         };
-        if let Some(&p) = patients.iter().find(wrong) {
-            let ours = format!("stage {name}: its {what} examples");
-            return Err(shared(&ours, "another part of the split", p, data));
+        let both = theirs.iter().filter(wrong).count();
+        let pretrained = theirs.intersection(&pretrain).count();
+        on_one_side(name, part, what, both, pretrained, data)?;
+        // Some stages choose their epoch on patients that they learn from.
+        let also = match (part, pretrained) {
+            (Part::Valid, 1..) => format!(" ({pretrained} of them in pretraining)"),
+            _ => String::new(),
+        };
+        let number = examples.len();
+        told.push(format!("{what} {number} examples of {}{also}", whose(theirs.len(), data)));
+        if theirs.is_empty() && number > 0 {
+            verdict = "examples that see no visit and do not say whose they are prove nothing";
         }
-        // An objective may ask about patients whose single visit the parts of the split leave to pretraining.
-        let pretrained = if part == Part::Train { 0 } else { patients.intersection(&pretrain).count() };
-        let seen = if pretrained > 0 { format!(" ({pretrained} of them in pretraining)") } else { String::new() };
-        told.push(format!("{what} {} examples of {} patients{seen}", examples.len(), patients.len()));
         if part == Part::Train {
-            learnt = patients;
+            learnt = theirs;
         }
     }
-    Ok(format!("stage {name}: {}: none on two sides", told.join(", ")))
+    Ok(format!("stage {name}: {}: {verdict}", told.join(", ")))
 }
 
-/// The patients whose visits examples look at.
-fn patients_of(examples: &Examples, data: &Prepared) -> HashSet<usize> {
+/// Refuses examples of a stage that share persons with `both` another part, or are reported on and `pretrained`.
+fn on_one_side(stage: &str, part: Part, what: &str, both: usize, pretrained: usize, data: &Prepared) -> Result<()> {
+    if both > 0 {
+        let whose = whose(both, data);
+        let message = format!("stage {stage}: its {what} examples share {whose} with another part of the split");
+        return Err(leak(message));
+    }
+    if part == Part::Test && pretrained > 0 {
+        let whose = whose(pretrained, data);
+        let message = format!("stage {stage}: {whose} of its test examples are in pretraining, graph and vocabulary");
+        return Err(leak(message).help(
+            "a task that asks about patients with one visit says so (`asks_about_single`): with `data.split.type = \
+             \"random\"` they are then kept out",
+        ));
+    }
+    Ok(())
+}
+
+/// The patients whose examples these are, or whose visits they look at.
+fn patients_of(examples: &Examples, data: &Prepared) -> Vec<usize> {
     let offsets = data.cohort.admissions.offsets();
-    examples.visits.values().iter().map(|&row| offsets.partition_point(|&o| o <= row as usize) - 1).collect()
+    let of_visit = |&row: &u32| offsets.partition_point(|&o| o <= row as usize) - 1;
+    examples.visits.values().iter().map(of_visit).chain(examples.patients.iter().map(|&p| p as usize)).collect()
+}
+
+/// The persons that patients are.
+fn persons(patients: &[usize], data: &Prepared) -> HashSet<usize> {
+    patients.iter().map(|&p| data.cohort.person(p)).collect()
+}
+
+/// So many persons, or patients where each is one.
+fn whose(number: usize, data: &Prepared) -> String {
+    let what = if data.cohort.persons.is_empty() { "patients" } else { "persons" };
+    format!("{number} {what}")
 }
 
 fn parts(data: &Prepared) -> Result<String> {
@@ -118,27 +155,85 @@ fn parts(data: &Prepared) -> Result<String> {
         return Err(shared("pretraining", "valid or test", p, data));
     }
     let sizes: Vec<String> = parts.iter().map(|(name, patients)| format!("{name} {}", patients.len())).collect();
-    Ok(format!("split: {}: no patient is in two parts", sizes.join(", ")))
+    let learnt: HashSet<usize> = split.pretrain.iter().copied().collect();
+    let held = match split.single.iter().filter(|p| !learnt.contains(p)).count() {
+        0 => String::new(),
+        n => format!(", {n} of single are not learnt from"),
+    };
+    Ok(format!("split: {}: no patient is in two parts{}{held}", sizes.join(", "), persons_apart(data)?))
+}
+
+/// Whether any person is on two sides as several patients; nothing where each patient is a person.
+fn persons_apart(data: &Prepared) -> Result<&'static str> {
+    if data.cohort.persons.is_empty() {
+        return Ok("");
+    }
+    let split = &data.split;
+    let (mut sides, mut both) = (HashMap::new(), HashSet::new());
+    for (side, patients) in
+        [("learnt", &split.pretrain), ("learnt", &split.train), ("valid", &split.valid), ("test", &split.test)]
+    {
+        for person in patients.iter().map(|&p| data.cohort.person(p)) {
+            if *sides.entry(person).or_insert(side) != side {
+                both.insert(person);
+            }
+        }
+    }
+    match both.len() {
+        0 => Ok(", no person on two sides"),
+        n => {
+            let message = format!("{n} of {} persons are on two sides, each as several patients", sides.len());
+            let help = "`data.split.type = \"random\"` keeps all patients of a person on one side; the published split \
+                        knows none";
+            Err(leak(message).help(help))
+        }
+    }
 }
 
 /// Whether one person could be two patients of the cohort, as far as identifiers tell.
 fn identifiers(data: &Prepared) -> Result<String> {
+    let cohort = &data.cohort;
     let mut seen = HashSet::new();
-    if let Some(p) = (0..data.cohort.patients.len()).find(|&p| !seen.insert(data.cohort.patients[p])) {
+    if let Some(p) = (0..cohort.patients.len()).find(|&p| !seen.insert(cohort.patients[p])) {
         return Err(shared("the cohort", "itself, twice", p, data));
     }
-    let mut owners = std::collections::HashMap::new();
-    for p in 0..data.cohort.patients.len() {
-        for &admission in data.cohort.admissions.row(p) {
+    let mut owners = HashMap::new();
+    for p in 0..cohort.patients.len() {
+        for &admission in cohort.admissions.row(p) {
             if let Some(other) = owners.insert(admission, p)
                 && other != p
             {
-                let (a, b) = (data.cohort.patients[other], data.cohort.patients[p]);
+                let (a, b) = (cohort.patients[other], cohort.patients[p]);
                 return Err(leak(format!("admission {admission} belongs to the patients {a} and {b}")));
             }
         }
     }
-    Ok(format!("cohort: {} patients, {} admissions: no identifier twice", seen.len(), owners.len()))
+    let of = match cohort.persons.iter().collect::<HashSet<_>>().len() {
+        0 => String::new(),
+        n => format!(" of {n} persons"),
+    };
+    Ok(format!("cohort: {} patients{of}, {} admissions: no identifier twice", seen.len(), owners.len()))
+}
+
+/// Whose results say where the values of laboratory items are cut; nothing where none are cut. The published split cuts by
+/// everybody's; it is said and no error.
+fn cuts(split: &SplitOptions, data: &Prepared) -> Result<Option<String>> {
+    let from = &data.cohort.cut_from;
+    let learnt: HashSet<usize> = data.split.pretrain.iter().chain(&data.split.train).copied().collect();
+    let others = from.iter().filter(|&&p| !learnt.contains(&(p as usize))).count();
+    let items = data.vocabulary.labs.len();
+    Ok(match (from.len(), others) {
+        (0, _) => None,
+        (n, 0) => Some(format!("items: values of {items} are cut by results of {n} patients who are learnt from")),
+        (n, others) if split.is_random() => {
+            return Err(leak(format!(
+                "values of items are cut by results of {n} patients, {others} of them not learnt from"
+            )));
+        }
+        (n, others) => Some(format!(
+            "items: values of {items} are cut by results of {n} patients, {others} of them not learnt from, as published"
+        )),
+    })
 }
 
 /// Every edge of the graph against the admissions that it may be counted in.
@@ -162,9 +257,11 @@ fn vocabulary(data: &Prepared) -> Result<String> {
     }
     let foreign = known.iter().skip(1).filter(|known| !**known).count();
     let all = data.vocabulary.nodes() - 1;
+    let left_out = unknown(&build_vocabulary(&data.cohort), &data.vocabulary);
+    let left_out: String = left_out.iter().map(|(what, n)| format!("; {what}: {n}")).collect();
     Ok(match foreign {
-        0 => format!("vocabulary: all {all} codes are of patients who are learnt from"),
-        n => format!("vocabulary: {n} of {all} codes are of valid or test patients alone, as published"),
+        0 => format!("vocabulary: all {all} codes are of patients who are learnt from{left_out}"),
+        n => format!("vocabulary: {n} of {all} codes are of valid or test patients alone, as published{left_out}"),
     })
 }
 

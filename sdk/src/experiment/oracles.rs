@@ -18,7 +18,8 @@ pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored
     let (Some(about), true) = (about, asks.iter().all(|a| matches!(a, Asks::Codes(_)))) else {
         return Ok(Vec::new());
     };
-    let context = ParserContext { progress: &Silent, compat: plan.manifest.is_compat(), seed: plan.manifest.seed };
+    let (compat, seed) = (plan.manifest.is_compat(), plan.manifest.seed);
+    let context = ParserContext { progress: &Silent, compat, seed, learns: None };
     let visits: Vec<usize> = about.iter().map(|a| a.last + 1).collect();
     let under_way = stage.labs(model) == Some(Labs::Target);
     let oracles = plan.parser()?.oracles(&context, &data.cohort, &visits, under_way)?;

@@ -37,6 +37,12 @@ impl Plan {
         self.make::<ObjectiveSlot>(&format!("stage[{stage}].{key}"), objective)
     }
 
+    /// Whether a stage asks about patients with one visit, too.
+    pub fn asks_about_single(&self) -> Result<bool> {
+        (0..self.manifest.stage.len())
+            .try_fold(false, |any, stage| Ok(any || self.objective(stage)?.asks_about_single()))
+    }
+
     pub fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {
         self.make::<LossSlot>(&format!("stage[{stage}].loss"), self.manifest.stage[stage].loss())
     }

@@ -83,6 +83,7 @@ fn first(examples: &Examples, count: usize) -> Examples {
         visit_labs: examples.visit_labs.clone(),
         codes: examples.codes.clone(),
         visits: cut(&examples.visits),
+        patients: examples.patients.iter().take(count).copied().collect(),
         labs: cut(&examples.labs),
         targets: examples.targets.iter().map(cut).collect(),
         numbers: examples.numbers.iter().map(first_numbers).collect(),

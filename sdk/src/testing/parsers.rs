@@ -52,7 +52,7 @@ impl Examined for slots::parser {
 fn parsed(subject: &Subject<'_>, compat: bool) -> Result<Cohort> {
     let parser = subject.registry.make::<slots::parser>(subject.name, subject.options.clone())?;
     parser.check()?;
-    let cohort = parser.parse(&ParserContext { progress: &Silent, compat, seed: 3 })?;
+    let cohort = parser.parse(&ParserContext { progress: &Silent, compat, seed: 3, learns: None })?;
     cohort.validate()?;
     Ok(cohort)
 }

@@ -33,15 +33,15 @@ pub fn add(
     options: &CsvOptions,
     visits: &Visits,
     cohort: &mut Cohort,
-    progress: &dyn Progress,
+    context: &ParserContext<'_>,
 ) -> Result<()> {
     let rule = Rule::of(options.quantiles, Rule::Said)?;
     let places = cohort.places();
     let (mut items, mut sets) = (Items::default(), LabSets::new(places.len()));
     if let Some(source) = &layout.labs {
         let results = Long::of(source, options, visits, &places);
-        let pass = results.pass(progress);
-        let (found, step) = labs::read(rule, places.len(), |show| {
+        let (pass, cut_from) = (results.pass(context.progress), context.cut_from(cohort, rule));
+        let (found, step) = labs::read(rule, &cut_from, |show| {
             pass.each(
                 |row| results.look(row),
                 |at, one: One| {

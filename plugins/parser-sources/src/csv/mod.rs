@@ -32,7 +32,7 @@ impl Parser for Csv {
 
     fn inputs(&self) -> Option<Inputs> {
         let layout = Layout::open(&self.options).ok()?;
-        Some(Inputs { files: layout.files(), seed: false })
+        Some(Inputs { files: layout.files(), split: self.options.quantiles > 0, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -54,7 +54,7 @@ impl Parser for Csv {
         for (kind, source) in &layout.events {
             codes::others(source, kind, options, &visits, &mut cohort)?;
         }
-        labs::add(&layout, options, &visits, &mut cohort, context.progress)?;
+        labs::add(&layout, options, &visits, &mut cohort, context)?;
         Ok(cohort)
     }
 }

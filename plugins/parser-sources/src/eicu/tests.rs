@@ -1,7 +1,7 @@
 //! Small tables of eICU, written here.
 
 use super::*;
-use crate::testing::{Folder, parse};
+use crate::testing::{Folder, parse, parse_learning_from};
 use dualk_sdk::data::Demographics;
 use dualk_sdk::data::events::{EventKind, EventTable};
 
@@ -99,6 +99,43 @@ fn values_may_be_cut_into_parts() {
         (EicuOptions { quantiles: 4, abnormal: Abnormal::None, ..options(&folder) }, "`quantiles`"),
     ] {
         assert!(parse(options, false).unwrap_err().to_string().starts_with(key));
+    }
+}
+
+/// numpy.quantile(range(1, 201), [0.25, 0.5, 0.75], method="inverted_cdf") is 50, 100, 150; of 500 alone each is 500.
+#[test]
+fn values_are_cut_by_those_who_are_learnt_from() {
+    let folder = folder();
+    let options = || EicuOptions { quantiles: 4, ..options(&folder) };
+    let first = parse_learning_from(options(), 1);
+    assert_eq!(first.lab_names, [1, 2, 3, 4].map(|part| format!("glucose (mg/dL), part {part} of 4")), "no Hgb");
+    assert_eq!(first.labs.rows().collect::<Vec<_>>(), [&[][..], &[0, 1, 2, 3], &[3]]);
+    let second = parse_learning_from(options(), 2);
+    assert_eq!(second.lab_names, ["Hgb (g/dL), part 1 of 4", "glucose (mg/dL), part 1 of 4"]);
+    assert_eq!(second.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0, 1]]);
+    let cut_from = [first, second, parse(options(), false).unwrap()].map(|cohort| cohort.cut_from);
+    assert_eq!(cut_from, [vec![0], vec![1], vec![0, 1]]);
+    // The cache must know it.
+    let depends = |options: EicuOptions| options.build().unwrap().inputs().unwrap().split;
+    assert!(depends(options()) && !depends(EicuOptions { abnormal: Abnormal::None, ..self::options(&folder) }));
+}
+
+#[test]
+fn hospital_stays_of_a_person_are_known() {
+    let folder = folder();
+    assert!(parse(options(&folder), false).unwrap().persons.is_empty(), "without uniquepid as before");
+    let header = "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset,uniquepid";
+    for (persons, expected) in [
+        (["002-1", "002-1", "002-1", "002-1"], vec![0, 0]),
+        (["002-1", "002-1", "002-2", "002-1"], vec![0, 1]),
+        (["002-1", "", "", "002-2"], vec![0, 1]),
+        (["7", "7", "7", "8"], vec![0, 0]),
+        (["", "", "", ""], vec![]),
+    ] {
+        let [a, b, c, d] = persons;
+        folder.write("patient.csv", &format!("{header}\n11,1,-5,{a}\n12,1,-2258,{b}\n21,2,0,{c}\n31,3,0,{d}\n"));
+        let cohort = parse(options(&folder), false).unwrap();
+        assert_eq!((cohort.patients.as_slice(), cohort.persons), (&[1, 2][..], expected), "{persons:?}");
     }
 }
 

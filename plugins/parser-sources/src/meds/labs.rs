@@ -4,13 +4,13 @@ use super::events::{Counts, number};
 use super::files::COLUMNS;
 use super::subjects::All;
 use super::visits::BEFORE_THE_FIRST;
-use super::{Meds, Visits};
+use super::{Meds, MedsOptions, Visits};
+use crate::Abnormal;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
 use dualk_sdk::data::tables::{NOT_IN_COHORT, Table};
 use dualk_sdk::data::{LabItem, Step};
 use dualk_sdk::prelude::*;
-use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// Laboratory codes and where their values are cut.
 pub struct Labs {
@@ -27,9 +27,9 @@ impl Default for Labs {
 
 impl Meds {
     /// The laboratory codes that have results, in the order of the alphabet, and where their values are cut.
-    pub fn labs(&self, files: &[PathBuf], rule: Option<Rule>, progress: &dyn Progress) -> Result<Labs> {
+    pub fn labs(&self, rule: Option<Rule>, context: &ParserContext<'_>) -> Result<Labs> {
         let Some(rule) = rule else { return Ok(Labs::default()) };
-        let cuts = self.results(files, progress)?.cuts(rule);
+        let cuts = self.results(self.cut_from(rule, context)?.as_ref(), context.progress)?.cuts(rule);
         let names: Vec<String> = match &cuts {
             Cuts::None => Vec::new(),
             Cuts::Intervals(of) => of.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
@@ -39,15 +39,31 @@ impl Meds {
         Ok(Labs { names, places, cuts })
     }
 
-    /// The results of every laboratory code, by which they are cut.
-    fn results(&self, files: &[PathBuf], progress: &dyn Progress) -> Result<Results<String>> {
-        let mut results = Results::default();
+    /// The subjects whose results say where values are cut; `None` for all. Who is learnt from is known once there are visits:
+    /// events are read without laboratory results first.
+    fn cut_from(&self, rule: Rule, context: &ParserContext<'_>) -> Result<Option<HashSet<i64>>> {
+        if context.learns.is_none() {
+            return Ok(None);
+        }
+        let (abnormal, events) = (Abnormal::None, BTreeMap::new());
+        let options = MedsOptions { abnormal, quantiles: 0, events, ..self.options.clone() };
+        let mut cohort = Self { options }.parse(context)?;
+        context.cut_from(&mut cohort, rule);
+        Ok(Some(cohort.cut_from.iter().map(|&p| cohort.patients[p as usize]).collect()))
+    }
+
+    /// The results of every laboratory code of some subjects or all, by which they are cut.
+    fn results(&self, from: Option<&HashSet<i64>>, progress: &dyn Progress) -> Result<Results<String>> {
+        let (files, mut ids, mut results) = (self.files()?, None, Results::default());
         let mut task = progress.begin("lab results", "files", Some(files.len() as u64));
-        for file in files {
+        for file in &files {
             let table = Table::at(file, &COLUMNS)?;
             let rows = table.read()?;
+            let subjects = from.map(|_| Self::subjects(&rows, &mut ids)).transpose()?.unwrap_or_default();
+            let counts = |i: usize| from.is_none_or(|from| from.contains(&subjects[i]));
             for (i, (code, value)) in rows.texts("code")?.zip(rows.texts("numeric_value")?).enumerate() {
-                if let (Some(code), Some(value)) = (code.filter(|c| c.starts_with(&self.options.lab)), value) {
+                let code = code.filter(|code| code.starts_with(&self.options.lab) && counts(i));
+                if let (Some(code), Some(value)) = (code, value) {
                     results.add(code.to_owned(), number(&rows, i, value)?);
                 }
             }

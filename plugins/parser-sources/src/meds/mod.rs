@@ -9,6 +9,7 @@ mod visits;
 
 pub use options::{MedsOptions, Visits};
 
+use crate::Abnormal;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::{EventSets, read_mapping};
@@ -48,7 +49,8 @@ impl Parser for Meds {
     fn inputs(&self) -> Option<Inputs> {
         let codes = self.options.root.as_path().join("metadata/codes.parquet");
         let files = self.files().ok()?.into_iter().chain(codes.is_file().then_some(codes));
-        Some(Inputs { files: files.collect(), seed: false })
+        let split = self.options.abnormal != Abnormal::None;
+        Some(Inputs { files: files.collect(), split, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -59,7 +61,7 @@ impl Parser for Meds {
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let further = options.events.keys().map(|kind| EventSets::new(kind, options.drug_map.given()));
         let mut further = further.collect::<Result<Vec<_>>>()?;
-        let labs = self.labs(&self.files()?, rule, context.progress)?;
+        let labs = self.labs(rule, context)?;
         let all = self.all(&labs, &mut coding, &mut further, context.progress)?;
         let events = Step::new("events", all.counts.events)
             .lost("without a code", all.counts.without_code)
@@ -84,6 +86,8 @@ impl Parser for Meds {
         }
         if let Some(rule) = rule {
             self.add_labs(&all, &labs, rule, &described, &mut cohort)?;
+            // The cohort remembers whose results they were.
+            context.cut_from(&mut cohort, rule);
         }
         Ok(cohort)
     }

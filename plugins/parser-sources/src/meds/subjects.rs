@@ -93,7 +93,7 @@ impl Meds {
     }
 
     /// The subjects of a file's rows; the first file decides whether they are integers, as the standard has it.
-    fn subjects(rows: &Rows<'_>, ids: &mut Option<Ids>) -> Result<Vec<i64>> {
+    pub fn subjects(rows: &Rows<'_>, ids: &mut Option<Ids>) -> Result<Vec<i64>> {
         match ids {
             None => {
                 let (first, numbers) = Ids::of(rows, "subject_id")?;

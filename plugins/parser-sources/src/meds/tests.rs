@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Abnormal;
-use crate::testing::{Folder, parse};
+use crate::testing::{Folder, parse, parse_learning_from};
 use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::{LabItem, Sex, seconds};
@@ -280,6 +280,27 @@ fn values_may_be_cut_and_codes_described() {
     assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0, 1]]);
     let none = MedsOptions { quantiles: 2, abnormal: Abnormal::None, ..options(&folder) };
     assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
+}
+
+#[test]
+fn values_are_cut_by_those_who_are_learnt_from() {
+    let folder = folder();
+    let at = Some;
+    let third = [
+        (5, at("2016-04-01 00:00"), "HOSPITAL_ADMISSION", None),
+        (5, at("2016-04-01 05:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (5, at("2016-04-01 05:00"), "LAB//50931//mg/dL", Some(300.0)),
+        (5, at("2016-04-01 06:00"), "LAB//50931//mg/dL", Some(400.0)),
+    ];
+    shard(&folder, "train/1.parquet", &third);
+    let options = || MedsOptions { quantiles: 2, ..options(&folder) };
+    // Of 300 and 400 the first is the cut; of all 203 results it is 102.
+    let learnt = parse_learning_from(options(), 5);
+    assert_eq!(learnt.patients, [9, 7, 5]);
+    assert_eq!(learnt.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0], &[0, 1]]);
+    let all = parse(options(), false).unwrap();
+    assert_eq!(all.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0, 1], &[1]]);
+    assert_eq!((learnt.cut_from, all.cut_from), (vec![2], vec![0, 1, 2]));
 }
 
 #[test]

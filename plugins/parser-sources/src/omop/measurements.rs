@@ -44,13 +44,14 @@ pub fn add(
     cohort: &mut Cohort,
     ids: &Ids,
     on_bad_row: OnBadRow,
-    progress: &dyn Progress,
+    context: &ParserContext<'_>,
 ) -> Result<()> {
     let places = cohort.places();
-    let losses = &[OF_NO_VISIT];
+    let cut_from = context.cut_from(cohort, rule);
+    let (losses, progress) = (&[OF_NO_VISIT], context.progress);
     let pass =
         Pass { table, rows: "rows of measurement".into(), on_bad_row, losses, rules: &[NOT_IN_COHORT], progress };
-    let (sets, step) = labs::read(rule, places.len(), |show| {
+    let (sets, step) = labs::read(rule, &cut_from, |show| {
         pass.each(|row| measured(row, rule, &places, ids), |at, (item, value)| show(at, item, value))
     })?;
     sets.add_to(cohort, rule, |&(concept, unit)| {

@@ -35,11 +35,13 @@ impl Parser for Omop {
 
     fn inputs(&self) -> Option<Inputs> {
         let Tables { visits, conditions, measurements, persons, deaths, concepts, events, .. } = self.open().ok()?;
+        let split = measurements.as_ref().is_some_and(|(_, rule)| rule.cuts());
         let measurements = measurements.as_ref().map(|measurements| &measurements.0);
         let persons = persons.as_ref().map(|persons| &persons.0);
         let others = [measurements, persons, deaths.as_ref(), concepts.as_ref()].into_iter().flatten();
         let tables = [&visits, &conditions].into_iter().chain(others).chain(events.iter().map(Source::table));
-        Some(Inputs { files: tables.map(|table| table.path().to_owned()).collect(), seed: false })
+        let files = tables.map(|table| table.path().to_owned()).collect();
+        Some(Inputs { files, split, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -72,7 +74,7 @@ impl Parser for Omop {
             source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
         }
         if let Some((table, rule)) = &tables.measurements {
-            measurements::add(table, *rule, &mut cohort, ids, options.on_bad_row, context.progress)?;
+            measurements::add(table, *rule, &mut cohort, ids, options.on_bad_row, context)?;
         }
         self.name_concepts(&tables, &mut cohort)?;
         Ok(cohort)

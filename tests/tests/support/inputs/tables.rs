@@ -44,7 +44,7 @@ fn table(columns: &'static [&'static str]) -> impl Strategy<Value = String> {
 }
 
 fn parse(options: impl BuildParser) -> Result<()> {
-    let cohort = options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0 })?;
+    let cohort = options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })?;
     cohort.validate()
 }
 

@@ -100,7 +100,7 @@ fn measure(folder: &Path) -> Result<Value> {
     options.insert("root".into(), path(folder.to_owned()).into());
     options.insert("icd_map".into(), path(folder.join("icd10-icd9.csv")).into());
     let parser = registry.make::<slots::parser>("mimic4", options)?;
-    let cohort = parser.parse(&ParserContext { progress: &phases, compat: false, seed: 0 })?;
+    let cohort = parser.parse(&ParserContext { progress: &phases, compat: false, seed: 0, learns: None })?;
     let vocabulary = phases.time("vocabulary", || Ok(build_vocabulary(&cohort)))?;
     let split = phases.time("split", || split(&published(&cohort.admissions), &cohort, &vocabulary))?;
     let graph = phases.time("graph", || {
