@@ -77,6 +77,11 @@ impl Objective for DrugRecommendation {
     fn primary(&self) -> &str {
         "Jaccard"
     }
+
+    /// The drugs of each visit.
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        self.events(data).map_or(Asks::Nothing, |events| Asks::Visits(events.rows.clone()))
+    }
 }
 
 /// The metrics of a ranking after the mean over examples of |marked ∩ true| / |marked ∪ true|, where codes with a
@@ -134,6 +139,15 @@ mod tests {
         assert!(expected == with_two.len() && expected < examples.len(), "{expected} {}", with_two.len());
         let other = DrugRecommendation { kind: "drug".into(), ..Default::default() };
         assert!(other.heads(&data).unwrap_err().to_string().contains("did you mean `drugs`"));
+    }
+
+    #[test]
+    fn a_history_is_of_drugs() {
+        let data = data();
+        let Asks::Visits(rows) = DrugRecommendation::default().asks(&data, 0) else { panic!("visits have drugs") };
+        assert_eq!(rows, data.cohort.events[0].rows);
+        let other = DrugRecommendation { kind: "drug".into(), ..Default::default() };
+        assert_eq!(other.asks(&data, 0), Asks::Nothing);
     }
 
     /// sklearn.metrics.jaccard_score(average="samples") of [[1,1,0],[0,0,1]] and [[1,0,1],[0,0,1]].

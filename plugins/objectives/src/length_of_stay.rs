@@ -2,6 +2,7 @@
 
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Needs, Seen, Stay};
+use dualk_sdk::data::AdmissionFacts;
 use dualk_sdk::prelude::*;
 
 options! {
@@ -35,6 +36,12 @@ impl BuildObjective for LengthOfStay {
 const CLASSES: usize = 10;
 const DAY: i64 = 86_400;
 
+/// The class of a stay, where its times are known.
+fn class_of(facts: &AdmissionFacts) -> Option<u32> {
+    let (start, end) = facts.start.zip(facts.end)?;
+    Some(class((end - start).div_euclid(DAY)))
+}
+
 /// The class of a number of whole days.
 fn class(days: i64) -> u32 {
     match days {
@@ -59,8 +66,7 @@ impl Objective for LengthOfStay {
         for patient in stays::patients(data, part, self.single) {
             let rows = data.cohort.admissions.range(patient);
             for row in rows.clone().filter(|&row| needs.met(row)) {
-                let Some((start, end)) = facts[row].start.zip(facts[row].end) else { continue };
-                let class = class((end - start).div_euclid(DAY));
+                let Some(class) = class_of(&facts[row]) else { continue };
                 asked.push(Stay { seen: self.seen.rows(rows.start, row), target: vec![class] });
             }
         }
@@ -81,6 +87,14 @@ impl Objective for LengthOfStay {
 
     fn exclusive(&self) -> bool {
         true
+    }
+
+    /// The class of each stay; nothing where no stay before the one in question is seen.
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        match self.seen {
+            Seen::History => Asks::Visits(data.cohort.admission_facts.iter().map(class_of).collect()),
+            Seen::Visit => Asks::Nothing,
+        }
     }
 }
 
@@ -151,6 +165,18 @@ mod tests {
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             assert_eq!(target, [class(i64::from(visits[visits.len() - 1]) % 16)]);
         }
+    }
+
+    #[test]
+    fn a_history_is_of_the_classes_of_stays() {
+        let data = data();
+        let Asks::Visits(rows) = LengthOfStay::default().asks(&data, 0) else { panic!("stays have classes") };
+        // The stay in row r lasts r modulo 16 days.
+        for (row, classes) in rows.rows().enumerate() {
+            assert_eq!(classes, [class(row as i64 % 16)]);
+        }
+        assert_eq!(rows.len(), data.cohort.admission_facts.len());
+        assert_eq!(LengthOfStay { seen: Seen::Visit, ..Default::default() }.asks(&data, 0), Asks::Nothing);
     }
 
     #[test]

@@ -107,6 +107,10 @@ impl Objective for MaskedCodes {
         Some(Labs::None)
     }
 
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        Asks::Hidden((0..data.vocabulary.nodes() as u32).map(|code| column(data, code)).collect())
+    }
+
     fn caption(&self) -> String {
         "codes that are hidden, of every visit".to_owned()
     }
@@ -164,6 +168,15 @@ mod tests {
             assert!((seen / all - (1.0 - hidden)).abs() < 0.12, "{hidden}: {seen} of {all}");
         }
         assert_eq!(MaskedCodes { hidden: 0.0, keep: false }.examples(&data, Part::Train).unwrap().len(), 0);
+    }
+
+    /// What is seen of a visit is no answer there; of the visits before, the history ranks it.
+    #[test]
+    fn a_history_is_of_codes_that_may_be_hidden_now() {
+        let data = data();
+        let Asks::Hidden(columns) = MaskedCodes::default().asks(&data, 0) else { panic!("it asks for hidden codes") };
+        assert_eq!(columns.len(), data.vocabulary.nodes());
+        assert_eq!((columns[0], columns[1]), (None, Some(0)));
     }
 
     #[test]

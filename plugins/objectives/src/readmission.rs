@@ -61,6 +61,16 @@ impl Readmission {
             From::Start => stays::facts(data, "when stays begin", |f| f.start.is_some()),
         }
     }
+
+    /// Whether the next admission after that of a row is near, where both times are known.
+    fn near(&self, facts: &[AdmissionFacts], row: usize) -> Option<bool> {
+        let from = match self.from {
+            From::End => facts[row].end,
+            From::Start => facts[row].start,
+        };
+        let (from, next) = from.zip(facts.get(row + 1)?.start)?;
+        Some((next - from).div_euclid(DAY) < i64::from(self.days))
+    }
 }
 
 impl Objective for Readmission {
@@ -77,13 +87,8 @@ impl Objective for Readmission {
         for &patient in next_visit::patients(data, part) {
             let rows = data.cohort.admissions.range(patient);
             for row in (rows.start..rows.end - 1).filter(|&row| needs.met(row)) {
-                let from = match self.from {
-                    From::End => facts[row].end,
-                    From::Start => facts[row].start,
-                };
                 // Stays without these times are not asked about.
-                let Some((from, next)) = from.zip(facts[row + 1].start) else { continue };
-                let near = (next - from).div_euclid(DAY) < i64::from(self.days);
+                let Some(near) = self.near(facts, row) else { continue };
                 let target = near.then_some(0).into_iter().collect();
                 asked.push(Stay { seen: self.seen.rows(rows.start, row), target });
             }
@@ -98,12 +103,41 @@ impl Objective for Readmission {
     fn primary(&self) -> &str {
         "AUC"
     }
+
+    /// The stays after which the patient was readmitted; nothing where no stay before the one in question is seen.
+    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+        let (Seen::History, Ok(facts)) = (self.seen, self.facts(data)) else { return Asks::Nothing };
+        let admissions = &data.cohort.admissions;
+        let of_patient = |p: usize| {
+            let rows = admissions.range(p);
+            let last = rows.end;
+            rows.map(move |row| (row + 1 < last && self.near(facts, row) == Some(true)).then_some(0))
+        };
+        Asks::Visits((0..admissions.len()).flat_map(of_patient).collect())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::data;
+
+    #[test]
+    fn a_history_is_of_readmissions() {
+        // Stays of a patient begin 110, 130 and 150 days after one another.
+        let data = data();
+        let task = Readmission { days: 131, from: From::Start, ..Default::default() };
+        let Asks::Visits(rows) = task.asks(&data, 0) else { panic!("stays have readmissions") };
+        assert_eq!(rows.len(), data.cohort.admission_facts.len());
+        for p in 0..data.cohort.admissions.len() {
+            let range = data.cohort.admissions.range(p);
+            for (order, row) in range.clone().enumerate() {
+                let near = order < 2 && row + 1 < range.end;
+                assert_eq!(!rows.row(row).is_empty(), near, "stay {order} of {}", range.len());
+            }
+        }
+        assert_eq!(Readmission { seen: Seen::Visit, ..task }.asks(&data, 0), Asks::Nothing);
+    }
 
     #[test]
     fn whole_days_below_the_window_count() {

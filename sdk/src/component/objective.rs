@@ -132,6 +132,12 @@ pub enum Asks {
     Codes(Vec<Option<u32>>),
     /// For each laboratory item of the cohort the column that it makes positive.
     Labs(Vec<Option<u32>>),
+    /// As `Codes`, where hidden codes of the last visit that is seen are asked for: those that are seen of it are none of them,
+    /// and those of the visits before may be.
+    Hidden(Vec<Option<u32>>),
+    /// For each visit, which is a row of the cohort's admissions, the columns that it made positive itself. It is known of the
+    /// visits before the last that is seen, such as their drugs.
+    Visits(Ragged<u32>),
 }
 
 /// Whose abnormal laboratory items the examples of an objective have.
@@ -205,7 +211,7 @@ pub trait Objective: Send + Sync {
     }
 
     /// Which column of a head each code or item of a patient's history would be again. Baselines that copy the history
-    /// and heads that look at it (`model.head.history`) are made from it.
+    /// are made from it, and heads that look at it (`model.head.history`) where it is of [`Asks::Codes`].
     fn asks(&self, data: &Prepared, head: usize) -> Asks {
         let _ = (data, head);
         Asks::Nothing

@@ -132,6 +132,6 @@ fn nodes_of(asks: &Asks, outputs: usize) -> Option<Vec<u32>> {
 fn columns_of(asks: &Asks) -> Option<&[Option<u32>]> {
     match asks {
         Asks::Codes(columns) => Some(columns),
-        Asks::Nothing | Asks::Labs(_) => None,
+        Asks::Nothing | Asks::Labs(_) | Asks::Hidden(_) | Asks::Visits(_) => None,
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// let r: Ragged<u32> = [vec![1, 2], vec![], vec![3]].into_iter().collect();
 /// assert_eq!((r.len(), r.row(0), r.row(1)), (3, &[1, 2][..], &[][..]));
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(crate = "serde")]
 pub struct Ragged<T> {
     offsets: Vec<usize>,

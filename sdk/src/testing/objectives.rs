@@ -156,17 +156,23 @@ fn logits_of(objective: &dyn Objective, head: usize, spec: &HeadSpec, examples: 
     logits
 }
 
+/// The columns of a map.
+fn flat(map: &[Option<u32>]) -> Vec<u32> {
+    map.iter().flatten().copied().collect()
+}
+
 fn asked(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
     for (i, head) in objective.heads(data)?.iter().enumerate() {
-        let (columns, expected) = match objective.asks(data, i) {
+        let (columns, entries, expected) = match objective.asks(data, i) {
             Asks::Nothing => continue,
-            Asks::Codes(columns) => (columns, data.vocabulary.nodes()),
-            Asks::Labs(columns) => (columns, data.cohort.lab_items.len()),
+            Asks::Codes(map) | Asks::Hidden(map) => (flat(&map), map.len(), data.vocabulary.nodes()),
+            Asks::Labs(map) => (flat(&map), map.len(), data.cohort.lab_items.len()),
+            Asks::Visits(rows) => (rows.values().to_vec(), rows.len(), data.vocabulary.admission_codes.len()),
         };
-        if columns.len() != expected {
-            findings.push(format!("head `{}`: {} entries for {expected} codes or items", head.name, columns.len()));
+        if entries != expected {
+            findings.push(format!("head `{}`: {entries} entries for {expected} codes, items or visits", head.name));
         }
-        if let Some(column) = columns.iter().flatten().find(|&&column| column as usize >= head.outputs) {
+        if let Some(column) = columns.iter().find(|&&column| column as usize >= head.outputs) {
             findings.push(format!("head `{}`: column {column} is beyond its {} outputs", head.name, head.outputs));
         }
     }

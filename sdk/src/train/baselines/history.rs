@@ -72,25 +72,38 @@ impl<'a> History<'a> {
         Self { context, asks, columns: head.outputs, counts }
     }
 
+    /// The columns of a visit, ascending.
+    fn columns_of(&self, examples: &Examples, visit: u32) -> Vec<u32> {
+        let of = |map: &[Option<u32>], values: &[u32]| -> Vec<u32> {
+            values.iter().filter_map(|&v| map.get(v as usize).copied().flatten()).collect()
+        };
+        let mut columns = match self.asks {
+            Asks::Codes(map) | Asks::Hidden(map) => of(map, examples.codes.row(visit as usize)),
+            Asks::Labs(map) => of(map, self.context.data.cohort.labs.row(visit as usize)),
+            Asks::Visits(rows) => rows.row(visit as usize).to_vec(),
+            Asks::Nothing => Vec::new(),
+        };
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+
+    /// The columns that are not asked of example `i`, as its last visit shows them, ascending.
+    fn shown(&self, examples: &Examples, i: usize) -> Vec<u32> {
+        let last = examples.visits.row(i).last().filter(|_| matches!(self.asks, Asks::Hidden(_)));
+        last.map(|&visit| self.columns_of(examples, visit)).unwrap_or_default()
+    }
+
     /// What example `i` had before.
     fn of(&self, examples: &Examples, i: usize) -> Vec<Had> {
         let visits = examples.visits.row(i);
-        let columns = |visit: u32| -> Vec<u32> {
-            let (map, values) = match self.asks {
-                Asks::Codes(map) => (map, examples.codes.row(visit as usize)),
-                Asks::Labs(map) => (map, self.context.data.cohort.labs.row(visit as usize)),
-                Asks::Nothing => return Vec::new(),
-            };
-            let mut columns: Vec<u32> = values.iter().filter_map(|&v| map.get(v as usize).copied().flatten()).collect();
-            columns.sort_unstable();
-            columns.dedup();
-            columns
-        };
-        // Of what is asked over all visits, the last visit is the news.
-        let seen = if matches!(self.asks, Asks::Labs(_)) { visits.len().saturating_sub(1) } else { visits.len() };
+        // The last visit is the news, but where codes of the one after it are asked for.
+        let seen = if matches!(self.asks, Asks::Codes(_)) { visits.len() } else { visits.len().saturating_sub(1) };
+        let shown = self.shown(examples, i);
         let mut had: BTreeMap<u32, Had> = BTreeMap::new();
         for (at, &visit) in visits[..seen].iter().enumerate() {
-            for column in columns(visit) {
+            let columns = self.columns_of(examples, visit);
+            for column in columns.into_iter().filter(|column| shown.binary_search(column).is_err()) {
                 let frequency = self.counts[column as usize];
                 let entry = had.entry(column).or_insert(Had { column, ago: 0, visits: 0, frequency });
                 (entry.ago, entry.visits) = (seen - at, entry.visits + 1);
@@ -100,14 +113,16 @@ impl<'a> History<'a> {
     }
 
     /// Scores: first what a patient had before, in the given order; then the other columns, by the weights of the edges to
-    /// them from the patient's codes, and items, in the graph where there is one, and by frequency in training.
+    /// them from the patient's codes, and items, in the graph where there is one, and by frequency in training; last what is
+    /// not asked for.
     pub fn ranking(&self, order: fn(&Had, &Had) -> Ordering, graph: Option<&Successors>) -> Vec<f32> {
         let test = self.context.test;
         let rows = (0..test.len()).into_par_iter().map(|i| {
             let mut had = self.of(test, i);
             had.sort_by(order);
             let mut near = vec![0f32; self.columns];
-            if let (Some(graph), Asks::Codes(map)) = (graph, self.asks) {
+            self.shown(test, i).into_iter().for_each(|column| near[column as usize] = f32::NEG_INFINITY);
+            if let (Some(graph), Asks::Codes(map) | Asks::Hidden(map)) = (graph, self.asks) {
                 let codes = test.visits.row(i).iter().flat_map(|&v| test.codes.row(v as usize)).copied();
                 let first = self.context.data.vocabulary.nodes() as u32;
                 let items = self.context.items(test, i).into_iter().map(|(_, item)| first + item);

@@ -102,39 +102,18 @@ pub fn baselines(context: &BaselineContext<'_>) -> Result<Vec<Scored>> {
 fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     let asks: Vec<Asks> = (0..context.heads.len()).map(|head| context.objective.asks(context.data, head)).collect();
     let counts: Vec<Vec<f32>> = (0..context.heads.len()).map(|head| counts(context, head)).collect();
-    let binary = context.heads.iter().all(|head| head.outputs == 1);
     let labs = asks.iter().any(|a| matches!(a, Asks::Labs(_)));
-    let name = match (binary, labs) {
-        (true, _) => "prevalence",
-        (_, true) => "item frequency",
+    let name = match (is_binary(context), labs, context.objective.exclusive()) {
+        (true, _, _) => "prevalence",
+        (_, true, _) => "item frequency",
+        (_, _, true) => "class frequency",
         _ => "code frequency",
     };
     let scored = |name: &str, scale, heads: Vec<Vec<f32>>| Scored { name: name.to_owned(), heads, scale };
     let examples = context.train.len();
     let frequency = counts.iter().map(|c| c.iter().map(|&n| log_odds(n, examples)).collect::<Vec<_>>());
     let mut all = vec![scored(name, Scale::Logits, frequency.map(|row| row.repeat(context.test.len())).collect())];
-    if asks.iter().all(|a| !matches!(a, Asks::Nothing)) {
-        let histories: Vec<History<'_>> =
-            asks.iter().zip(context.heads).zip(&counts).map(|((a, h), c)| History::new(context, a, h, c)).collect();
-        let of = |rank: &dyn Fn(&History<'_>) -> Vec<f32>| histories.iter().map(rank).collect::<Vec<_>>();
-        if binary {
-            all.push(scored("had it before", Scale::Logits, of(&|h| h.rates())));
-        } else if labs {
-            all.push(scored("own items, most recent", Scale::Order, of(&|h| h.ranking(history::recent, None))));
-            all.push(scored("own items, most frequent", Scale::Order, of(&|h| h.ranking(history::frequent, None))));
-        } else {
-            all.push(scored("own history, most recent", Scale::Order, of(&|h| h.ranking(history::recent, None))));
-            all.push(scored("own history, most frequent", Scale::Order, of(&|h| h.ranking(history::frequent, None))));
-            let graph = history::successors(context.data);
-            let heads = of(&|h| h.ranking(history::frequent, Some(&graph)));
-            all.push(scored("history, then co-occurrence", Scale::Order, heads));
-            if let Some(knowledge) = &context.data.knowledge {
-                let graph = history::linked(knowledge);
-                let heads = of(&|h| h.ranking(history::frequent, Some(&graph)));
-                all.push(scored("history, then knowledge", Scale::Order, heads));
-            }
-        }
-    }
+    all.extend(of_histories(context, &asks, &counts));
     if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
         all.push(scored("logistic regression", Scale::Logits, regressions(context)));
     }
@@ -142,6 +121,44 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
         all.iter_mut()
             .filter(|scored| scored.scale == Scale::Logits)
             .for_each(|scored| as_classes(scored, context.heads));
+    }
+    all
+}
+
+/// Whether all heads ask for yes or no.
+fn is_binary(context: &BaselineContext<'_>) -> bool {
+    context.heads.iter().all(|head| head.outputs == 1)
+}
+
+/// Those of what a patient had before, where it would be again what is asked for.
+fn of_histories(context: &BaselineContext<'_>, asks: &[Asks], counts: &[Vec<f32>]) -> Vec<Scored> {
+    if asks.iter().any(|a| matches!(a, Asks::Nothing)) {
+        return Vec::new();
+    }
+    let histories: Vec<History<'_>> =
+        asks.iter().zip(context.heads).zip(counts).map(|((a, h), c)| History::new(context, a, h, c)).collect();
+    let scored = |name: &str, scale, rank: &dyn Fn(&History<'_>) -> Vec<f32>| Scored {
+        name: name.to_owned(),
+        heads: histories.iter().map(rank).collect(),
+        scale,
+    };
+    if is_binary(context) {
+        return vec![scored("had it before", Scale::Logits, &|h| h.rates())];
+    }
+    let labs = asks.iter().any(|a| matches!(a, Asks::Labs(_)));
+    let own = if labs { "own items" } else { "own history" };
+    let mut all = vec![
+        scored(&format!("{own}, most recent"), Scale::Order, &|h| h.ranking(history::recent, None)),
+        scored(&format!("{own}, most frequent"), Scale::Order, &|h| h.ranking(history::frequent, None)),
+    ];
+    if asks.iter().all(|a| matches!(a, Asks::Codes(_) | Asks::Hidden(_))) {
+        let then = |name: &str, graph: history::Successors| {
+            scored(name, Scale::Order, &|h| h.ranking(history::frequent, Some(&graph)))
+        };
+        all.push(then("history, then co-occurrence", history::successors(context.data)));
+        all.extend(
+            context.data.knowledge.as_ref().map(|known| then("history, then knowledge", history::linked(known))),
+        );
     }
     all
 }

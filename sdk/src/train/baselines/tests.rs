@@ -25,6 +25,30 @@ impl Objective for Again {
     }
 }
 
+/// Asks for what it is told, of one head.
+struct Of {
+    outputs: usize,
+    asks: Asks,
+}
+
+impl Objective for Of {
+    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+        Ok(vec![HeadSpec::new("of", self.outputs)])
+    }
+
+    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+        Ok(Examples::default())
+    }
+
+    fn primary(&self) -> &str {
+        "R@10"
+    }
+
+    fn asks(&self, _: &Prepared, _: usize) -> Asks {
+        self.asks.clone()
+    }
+}
+
 /// These codes, whose graph has no edges, and two items.
 fn data(codes: &[&str]) -> Prepared {
     let codes: Vec<String> = std::iter::once("").chain(codes.iter().copied()).map(str::to_owned).collect();
@@ -154,6 +178,82 @@ fn classes_share_what_columns_say_by_themselves() {
         assert!((score.exp() / all - expected).abs() < 1e-6, "{scored:?}");
     }
     assert_eq!((scored.scale, scored.heads[1][0]), (Scale::Classes, 1.0));
+}
+
+/// Drugs of the visits before; those of the last visit that is seen are what is asked for.
+#[test]
+fn what_visits_made_positive_is_known_of_those_before() {
+    let data = data(&["a"]);
+    let asked = Of { outputs: 4, asks: Asks::Visits(ragged(&[&[0], &[0], &[1], &[2]])) };
+    let heads = asked.heads(&data).unwrap();
+    let train = Examples {
+        visits: ragged(&[&[], &[]]),
+        labs: ragged(&[&[], &[]]),
+        targets: vec![ragged(&[&[3], &[2, 3]])],
+        ..Examples::default()
+    };
+    let test = Examples {
+        codes: Arc::new(ragged(&[&[], &[], &[], &[]]).into()),
+        visits: ragged(&[&[0, 1, 2, 3]]),
+        labs: ragged(&[&[]]),
+        targets: vec![ragged(&[&[2]])],
+        ..Examples::default()
+    };
+    let found =
+        baselines(&BaselineContext { objective: &asked, ..context(&data, &heads, &train, &test, false) }).unwrap();
+    assert_eq!(order(&found, "own history, most recent"), [1, 0, 3, 2]);
+    assert_eq!(order(&found, "own history, most frequent"), [0, 1, 3, 2]);
+    assert!(found.iter().all(|scored| scored.name != "history, then co-occurrence"));
+}
+
+/// Of those who were readmitted before two of three are again, of the others one of four; half an event is added to each side.
+#[test]
+fn those_who_had_it_before_have_a_rate_of_their_own() {
+    let data = data(&["a"]);
+    // Visit 0 was followed by a readmission, visit 2 was not; what followed visits 1 and 3 is what is asked for.
+    let asked = Of { outputs: 1, asks: Asks::Visits(ragged(&[&[0], &[], &[], &[0]])) };
+    let heads = asked.heads(&data).unwrap();
+    let (before, never): (&[u32], &[u32]) = (&[0, 1], &[2, 3]);
+    let of = |visits: &[&[u32]], targets: &[&[u32]]| Examples {
+        codes: Arc::new(ragged(&[&[], &[], &[], &[]]).into()),
+        visits: ragged(visits),
+        labs: visits.iter().map(|_| []).collect(),
+        targets: vec![ragged(targets)],
+        ..Examples::default()
+    };
+    let train = of(&[before, before, before, never, never, never, never], &[&[0], &[0], &[], &[0], &[], &[], &[]]);
+    let test = of(&[never, before], &[&[], &[]]);
+    let found =
+        baselines(&BaselineContext { objective: &asked, ..context(&data, &heads, &train, &test, false) }).unwrap();
+    let rates = found.iter().find(|scored| scored.name == "had it before").unwrap();
+    assert_eq!(rates.heads[0], [(1.5f32 / 3.5).ln(), (2.5f32 / 1.5).ln()]);
+}
+
+/// Codes a and b were there before, c is seen now, d occurs with it, and of b it is seen now that it is not hidden.
+#[test]
+fn what_is_seen_of_the_visit_itself_leads_to_what_is_hidden_there() {
+    let plain = data(&["a", "b", "c", "d", "e"]);
+    let data = Prepared { graph: Graph::new(6, &[(3, 4, 1.0)]).unwrap(), ..plain };
+    let asked = Of { outputs: 5, asks: Asks::Hidden((0..6u32).map(|code| code.checked_sub(1)).collect()) };
+    let heads = asked.heads(&data).unwrap();
+    let train = Examples {
+        visits: ragged(&[&[]]),
+        labs: ragged(&[&[]]),
+        targets: vec![ragged(&[&[1, 2, 4]])],
+        ..Examples::default()
+    };
+    let test = Examples {
+        codes: Arc::new(ragged(&[&[1, 2], &[2, 3]]).into()),
+        visits: ragged(&[&[0, 1]]),
+        labs: ragged(&[&[]]),
+        targets: vec![ragged(&[&[3]])],
+        ..Examples::default()
+    };
+    let found =
+        baselines(&BaselineContext { objective: &asked, ..context(&data, &heads, &train, &test, false) }).unwrap();
+    // The columns of a, then of e and d by frequency or of d by the edge, then of b and c.
+    assert_eq!(order(&found, "own history, most recent"), [0, 4, 3, 1, 2]);
+    assert_eq!(order(&found, "history, then co-occurrence"), [0, 3, 4, 1, 2]);
 }
 
 #[test]
