@@ -12,12 +12,20 @@ const PATIENCE: usize = 3;
 /// Learning rate of AdaGrad (Duchi et al., JMLR 2011), and what its sums of squares start from.
 const RATE: f32 = 0.3;
 const START: f32 = 0.1;
+/// Strengths of the ridge, one after the other; the one that is best on valid is taken.
+pub(super) const STRENGTHS: [f32; 3] = [1.0, 10.0, 100.0];
+/// Passes with a strength, from the weights of the one before, and what is left of the sums of squares at first, so that
+/// steps are long enough to come to the new weights.
+const PASSES: usize = 2;
+const KEPT: f32 = 0.1;
 
 /// A weight for each feature and column, and a bias for each column: logit_c = b_c + Σ_f W_fc over the features that are
 /// there. Fitted by AdaGrad, an example a step, from zero weights and the log-odds of each column; the pass with the lowest
-/// log loss on valid is kept. Columns do not depend on one another, nor on the number of threads.
+/// log loss on valid is kept. [`strengthen`](Self::strengthen) goes on from there with a ridge. Columns do not depend on one
+/// another, nor on the number of threads.
 #[derive(Debug, Clone)]
 pub struct LogisticRegression {
+    features: usize,
     columns: usize,
     blocks: Vec<Block>,
 }
@@ -35,7 +43,7 @@ struct Block {
 type Labelled<'a> = (&'a Ragged<u32>, &'a Ragged<u32>);
 
 impl LogisticRegression {
-    /// Fits all columns.
+    /// Fits all columns, without a ridge.
     ///
     /// # Shapes
     /// - `train`, `valid`: for each example its features below `features`, and its positive columns below `columns`
@@ -50,12 +58,13 @@ impl LogisticRegression {
             }
             Block { first, weights, squares: vec![START; (features + 1) * BLOCK] }
         };
-        let mut model = Self { columns, blocks: (0..columns).step_by(BLOCK).map(block).collect() };
+        let none = vec![0f32; features + 1];
+        let mut model = Self { features, columns, blocks: (0..columns).step_by(BLOCK).map(block).collect() };
         let mut best = (f64::INFINITY, model.clone());
         let mut since = 0;
         for epoch in 0..EPOCHS {
             let order = crate::train::shuffled(examples, epoch as u64);
-            model.blocks.par_iter_mut().for_each(|block| block.epoch(&order, train));
+            model.blocks.par_iter_mut().for_each(|block| block.epoch(&order, train, &none));
             let loss = model.loss(valid);
             if loss < best.0 || valid.0.is_empty() {
                 (best, since) = ((loss, model.clone()), 0);
@@ -67,6 +76,23 @@ impl LogisticRegression {
             }
         }
         best.1
+    }
+
+    /// Goes on from the weights there are towards those with the smallest log loss, summed over examples, plus λ |W|² / 2 with λ
+    /// the `strength`; biases are free. Each example that has a feature shrinks its weights by its share of λ, after a
+    /// gradient step and whatever their length (a proximal step: Duchi and Singer, JMLR 2009).
+    ///
+    /// # Shapes
+    /// - `train`: as in [`fit`](Self::fit)
+    pub fn strengthen(&mut self, strength: f32, train: Labelled<'_>) {
+        let mut counts = vec![0f32; self.features];
+        train.0.values().iter().for_each(|&f| counts[f as usize] += 1.0);
+        let shares: Vec<f32> = counts.into_iter().map(|n| strength / n.max(1.0)).chain([0.0]).collect();
+        self.blocks.iter_mut().flat_map(|block| &mut block.squares).for_each(|square| *square *= KEPT);
+        for pass in EPOCHS..EPOCHS + PASSES {
+            let order = crate::train::shuffled(train.0.len(), pass as u64);
+            self.blocks.par_iter_mut().for_each(|block| block.epoch(&order, train, &shares));
+        }
     }
 
     /// Logits, row-major.
@@ -87,7 +113,7 @@ impl LogisticRegression {
     }
 
     /// Mean log loss over all entries; infinite without examples.
-    pub(super) fn loss(&self, (features, targets): Labelled<'_>) -> f64 {
+    fn loss(&self, (features, targets): Labelled<'_>) -> f64 {
         let example = |i: usize| {
             let mut loss = 0.0;
             for block in &self.blocks {
@@ -116,7 +142,8 @@ impl Block {
         logits
     }
 
-    fn epoch(&mut self, order: &[usize], (features, targets): Labelled<'_>) {
+    /// One pass over the examples; `shares` has the part of the ridge that each example with a feature brings.
+    fn epoch(&mut self, order: &[usize], (features, targets): Labelled<'_>, shares: &[f32]) {
         let bias = self.weights.len() / BLOCK - 1;
         for &i in order {
             let mut gradient = self.logits(features.row(i)).map(|z| 1.0 / (1.0 + (-z).exp()));
@@ -125,9 +152,12 @@ impl Block {
             for feature in features.row(i).iter().map(|&f| f as usize).chain([bias]) {
                 let at = feature * BLOCK..(feature + 1) * BLOCK;
                 let (weights, squares) = (&mut self.weights[at.clone()], &mut self.squares[at]);
-                for ((w, s), g) in weights.iter_mut().zip(squares).zip(&gradient) {
+                for ((w, s), g) in weights.iter_mut().zip(squares.iter_mut()).zip(&gradient) {
                     *s += g * g;
                     *w -= RATE * g / s.sqrt();
+                }
+                if shares[feature] > 0.0 {
+                    weights.iter_mut().zip(squares).for_each(|(w, s)| *w /= 1.0 + RATE * shares[feature] / s.sqrt());
                 }
             }
         }
@@ -150,6 +180,57 @@ mod tests {
             features.push(row);
         }
         (features, targets)
+    }
+
+    /// Examples that Python makes as well:
+    ///
+    /// ```python
+    /// def lcg(n, seed):
+    ///     x, out = seed, []
+    ///     for _ in range(n):
+    ///         x = (x * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+    ///         out.append((x >> 33) / (1 << 31))
+    ///     return np.array(out)
+    /// u = lcg(14 * 3000, 1).reshape(3000, 14)
+    /// X = (u[:, :12] < 0.3).astype(int); X[:, 11] = u[:, 11] < 0.01
+    /// Y = np.stack([u[:, 12 + c] < 1 / (1 + np.exp(2 - 3 * X[:, c] - 2 * X[:, 11])) for c in range(2)], 1).astype(int)
+    /// ```
+    fn made_up_in_python() -> (Ragged<u32>, Ragged<u32>) {
+        let (mut features, mut targets, mut x) = (Ragged::new(), Ragged::new(), 1u64);
+        for _ in 0..3000 {
+            let mut draw = || {
+                x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (x >> 33) as f64 / (1u64 << 31) as f64
+            };
+            let row: Vec<u32> = (0..12).filter(|&f| draw() < if f == 11 { 0.01 } else { 0.3 }).collect();
+            let has = |feature: u32| f64::from(u8::from(row.contains(&feature)));
+            let chance = |c: u32| 1.0 / (1.0 + (2.0 - 3.0 * has(c) - 2.0 * has(11)).exp());
+            targets.push((0..2).filter(|&c| draw() < chance(c)).collect::<Vec<u32>>());
+            features.push(row);
+        }
+        (features, targets)
+    }
+
+    /// LogisticRegression(C=1 / λ, tol=1e-10, max_iter=10000).fit(X, Y[:, c]) of scikit-learn 1.9.1: the weight of the column's own
+    /// feature, that of the rare one, and the bias. Two passes of single steps end near them, and far from one another.
+    #[test]
+    fn a_ridge_leads_to_the_weights_of_scikit_learn() {
+        let (features, targets) = made_up_in_python();
+        let train = (&features, &targets);
+        let mut model = LogisticRegression::fit(12, 2, train, train);
+        for (strength, expected) in [
+            (1.0, [[3.01537, 1.806734, -1.950203], [2.909931, 1.694241, -1.999022]]),
+            (10.0, [[2.741713, 0.859395, -1.816614], [2.664338, 0.79006, -1.862155]]),
+            (100.0, [[1.598128, 0.123504, -1.374937], [1.588485, 0.121923, -1.38304]]),
+        ] {
+            model.strengthen(strength, train);
+            for (column, expected) in expected.iter().enumerate() {
+                for (feature, expected) in [column, 11, 12].into_iter().zip(expected) {
+                    let weight = model.blocks[0].weights[feature * BLOCK + column];
+                    assert!((weight - expected).abs() < 0.25, "{strength}: {weight}, scikit-learn has {expected}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod numbers;
 
 pub use logistic::LogisticRegression;
 
+use super::metrics::lower_is_better;
 use super::{Metrics, Scale};
 use crate::Result;
 use crate::component::{Asks, HeadInput, HeadSpec, Objective, Part, Predictions};
@@ -34,7 +35,7 @@ pub struct BaselineContext<'a> {
     pub heads: &'a [HeadSpec],
     /// Examples to learn from.
     pub train: &'a Examples,
-    /// Examples to stop learning by.
+    /// Examples to stop learning and to choose ridges by.
     pub valid: &'a Examples,
     /// Examples to rank for.
     pub test: &'a Examples,
@@ -243,21 +244,41 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
     }
 }
 
-/// A logistic regression a head: where visits can be told apart, the better on valid of one that does and of one that takes
-/// them together.
+/// A logistic regression a head. Of those on codes and items by visit, where visits can be told apart, and on all of them as
+/// one set, each without a ridge and with one of several [strengths](logistic::STRENGTHS), they are those with the best
+/// metric on valid, which is the one that chooses the epoch of a model; the first where it is undefined.
 fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
     let most = ages(context);
     let views: Vec<Features> =
         if most > 1 { vec![features(context, most), features(context, 1)] } else { vec![features(context, 1)] };
-    let each = context.heads.iter().enumerate().map(|(head, spec)| {
-        let fitted = views.iter().map(|Features { width, train, valid, test }| {
-            let valid = (valid, &context.valid.targets[head]);
-            let fitted = LogisticRegression::fit(*width, spec.outputs, (train, &context.train.targets[head]), valid);
-            (fitted.loss(valid), fitted.logits(test))
-        });
-        fitted.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, logits)| logits).unwrap_or_default()
-    });
-    each.collect()
+    let mut best: Option<(f64, Vec<Vec<f32>>)> = None;
+    for Features { width, train, valid, test } in &views {
+        let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
+        let fit = |(head, spec): (usize, &HeadSpec)| {
+            LogisticRegression::fit(*width, spec.outputs, (train, &targets[head]), (valid, &valid_targets[head]))
+        };
+        let mut fitted: Vec<LogisticRegression> = context.heads.iter().enumerate().map(fit).collect();
+        for strength in std::iter::once(None).chain(logistic::STRENGTHS.map(Some)) {
+            if let Some(strength) = strength {
+                let heads = fitted.iter_mut().zip(targets);
+                heads.for_each(|(model, targets)| model.strengthen(strength, (train, targets)));
+            }
+            let logits = |of: &Ragged<u32>| fitted.iter().map(|model| model.logits(of)).collect::<Vec<_>>();
+            let score = on_valid(context, &logits(valid));
+            if best.as_ref().is_none_or(|(known, _)| score > *known || known.is_nan() && !score.is_nan()) {
+                best = Some((score, logits(test)));
+            }
+        }
+    }
+    best.map(|(_, logits)| logits).unwrap_or_default()
+}
+
+/// The metric that chooses the epoch, of scores of the valid examples; higher is better. NaN where it is undefined.
+fn on_valid(context: &BaselineContext<'_>, scores: &[Vec<f32>]) -> f64 {
+    let primary = context.objective.primary();
+    let sign = if lower_is_better(primary) { -1.0 } else { 1.0 };
+    let metrics = metrics_of(context.objective, context.heads, scores, context.valid);
+    metrics.iter().find(|(name, _)| name == primary).map_or(f64::NAN, |(_, value)| sign * value)
 }
 
 #[cfg(test)]

@@ -148,6 +148,50 @@ fn a_regression_learns_from_items_of_the_visit_before_the_last() {
     assert_eq!(one[0b0100], one[0b1000]);
 }
 
+/// Measures how large its logits are, by a name that says whether that is good.
+struct Size(&'static str);
+
+impl Objective for Size {
+    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+        Ok(vec![HeadSpec::new("size", 1)])
+    }
+
+    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+        Ok(Examples::default())
+    }
+
+    fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+        let size: f32 = predictions[0].logits.iter().map(|logit| logit.abs()).sum();
+        vec![(self.0.to_owned(), f64::from(size))]
+    }
+
+    fn primary(&self) -> &str {
+        self.0
+    }
+}
+
+#[test]
+fn the_metric_of_the_task_chooses_the_ridge() {
+    let data = data(&["a"]);
+    let half = |i: u32| 0..u32::from(i % 2 == 0);
+    let examples = Examples {
+        codes: Arc::new((0..16).map(|i| half(i).map(|_| 1)).collect()),
+        visits: (0..16).map(|i| [i]).collect(),
+        labs: (0..16).map(|_| []).collect(),
+        targets: vec![(0..16).map(half).collect()],
+        ..Examples::default()
+    };
+    let size = |primary| {
+        let objective = Size(primary);
+        let heads = objective.heads(&data).unwrap();
+        let context = BaselineContext { objective: &objective, ..context(&data, &heads, &examples, &examples, false) };
+        regressions(&context)[0].iter().map(|logit| logit.abs()).sum::<f32>()
+    };
+    // The strongest ridge leaves little but the bias, which is 0.
+    let (large, small) = (size("size"), size("error of size"));
+    assert!(small < 0.3 * large, "{small} of {large}");
+}
+
 /// What is known of codes and of the items 50 and 51, whose columns are 0 and 1.
 fn knowledge(codes: &[String], facts: [(&'static str, &'static str, &'static str); 8]) -> Option<Arc<Knowledge>> {
     let fact = |(head, relation, tail): (&str, &str, &str)| -> Fact { (head.into(), relation.into(), tail.into()) };
