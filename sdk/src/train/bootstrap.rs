@@ -68,8 +68,18 @@ impl Resamples {
     /// The interval of a measure of resampled patients, told as how often each example is there. `None` when fewer than two
     /// resamples have a number.
     pub fn interval(&self, name: &str, measure: impl Fn(&[u8]) -> f64 + Sync + Send) -> Option<Interval> {
-        let resamples = self.counts.par_chunks_exact(self.examples.max(1));
-        let mut values: Vec<f64> = resamples.map(measure).filter(|v| !v.is_nan()).collect();
+        self.interval_of_each(name, |_, counts| measure(counts))
+    }
+
+    /// The same of a measure that is told the number of the resample, from 0, too.
+    pub fn interval_of_each(
+        &self,
+        name: &str,
+        measure: impl Fn(usize, &[u8]) -> f64 + Sync + Send,
+    ) -> Option<Interval> {
+        let resamples = self.counts.par_chunks_exact(self.examples.max(1)).enumerate();
+        let values = resamples.map(|(resample, counts)| measure(resample, counts));
+        let mut values: Vec<f64> = values.filter(|v| !v.is_nan()).collect();
         if values.len() < 2 {
             return None;
         }

@@ -1,9 +1,10 @@
 //! The values by example that the rows of a comparison are made of.
 
 use super::record::Record;
+use super::resample::shifts;
 use super::{ByPatient, CompareOptions, ComparedRow, Draws, Estimate, Kind, mean_and_sd};
 use crate::experiment::patients::{AREAS, SCORE, TRUTH};
-use crate::train::{Ranked, Resamples, derive_seed};
+use crate::train::{RESAMPLES, Ranked, Resamples, derive_seed};
 
 /// Values by example of every row and metric, averaged over the runs of the row.
 pub(super) struct Columns {
@@ -13,13 +14,16 @@ pub(super) struct Columns {
     columns: Vec<Vec<f64>>,
     /// Of each row and metric, its column.
     index: Vec<Vec<Option<usize>>>,
+    /// Of each row and metric, its values over the runs.
+    runs: Vec<Vec<Vec<f64>>>,
     /// Of each row, the examples of its runs, where the question is one of yes and no.
     ranked: Vec<Option<Vec<Ranked>>>,
 }
 
 impl Columns {
     pub(super) fn new(metrics: &[String], patients: Vec<usize>) -> Self {
-        Self { metrics: metrics.to_vec(), patients, columns: Vec::new(), index: Vec::new(), ranked: Vec::new() }
+        let (columns, index, runs, ranked) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { metrics: metrics.to_vec(), patients, columns, index, runs, ranked }
     }
 
     /// Adds a row.
@@ -31,12 +35,14 @@ impl Columns {
         of_run: impl Fn(&&Record) -> Vec<f64>,
         by_example: impl Fn(&&Record, &str) -> Option<Vec<f64>>,
     ) -> ComparedRow {
-        let runs: Vec<Vec<f64>> = group.iter().map(&of_run).collect();
-        let estimate = |m: usize| {
-            let (mean, sd) = mean_and_sd(&runs.iter().map(|r| r[m]).collect::<Vec<_>>());
+        let values: Vec<Vec<f64>> = group.iter().map(&of_run).collect();
+        let runs: Vec<Vec<f64>> = (0..self.metrics.len()).map(|m| values.iter().map(|run| run[m]).collect()).collect();
+        let estimate = |runs: &Vec<f64>| {
+            let (mean, sd) = mean_and_sd(runs);
             Estimate { mean, sd, low: None, high: None }
         };
-        let metrics = self.metrics.iter().enumerate().map(|(m, name)| (name.clone(), estimate(m))).collect();
+        let metrics = self.metrics.iter().cloned().zip(runs.iter().map(estimate)).collect();
+        self.runs.push(runs);
         let mut index = Vec::new();
         for metric in &self.metrics {
             let values: Option<Vec<Vec<f64>>> = group.iter().map(|r| by_example(r, metric)).collect();
@@ -87,7 +93,8 @@ impl Columns {
         let by_patient = ByPatient::of_columns(&self.columns, &self.patients);
         let means = by_patient.bootstrap(options.draws, options.seed);
         let signs = by_patient.signs(options.draws, options.seed);
-        Some(Resampled { sums: (0..self.columns.len()).map(|c| by_patient.sum(c)).collect(), means, signs, areas })
+        let sums = (0..self.columns.len()).map(|c| by_patient.sum(c)).collect();
+        Some(Resampled { sums, means, signs, areas, draws: options.draws, seed: options.seed })
     }
 }
 
@@ -95,6 +102,17 @@ impl Columns {
     /// The examples of the runs of a row, where the metric is an area.
     fn ranked(&self, row: usize, metric: usize) -> Option<&[Ranked]> {
         self.ranked[row].as_deref().filter(|_| AREAS.contains(&self.metrics[metric].as_str()))
+    }
+
+    /// What draws of their runs change in the difference of two rows; nothing where one of them has a single run.
+    fn shifts(&self, row: usize, other: usize, metric: usize, draws: usize, seed: u64) -> Vec<f64> {
+        let runs = |row: usize| {
+            Some(&self.runs[row][metric]).filter(|runs| runs.len() > 1 && runs.iter().all(|v| v.is_finite()))
+        };
+        let (Some(a), Some(b)) = (runs(row), runs(other)) else { return Vec::new() };
+        // 1 and 2 are draws and signs of patients.
+        let of = |row: usize, runs: &[f64]| shifts(runs, draws, derive_seed(seed, &[3, row as u64]));
+        of(row, a).into_iter().zip(of(other, b)).map(|(a, b)| a - b).collect()
     }
 }
 
@@ -110,6 +128,8 @@ pub(super) struct Resampled {
     sums: Vec<f64>,
     /// For areas, which are no means over patients.
     areas: Option<Resamples>,
+    draws: usize,
+    seed: u64,
 }
 
 impl Resampled {
@@ -118,19 +138,23 @@ impl Resampled {
             return Some(self.means.interval(column));
         }
         let runs = columns.ranked(row, metric)?;
-        self.area(|counts| mean_area(runs, counts))
+        self.area(|_, counts| mean_area(runs, counts))
     }
 
+    /// Of patients who are the same for both rows; and of their runs, where both have several.
     pub(super) fn difference(&self, columns: &Columns, row: usize, other: usize, metric: usize) -> Option<(f64, f64)> {
         if let (Some(a), Some(b)) = (columns.index[row][metric], columns.index[other][metric]) {
-            return Some(self.means.interval_of_difference(a, b));
+            let shifts = columns.shifts(row, other, metric, self.draws, self.seed);
+            return Some(self.means.interval_of_difference(a, b, &shifts));
         }
         let (a, b) = (columns.ranked(row, metric)?, columns.ranked(other, metric)?);
-        self.area(|counts| mean_area(a, counts) - mean_area(b, counts))
+        let shifts = columns.shifts(row, other, metric, RESAMPLES, self.seed);
+        let shift = |resample: usize| shifts.get(resample).copied().unwrap_or(0.0);
+        self.area(|resample, counts| mean_area(a, counts) - mean_area(b, counts) + shift(resample))
     }
 
-    fn area(&self, measure: impl Fn(&[u8]) -> f64 + Sync + Send) -> Option<(f64, f64)> {
-        self.areas.as_ref()?.interval("", measure).map(|interval| (interval.low, interval.high))
+    fn area(&self, measure: impl Fn(usize, &[u8]) -> f64 + Sync + Send) -> Option<(f64, f64)> {
+        self.areas.as_ref()?.interval_of_each("", measure).map(|interval| (interval.low, interval.high))
     }
 
     pub(super) fn p(&self, columns: &Columns, row: usize, other: usize, metric: usize) -> Option<f64> {

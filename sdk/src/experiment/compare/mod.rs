@@ -65,11 +65,12 @@ pub struct Estimate {
 pub struct Difference {
     /// Difference of the means over runs.
     pub mean: f64,
-    /// Lower end of its 95 % interval, patients paired.
+    /// Lower end of its 95 % interval, patients paired; over seeds too, where both rows have several runs.
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
-    /// Holm's correction, over the rows of the table, of the p-value by random signs of the patients' differences.
+    /// Holm's correction, over the rows of the table, of the p-value by random signs of the patients' differences, which
+    /// is conditional on these trained models.
     pub p: Option<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Resampling of patients: bootstrap intervals, p-values by random signs, and Holm's correction.
+//! Resampling of patients and runs: bootstrap intervals, p-values by random signs, and Holm's correction.
 
 use crate::train::derive_seed;
 use rand::{RngCore, SeedableRng};
@@ -76,7 +76,8 @@ impl ByPatient {
 
     /// Sums of the columns over patients whose values got a random sign: what differences of columns would be, were it
     /// chance alone which of the two is better for a patient (Fisher's test of paired differences). A patient's difference is
-    /// the sum over its examples, which get one sign.
+    /// the sum over its examples, which get one sign. It is conditional on the trained models that the columns are of: it says
+    /// nothing of other seeds.
     pub fn signs(&self, draws: usize, seed: u64) -> Draws {
         let draw = |n: usize| {
             let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, &[2, n as u64]));
@@ -124,9 +125,10 @@ impl Draws {
         middle(self.rows().map(|row| row[column]).collect())
     }
 
-    /// The same of the difference of two columns.
-    pub fn interval_of_difference(&self, column: usize, other: usize) -> (f64, f64) {
-        middle(self.rows().map(|row| row[column] - row[other]).collect())
+    /// The same of the difference of two columns, to which each draw adds its number of `shifts`, where there are any.
+    pub fn interval_of_difference(&self, column: usize, other: usize, shifts: &[f64]) -> (f64, f64) {
+        let shifts = shifts.iter().copied().chain(std::iter::repeat(0.0));
+        middle(self.rows().zip(shifts).map(|(row, shift)| row[column] - row[other] + shift).collect())
     }
 
     /// How often random signs give a sum of differences at least as far from 0 as `observed`; the observed one counts as
@@ -141,6 +143,20 @@ impl Draws {
         }
         (extreme + 1) as f64 / (draws + 1) as f64
     }
+}
+
+/// What as many runs drawn with replacement change in the mean over runs, `draws` times: the level of seeds of a two-level
+/// bootstrap, to be added to that of patients. It is stretched by √(n / (n − 1)), so that its variance is that of the mean of n
+/// runs, and not of n − 1 as if there were n (Rao and Wu, JASA 1988).
+pub fn shifts(runs: &[f64], draws: usize, seed: u64) -> Vec<f64> {
+    let n = runs.len() as f64;
+    let (mean, stretch) = (runs.iter().sum::<f64>() / n, (n / (n - 1.0)).sqrt());
+    let draw = |at: usize| {
+        let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, &[at as u64]));
+        let mut run = || runs[((u64::from(random.next_u32()) * runs.len() as u64) >> 32) as usize];
+        stretch * ((0..runs.len()).map(|_| run()).sum::<f64>() / n - mean)
+    };
+    (0..draws).into_par_iter().map(draw).collect()
 }
 
 /// The 2.5 % and 97.5 % quantiles.

@@ -263,6 +263,28 @@ fn examples_of_a_patient_are_drawn_together() {
     assert_eq!(less_a.p, less_b.p);
 }
 
+/// Patients say the same in every draw, and runs do not: of two runs .1 apart the mean moves by .05 in half of the draws, times
+/// √2, of two .06 apart by .03. Both move together to one side in a sixteenth of the draws.
+#[test]
+fn differences_of_rows_with_several_seeds_are_over_seeds_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let plus = |by: f64| a.iter().map(|v| v + by).collect::<Vec<f64>>();
+    let runs = [("gat", 1, 0.0), ("gat", 2, 0.1), ("gcn", 1, 0.02), ("gcn", 2, 0.08), ("gin", 1, 0.05)]
+        .map(|(name, seed, by)| write(folder.path(), name, seed, &plus(by), "diagnosis"));
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    let of = |row: usize| table.rows[row].difference[1].1;
+    assert_eq!(["gat", "gcn", "gin"], [0, 1, 2].map(|row| table.rows[row].name.as_str()));
+    near(of(1).mean, 0.0, 1e-12);
+    near(of(1).high.unwrap(), 0.08 * 2f64.sqrt(), 1e-9);
+    near(of(1).low.unwrap(), -0.08 * 2f64.sqrt(), 1e-9);
+    // One run says nothing of other seeds.
+    near(of(2).low.unwrap(), 0.0, 1e-9);
+    near(of(2).high.unwrap(), 0.0, 1e-9);
+    let text = table.render(Format::Table, None).unwrap();
+    assert!(text.contains("±: half a 95 % interval over patients and runs, p by random signs"), "{text}");
+}
+
 #[test]
 fn a_rule_that_is_as_good_is_said() {
     let folder = tempfile::tempdir().unwrap();

@@ -104,7 +104,9 @@ impl Comparison {
         let known = self.rows.iter().any(|row| row.difference.iter().any(|(_, d)| d.low.is_some()));
         if !others.is_empty() && known {
             let base = &self.rows[self.baseline].name;
-            let _ = writeln!(text, "\nless {base}, the same patients; ±: half a 95 % interval, p by random signs");
+            let over = if self.is_spread() { " over patients and runs" } else { "" };
+            let _ =
+                writeln!(text, "\nless {base}, the same patients; ±: half a 95 % interval{over}, p by random signs");
             let cells = |row: &&&ComparedRow| row.difference.iter().map(|(_, d)| difference(d)).collect::<Vec<_>>();
             let names: Vec<String> = others.iter().map(|r| r.name.clone()).collect();
             let groups: Vec<Kind> = others.iter().map(|r| r.kind).collect();

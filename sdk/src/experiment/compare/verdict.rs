@@ -118,7 +118,7 @@ impl Gap {
     }
 }
 
-/// Written as the tables do: ± is half a 95 % interval over patients.
+/// Written as the tables do: ± is half a 95 % interval over patients, and over runs where both rows have several.
 impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.interval {

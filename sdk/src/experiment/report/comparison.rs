@@ -146,7 +146,8 @@ impl Comparison {
         let mut out = paragraph(&format!(
             "Rows are named by what differs between their manifests. ± is the standard deviation over runs, which differ in \
              the seed alone. Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
-             patient, their p-values by random signs ({draws} draws) and corrected by Holm's method over the rows. Areas under the \
+             patient, and their intervals are over seeds too where both rows have several runs. P-values are by random signs ({draws} \
+             draws), conditional on these trained models, and corrected by Holm's method over the rows. Areas under the \
              ROC curve have intervals of {RESAMPLES} draws and no p-values. ↓: less is better. Bold is \
              best and different from every other configuration at .05."
         ));

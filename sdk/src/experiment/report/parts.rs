@@ -99,8 +99,8 @@ pub fn calibration(stage: &StageOutcome) -> String {
     };
     let title = format!("<h3>Are its probabilities true? {}</h3>\n", escape(&stage.objective));
     let said = "<p class=\"soft\">Lower is better. Brier: mean squared distance between probability and truth, where one of \
-                several classes is true summed over them. ECE: mean distance \
-                between probability and frequency in 15 bins of equal width, of classes that of the most likely one. Where most entries are 0, as with rare codes, \
+                several classes is true summed over them. ECE: mean distance between probability and frequency in 15 bins of \
+                equal width, of classes that of the most likely one. Where most entries are 0, as with rare codes, \
                 all three are small whatever a model does: compare the rows. Log loss on valid beside that on test shows what \
                 was learnt by heart.</p>\n";
     title + &table(&head, &rows.iter().map(cells).collect::<Vec<_>>()) + said
