@@ -22,6 +22,7 @@ impl Component for MeanOptions {
     const ABOUT: &'static str = "One layer, then the mean over neighbours.";
 }
 
+/// One layer, then the mean over neighbours.
 #[derive(Module, Debug)]
 pub struct Mean {
     layer: Linear,
