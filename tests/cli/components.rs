@@ -4,8 +4,9 @@
 
 use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::Registry;
+use dualk_sdk::serde_json::Value as Json;
 use dualk_sdk::testing::examine;
-use dualk_sdk::toml::Table;
+use dualk_sdk::toml::{Table, Value};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -58,4 +59,40 @@ fn every_shipped_component_passes_the_checks() {
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// Values just beyond the bounds that a schema declares.
+fn beyond(schema: &Json) -> Vec<Value> {
+    let bound = |name: &str| schema.get(name).and_then(Json::as_f64);
+    let whole = schema["type"].to_string().contains("integer");
+    let number = |x: f64| if whole { Value::Integer(x as i64) } else { Value::Float(x) };
+    let (least, most) = (bound("minimum").map(|m| m - 1.0), bound("maximum").map(|m| m + 1.0));
+    let outside = [least, most, bound("exclusiveMinimum"), bound("exclusiveMaximum")];
+    let mut found: Vec<Value> = outside.into_iter().flatten().map(number).collect();
+    if !whole && !found.is_empty() {
+        found.extend([f64::NAN, f64::INFINITY].map(Value::Float));
+    }
+    found.extend(schema.get("minItems").map(|_| Value::Array(Vec::new())));
+    let items = schema.get("items").map(beyond).unwrap_or_default();
+    found.extend(items.into_iter().map(|item| Value::Array(vec![item])));
+    found
+}
+
+#[test]
+fn what_is_outside_of_a_declared_range_is_refused_by_its_key() {
+    let mut registry = Registry::new();
+    registry.load_shipped().unwrap();
+    let mut tried = 0;
+    for info in registry.components() {
+        let options = info.schema.get("properties").and_then(Json::as_object).into_iter().flatten();
+        for (key, value) in options.flat_map(|(key, schema)| beyond(schema).into_iter().map(move |value| (key, value)))
+        {
+            let table = Table::from_iter([(key.clone(), value.clone())]);
+            let place = format!("{} {}: {key} = {value}", info.slot, info.name);
+            let error = registry.check(info.slot, info.name, table).expect_err(&place).to_string();
+            assert!(error.starts_with(&format!("`{key}")), "{place}: {error}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried} values");
 }

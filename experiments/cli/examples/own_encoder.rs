@@ -13,6 +13,7 @@ options! {
     /// Options of `mean`.
     pub struct MeanOptions {
         /// Width of an embedding.
+        #[schemars(range(min = 1))]
         pub dim: usize = 128,
     }
 }
@@ -33,9 +34,8 @@ impl BuildGraphEncoder for MeanOptions {
     type Module = Mean;
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Mean> {
-        let width = at_least("dim", self.dim, 1)?;
-        let layer = LinearConfig::new(context.input, width).init(context.device);
-        Ok(Mean { layer, width })
+        let layer = LinearConfig::new(context.input, self.dim).init(context.device);
+        Ok(Mean { layer, width: self.dim })
     }
 }
 

@@ -35,7 +35,7 @@ impl BuildFusion for Options {
     type Module = MeanFusion;
 
     fn build(self, context: &FusionContext<'_>) -> Result<MeanFusion> {
-        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        let width = self.dim;
         // `context.level` tells codes from visits, for fusions to which the order of time matters.
         Ok(MeanFusion { layer: LinearConfig::new(context.width, width).init(context.device), width })
     }

@@ -34,7 +34,7 @@ impl BuildGraphEncoder for Options {
     type Module = Encoder;
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<Encoder> {
-        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        let width = self.dim;
         Ok(Encoder { layer: LinearConfig::new(context.input, width).init(context.device), width })
     }
 }

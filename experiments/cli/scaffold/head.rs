@@ -37,7 +37,7 @@ impl BuildHead for Options {
 
     // `context.network` is what the objective asks for, such as `decoder`; this head is the same for all.
     fn build(self, context: &HeadContext<'_>) -> Result<TanhHead> {
-        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        let width = self.dim;
         let layer = |input, output| LinearConfig::new(input, output).init(context.device);
         Ok(TanhHead { hidden: layer(context.input, width), output: layer(width, context.outputs), width })
     }

@@ -35,7 +35,7 @@ impl BuildLabEncoder for Options {
     type Module = TanhLab;
 
     fn build(self, context: &LabEncoderContext<'_>) -> Result<TanhLab> {
-        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        let width = self.dim;
         Ok(TanhLab { layer: LinearConfig::new(context.labs, width).init(context.device), width })
     }
 }

@@ -24,7 +24,6 @@ impl Component for Options {
 
 impl BuildObjective for Options {
     fn build(self) -> Result<Box<dyn Objective>> {
-        at_least("letters", self.letters, 1)?; // an error here names the line of the manifest
         Ok(Box::new(self))
     }
 }

@@ -33,7 +33,7 @@ impl BuildPatientEncoder for Options {
     type Module = MeanPatient;
 
     fn build(self, context: &PatientEncoderContext<'_>) -> Result<MeanPatient> {
-        let width = at_least("dim", self.dim, 1)?; // an error here names the line of the manifest
+        let width = self.dim;
         Ok(MeanPatient { layer: LinearConfig::new(context.width, width).init(context.device), width })
     }
 }

@@ -24,7 +24,6 @@ impl Component for Options {
 
 impl BuildRecipe for Options {
     fn build(self) -> Result<Box<dyn Recipe>> {
-        at_least("epochs", self.epochs, 1)?; // an error here names the line of the manifest
         Ok(Box::new(self))
     }
 }

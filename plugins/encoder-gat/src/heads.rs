@@ -1,12 +1,11 @@
 //! What the layers with several heads share.
 
 use dualk_sdk::burn::module::Initializer;
-use dualk_sdk::component::{at_least, last_width};
+use dualk_sdk::component::last_width;
 use dualk_sdk::prelude::*;
 
-/// The last width, or an error naming the key unless there are widths, all at least 1, and `heads` divides them.
+/// The last width, or an error naming the key unless there are widths and `heads` divides them.
 pub fn check_heads(dims: &[usize], heads: usize) -> Result<usize> {
-    at_least("heads", heads, 1)?;
     let width = last_width("dims", dims)?;
     match dims.iter().find(|dim| !dim.is_multiple_of(heads)) {
         None => Ok(width),

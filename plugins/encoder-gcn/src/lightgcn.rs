@@ -1,6 +1,5 @@
 //! `lightgcn`: the mean of the features propagated 0, 1, 2, … times, without weights.
 
-use dualk_sdk::component::at_least;
 use dualk_sdk::ops::{Adjacency, propagate};
 use dualk_sdk::prelude::*;
 use std::sync::Arc;
@@ -42,8 +41,7 @@ impl BuildGraphEncoder for LightGcnOptions {
     type Module = LightGcn;
 
     fn build(self, context: &GraphEncoderContext<'_>) -> Result<LightGcn> {
-        let layers = at_least("layers", self.layers, 1)?;
-        let Self { edge_weight, self_loops, .. } = self;
+        let Self { layers, edge_weight, self_loops } = self;
         Ok(LightGcn { layers, edge_weight, self_loops, width: context.input })
     }
 }
@@ -120,12 +118,5 @@ mod tests {
         };
         assert_eq!(of(false, &edges), of(false, &loops));
         assert_ne!(of(true, &edges), of(true, &loops));
-    }
-
-    #[test]
-    fn bad_options_name_their_key() {
-        let context = GraphEncoderContext { input: 1, codes: &[], device: &Device::flex() };
-        let error = LightGcnOptions { layers: 0, ..Default::default() }.build(&context).unwrap_err().to_string();
-        assert!(error.starts_with("`layers`"), "{error}");
     }
 }

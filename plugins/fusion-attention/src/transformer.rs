@@ -2,7 +2,7 @@
 
 use dualk_sdk::burn::nn::transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::component::{at_least, divisor, in_range};
+use dualk_sdk::component::divisor;
 use dualk_sdk::ops::{PaddedSets, elapsed, linear, sinusoid};
 use dualk_sdk::prelude::*;
 
@@ -59,11 +59,8 @@ impl BuildFusion for TransformerOptions {
     type Module = Transformer;
 
     fn build(self, context: &FusionContext<'_>) -> Result<Transformer> {
-        let width = at_least("dim", self.dim, 1)?;
-        let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
+        let Self { dim: width, layers, feed_forward: hidden, dropout, .. } = self;
         let heads = divisor("heads", self.heads, "dim", width)?;
-        let layers = at_least("layers", self.layers, 1)?;
-        let hidden = at_least("feed_forward", self.feed_forward, 1)?;
         let encoder = TransformerEncoderConfig::new(width, hidden, heads, layers).with_dropout(dropout);
         let ordered = context.level == FusionLevel::Visits;
         Ok(Transformer {
@@ -203,13 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn bad_options_name_their_key() {
-        let of = |o: TransformerOptions| build(o, FusionLevel::Codes).unwrap_err().to_string();
-        assert!(of(TransformerOptions { dim: 0, ..small() }).starts_with("`dim`"));
-        assert!(of(TransformerOptions { heads: 0, ..small() }).starts_with("`heads`"));
-        assert!(of(TransformerOptions { heads: 3, ..small() }).starts_with("`heads`"));
-        assert!(of(TransformerOptions { layers: 0, ..small() }).starts_with("`layers`"));
-        assert!(of(TransformerOptions { feed_forward: 0, ..small() }).starts_with("`feed_forward`"));
-        assert!(of(TransformerOptions { dropout: 1.0, ..small() }).starts_with("`dropout`"));
+    fn heads_that_do_not_divide_the_width_are_refused() {
+        let error = build(TransformerOptions { heads: 3, ..small() }, FusionLevel::Codes).unwrap_err().to_string();
+        assert!(error.starts_with("`heads`"), "{error}");
     }
 }

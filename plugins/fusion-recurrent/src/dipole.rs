@@ -4,7 +4,6 @@ use crate::gates::{Gates, PackedSets, reversed};
 use crate::gru;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::{relu, tanh};
-use dualk_sdk::component::at_least;
 use dualk_sdk::ops::{PaddedSets, Pooling, linear, pool};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -70,8 +69,7 @@ impl BuildFusion for DipoleOptions {
     type Module = Dipole;
 
     fn build(self, context: &FusionContext<'_>) -> Result<Dipole> {
-        let hidden = at_least("hidden", self.hidden, 1)?;
-        let (embed, width) = (at_least("embed", self.embed, 1)?, at_least("dim", self.dim, 1)?);
+        let Self { hidden, embed, dim: width, .. } = self;
         let device = context.device;
         let state = if self.bidirectional { 2 * hidden } else { hidden };
         let linear = |input, output| LinearConfig::new(input, output).with_bias(false).init(device);
@@ -193,13 +191,5 @@ mod tests {
             assert_eq!(together.slice([1..2]).abs().sum().into_scalar::<f32>(), 0.0);
             assert_eq!(run(vec![vec![]]).dims(), [1, 5]);
         }
-    }
-
-    #[test]
-    fn bad_options_name_their_key() {
-        let of = |o: DipoleOptions| build(o, &Device::flex()).unwrap_err().to_string();
-        assert!(of(DipoleOptions { hidden: 0, ..Default::default() }).starts_with("`hidden`"));
-        assert!(of(DipoleOptions { embed: 0, ..Default::default() }).starts_with("`embed`"));
-        assert!(of(DipoleOptions { dim: 0, ..Default::default() }).starts_with("`dim`"));
     }
 }

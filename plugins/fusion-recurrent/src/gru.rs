@@ -2,7 +2,6 @@
 
 use crate::gates::{Gates, gate};
 use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
-use dualk_sdk::component::at_least;
 use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
@@ -33,7 +32,7 @@ impl BuildFusion for GruOptions {
     type Module = Gru;
 
     fn build(self, context: &FusionContext<'_>) -> Result<Gru> {
-        let hidden = at_least("hidden", self.hidden, 1)?;
+        let hidden = self.hidden;
         Ok(Gru { gates: Gates::new(3, context.width, hidden, context.device), hidden })
     }
 }
@@ -78,12 +77,5 @@ mod tests {
         together.clone().slice([0..1, 0..4]).into_data().assert_eq(&run(vec![vec![1, 0]]).into_data(), true);
         together.slice([1..2, 0..4]).into_data().assert_eq(&TensorData::zeros::<f32, _>([1, 4]), true);
         run(vec![vec![], vec![]]).into_data().assert_eq(&TensorData::zeros::<f32, _>([2, 4]), true);
-    }
-
-    #[test]
-    fn bad_options_name_their_key() {
-        let context = FusionContext { width: 3, level: FusionLevel::Visits, device: &Device::flex() };
-        let error = GruOptions { hidden: 0 }.build(&context).unwrap_err().to_string();
-        assert!(error.starts_with("`hidden`"), "{error}");
     }
 }

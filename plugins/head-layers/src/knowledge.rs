@@ -3,7 +3,6 @@
 use crate::{Classifier, MlpHead, MlpOptions};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
 use dualk_sdk::burn::tensor::activation::relu;
-use dualk_sdk::component::at_least;
 use dualk_sdk::data::AGES;
 use dualk_sdk::data::knowledge::Knowledge;
 use dualk_sdk::ops::{Csr, Relations, relational_convolution, segment_matmul, weighted_sums};
@@ -37,7 +36,7 @@ options! {
         /// Widths of the two hidden layers of decoders, which ask for something else; what `mlp` has.
         pub decoder: Vec<usize> = vec![256, 128],
         /// Part of the hidden numbers of classifier and decoder that is dropped during training.
-        #[schemars(range(min = 0, max = 1))]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.4,
     }
 }
@@ -209,9 +208,6 @@ impl BuildHead for KnowledgeOptions {
     type Module = KnowledgeHead;
 
     fn build(self, context: &HeadContext<'_>) -> Result<KnowledgeHead> {
-        let least =
-            [("width", self.width), ("layers", self.layers), ("relations", self.relations), ("hidden", self.hidden)];
-        least.into_iter().try_for_each(|(key, value)| at_least(key, value, 1).map(drop))?;
         let Self { decoder, hidden, dropout, .. } = self.clone();
         let other = MlpOptions { decoder, classifier: vec![hidden], dropout, ..MlpOptions::default() };
         other.check()?;

@@ -1,7 +1,6 @@
 //! `linear`: one layer after dropout, whatever network an objective asks for.
 
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::component::in_range;
 use dualk_sdk::ops::linear;
 use dualk_sdk::prelude::*;
 
@@ -9,7 +8,7 @@ options! {
     /// Options of `linear`.
     pub struct LinearOptions {
         /// Part of the input that is dropped during training.
-        #[schemars(range(min = 0, max = 1))]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.4,
     }
 }
@@ -37,8 +36,7 @@ impl BuildHead for LinearOptions {
     type Module = LinearHead;
 
     fn build(self, context: &HeadContext<'_>) -> Result<LinearHead> {
-        let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
-        Ok(LinearHead::new(context.input, context.outputs, dropout, context.device))
+        Ok(LinearHead::new(context.input, context.outputs, self.dropout, context.device))
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::LinearHead;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::component::in_range;
 use dualk_sdk::ops::{linear, linear_relu};
 use dualk_sdk::prelude::*;
 
@@ -14,13 +13,16 @@ options! {
         /// Width of the hidden layer of a classifier.
         pub classifier: Vec<usize> = vec![256],
         /// Part of the hidden numbers that is dropped during training, in networks without a key of their own.
-        #[schemars(range(min = 0, max = 1))]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.4,
         /// The same in decoders: after the first hidden layer, and before the last layer.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub decoder_dropout: Option<f64> = None,
         /// The same in classifiers.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub classifier_dropout: Option<f64> = None,
         /// The same before the single layer of a linear head, which trains the lab layer.
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub linear_dropout: Option<f64> = None,
     }
 }
@@ -36,14 +38,7 @@ impl Component for MlpOptions {
 impl MlpOptions {
     pub(crate) fn check(&self) -> Result<()> {
         widths("decoder", &self.decoder, 2)?;
-        widths("classifier", &self.classifier, 1)?;
-        in_range("dropout", self.dropout, 0.0, 1.0)?;
-        let own = [
-            ("decoder_dropout", self.decoder_dropout),
-            ("classifier_dropout", self.classifier_dropout),
-            ("linear_dropout", self.linear_dropout),
-        ];
-        own.into_iter().try_for_each(|(key, rate)| rate.map_or(Ok(()), |rate| in_range(key, rate, 0.0, 1.0).map(drop)))
+        widths("classifier", &self.classifier, 1)
     }
 }
 
@@ -246,9 +241,6 @@ mod tests {
         };
         assert!(of(MlpOptions { decoder: vec![8], ..Default::default() }, "").starts_with("`decoder`"));
         assert!(of(MlpOptions { classifier: vec![0], ..Default::default() }, "").starts_with("`classifier`"));
-        assert!(of(MlpOptions { dropout: f64::NAN, ..Default::default() }, "").starts_with("`dropout`"));
-        let linear = MlpOptions { linear_dropout: Some(1.5), ..Default::default() };
-        assert!(of(linear, "").starts_with("`linear_dropout`"));
         let unknown = of(MlpOptions::default(), "decodr");
         assert!(unknown.contains("`decodr`") && unknown.contains("decoder"), "{unknown}");
     }

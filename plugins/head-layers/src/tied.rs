@@ -2,7 +2,7 @@
 
 use crate::Decoder;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::component::at_least;
 use dualk_sdk::ops::{linear, linear_relu, matmul};
 use dualk_sdk::prelude::*;
 
@@ -18,7 +18,7 @@ options! {
         /// Widths of the two hidden layers of heads that do not ask for codes.
         pub decoder: Vec<usize> = vec![256, 128],
         /// Part of the hidden numbers that is dropped during training.
-        #[schemars(range(min = 0, max = 1))]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.4,
     }
 }
@@ -55,8 +55,7 @@ impl BuildHead for TiedOptions {
     type Module = TiedHead;
 
     fn build(self, context: &HeadContext<'_>) -> Result<TiedHead> {
-        let hidden = at_least("hidden", self.hidden, 1)?;
-        let dropout = in_range("dropout", self.dropout, 0.0, 1.0)?;
+        let Self { hidden, dropout, .. } = self;
         let [first, second] = self.decoder[..] else {
             return Err(Error::user(format!("expected 2 widths, found {:?}", self.decoder)).at_key("decoder"));
         };

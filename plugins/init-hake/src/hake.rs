@@ -1,7 +1,6 @@
 //! `hake`: node features from a table of vectors by code.
 
 use crate::table::Table;
-use dualk_sdk::component::at_least;
 use dualk_sdk::data::codes::prefixes;
 use dualk_sdk::kge::EMBEDDINGS;
 use dualk_sdk::prelude::*;
@@ -38,7 +37,7 @@ struct Hake {
 
 impl BuildNodeInit for HakeOptions {
     fn build(self) -> Result<Box<dyn NodeInit>> {
-        let dim = at_least("dim", self.dim, 1)?;
+        let dim = self.dim;
         if let Some(run) = self.kge.given() {
             if self.path.given().is_some() {
                 return Err(Error::user("both `path` and `kge` are given").at_key("kge").help("give one of them"));
@@ -127,9 +126,8 @@ mod tests {
         let path = folder.path().join("table.safetensors");
         write_safetensors(&path, &["428"], &[[1.0, 2.0]]);
         let message = |path: PathBuf, dim| init(path, dim, &["", "428"]).unwrap_err().to_string();
-        let other = message(path.clone(), 3);
+        let other = message(path, 3);
         assert!(other.starts_with("`dim`: the table's vectors have 2 numbers, not 3"), "{other}");
-        assert!(message(path, 0).starts_with("`dim`"));
         assert!(message(PathBuf::new(), 2).starts_with("`path`"));
         assert!(message(folder.path().join("absent.npz"), 2).starts_with("`path`: cannot read"));
     }

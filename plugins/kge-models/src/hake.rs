@@ -2,7 +2,6 @@
 
 use crate::lanes::{Sums, add, block, walk};
 use crate::sine::{abs_sine, abs_sine_slope};
-use dualk_sdk::component::{at_least, in_range};
 use dualk_sdk::kge::{EmbeddingModel, Equation, Formula, Queries, Side};
 use dualk_sdk::prelude::*;
 use dualk_sdk::simd::fma;
@@ -19,8 +18,10 @@ options! {
         #[schemars(extend("exclusiveMinimum" = 0.0))]
         pub gamma: f64 = 6.0,
         /// First value of the moduli's weight, which is trained.
+        #[schemars(range(min = 0.0))]
         pub modulus_weight: f64 = 1.0,
         /// First value of the phases' weight, in units of the range of parameters; it is trained.
+        #[schemars(range(min = 0.0))]
         pub phase_weight: f64 = 0.5,
     }
 }
@@ -47,10 +48,7 @@ struct Hake {
 
 impl BuildKgeModel for HakeOptions {
     fn build(self) -> Result<Box<dyn EmbeddingModel>> {
-        let dim = at_least("dim", self.dim, 1)?;
-        in_range("gamma", self.gamma, f64::MIN_POSITIVE, f64::INFINITY)?;
-        in_range("phase_weight", self.phase_weight, 0.0, f64::INFINITY)?;
-        in_range("modulus_weight", self.modulus_weight, 0.0, f64::INFINITY)?;
+        let dim = self.dim;
         let (gamma, range) = (self.gamma as f32, ((self.gamma + 2.0) / dim as f64) as f32);
         let weights = [self.phase_weight as f32 * range, self.modulus_weight as f32];
         Ok(Box::new(Hake { dim, gamma, range, weights }))

@@ -1,7 +1,6 @@
 //! `rotate`: relations as rotations in the complex plane.
 
 use crate::lanes::{Sums, add, block, walk};
-use dualk_sdk::component::{at_least, in_range};
 use dualk_sdk::kge::{EmbeddingModel, Equation, Formula, Queries, Side};
 use dualk_sdk::prelude::*;
 use dualk_sdk::simd::fma;
@@ -38,8 +37,7 @@ struct RotatE {
 
 impl BuildKgeModel for RotateOptions {
     fn build(self) -> Result<Box<dyn EmbeddingModel>> {
-        let dim = at_least("dim", self.dim, 1)?;
-        in_range("gamma", self.gamma, f64::MIN_POSITIVE, f64::INFINITY)?;
+        let dim = self.dim;
         Ok(Box::new(RotatE { dim, gamma: self.gamma as f32, range: ((self.gamma + 2.0) / dim as f64) as f32 }))
     }
 }

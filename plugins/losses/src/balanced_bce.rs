@@ -31,9 +31,6 @@ pub struct BalancedBce {
 
 impl BuildLoss for BalancedBceOptions {
     fn build(self) -> Result<Box<dyn Loss>> {
-        if !(self.most >= 1.0 && self.most.is_finite()) {
-            return Err(Error::user(format!("expected a number from 1 on, found {}", self.most)).at_key("most"));
-        }
         Ok(Box::new(BalancedBce { most: self.most, weights: Vec::new() }))
     }
 }

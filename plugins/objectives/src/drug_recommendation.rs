@@ -2,7 +2,6 @@
 
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Needs, Stay};
-use dualk_sdk::component::at_least;
 use dualk_sdk::data::Events;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
@@ -30,7 +29,6 @@ impl Component for DrugRecommendation {
 
 impl BuildObjective for DrugRecommendation {
     fn build(self) -> Result<Box<dyn Objective>> {
-        at_least("visits", self.visits, 1)?;
         Ok(Box::new(self))
     }
 }

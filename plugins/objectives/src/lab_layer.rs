@@ -1,7 +1,6 @@
 //! `lab_layer`: the codes of an admission from its abnormal laboratory items.
 
 use crate::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART, single_visit_parts};
-use dualk_sdk::component::in_range;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
 use std::sync::Arc;
@@ -25,7 +24,6 @@ impl Component for LabLayer {
 
 impl BuildObjective for LabLayer {
     fn build(self) -> Result<Box<dyn Objective>> {
-        in_range("train", self.train, 0.0, 1.0)?;
         Ok(Box::new(self))
     }
 }

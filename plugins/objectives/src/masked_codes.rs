@@ -1,7 +1,6 @@
 //! `masked_codes`: codes of a visit that are hidden, from those that are not.
 
 use crate::next_visit;
-use dualk_sdk::component::in_range;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::derive_seed;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ options! {
     /// Options of `masked_codes`.
     pub struct MaskedCodes {
         /// Chance of a code to be hidden.
-        #[schemars(range(min = 0, max = 1))]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub hidden: f64 = 0.5,
         /// Whether heads of later stages may see what the decoder sees last, in place of what earlier stages kept.
         pub keep: bool = false,
@@ -29,7 +28,6 @@ impl Component for MaskedCodes {
 
 impl BuildObjective for MaskedCodes {
     fn build(self) -> Result<Box<dyn Objective>> {
-        in_range("hidden", self.hidden, 0.0, 1.0)?;
         Ok(Box::new(self))
     }
 }

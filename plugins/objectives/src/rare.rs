@@ -2,7 +2,6 @@
 
 use crate::next_visit::{self, NextVisit, TaskHead};
 use crate::tasks::rare_train_codes;
-use dualk_sdk::component::at_least;
 use dualk_sdk::data::tasks::RARE_THRESHOLD;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -54,7 +53,6 @@ impl Component for Rare {
 
 impl BuildObjective for Rare {
     fn build(self) -> Result<Box<dyn Objective>> {
-        at_least("sample", self.sample, 1)?;
         Ok(Box::new(self))
     }
 }

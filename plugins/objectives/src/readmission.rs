@@ -2,7 +2,6 @@
 
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Needs, Seen, Stay};
-use dualk_sdk::component::at_least;
 use dualk_sdk::data::AdmissionFacts;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
@@ -47,7 +46,6 @@ impl Component for Readmission {
 
 impl BuildObjective for Readmission {
     fn build(self) -> Result<Box<dyn Objective>> {
-        at_least("days", self.days, 1)?;
         Ok(Box::new(self))
     }
 }

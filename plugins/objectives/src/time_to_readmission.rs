@@ -2,7 +2,6 @@
 
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, DAY};
-use dualk_sdk::component::at_least;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Numbers;
 use std::ops::Range;
@@ -26,7 +25,6 @@ impl Component for TimeToReadmission {
 
 impl BuildObjective for TimeToReadmission {
     fn build(self) -> Result<Box<dyn Objective>> {
-        at_least("horizon", self.horizon, 1)?;
         Ok(Box::new(self))
     }
 }

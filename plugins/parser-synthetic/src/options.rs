@@ -5,7 +5,6 @@ use crate::hidden::oracle;
 use crate::hidden::simulate::{generate, simulate};
 use dualk_sdk::component::{Inputs, Oracle};
 use dualk_sdk::data::knowledge::Fact;
-use dualk_sdk::options::within_ranges;
 use dualk_sdk::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -77,7 +76,6 @@ impl Component for SyntheticOptions {
 impl SyntheticOptions {
     /// Checks the options.
     pub fn check(&self) -> Result<()> {
-        within_ranges(self)?;
         let (least, most) = (self.clusters * 8, self.clusters * 40);
         match (least..=most).contains(&self.codes) {
             true => Ok(()),

@@ -3,18 +3,28 @@
 use crate::{Error, Result};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use std::borrow::Cow;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use toml::{Table, Value};
 
 /// Declares the options of a component: a struct with a default for every field, refused when a manifest has other
 /// keys. Derives serde and JSON Schema through the SDK, so that a plugin needs neither as a dependency.
+///
+/// Ranges are declared with `#[schemars(range(…))]`, for lists with `length(min = …)` and `inner(range(…))`. A registry
+/// compares the options of a manifest with them before anything is built; what relates two options, `build` checks.
 ///
 /// ```
 /// dualk_sdk::options! {
 ///     /// Options of `mean`.
 ///     pub struct MeanOptions {
 ///         /// Width of the output.
+///         #[schemars(range(min = 1))]
 ///         pub dim: usize = 256,
+///         /// Part that is dropped during training.
+///         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+///         pub dropout: f64 = 0.0,
 ///     }
 /// }
 /// assert_eq!(MeanOptions::default().dim, 256);
@@ -91,16 +101,14 @@ pub fn in_range(key: &str, value: f64, low: f64, high: f64) -> Result<f64> {
     }
 }
 
-/// The last of the widths of layers, or an error naming `key` when there is none or one of them is 0.
+/// The last of the widths of layers, or an error naming `key` when there is none.
 pub fn last_width(key: &str, widths: &[usize]) -> Result<usize> {
-    widths.iter().try_for_each(|&width| at_least(key, width, 1).map(drop))?;
     let none = || Error::user("expected the width of at least one layer, found none").at_key(key);
     widths.last().copied().ok_or_else(none)
 }
 
-/// `heads`, or an error naming `key` unless it is at least 1 and divides `width`, which `of` names.
+/// `heads`, or an error naming `key` unless it divides `width`, which `of` names.
 pub fn divisor(key: &str, heads: usize, of: &str, width: usize) -> Result<usize> {
-    at_least(key, heads, 1)?;
     match width.is_multiple_of(heads) {
         true => Ok(heads),
         false => {
@@ -110,67 +118,65 @@ pub fn divisor(key: &str, heads: usize, of: &str, width: usize) -> Result<usize>
     }
 }
 
-/// Compares numbers and lists with the ranges that the options' own schema declares (`#[schemars(range(min = 1))]`), so that
-/// a range stands in one place.
-///
-/// # Errors
-/// Name the first key whose value is outside, the value, and what is accepted.
-///
-/// ```
-/// dualk_sdk::options! {
-///     /// Options of `mean`.
-///     pub struct MeanOptions {
-///         /// Widths of layers.
-///         #[schemars(length(min = 1), inner(range(min = 1, max = 512)))]
-///         pub dims: Vec<usize> = vec![256],
-///     }
-/// }
-/// let said = |dims| dualk_sdk::options::within_ranges(&MeanOptions { dims }).unwrap_err().to_string();
-/// assert_eq!(said(vec![1, 0]), "`dims[1]`: expected 1 to 512, found 0");
-/// assert_eq!(said(vec![]), "`dims`: expected at least 1 of them, found 0");
-/// ```
-pub fn within_ranges<T: Serialize + JsonSchema>(options: &T) -> Result<()> {
-    let schema = schemars::schema_for!(T);
-    let failed = |e| Error::program("cannot compare options with their schema").because(e);
-    let values = serde_json::to_value(options).map_err(failed)?;
-    let properties = schema.get("properties").and_then(|p| p.as_object());
-    properties.into_iter().flatten().try_for_each(|(key, rule)| within_range(key, rule, &values[key]))
+/// What the ranges exclude that a schema of options declares: for each option that is outside the first value, by its key.
+pub(crate) fn out_of_range(schema: &Schema, options: &Table) -> Vec<Error> {
+    let properties = schema.get("properties").and_then(Json::as_object);
+    let rules = properties.into_iter().flatten();
+    rules.filter_map(|(key, rule)| within_range(key, rule, options.get(key)?).err()).collect()
 }
 
-fn within_range(key: &str, rule: &serde_json::Value, value: &serde_json::Value) -> Result<()> {
-    let bound = |name: &str| rule.get(name).and_then(serde_json::Value::as_f64);
-    let wrong = |accepted: String, found: &dyn std::fmt::Display| {
-        Err(Error::user(format!("expected {accepted}, found {found}")).at_key(key))
-    };
+fn within_range(key: &str, rule: &Json, value: &Value) -> Result<()> {
     if let Some(items) = value.as_array() {
-        if let Some(least) = bound("minItems").filter(|&least| (items.len() as f64) < least) {
-            return wrong(format!("at least {least} of them"), &items.len());
+        let fewest = rule.get("minItems").and_then(Json::as_u64).unwrap_or(0);
+        if (items.len() as u64) < fewest {
+            return Err(Error::user(format!("expected at least {fewest} of them, found {}", items.len())).at_key(key));
         }
-        let each = rule.get("items").unwrap_or(&serde_json::Value::Null);
+        let each = rule.get("items").unwrap_or(&Json::Null);
         return items.iter().enumerate().try_for_each(|(i, item)| within_range(&format!("{key}[{i}]"), each, item));
     }
-    // What is no number in JSON, such as NaN, is in no range.
-    let number = match value.as_f64() {
-        None if value.is_null() && rule.get("type").is_some_and(|kind| kind == "number") => f64::NAN,
-        None => return Ok(()),
-        Some(number) => number,
-    };
-    let (least, most) = (bound("minimum"), bound("maximum"));
-    let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
-    let fits = least.is_none_or(|m| number >= m)
-        && most.is_none_or(|m| number <= m)
-        && above.is_none_or(|m| number > m)
-        && below.is_none_or(|m| number < m);
-    if fits {
-        return Ok(());
+    let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+    let (Some(number), Some(range)) = (number, Range::declared(rule)) else { return Ok(()) };
+    match range.contains(number) {
+        true => Ok(()),
+        false => Err(Error::user(format!("expected {range}, found {number}")).at_key(key)),
     }
-    let text = match (least, most, above, below) {
-        (Some(least), Some(most), None, None) => format!("{least} to {most}"),
-        (Some(least), None, None, Some(below)) => format!("at least {least} and less than {below}"),
-        (Some(least), ..) => format!("at least {least}"),
-        (_, Some(most), ..) => format!("at most {most}"),
-        (_, _, Some(above), _) => format!("more than {above}"),
-        (_, _, _, below) => format!("less than {}", below.unwrap_or_default()),
-    };
-    wrong(text, &number)
+}
+
+/// The finite numbers that a schema accepts.
+struct Range {
+    least: Option<f64>,
+    most: Option<f64>,
+    above: Option<f64>,
+    below: Option<f64>,
+}
+
+impl Range {
+    /// That of a rule, if it declares any bound.
+    fn declared(rule: &Json) -> Option<Self> {
+        let bound = |name: &str| rule.get(name).and_then(Json::as_f64);
+        let (least, most) = (bound("minimum"), bound("maximum"));
+        let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
+        [least, most, above, below].iter().any(Option::is_some).then_some(Self { least, most, above, below })
+    }
+
+    fn contains(&self, number: f64) -> bool {
+        number.is_finite()
+            && self.least.is_none_or(|m| number >= m)
+            && self.most.is_none_or(|m| number <= m)
+            && self.above.is_none_or(|m| number > m)
+            && self.below.is_none_or(|m| number < m)
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.least, self.most, self.above, self.below) {
+            (Some(least), Some(most), None, None) => write!(f, "{least} to {most}"),
+            (Some(least), None, None, Some(below)) => write!(f, "at least {least} and less than {below}"),
+            (Some(least), ..) => write!(f, "a number of at least {least}"),
+            (_, Some(most), ..) => write!(f, "a number of at most {most}"),
+            (_, _, Some(above), _) => write!(f, "a number above {above}"),
+            (_, _, _, below) => write!(f, "a number below {}", below.unwrap_or_default()),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::component::Component;
 use crate::error::Mistakes;
+use crate::options::out_of_range;
 use crate::plugin::option_info::{OptionInfo, options_of};
 use crate::{Error, Result};
 use schemars::Schema;
@@ -16,11 +17,15 @@ pub(super) fn schema_of<C: Component>() -> Schema {
 
 /// The options with those that are left out filled in.
 pub(super) fn check_options<C: Component>(table: Table) -> Result<Table> {
-    let options: C = parse_options(table)?;
-    Table::try_from(&options).map_err(|e| Error::program(format!("options of `{}` cannot be written: {e}", C::NAME)))
+    written(&parse_options::<C>(table)?)
 }
 
-/// Reads options, refusing keys that the component does not have. Every wrong one is named: it is left out, and the rest read.
+fn written<C: Component>(options: &C) -> Result<Table> {
+    Table::try_from(options).map_err(|e| Error::program(format!("options of `{}` cannot be written: {e}", C::NAME)))
+}
+
+/// Reads options, refusing keys that the component does not have and values outside of the declared ranges. Every wrong one
+/// is named: it is left out, and the rest read.
 pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
     let schema = schema_of::<C>();
     let known = schema.get("properties").and_then(|p| p.as_object());
@@ -35,7 +40,12 @@ pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
     }
     loop {
         let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
-            Ok(options) => return mistakes.finish(Some(options)),
+            Ok(options) => {
+                for error in out_of_range(&schema, &written::<C>(&options)?) {
+                    mistakes.note::<()>(Err(explained(error, &schema)));
+                }
+                return mistakes.finish(Some(options));
+            }
             Err(error) => error,
         };
         let key = error.path().to_string();
@@ -53,13 +63,23 @@ pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
     }
 }
 
+/// The error with what the option means that its key names.
+fn explained(error: Error, schema: &Schema) -> Error {
+    let key = error.key().map(|key| key.split(['.', '[']).next().unwrap_or_default().to_owned());
+    about(error, &options_of(schema), &key.unwrap_or_default())
+}
+
+fn about(error: Error, options: &[OptionInfo], key: &str) -> Error {
+    match options.iter().find(|option| option.name == key) {
+        Some(option) => error.help(format!("{key}: {}", option.about)),
+        None => error,
+    }
+}
+
 /// The error with what the option means that it is about, and, the first time, what the component accepts, an option a line.
 fn with_options(error: Error, component: &str, schema: &Schema, key: &str, first: bool) -> Error {
     let options = options_of(schema);
-    let error = match options.iter().find(|option| option.name == key) {
-        Some(option) => error.help(format!("{key}: {}", option.about)),
-        None => error,
-    };
+    let error = about(error, &options, key);
     if !first {
         return error;
     }
@@ -83,7 +103,14 @@ mod tests {
         /// Demo.
         struct Demo {
             /// Output width of each layer.
+            #[schemars(length(min = 1), inner(range(min = 1, max = 512)))]
             dims: Vec<usize> = vec![256, 256],
+            /// What is dropped.
+            #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+            dropout: Option<f64> = None,
+            /// How much it weighs.
+            #[schemars(range(min = 0.0))]
+            weight: f64 = 1.0,
         }
     }
 
@@ -98,7 +125,8 @@ mod tests {
 
     #[test]
     fn options_have_defaults_and_refuse_what_they_do_not_know() {
-        assert_eq!(parse("").unwrap().dims, [256, 256]);
+        let Demo { dims, dropout, weight } = parse("").unwrap();
+        assert_eq!((dims, dropout, weight), (vec![256, 256], None, 1.0));
         let unknown = parse("dim = [1]").unwrap_err().to_string();
         assert!(unknown.contains("did you mean `dims`?"), "{unknown}");
         let negative = parse("dims = [8, -1]").unwrap_err().to_string();
@@ -108,6 +136,28 @@ mod tests {
         );
         let all = parse("dims = 3\nheads = 2\nwidth = 1").unwrap_err().to_string();
         for says in ["no option `heads`", "no option `width`", "`dims`: "] {
+            assert!(all.contains(says), "{says}: {all}");
+        }
+    }
+
+    #[test]
+    fn values_are_within_the_declared_ranges() {
+        let parsed = parse("dims = [1, 512]\ndropout = 0.0\nweight = 1e9").unwrap();
+        assert_eq!((parsed.dims, parsed.dropout), (vec![1, 512], Some(0.0)));
+        for (text, says) in [
+            ("dims = [1, 0]", "`dims[1]`: expected 1 to 512, found 0"),
+            ("dims = [513]", "`dims[0]`: expected 1 to 512, found 513"),
+            ("dims = []", "`dims`: expected at least 1 of them, found 0"),
+            ("dropout = 1", "`dropout`: expected at least 0 and less than 1, found 1"),
+            ("dropout = nan", "`dropout`: expected at least 0 and less than 1, found NaN"),
+            ("weight = -0.5", "`weight`: expected a number of at least 0, found -0.5"),
+            ("weight = inf", "`weight`: expected a number of at least 0, found inf"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(says), "{text}: {error}");
+        }
+        let all = parse("dims = [0]\nweight = -1\nheads = 2").unwrap_err().to_string();
+        for says in ["no option `heads`", "`dims[0]`: ", "`weight`: ", "How much it weighs"] {
             assert!(all.contains(says), "{says}: {all}");
         }
     }
