@@ -94,10 +94,10 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules that `crate::…` names, in braces or not.
-fn named(code: &str) -> BTreeSet<String> {
+/// What stands after `prefix`, such as `crate::`, in braces or not.
+fn named(code: &str, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
+    for rest in code.split(prefix).skip(1) {
         let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
         let Some(list) = rest.strip_prefix('{') else {
             found.insert(word(rest));
@@ -124,8 +124,31 @@ fn named(code: &str) -> BTreeSet<String> {
     found
 }
 
+/// Names of modules that paths begin with, as those in a list for a macro may.
+fn beginnings(code: &str) -> BTreeSet<&str> {
+    let first = |(at, _): (usize, &str)| {
+        let outer = code[..at].trim_end_matches(|c: char| c.is_alphanumeric() || c == '_');
+        (!outer.ends_with([':', '$'])).then_some(&code[outer.len()..at])
+    };
+    code.match_indices("::").filter_map(first).filter(|name| LAYERS.contains(name)).collect()
+}
+
+/// Names of the modules inside of a module.
+fn inside(root: &Path, own: &str) -> BTreeSet<String> {
+    let folder = root.join(own);
+    let all = if folder.is_dir() { files(&folder) } else { Vec::new() };
+    let parts = |file: &PathBuf| parts(file.strip_prefix(&folder).unwrap());
+    all.iter().flat_map(parts).collect()
+}
+
+/// The modules that a file is in, itself included.
+fn parts(file: &Path) -> Vec<String> {
+    let file = file.with_extension("");
+    file.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
+}
+
 /// What `crate::X` means for the names that the root re-exports.
-fn module(name: &str) -> Option<&str> {
+fn module(name: &str) -> Option<&'static str> {
     match name {
         "Error" | "Result" => Some("error"),
         "Progress" => Some("progress"),
@@ -147,7 +170,9 @@ fn no_module_knows_one_above_it() {
         if relative.ends_with("tests.rs") || relative.components().any(|part| part.as_os_str() == "tests") {
             continue;
         }
-        for other in named(&code(&fs::read_to_string(&file).unwrap())).iter().filter_map(|name| module(name)) {
+        let (text, inside) = (code(&fs::read_to_string(&file).unwrap()), inside(&root, &own));
+        let begun = beginnings(&text).into_iter().filter(|name| !inside.contains(*name)).map(str::to_owned);
+        for other in named(&text, "crate::").into_iter().chain(begun).filter_map(|name| module(&name)) {
             if place(other) > place(&own) {
                 upward.entry(format!("{own} -> {other}")).or_default().insert(relative.display().to_string());
             }
@@ -160,6 +185,53 @@ fn no_module_knows_one_above_it() {
 #[test]
 fn names_in_braces_are_found() {
     let text = "use crate::{Error, data::{Ragged, Sets}, ops};\nuse crate::graph::Graph; // crate::never\n$crate::simd::level()";
-    let found: Vec<String> = named(&code(text)).into_iter().collect();
+    let found: Vec<String> = named(&code(text), "crate::").into_iter().collect();
     assert_eq!(found, ["Error", "data", "graph", "ops", "simd"]);
+    let text = "list! { Recipe: recipe = recipe::RecipeSlot }\nuse super::kge::X;\nimpl std::error::Error for Y {} // kge::never";
+    assert_eq!(beginnings(&code(text)).into_iter().collect::<Vec<_>>(), ["recipe"]);
+}
+
+/// The modules of `experiment`, each with the others that it names.
+fn modules_of_experiment() -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src/experiment");
+    let main = code(&fs::read_to_string(root.join("mod.rs")).unwrap());
+    // What `experiment` exports stands for the module that it is of.
+    let exports = main.lines().filter_map(|line| line.strip_prefix("pub use ")?.split_once("::"));
+    let exports: BTreeMap<&str, &str> =
+        exports.flat_map(|(module, names)| words(names).map(move |name| (name, module))).collect();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files(&root) {
+        let parts = parts(file.strip_prefix(&root).unwrap());
+        let last = parts.last().unwrap();
+        let depth = parts.len() - usize::from(last == "mod");
+        if depth == 0 || last.ends_with("tests") {
+            continue;
+        }
+        let text = code(&fs::read_to_string(&file).unwrap());
+        let names = [named(&text, "crate::experiment::"), named(&text, &"super::".repeat(depth))];
+        let module = |name: String| exports.get(name.as_str()).map_or(name.clone(), |module| (*module).to_owned());
+        found.entry(parts[0].clone()).or_default().extend(names.into_iter().flatten().map(module));
+    }
+    let all: BTreeSet<String> = found.keys().cloned().collect();
+    found.iter_mut().for_each(|(own, names)| names.retain(|name| name != own && all.contains(name)));
+    found
+}
+
+#[test]
+fn modules_of_experiment_do_not_know_each_other() {
+    let mut left = modules_of_experiment();
+    assert!(left.len() > 30 && left["run"].contains("underway"), "{left:#?}");
+    // What knows nothing that is left, or what nothing that is left knows, is in no cycle.
+    loop {
+        let before = left.len();
+        let all: BTreeSet<String> = left.keys().cloned().collect();
+        left.values_mut().for_each(|names| names.retain(|name| all.contains(name)));
+        left.retain(|_, names| !names.is_empty());
+        let known: BTreeSet<String> = left.values().flatten().cloned().collect();
+        left.retain(|module, _| known.contains(module));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "modules that know each other: {left:#?}");
 }

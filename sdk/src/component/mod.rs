@@ -71,32 +71,32 @@ pub trait Builds<K: SlotKind>: Component {
 }
 
 /// The slots, in one list. Hands to the macro `$with`, for each: its documentation, its variant of [`Slot`], its name in
-/// manifests and its kind.
+/// manifests and its kind, where that is of this module; `slots` names those of modules above.
 macro_rules! each_slot {
     ($with:ident) => {
         $with! {
             /// Reads raw tables.
-            Parser: parser = component::ParserSlot,
+            Parser: parser = ParserSlot,
             /// Gives graph nodes their first features.
-            NodeInit: node_init = component::NodeInitSlot,
+            NodeInit: node_init = NodeInitSlot,
             /// Turns node features and the graph into code embeddings.
-            GraphEncoder: graph_encoder = component::GraphEncoderSlot,
+            GraphEncoder: graph_encoder = GraphEncoderSlot,
             /// Turns code embeddings and visits into one vector a patient.
-            PatientEncoder: patient_encoder = component::PatientEncoderSlot,
+            PatientEncoder: patient_encoder = PatientEncoderSlot,
             /// Turns sets of vectors into one vector each.
-            Fusion: fusion = component::FusionSlot,
+            Fusion: fusion = FusionSlot,
             /// Turns abnormal laboratory items into a vector.
-            Lab: lab = component::LabSlot,
+            Lab: lab = LabSlot,
             /// Turns vectors into logits.
-            Head: head = component::HeadSlot,
+            Head: head = HeadSlot,
             /// Compares logits with targets.
-            Loss: loss = component::LossSlot,
+            Loss: loss = LossSlot,
             /// What a stage learns.
-            Objective: objective = component::ObjectiveSlot,
+            Objective: objective = ObjectiveSlot,
             /// Which stages there are.
-            Recipe: recipe = recipe::RecipeSlot,
+            Recipe: recipe,
             /// Embeds a knowledge graph.
-            KgeModel: kge_model = kge::KgeModelSlot,
+            KgeModel: kge_model,
         }
     };
 }
@@ -104,7 +104,7 @@ pub(crate) use each_slot;
 
 /// Declares [`Slot`].
 macro_rules! declare_slots {
-    ($($(#[$doc:meta])* $slot:ident: $name:ident = $($kind:ident)::+),+ $(,)?) => {
+    ($($(#[$doc:meta])* $slot:ident: $name:ident $(= $kind:ident)?),+ $(,)?) => {
         /// The places of an experiment that a component can take.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Slot {

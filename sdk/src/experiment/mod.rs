@@ -15,7 +15,6 @@ mod evaluation;
 mod experiment;
 mod export;
 mod fingerprint;
-mod flow_figure;
 mod groups;
 pub(crate) mod identity;
 mod inputs;

@@ -5,7 +5,6 @@
 //! keeps that name, its log and its checkpoints, and `status.json` says what happened; a run that goes on with it takes
 //! it over. The hash covers everything that decides the results ([`Identity`]).
 
-use super::compare::{CompareOptions, Comparison};
 use super::identity::Identity;
 use super::outcome::Outcome;
 use crate::storage::{self, Access, exchange, lock_folder, lock_new, own_folder, sync_tree};
@@ -137,11 +136,6 @@ impl RunDir {
         let file = self.file("result.json");
         let text = fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
         serde_json::from_slice(&text).map_err(|e| Error::user(format!("this is no result: {e}")).at_file(file))
-    }
-
-    /// One line that says which row of a finished run's table to believe, and why; `None` where nothing was tested.
-    pub fn verdict(&self) -> Option<String> {
-        Some(Comparison::of_run(self, &CompareOptions::default()).ok()?.verdict)
     }
 
     /// What decided the results; `None` for runs of older versions.

@@ -3,12 +3,15 @@
 
 mod export;
 
+pub use crate::kge::KgeModelSlot as kge_model;
+pub use crate::recipe::RecipeSlot as recipe;
+
 use crate::component::each_slot;
 
-/// Exports every kind by the name of its slot.
+/// Exports the kinds of components by the names of their slots.
 macro_rules! export_kinds {
-    ($($(#[$doc:meta])* $slot:ident: $name:ident = $($kind:ident)::+),+ $(,)?) => {
-        $(pub use crate::$($kind)::+ as $name;)+
+    ($($(#[$doc:meta])* $slot:ident: $name:ident $(= $kind:ident)?),+ $(,)?) => {
+        $($(pub use crate::component::$kind as $name;)?)+
     };
 }
 each_slot! { export_kinds }

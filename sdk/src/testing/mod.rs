@@ -97,11 +97,11 @@ trait Examined: SlotKind {
 
 /// Declares the way from a slot to its checks.
 macro_rules! examine_slots {
-    ($($(#[$doc:meta])* $slot:ident: $name:ident = $($kind:ident)::+),+ $(,)?) => {
+    ($($(#[$doc:meta])* $slot:ident: $name:ident $(= $kind:ident)?),+ $(,)?) => {
         /// Runs the checks of the component's slot.
         fn examine_slot(subject: &Subject<'_>, report: &mut Report) {
             match subject.slot {
-                $(Slot::$slot => <crate::$($kind)::+ as Examined>::examine(subject, report),)+
+                $(Slot::$slot => <crate::slots::$name as Examined>::examine(subject, report),)+
             }
         }
     };

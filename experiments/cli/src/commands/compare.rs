@@ -1,6 +1,6 @@
 use clap::{Args, ValueEnum};
-use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format, run_folders};
-use dualk_sdk::experiment::sweep::Plan;
+use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
+use dualk_sdk::experiment::sweep::{Plan, run_folders};
 use dualk_sdk::{Result, storage};
 use std::path::PathBuf;
 

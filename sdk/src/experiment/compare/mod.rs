@@ -11,7 +11,7 @@ mod verdict;
 pub(super) use facets::short;
 pub use facets::{Facets, names};
 pub use groups::PlannedRun;
-pub use record::{Record, comparable, is_oracle, model_row, run_folders};
+pub use record::{Record, comparable, is_oracle, model_row};
 pub use resample::{ByPatient, Draws, holm, mean_and_sd};
 pub use text::Format;
 
@@ -137,6 +137,13 @@ pub struct Comparison {
     pub notes: Vec<String>,
     /// Which row to believe, and why.
     pub verdict: String,
+}
+
+impl RunDir {
+    /// One line that says which row of a finished run's table to believe, and why; `None` where nothing was tested.
+    pub fn verdict(&self) -> Option<String> {
+        Some(Comparison::of_run(self, &CompareOptions::default()).ok()?.verdict)
+    }
 }
 
 impl Comparison {

@@ -161,33 +161,3 @@ pub fn comparable(first: &Record, other: &Record) -> Result<()> {
         _ => Ok(()),
     }
 }
-
-/// The run folders that are meant: runs themselves, the members of sweeps, or the runs in a folder of runs.
-///
-/// # Errors
-/// When a folder is none of these.
-pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let mut folders = Vec::new();
-    for path in paths {
-        let is_run = |p: &Path| p.join("result.json").is_file() && p.join("manifest.toml").is_file();
-        if is_run(path) {
-            folders.push(path.clone());
-        } else if let Some(sweep) = crate::experiment::sweep::Plan::read(path)? {
-            folders.extend(sweep.finished(path));
-        } else {
-            let entries = fs::read_dir(path).map_err(|e| Error::io("read the folder", path, e))?;
-            let mut runs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_run(p)).collect();
-            runs.retain(|p| !p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')));
-            runs.sort();
-            if runs.is_empty() {
-                return Err(Error::user("this is no run, no sweep and no folder of finished runs")
-                    .at_file(path)
-                    .help("`dualk run` and `dualk sweep` print the folder of their results"));
-            }
-            folders.extend(runs);
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    folders.retain(|f| seen.insert(fs::canonicalize(f).unwrap_or_else(|_| f.clone())));
-    Ok(folders)
-}

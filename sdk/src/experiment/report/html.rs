@@ -74,6 +74,6 @@ pub fn paragraph(text: &str) -> String {
 }
 
 /// Text inside of HTML.
-pub(in crate::experiment) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -2,13 +2,13 @@
 
 mod chart;
 mod comparison;
+mod flow_figure;
 mod html;
 mod parts;
 mod training;
 
 use super::compare::{CompareOptions, Comparison, is_oracle, model_row};
 use super::fingerprint::Fingerprint;
-use super::flow_figure;
 use super::outcome::{Outcome, StageOutcome};
 use super::run_dir::RunDir;
 use crate::data::Step;
@@ -16,8 +16,7 @@ use crate::train::metrics::column_head;
 use crate::train::{EpochRecord, RESAMPLES};
 use crate::{Result, storage};
 use chart::{Chart, Series, short};
-pub(super) use html::escape;
-use html::{page, paragraph, table, table_of, texts};
+use html::{escape, page, paragraph, table, table_of, texts};
 use serde_json::Value;
 use std::fmt::Write;
 use std::fs;

@@ -5,6 +5,7 @@
 
 mod costs;
 mod describe;
+mod folders;
 mod member;
 mod memory;
 mod plan;
@@ -15,6 +16,7 @@ mod work;
 mod worker;
 
 pub use costs::Costs;
+pub use folders::run_folders;
 pub use member::{MemberProgress, exit_with_parent};
 pub use plan::{Plan, PlannedMember, State};
 pub use run::{Finished, SweepRun};

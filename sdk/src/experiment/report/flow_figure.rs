@@ -1,6 +1,6 @@
 //! From tables to cohort as a figure: a box a step, and beside it what it left out and why, as in a CONSORT flow diagram.
 
-use super::report::escape;
+use super::html::escape;
 use crate::data::Step;
 use crate::data::flow::{WORTH_A_WARNING, thousands};
 use std::fmt::Write;
