@@ -18,6 +18,9 @@ options! {
         pub visits: usize = 1,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
+        /// before it, or `none`; of the visits before only where they are seen.
+        pub labs: Labs = Labs::History,
     }
 }
 
@@ -62,10 +65,10 @@ impl Objective for DrugRecommendation {
             for row in of_patient {
                 let mut target = events.rows.row(row).to_vec();
                 target.sort_unstable();
-                asked.push(Stay { seen: rows.start..row + 1, target });
+                asked.push(Stay { seen: rows.start..row + 1, asked: row, target });
             }
         }
-        Ok(stays::examples(data, &asked))
+        Ok(stays::examples(data, &asked, self.labs))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -79,6 +82,10 @@ impl Objective for DrugRecommendation {
     /// The drugs of each visit.
     fn asks(&self, data: &Prepared, _: usize) -> Asks {
         self.events(data).map_or(Asks::Nothing, |events| Asks::Visits(events.rows.clone()))
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }
 

@@ -18,6 +18,9 @@ options! {
         pub single: bool = false,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
+        /// before it, or `none`; of the visits before only where they are seen.
+        pub labs: Labs = Labs::History,
     }
 }
 
@@ -67,10 +70,10 @@ impl Objective for LengthOfStay {
             let rows = data.cohort.admissions.range(patient);
             for row in rows.clone().filter(|&row| needs.met(row)) {
                 let Some(class) = class_of(&facts[row]) else { continue };
-                asked.push(Stay { seen: self.seen.rows(rows.start, row), target: vec![class] });
+                asked.push(Stay { seen: self.seen.rows(rows.start, row), asked: row, target: vec![class] });
             }
         }
-        Ok(stays::examples(data, &asked))
+        Ok(stays::examples(data, &asked, self.labs))
     }
 
     fn asks_about_single(&self) -> bool {
@@ -95,6 +98,10 @@ impl Objective for LengthOfStay {
             Seen::History => Asks::Visits(data.cohort.admission_facts.iter().map(class_of).collect()),
             Seen::Visit => Asks::Nothing,
         }
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }
 

@@ -31,7 +31,7 @@ pub use mortality::Mortality;
 pub use rare::Rare;
 pub use readmission::{From, Readmission};
 pub use stay_days::{Learns, StayDays};
-pub use stays::Seen;
+pub use stays::{Before, Seen};
 pub use time_to_readmission::TimeToReadmission;
 
 dualk_sdk::export_plugin! {

@@ -14,6 +14,9 @@ options! {
         pub needs: Vec<String> = Vec::new(),
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
+        /// before it, or `none`; of the visits before only where they are seen.
+        pub labs: Labs = Labs::History,
     }
 }
 
@@ -46,10 +49,10 @@ impl Objective for Mortality {
                 // As there, a stay of which it is not known counts as survived.
                 let died = facts[last + 1].died.unwrap_or(false);
                 let target = died.then_some(0).into_iter().collect();
-                asked.push(Stay { seen: self.seen.rows(rows.start, last), target });
+                asked.push(Stay { seen: self.seen.rows(rows.start, last), asked: last + 1, target });
             }
         }
-        Ok(stays::examples(data, &asked))
+        Ok(stays::examples(data, &asked, self.labs))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -58,6 +61,10 @@ impl Objective for Mortality {
 
     fn primary(&self) -> &str {
         "AUC"
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }
 

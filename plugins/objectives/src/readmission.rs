@@ -1,7 +1,7 @@
 //! `readmission`: whether the next admission is near.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Needs, Seen, Stay};
+use crate::stays::{self, Before, Needs, Seen, Stay};
 use dualk_sdk::data::AdmissionFacts;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
@@ -23,6 +23,9 @@ options! {
         pub needs: Vec<String> = Vec::new(),
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the `last` visit before the next stay, of the `history` before it as far as that is
+        /// seen, or `none`.
+        pub labs: Before = Before::History,
     }
 }
 
@@ -88,10 +91,10 @@ impl Objective for Readmission {
                 // Stays without these times are not asked about.
                 let Some(near) = self.near(facts, row) else { continue };
                 let target = near.then_some(0).into_iter().collect();
-                asked.push(Stay { seen: self.seen.rows(rows.start, row), target });
+                asked.push(Stay { seen: self.seen.rows(rows.start, row), asked: row + 1, target });
             }
         }
-        Ok(stays::examples(data, &asked))
+        Ok(stays::examples(data, &asked, self.labs.labs()))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -112,6 +115,10 @@ impl Objective for Readmission {
             rows.map(move |row| (row + 1 < last && self.near(facts, row) == Some(true)).then_some(0))
         };
         Asks::Visits((0..admissions.len()).flat_map(of_patient).collect())
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs.labs())
     }
 }
 

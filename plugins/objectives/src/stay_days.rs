@@ -15,6 +15,9 @@ options! {
         pub learns: Learns = Learns::Mean,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
+        /// before it, or `none`; of the visits before only where they are seen.
+        pub labs: Labs = Labs::History,
     }
 }
 
@@ -63,7 +66,7 @@ impl Objective for StayDays {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        Ok(stays::numbers(data, asked(data, part)?))
+        Ok(stays::numbers(data, asked(data, part)?, |seen| seen.end - 1, self.labs))
     }
 
     fn link(&self) -> Option<Link> {
@@ -99,6 +102,10 @@ impl Objective for StayDays {
 
     fn primary(&self) -> &str {
         "MAE"
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs)
     }
 }
 

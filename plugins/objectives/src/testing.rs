@@ -1,15 +1,20 @@
 //! Data for the tests of tasks about stays.
 
-use dualk_sdk::data::{AdmissionFacts, SplitOptions, prepare};
+use dualk_sdk::data::{AdmissionFacts, LabItem, SplitOptions, prepare};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
 /// Sixty patients with one to four admissions. The admission in row r of the cohort lasts r modulo 16 days, ends in death when
-/// r modulo 7 is 3, and has a drug unless r modulo 4 is 0; the o-th of a patient begins on day 100·o + 10·o².
+/// r modulo 7 is 3, has a drug unless r modulo 4 is 0, and in it item r modulo 3 is abnormal; the o-th of a patient begins on
+/// day 100·o + 10·o².
 pub fn data() -> Prepared {
     const DAY: i64 = 86_400;
-    let mut cohort =
-        Cohort { code_names: ["428.0", "250.00", "401.9"].map(String::from).to_vec(), ..Cohort::default() };
+    let mut cohort = Cohort {
+        code_names: ["428.0", "250.00", "401.9"].map(String::from).to_vec(),
+        lab_items: (0..3).map(|id| LabItem { id, category: Some(0) }).collect(),
+        lab_categories: vec!["chemistry".to_owned()],
+        ..Cohort::default()
+    };
     let mut row = 0;
     for patient in 0..60 {
         let visits = 1 + patient % 4;
@@ -18,7 +23,7 @@ pub fn data() -> Prepared {
         for order in 0..visits {
             let start = (100 * order + 10 * order * order) * DAY;
             cohort.codes.push([(row % 3) as u32]);
-            cohort.labs.push([]);
+            cohort.labs.push([(row % 3) as u32]);
             cohort.admission_facts.push(AdmissionFacts {
                 start: Some(start),
                 end: Some(start + row % 16 * DAY),

@@ -1,7 +1,7 @@
 //! `time_to_readmission`: when the next admission comes.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, DAY};
+use crate::stays::{self, Before, DAY};
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Numbers;
 use std::ops::Range;
@@ -14,6 +14,9 @@ options! {
         pub horizon: u32 = 365,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
         pub head: TaskHead = TaskHead::Full,
+        /// Whose abnormal items enter: of the `last` visit before the next stay, of the `history` before it as far as that is
+        /// seen, or `none`.
+        pub labs: Before = Before::History,
     }
 }
 
@@ -56,7 +59,7 @@ impl Objective for TimeToReadmission {
     }
 
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        Ok(stays::numbers(data, self.asked(data, part)?))
+        Ok(stays::numbers(data, self.asked(data, part)?, |seen| seen.end, self.labs.labs()))
     }
 
     fn link(&self) -> Option<Link> {
@@ -79,6 +82,10 @@ impl Objective for TimeToReadmission {
 
     fn primary(&self) -> &str {
         "C-index"
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        Some(self.labs.labs())
     }
 }
 
