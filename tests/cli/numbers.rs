@@ -1,10 +1,11 @@
-//! Tasks whose targets are numbers, through the program: days of a stay, and days to the next.
+//! Tasks about stays, through the program: those whose targets are numbers, and what files of predictions say.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
+use dualk_sdk::data::tables::Table;
 use dualk_sdk::serde_json::{Value, from_slice};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Codes, the days of a stay with them, and those to the next.
@@ -75,12 +76,27 @@ lr = 0.01
     command.output().unwrap()
 }
 
-/// Rows of the table: names, each with a metric.
-fn rows(folder: &Path, task: &str, loss: &str, metric: &str) -> Vec<(String, f64)> {
+/// The run of a task, the only one in the folder.
+fn finished(folder: &Path, task: &str, loss: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(folder.join("runs"));
     let output = run(folder, task, loss);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let run = std::fs::read_dir(folder.join("runs")).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap();
+    std::fs::read_dir(folder.join("runs")).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap()
+}
+
+/// The file of predictions of a task.
+fn predictions(folder: &Path, task: &str, loss: &str) -> PathBuf {
+    let run = finished(folder, task, loss);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    let command = command.current_dir(folder).env("DUALK_CACHE", "off").arg("eval").arg(run);
+    let output = command.args(["--predictions", "predictions.parquet"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    folder.join("predictions.parquet")
+}
+
+/// Rows of the table: names, each with a metric.
+fn rows(folder: &Path, task: &str, loss: &str, metric: &str) -> Vec<(String, f64)> {
+    let run = finished(folder, task, loss);
     let result: Value = from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap();
     let value = |row: &Value| {
         let metrics = row["metrics"].as_array().unwrap();
@@ -132,4 +148,57 @@ fn a_loss_for_other_targets_is_refused_with_those_that_fit() {
     refused(r#""stay_days""#, r#""bce""#, &["m.toml:16", "`bce` compares labels", "`huber`", "`mse`"]);
     refused(r#""diagnosis""#, r#""mse""#, &["m.toml:16", "are labels", "`bce`", "`focal`"]);
     refused(r#""time_to_readmission""#, r#""poisson""#, &["m.toml:16", "times to an event", "`cox`"]);
+}
+
+/// Patients, admissions, times and numbers of visits of predictions, with the numbers that are the targets.
+fn asked(file: &Path, target: &str) -> Vec<(i64, i64, i64, i64, f64)> {
+    let table = Table::at(file, &["patient", "admission", "time", "visits", target]).unwrap();
+    let rows = table.read().unwrap();
+    let [patients, admissions, times, visits] =
+        ["patient", "admission", "time", "visits"].map(|column| rows.integers(column).unwrap());
+    let targets: Vec<f64> = rows.texts(target).unwrap().map(|text| text.unwrap().parse().unwrap()).collect();
+    assert!(!targets.is_empty());
+    (0..targets.len()).map(|i| (patients[i], admissions[i], times[i], visits[i], targets[i])).collect()
+}
+
+/// Beginning and end of every stay, by its place among the rows, which is its number.
+fn stays(folder: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(folder.join("visits.csv")).unwrap();
+    let cells = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+    text.lines().skip(1).map(cells).map(|cells| (cells[2].clone(), cells[3].clone())).collect()
+}
+
+#[test]
+fn predictions_name_the_stay_that_is_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let stays = stays(folder.path());
+    let file = predictions(folder.path(), r#"{ type = "stay_days", head = "direct" }"#, r#""mse""#);
+    for (patient, admission, time, visits, days) in asked(&file, "days:0:target") {
+        // Its own codes are seen.
+        assert_eq!((patient, visits), (admission / 3, admission % 3 + 1));
+        let end = time + (days * DAY as f64).round() as i64;
+        assert_eq!((stamp(time), stamp(end)), stays[admission as usize]);
+    }
+    let task = r#"{ type = "time_to_readmission", head = "direct", horizon = 2000 }"#;
+    let file = predictions(folder.path(), task, r#""cox""#);
+    for (patient, admission, time, visits, days) in asked(&file, "hazard:0:target") {
+        assert_eq!((patient, visits), (admission / 3, admission % 3));
+        assert_eq!(stamp(time), stays[admission as usize].0);
+        // Days are numbers of 32 bits, hundreds of them good to a few seconds.
+        let end = time - (days * DAY as f64).round() as i64;
+        assert!((end - 4..=end + 4).any(|end| stamp(end) == stays[admission as usize - 1].1), "{admission}: {days}");
+    }
+}
+
+#[test]
+fn columns_of_predictions_have_the_names_of_their_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    std::fs::write(folder.path().join("chronic.txt"), "E11.9\n").unwrap();
+    let task = r#"{ type = "chronic_excluded", head = "direct", path = "chronic.txt" }"#;
+    let file = predictions(folder.path(), task, r#""bce""#);
+    let mut names = Table::at(&file, &[]).unwrap().header().to_vec();
+    names[5..].sort_unstable();
+    assert_eq!(names, ["patient", "admission", "time", "visits", "targets", "I10", "I50.9", "J18.9"]);
 }

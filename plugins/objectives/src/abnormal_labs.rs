@@ -79,6 +79,10 @@ impl Objective for AbnormalLabs {
         "F1-w"
     }
 
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::None
+    }
+
     fn labs(&self) -> Option<Labs> {
         Some(Labs::None)
     }

@@ -84,6 +84,14 @@ impl Objective for DrugRecommendation {
         self.events(data).map_or(Asks::Nothing, |events| Asks::Visits(events.rows.clone()))
     }
 
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::Last
+    }
+
+    fn labels(&self, data: &Prepared, _: usize) -> Option<Vec<String>> {
+        self.events(data).ok().map(|events| events.names.clone())
+    }
+
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }
@@ -127,6 +135,7 @@ mod tests {
         let data = data();
         let task = DrugRecommendation::default();
         assert_eq!(task.heads(&data).unwrap()[0].outputs, 5);
+        assert_eq!(task.labels(&data, 0).as_ref(), Some(&data.cohort.events[0].names));
         let examples = task.examples(&data, Part::Train).unwrap();
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             let row = visits[visits.len() - 1];

@@ -65,6 +65,11 @@ impl Objective for HeartFailure {
         Asks::Codes(codes.map(|code| is_heart_failure(data, code).then_some(0)).collect())
     }
 
+    /// None: the column is of the whole family, of which a cohort may have one code alone.
+    fn labels(&self, _: &Prepared, _: usize) -> Option<Vec<String>> {
+        None
+    }
+
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }

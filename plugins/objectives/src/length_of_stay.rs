@@ -100,6 +100,15 @@ impl Objective for LengthOfStay {
         }
     }
 
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::Last
+    }
+
+    fn labels(&self, _: &Prepared, _: usize) -> Option<Vec<String>> {
+        let days = (0..8).map(|days| days.to_string()).chain(["8-14", "15+"].map(str::to_owned));
+        Some(days.map(|days| format!("days:{days}")).collect())
+    }
+
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }
@@ -162,6 +171,16 @@ mod tests {
         let task = LengthOfStay::default();
         assert!(task.exclusive());
         assert!(task.examples(&data(), Part::Test).unwrap().targets[0].rows().all(|row| row.len() == 1));
+    }
+
+    #[test]
+    fn a_column_is_called_by_the_days_of_its_class() {
+        let labels = LengthOfStay::default().labels(&data(), 0).unwrap();
+        assert_eq!(labels.len(), CLASSES);
+        assert_eq!(
+            [0, 7, 8, 15].map(|days| labels[class(days) as usize].as_str()),
+            ["days:0", "days:7", "days:8-14", "days:15+"]
+        );
     }
 
     #[test]

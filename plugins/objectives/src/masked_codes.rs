@@ -101,6 +101,14 @@ impl Objective for MaskedCodes {
         "R@10"
     }
 
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::Last
+    }
+
+    fn labels(&self, data: &Prepared, _: usize) -> Option<Vec<String>> {
+        Some(data.vocabulary.codes[1..=data.vocabulary.target_codes].to_vec())
+    }
+
     fn labs(&self) -> Option<Labs> {
         Some(Labs::None)
     }

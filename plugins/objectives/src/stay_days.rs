@@ -104,6 +104,10 @@ impl Objective for StayDays {
         "MAE"
     }
 
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::Last
+    }
+
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }

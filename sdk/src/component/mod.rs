@@ -42,7 +42,8 @@ pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoder
 pub use loss::{BuildLoss, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
 pub use objective::{
-    Asks, BuildObjective, HeadInput, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Part, Predictions,
+    AskedVisit, Asks, BuildObjective, HeadInput, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Part,
+    Predictions,
 };
 pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext, ParserSlot};
 pub use patient_encoder::{

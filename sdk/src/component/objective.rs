@@ -7,6 +7,7 @@ use crate::data::{Examples, Prepared, Ragged};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which patients examples are drawn from.
@@ -140,6 +141,17 @@ pub enum Asks {
     Visits(Ragged<u32>),
 }
 
+/// Which visit an example asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedVisit {
+    /// The one after those that are seen.
+    Next,
+    /// The last of those that are seen, of which something else is known.
+    Last,
+    /// None in particular.
+    None,
+}
+
 /// Whose abnormal laboratory items the examples of an objective have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -217,6 +229,21 @@ pub trait Objective: Send + Sync {
         Asks::Nothing
     }
 
+    /// Which visit the examples ask about; oracles and files of predictions go by it. Default: the one after those that are
+    /// seen.
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::Next
+    }
+
+    /// What the columns of a head are called in files of predictions, in their order, as many as the head has outputs; `None`
+    /// where they have numbers alone. Default: the codes that they [ask for](Objective::asks), where each asks for one.
+    fn labels(&self, data: &Prepared, head: usize) -> Option<Vec<String>> {
+        match self.asks(data, head) {
+            Asks::Codes(columns) => codes_of(&columns, data),
+            Asks::Nothing | Asks::Labs(_) => None,
+        }
+    }
+
     /// Whose laboratory items the examples have, for tables, oracles and `dualk check --leaks`; `None`, the default, when that
     /// is not said. Whether they reach the model is the manifest's choice.
     fn labs(&self) -> Option<Labs> {
@@ -233,6 +260,18 @@ pub trait Objective: Send + Sync {
     fn caption(&self) -> String {
         String::new()
     }
+}
+
+/// The code that each column asks for, where each asks for one; `columns` has the column of each code.
+fn codes_of(columns: &[Option<u32>], data: &Prepared) -> Option<Vec<String>> {
+    let mut codes: BTreeMap<u32, &String> = BTreeMap::new();
+    for (code, column) in data.vocabulary.codes.iter().zip(columns) {
+        if column.is_some_and(|column| codes.insert(column, code).is_some()) {
+            return None;
+        }
+    }
+    let is_whole = codes.keys().copied().eq(0..codes.len() as u32);
+    is_whole.then(|| codes.into_values().cloned().collect())
 }
 
 /// Options of an objective.
@@ -297,6 +336,14 @@ impl Objective for Guarded<dyn Objective> {
 
     fn asks(&self, data: &Prepared, head: usize) -> Asks {
         run(&self.origin, || self.inner.asks(data, head))
+    }
+
+    fn asked_visit(&self) -> AskedVisit {
+        run(&self.origin, || self.inner.asked_visit())
+    }
+
+    fn labels(&self, data: &Prepared, head: usize) -> Option<Vec<String>> {
+        run(&self.origin, || self.inner.labels(data, head))
     }
 
     fn labs(&self) -> Option<Labs> {

@@ -45,7 +45,7 @@ pub(super) fn evaluate(
     let (model, objective) = model_of_stage(plan, index, &file, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
     if let Some(out) = evaluation.predictions {
-        write_predictions(&model, &stage.parts.test, &data, out)?;
+        write_predictions(&model, &stage, out)?;
     }
     let recorded = run.outcome()?;
     let name = stage.name();

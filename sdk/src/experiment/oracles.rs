@@ -1,9 +1,9 @@
 //! Rankings by the true chances of codes, where the patients are made up.
 
-use super::predictions::{About, about_of};
+use super::predictions::about_of;
 use super::stage::OpenStage;
 use crate::Result;
-use crate::component::{Asks, Labs, Oracle, ParserContext};
+use crate::component::{AskedVisit, Asks, Labs, Oracle, ParserContext};
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{Scale, Scored};
@@ -14,13 +14,14 @@ use std::collections::HashMap;
 pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored>> {
     let (plan, data, objective, heads) = (stage.plan, stage.data, stage.objective.as_ref(), model.head_specs());
     let asks: Vec<Asks> = (0..heads.len()).map(|head| objective.asks(data, head)).collect();
-    let about: Option<Vec<About>> = about_of(&stage.parts.test, data).into_iter().collect();
-    let (Some(about), true) = (about, asks.iter().all(|a| matches!(a, Asks::Codes(_)))) else {
+    let next = objective.asked_visit() == AskedVisit::Next && asks.iter().all(|a| matches!(a, Asks::Codes(_)));
+    let about = about_of(&stage.parts.test, data).into_iter();
+    let visits: Option<Vec<usize>> = about.map(|about| about?.asked(AskedVisit::Next, data)).collect();
+    let (Some(visits), true) = (visits, next) else {
         return Ok(Vec::new());
     };
     let (compat, seed) = (plan.manifest.is_compat(), plan.manifest.seed);
     let context = ParserContext { progress: &Silent, compat, seed, learns: None };
-    let visits: Vec<usize> = about.iter().map(|a| a.last + 1).collect();
     let under_way = stage.labs(model) == Some(Labs::Target);
     let oracles = plan.parser()?.oracles(&context, &data.cohort, &visits, under_way)?;
     let codes = data.vocabulary.codes.iter().enumerate();

@@ -1,13 +1,18 @@
 //! Predictions of a model, example by example, and whom they are about.
 
-use crate::component::HeadSpec;
+use super::stage::OpenStage;
+use crate::component::{AskedVisit, HeadSpec, Objective};
 use crate::data::columns::{Values, write_parquet};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::predict;
 use crate::{Error, Result};
+use std::collections::BTreeSet;
 use std::path::Path;
+
+/// The first columns of a file of predictions.
+const ABOUT: [&str; 5] = ["patient", "admission", "time", "visits", "targets"];
 
 /// Whom an example is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +23,19 @@ pub(super) struct About {
     pub last: usize,
     /// Visits that are seen.
     pub visits: usize,
-    /// Visits that the patient has.
-    pub of: usize,
+}
+
+impl About {
+    /// The visit that is asked about, as a row of the cohort's admissions, where there is one.
+    pub fn asked(&self, visit: AskedVisit, data: &Prepared) -> Option<usize> {
+        match visit {
+            AskedVisit::Next => {
+                Some(self.last + 1).filter(|row| data.cohort.admissions.range(self.index).contains(row))
+            }
+            AskedVisit::Last => Some(self.last),
+            AskedVisit::None => None,
+        }
+    }
 }
 
 /// Whom each example is about; `None` for one without visits.
@@ -28,7 +44,7 @@ pub(super) fn about_of(examples: &Examples, data: &Prepared) -> Vec<Option<About
     let about = |i: usize| {
         let last = *examples.visits.row(i).last()? as usize;
         let p = offsets.partition_point(|&o| o <= last) - 1;
-        Some(About { index: p, last, visits: examples.visits.row(i).len(), of: data.cohort.visits(p) })
+        Some(About { index: p, last, visits: examples.visits.row(i).len() })
     };
     (0..examples.len()).map(about).collect()
 }
@@ -43,31 +59,32 @@ pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<us
     (0..examples.len()).map(patient).collect()
 }
 
-/// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is predicted), `time` (when
+/// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is asked about), `time` (when
 /// that began, in seconds since 1970, where the source has it), `visits` (how many are seen) and `targets` (the labels that
-/// are true), where targets are numbers a column of them, then a column a label, named by the code where labels are the
-/// codes to predict, else by head and number.
-pub(super) fn write_predictions(model: &Model, examples: &Examples, data: &Prepared, out: &Path) -> Result<()> {
-    let about: Option<Vec<About>> = about_of(examples, data).into_iter().collect();
+/// are true), where targets are numbers a column of them, then a column a label, named as the objective says, else by head
+/// and number.
+pub(super) fn write_predictions(model: &Model, stage: &OpenStage<'_>, out: &Path) -> Result<()> {
+    let (data, objective, test) = (stage.data, stage.objective.as_ref(), &stage.parts.test);
+    let about: Option<Vec<About>> = about_of(test, data).into_iter().collect();
     let Some(about) = about else {
         return Err(Error::user("the examples of this stage are no patients with visits: they have no predictions")
             .help("give a checkpoint of a stage that does, or none"));
     };
     let specs = model.head_specs();
-    let names: Vec<Vec<String>> = specs.iter().map(|spec| label_names(spec, data)).collect();
-    let mut columns = columns_about(&about, data);
+    let names = label_names(specs, objective, data);
     let truth = (0..about.len()).map(|i| {
-        let each = examples.targets.iter().zip(&names);
+        let each = test.targets.iter().zip(&names);
         each.flat_map(|(targets, names)| targets.row(i).iter().map(|&c| names[c as usize].as_str())).collect::<Vec<_>>()
     });
-    columns.push(("targets".to_owned(), Values::text_lists(truth)));
+    let first = columns_about(&about, objective.asked_visit(), data).into_iter().chain([Values::text_lists(truth)]);
+    let mut columns: Vec<(String, Values)> = ABOUT.iter().map(|&name| name.to_owned()).zip(first).collect();
     for (head, spec) in specs.iter().enumerate() {
-        let numbers = examples.numbers_of(head);
+        let numbers = test.numbers_of(head);
         let columns_of = if numbers.is_empty() { 0 } else { spec.outputs };
         let name = |column| format!("{}:{column}:target", spec.name);
         columns.extend((0..columns_of).map(|column| (name(column), column_of(numbers, column, spec.outputs))));
     }
-    let logits = predict(model, &data.graph, examples, &mut Silent);
+    let logits = predict(model, &data.graph, test, &mut Silent);
     for (names, logits) in names.into_iter().zip(&logits) {
         let width = names.len();
         let named = names.into_iter().enumerate();
@@ -77,20 +94,17 @@ pub(super) fn write_predictions(model: &Model, examples: &Examples, data: &Prepa
 }
 
 /// Patient, admission, time and visits of each example.
-fn columns_about(about: &[About], data: &Prepared) -> Vec<(String, Values)> {
+fn columns_about(about: &[About], visit: AskedVisit, data: &Prepared) -> [Values; 4] {
     let cohort = &data.cohort;
-    // What all visits tell is asked of no visit in particular.
-    let row = |a: &About| Some(a.last + 1).filter(|_| a.visits < a.of);
-    let target = |a: &About| cohort.admissions.values().get(row(a)?).copied();
-    let time = |a: &About| cohort.admission_facts.get(row(a)?)?.start;
+    let asked = |a: &About| cohort.admissions.values().get(a.asked(visit, data)?).copied();
+    let time = |a: &About| cohort.admission_facts.get(a.asked(visit, data)?)?.start;
     let patients: Vec<usize> = about.iter().map(|a| a.index).collect();
-    let columns = [
-        ("patient", cohort.patient_column(&patients)),
-        ("admission", about.iter().map(target).collect::<Vec<Option<i64>>>().into()),
-        ("time", about.iter().map(time).collect::<Vec<Option<i64>>>().into()),
-        ("visits", about.iter().map(|a| a.visits as u32).collect::<Vec<u32>>().into()),
-    ];
-    columns.map(|(name, values)| (name.to_owned(), values)).into()
+    [
+        cohort.patient_column(&patients),
+        about.iter().map(asked).collect::<Vec<Option<i64>>>().into(),
+        about.iter().map(time).collect::<Vec<Option<i64>>>().into(),
+        about.iter().map(|a| a.visits as u32).collect::<Vec<u32>>().into(),
+    ]
 }
 
 /// A column of numbers that lie row by row.
@@ -98,10 +112,17 @@ fn column_of(numbers: &[f32], column: usize, width: usize) -> Values {
     numbers.iter().skip(column).step_by(width).copied().collect::<Vec<f32>>().into()
 }
 
-/// The labels of a head, as predictions name them.
-fn label_names(spec: &HeadSpec, data: &Prepared) -> Vec<String> {
-    match spec.outputs == data.vocabulary.target_codes {
-        true => data.vocabulary.codes[1..=spec.outputs].to_vec(),
-        false => (0..spec.outputs).map(|label| format!("{}:{label}", spec.name)).collect(),
-    }
+/// The names of the columns of all heads, each once: what is taken already stands behind the name of its head.
+fn label_names(specs: &[HeadSpec], objective: &dyn Objective, data: &Prepared) -> Vec<Vec<String>> {
+    let mut taken: BTreeSet<String> = ABOUT.iter().map(|&name| name.to_owned()).collect();
+    let of_head = |(head, spec): (usize, &HeadSpec)| {
+        let numbered = || (0..spec.outputs).map(|label| format!("{}:{label}", spec.name)).collect();
+        let labels = objective.labels(data, head).filter(|labels| labels.len() == spec.outputs);
+        let once = |name: String| match taken.insert(name.clone()) {
+            true => name,
+            false => format!("{}:{name}", spec.name),
+        };
+        labels.unwrap_or_else(numbered).into_iter().map(once).collect::<Vec<String>>()
+    };
+    specs.iter().enumerate().map(of_head).collect()
 }
