@@ -13,7 +13,11 @@ enum Facet {
 /// The parts of a manifest by path. Stages go by their kind, so that a manifest that lacks one stage still has the others
 /// in common with one that has it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Facets(BTreeMap<String, Facet>);
+pub struct Facets {
+    parts: BTreeMap<String, Facet>,
+    /// Where what the last tested stage learns is among them.
+    task: Option<String>,
+}
 
 /// Keys that do not make another configuration: names, seeds, and where results and plugins are.
 const ASIDE: [&str; 6] = ["name", "seed", "output", "plugin", "sweep", "evaluate_only"];
@@ -40,18 +44,21 @@ impl Facets {
                 Some(name) => {
                     let mut options = table.clone();
                     options.remove("type");
-                    self.0.insert(path.to_owned(), Facet::Component(name.to_owned(), options));
+                    self.parts.insert(path.to_owned(), Facet::Component(name.to_owned(), options));
                 }
                 None => table.iter().for_each(|(key, value)| self.add(&format!("{path}.{key}"), value)),
             },
             value => {
-                self.0.insert(path.to_owned(), Facet::Plain(value.clone()));
+                self.parts.insert(path.to_owned(), Facet::Plain(value.clone()));
             }
         }
     }
 
     fn add_stages(&mut self, stages: &[Value]) {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let tests = |stage: &Table| stage.get("test").and_then(Value::as_bool) == Some(true);
+        // Resolved manifests say which stages are tested; in others it is the last.
+        let any = stages.iter().filter_map(Value::as_table).any(tests);
         for stage in stages.iter().filter_map(Value::as_table) {
             let text = |key: &str| stage.get(key).and_then(Value::as_str);
             let kind = match (text("type"), text("mode")) {
@@ -62,7 +69,11 @@ impl Facets {
             let n = seen.entry(kind.to_owned()).or_default();
             *n += 1;
             let path = if *n == 1 { kind.to_owned() } else { format!("{kind}-{n}") };
-            self.0.insert(path.clone(), Facet::Plain(Value::Boolean(true)));
+            self.parts.insert(path.clone(), Facet::Plain(Value::Boolean(true)));
+            if tests(stage) || !any {
+                let key = if stage.contains_key("task") { "task" } else { "objective" };
+                self.task = Some(format!("{path}.{key}"));
+            }
             for (key, value) in stage.iter().filter(|(key, _)| !["type", "mode"].contains(&key.as_str())) {
                 self.add(&format!("{path}.{key}"), value);
             }
@@ -70,7 +81,7 @@ impl Facets {
     }
 
     fn get(&self, path: &str) -> Option<&Facet> {
-        self.0.get(path)
+        self.parts.get(path)
     }
 
     /// The component at a path, such as `data.parser`, as a text for messages.
@@ -85,22 +96,22 @@ impl Facets {
         }
     }
 
-    /// What the last fine-tuning stage is asked, without how the answer is computed.
+    /// What the last tested stage is asked, without how the answer is computed.
     pub fn task(&self) -> String {
-        let mut tasks = self.0.iter().filter(|(path, _)| path.starts_with("finetune") && path.ends_with(".task"));
-        match tasks.next_back() {
-            Some((_, Facet::Component(name, options))) => {
+        match self.task.as_deref().and_then(|path| self.get(path)) {
+            Some(Facet::Component(name, options)) => {
                 let asked = options.iter().filter(|(key, _)| !INPUTS.contains(&key.as_str()));
                 let options: Vec<String> = asked.map(|(k, v)| format!("{k} = {}", short(v))).collect();
                 if options.is_empty() { name.clone() } else { format!("{name} {{ {} }}", options.join(", ")) }
             }
-            _ => "none".to_owned(),
+            Some(Facet::Plain(name)) => short(name),
+            None => "none".to_owned(),
         }
     }
 
     /// Paths below any of `prefixes` at which this differs from another.
     pub fn differing<'a>(&'a self, other: &'a Self, prefixes: &[&str]) -> Vec<&'a str> {
-        let paths: BTreeSet<&str> = self.0.keys().chain(other.0.keys()).map(String::as_str).collect();
+        let paths: BTreeSet<&str> = self.parts.keys().chain(other.parts.keys()).map(String::as_str).collect();
         let below = |path: &&str| {
             prefixes.iter().any(|p| path.strip_prefix(p).is_some_and(|r| r.is_empty() || r.starts_with('.')))
         };
@@ -111,7 +122,7 @@ impl Facets {
 /// A name for each configuration: what it has that others have not, and nothing else. Where the others change one thing
 /// each of the first, only the change is named.
 pub fn names(all: &[Facets]) -> Vec<String> {
-    let paths: BTreeSet<&String> = all.iter().flat_map(|f| f.0.keys()).collect();
+    let paths: BTreeSet<&String> = all.iter().flat_map(|f| f.parts.keys()).collect();
     let differs = |path: &&&String| all.iter().any(|f| f.get(path) != all[0].get(path));
     let mut paths: Vec<&str> = paths.iter().filter(differs).map(|p| p.as_str()).collect();
     // A stage that is missing takes its keys with it.
@@ -230,6 +241,33 @@ mod tests {
         assert_eq!(names(&all), expected);
         let all = [of(&[]), of(&[FOCAL]), of(&[GCN]), of(&[("dim = 8", "dim = 16")])];
         assert_eq!(names(&all), ["base", "loss = focal", "graph_encoder = gcn", "lab = linear dim=16"]);
+    }
+
+    /// The task of a manifest with these stages.
+    fn task(stages: &str) -> String {
+        Facets::of(&toml::from_str(stages).unwrap()).task()
+    }
+
+    #[test]
+    fn the_task_is_that_of_the_last_tested_stage_of_any_recipe() {
+        let stage = |kind: &str, key: &str, name: &str, test: bool| {
+            format!(
+                "[[stage]]\ntype = '{kind}'\n{key} = {{ type = '{name}', least = 2, labs = 'last' }}\ntest = {test}\n"
+            )
+        };
+        let other = |name: &str| stage("warm", "objective", "masked", false) + &stage("adapt", "objective", name, true);
+        assert_eq!(task(&other("rare")), "rare { least = 2 }");
+        assert_ne!(task(&other("rare")), task(&other("diagnosis")));
+        // Stages of one kind are numbered, and come in the order of the manifest.
+        let many: String = (1..=11).map(|i| stage("finetune", "task", &format!("t{i}"), i < 11)).collect();
+        assert_eq!(task(&many), "t10 { least = 2 }");
+        assert_eq!(
+            task(&(stage("finetune", "task", "a", true) + &stage("adapt", "objective", "b", false))),
+            "a { least = 2 }"
+        );
+        // As it is written, a manifest leaves it to the recipe which stage is tested.
+        assert_eq!(task("[[stage]]\ntype = 'lab'\n[[stage]]\ntype = 'finetune'\ntask = 'rare'\n"), "rare");
+        assert_eq!(task("name = 'x'"), "none");
     }
 
     #[test]

@@ -403,3 +403,18 @@ fn other_tasks_are_refused() {
     let error = Comparison::of(&runs, &CompareOptions::default()).unwrap_err().to_string();
     assert!(error.contains("different tasks: diagnosis and rare"), "{error}");
 }
+
+/// The same objective with other options asks something else, under a recipe with stages of its own, too.
+#[test]
+fn other_questions_of_one_task_are_refused_with_any_recipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [write(folder.path(), "a", 1, &a, "rare"), write(folder.path(), "b", 1, &b, "rare")];
+    for (run, most) in runs.iter().zip([3, 20]) {
+        let file = run.join("manifest.toml");
+        let text = fs::read_to_string(&file).unwrap().replace("'finetune'\ntask", "'adapt'\ntest = true\nobjective");
+        fs::write(&file, text.replace("'rare'", &format!("'rare', most = {most}"))).unwrap();
+    }
+    let error = Comparison::of(&runs, &CompareOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("different tasks: rare { most = 3 } and rare { most = 20 }"), "{error}");
+}
