@@ -57,7 +57,13 @@ fn losses(key: &str, component: &str) -> Vec<f64> {
     let runs = format!("output.runs={:?}", folder.path().join("runs"));
     let setting = format!("{key}={{ type = {component:?}{options} }}");
     let manifest = Manifest::load(&file, &[setting, runs]).unwrap();
-    let (outcome, run) = Experiment::new(manifest, Registry::new()).unwrap().run(&Silent).unwrap();
+    let experiment = Experiment::new(manifest, Registry::new()).unwrap();
+    // What can be frozen, by the manifest and by the parameters.
+    let data = experiment.prepare(&Silent).unwrap();
+    let parts = experiment.model(&data, &Device::flex(), |_| {}).unwrap().parts();
+    let paths: Vec<String> = parts.into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, experiment.manifest().model.paths(), "{key} = {component}");
+    let (outcome, run) = experiment.run(&Silent).unwrap();
     assert!(outcome.stages[0].rows.iter().all(|row| row.metrics.iter().all(|(_, value)| value.is_finite())));
     let history = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();
     history.lines().map(|line| from_str::<Value>(line).unwrap()["train_loss"].as_f64().unwrap()).collect()
@@ -74,39 +80,34 @@ fn check(slot: Slot, keys: &[&str], without: &[&str]) {
     }
 }
 
-#[test]
-fn graph_encoders() {
-    check(Slot::GraphEncoder, &["model.graph_encoder"], &[]);
+/// Tests of components by the keys that name them, but for some that need what is not here.
+macro_rules! components {
+    ($($(#[$why:meta])* $test:ident: $slot:ident at [$($key:literal),+] without [$($without:literal),*];)+) => {
+        $(
+            #[test]
+            fn $test() {
+                check(Slot::$slot, &[$($key),+], &[$($without),*]);
+            }
+        )+
+
+        #[test]
+        fn every_part_of_a_model_is_here() {
+            let tested = BTreeSet::from([$($($key.to_owned()),+),+]);
+            let keys = dualk_sdk::experiment::manifest::Model::default();
+            let keys: Vec<String> = keys.parts().map(|(key, _, _)| format!("model.{key}")).collect();
+            assert!(keys.iter().all(|key| tested.contains(key)), "of {keys:?} only {tested:?} are tested");
+        }
+    };
 }
 
-#[test]
-fn patient_encoders() {
-    check(Slot::PatientEncoder, &["model.patient_encoder"], &[]);
-}
-
-#[test]
-fn fusions() {
-    check(Slot::Fusion, &["model.code_fusion", "model.visit_fusion"], &[]);
-}
-
-#[test]
-fn lab_encoders() {
-    check(Slot::Lab, &["model.lab"], &[]);
-}
-
-#[test]
-fn heads() {
-    check(Slot::Head, &["model.head"], &[]);
-}
-
-#[test]
-fn losses_fall() {
-    // Those for numbers are in `numbers.rs`.
-    check(Slot::Loss, &["stage[0].loss"], &["mse", "huber", "poisson", "cox"]);
-}
-
-#[test]
-fn node_initialisers() {
-    // `hake` needs a table that has been trained elsewhere; golden tests read one.
-    check(Slot::NodeInit, &["model.node_init"], &["hake"]);
+components! {
+    /// `hake` needs a table that has been trained elsewhere; golden tests read one.
+    node_initialisers: NodeInit at ["model.node_init"] without ["hake"];
+    graph_encoders: GraphEncoder at ["model.graph_encoder"] without [];
+    patient_encoders: PatientEncoder at ["model.patient_encoder"] without [];
+    fusions: Fusion at ["model.code_fusion", "model.visit_fusion"] without [];
+    lab_encoders: Lab at ["model.lab"] without [];
+    heads: Head at ["model.head"] without [];
+    /// Those for numbers are in `numbers.rs`.
+    losses_fall: Loss at ["stage[0].loss"] without ["mse", "huber", "poisson", "cox"];
 }

@@ -13,6 +13,7 @@ pub trait Component: Serialize + DeserializeOwned + JsonSchema + Default + Send 
     const CITATION: &'static str = "";
     /// Components that it names by itself: lines `+slot name`. What loads them must be known before it runs.
     const NEEDS: &'static str = "";
-    /// Whether it is the one of its slot where neither manifest nor recipe names one. A recipe or a head can be.
+    /// Whether it is the one of its slot where neither manifest nor recipe names one. A recipe can be, and a
+    /// part of a model, such as the head.
     const DEFAULT: bool = false;
 }

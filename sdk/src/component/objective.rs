@@ -239,8 +239,8 @@ pub trait Objective: Send + Sync {
     /// where they have numbers alone. Default: the codes that they [ask for](Objective::asks), where each asks for one.
     fn labels(&self, data: &Prepared, head: usize) -> Option<Vec<String>> {
         match self.asks(data, head) {
-            Asks::Codes(columns) => codes_of(&columns, data),
-            Asks::Nothing | Asks::Labs(_) => None,
+            Asks::Codes(columns) | Asks::Hidden(columns) => codes_of(&columns, data),
+            Asks::Nothing | Asks::Labs(_) | Asks::Visits(_) => None,
         }
     }
 

@@ -128,7 +128,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
     let Some(cohort) = cohort_key(plan, plan.parser()?.as_ref())? else { return Ok(None) };
     let manifest = &plan.manifest;
     let mut model = Vec::new();
-    for (_, slot, part) in manifest.model.parts() {
+    for (_, slot, part) in manifest.model.named_parts() {
         let Some(identity) = component_identity(&plan.registry, slot, &part)? else { return Ok(None) };
         model.push(identity);
     }

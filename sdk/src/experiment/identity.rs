@@ -104,7 +104,7 @@ pub(super) fn identity(plan: &Plan) -> Result<Identity> {
 
 /// The components of model and stages.
 fn components(manifest: &Manifest) -> impl Iterator<Item = (Slot, ComponentRef)> {
-    let parts = manifest.model.parts().map(|(_, slot, part)| (slot, part));
+    let parts = manifest.model.named_parts().map(|(_, slot, part)| (slot, part));
     let stages = manifest.stage.iter();
     parts.chain(stages.flat_map(|stage| [(Slot::Objective, stage.objective().1), (Slot::Loss, stage.loss())]))
 }

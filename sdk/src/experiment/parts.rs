@@ -1,16 +1,16 @@
-//! The parts of a model, in one list: their keys in a manifest, the slots of their components, and how they are built, at
-//! the model's own sizes or, to check options, at small ones.
+//! The parts of a model as a manifest has them, after the [list](PARTS) of them: their keys, and how they are built, at the
+//! model's own sizes or, to check options, at small ones.
 
 use crate::boundary::guard;
 use crate::component::*;
 use crate::data::Prepared;
 use crate::data::knowledge::Knowledge;
 use crate::error::Mistakes;
-use crate::model::{Fusions, FusionsOptions, ModelParts};
+use crate::model::{FusionsOptions, ModelParts, Otherwise, PARTS, PartInfo, each_part};
 use crate::plugin::Registry;
 use crate::recipe::Recipe;
 use crate::{Error, Result};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::Arc;
@@ -24,8 +24,8 @@ const SMALL: usize = 8;
 
 /// Declares `[model]`: its keys, each with the kind of the slot of the component that it names, and a method of [`Building`]
 /// by the same name.
-macro_rules! parts {
-    ($($(#[$doc:meta])* $key:ident: $kind:ident),+ $(,)?) => {
+macro_rules! declare_keys {
+    ($($(#[$doc:meta])* $key:ident: $kind:ident, $path:literal, $reads:ident, $otherwise:ident $(($name:expr))?;)+) => {
         /// The parts of the model.
         #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
@@ -39,11 +39,11 @@ macro_rules! parts {
         }
 
         /// The keys of `[model]`, each with its slot.
-        pub(super) const PARTS: &[(&str, Slot)] =
+        pub(super) const KEYS: &[(&str, Slot)] =
             &[$((stringify!($key), <$kind as SlotKind>::SLOT),)+ ("head", Slot::Head)];
 
         impl Model {
-            /// The component that a key of [`PARTS`] names.
+            /// The component that a key of [`KEYS`] names.
             fn field(&mut self, key: &str) -> Option<&mut ComponentRef> {
                 Some(match key {
                     $(stringify!($key) => &mut self.$key,)+
@@ -54,7 +54,7 @@ macro_rules! parts {
         }
 
         impl Building<'_> {
-            $($(#[$doc])* fn $key(&self, context: &Context<'_, $kind>) -> Result<Object<$kind>> {
+            $(fn $key(&self, context: &Context<'_, $kind>) -> Result<Object<$kind>> {
                 self.build::<$kind>(stringify!($key), &self.model.$key, context)
             })+
         }
@@ -66,26 +66,24 @@ type Context<'a, K> = <K as SlotKind>::Context<'a>;
 /// What it is built to.
 type Object<K> = <K as SlotKind>::Object;
 
-parts! {
-    /// First features of the graph's nodes.
-    node_init: NodeInitSlot,
-    /// Node features and graph → code embeddings.
-    graph_encoder: GraphEncoderSlot,
-    /// Code embeddings and visits → patient. Default: `fusions`, which are the next two.
-    patient_encoder: PatientEncoderSlot,
-    /// Codes → visit.
-    code_fusion: FusionSlot,
-    /// Visits → patient.
-    visit_fusion: FusionSlot,
-    /// Abnormal laboratory items → vector.
-    lab: LabSlot,
-}
+each_part! { declare_keys }
 
 impl Model {
     /// Key, slot and component of every part. The fusions are among them whatever the patient encoder: any may ask for them.
     pub fn parts(&self) -> impl Iterator<Item = (&'static str, Slot, ComponentRef)> {
         let mut model = self.clone();
-        PARTS.iter().filter_map(move |&(key, slot)| Some((key, slot, model.field(key)?.clone())))
+        KEYS.iter().filter_map(move |&(key, slot)| Some((key, slot, model.field(key)?.clone())))
+    }
+
+    /// Those of them that name a component: of a completed manifest all that its model has.
+    pub fn named_parts(&self) -> impl Iterator<Item = (&'static str, Slot, ComponentRef)> {
+        self.parts().filter(|(_, _, part)| !part.is_open())
+    }
+
+    /// Whether the model is without the part, of a recipe that has chosen.
+    pub(crate) fn lacks(&self, key: &str) -> bool {
+        let declared = PARTS.iter().any(|part| part.key == key && part.otherwise == Otherwise::Nothing);
+        declared && self.named_parts().all(|(named, _, _)| named != key)
     }
 
     /// Puts another component into a part.
@@ -97,8 +95,11 @@ impl Model {
 
     /// Puts a recipe's choice where the manifest names no component; what it says of options stays.
     pub(crate) fn complete(&mut self, recipe: &dyn Recipe) {
-        for (key, slot) in PARTS {
-            let general = (*slot == Slot::PatientEncoder).then_some(FUSIONS);
+        for (key, _) in KEYS {
+            let general = PARTS.iter().find(|part| part.key == *key).and_then(|part| match part.otherwise {
+                Otherwise::BuiltIn(name) => Some(name),
+                Otherwise::Chosen | Otherwise::Nothing => None,
+            });
             if let Some(field) = self.field(key).filter(|field| field.is_open())
                 && let Some(choice) = recipe.part(key).or(general)
             {
@@ -114,9 +115,17 @@ impl Model {
 
     /// What paths of parameters before the heads begin with.
     pub fn paths(&self) -> Vec<&'static str> {
-        let patients: &[&str] = if self.has_fusions() { &Fusions::PARTS } else { &["patient_encoder"] };
         let demographics = self.demographics.then_some("demographics");
-        ["nodes", "encoder"].into_iter().chain(patients.iter().copied()).chain(demographics).chain(["lab"]).collect()
+        PARTS.iter().filter(|part| self.has(part)).map(|part| part.path).chain(demographics).collect()
+    }
+
+    /// Whether the model has parameters of a part: `fusions` has none beside those of the fusions.
+    fn has(&self, part: &PartInfo) -> bool {
+        match part.slot {
+            Slot::PatientEncoder => !self.has_fusions(),
+            Slot::Fusion => self.has_fusions(),
+            _ => !self.lacks(part.key),
+        }
     }
 }
 
@@ -165,56 +174,99 @@ pub(super) struct Building<'a> {
     pub device: &'a Device,
 }
 
+/// What the parts before the heads are built for.
+struct Given<'a> {
+    codes: &'a [String],
+    labs: usize,
+    /// To check options: every width is small, whatever the parts before it say, and so are fusions that no patient encoder
+    /// asks for.
+    is_check: bool,
+}
+
+/// Attempts to build parts: their mistakes, and the keys of those that are known to be wrong.
+struct Attempts<'a> {
+    wrong: Vec<&'static str>,
+    mistakes: &'a mut Mistakes,
+}
+
+impl Attempts<'_> {
+    /// Builds the part of the first key, unless one of the keys is known to be wrong.
+    fn make<T>(&mut self, keys: &[&'static str], build: impl FnOnce() -> Result<T>) -> Option<T> {
+        if keys.iter().any(|key| self.wrong.contains(key)) {
+            return None;
+        }
+        let built = self.mistakes.note(build());
+        self.wrong.extend(keys.first().filter(|_| built.is_none()));
+        built
+    }
+}
+
 impl Building<'_> {
     /// Every part but the heads, which come with the stages, for the codes and laboratory items of `data`; notes go to
     /// `note`.
-    pub fn build_parts(&self, data: &Prepared, mut note: impl FnMut(String)) -> Result<ModelParts> {
-        let (codes, device) = (&data.vocabulary.codes, self.device);
-        let features = self.node_init(&())?.init(&NodeInitContext { codes, device });
-        let features = features.map_err(|e| e.within_key("model.node_init"))?;
-        features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
-        let features = features.features;
-        let [nodes, input] = features.dims();
-        if nodes != codes.len() {
-            let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
-            return Err(Error::program(message).at_key("model.node_init"));
-        }
-        let encoder = self.graph_encoder(&GraphEncoderContext { input, codes, device })?;
-        let patient_encoder = self.patients(encoder.width(), codes)?;
+    pub fn build_parts(&self, data: &Prepared, note: impl FnMut(String)) -> Result<ModelParts> {
+        let codes = &data.vocabulary.codes;
         // A column of zeros where the cohort has no items: tensors without columns are not for every device.
-        let labs = data.vocabulary.labs.len().max(1);
-        let lab = self.lab(&LabEncoderContext { labs, device })?;
         let demographics = self.model.demographics;
         if demographics && !data.cohort.has_demographics() {
             return Err(Error::user("this cohort says neither how old patients are nor of which sex")
                 .at_key("model.demographics")
                 .help("the page Parsers of the book says which columns are read"));
         }
-        Ok(ModelParts { features, encoder, patient_encoder, lab, labs, demographics })
+        let given = Given { codes, labs: data.vocabulary.labs.len().max(1), is_check: false };
+        let mut mistakes = Mistakes::default();
+        let mut attempts = Attempts { wrong: Vec::new(), mistakes: &mut mistakes };
+        let parts = self.walk(&given, |init| self.features(init.as_ref(), codes, note), &mut attempts);
+        Ok(ModelParts { demographics, ..mistakes.finish(parts)? })
     }
 
     /// Builds every part at a small size, which checks the values of its options before work starts; but for those that are
     /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph. Returns whether a head tells visits
     /// apart, where that can be seen; else true.
-    pub fn check(&self, wrong: &[&str], knows: bool, mistakes: &mut Mistakes) -> bool {
-        let (codes, device) = (&[String::new(), "428.0".to_owned()], self.device);
-        let right = |key: &str| !wrong.contains(&key);
-        if right("node_init") {
-            mistakes.note(self.node_init(&()));
-        }
-        if right("graph_encoder") {
-            mistakes.note(self.graph_encoder(&GraphEncoderContext { input: SMALL, codes, device }));
-        }
-        let code_fusion = right("code_fusion") && mistakes.note(self.fusion(FusionLevel::Codes, SMALL)).is_some();
-        let visit_fusion = right("visit_fusion") && mistakes.note(self.fusion(FusionLevel::Visits, SMALL)).is_some();
-        if code_fusion && visit_fusion && right("patient_encoder") {
-            mistakes.note(self.patients(SMALL, codes));
-        }
-        if right("lab") {
-            mistakes.note(self.lab(&LabEncoderContext { labs: SMALL, device }));
-        }
+    pub fn check(&self, wrong: Vec<&'static str>, knows: bool, mistakes: &mut Mistakes) -> bool {
+        let codes = [String::new(), "428.0".to_owned()];
+        let given = Given { codes: &codes, labs: SMALL, is_check: true };
+        let mut attempts = Attempts { wrong, mistakes };
+        self.walk(&given, |_| Ok(Tensor::zeros([given.codes.len(), SMALL], self.device)), &mut attempts);
         let apart = || guard::catch(|| Ok(self.small_heads(knows)?.iter().any(Head::looks_at_histories)));
-        !right("head") || mistakes.note(apart()).unwrap_or(true)
+        attempts.make(&["head"], apart).unwrap_or(true)
+    }
+
+    /// Builds every part before the heads in the order in which they compute: the one place that says what each is built with.
+    fn walk(
+        &self,
+        given: &Given<'_>,
+        features: impl FnOnce(Box<dyn NodeInit>) -> Result<Tensor<2>>,
+        attempts: &mut Attempts<'_>,
+    ) -> Option<ModelParts> {
+        let (&Given { codes, labs, is_check }, device) = (given, self.device);
+        let features = attempts.make(&["node_init"], || features(self.node_init(&())?));
+        let input = features.as_ref().map_or(SMALL, |features| features.dims()[1]);
+        let context = GraphEncoderContext { input, codes, device };
+        let encoder = attempts.make(&["graph_encoder"], || self.graph_encoder(&context));
+        let width = encoder.as_ref().filter(|_| !is_check).map_or(SMALL, GraphEncoder::width);
+        let fusions = [("code_fusion", FusionLevel::Codes), ("visit_fusion", FusionLevel::Visits)];
+        for (key, level) in fusions.into_iter().filter(|_| is_check) {
+            attempts.make(&[key], || self.fusion(level, SMALL));
+        }
+        let patients = ["patient_encoder", "code_fusion", "visit_fusion"];
+        let patient_encoder = attempts.make(&patients, || self.patients(width, codes));
+        let lab = attempts.make(&["lab"], || self.lab(&LabEncoderContext { labs, device }));
+        Some(ModelParts::new(features?, encoder?, patient_encoder?, lab?, labs))
+    }
+
+    /// First features of the nodes, as many as there are codes.
+    fn features(&self, init: &dyn NodeInit, codes: &[String], mut note: impl FnMut(String)) -> Result<Tensor<2>> {
+        let features = init.init(&NodeInitContext { codes, device: self.device });
+        let features = features.map_err(|e| e.within_key("model.node_init"))?;
+        features.notes.iter().for_each(|(what, n)| note(format!("{what}: {n}")));
+        match features.features.dims()[0] {
+            nodes if nodes == codes.len() => Ok(features.features),
+            nodes => {
+                let message = format!("the node initialiser gave {nodes} rows for {} nodes", codes.len());
+                Err(Error::program(message).at_key("model.node_init"))
+            }
+        }
     }
 
     /// A head whose logits ask for something, and one whose logits ask for codes.

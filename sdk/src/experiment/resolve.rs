@@ -140,7 +140,8 @@ fn recipe(plan: &mut Plan) -> Result<Box<dyn Recipe>> {
 fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     plan.manifest.model.complete(recipe);
     let mut wrong = Vec::new();
-    for (key, slot, written) in plan.manifest.model.clone().parts() {
+    let completed = plan.manifest.model.clone();
+    for (key, slot, written) in completed.parts().filter(|(key, _, _)| !completed.lacks(key)) {
         let key_of = format!("model.{key}");
         let part = named(&plan.registry, slot, &key_of, written);
         let part = part.and_then(|part| resolve_component(&mut plan.registry, &plan.source, slot, &key_of, part));
@@ -151,7 +152,7 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     }
     let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
     let knows = !plan.manifest.data.knowledge.is_empty();
-    plan.tells_visits_apart = Building { registry, model, device }.check(&wrong, knows, mistakes);
+    plan.tells_visits_apart = Building { registry, model, device }.check(wrong, knows, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
 }

@@ -1,7 +1,8 @@
 //! All parts of an experiment's model, wired.
 
-use super::History;
 use super::age_and_sex::AgeAndSex;
+use super::parameters::roots;
+use super::{Fusions, FusionsOptions, History};
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
@@ -13,7 +14,84 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// What a [`Model`] is made from.
+/// The parts of a model before its heads, in one list and in the order in which they compute. Hands to the macro `$with`, for
+/// each: its documentation, its key in `[model]`, the kind of its slot, what paths of its parameters begin with, what it
+/// [`Reads`], and what the model has [`Otherwise`].
+macro_rules! each_part {
+    ($with:ident) => {
+        $with! {
+            /// First features of the graph's nodes.
+            node_init: NodeInitSlot, "nodes", Graph, Chosen;
+            /// Node features and graph → code embeddings.
+            graph_encoder: GraphEncoderSlot, "encoder", Graph, Chosen;
+            /// Code embeddings and visits → patient. Default: `fusions`, which are the next two.
+            patient_encoder: PatientEncoderSlot, "patient_encoder", Visits, BuiltIn(FusionsOptions::NAME);
+            /// Codes → visit.
+            code_fusion: FusionSlot, "code_fusion", Visits, Chosen;
+            /// Visits → patient.
+            visit_fusion: FusionSlot, "visit_fusion", Visits, Chosen;
+            /// Abnormal laboratory items → vector.
+            lab: LabSlot, "lab", Labs, Chosen;
+        }
+    };
+}
+pub(crate) use each_part;
+
+/// What a part computes from. What does not train and reads the graph alone is computed once a stage, and so is what reads
+/// visits over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// The graph, and no batch.
+    Graph,
+    /// The visits of a batch.
+    Visits,
+    /// The laboratory items of a batch.
+    Labs,
+}
+
+/// What a model has for a part of which the manifest names no component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Otherwise {
+    /// What the recipe chooses, or else the one component that [serves by default](Component::DEFAULT).
+    Chosen,
+    /// What the recipe chooses, or else this component of the SDK.
+    BuiltIn(&'static str),
+    /// What the recipe chooses, or else nothing: the model is without the part. Its key has `#[serde(skip_serializing_if =
+    /// "ComponentRef::is_open")]` in the list, so that manifests that leave it out are written as before there was the part.
+    Nothing,
+}
+
+/// What is declared of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartInfo {
+    /// Its key in `[model]`.
+    pub key: &'static str,
+    /// The slot of its component.
+    pub slot: Slot,
+    /// What paths of its parameters begin with: the name of a field of [`Model`] or of [`Fusions`].
+    pub path: &'static str,
+    /// What it computes from.
+    pub reads: Reads,
+    /// What there is where the manifest names no component.
+    pub otherwise: Otherwise,
+}
+
+/// Declares [`PARTS`].
+macro_rules! declare_parts {
+    ($($(#[$doc:meta])* $key:ident: $kind:ident, $path:literal, $reads:ident, $otherwise:ident $(($name:expr))?;)+) => {
+        /// The parts before the heads, in the order in which they compute.
+        pub const PARTS: &[PartInfo] = &[$(PartInfo {
+            key: stringify!($key),
+            slot: <$kind as SlotKind>::SLOT,
+            path: $path,
+            reads: Reads::$reads,
+            otherwise: Otherwise::$otherwise $(($name))?,
+        },)+];
+    };
+}
+each_part! { declare_parts }
+
+/// What a [`Model`] is made from. A part that a model can be without is an [`Option`], which [`ModelParts::new`] leaves empty.
 pub struct ModelParts {
     /// `[nodes, dim]`
     pub features: Tensor<2>,
@@ -28,6 +106,22 @@ pub struct ModelParts {
     /// Whether age and sex enter the patient vector.
     pub demographics: bool,
 }
+
+impl ModelParts {
+    /// The parts that every model has; `features` are `[nodes, dim]`.
+    pub fn new(
+        features: Tensor<2>,
+        encoder: GraphEncoderModule,
+        patient_encoder: PatientEncoderModule,
+        lab: LabEncoderModule,
+        labs: usize,
+    ) -> Self {
+        Self { features, encoder, patient_encoder, lab, labs, demographics: false }
+    }
+}
+
+/// The fields of [`Model`] that are no parts before the heads; age and sex are added where heads begin.
+const HEADS: [&str; 4] = ["demographics", "decoders", "heads", "histories"];
 
 /// The model: trainable node features, graph encoder, patient encoder, lab layer, the heads that earlier stages kept
 /// (`decoders`) and those of the current stage. Paths of parameters begin with the names of these fields.
@@ -100,6 +194,26 @@ impl Model {
         };
         self.codes = heads.map(codes).collect();
         self
+    }
+
+    /// The parts of this very model before the heads: what paths of their parameters begin with, and what they read.
+    ///
+    /// What [`PARTS`] does not declare counts as read from the graph alone, so that nothing is computed ahead of its training.
+    pub fn parts(&self) -> Vec<(String, Reads)> {
+        let roots = roots(self);
+        let has_fusions = roots.iter().any(|(root, _)| root == Fusions::PARTS[0]);
+        let is_part = |root: &str, changes: bool| match PARTS.iter().find(|part| part.path == root) {
+            _ if HEADS.contains(&root) => false,
+            Some(part) if part.slot == Slot::PatientEncoder => !has_fusions,
+            Some(part) if part.otherwise != Otherwise::Nothing => true,
+            // A field is there whether the model has the part or not.
+            _ => changes,
+        };
+        let parts = roots.into_iter().filter(|(root, changes)| is_part(root, *changes)).map(|(root, _)| {
+            let reads = PARTS.iter().find(|part| part.path == root).map_or(Reads::Graph, |part| part.reads);
+            (root, reads)
+        });
+        parts.collect()
     }
 
     /// Width of an embedded node.

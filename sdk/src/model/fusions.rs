@@ -157,5 +157,8 @@ mod tests {
         let whole = Whole { patient_encoder: encoder, lab: weight() };
         let paths: Vec<String> = parameters(&whole).into_iter().map(|p| p.path).collect();
         assert_eq!(paths, ["code_fusion.weight", "visit_fusion.weight", "lab"]);
+        let roots = crate::model::parameters::roots(&whole);
+        let roots: Vec<(&str, bool)> = roots.iter().map(|(root, changes)| (root.as_str(), *changes)).collect();
+        assert_eq!(roots, [("patient_encoder", false), ("code_fusion", true), ("visit_fusion", true), ("lab", true)]);
     }
 }

@@ -6,7 +6,8 @@ mod fusions;
 mod history;
 mod parameters;
 
-pub use assembled::{Encoded, Model, ModelParts, dense, targets_of};
+pub(crate) use assembled::each_part;
+pub use assembled::{Encoded, Model, ModelParts, Otherwise, PARTS, PartInfo, Reads, dense, targets_of};
 pub use fusions::{Fusions, FusionsOptions};
 pub use history::{History, HistoryMap};
 pub use parameters::{

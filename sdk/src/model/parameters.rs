@@ -59,6 +59,44 @@ pub fn draw_parameters<M: Module>(module: M) -> M {
     module
 }
 
+/// What paths in a module begin with, in the order of its fields; each with whether there is something that could train or
+/// differ from step to step: a parameter, or dropout.
+pub(super) fn roots<M: Module>(module: &M) -> Vec<(String, bool)> {
+    struct Roots {
+        path: Vec<String>,
+        found: Vec<(String, bool)>,
+    }
+    impl Roots {
+        fn mark(&mut self) {
+            let root = self.path.first();
+            self.found.iter_mut().filter(|(known, _)| Some(known) == root).for_each(|(_, changes)| *changes = true);
+        }
+    }
+    impl ModuleVisitor for Roots {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            if self.path.is_empty() && self.found.iter().all(|(known, _)| known != name) {
+                self.found.push((name.to_owned(), false));
+            }
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+            self.mark();
+        }
+
+        fn visit_flag(&mut self, _: &Param<Flag>) {
+            self.mark();
+        }
+    }
+    let mut roots = Roots { path: Vec::new(), found: Vec::new() };
+    module.visit(&mut roots);
+    roots.found
+}
+
 /// The first parameter, in the order of fields, that has a number which is not finite, and that number.
 pub fn first_not_finite<M: Module>(module: &M) -> Option<(String, f32)> {
     struct Look {

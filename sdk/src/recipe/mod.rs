@@ -22,7 +22,8 @@ pub struct StageContext<'a> {
     pub compat: bool,
     /// The stages before it, completed.
     pub earlier: &'a [Stage],
-    /// What paths of parameters before the heads begin with: node features, graph encoder, patient encoder, lab layer.
+    /// What paths of parameters before the heads begin with, for the parts that the model has, in the order in which they
+    /// compute.
     pub paths: &'a [&'static str],
 }
 

@@ -6,6 +6,7 @@ use super::options::check_options;
 use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::error::Blame;
+use crate::model::PARTS;
 use crate::recipe::{BuildRecipe, Stage, completed};
 use crate::{Error, Result, slots};
 use burn::module::Module;
@@ -176,7 +177,7 @@ pub fn check_recipe<C: BuildRecipe>(options: C) {
 
 impl Examined for slots::recipe {
     fn examine(subject: &Subject<'_>, report: &mut Report) {
-        const PATHS: [&str; 4] = ["nodes", "encoder", "patient_encoder", "lab"];
+        let paths: Vec<&str> = PARTS.iter().filter(|part| part.slot != Slot::Fusion).map(|part| part.path).collect();
         let build = |options: Table| subject.registry.make::<slots::recipe>(subject.name, options);
         let stage = |name: &str| {
             let table = Table::from_iter([("type".to_owned(), name.into())]);
@@ -197,17 +198,17 @@ impl Examined for slots::recipe {
                 let recipe = build(subject.options.clone())?;
                 let types = recipe.types();
                 let stages = || types.iter().map(|(name, _)| stage(name)).collect::<Result<Vec<Stage>>>();
-                let once = completed(recipe.as_ref(), stages()?, compat, &PATHS)?;
-                if once != completed(recipe.as_ref(), stages()?, compat, &PATHS)? {
+                let once = completed(recipe.as_ref(), stages()?, compat, &paths)?;
+                if once != completed(recipe.as_ref(), stages()?, compat, &paths)? {
                     findings.push("two completions of the same stages differ".to_owned());
                 }
-                if once != completed(recipe.as_ref(), once.clone(), compat, &PATHS)? {
+                if once != completed(recipe.as_ref(), once.clone(), compat, &paths)? {
                     findings.push("a completed stage is completed to another".to_owned());
                 }
                 for (one, (name, _)) in once.iter().zip(&types) {
-                    completed(recipe.as_ref(), vec![stage(name)?], compat, &PATHS)?;
-                    let paths = one.freeze().iter().filter(|path| !PATHS.contains(&path.as_str()));
-                    findings.extend(paths.map(|path| format!("`{name}` freezes `{path}`, which no model has")));
+                    completed(recipe.as_ref(), vec![stage(name)?], compat, &paths)?;
+                    let unknown = one.freeze().iter().filter(|path| !paths.contains(&path.as_str()));
+                    findings.extend(unknown.map(|path| format!("`{name}` freezes `{path}`, which no model has")));
                 }
                 Ok(())
             });

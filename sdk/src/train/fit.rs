@@ -232,7 +232,7 @@ impl Fit<'_> {
 
     /// What frozen parts give, computed once where no dropout makes every step differ.
     fn precomputed(&self, model: &Model, dropout: bool) -> Precomputed {
-        let frozen = FrozenPart::of(self.frozen, self.dropout_in_frozen && dropout);
+        let frozen = FrozenPart::of(&model.parts(), self.frozen, self.dropout_in_frozen && dropout);
         Precomputed::new(frozen, model, self.graph, self.train)
     }
 

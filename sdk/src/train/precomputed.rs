@@ -2,7 +2,7 @@
 
 use crate::data::{Batch, Examples};
 use crate::graph::Graph;
-use crate::model::{Encoded, Model};
+use crate::model::{Encoded, Model, Reads};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -14,25 +14,23 @@ const BATCH: usize = 256;
 pub enum FrozenPart {
     /// None, or its dropout stays active and makes every step differ.
     Nothing,
-    /// Node features and graph encoder.
+    /// All that reads the graph alone, such as node features and graph encoder.
     Embeddings,
-    /// These and the patient encoder.
+    /// These and all that reads visits, such as the patient encoder.
     Patients,
 }
 
 impl FrozenPart {
-    /// What follows from the prefixes of the paths of parameters that do not train.
+    /// What follows for a model of these [parts](Model::parts) from the prefixes of the paths of parameters that do not train.
     ///
     /// With `dropout_in_frozen` (the published behaviour) dropout stays active there, so that nothing can be
     /// precomputed: the mathematics does not allow it.
-    pub fn of(frozen: &[String], dropout_in_frozen: bool) -> Self {
-        let frozen_all = |names: &[&str]| names.iter().all(|name| frozen.iter().any(|f| f == name));
-        if dropout_in_frozen || !frozen_all(&["nodes", "encoder"]) {
-            Self::Nothing
-        } else if frozen_all(&["patient_encoder"]) || frozen_all(&["code_fusion", "visit_fusion"]) {
-            Self::Patients
-        } else {
-            Self::Embeddings
+    pub fn of(parts: &[(String, Reads)], frozen: &[String], dropout_in_frozen: bool) -> Self {
+        let trains = |what: Reads| parts.iter().any(|(path, reads)| *reads == what && !frozen.contains(path));
+        match () {
+            () if dropout_in_frozen || trains(Reads::Graph) => Self::Nothing,
+            () if trains(Reads::Visits) => Self::Embeddings,
+            () => Self::Patients,
         }
     }
 }
@@ -111,13 +109,24 @@ mod tests {
 
     #[test]
     fn the_frozen_part_follows_from_the_prefixes() {
-        let of = |names: &[&str]| FrozenPart::of(&names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>(), false);
+        let frozen = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<String>>();
+        let parts = |reads: Reads, names: &[&str]| names.iter().map(|&n| (n.to_owned(), reads)).collect::<Vec<_>>();
+        let encoder = |graph: &[&str], visits: &[&str]| {
+            [parts(Reads::Graph, graph), parts(Reads::Visits, visits), parts(Reads::Labs, &["lab"])].concat()
+        };
+        let fusions = encoder(&["nodes", "encoder"], &["code_fusion", "visit_fusion"]);
+        let of = |names: &[&str]| FrozenPart::of(&fusions, &frozen(names), false);
         assert_eq!(of(&["lab"]), FrozenPart::Nothing);
         assert_eq!(of(&["nodes"]), FrozenPart::Nothing);
         assert_eq!(of(&["encoder", "nodes", "heads.1"]), FrozenPart::Embeddings);
         assert_eq!(of(&["nodes", "encoder", "code_fusion"]), FrozenPart::Embeddings);
         let all = ["nodes", "encoder", "code_fusion", "visit_fusion"];
         assert_eq!(of(&all), FrozenPart::Patients);
-        assert_eq!(FrozenPart::of(&all.map(str::to_owned), true), FrozenPart::Nothing);
+        assert_eq!(FrozenPart::of(&fusions, &frozen(&all), true), FrozenPart::Nothing);
+        let other = encoder(&["nodes", "map", "encoder"], &["patient_encoder"]);
+        let of = |names: &[&str]| FrozenPart::of(&other, &frozen(names), false);
+        assert_eq!(of(&["nodes", "encoder", "patient_encoder"]), FrozenPart::Nothing, "the map trains");
+        assert_eq!(of(&["nodes", "encoder", "map"]), FrozenPart::Embeddings);
+        assert_eq!(of(&["nodes", "encoder", "map", "patient_encoder"]), FrozenPart::Patients);
     }
 }

@@ -130,17 +130,9 @@ impl Case {
             _ => (self.shape("lab_layer.weight")[1], self.shape("lab_layer.weight")[0]),
         };
         let lab = LinearOptions { dim }.build(&LabEncoderContext { labs, device }).unwrap();
-        let parts = ModelParts {
-            features,
-            encoder,
-            patient_encoder: PatientEncoderModule::new(
-                Fusions::new(fusion(FusionLevel::Codes), fusion(FusionLevel::Visits)),
-                "fusions",
-            ),
-            lab: LabEncoderModule::new(lab, "linear"),
-            labs,
-            demographics: false,
-        };
+        let fusions = Fusions::new(fusion(FusionLevel::Codes), fusion(FusionLevel::Visits));
+        let patient_encoder = PatientEncoderModule::new(fusions, "fusions");
+        let parts = ModelParts::new(features, encoder, patient_encoder, LabEncoderModule::new(lab, "linear"), labs);
         let options = MlpOptions {
             decoder: self.widths(if stage == Stage::Direct { "classifier" } else { "decoder1" }, &["fc1", "fc2"]),
             classifier: if stage == Stage::Finetune { self.widths("classifier", &["fc1"]) } else { vec![1] },

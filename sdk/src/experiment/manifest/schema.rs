@@ -2,7 +2,7 @@
 
 use super::Manifest;
 use crate::component::Slot;
-use crate::experiment::parts::PARTS;
+use crate::experiment::parts::KEYS;
 use crate::plugin::{ComponentInfo, Registry};
 use crate::recipe::RecipeSlot;
 use schemars::schema_for;
@@ -30,7 +30,7 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     schema.as_object_mut().map(|object| object.remove("required"));
     let Some(definitions) = schema.get_mut("$defs").and_then(Value::as_object_mut) else { return schema };
     definitions["Data"].as_object_mut().map(|data| data.remove("required"));
-    let parts = PARTS.iter().map(|&(key, slot)| ("Model", key, slot));
+    let parts = KEYS.iter().map(|&(key, slot)| ("Model", key, slot));
     for (definition, key, slot) in PLACES.into_iter().chain(parts) {
         let about = definitions[definition]["properties"][key].get("description").cloned();
         let mut place = Map::from_iter([("$ref".to_owned(), json!(format!("#/$defs/{slot}")))]);

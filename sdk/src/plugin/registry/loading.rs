@@ -22,7 +22,8 @@ pub struct LoadedPlugin {
 
 impl Registry {
     /// What the files say that would be loaded for these plugins and components, without running any of it: as
-    /// [`Registry::load`] and [`Registry::require`] find them. Where a slot is `open`, the recipe's own choice is among them.
+    /// [`Registry::load`] and [`Registry::require`] find them. Where a slot is `open`, the recipe's own choice is among them,
+    /// and what serves by default.
     ///
     /// # Errors
     /// When a file is missing, is no plugin, or no plugin brings a component.
@@ -33,10 +34,13 @@ impl Registry {
         }
         let builtin = Self::new();
         let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
-        for slot in [Slot::Head, Slot::Recipe].into_iter().filter(|slot| open.contains(slot)) {
+        for &slot in open {
             let listed = found.iter().flat_map(|i| &i.defaults).filter(|(s, _)| s == slot.name());
-            let listed = listed.map(|(_, name)| name.clone()).collect();
-            wanted.push_front((slot, the_default(slot, listed)?));
+            let listed: Vec<String> = listed.map(|(_, name)| name.clone()).collect();
+            // For other slots than its own a recipe may choose.
+            if slot == Slot::Recipe || !listed.is_empty() || !loader::defaults(slot).is_empty() {
+                wanted.push_front((slot, the_default(slot, listed)?));
+            }
         }
         while let Some((slot, name)) = wanted.pop_front() {
             let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && *n == name);

@@ -23,8 +23,8 @@
 use super::machine::Limits;
 use super::setup::{Case, Stage};
 use dualk_sdk::data::Batch;
-use dualk_sdk::experiment::manifest::ComponentRef;
-use dualk_sdk::model::{Parameter, parameters};
+use dualk_sdk::experiment::manifest::{ComponentRef, Model as Parts};
+use dualk_sdk::model::{Parameter, Reads, parameters};
 use dualk_sdk::train::FrozenPart;
 
 const ADAM: f64 = 14.0;
@@ -62,11 +62,24 @@ struct Load {
     patients: f64,
 }
 
+/// The components whose equations are counted, by the keys of parts. Those of `edges` are beside, tables and heads are counted
+/// by their parameters.
+const COUNTED: [(&str, &str); 4] =
+    [("patient_encoder", "fusions"), ("code_fusion", "attention"), ("visit_fusion", "attention"), ("lab", "linear")];
+
+/// Whether the equations of all parts are counted.
+fn are_counted(parts: &Parts) -> bool {
+    parts.named_parts().all(|(key, _, part)| match key {
+        "node_init" | "graph_encoder" | "head" => true,
+        _ => COUNTED.contains(&(key, part.r#type.as_str())),
+    })
+}
+
 /// A training step on `batch`, or `None` for parts whose equations are not counted.
 pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
     let parts = &case.experiment.manifest().model;
-    let (graph, fusions) = (&case.data.graph, [&parts.code_fusion, &parts.visit_fusion]);
-    if fusions.iter().any(|f| f.r#type != "attention") || parts.lab.r#type != "linear" {
+    let graph = &case.data.graph;
+    if !are_counted(parts) {
         return None;
     }
     let loops = (0..graph.nodes()).filter(|&n| graph.incoming(n).0.contains(&(n as u32))).count();
@@ -79,7 +92,9 @@ pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
     };
     let mut list = parameters(&case.model);
     let width = list.iter().find(|p| p.path.starts_with("code_fusion"))?.shape[0] as f64;
-    list.retain(|p| is_used(&p.path, case));
+    let of_graph = case.model.parts().into_iter().filter(|(_, reads)| *reads == Reads::Graph);
+    let of_graph: Vec<String> = of_graph.map(|(path, _)| path).collect();
+    list.retain(|p| is_used(&p.path, &of_graph, case));
     let is_head = |p: &Parameter| ["heads", "decoders", "lab"].iter().any(|part| p.path.starts_with(part));
     let trains_below = list.iter().any(|p| p.trains && !is_head(p));
     let backward = |x: f64| if trains_below { x } else { 0.0 };
@@ -98,14 +113,15 @@ pub fn step(case: &Case, batch: &Batch) -> Option<Work> {
     })
 }
 
-/// Whether a step computes with a parameter: a head depends on it, and it is not computed once for the stage.
-fn is_used(path: &str, case: &Case) -> bool {
+/// Whether a step computes with a parameter: a head depends on it, and it is not computed once for the stage, as parts `of_graph`
+/// can be.
+fn is_used(path: &str, of_graph: &[String], case: &Case) -> bool {
     let mut parts = path.split('.');
     match (parts.next(), parts.next()) {
         (Some("heads"), Some(head)) => head.parse().is_ok_and(|head| case.heads.contains(&head)),
         // Classifiers look at a decoder's second layer, not at its logits.
         (Some("decoders" | "lab"), _) => case.stage == Stage::Finetune && !path.contains("fc3"),
-        (Some("nodes" | "encoder"), _) => case.frozen_part == FrozenPart::Nothing,
+        (Some(part), _) if of_graph.iter().any(|of_graph| of_graph == part) => case.frozen_part == FrozenPart::Nothing,
         _ => case.frozen_part != FrozenPart::Patients,
     }
 }
@@ -169,6 +185,20 @@ mod tests {
         assert_eq!(flop("mine", true), None);
         // Rows: 10 edges of (3 + 2) numbers, once forward and once backward.
         assert_eq!(edges(&encoder("gat"), &load, true).unwrap().gathered, 400.0);
+    }
+
+    #[test]
+    fn a_part_that_nobody_counted_is_not_counted_as_another() {
+        let mut parts = Parts::default();
+        assert!(are_counted(&parts), "a part that names no component is none");
+        parts.code_fusion = ComponentRef::named("attention");
+        parts.graph_encoder = encoder("mine");
+        assert!(are_counted(&parts), "encoders are for `edges` to refuse");
+        parts.visit_fusion = ComponentRef::named("gru");
+        assert!(!are_counted(&parts));
+        parts.visit_fusion = ComponentRef::named("attention");
+        parts.patient_encoder = ComponentRef::named("behrt");
+        assert!(!are_counted(&parts));
     }
 
     #[test]

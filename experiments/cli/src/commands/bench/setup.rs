@@ -165,7 +165,7 @@ impl Case {
         let others = (heads.end..all).map(|h| format!("heads.{h}"));
         let frozen: Vec<String> = options.freeze().iter().cloned().chain(others).collect();
         model = freeze(model, &frozen);
-        let frozen_part = FrozenPart::of(&frozen, experiment.manifest().is_compat());
+        let frozen_part = FrozenPart::of(&model.parts(), &frozen, experiment.manifest().is_compat());
         Ok(Self { stage, objective, loss, model, heads, frozen, frozen_part, device, data, experiment })
     }
 
