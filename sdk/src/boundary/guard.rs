@@ -59,11 +59,10 @@ fn error_of(payload: Box<dyn Any + Send>) -> Error {
     }
 }
 
-/// Panics when a module's output has another shape than the module itself says, so that the module is blamed, and not the
-/// part that gets the output.
-pub fn has_shape(output: [usize; 2], rows: usize, width: usize) {
-    let expected = [rows, width];
-    assert!(output == expected, "the output is {output:?}, expected {expected:?}, as its width() says");
+/// Panics when a module's output has another shape than expected, so that the module is blamed, and not the part that gets the
+/// output. `as_says` tells what the expectation is from, such as `its width() says`.
+pub fn has_shape(output: [usize; 2], expected: [usize; 2], as_says: &str) {
+    assert!(output == expected, "the output is {output:?}, expected {expected:?}, as {as_says}");
 }
 
 /// Calls into a library that panics over damaged files. A panic becomes its message.
@@ -116,6 +115,18 @@ mod tests {
         assert_eq!((error.exit_code(), error.to_string().as_str()), (2, "`batch`: too large"));
         let uncaught = catch_unwind(|| refuse(Error::user("too large"))).unwrap_err();
         assert_eq!(uncaught.downcast_ref::<String>().unwrap(), "too large");
+    }
+
+    #[test]
+    fn another_shape_is_refused_with_what_it_is_expected_from() {
+        has_shape([3, 4], [3, 4], "its input is");
+        keep_panics_quiet();
+        let error = catch(|| -> Result<()> {
+            has_shape([3, 4], [3, 5], "its input is");
+            Ok(())
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("the output is [3, 4], expected [3, 5], as its input is"), "{error}");
     }
 
     #[test]

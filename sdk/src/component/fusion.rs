@@ -50,7 +50,7 @@ impl Fusion for FusionModule {
         let rows = sets.len();
         self.guard(|inner| {
             let output = inner.forward(values, sets);
-            has_shape(output.dims(), rows, inner.width());
+            has_shape(output.dims(), [rows, inner.width()], "its width() says");
             output
         })
     }

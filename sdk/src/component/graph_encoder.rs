@@ -42,7 +42,7 @@ impl GraphEncoder for GraphEncoderModule {
         let rows = features.dims()[0];
         self.guard(|inner| {
             let output = inner.forward(features, graph);
-            has_shape(output.dims(), rows, inner.width());
+            has_shape(output.dims(), [rows, inner.width()], "its width() says");
             output
         })
     }

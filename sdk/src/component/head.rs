@@ -115,7 +115,7 @@ impl Head for HeadModule {
         let rows = x.dims()[0];
         self.guard(|inner| {
             let output = inner.embed(x);
-            has_shape(output.dims(), rows, inner.width());
+            has_shape(output.dims(), [rows, inner.width()], "its width() says");
             output
         })
     }

@@ -38,7 +38,7 @@ impl LabEncoder for LabEncoderModule {
         let rows = labs.dims()[0];
         self.guard(|inner| {
             let output = inner.forward(labs);
-            has_shape(output.dims(), rows, inner.width());
+            has_shape(output.dims(), [rows, inner.width()], "its width() says");
             output
         })
     }

@@ -45,7 +45,7 @@ impl PatientEncoder for PatientEncoderModule {
         let rows = batch.visits.len();
         self.guard(|inner| {
             let output = inner.forward(embeddings, graph, batch);
-            has_shape(output.dims(), rows, inner.width());
+            has_shape(output.dims(), [rows, inner.width()], "its width() says");
             output
         })
     }
