@@ -19,7 +19,8 @@ impl Component for Options {
     const NAME: &'static str = "@NAME@";
     const ABOUT: &'static str = "One stage, `finetune`, that trains everything.";
     // What it names below, so that plugins are known before any of their code runs.
-    const NEEDS: &'static str = "+objective diagnosis\n+loss bce\n";
+    const NEEDS: &'static str = "+node_init random\n+graph_encoder gat\n+fusion attention\n+lab linear\n\
+        +objective diagnosis\n+loss bce\n";
 }
 
 impl BuildRecipe for Options {

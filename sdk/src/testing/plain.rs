@@ -7,7 +7,7 @@ use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::error::Blame;
 use crate::model::PARTS;
-use crate::recipe::{BuildRecipe, Stage, completed};
+use crate::recipe::{BuildRecipe, Recipe, Stage, completed};
 use crate::{Error, Result, slots};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -166,7 +166,8 @@ impl Examined for slots::node_init {
     }
 }
 
-/// Checks a recipe: stages of all its types complete, in order and each by itself, and twice gives the same.
+/// Checks a recipe: stages of all its types complete, in order and each by itself, and twice gives the same; what they name is
+/// said before the recipe runs.
 ///
 /// # Panics
 /// With everything that was found.
@@ -179,10 +180,6 @@ impl Examined for slots::recipe {
     fn examine(subject: &Subject<'_>, report: &mut Report) {
         let paths: Vec<&str> = PARTS.iter().filter(|part| part.slot != Slot::Fusion).map(|part| part.path).collect();
         let build = |options: Table| subject.registry.make::<slots::recipe>(subject.name, options);
-        let stage = |name: &str| {
-            let table = Table::from_iter([("type".to_owned(), name.into())]);
-            table.try_into::<Stage>().map_err(|e| Error::program(e.to_string()))
-        };
         report.check("types of stages", |findings| {
             let types = build(subject.options.clone())?.types();
             let names: BTreeSet<&str> = types.iter().map(|(name, _)| *name).collect();
@@ -213,6 +210,37 @@ impl Examined for slots::recipe {
                 Ok(())
             });
         }
+        check_needs(subject, &paths, report);
         check_options(subject, report, |options| build(options).map(|_| Vec::new()));
     }
+}
+
+/// A stage of which a manifest says nothing but its type.
+fn stage(name: &str) -> Result<Stage> {
+    let table = Table::from_iter([("type".to_owned(), name.into())]);
+    table.try_into::<Stage>().map_err(|e| Error::program(e.to_string()))
+}
+
+/// Whether a recipe says what it names, so that plugins are known before any of their code runs.
+fn check_needs(subject: &Subject<'_>, paths: &[&'static str], report: &mut Report) {
+    report.check("NEEDS says what it names", |findings| {
+        let recipe = subject.registry.make::<slots::recipe>(subject.name, subject.options.clone())?;
+        let stages = recipe.types().iter().map(|(name, _)| stage(name)).collect::<Result<Vec<Stage>>>()?;
+        let stages = completed(recipe.as_ref(), stages, false, paths)?;
+        let needs: Vec<&str> = subject.registry.info(Slot::Recipe, subject.name)?.needs.lines().collect();
+        let missing = named_by(recipe.as_ref(), &stages).into_iter().filter(|(slot, name)| {
+            !subject.registry.is_builtin(*slot, name) && !needs.contains(&format!("+{slot} {name}").as_str())
+        });
+        findings.extend(missing.map(|(slot, name)| format!("there is no line `+{slot} {name}`")));
+        Ok(())
+    });
+}
+
+/// The components that a recipe names where a manifest names none.
+fn named_by(recipe: &dyn Recipe, stages: &[Stage]) -> BTreeSet<(Slot, String)> {
+    let parts = PARTS.iter().map(|part| (part.key, part.slot)).chain([("head", Slot::Head)]);
+    let parts = parts.filter_map(|(key, slot)| Some((slot, recipe.part(key)?.to_owned())));
+    let of_stage = |stage: &Stage| [(Slot::Objective, stage.objective().1), (Slot::Loss, stage.loss())];
+    let of_stages = stages.iter().flat_map(of_stage).map(|(slot, component)| (slot, component.r#type));
+    parts.chain(of_stages).collect()
 }

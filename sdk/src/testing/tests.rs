@@ -7,6 +7,7 @@ use crate::graph::Graph;
 use crate::ops::{Pooling, pool};
 use crate::plugin::Registrar;
 use crate::prelude::*;
+use crate::recipe::{BuildRecipe, Recipe, Stage, StageContext};
 use burn::nn::{Linear, LinearConfig};
 
 crate::options! {
@@ -22,6 +23,8 @@ crate::options! {
 impl Component for Wrong {
     const NAME: &'static str = "wrong";
     const ABOUT: &'static str = "Has a defect.";
+    // Of the recipe below.
+    const NEEDS: &'static str = "+objective what\n+loss how\n";
 }
 
 impl Wrong {
@@ -430,4 +433,36 @@ fn targets_are_what_the_objective_says() {
         let error = given(link, &numbers).unwrap_err().to_string();
         assert!(error.contains("objective `says`: targets are said to be"), "{error}");
     }
+}
+
+impl BuildRecipe for Wrong {
+    fn build(self) -> Result<Box<dyn Recipe>> {
+        self.width()?;
+        Ok(Box::new(self))
+    }
+}
+
+impl Recipe for Wrong {
+    fn types(&self) -> Vec<(&'static str, &'static str)> {
+        vec![("fit", "learns")]
+    }
+
+    fn part(&self, key: &str) -> Option<&'static str> {
+        match key {
+            "patient_encoder" => Some("fusions"), // of the SDK, whatever is loaded
+            "lab" => self.is("secretive").then_some("linear"),
+            _ => None,
+        }
+    }
+
+    fn complete(&self, stage: Stage, _: &StageContext<'_>) -> Result<Stage> {
+        let (objective, loss) = (Some(ComponentRef::named("what")), Some(ComponentRef::named("how")));
+        Ok(Stage { objective, loss, ..stage })
+    }
+}
+
+#[test]
+fn of_a_recipe() {
+    let words = "there is no line `+lab linear`";
+    finds(Slot::Recipe, |r| r.add::<slots::recipe, Wrong>(), &[("secretive", "NEEDS says what it names", words)]);
 }

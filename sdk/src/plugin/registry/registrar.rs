@@ -21,6 +21,8 @@ pub struct ComponentInfo {
     pub citation: &'static str,
     /// Whether it serves where a manifest names none of its slot.
     pub default: bool,
+    /// Components that it names by itself: lines `+slot name`.
+    pub needs: &'static str,
     /// JSON Schema of its options, with defaults.
     pub schema: Schema,
     /// The plugin it comes from.
@@ -61,6 +63,7 @@ impl Registrar<'_> {
             about: C::ABOUT,
             citation: C::CITATION,
             default: C::DEFAULT,
+            needs: C::NEEDS,
             schema: schema_of::<C>(),
             plugin: self.plugin.clone(),
         }
