@@ -34,6 +34,10 @@ impl LabEncoder for NoLab {
     fn width(&self) -> usize {
         self.width
     }
+
+    fn sees_items(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
@@ -47,5 +51,6 @@ mod tests {
         let out = lab.forward(Tensor::ones([2, 3], &device));
         assert_eq!(out.dims(), [2, lab.width()]);
         assert_eq!(out.abs().sum().into_scalar::<f32>(), 0.0);
+        assert!(!lab.sees_items());
     }
 }

@@ -26,6 +26,11 @@ pub trait LabEncoder {
 
     /// Width of the vector.
     fn width(&self) -> usize;
+
+    /// Whether the vector depends on the items. Where it does not, copy paths and baselines see none either.
+    fn sees_items(&self) -> bool {
+        true
+    }
 }
 
 slot_module! {
@@ -45,6 +50,10 @@ impl LabEncoder for LabEncoderModule {
 
     fn width(&self) -> usize {
         self.guard(|inner| inner.width())
+    }
+
+    fn sees_items(&self) -> bool {
+        self.guard(|inner| inner.sees_items())
     }
 }
 
@@ -68,5 +77,35 @@ impl SlotKind for LabSlot {
 impl<C: BuildLabEncoder> Builds<LabSlot> for C {
     fn build_object(self, context: &LabEncoderContext<'_>, origin: &Arc<str>) -> Result<LabEncoderModule> {
         Ok(LabEncoderModule::new(self.build(context)?, origin.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(burn::module::Module, Debug)]
+    struct Constant {
+        sees: bool,
+    }
+
+    impl LabEncoder for Constant {
+        fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
+            Tensor::zeros([labs.dims()[0], 1], &labs.device())
+        }
+
+        fn width(&self) -> usize {
+            1
+        }
+
+        fn sees_items(&self) -> bool {
+            self.sees
+        }
+    }
+
+    #[test]
+    fn the_encoder_itself_says_whether_items_enter() {
+        let module = |sees| LabEncoderModule::new(Constant { sees }, "another name than none");
+        assert_eq!([true, false].map(|sees| module(sees).sees_items()), [true, false]);
     }
 }

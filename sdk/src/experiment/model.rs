@@ -89,7 +89,7 @@ impl Entrance<'_> {
     fn with_copy_paths(&self, model: Model, outputs: &[usize], asks: &[Asks]) -> Result<Model> {
         let Some(asks) = asks.iter().map(columns_of).collect::<Option<Vec<_>>>() else { return Ok(model) };
         let data = self.data;
-        let sees_labs = self.plan.manifest.model.lab.r#type != "none";
+        let sees_labs = model.sees_items();
         let map = |(&columns, &outputs): (&&[Option<u32>], &usize)| {
             let map = HistoryMap::new(columns, outputs, &data.graph);
             let admissions = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));

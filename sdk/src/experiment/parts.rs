@@ -222,14 +222,15 @@ impl Building<'_> {
 
     /// Builds every part at a small size, which checks the values of its options before work starts; but for those that are
     /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph. Returns whether a head tells visits
-    /// apart, where that can be seen; else true.
-    pub fn check(&self, wrong: Vec<&'static str>, knows: bool, mistakes: &mut Mistakes) -> bool {
+    /// apart, and whether the lab encoder looks at items, where that can be seen; else true.
+    pub fn check(&self, wrong: Vec<&'static str>, knows: bool, mistakes: &mut Mistakes) -> (bool, bool) {
         let codes = [String::new(), "428.0".to_owned()];
         let given = Given { codes: &codes, labs: SMALL, is_check: true };
         let mut attempts = Attempts { wrong, mistakes };
-        self.walk(&given, |_| Ok(Tensor::zeros([given.codes.len(), SMALL], self.device)), &mut attempts);
+        let features = |_| Ok(Tensor::zeros([given.codes.len(), SMALL], self.device));
+        let sees_items = self.walk(&given, features, &mut attempts).is_none_or(|parts| parts.lab.sees_items());
         let apart = || guard::catch(|| Ok(self.small_heads(knows)?.iter().any(Head::looks_at_histories)));
-        attempts.make(&["head"], apart).unwrap_or(true)
+        (attempts.make(&["head"], apart).unwrap_or(true), sees_items)
     }
 
     /// Builds every part before the heads in the order in which they compute: the one place that says what each is built with.

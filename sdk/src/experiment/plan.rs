@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub source: Source,
     /// Whether a head tells visits apart; true as long as heads are not known.
     pub tells_visits_apart: bool,
+    /// Whether the lab encoder looks at laboratory items; true as long as it is not known.
+    pub sees_items: bool,
 }
 
 impl Plan {
@@ -59,7 +61,7 @@ impl Plan {
 
     /// Whether laboratory items reach the model: by its lab encoder, or by heads that tell visits apart, `by_visit`.
     pub fn sees_labs(&self, by_visit: bool) -> bool {
-        self.manifest.model.lab.r#type != "none" || by_visit
+        self.sees_items || by_visit
     }
 
     /// Whose laboratory items enter the model with the examples of an objective; `None` where that does not say.

@@ -32,7 +32,8 @@ fn resolved(
     registry: Registry,
     resolve: impl FnOnce(&mut Plan) -> Result<()>,
 ) -> Result<Plan> {
-    let mut plan = Plan { manifest, registry, device: device::open("cpu")?, source, tells_visits_apart: true };
+    let mut plan =
+        Plan { manifest, registry, device: device::open("cpu")?, source, tells_visits_apart: true, sees_items: true };
     let found = resolve(&mut plan);
     plan.placed(found)?;
     Ok(plan)
@@ -152,7 +153,7 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     }
     let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
     let knows = !plan.manifest.data.knowledge.is_empty();
-    plan.tells_visits_apart = Building { registry, model, device }.check(wrong, knows, mistakes);
+    (plan.tells_visits_apart, plan.sees_items) = Building { registry, model, device }.check(wrong, knows, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
 }

@@ -265,6 +265,11 @@ impl Model {
         self.heads.iter().any(Head::looks_at_histories)
     }
 
+    /// Whether the lab layer looks at laboratory items.
+    pub fn sees_items(&self) -> bool {
+        self.lab.sees_items()
+    }
+
     /// Keeps heads of the stage for later ones, where their specification says so.
     pub fn keep_heads(mut self) -> Self {
         self.histories = Vec::new();
