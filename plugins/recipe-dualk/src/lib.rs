@@ -1,6 +1,7 @@
 //! The stages of the DuaLK publication (arXiv 2410.19955, and its code): the lab layer alone, pretraining of encoder and
 //! decoders, of each decoder in turn, and fine-tuning.
 
+use dualk_sdk::model::Parameter;
 use dualk_sdk::prelude::*;
 use dualk_sdk::recipe::{BuildRecipe, Mode, Recipe, Stage, StageContext};
 use dualk_sdk::train::{Schedule, Select};
@@ -132,7 +133,7 @@ impl Recipe for Dualk {
         Ok(stage)
     }
 
-    fn notes(&self, stages: &[Stage], has_lab: bool) -> Vec<String> {
+    fn notes(&self, stages: &[Stage], parameters: &[Parameter]) -> Vec<String> {
         let Some(first) = stages.iter().position(|stage| stage.r#type == "finetune") else { return Vec::new() };
         let trained = stages[..first].iter().any(|stage| stage.r#type == "lab");
         let frozen = stages[first].freeze().iter().any(|prefix| prefix == "lab");
@@ -140,6 +141,7 @@ impl Recipe for Dualk {
             true => "warning: the lab layer is random and frozen: no stage of type `lab` trains it",
             false => "the lab layer is trained by fine-tuning: there is no stage of type `lab` before it",
         };
+        let has_lab = parameters.iter().any(|parameter| parameter.path.starts_with("lab."));
         (has_lab && !trained).then(|| note.to_owned()).into_iter().collect()
     }
 }

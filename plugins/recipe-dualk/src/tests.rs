@@ -38,6 +38,20 @@ fn fine_tuning_freezes_the_lab_layer_where_one_was_trained() {
 }
 
 #[test]
+fn a_lab_layer_that_no_stage_trains_is_noted() {
+    let parameter = |path: &str| Parameter { path: path.to_owned(), shape: vec![2], trains: true };
+    let (with, without) = ([parameter("encoder.bias"), parameter("lab.fc.bias")], [parameter("encoder.bias")]);
+    let finetune = "[[stage]]\ntype = \"finetune\"\n";
+    let untrained = stages(finetune).unwrap();
+    assert!(Dualk.notes(&untrained, &without).is_empty());
+    assert!(Dualk.notes(&untrained, &with)[0].starts_with("the lab layer is trained by fine-tuning"));
+    let frozen = stages(&format!("{finetune}freeze = [\"lab\"]\n")).unwrap();
+    assert!(Dualk.notes(&frozen, &with)[0].starts_with("warning: the lab layer is random and frozen"));
+    let trained = stages(&format!("[[stage]]\ntype = \"lab\"\n{finetune}")).unwrap();
+    assert!(Dualk.notes(&trained, &with).is_empty());
+}
+
+#[test]
 fn the_first_stage_has_nothing_to_carry_on() {
     let error = stages("[[stage]]\ntype = \"lab\"\ncarry_optimizer = true\n").unwrap_err();
     assert!(error.to_string().starts_with("`stage[0].carry_optimizer`"), "{error}");

@@ -91,8 +91,7 @@ impl<'a> Underway<'a> {
         if let Some(checkpoint) = checkpoint {
             return self.restore(checkpoint, model);
         }
-        let has_lab = parameters(&model).iter().any(|p| p.path.starts_with("lab."));
-        notes.extend(self.plan.recipe()?.notes(stages, has_lab));
+        notes.extend(self.plan.recipe()?.notes(stages, &parameters(&model)));
         notes.iter().try_for_each(|note| self.recorder.log(note))?;
         Ok(Standing { model, optimizer: Optimizer::new(), next: 0, from: None })
     }

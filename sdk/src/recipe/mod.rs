@@ -14,6 +14,7 @@ use crate::Result;
 use crate::boundary::Guarded;
 use crate::boundary::guard::run;
 use crate::component::{Builds, Component, Slot, SlotKind};
+use crate::model::Parameter;
 use std::sync::Arc;
 
 /// Where a stage stands.
@@ -43,10 +44,10 @@ pub trait Recipe: Send + Sync {
     /// Name the stage's key that makes no sense for its type.
     fn complete(&self, stage: Stage, context: &StageContext<'_>) -> Result<Stage>;
 
-    /// What a reader of the log must know of the stages, such as a part that nothing trains. `has_lab` says whether the lab
-    /// layer has parameters.
-    fn notes(&self, stages: &[Stage], has_lab: bool) -> Vec<String> {
-        let _ = (stages, has_lab);
+    /// What a reader of the log must know of the stages, such as a part that nothing trains. `parameters` are those of the model
+    /// before the first stage, without heads.
+    fn notes(&self, stages: &[Stage], parameters: &[Parameter]) -> Vec<String> {
+        let _ = (stages, parameters);
         Vec::new()
     }
 }
@@ -64,8 +65,8 @@ impl Recipe for Guarded<dyn Recipe> {
         run(&self.origin, || self.inner.complete(stage, context))
     }
 
-    fn notes(&self, stages: &[Stage], has_lab: bool) -> Vec<String> {
-        run(&self.origin, || self.inner.notes(stages, has_lab))
+    fn notes(&self, stages: &[Stage], parameters: &[Parameter]) -> Vec<String> {
+        run(&self.origin, || self.inner.notes(stages, parameters))
     }
 }
 
