@@ -1,8 +1,7 @@
 //! `rare`: the codes of the next visit among those that are seldom seen.
 
 use crate::next_visit::{self, NextVisit, TaskHead};
-use crate::tasks::rare_train_codes;
-use dualk_sdk::data::tasks::RARE_THRESHOLD;
+use crate::tasks::{RARE_THRESHOLD, rare_codes, rare_train_codes};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 use dualk_sdk::train::Ranking;
@@ -67,7 +66,7 @@ impl Rare {
 
     fn codes(&self, data: &Prepared) -> Vec<u32> {
         match self.by {
-            RareBy::Total => data.rare_codes(self.most.unwrap_or(RARE_THRESHOLD)),
+            RareBy::Total => rare_codes(data, self.most.unwrap_or(RARE_THRESHOLD)),
             RareBy::Train => rare_train_codes(data, self.least, self.most.unwrap_or(20), self.sample, self.seed),
         }
     }

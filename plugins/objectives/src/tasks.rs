@@ -9,6 +9,8 @@ use std::collections::HashSet;
 pub const LAB_SHUFFLE_SEED: u32 = 66;
 /// Part of the single-visit patients that the published lab layer trains on.
 pub const LAB_TRAIN_PART: f64 = 0.85;
+/// Codes that occur in at most this many last visits are rare.
+pub const RARE_THRESHOLD: u64 = 3;
 /// Codes of heart failure begin so.
 pub(crate) const HEART_FAILURE: &str = "428";
 
@@ -17,6 +19,13 @@ pub fn heart_failure(data: &Prepared, patients: &[usize]) -> Ragged<u32> {
     let is = |&c: &u32| data.vocabulary.codes[c as usize].starts_with(HEART_FAILURE);
     let label = |&p: &usize| data.vocabulary.admission_codes.row(data.last_visit(p)).iter().any(is).then_some(0);
     patients.iter().map(label).collect()
+}
+
+/// Codes that are labels of at most `threshold` of all multi-visit patients, none included.
+pub fn rare_codes(data: &Prepared, threshold: u64) -> Vec<u32> {
+    let everyone = [&data.split.train[..], &data.split.valid[..], &data.split.test[..]].concat();
+    let counts = data.label_counts(&everyone);
+    (0..counts.len() as u32).filter(|&c| counts[c as usize] <= threshold).collect()
 }
 
 /// Codes that are labels of `least..=most` training patients; when these are more than `number`, so many of them

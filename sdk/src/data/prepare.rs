@@ -1,7 +1,6 @@
 //! From a cohort to what stages learn from, and to files.
 
 use super::columns::{Values, write_parquet};
-use super::tasks::RARE_THRESHOLD;
 use super::{
     Cohort, PatientFacts, Prepared, Sex, Split, SplitOptions, Vocabulary, build_vocabulary, split, vocabulary_of,
 };
@@ -94,6 +93,12 @@ pub(crate) fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String
     counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n as u64)).collect()
 }
 
+/// How many codes to predict are labels of at most three patients with several admissions, none included.
+fn seldom_labels(data: &Prepared) -> usize {
+    let everyone = [&data.split.train[..], &data.split.valid[..], &data.split.test[..]].concat();
+    data.label_counts(&everyone).into_iter().filter(|&count| count <= 3).count()
+}
+
 fn notes(cohort: &Cohort) -> String {
     let notes: Vec<String> = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}")).collect();
     if notes.is_empty() { "the parser dropped nothing".into() } else { notes.join("; ") }
@@ -124,7 +129,7 @@ impl Prepared {
             "valid": split.valid.len(),
             "test": split.test.len(),
             "edges": self.graph.edges(),
-            "rare_codes": self.rare_codes(RARE_THRESHOLD).len(),
+            "rare_codes": seldom_labels(self),
         });
         match counts {
             Value::Object(counts) => counts,

@@ -3,9 +3,6 @@
 use super::{Prepared, Ragged};
 use std::sync::Arc;
 
-/// Codes that occur in at most this many last visits are rare.
-pub const RARE_THRESHOLD: u64 = 3;
-
 impl Prepared {
     /// The codes of the last visit of each patient, ascending, each once.
     pub fn last_visit_codes(&self, patients: &[usize]) -> Ragged<u32> {
@@ -24,14 +21,6 @@ impl Prepared {
     /// The last admission of patient `p`, as a row of the cohort.
     pub fn last_visit(&self, p: usize) -> usize {
         self.cohort.admissions.range(p).end - 1
-    }
-
-    /// Codes that are labels of at most `threshold` of all multi-visit patients, none included.
-    pub fn rare_codes(&self, threshold: u64) -> Vec<u32> {
-        let split = &self.split;
-        let everyone: Vec<usize> = [&split.train, &split.valid, &split.test].into_iter().flatten().copied().collect();
-        let counts = self.label_counts(&everyone);
-        (0..counts.len() as u32).filter(|&c| counts[c as usize] <= threshold).collect()
     }
 
     /// How many of `patients` have each code to predict in their last visit.
