@@ -1,16 +1,16 @@
 //! The slots of an experiment: what plugins implement.
 //!
-//! | slot | trait | options trait | DuaLK's choice |
+//! | slot | trait | options trait | such as |
 //! |---|---|---|---|
 //! | `parser` | [`Parser`] | [`BuildParser`] | `mimic4` |
 //! | `node_init` | [`NodeInit`] | [`BuildNodeInit`] | `hake` |
 //! | `graph_encoder` | [`GraphEncoder`] | [`BuildGraphEncoder`] | `gat` |
-//! | `patient_encoder` | [`PatientEncoder`] | [`BuildPatientEncoder`] | `fusions`, of two |
+//! | `patient_encoder` | [`PatientEncoder`] | [`BuildPatientEncoder`] | `fusions`, `behrt` |
 //! | `fusion` | [`Fusion`] | [`BuildFusion`] | `attention` |
 //! | `lab` | [`LabEncoder`] | [`BuildLabEncoder`] | `linear` |
 //! | `head` | [`Head`] | [`BuildHead`] | `mlp` |
 //! | `loss` | [`Loss`] | [`BuildLoss`] | `weighted_bce` |
-//! | `objective` | [`Objective`] | [`BuildObjective`] | `abnormal_labs`, `lab_layer`, `diagnosis` |
+//! | `objective` | [`Objective`] | [`BuildObjective`] | `diagnosis` |
 //! | `recipe` | [`Recipe`](crate::recipe::Recipe) | [`BuildRecipe`](crate::recipe::BuildRecipe) | `dualk` |
 //! | `kge_model` | [`EmbeddingModel`](crate::kge::EmbeddingModel) | [`BuildKgeModel`](crate::kge::BuildKgeModel) | `hake` |
 //!

@@ -2,8 +2,8 @@
 //!
 //! ```ignore
 //! let manifest = Manifest::load("experiments/quickstart.toml".as_ref(), &[])?;
-//! let outcome = Experiment::new(manifest, Registry::new())?.run(&Console::default())?;
-//! println!("{}", outcome.table());
+//! let (outcome, run) = Experiment::new(manifest, Registry::new())?.run(&Console::default())?;
+//! println!("{}\n{}", outcome.table(), run.path().display());
 //! ```
 
 mod cached;

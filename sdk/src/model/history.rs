@@ -1,7 +1,7 @@
 //! The copy path of a head: a patient's own codes, their neighbours in the graph, and codes that occur with the items that
 //! enter, speak for columns directly.
 //!
-//! The codes of a history reach the output of DuaLK only through two fusions and a hidden layer, which must carry every
+//! The codes of a history reach the logits only through the patient encoder and a hidden layer, which must carry every
 //! code's identity through a few hundred numbers. A copy path (See et al., ACL 2017, for words) adds it behind them.
 
 use crate::data::{AGES, Batch};
