@@ -188,7 +188,7 @@ mod tests {
         write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
         write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
         let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0 };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
         let cohort = options.build().unwrap().parse(&context).unwrap();
         let known = [(0, 0), (0, 1), (1, 2)].map(|(p, row)| cohort.demographics(p, row));
         let of = |age, sex| Demographics { age, sex: Some(sex) };

@@ -24,7 +24,7 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
     if let Some(limit) = data.loss_limit {
         flow::check(&cohort.flow, limit).map_err(|e| e.within_key("data"))?;
     }
-    let single = plan.asks_about_single()?;
+    let single = plan.asks_about_single();
     let mut prepared = prepare_for(cohort, &data.split, single).map_err(|e| e.within_key("data.split"))?;
     prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
     if !plan.tells_visits_apart {
@@ -89,7 +89,7 @@ fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result
 /// Those of the parser, and when a file changed, which is named: a table of half the rows is a table, too.
 fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<Cohort> {
     let before = seen(plan, parser);
-    let (split, single) = (&plan.manifest.data.split, plan.asks_about_single()?);
+    let (split, single) = (&plan.manifest.data.split, plan.asks_about_single());
     let of_split: &(dyn Fn(&Cohort) -> Vec<bool> + Sync) = &|cohort: &Cohort| learns(split, single, cohort);
     let learns = split.is_random().then_some(of_split);
     let context = ParserContext { progress, compat: plan.manifest.is_compat(), seed: plan.manifest.seed, learns };

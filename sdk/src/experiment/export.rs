@@ -1,9 +1,9 @@
 //! What a run has learnt, for other programs: the vectors of its codes, and of its test patients.
 
+use super::about::patients_of;
 use super::dataset::dataset;
 use super::evaluation::{model_of_stage, stage_of};
 use super::plan::Plan;
-use super::predictions::patients_of;
 use super::run_dir::RunDir;
 use super::stage;
 use crate::cache::Cache;

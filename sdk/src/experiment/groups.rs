@@ -1,6 +1,6 @@
 //! Parts of the test patients that a table is also told for: by the length of their history, their sex and their age.
 
-use super::predictions::About;
+use super::about::About;
 use crate::data::{Cohort, Ragged, Sex};
 use crate::train::{Scale, assess_binary};
 use std::ops::Range;
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn about() -> Vec<Option<About>> {
-        let one = |p: usize| About { index: p, last: 2 * p, visits: 1, of: 2 };
+        let one = |p: usize| About { index: p, last: 2 * p, visits: 1 };
         (0..6).map(|p| Some(one(p))).chain([None]).collect()
     }
 

@@ -6,6 +6,7 @@
 //! println!("{}\n{}", outcome.table(), run.path().display());
 //! ```
 
+mod about;
 mod cached;
 mod checkpoint;
 pub mod compare;

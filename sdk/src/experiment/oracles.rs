@@ -1,6 +1,6 @@
 //! Rankings by the true chances of codes, where the patients are made up.
 
-use super::predictions::about_of;
+use super::about::about_of;
 use super::stage::OpenStage;
 use crate::Result;
 use crate::component::{AskedVisit, Asks, Labs, Oracle, ParserContext};

@@ -22,9 +22,16 @@ pub(super) fn plan(manifest: (Manifest, Source), registry: Registry) -> Result<P
     resolved(manifest, registry, all)
 }
 
-/// The same of its plugins and `[data]` alone.
+/// The same of its plugins and `[data]` alone. What is wrong with its stages is nobody's concern then, but what they ask
+/// about decides who is learnt from.
 pub(super) fn data_plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
-    resolved(manifest, registry, data)
+    resolved(manifest, registry, |plan| {
+        data(plan)?;
+        if let Ok(recipe) = recipe(plan) {
+            (0..plan.manifest.stage.len()).for_each(|i| drop(stage(plan, recipe.as_ref(), i)));
+        }
+        Ok(())
+    })
 }
 
 fn resolved(

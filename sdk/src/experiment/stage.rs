@@ -1,9 +1,9 @@
 //! A stage of a plan over the data: what it learns, and from whom.
 
+use super::about::{About, about_of};
 use super::manifest::Stage;
 use super::model::Entrance;
 use super::plan::Plan;
-use super::predictions::{About, about_of};
 use crate::component::{Labs, Objective, Part};
 use crate::data::{Examples, Prepared};
 use crate::model::Model;

@@ -1,9 +1,9 @@
 //! Rows of a table of results, and what each is for every test patient.
 
+use super::about::{About, about_of};
 use super::groups::{Groups, Measured, groups, mean_of, yes_no};
 use super::outcome::{Row, Stratum};
 use super::patients::{AREAS, PatientTable, SCORE, TRUTH};
-use super::predictions::{About, about_of};
 use super::stage::OpenStage;
 use super::strata::{Division, divisions};
 use crate::component::HeadSpec;

@@ -1,6 +1,7 @@
 //! Parameters, their gradients, and finite differences.
 
 use crate::device::generator;
+use crate::model::parameters;
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -128,6 +129,8 @@ impl<M: Module> Function<'_, M> {
         if !self.input_slope && slopes(&self.module, None).is_empty() {
             return Ok(()); // nothing learns
         }
+        // burn draws parameters when they are first asked for, which is not to be among what is repeated.
+        drop(parameters(&self.module));
         let plain = self.outputs(&self.module, &self.input, device)?;
         let input = Tensor::<2>::from_data(self.input.clone(), device).set_require_grad(self.input_slope);
         let out = seeded(device, || (self.output)(&self.module, input.clone()));

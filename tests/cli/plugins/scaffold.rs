@@ -129,7 +129,7 @@ fn build_says_what_is_wrong() {
         fs::write(project.join(file), text.replace(from, to)).unwrap();
         text
     };
-    let whole = edit("src/lib.rs", "Ok(Box::new(Focal { gamma }))", "Ok(Focal { gamma })");
+    let whole = edit("src/lib.rs", "Ok(Box::new(Focal { gamma: self.gamma }))", "Ok(Focal { gamma: self.gamma })");
     refuse(&["mismatched types", "src/lib.rs", "the plugin does not compile", "cargo's messages are above"]);
     fs::write(project.join("src/lib.rs"), whole).unwrap();
 

@@ -269,6 +269,7 @@ mod tests {
             stage: "1-finetune".into(),
             objective: "diagnosis".into(),
             examples: 7,
+            patients: None,
             epoch: 0,
             caption: "labs of the last visit before".into(),
             rows: vec![row("code frequency"), row("x, epoch 1")],
