@@ -1,7 +1,7 @@
 """A perceptron beside a model of next diagnoses, for the page "Method" of the book.
 
     pip install torch==2.15.0 pandas pyarrow
-    dualk prepare experiments/quickstart.toml --out data
+    dualk prepare experiments/patients.toml --out data
     python tests/perceptron/compare.py data
 
 One hidden layer over the codes of the last visit, of the one before and of all earlier ones, and over the abnormal items of
