@@ -10,6 +10,9 @@ use crate::{Progress, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Tells of each patient of a cohort whether it is learnt from.
+pub type Learns<'a> = dyn Fn(&Cohort) -> Vec<bool> + Sync + 'a;
+
 /// What a parser gets from the experiment.
 pub struct ParserContext<'a> {
     /// Where to show progress.
@@ -20,7 +23,7 @@ pub struct ParserContext<'a> {
     pub seed: u64,
     /// Whether each patient of a cohort is learnt from, once its patients and admissions are known; `None` where the split leaves
     /// nobody out, as the published one. [`ParserContext::cut_from`] is what parsers need of it.
-    pub learns: Option<&'a (dyn Fn(&Cohort) -> Vec<bool> + Sync)>,
+    pub learns: Option<&'a Learns<'a>>,
 }
 
 impl ParserContext<'_> {
