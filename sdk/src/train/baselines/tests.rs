@@ -173,7 +173,7 @@ impl Objective for Size {
 #[test]
 fn the_metric_of_the_task_chooses_the_ridge() {
     let data = data(&["a"]);
-    let half = |i: u32| 0..u32::from(i % 2 == 0);
+    let half = |i: u32| 0..u32::from(i.is_multiple_of(2));
     let examples = Examples {
         codes: Arc::new((0..16).map(|i| half(i).map(|_| 1)).collect()),
         visits: (0..16).map(|i| [i]).collect(),
