@@ -166,6 +166,7 @@ impl Chet {
 mod tests {
     use super::*;
     use dualk_sdk::data::Visits;
+    use dualk_sdk::model::draw_parameters;
     use std::sync::Arc;
 
     fn small() -> ChetOptions {
@@ -175,7 +176,8 @@ mod tests {
     fn build(options: ChetOptions) -> Result<Chet> {
         let fusion = |_, _| Err(Error::program("there are no fusions"));
         let codes = vec![String::new(); 6];
-        options.build(&PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), fusion: &fusion })
+        let context = PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), fusion: &fusion };
+        options.build(&context).map(draw_parameters)
     }
 
     fn encode(encoder: &Chet, visits: &[Vec<u32>]) -> Vec<f32> {

@@ -130,7 +130,7 @@ impl<M: Module> Function<'_, M> {
             return Ok(()); // nothing learns
         }
         // burn draws parameters when they are first asked for, which is not to be among what is repeated.
-        drop(parameters(&self.module));
+        seeded(device, || drop(parameters(&self.module)));
         let plain = self.outputs(&self.module, &self.input, device)?;
         let input = Tensor::<2>::from_data(self.input.clone(), device).set_require_grad(self.input_slope);
         let out = seeded(device, || (self.output)(&self.module, input.clone()));
