@@ -183,6 +183,9 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
         &["synth", "--of", "other.toml", "x"],
         &["data.parser.type", "expected `synthetic`, found `mimic4`"],
     );
+    fs::write(folder.join("other.toml"), manifest.replace("type = \"synthetic\"", "type = \"synthetic\", noise = nan"))
+        .unwrap();
+    refuse(folder, &["synth", "--of", "other.toml", "x"], &["data.parser.noise", "found NaN"]);
     refuse(folder, &["synth", "--of", "with.toml", "--knowledge", "2", "x"], &["`--knowledge`"]);
     assert!(!folder.join("x").exists());
     fs::write(folder.join("with.toml"), manifest.replace(&run, "no-run")).unwrap();

@@ -170,13 +170,19 @@ impl Range {
 
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.least, self.most, self.above, self.below) {
-            (Some(least), Some(most), None, None) => write!(f, "{least} to {most}"),
-            (Some(least), None, None, Some(below)) => write!(f, "at least {least} and less than {below}"),
-            (Some(least), ..) => write!(f, "a number of at least {least}"),
-            (_, Some(most), ..) => write!(f, "a number of at most {most}"),
-            (_, _, Some(above), _) => write!(f, "a number above {above}"),
-            (_, _, _, below) => write!(f, "a number below {}", below.unwrap_or_default()),
+        let lower = self.least.map(|m| format!("at least {m}")).or(self.above.map(|m| format!("more than {m}")));
+        let upper = self.most.map(|m| format!("at most {m}")).or(self.below.map(|m| format!("less than {m}")));
+        match (lower, upper) {
+            (Some(lower), Some(upper)) => match (self.least, self.most) {
+                (Some(least), Some(most)) => write!(f, "{least} to {most}"),
+                _ => write!(f, "{lower} and {upper}"),
+            },
+            (Some(only), None) | (None, Some(only)) => match (self.above, self.below) {
+                (Some(above), _) => write!(f, "a number above {above}"),
+                (_, Some(below)) => write!(f, "a number below {below}"),
+                _ => write!(f, "a number of {only}"),
+            },
+            (None, None) => f.write_str("a number"),
         }
     }
 }

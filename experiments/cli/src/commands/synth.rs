@@ -1,9 +1,10 @@
 use clap::Args;
 use dualk_plugin_parser_synthetic::{Files, Knowledge, SyntheticOptions};
-use dualk_sdk::component::Component;
+use dualk_sdk::component::{Component, Slot};
 use dualk_sdk::experiment::Manifest;
+use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Console;
-use dualk_sdk::toml::Value;
+use dualk_sdk::toml::{Table, Value};
 use dualk_sdk::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -64,12 +65,16 @@ impl Synth {
 fn patients_of(manifest: &Path) -> Result<Knowledge> {
     let (Manifest { data, .. }, source) = Manifest::load(manifest, &[])?;
     let found = match data.parser.r#type.as_str() {
-        SyntheticOptions::NAME => {
-            let options = Value::Table(data.parser.options).try_into::<SyntheticOptions>();
-            let options = options.map_err(|e| Error::user(e.message().to_owned()).at_key("data.parser"));
-            options.and_then(|options| options.check().map_err(|e| e.within_key("data.parser")).map(|()| options))
-        }
+        SyntheticOptions::NAME => options_of(data.parser.options).map_err(|e| e.within_key("data.parser")),
         other => Err(Error::user(format!("expected `synthetic`, found `{other}`")).at_key("data.parser.type")),
     };
     found.map(|options| Knowledge::of_patients(&options)).map_err(|e| source.place(e))
+}
+
+/// The options, checked as any component's are.
+fn options_of(options: Table) -> Result<SyntheticOptions> {
+    let registry = Registry::new().with(dualk_plugin_parser_synthetic::register)?;
+    let checked = Value::Table(registry.check(Slot::Parser, SyntheticOptions::NAME, options)?);
+    let options = checked.try_into::<SyntheticOptions>().map_err(|e| Error::user(e.message().to_owned()))?;
+    options.check().map(|()| options)
 }

@@ -111,6 +111,12 @@ mod tests {
             /// How much it weighs.
             #[schemars(range(min = 0.0))]
             weight: f64 = 1.0,
+            /// Strictly between.
+            #[schemars(extend("exclusiveMinimum" = 0.0, "exclusiveMaximum" = 1.0))]
+            inner: f64 = 0.5,
+            /// Above 0, and at most 1.
+            #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
+            part: f64 = 0.5,
         }
     }
 
@@ -125,7 +131,7 @@ mod tests {
 
     #[test]
     fn options_have_defaults_and_refuse_what_they_do_not_know() {
-        let Demo { dims, dropout, weight } = parse("").unwrap();
+        let Demo { dims, dropout, weight, .. } = parse("").unwrap();
         assert_eq!((dims, dropout, weight), (vec![256, 256], None, 1.0));
         let unknown = parse("dim = [1]").unwrap_err().to_string();
         assert!(unknown.contains("did you mean `dims`?"), "{unknown}");
@@ -152,6 +158,8 @@ mod tests {
             ("dropout = nan", "`dropout`: expected at least 0 and less than 1, found NaN"),
             ("weight = -0.5", "`weight`: expected a number of at least 0, found -0.5"),
             ("weight = inf", "`weight`: expected a number of at least 0, found inf"),
+            ("inner = 1.5", "`inner`: expected more than 0 and less than 1, found 1.5"),
+            ("part = 0", "`part`: expected more than 0 and at most 1, found 0"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with(says), "{text}: {error}");
