@@ -6,7 +6,8 @@
 #   tests/gpu/compile.sh PROGRAM FOLDER [ARCHITECTURE ...]      # default: 75 80 90 100
 #
 # DUALK_STAGES names the stages (default: pretrain finetune), DUALK_ENCODERS the graph encoders (default: gat), DUALK_KGE the
-# embedding models (default: hake mode rotate transe complex), DUALK_PRECISIONS further precisions of gat's pretraining (default: bf16
+# embedding models (default: hake mode rotate transe complex), DUALK_PARTS parts of other models (default: chet, and gin with batch
+# normalisation), DUALK_PRECISIONS further precisions of gat's pretraining (default: bf16
 # tf32).
 #
 # Needs cc, and NVRTC with CUDA's headers and ptxas in the folder that DUALK_NVRTC names (as PyPI's packages lay them out:
@@ -66,6 +67,15 @@ for architecture in "$@"; do
         compile "$encoder-$stage" step --device cuda --stage "$stage" --encoder "$encoder" --nodes 60 --edges 400 \
             --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1
     done; done
+    # Parts with operations of their own.
+    for part in ${DUALK_PARTS-chet gin}; do
+        case $part in
+            chet) set_part='model.patient_encoder={ type = "chet", graph = 8, hidden = 8, attention = 8 }' encoder=gat ;;
+            gin) set_part='model.graph_encoder.norm="batch"' encoder=gin ;;
+        esac
+        compile "$part-finetune" step --device cuda --stage finetune --encoder "$encoder" --set "$set_part" --nodes 60 --edges 400 \
+            --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1
+    done
     for precision in ${DUALK_PRECISIONS-bf16 tf32}; do
         compile "gat-pretrain-$precision" step --device cuda --stage pretrain --set "backend.precision=$precision" --nodes 60 --edges 400 \
             --features 16 --widths 8,8 --targets 40 --labs 20 --steps 3 --warm-up 1

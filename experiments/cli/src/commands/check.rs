@@ -36,6 +36,9 @@ impl Check {
             }
             experiment.check()?;
             eprintln!("{}: ok, {} on cpu", experiment.manifest.name, experiment.manifest.model.r#type);
+            if self.json {
+                println!("[]");
+            }
             return Ok(());
         }
         let experiment = self.cache.apply(self.manifest.checked()?);
@@ -54,7 +57,13 @@ impl Check {
         );
         let trains = !experiment.manifest().stage.is_empty() && !experiment.manifest().evaluate_only;
         // What is resolved may be on its way to a file.
-        if trains && !self.no_memory && !self.resolved { expected_memory(experiment, self.json) } else { Ok(()) }
+        if trains && !self.no_memory && !self.resolved {
+            return expected_memory(experiment, self.json);
+        }
+        if self.json {
+            println!("[]");
+        }
+        Ok(())
     }
 }
 
