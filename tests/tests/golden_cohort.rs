@@ -2,7 +2,7 @@
 
 mod golden {
     use dualk_plugin_objectives::tasks::{
-        LAB_SHUFFLE_SEED, LAB_TRAIN_PART, RARE_THRESHOLD, heart_failure, rare_codes, single_visit_parts,
+        LAB_SHUFFLE_SEED, LAB_TRAIN_PART, RARE_THRESHOLD, heart_failure, single_visit_parts,
     };
     use dualk_plugin_parser_mimic::Mimic4Options;
     use dualk_sdk::data::{Cohort, Prepared, Ragged, SplitOptions, prepare};
@@ -218,7 +218,7 @@ mod golden {
     #[cfg_attr(not(golden_tables), ignore = "needs cohort-a of the golden numbers")]
     fn rare_codes_and_label_sums() {
         for case in cases() {
-            let rare = rare_codes(&case.data, RARE_THRESHOLD);
+            let rare = case.data.seldom_labels(RARE_THRESHOLD);
             assert_eq!(rare.len() as u64, case.expected["counts"]["rare_codes"].as_u64().unwrap(), "{}", case.name);
             let mut rare_sum = Vec::new();
             for (part, patients) in parts(case) {

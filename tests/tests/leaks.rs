@@ -18,6 +18,10 @@ options! {
         pub single: bool = false,
         /// Whether it says so.
         pub says: bool = false,
+        /// Whether it learns from all patients with one visit.
+        pub greedy: bool = false,
+        /// Whether it sees no visit and does not say whose examples they are.
+        pub blind: bool = false,
     }
 }
 
@@ -40,6 +44,7 @@ impl Objective for ReaderOptions {
     fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
         let mut patients = match part {
             Part::Train if self.leaks => data.split.test.clone(),
+            Part::Train if self.greedy => [&data.split.train[..], &data.split.single].concat(),
             Part::Train => data.split.train.clone(),
             Part::Valid => data.split.valid.clone(),
             Part::Test => data.split.test.clone(),
@@ -48,9 +53,10 @@ impl Objective for ReaderOptions {
             let [_, _, test] = data.split.single_parts(&data.cohort);
             patients.extend(test);
         }
+        let seen = |p: usize| if self.blind { 0..0 } else { data.cohort.admissions.range(p) };
         Ok(Examples {
             codes: Arc::new(data.vocabulary.admission_codes.clone()),
-            visits: patients.iter().map(|&p| data.cohort.admissions.range(p).map(|v| v as u32)).collect(),
+            visits: patients.iter().map(|&p| seen(p).map(|v| v as u32)).collect(),
             labs: data.last_visit_labs(&patients),
             targets: vec![patients.iter().map(|_| [0]).collect()],
             ..Examples::default()
@@ -201,6 +207,20 @@ fn test_patients_that_pretraining_sees_are_a_leak() {
     assert!(error.contains("of its test examples are in pretraining"), "{error}");
 }
 
+#[test]
+fn who_is_kept_out_of_pretraining_is_learnt_from_by_no_stage() {
+    let error = found("{ type = \"reader\", says = true, greedy = true }").unwrap_err().to_string();
+    assert!(error.contains("its train examples share") && error.contains("patients with another part"), "{error}");
+    // Where nobody is kept out, all may be learnt from.
+    assert!(found("{ type = \"reader\", greedy = true }").is_ok());
+}
+
+#[test]
+fn examples_of_nobody_prove_nothing() {
+    let error = found("{ type = \"reader\", blind = true }").unwrap_err().to_string();
+    assert!(error.contains("see no visit and do not say whose they are"), "{error}");
+}
+
 /// The lab layer, then a task.
 const STAGES: &str = "[[stage]]\ntype = \"lab\"\n\n[[stage]]\ntype = \"finetune\"\ntask = { type = \"diagnosis\" }";
 
@@ -261,7 +281,10 @@ fn whose_values_and_codes_are_learnt_from_is_said() {
     assert_eq!(["train", "single"].map(|word| number_after(&lines[0], word)), [48, 60]);
     // Each of the twelve others has a code of its own, in one record.
     assert!(lines[3].ends_with("valid or test patients have, left out: 12; records of these codes: 12"), "{lines:?}");
-    assert!(lines[4].ends_with("values of 2 are cut by results of 108 patients who are learnt from"), "{lines:?}");
+    assert!(
+        lines[4].ends_with("values in 2 columns are cut by results of 108 patients who are learnt from"),
+        "{lines:?}"
+    );
     let lines = found(0, "data.split = { type = \"dualk\", train = 40, test = 10 }");
     let everybody = "cut by results of 120 patients, 20 of them not learnt from, as published";
     assert!(lines[4].ends_with(everybody), "{lines:?}");

@@ -1,7 +1,7 @@
 //! `rare`: the codes of the next visit among those that are seldom seen.
 
 use crate::next_visit::{self, NextVisit, TaskHead};
-use crate::tasks::{RARE_THRESHOLD, rare_codes, rare_train_codes};
+use crate::tasks::{RARE_THRESHOLD, rare_train_codes};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 use dualk_sdk::train::Ranking;
@@ -66,7 +66,7 @@ impl Rare {
 
     fn codes(&self, data: &Prepared) -> Vec<u32> {
         match self.by {
-            RareBy::Total => rare_codes(data, self.most.unwrap_or(RARE_THRESHOLD)),
+            RareBy::Total => data.seldom_labels(self.most.unwrap_or(RARE_THRESHOLD)),
             RareBy::Train => rare_train_codes(data, self.least, self.most.unwrap_or(20), self.sample, self.seed),
         }
     }

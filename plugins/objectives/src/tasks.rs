@@ -21,13 +21,6 @@ pub fn heart_failure(data: &Prepared, patients: &[usize]) -> Ragged<u32> {
     patients.iter().map(label).collect()
 }
 
-/// Codes that are labels of at most `threshold` of all multi-visit patients, none included.
-pub fn rare_codes(data: &Prepared, threshold: u64) -> Vec<u32> {
-    let everyone = [&data.split.train[..], &data.split.valid[..], &data.split.test[..]].concat();
-    let counts = data.label_counts(&everyone);
-    (0..counts.len() as u32).filter(|&c| counts[c as usize] <= threshold).collect()
-}
-
 /// Codes that are labels of `least..=most` training patients; when these are more than `number`, so many of them
 /// as `numpy.random.RandomState(seed).choice` draws them, in that order.
 pub fn rare_train_codes(data: &Prepared, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {

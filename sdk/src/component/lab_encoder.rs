@@ -27,7 +27,8 @@ pub trait LabEncoder {
     /// Width of the vector.
     fn width(&self) -> usize;
 
-    /// Whether the vector depends on the items. Where it does not, copy paths and baselines see none either.
+    /// Whether the vector depends on the items. Where it does not, and no head tells visits apart, copy paths
+    /// and baselines see none either.
     fn sees_items(&self) -> bool {
         true
     }

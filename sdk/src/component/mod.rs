@@ -45,7 +45,7 @@ pub use objective::{
     AskedVisit, Asks, BuildObjective, HeadInput, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Part,
     Predictions,
 };
-pub use parser::{BuildParser, Inputs, Oracle, Parser, ParserContext, ParserSlot};
+pub use parser::{BuildParser, Inputs, Learns, Oracle, Parser, ParserContext, ParserSlot};
 pub use patient_encoder::{
     BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule, PatientEncoderSlot,
 };

@@ -21,8 +21,8 @@ pub struct ParserContext<'a> {
     pub compat: bool,
     /// Seed of the experiment, for parsers that generate data.
     pub seed: u64,
-    /// Whether each patient of a cohort is learnt from, once its patients and admissions are known; `None` where the split leaves
-    /// nobody out, as the published one. [`ParserContext::cut_from`] is what parsers need of it.
+    /// Whether each patient of a cohort is learnt from, once its patients and admissions are known; `None` where everybody is
+    /// looked at, as with the published split. [`ParserContext::cut_from`] is what parsers need of it.
     pub learns: Option<&'a Learns<'a>>,
 }
 

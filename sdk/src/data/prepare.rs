@@ -93,11 +93,8 @@ pub(crate) fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String
     counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n as u64)).collect()
 }
 
-/// How many codes to predict are labels of at most three patients with several admissions, none included.
-fn seldom_labels(data: &Prepared) -> usize {
-    let everyone = [&data.split.train[..], &data.split.valid[..], &data.split.test[..]].concat();
-    data.label_counts(&everyone).into_iter().filter(|&count| count <= 3).count()
-}
+/// Labels of at most so many patients are counted in summaries.
+const SELDOM: u64 = 3;
 
 fn notes(cohort: &Cohort) -> String {
     let notes: Vec<String> = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}")).collect();
@@ -129,7 +126,7 @@ impl Prepared {
             "valid": split.valid.len(),
             "test": split.test.len(),
             "edges": self.graph.edges(),
-            "rare_codes": seldom_labels(self),
+            "rare_codes": self.seldom_labels(SELDOM).len(),
         });
         match counts {
             Value::Object(counts) => counts,

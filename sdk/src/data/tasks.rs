@@ -30,6 +30,13 @@ impl Prepared {
         counts
     }
 
+    /// Codes to predict that are labels of at most `most` of all multi-visit patients, none included.
+    pub fn seldom_labels(&self, most: u64) -> Vec<u32> {
+        let everyone = [&self.split.train[..], &self.split.valid[..], &self.split.test[..]].concat();
+        let counts = self.label_counts(&everyone);
+        (0..counts.len() as u32).filter(|&c| counts[c as usize] <= most).collect()
+    }
+
     /// The abnormal laboratory items of an admission, as columns of all items that have a category.
     pub fn visit_labs(&self, admission: usize) -> Vec<u32> {
         columns(&self.vocabulary.labs, self.cohort.labs.row(admission).iter().copied())

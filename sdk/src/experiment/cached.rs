@@ -139,7 +139,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "nodes": manifest.data.nodes,
         "knowledge": knowledge(manifest)?,
         "split": written("the split", &manifest.data.split)?,
-        "single": plan.asks_about_single(),
+        "single": plan.asks_about_single()?,
         "model": model,
         "history": manifest.model.head.history,
         "demographics": manifest.model.demographics,

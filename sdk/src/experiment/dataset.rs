@@ -3,7 +3,7 @@
 use super::inputs::{cohort_key, seen};
 use super::plan::Plan;
 use crate::cache::Cache;
-use crate::component::{Parser, ParserContext};
+use crate::component::{Learns, Parser, ParserContext};
 use crate::data::knowledge::{Knowledge, OfCohort, Triples};
 use crate::data::prepare::learns;
 use crate::data::{Cohort, Prepared, cohort_file, flow, prepare_for};
@@ -24,7 +24,7 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
     if let Some(limit) = data.loss_limit {
         flow::check(&cohort.flow, limit).map_err(|e| e.within_key("data"))?;
     }
-    let single = plan.asks_about_single();
+    let single = plan.asks_about_single()?;
     let mut prepared = prepare_for(cohort, &data.split, single).map_err(|e| e.within_key("data.split"))?;
     prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
     if !plan.tells_visits_apart {
@@ -89,8 +89,8 @@ fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result
 /// Those of the parser, and when a file changed, which is named: a table of half the rows is a table, too.
 fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<Cohort> {
     let before = seen(plan, parser);
-    let (split, single) = (&plan.manifest.data.split, plan.asks_about_single());
-    let of_split: &(dyn Fn(&Cohort) -> Vec<bool> + Sync) = &|cohort: &Cohort| learns(split, single, cohort);
+    let (split, single) = (&plan.manifest.data.split, plan.asks_about_single()?);
+    let of_split: &Learns<'_> = &|cohort: &Cohort| learns(split, single, cohort);
     let learns = split.is_random().then_some(of_split);
     let context = ParserContext { progress, compat: plan.manifest.is_compat(), seed: plan.manifest.seed, learns };
     let cohort = parser.parse(&context).map_err(|e| e.within_key("data.parser"));
@@ -103,6 +103,11 @@ fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<C
     }
     let cohort = cohort?;
     cohort.validate()?;
+    // Else the cohort of another split would come from the cache.
+    if split.is_random() && !cohort.cut_from.is_empty() && parser.inputs().is_some_and(|inputs| !inputs.split) {
+        let message = "the parser cuts values by who is learnt from, and its `inputs` do not say so";
+        return Err(Error::program(message).help("set `split` of its `Inputs`").at_key("data.parser"));
+    }
     Ok(cohort)
 }
 

@@ -51,12 +51,20 @@ impl Experiment {
         Self::of(manifest, registry, resolve::plan)
     }
 
-    /// The same for the manifest's plugins and `[data]` alone: enough for [`Experiment::prepare`].
+    /// The same without the model: enough for [`Experiment::prepare`], which must know what stages ask about.
     ///
     /// # Errors
     /// Name the manifest's line.
     pub fn data_only(manifest: (Manifest, Source), registry: Registry) -> Result<Self> {
         Self::of(manifest, registry, resolve::data_plan)
+    }
+
+    /// The same for the manifest's plugins and `[data]` alone: enough for [`Experiment::check`], whatever is wrong elsewhere.
+    ///
+    /// # Errors
+    /// Name the manifest's line.
+    pub fn tables_only(manifest: (Manifest, Source), registry: Registry) -> Result<Self> {
+        Self::of(manifest, registry, resolve::table_plan)
     }
 
     fn of(

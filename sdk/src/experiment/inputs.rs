@@ -120,7 +120,7 @@ pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>
     let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
     let of_plan = &plan.manifest.data.split;
     let split = match split && of_plan.is_random() {
-        true => json!({ "options": written("the split", of_plan)?, "single": plan.asks_about_single() }),
+        true => json!({ "options": written("the split", of_plan)?, "single": plan.asks_about_single()? }),
         false => Value::Null,
     };
     Ok(Some(Key::of(json!({

@@ -74,16 +74,19 @@ fn knowledge(sources: &[GraphSource], data: &Prepared) -> Result<Option<String>>
 /// The examples of a stage against the parts of the split, by person.
 fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<String> {
     let split = &data.split;
-    let [pretrain, valid, test] = [&split.pretrain, &split.valid, &split.test].map(|part| persons(part, data));
-    let (mut learnt, mut told, mut verdict) = (HashSet::new(), Vec::new(), "none on two sides");
+    let [pretrain, train, valid, test] =
+        [&split.pretrain, &split.train, &split.valid, &split.test].map(|part| persons(part, data));
+    let (mut learnt, mut chosen, mut told) = (HashSet::new(), HashSet::new(), Vec::new());
     for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
         let examples = objective.examples(data, part)?;
         let theirs = persons(&patients_of(&examples, data), data);
         let wrong = |p: &&usize| match part {
-            Part::Train => valid.contains(p) || test.contains(p),
-            Part::Valid => test.contains(p) || (learnt.contains(*p) && valid.contains(p)),
-            Part::Test => learnt.contains(*p) || valid.contains(p),
+            // Who is kept out of pretraining is not to be learnt from either.
+            Part::Train => !(pretrain.contains(p) || train.contains(p)) || valid.contains(p) || test.contains(p),
+            Part::Valid => test.contains(p),
+            Part::Test => learnt.contains(*p) || chosen.contains(*p) || valid.contains(p),
         };
+        named(name, what, &examples)?;
         let both = theirs.iter().filter(wrong).count();
         let pretrained = theirs.intersection(&pretrain).count();
         on_one_side(name, part, what, both, pretrained, data)?;
@@ -94,14 +97,23 @@ fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<Strin
         };
         let number = examples.len();
         told.push(format!("{what} {number} examples of {}{also}", whose(theirs.len(), data)));
-        if theirs.is_empty() && number > 0 {
-            verdict = "examples that see no visit and do not say whose they are prove nothing";
-        }
-        if part == Part::Train {
-            learnt = theirs;
+        match part {
+            Part::Train => learnt = theirs,
+            Part::Valid => chosen = theirs,
+            Part::Test => {}
         }
     }
-    Ok(format!("stage {name}: {}: {verdict}", told.join(", ")))
+    Ok(format!("stage {name}: {}: none on two sides", told.join(", ")))
+}
+
+/// Refuses examples of which cannot be told whose they are.
+fn named(stage: &str, what: &str, examples: &Examples) -> Result<()> {
+    let nobody = |rows: &[u32]| rows.is_empty() && examples.patients.is_empty();
+    match examples.visits.rows().filter(|rows| nobody(rows)).count() {
+        0 => Ok(()),
+        n => Err(leak(format!("stage {stage}: {n} of its {what} examples see no visit and do not say whose they are"))
+            .help("an objective says so in `Examples::patients`")),
+    }
 }
 
 /// Refuses examples of a stage that share persons with `both` another part, or are reported on and `pretrained`.
@@ -147,12 +159,12 @@ fn parts(data: &Prepared) -> Result<String> {
     for (name, patients) in parts {
         for &p in patients {
             if let Some(other) = side[p].replace(name) {
-                return Err(shared(&format!("the part `{name}`"), &format!("`{other}`"), p, data));
+                return Err(shared(&format!("the part `{name}`"), &format!("`{other}`"), p));
             }
         }
     }
     if let Some(&p) = split.pretrain.iter().find(|&&p| matches!(side[p], Some("valid" | "test"))) {
-        return Err(shared("pretraining", "valid or test", p, data));
+        return Err(shared("pretraining", "valid or test", p));
     }
     let sizes: Vec<String> = parts.iter().map(|(name, patients)| format!("{name} {}", patients.len())).collect();
     let learnt: HashSet<usize> = split.pretrain.iter().copied().collect();
@@ -195,7 +207,7 @@ fn identifiers(data: &Prepared) -> Result<String> {
     let cohort = &data.cohort;
     let mut seen = HashSet::new();
     if let Some(p) = (0..cohort.patients.len()).find(|&p| !seen.insert(cohort.patients[p])) {
-        return Err(shared("the cohort", "itself, twice", p, data));
+        return Err(leak(format!("the patient at place {p} of the cohort is in it twice")));
     }
     let mut owners = HashMap::new();
     for p in 0..cohort.patients.len() {
@@ -203,8 +215,7 @@ fn identifiers(data: &Prepared) -> Result<String> {
             if let Some(other) = owners.insert(admission, p)
                 && other != p
             {
-                let (a, b) = (cohort.patients[other], cohort.patients[p]);
-                return Err(leak(format!("admission {admission} belongs to the patients {a} and {b}")));
+                return Err(leak(format!("the patients at places {other} and {p} of the cohort share an admission")));
             }
         }
     }
@@ -224,14 +235,16 @@ fn cuts(split: &SplitOptions, data: &Prepared) -> Result<Option<String>> {
     let items = data.vocabulary.labs.len();
     Ok(match (from.len(), others) {
         (0, _) => None,
-        (n, 0) => Some(format!("items: values of {items} are cut by results of {n} patients who are learnt from")),
+        (n, 0) => {
+            Some(format!("items: values in {items} columns are cut by results of {n} patients who are learnt from"))
+        }
         (n, others) if split.is_random() => {
-            return Err(leak(format!(
-                "values of items are cut by results of {n} patients, {others} of them not learnt from"
-            )));
+            let message =
+                format!("values of items are cut by results of {n} patients, {others} of them not learnt from");
+            return Err(leak(message).help("a parser that cuts values asks `ParserContext::cut_from` by whose results"));
         }
         (n, others) => Some(format!(
-            "items: values of {items} are cut by results of {n} patients, {others} of them not learnt from, as published"
+            "items: values in {items} columns are cut by results of {n} patients, {others} of them not learnt from, as published"
         )),
     })
 }
@@ -265,8 +278,8 @@ fn vocabulary(data: &Prepared) -> Result<String> {
     })
 }
 
-fn shared(what: &str, with: &str, p: usize, data: &Prepared) -> Error {
-    leak(format!("{what} and {with} share patient {}", data.cohort.patients[p]))
+fn shared(what: &str, with: &str, p: usize) -> Error {
+    leak(format!("{what} and {with} share the patient at place {p} of the cohort"))
 }
 
 fn leak(message: String) -> Error {

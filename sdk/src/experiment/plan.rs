@@ -39,9 +39,10 @@ impl Plan {
         self.make::<ObjectiveSlot>(&format!("stage[{stage}].{key}"), objective)
     }
 
-    /// Whether a stage asks about patients with one visit, too. Stages whose objective is not known are none of these.
-    pub fn asks_about_single(&self) -> bool {
-        (0..self.manifest.stage.len()).any(|stage| self.objective(stage).is_ok_and(|o| o.asks_about_single()))
+    /// Whether a stage asks about patients with one visit, too.
+    pub fn asks_about_single(&self) -> Result<bool> {
+        (0..self.manifest.stage.len())
+            .try_fold(false, |any, stage| Ok(any || self.objective(stage)?.asks_about_single()))
     }
 
     pub fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {

@@ -22,16 +22,21 @@ pub(super) fn plan(manifest: (Manifest, Source), registry: Registry) -> Result<P
     resolved(manifest, registry, all)
 }
 
-/// The same of its plugins and `[data]` alone. What is wrong with its stages is nobody's concern then, but what they ask
-/// about decides who is learnt from.
+/// The same of its plugins, `[data]` and its stages: what these ask about decides who is learnt from.
 pub(super) fn data_plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
     resolved(manifest, registry, |plan| {
         data(plan)?;
-        if let Ok(recipe) = recipe(plan) {
-            (0..plan.manifest.stage.len()).for_each(|i| drop(stage(plan, recipe.as_ref(), i)));
+        if plan.manifest.stage.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let recipe = recipe(plan)?;
+        (0..plan.manifest.stage.len()).try_for_each(|i| stage(plan, recipe.as_ref(), i))
     })
+}
+
+/// The same of its plugins and `[data]` alone.
+pub(super) fn table_plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
+    resolved(manifest, registry, data)
 }
 
 fn resolved(

@@ -251,7 +251,7 @@ impl ManifestArgs {
         let experiment = mistakes.note(experiment);
         if !mistakes.is_empty() {
             // What is wrong with the data's components was found above.
-            let data = self.registry().and_then(|registry| Experiment::data_only(of_tables, registry));
+            let data = self.registry().and_then(|registry| Experiment::tables_only(of_tables, registry));
             if let Ok(data) = data {
                 mistakes.note(data.check());
             }
