@@ -110,7 +110,7 @@ impl Objective for LengthOfStay {
     }
 
     fn labs(&self) -> Option<Labs> {
-        Some(self.labs)
+        Some(self.seen.labs(self.labs, true))
     }
 }
 

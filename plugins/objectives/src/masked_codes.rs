@@ -105,10 +105,6 @@ impl Objective for MaskedCodes {
         AskedVisit::Last
     }
 
-    fn labels(&self, data: &Prepared, _: usize) -> Option<Vec<String>> {
-        Some(data.vocabulary.codes[1..=data.vocabulary.target_codes].to_vec())
-    }
-
     fn labs(&self) -> Option<Labs> {
         Some(Labs::None)
     }

@@ -64,7 +64,7 @@ impl Objective for Mortality {
     }
 
     fn labs(&self) -> Option<Labs> {
-        Some(self.labs)
+        Some(self.seen.labs(self.labs, false))
     }
 }
 

@@ -118,7 +118,7 @@ impl Objective for Readmission {
     }
 
     fn labs(&self) -> Option<Labs> {
-        Some(self.labs.labs())
+        Some(self.seen.labs(self.labs.labs(), false))
     }
 }
 

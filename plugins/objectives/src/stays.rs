@@ -28,6 +28,16 @@ impl Seen {
             Self::Visit => last..last + 1,
         }
     }
+
+    /// Whose laboratory items enter of `labs`: those of visits that are not seen do not. `own`: the stay that is asked about is
+    /// the last that is seen.
+    pub fn labs(self, labs: Labs, own: bool) -> Labs {
+        match (self, labs) {
+            (Self::Visit, Labs::Last | Labs::History) if own => Labs::None,
+            (Self::Visit, Labs::History) => Labs::Last,
+            (_, labs) => labs,
+        }
+    }
 }
 
 /// Whose abnormal laboratory items enter where nothing is known yet of the stay that is asked for.
@@ -203,7 +213,7 @@ mod tests {
         check_own(Labs::None, |_| Vec::new());
         assert_eq!(LengthOfStay::default().labs, Labs::History);
         // Nothing is seen of the visits before.
-        check(&LengthOfStay { seen: Seen::Visit, ..Default::default() }, Labs::History, false, |_| Vec::new());
+        check(&LengthOfStay { seen: Seen::Visit, ..Default::default() }, Labs::None, false, |_| Vec::new());
     }
 
     #[test]
@@ -215,5 +225,7 @@ mod tests {
         check_next(Before::Last, |seen| vec![parts(seen).0]);
         check_next(Before::History, <[u32]>::to_vec);
         check_next(Before::None, |_| Vec::new());
+        let alone = Readmission { seen: Seen::Visit, ..Default::default() };
+        check(&alone, Labs::Last, true, |seen| vec![parts(seen).0]);
     }
 }

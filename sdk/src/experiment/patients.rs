@@ -20,6 +20,9 @@ pub(super) const AREAS: [&str; 2] = ["AUC", "AUROC"];
 pub struct PatientTable {
     /// The patient of each test example, in the order of the split.
     pub patients: Vec<String>,
+    /// The person that each is, by number, where several patients are one; else nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub persons: Vec<usize>,
     /// For each row of the table and each metric that is a mean over examples, a value an example; `None` where the metric
     /// is undefined for one.
     pub rows: BTreeMap<String, BTreeMap<String, Vec<Option<f64>>>>,
@@ -33,14 +36,15 @@ impl PatientTable {
         run.write(&file(stage), &text)
     }
 
-    /// The patient of each example, by number from 0 in the order in which they come first.
+    /// Whom each example is of, by number from 0 in the order in which they come first: the person, whose examples are not
+    /// independent, whichever patients they are of.
     pub fn numbers(&self) -> Vec<usize> {
-        numbered(&self.patients)
+        if self.persons.is_empty() { numbered(&self.patients) } else { numbered(&self.persons) }
     }
 
     /// How many patients the examples are of.
     pub fn number(&self) -> usize {
-        self.numbers().into_iter().max().map_or(0, |last| last + 1)
+        numbered(&self.patients).into_iter().max().map_or(0, |last| last + 1)
     }
 
     /// The values of a row and metric, NaN where undefined.

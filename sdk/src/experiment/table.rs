@@ -7,9 +7,10 @@ use super::patients::{AREAS, PatientTable, SCORE, TRUTH};
 use super::stage::OpenStage;
 use super::strata::{Division, divisions};
 use crate::component::HeadSpec;
+use crate::data::Cohort;
 use crate::train::{
-    Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers, derive_seed,
-    metrics_of, numbered,
+    ACCURACY, Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers,
+    derive_seed, metrics_of, numbered,
 };
 
 /// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
@@ -42,14 +43,13 @@ impl<'a> Table<'a> {
             divisions(&asks, head, heads[head].outputs, parts, data)
         };
         let about = about_of(&parts.test, data);
-        // What is no patient with visits stands for itself.
-        let patients = numbered(about.iter().enumerate().map(|(i, about)| about.map(|a| a.index).ok_or(i)));
+        let persons = persons(&about, &data.cohort);
         Self {
             stage,
             heads,
             groups: groups(&about, &data.cohort),
             about,
-            resamples: Resamples::new(&patients, derive_seed(BOOTSTRAP, &[])),
+            resamples: Resamples::new(&persons, derive_seed(BOOTSTRAP, &[])),
             labels: (0..heads.len()).map(of).collect(),
         }
     }
@@ -58,6 +58,9 @@ impl<'a> Table<'a> {
     pub fn rows(&self, scored: &[Scored]) -> (Vec<Row>, PatientTable) {
         let (mut rows, mut by_patient) = (Vec::new(), PatientTable::default());
         by_patient.patients = self.patients();
+        if !self.stage.data.cohort.persons.is_empty() {
+            by_patient.persons = persons(&self.about, &self.stage.data.cohort);
+        }
         for scored in scored {
             let (row, values) = self.row(scored);
             rows.push(row);
@@ -80,7 +83,7 @@ impl<'a> Table<'a> {
     /// A row, and what it is for each example.
     fn row(&self, scored: &Scored) -> (Row, Values) {
         let metrics = metrics_of(self.stage.objective.as_ref(), self.heads, &scored.heads, &self.stage.parts.test);
-        let ks = cut_offs(&metrics);
+        let ks = if self.is_exclusive() { vec![1] } else { cut_offs(&metrics) };
         let mut row = Row { name: scored.name.clone(), metrics, ..Row::default() };
         let mut values = Values::new();
         for head in 0..self.heads.len() {
@@ -92,15 +95,23 @@ impl<'a> Table<'a> {
         (row, values)
     }
 
+    /// Whether one of several classes is true.
+    fn is_exclusive(&self) -> bool {
+        self.stage.objective.exclusive()
+    }
+
     /// Adds what is measured of a head.
     fn add_head(&self, head: usize, scored: &Scored, ks: &[usize], row: &mut Row, values: &mut Values) {
         let (test, link) = (&self.stage.parts.test, self.stage.objective.link());
         let (scores, targets, outputs) = (&scored.heads[head], &test.targets[head], self.heads[head].outputs);
-        let found = match (link, outputs) {
+        let mut found = match (link, outputs) {
             (Some(link), columns) => assess_numbers(scores, columns, test.numbers_of(head), link),
             (None, 1) => assess_binary(scores, targets, scored.scale),
             (None, columns) => assess(scores, columns, targets, ks, scored.scale),
         };
+        if self.is_exclusive() {
+            found.keep_accuracy();
+        }
         let named = |name: &str| match self.heads.len() {
             1 => name.to_owned(),
             _ => format!("{}: {name}", self.heads[head].name),
@@ -143,7 +154,7 @@ impl<'a> Table<'a> {
         }
         let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
         let by_label = self.labels[head].iter().flat_map(|division| of_labels(division, &found.ranks, k, prefix));
-        let name = format!("R@{}", ks[0]);
+        let name = if self.is_exclusive() { ACCURACY.to_owned() } else { format!("R@{}", ks[0]) };
         let recall = found.each.iter().find(|(n, _)| *n == name).map(|(_, values)| values);
         let by_patient = self.by_patient(prefix, |examples| {
             recall.and_then(|values| mean_of(&name, values, examples)).into_iter().collect()
@@ -167,6 +178,11 @@ impl<'a> Table<'a> {
         }
         strata
     }
+}
+
+/// The person that each example is of, by number; what is no patient with visits stands for itself.
+fn persons(about: &[Option<About>], cohort: &Cohort) -> Vec<usize> {
+    numbered(about.iter().enumerate().map(|(i, about)| about.map(|about| cohort.person(about.index)).ok_or(i)))
 }
 
 /// Where the metrics of an objective cut recall off.

@@ -14,6 +14,9 @@ const BLOCK: usize = 16;
 /// Bins of [`Assessment`]'s calibration error, of equal width (Guo et al., ICML 2017).
 const BINS: usize = 15;
 
+/// The name of the part of examples whose most likely class is the true one.
+pub const ACCURACY: &str = "accuracy";
+
 /// What scores are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
@@ -62,8 +65,8 @@ pub struct Reliability {
 /// h / min(k, n) as DuaLK, CGL and Chet have it; `R/n@k` = h / n, the recall of information retrieval; `P@k` = h / k; and
 /// `NDCG@k` with gain 1 and discount log₂(rank + 1). Examples without positives have none of these.
 ///
-/// Over entries: `AUROC` and `AUPRC`, `micro` over all entries, which is undefined where scores are an order alone, and
-/// `macro` as the mean over columns that have both classes. With logits also `log loss` and `Brier`, means over all entries,
+/// Over entries, and undefined where scores are an order alone: `AUROC` and `AUPRC`, `micro` over all entries and `macro` as
+/// the mean over columns that have both classes. With logits also `log loss` and `Brier`, means over all entries,
 /// and `ECE`, the mean distance between probability and frequency in 15 bins.
 ///
 /// With classes of which one is true these are of the softmax of a row: `log loss` is −ln of the probability of the true
@@ -80,16 +83,20 @@ pub fn assess(scores: &[f32], columns: usize, targets: &Ragged<u32>, ks: &[usize
     for (name, value) in measures_at(&found.ranks, targets, ks) {
         found.push_each(name, value);
     }
-    let across = if scale == Scale::Classes { keys(&log_softmax(scores, columns)) } else { of_rows };
-    let areas = macro_areas(&across, columns, targets);
+    let across = match scale {
+        Scale::Classes if columns > 1 => keys(&log_softmax(scores, columns)),
+        _ => of_rows,
+    };
     // An order says nothing of the scores of another example.
-    let (auroc, auprc) =
-        if scale == Scale::Order { (f64::NAN, f64::NAN) } else { micro_areas(&across, columns, targets) };
+    let (micro, mean) = match scale {
+        Scale::Order => ((f64::NAN, f64::NAN), (f64::NAN, f64::NAN)),
+        _ => (micro_areas(&across, columns, targets), macro_areas(&across, columns, targets)),
+    };
     found.overall.extend([
-        ("AUROC micro".to_owned(), auroc),
-        ("AUROC macro".to_owned(), areas.0),
-        ("AUPRC micro".to_owned(), auprc),
-        ("AUPRC macro".to_owned(), areas.1),
+        ("AUROC micro".to_owned(), micro.0),
+        ("AUROC macro".to_owned(), mean.0),
+        ("AUPRC micro".to_owned(), micro.1),
+        ("AUPRC macro".to_owned(), mean.1),
     ]);
     if scale != Scale::Order {
         found.add_probabilities(Probabilities::of(scores, columns, targets, scale));
@@ -152,6 +159,18 @@ pub fn log_loss(logits: &[f32], columns: usize, targets: &Ragged<u32>, scale: Sc
 }
 
 impl Assessment {
+    /// Of measures at 1 of classes of which one is true, which are all the same, keeps one, by its name.
+    pub fn keep_accuracy(&mut self) {
+        let name = |name: &str| match name {
+            "R@1" => Some(ACCURACY.to_owned()),
+            "R/n@1" | "P@1" | "NDCG@1" => None,
+            other => Some(other.to_owned()),
+        };
+        self.each = std::mem::take(&mut self.each).into_iter().filter_map(|(n, v)| Some((name(&n)?, v))).collect();
+        self.overall =
+            std::mem::take(&mut self.overall).into_iter().filter_map(|(n, v)| Some((name(&n)?, v))).collect();
+    }
+
     fn push_each(&mut self, name: String, values: Vec<f64>) {
         self.overall.push((name.clone(), mean(&values)));
         self.each.push((name, values));

@@ -44,6 +44,8 @@ pub fn numbered<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize>
 #[derive(Debug)]
 pub struct Resamples {
     examples: usize,
+    /// The patient of each example.
+    patients: Vec<usize>,
     /// How often each example is there, resample after resample.
     counts: Vec<u8>,
 }
@@ -62,7 +64,7 @@ impl Resamples {
             }
             counts.iter_mut().zip(patients).for_each(|(count, &patient)| *count = drawn[patient]);
         });
-        Self { examples, counts }
+        Self { examples, patients: patients.to_vec(), counts }
     }
 
     /// The interval of a measure of resampled patients, told as how often each example is there. `None` when fewer than two
@@ -91,12 +93,14 @@ impl Resamples {
         Some(Interval { name: name.to_owned(), error: variance.sqrt(), low: at(0.025), high: at(0.975) })
     }
 
-    /// Intervals of means over examples, of the values that are numbers. What fewer than two examples have is left out.
+    /// Intervals of means over examples, of the values that are numbers. What examples of fewer than two patients have is left out.
     pub fn of_means(&self, each: &[(String, Vec<f64>)]) -> Vec<Interval> {
         let of = |(name, values): &(String, Vec<f64>)| {
             let known: Vec<(u32, f64)> =
                 (0..).zip(values.iter().copied()).filter(|(_, value): &(u32, f64)| !value.is_nan()).collect();
-            if known.len() < 2 {
+            // What is known of one patient alone is the same in every draw.
+            let of = |example: u32| self.patients[example as usize];
+            if known.iter().all(|(example, _)| of(*example) == of(known[0].0)) {
                 return None;
             }
             self.interval(name, |counts| {

@@ -16,7 +16,7 @@ mod random;
 mod record;
 mod schedule;
 
-pub use assess::{Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
+pub use assess::{ACCURACY, Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
 pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines, metrics_of};
 pub use bootstrap::{Interval, RESAMPLES, Ranked, Resamples, numbered};
 pub use evaluate::{Metrics, evaluate, predict, predict_blocks};

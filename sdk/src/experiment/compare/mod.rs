@@ -263,10 +263,16 @@ impl Comparison {
         rows.max_by(|a, b| score(a.1).total_cmp(&score(b.1))).map(|(i, _)| i)
     }
 
-    /// Whether a configuration differs from every other one, after Holm's correction over them.
+    /// Whether a configuration differs from every other one, after Holm's correction over them, and by an interval without 0,
+    /// which knows of seeds.
     fn stands_out(&self, row: usize, metric: usize, resampled: &Option<Resampled>, columns: &Columns) -> bool {
         let others = self.of_kind(Kind::Configuration).map(|(i, _)| i).filter(|&i| i != row);
-        let p: Option<Vec<f64>> = others.map(|other| resampled.as_ref()?.p(columns, row, other, metric)).collect();
+        let p = |other: usize| {
+            let resampled = resampled.as_ref()?;
+            let interval = resampled.difference(columns, row, other, metric)?;
+            resampled.p(columns, row, other, metric).filter(|_| verdict::is_apart(interval))
+        };
+        let p: Option<Vec<f64>> = others.map(p).collect();
         p.is_some_and(|p| !p.is_empty() && holm(&p).iter().all(|&p| p < LEVEL))
     }
 

@@ -54,6 +54,7 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
     let column = |v: &[f64]| BTreeMap::from([("R@10".to_owned(), v.iter().map(|v| Some(*v)).collect())]);
     let table = PatientTable {
         patients: (0..values.len()).map(|i| i.to_string()).collect(),
+        persons: Vec::new(),
         rows: BTreeMap::from([
             (format!("x, epoch {}", seed + 3), column(values)),
             ("history".to_owned(), column(&vec![0.2; values.len()])),
@@ -282,7 +283,42 @@ fn differences_of_rows_with_several_seeds_are_over_seeds_too() {
     near(of(2).low.unwrap(), 0.0, 1e-9);
     near(of(2).high.unwrap(), 0.0, 1e-9);
     let text = table.render(Format::Table, None).unwrap();
-    assert!(text.contains("±: half a 95 % interval over patients and runs, p by random signs"), "{text}");
+    assert!(
+        text.contains(
+            "±: half a 95 % interval over patients, and over runs where both rows have several, p by random signs"
+        ),
+        "{text}"
+    );
+}
+
+/// All patients say the same, and runs of a row differ by more than rows do: .03 and .09 beside 0 and .1.
+#[test]
+fn what_seeds_alone_could_have_made_is_not_called_better() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let plus = |by: f64| a.iter().map(|v| v + by).collect::<Vec<f64>>();
+    let runs = [("gat", 1, 0.0), ("gat", 2, 0.1), ("gcn", 1, 0.03), ("gcn", 2, 0.09)]
+        .map(|(name, seed, by)| write(folder.path(), name, seed, &plus(by), "diagnosis"));
+    let table = Comparison::of(&runs, &CompareOptions::default()).unwrap();
+    assert!(table.rows[1].difference[1].1.p.unwrap() < 0.001);
+    assert!(table.rows.iter().all(|row| row.best.is_empty()));
+    assert!(table.verdict.contains("not told apart"), "{}", table.verdict);
+}
+
+/// Two patients who are one person are drawn as one.
+#[test]
+fn persons_who_are_several_patients_are_drawn_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let once = write(folder.path(), "gat", 1, &a, "diagnosis");
+    let twice = write(folder.path(), "gcn", 1, &[a.clone(), a.clone()].concat(), "diagnosis");
+    let file = twice.join("patients-1-finetune.json");
+    let mut table: PatientTable = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    table.persons = (0..a.len()).chain(0..a.len()).collect();
+    fs::write(&file, serde_json::to_string(&table).unwrap()).unwrap();
+    let [once, twice] = [once, twice].map(|run| Comparison::of(&[run], &CompareOptions::default()).unwrap());
+    assert!(twice.caption().ends_with("test, 600 patients"), "{}", twice.caption());
+    near(once.rows[0].metrics[1].1.low.unwrap(), twice.rows[0].metrics[1].1.low.unwrap(), 1e-9);
 }
 
 #[test]

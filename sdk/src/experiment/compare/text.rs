@@ -104,7 +104,7 @@ impl Comparison {
         let known = self.rows.iter().any(|row| row.difference.iter().any(|(_, d)| d.low.is_some()));
         if !others.is_empty() && known {
             let base = &self.rows[self.baseline].name;
-            let over = if self.is_spread() { " over patients and runs" } else { "" };
+            let over = if self.is_spread() { " over patients, and over runs where both rows have several" } else { "" };
             let _ =
                 writeln!(text, "\nless {base}, the same patients; ±: half a 95 % interval{over}, p by random signs");
             let cells = |row: &&&ComparedRow| row.difference.iter().map(|(_, d)| difference(d)).collect::<Vec<_>>();

@@ -94,6 +94,11 @@ fn chosen(table: &Comparison, sign: f64) -> Option<usize> {
     rows?.into_iter().rev().max_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
 }
 
+/// Whether 0 is outside of an interval.
+pub(super) fn is_apart((low, high): (f64, f64)) -> bool {
+    low > 0.0 || high < 0.0
+}
+
 /// By how much one row is better than another.
 struct Gap {
     mean: f64,
@@ -102,14 +107,11 @@ struct Gap {
 }
 
 impl Gap {
-    /// Whether it is better (`true`) or worse; `None` where that cannot be said. What has no p-value, such as an area, is told
-    /// apart where 0 is outside of the interval.
+    /// Whether it is better (`true`) or worse; `None` where that cannot be said: where the p-value is not below the level, 0 is
+    /// inside of the interval, which knows of seeds where the p-value does not, or there is neither.
     fn direction(&self) -> Option<bool> {
-        let real = match (self.p, self.interval) {
-            (Some(p), _) => p < LEVEL,
-            (None, Some((low, high))) => low > 0.0 || high < 0.0,
-            (None, None) => false,
-        };
+        let apart = self.interval.map(is_apart);
+        let real = self.p.map_or(apart == Some(true), |p| p < LEVEL && apart != Some(false));
         real.then_some(self.mean > 0.0)
     }
 

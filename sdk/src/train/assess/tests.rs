@@ -131,6 +131,12 @@ fn measures_of_classes_are_those_of_scikit_learn() {
     assert!((found.reliability[3].frequency - 1.0 / 6.0).abs() < 1e-12);
     // Sigmoids are not what a softmax says.
     assert!(assess(&scores, COLUMNS, &targets, &[5], Scale::Logits).get("log loss").unwrap() < 1.0);
+    // Of one true class all measures at 1 are the part whose most likely class is the true one: 1 in 7 ranks is 0.
+    let mut found = assess(&scores, COLUMNS, &targets, &[1], Scale::Classes);
+    found.keep_accuracy();
+    let right = (0..ROWS).filter(|i| i * i % 7 == 0).count() as f64 / ROWS as f64;
+    assert!((found.get(ACCURACY).unwrap() - right).abs() < 1e-12);
+    assert!(["R@1", "R/n@1", "P@1", "NDCG@1"].iter().all(|name| found.get(name).is_none()));
     // A single column is yes or no.
     let yes: Ragged<u32> = [vec![0u32], vec![]].into_iter().collect();
     let of = |scale| assess_binary(&[1.0, -2.0], &yes, scale);
@@ -183,7 +189,8 @@ fn they_agree_with_the_plain_functions() {
 fn orders_are_not_compared_across_examples() {
     let (scores, targets) = made_up();
     let found = assess(&scores, COLUMNS, &targets, &[5], Scale::Order);
-    assert!(found.get("AUROC micro").unwrap().is_nan() && found.get("AUPRC micro").unwrap().is_nan());
+    let areas = ["AUROC micro", "AUROC macro", "AUPRC micro", "AUPRC macro"];
+    assert!(areas.iter().all(|area| found.get(area).unwrap().is_nan()));
     assert!(found.get("Brier").is_none() && found.reliability.is_empty());
     assert!((found.get("NDCG@5").unwrap() - EXPECTED[3].1).abs() < 1e-12);
     let other: Vec<f32> = scores

@@ -41,7 +41,7 @@ pub struct BaselineContext<'a> {
     pub test: &'a Examples,
     /// Whether the model sees laboratory items, so that baselines may look at them too.
     pub labs: bool,
-    /// Whether the model tells visits apart by their items, where these are known by visit.
+    /// Whether the model tells visits apart: by their codes, and by their items where these are known by visit.
     pub by_visit: bool,
 }
 
@@ -110,18 +110,17 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
         (_, _, true) => "class frequency",
         _ => "code frequency",
     };
-    let scored = |name: &str, scale, heads: Vec<Vec<f32>>| Scored { name: name.to_owned(), heads, scale };
-    let examples = context.train.len();
-    let frequency = counts.iter().map(|c| c.iter().map(|&n| log_odds(n, examples)).collect::<Vec<_>>());
-    let mut all = vec![scored(name, Scale::Logits, frequency.map(|row| row.repeat(context.test.len())).collect())];
+    let scored =
+        |name: &str, heads: Vec<Vec<f32>>| Scored { name: name.to_owned(), heads, scale: Scale::of(context.objective) };
+    let odds = |c: &Vec<f32>| c.iter().map(|&n| log_odds(n, context.train.len())).collect::<Vec<_>>();
+    let mut frequency: Vec<Vec<f32>> = counts.iter().map(|c| odds(c).repeat(context.test.len())).collect();
+    if context.objective.exclusive() {
+        as_classes(&mut frequency, context.heads);
+    }
+    let mut all = vec![scored(name, frequency)];
     all.extend(of_histories(context, &asks, &counts));
     if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
-        all.push(scored("logistic regression", Scale::Logits, regressions(context)));
-    }
-    if context.objective.exclusive() {
-        all.iter_mut()
-            .filter(|scored| scored.scale == Scale::Logits)
-            .for_each(|scored| as_classes(scored, context.heads));
+        all.push(scored("logistic regression", regressions(context)));
     }
     all
 }
@@ -166,12 +165,11 @@ fn of_histories(context: &BaselineContext<'_>, asks: &[Asks], counts: &[Vec<f32>
 
 /// Makes the probabilities of columns by themselves those of classes of which one is true, each in proportion, as
 /// scikit-learn's `OneVsRestClassifier` does: the softmax of ln σ(z).
-fn as_classes(scored: &mut Scored, heads: &[HeadSpec]) {
+fn as_classes(scores: &mut [Vec<f32>], heads: &[HeadSpec]) {
     let log_sigmoid = |z: f32| z.min(0.0) - (-z.abs()).exp().ln_1p();
-    for (scores, _) in scored.heads.iter_mut().zip(heads).filter(|(_, head)| head.outputs > 1) {
+    for (scores, _) in scores.iter_mut().zip(heads).filter(|(_, head)| head.outputs > 1) {
         scores.iter_mut().for_each(|score| *score = log_sigmoid(*score));
     }
-    scored.scale = Scale::Classes;
 }
 
 /// How often each column of a head is positive in training.
@@ -194,10 +192,9 @@ struct Features {
     test: Ragged<u32>,
 }
 
-/// How many ages of visits a regression may tell apart: one where items are not known by visit.
+/// How many ages of visits a regression may tell apart: one where the model does not.
 fn ages(context: &BaselineContext<'_>) -> usize {
-    let known = [context.train, context.valid, context.test].iter().any(|examples| examples.visit_labs.is_some());
-    if known && context.by_visit { AGES } else { 1 }
+    if context.by_visit { AGES } else { 1 }
 }
 
 /// Decades of a patient's age, the last one open, which are features.
@@ -263,7 +260,13 @@ fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
                 let heads = fitted.iter_mut().zip(targets);
                 heads.for_each(|(model, targets)| model.strengthen(strength, (train, targets)));
             }
-            let logits = |of: &Ragged<u32>| fitted.iter().map(|model| model.logits(of)).collect::<Vec<_>>();
+            let logits = |of: &Ragged<u32>| {
+                let mut logits: Vec<Vec<f32>> = fitted.iter().map(|model| model.logits(of)).collect();
+                if context.objective.exclusive() {
+                    as_classes(&mut logits, context.heads);
+                }
+                logits
+            };
             let score = on_valid(context, &logits(valid));
             if best.as_ref().is_none_or(|(known, _)| score > *known || known.is_nan() && !score.is_nan()) {
                 best = Some((score, logits(test)));

@@ -93,7 +93,8 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
     };
     // Padding and the code of the last visit, of the one before, and of the first two; then the items of these.
     assert_eq!(of(&by_visit, true), (3 * 2 + 3 * 2, vec![1, 3, 5, 6 + 1, 8, 10, 10 + 1]));
-    assert_eq!(of(&as_set, true), (2 + 2, vec![1, 2, 2 + 1]));
+    // Items that are not known by visit stand with the last; codes are known by visit all the same.
+    assert_eq!(of(&as_set, true), (3 * 2 + 3 * 2, vec![1, 3, 5, 6, 6 + 1]));
     assert_eq!(of(&by_visit, false), (3 * 2, vec![1, 3, 5]));
 }
 
@@ -215,13 +216,13 @@ fn order(scored: &[Scored], name: &str) -> Vec<usize> {
 #[test]
 fn classes_share_what_columns_say_by_themselves() {
     let logits = [3f32.ln(), 0.0, -(3f32.ln())];
-    let mut scored = Scored { name: "a".to_owned(), heads: vec![logits.to_vec(), vec![1.0]], scale: Scale::Logits };
-    as_classes(&mut scored, &[HeadSpec::new("days", 3), HeadSpec::new("one", 1)]);
-    let all: f32 = scored.heads[0].iter().map(|score| score.exp()).sum();
-    for (score, expected) in scored.heads[0].iter().zip([1.0 / 2.0, 1.0 / 3.0, 1.0 / 6.0]) {
-        assert!((score.exp() / all - expected).abs() < 1e-6, "{scored:?}");
+    let mut scores = [logits.to_vec(), vec![1.0]];
+    as_classes(&mut scores, &[HeadSpec::new("days", 3), HeadSpec::new("one", 1)]);
+    let all: f32 = scores[0].iter().map(|score| score.exp()).sum();
+    for (score, expected) in scores[0].iter().zip([1.0 / 2.0, 1.0 / 3.0, 1.0 / 6.0]) {
+        assert!((score.exp() / all - expected).abs() < 1e-6, "{scores:?}");
     }
-    assert_eq!((scored.scale, scored.heads[1][0]), (Scale::Classes, 1.0));
+    assert_eq!(scores[1], [1.0]);
 }
 
 /// Drugs of the visits before; those of the last visit that is seen are what is asked for.
