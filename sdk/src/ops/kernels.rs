@@ -3,14 +3,8 @@
 
 use super::dropout::Dropped;
 use super::{Csr, Precision, Relations, relational};
-#[cfg(cube)]
-use burn::backend::fusion::custom::TensorSpec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
-#[cfg(cube)]
-use burn::tensor::DType;
-#[cfg(cube)]
-use burn::tensor::Shape;
 use std::sync::Arc;
 
 /// What one update of Adam needs besides tensors.
@@ -53,7 +47,6 @@ impl Entropy {
 
 /// A parameter with its gradient and what Adam remembers of it.
 #[derive(ExtensionType, Debug, Clone)]
-#[extension_type(fusion: cfg(cube))]
 pub struct Learning<B: Backend> {
     /// The parameter.
     pub parameter: FloatTensor<B>,
@@ -76,7 +69,6 @@ macro_rules! group {
     ($count:literal: $($place:ident)*) => {
         /// Parameters that are updated together. Where there are fewer, the rest of the places repeats one of them.
         #[derive(ExtensionType, Debug, Clone)]
-        #[extension_type(fusion: cfg(cube))]
         #[allow(missing_docs)]
         pub struct Group<B: Backend> {
             $(#[extension_type] pub $place: Learning<B>,)*
@@ -115,14 +107,13 @@ group!(16: p0 p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 p15);
 ///
 /// Every output has one owner, which adds in the order of the members: there are no atomic operations, and repeated
 /// calls give the same bits on the same device.
-#[backend_extension(Flex, Cube: cfg(cube), Fusion: cfg(cube), Autodiff)]
+#[backend_extension(Flex, Cube: cfg(cube), Autodiff)]
 pub trait Kernels: Backend {
     /// Attention over edges and the logarithm of its normaliser.
     ///
     /// # Shapes
     /// - `target`: `[n, h]`, `source`: `[m, h]`, `values`: `[m, h * d]`
     /// - output: `[n, h * d]` and `[n, h]`
-    #[fusion(meta = |target, _source, values, _edges, _slope| attention_output(target, values))]
     fn edge_attention(
         target: FloatTensor<Self>,
         source: FloatTensor<Self>,
@@ -132,9 +123,6 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients of the three inputs of [`Kernels::edge_attention`], from that of its first output.
-    #[fusion(meta = |_gradient, target, source, values, _output, _norm, _edges, _slope| {
-        (target.clone(), source.clone(), values.clone())
-    })]
     #[allow(clippy::too_many_arguments)]
     fn edge_attention_backward(
         gradient: FloatTensor<Self>,
@@ -152,7 +140,6 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `left`: `[m, k]`, or `[k, m]` transposed; `right`: `[k, n]`, or `[n, k]` transposed
     /// - output: `[m, n]`
-    #[fusion(dtype = left, shape = matrix_shape(left, right, *transposed))]
     fn matrix_product(
         left: FloatTensor<Self>,
         right: FloatTensor<Self>,
@@ -165,7 +152,6 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `values`: `[m, k]`, or `[m, n]` transposed; `matrices`: `[groups · k, n]`; `ends`: where each group's rows end
     /// - output: `[m, n]`, or `[m, k]` transposed
-    #[fusion(dtype = values, shape = segment_shape(values, matrices, ends.len(), *transposed))]
     fn segment_product(
         values: FloatTensor<Self>,
         matrices: FloatTensor<Self>,
@@ -174,7 +160,6 @@ pub trait Kernels: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradient of the matrices of [`Kernels::segment_product`], not transposed, from that of its output.
-    #[fusion(dtype = values, shape = [ends.len() * values[1], gradient[1]].into())]
     fn segment_gradient(
         values: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -186,7 +171,6 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `h`: `[nodes, batch · k]`, `weight`: `[k, n]`, `bias`: `[1, n]`, `matrices`: `[relations · k, n]`
     /// - output: `[nodes, batch · n]`
-    #[fusion(default)]
     fn relational_convolution(
         h: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -199,7 +183,6 @@ pub trait Kernels: Backend {
 
     /// Gradients of `h`, `weight`, `bias` and `matrices` of [`Kernels::relational_convolution`], from that of its output, and
     /// the output.
-    #[fusion(default)]
     fn relational_convolution_backward(
         gradient: FloatTensor<Self>,
         output: FloatTensor<Self>,
@@ -217,21 +200,18 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - `values`, output: `[m, n]`; `row`: `[1, n]`
-    #[fusion(dtype = values, shape = values)]
     fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The sum of the rows of a matrix.
     ///
     /// # Shapes
     /// - `values`: `[m, n]`; output: `[1, n]`
-    #[fusion(dtype = values, shape = [1, values[1]].into())]
     fn row_sums(values: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The sum of all numbers, or their mean.
     ///
     /// # Shapes
     /// - `values`: any; output: `[1]`
-    #[fusion(dtype = values, shape = [1].into())]
     fn total(values: FloatTensor<Self>, mean: bool) -> FloatTensor<Self>;
 
     /// Weighted sums of rows: the product of the sparse matrix, or of its transpose, with the table.
@@ -239,7 +219,6 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `values`: `[m, d]`
     /// - output: `[rows, d]`; rows beyond the matrix are zero
-    #[fusion(dtype = values, shape = [*rows, values[1]].into())]
     fn sparse_product(values: FloatTensor<Self>, matrix: Arc<Csr>, transposed: bool, rows: usize) -> FloatTensor<Self>;
 
     /// For each list and channel the largest number among the rows, and at which entry of the list it stands, the first of
@@ -248,11 +227,9 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `values`: `[m, d]`
     /// - output: `[n, d]` twice
-    #[fusion(meta = |values, lists| largest_output(values, lists.len()))]
     fn largest(values: FloatTensor<Self>, lists: Arc<Csr>) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradient of `values` of [`Kernels::largest`], of `rows` rows, from that of its first output and the second.
-    #[fusion(dtype = gradient, shape = [*rows, gradient[1]].into())]
     fn largest_backward(
         gradient: FloatTensor<Self>,
         places: FloatTensor<Self>,
@@ -266,7 +243,6 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `scores`: `[m, c]` with c = d, or c = 1 for the same weights in every channel; `values`: `[m, d]`
     /// - output: `[n, d]` and `[n, c]`
-    #[fusion(meta = |scores, values, sets, _dropped| pool_output(scores, values, sets.len()))]
     fn set_attention(
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
@@ -275,7 +251,6 @@ pub trait Kernels: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients of `scores` and `values` of [`Kernels::set_attention`], from that of its first output.
-    #[fusion(meta = |_gradient, scores, values, _output, _norm, _sets, _dropped| (scores.clone(), values.clone()))]
     fn set_attention_backward(
         gradient: FloatTensor<Self>,
         scores: FloatTensor<Self>,
@@ -290,29 +265,24 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - output: that of `values`
-    #[fusion(dtype = values, shape = values)]
     fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self>;
 
     /// A row added to each row, negative numbers cut off, and places dropped.
     ///
     /// # Shapes
     /// - `values`, output: `[m, n]`; `row`: `[1, n]`
-    #[fusion(dtype = values, shape = values)]
     fn rectify(values: FloatTensor<Self>, row: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self>;
 
     /// Gradient of `values` of [`Kernels::rectify`], from that of its output and the output.
-    #[fusion(dtype = gradient, shape = gradient)]
     fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 
     /// The mean of −P y ln(σ(z) + ε) − N (1 − y) ln(1 − σ(z) + ε) over all logits z.
     ///
     /// # Shapes
     /// - `logits`, `targets`: `[m, n]`; output: `[1]`
-    #[fusion(dtype = logits, shape = [1].into())]
     fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self>;
 
     /// Gradient of `logits` of [`Kernels::cross_entropy`], from that of its output.
-    #[fusion(dtype = logits, shape = logits)]
     fn cross_entropy_backward(
         gradient: FloatTensor<Self>,
         logits: FloatTensor<Self>,
@@ -325,7 +295,6 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - `lists`: `[rows + 1 + numbers]`; output: `[rows, columns]`, in 32 bits
-    #[fusion(dtype = DType::F32, shape = [*rows, *columns].into())]
     fn marks(lists: IntTensor<Self>, rows: usize, columns: usize) -> FloatTensor<Self>;
 
     /// What codes and items say, patient by patient, in the copy path of a head. A list for each code and then for each
@@ -334,9 +303,6 @@ pub trait Kernels: Backend {
     /// # Shapes
     /// - `own`, `near`: `[1, ages]`; `own_of`, `near_of`: `[codes, ages]`; `item`: `[1, 1]`; `item_of`: `[items, 1]`
     /// - output: `[lists + codes, patients]`: what codes say for themselves, for their neighbours, and items
-    #[fusion(meta = |own_of, _own, _near_of, _near, _item_of, _item, lists, patients| {
-        said_output(own_of, lists.len(), *patients)
-    })]
     #[allow(clippy::too_many_arguments)]
     fn said(
         own_of: FloatTensor<Self>,
@@ -350,7 +316,6 @@ pub trait Kernels: Backend {
     ) -> FloatTensor<Self>;
 
     /// Gradients of `own_of`, `near_of` and `item_of` of [`Kernels::said`], from that of its output.
-    #[fusion(meta = |_gradient, own_of, item_of, _lists| (own_of.clone(), own_of.clone(), item_of.clone()))]
     fn said_backward(
         gradient: FloatTensor<Self>,
         own_of: FloatTensor<Self>,
@@ -363,39 +328,5 @@ pub trait Kernels: Backend {
     ///
     /// # Shapes
     /// - all of a place: the parameter's
-    #[fusion(meta = |group, _count, _step| group.clone())]
     fn adam(#[extension_type] group: Group<Self>, count: usize, step: AdamStep) -> Group<Self>;
-}
-
-#[cfg(cube)]
-fn said_output(own_of: &TensorSpec, lists: usize, patients: usize) -> TensorSpec {
-    TensorSpec::new([own_of.shape[0] + lists, patients].into(), own_of.dtype)
-}
-
-#[cfg(cube)]
-fn matrix_shape(left: &Shape, right: &Shape, transposed: [bool; 2]) -> Shape {
-    [left[usize::from(transposed[0])], right[usize::from(!transposed[1])]].into()
-}
-
-#[cfg(cube)]
-fn segment_shape(values: &Shape, matrices: &Shape, groups: usize, transposed: bool) -> Shape {
-    [values[0], if transposed { matrices[0] / groups } else { matrices[1] }].into()
-}
-
-#[cfg(cube)]
-fn attention_output(target: &TensorSpec, values: &TensorSpec) -> (TensorSpec, TensorSpec) {
-    let output = TensorSpec::new([target.shape[0], values.shape[1]].into(), values.dtype);
-    (output, target.clone())
-}
-
-#[cfg(cube)]
-fn largest_output(values: &TensorSpec, lists: usize) -> (TensorSpec, TensorSpec) {
-    let output = TensorSpec::new([lists, values.shape[1]].into(), values.dtype);
-    (output.clone(), output)
-}
-
-#[cfg(cube)]
-fn pool_output(scores: &TensorSpec, values: &TensorSpec, sets: usize) -> (TensorSpec, TensorSpec) {
-    let of = |spec: &TensorSpec| TensorSpec::new([sets, spec.shape[1]].into(), spec.dtype);
-    (of(values), of(scores))
 }
