@@ -82,7 +82,7 @@ pub(super) fn product(left: CubeTensor, right: CubeTensor, transposed: [bool; 2]
 }
 
 /// Adds up, in order, the parts of all numbers of `output`; a single one is there already.
-pub(super) fn add_up(sums: CubeTensor, output: &CubeTensor, parts: usize) {
+fn add_up(sums: CubeTensor, output: &CubeTensor, parts: usize) {
     let size = output.shape().num_elements();
     if parts > 1 {
         add_parts::launch(

@@ -279,6 +279,11 @@ impl Layout {
         Self { vector, lanes, units: ((lanes * rows) as u32).clamp(32, UNITS) }
     }
 
+    /// The same rows, by cubes of which at most so many units go along one.
+    fn narrow(&self, lanes: usize) -> Self {
+        Self { lanes: self.lanes.min(lanes), units: UNITS, ..*self }
+    }
+
     fn dim(&self) -> CubeDim {
         CubeDim::new_1d(self.units)
     }

@@ -1,6 +1,5 @@
 //! Products of matrices with vectors, and sums of rows: all that counts is to read the matrix once.
 
-use super::matrix_product::add_up;
 use super::narrow::round;
 use super::reduce::{sum_groups, sum_lanes, sum_units};
 use super::{Layout, UNITS, cubes, dims, empty, ready, reshaped};
@@ -54,31 +53,42 @@ pub(super) fn row_dots(
     output
 }
 
-/// The sum of the rows of a matrix, each times its number in `weights`, where there are any: `[1, width]`.
+/// The sum of the rows of a matrix, each times its number in `weights`, where there are any: `[1, width]`. Sums of parts of the
+/// rows are added up by a second launch, whose cubes have few channels and many units for each.
 pub(super) fn row_sums(matrix: CubeTensor, weights: Option<CubeTensor>) -> CubeTensor {
     let [rows, width] = dims(&matrix);
     let output = empty(&matrix, 1, width);
     let parts = (rows / LEAST).clamp(1, PARTS);
-    let sums = if parts == 1 { output.clone() } else { empty(&matrix, parts, width) };
     let layout = Layout::new(width, UNITS as usize, &[&matrix]);
-    let weighted = weights.is_some();
-    let across = (width / layout.vector).div_ceil(layout.lanes);
+    match parts {
+        1 => add_rows(matrix, weights, &output, parts, &layout),
+        _ => {
+            let sums = empty(&matrix, parts, width);
+            add_rows(matrix, weights, &sums, parts, &layout);
+            add_rows(sums, None, &output, 1, &layout.narrow(LANES));
+        }
+    }
+    output
+}
+
+/// Sums of so many parts of the rows, in order: `[parts, width]`.
+fn add_rows(matrix: CubeTensor, weights: Option<CubeTensor>, sums: &CubeTensor, parts: usize, layout: &Layout) {
+    let [rows, width] = dims(&matrix);
+    let (channels, weighted) = (width / layout.vector, weights.is_some());
     sums_of_rows::launch(
-        &output.client,
-        CubeCount::Static(across as u32, parts as u32, 1),
+        &sums.client,
+        CubeCount::Static(channels.div_ceil(layout.lanes) as u32, parts as u32, 1),
         layout.dim(),
         layout.vector,
         matrix.clone().into_buffer_arg(),
         weights.unwrap_or(matrix).into_buffer_arg(), // nothing reads it
         sums.clone().into_buffer_arg(),
         rows,
-        width / layout.vector,
+        channels,
         rows.div_ceil(parts),
         layout.lanes,
         weighted,
     );
-    add_up(sums, &output, parts);
-    output
 }
 
 /// The product of a matrix with a vector, for whichever way the matrix lies in memory: `[rows, inner]` → `[rows, 1]`.

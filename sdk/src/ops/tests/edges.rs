@@ -102,7 +102,8 @@ fn tables_of_bf16_are_near_and_the_same_everywhere() {
         assert_ne!(numbers(exact[0].clone()), numbers(rounded[0].clone()));
         agree("bf16", rounded.clone(), exact, 0.05);
         let spread = tolerance * (hub as f64 / 500.0).max(1.0); // both round every term
-        agree("bf16 on both", rounded, run(&narrow, &Device::flex()), spread.max(4e-3));
+        // A gradient between two numbers of 8 bits may go to either: 2⁻⁸ of it in each of the two passes.
+        agree("bf16 on both", rounded, run(&narrow, &Device::flex()), spread.max(8e-3));
     }
     // One neighbour of weight 1: the row itself, rounded to the nearest, ties to even.
     let a = Adjacency::of(&Graph::new(2, &[(0, 1, 1.0)]).unwrap().with_precision(Precision::Bf16));
