@@ -3,7 +3,7 @@
 use crate::kge::adam::Table;
 use crate::{Error, Result};
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, Device, Shape};
+use burn::tensor::{Bytes, DType, Device, Shape};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
@@ -51,7 +51,8 @@ impl Place {
     /// A copy of these numbers.
     pub fn upload(&self, values: &[f32]) -> CubeTensor {
         let values = if values.is_empty() { &[0.0] } else { values };
-        self.tensor(self.client.create_from_slice(bytemuck::cast_slice(values)), values.len(), DType::F32)
+        let handle = self.client.create(Bytes::from_elems(values.to_vec()));
+        self.tensor(handle, values.len(), DType::F32)
     }
 
     /// The numbers as they are when all work so far is done.
@@ -66,14 +67,16 @@ impl Place {
     }
 
     /// Copies all lists at once.
-    pub fn send(&self, lists: &Lists) -> Vec<CubeTensor> {
-        let handle = self.client.create_from_slice(bytemuck::cast_slice(&lists.numbers));
+    pub fn send(&self, lists: Lists) -> Vec<CubeTensor> {
+        let Lists { numbers, parts } = lists;
+        let all = numbers.len();
+        let handle = self.client.create(Bytes::from_elems(numbers));
         let bytes = |numbers: usize| (numbers * size_of::<u32>()) as u64;
-        let part = |&(begin, length): &(usize, usize)| {
-            let end = lists.numbers.len() - begin - length;
+        let part = |(begin, length): (usize, usize)| {
+            let end = all - begin - length;
             self.tensor(handle.clone().offset_start(bytes(begin)).offset_end(bytes(end)), length, DType::U32)
         };
-        lists.parts.iter().map(part).collect()
+        parts.into_iter().map(part).collect()
     }
 }
 
@@ -85,10 +88,14 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// None, in the same memory.
-    pub fn clear(&mut self) {
-        self.numbers.clear();
-        self.parts.clear();
+    /// None, with room for so many numbers.
+    pub fn with_capacity(numbers: usize) -> Self {
+        Self { numbers: Vec::with_capacity(numbers), parts: Vec::new() }
+    }
+
+    /// How many numbers there are in all, with what lies between the lists.
+    pub fn numbers(&self) -> usize {
+        self.numbers.len()
     }
 
     /// One more list; an empty one gets a number that nothing reads.

@@ -85,7 +85,7 @@ impl DeviceRanker {
         lists.add(block.iter().map(|t| t.sides(open).1));
         lists.add(offsets.iter().copied());
         lists.add(others);
-        let sent = place.send(&lists);
+        let sent = place.send(lists);
         let list = |k: usize| sent[k].clone().into_buffer_arg();
         let queries = place.empty(rows * dim * equation.of_query());
         score::make_queries::launch(

@@ -96,6 +96,21 @@ fn sum_lanes(buffer: &Shared<[f32]>, unit: usize) -> f32 {
     sum
 }
 
+/// The entity of each cell, in the order of entities: a unit for each of the `scored` rows.
+#[cube(launch)]
+pub(super) fn entities_of_cells(rows: &[u32], offsets: &[u32], entity_of: &mut [u32], scored: usize) {
+    let at = thread_number();
+    if at < scored {
+        let entity = rows[at];
+        let mut cell = offsets[at] as usize;
+        let end = offsets[at + 1] as usize;
+        while cell < end {
+            entity_of[cell] = entity;
+            cell += 1;
+        }
+    }
+}
+
 /// Scores of the cells in the order of their entities, written where the cells are: so an entity's row is read from memory
 /// once. `pairs` gets both sums of a cell, and `of_cell` its entity.
 #[cube(launch)]

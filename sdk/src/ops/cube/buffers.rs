@@ -1,7 +1,7 @@
 //! Copies of compressed lists on devices.
 
 use super::super::Csr;
-use burn::tensor::{DType, Shape};
+use burn::tensor::{Bytes, DType, Shape};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::tensor::CubeTensor;
 use std::fmt;
@@ -86,7 +86,7 @@ pub(super) fn lists(csr: &Csr, like: &CubeTensor) -> Lists {
     kept(&csr.device.forward, like, || Lists {
         offsets: numbers(csr.offsets(), like),
         members: numbers(csr.members(), like),
-        weights: upload(bytemuck::cast_slice(csr.weights().unwrap_or(&[1.0])), DType::F32, like),
+        weights: upload(csr.weights().unwrap_or(&[1.0]), DType::F32, like),
     })
 }
 
@@ -122,11 +122,12 @@ fn kept<T: Clone>(all: &Mutex<Vec<(CubeDevice, T)>>, like: &CubeTensor, make: im
 
 /// Buffers must not be empty: an empty list gets one entry that nothing reads.
 fn numbers(list: &[u32], like: &CubeTensor) -> CubeTensor {
-    upload(bytemuck::cast_slice(if list.is_empty() { &[0] } else { list }), DType::U32, like)
+    upload(if list.is_empty() { &[0] } else { list }, DType::U32, like)
 }
 
-fn upload(bytes: &[u8], dtype: DType, like: &CubeTensor) -> CubeTensor {
-    let shape = Shape::new([bytes.len() / dtype.size()]);
-    let handle = like.client.create_from_slice(bytes);
+/// A copy of these numbers. `create_from_slice` would copy them twice on their way.
+fn upload<T: bytemuck::NoUninit + Send + Sync>(numbers: &[T], dtype: DType, like: &CubeTensor) -> CubeTensor {
+    let shape = Shape::new([numbers.len()]);
+    let handle = like.client.create(Bytes::from_elems(numbers.to_vec()));
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }

@@ -42,7 +42,7 @@ pub struct Kge {
     /// Triples of the graph.
     #[arg(long, default_value_t = 86_835)]
     triples: usize,
-    /// Steps that are timed, after three that are not.
+    /// Steps that are timed, after three that are not; on devices other than the CPU twenty by twenty.
     #[arg(long, default_value_t = 20)]
     steps: u32,
     /// All triples of a step have the same negatives.
@@ -90,6 +90,7 @@ impl Kge {
         let graph = self.graph();
         let known = Known::new(&graph.train);
         const WARM: u32 = 3;
+        const TOGETHER: u32 = 20;
         let steps = WARM + self.steps;
         let options = SampleOptions {
             batch: self.batch,
@@ -107,27 +108,38 @@ impl Kge {
         let mut trainer = Trainer::new(&*model, parameters, adam, window(&options), 0.5, &device)?;
         let sampler = Sampler::new(&graph, &known, options, 0).at_once(trainer.batches_at_once());
         let (mut seconds, mut waits, mut rows, mut cells, mut loss) = (Vec::new(), Vec::new(), 0usize, 0usize, 0.0);
+        // Training reads losses of a device a hundred times a run: a step begins before the one before has ended.
+        let together = if matches!(trainer, Trainer::Cpu(_)) { 1 } else { TOGETHER };
+        let mut ready = Instant::now();
         let outcome = std::thread::scope(|scope| -> Result<()> {
             let (sender, receiver) = std::sync::mpsc::sync_channel(4);
             scope
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
-            let mut start = Instant::now();
+            let (mut start, mut waited, mut last) = (Instant::now(), 0.0, 0);
             for batch in receiver.iter().take(steps as usize) {
-                let waited = start.elapsed().as_secs_f64();
-                loss = trainer.step(&batch, true)?.last().copied().unwrap_or(loss);
-                if batch.step >= WARM {
-                    waits.push(waited);
-                    // From the end of a step to that of the next, waiting for the batch included.
-                    seconds.push(start.elapsed().as_secs_f64());
+                let (step, timed) = (batch.step + 1, batch.step >= WARM);
+                waited += ready.elapsed().as_secs_f64();
+                let ends = step == WARM || step == steps || (timed && (step - WARM).is_multiple_of(together));
+                loss = trainer.step(&batch, ends)?.last().copied().unwrap_or(loss);
+                if timed {
                     rows += batch.scored.rows.len();
                     cells += batch.cells.len();
                 }
-                start = Instant::now();
+                if ends {
+                    // From the end of a step to that of the next, waiting for the batch included.
+                    let steps = f64::from(step - last);
+                    if timed {
+                        seconds.push(start.elapsed().as_secs_f64() / steps);
+                        waits.push(waited / steps);
+                    }
+                    (start, waited, last) = (Instant::now(), 0.0, step);
+                }
+                ready = Instant::now();
             }
             Ok(())
         });
         outcome?;
-        let n = seconds.len().max(1) as f64;
+        let n = f64::from(self.steps);
         let (times, waits) = (Times::new(seconds), Times::new(waits));
         let (rows, cells) = (rows as f64 / n, cells as f64 / n);
         let (width, query) = (model.entity_width() as f64, model.query_width() as f64);

@@ -5,7 +5,7 @@ mod pass;
 mod sent;
 mod summed;
 
-use super::place::{DeviceTable, Lists, Place};
+use super::place::{DeviceTable, Place};
 use crate::kge::adam::Adam;
 use crate::kge::formula::Formula;
 use crate::kge::sample::Batch;
@@ -33,8 +33,8 @@ pub struct DeviceStepper {
     pending: usize,
     kept: Vec<f64>,
     powers: Vec<[f32; 2]>,
-    lists: Lists,
-    entity_of: Vec<u32>,
+    /// How many numbers were sent with the last batch.
+    sent: usize,
 }
 
 impl DeviceStepper {
@@ -61,7 +61,7 @@ impl DeviceStepper {
         let table = |table| DeviceTable::new(&place, table);
         let (entities, relations) = (table(&parameters.entities), table(&parameters.relations));
         let (shared, losses) = (table(&parameters.shared), place.empty(LOSSES));
-        let (kept, powers, lists, entity_of) = (Vec::new(), Vec::new(), Lists::default(), Vec::new());
+        let (kept, powers) = (Vec::new(), Vec::new());
         Ok(Self {
             place,
             formula,
@@ -75,8 +75,7 @@ impl DeviceStepper {
             pending: 0,
             kept,
             powers,
-            lists,
-            entity_of,
+            sent: 0,
         })
     }
 

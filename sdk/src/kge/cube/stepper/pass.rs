@@ -41,24 +41,26 @@ struct Pass<'s> {
     /// How many candidates of a query a cube goes through, and how many such parts a query has.
     chunk: usize,
     chunks: usize,
+    /// How many entities are scored.
+    scored: usize,
 }
 
 impl DeviceStepper {
     /// Scores, losses, and the gradients of all but the rows that Adam moves at once.
     pub(super) fn pass(&self, sent: &Sent, batch: &Batch, rates: &Rates) -> Passed {
-        let pass = Pass::new(self, sent);
+        let pass = Pass::new(self, sent, batch.scored.rows.len());
         pass.make_queries();
         pass.score_cells();
         let parts = pass.losses();
         let partial = pass.query_gradients();
         let (to_entities, to_relations) = pass.triple_gradients(&partial);
-        let kept = pass.entity_steps(batch.scored.rows.len(), rates);
+        let kept = pass.entity_steps(rates);
         Passed { kept, to_entities, to_relations, scores: pass.scores, parts }
     }
 }
 
 impl<'s> Pass<'s> {
-    fn new(stepper: &'s DeviceStepper, sent: &'s Sent) -> Self {
+    fn new(stepper: &'s DeviceStepper, sent: &'s Sent, scored: usize) -> Self {
         let (place, Formula { equation, dim, .. }) = (&stepper.place, stepper.formula);
         let (triples, all) = (sent.triples, sent.triples * sent.candidates);
         let queries = place.empty(triples * dim * equation.of_query());
@@ -66,7 +68,7 @@ impl<'s> Pass<'s> {
         let (scores, pairs, of_cell) = (place.empty(all), place.empty(2 * all), place.empty(all));
         let chunk = (all / ENOUGH).clamp(16, CHUNK);
         let chunks = sent.candidates.div_ceil(chunk);
-        Self { stepper, sent, queries, layout, scores, pairs, of_cell, chunk, chunks }
+        Self { stepper, sent, queries, layout, scores, pairs, of_cell, chunk, chunks, scored }
     }
 }
 
@@ -107,12 +109,22 @@ impl Pass<'_> {
         if sent.count < all {
             loss::clear::launch(client, threads(all), CubeDim::new_1d(UNITS), arg(&self.of_cell), all);
         }
+        let (scored, entity_of) = (self.scored, stepper.place.empty(sent.count));
+        score::entities_of_cells::launch(
+            client,
+            threads(scored),
+            CubeDim::new_1d(UNITS),
+            sent.list(list::ROWS),
+            sent.list(list::OFFSETS),
+            arg(&entity_of),
+            scored,
+        );
         score::score_cells::launch(
             client,
             cubes(sent.count.div_ceil(score::PAIRS)),
             CubeDim::new_1d(UNITS),
             self.layout.vector,
-            sent.list(list::ENTITY_OF),
+            arg(&entity_of),
             sent.list(list::CELLS),
             arg(&stepper.entities.values),
             arg(&self.queries),
@@ -204,11 +216,11 @@ impl Pass<'_> {
         (to_entities, to_relations)
     }
 
-    /// Gathers the gradients of `scored` entities: Adam moves their rows at once, but for those whose gradients are kept.
-    fn entity_steps(&self, scored: usize, rates: &Rates) -> CubeTensor {
-        let (Self { stepper, sent, .. }, Formula { equation, scale, .. }) = (self, self.stepper.formula);
+    /// Gathers the gradients of the scored entities: Adam moves their rows at once, but for those whose gradients are kept.
+    fn entity_steps(&self, rates: &Rates) -> CubeTensor {
+        let (Self { stepper, sent, scored, .. }, Formula { equation, scale, .. }) = (self, self.stepper.formula);
         let entities = &stepper.entities;
-        let kept = stepper.place.empty(scored * entities.width);
+        let (scored, kept) = (*scored, stepper.place.empty(scored * entities.width));
         let (add_first, add_second, epsilon) = rates.added();
         update::entity_steps::launch(
             stepper.place.client(),

@@ -2,6 +2,7 @@
 
 use super::DeviceStepper;
 use crate::kge::adam::Rates;
+use crate::kge::cube::place::Lists;
 use crate::kge::model::Side;
 use crate::kge::sample::{Batch, Used};
 use burn_cubecl::cubecl::prelude::BufferArg;
@@ -27,31 +28,23 @@ impl Sent {
 
 /// The lists of a batch, in the order in which they are sent.
 pub(super) mod list {
-    pub const ENTITY_OF: usize = 0;
-    pub const CELLS: usize = 1;
-    pub const ROWS: usize = 2;
-    pub const OFFSETS: usize = 3;
-    pub const KEEP: usize = 4;
-    pub const FACTORS: usize = 5;
-    pub const ANCHORS: usize = 6;
-    pub const RELATIONS: usize = 7;
-    pub const SHARES: usize = 8;
+    pub const CELLS: usize = 0;
+    pub const ROWS: usize = 1;
+    pub const OFFSETS: usize = 2;
+    pub const KEEP: usize = 3;
+    pub const FACTORS: usize = 4;
+    pub const ANCHORS: usize = 5;
+    pub const RELATIONS: usize = 6;
+    pub const SHARES: usize = 7;
     /// Rows, offsets, members, what is kept and factors; of anchors, and then of relations.
-    pub const STEPS: [usize; 2] = [9, 14];
+    pub const STEPS: [usize; 2] = [8, 13];
 }
 
 impl DeviceStepper {
     /// Everything of a batch that kernels read, in one copy.
     pub(super) fn send(&mut self, batch: &Batch, rates: &Rates, keep: &[u32]) -> Sent {
-        // Megabytes a step: in memory that is there.
-        let (mut lists, mut entity_of) = (std::mem::take(&mut self.lists), std::mem::take(&mut self.entity_of));
-        lists.clear();
-        entity_of.clear();
-        for (&row, &end) in batch.scored.rows.iter().zip(&batch.offsets[1..]) {
-            entity_of.resize(end as usize, row);
-        }
-        lists.add(entity_of.iter().copied());
-        self.entity_of = entity_of;
+        // Megabytes a step, which the device takes over as they are.
+        let mut lists = Lists::with_capacity(self.sent);
         lists.add(batch.cells.iter().copied());
         lists.add(batch.scored.rows.iter().copied());
         lists.add(batch.offsets.iter().copied());
@@ -80,10 +73,9 @@ impl DeviceStepper {
             lists.add(kept);
             lists.add_real(factors(&mut self.powers, last, used, None, rates));
         }
-        let sent = self.place.send(&lists);
-        self.lists = lists;
+        self.sent = lists.numbers();
         Sent {
-            lists: sent,
+            lists: self.place.send(lists),
             triples: batch.triples.len(),
             candidates: batch.candidates,
             count: batch.cells.len(),
