@@ -35,7 +35,7 @@ cp -r tests/golden tests/golden-pyg tests/golden-chet "$to/tests/"
     cp ../shared/golden/cohort-a/expected.json "$to/tests/golden/cohort-a/"
 }
 cp -r book/bench "$to/book/"
-cp experiments/quickstart.toml experiments/wn18rr-small.toml "$to/"
+cp experiments/quickstart.toml experiments/wn18rr-small.toml experiments/wn18rr-full.toml "$to/"
 [ ! -d ../shared/data/wn18rr ] || {
     mkdir -p "$to/wn18rr"
     cp ../shared/data/wn18rr/*.txt "$to/wn18rr/"

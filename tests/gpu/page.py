@@ -66,9 +66,14 @@ if embeddings:
             for r in embeddings
         ],
     )
-small = results / "kge-wn18rr.txt"
-if small.exists():
-    print("The small setting of WN18RR ended with:\n\n```text\n" + "\n".join(small.read_text().splitlines()[-14:]) + "\n```\n")
+theirs = [r for batch in (128, 512) for r in lines(f"kge-pytorch-{batch}")]
+if theirs:
+    print(f"The same steps in PyTorch {theirs[0]['torch']}, as the published code does them:\n")
+    table(["batch", "negatives", "ms", "least"], [[r["batch"], r["negatives"], f"{r['step_s'] * 1e3:.1f}", f"{r['step_s_min'] * 1e3:.1f}"] for r in theirs])
+for name, setting in (("kge-wn18rr", "small"), ("wn18rr-full", "published")):
+    ended = results / f"{name}.txt"
+    if ended.exists():
+        print(f"The {setting} setting of WN18RR ended with:\n\n```text\n" + "\n".join(ended.read_text().splitlines()[-14:]) + "\n```\n")
 for name, what in (("pyg", "32 bits"), ("pygtf32", "TF32 in PyTorch")):
     path = results / f"{name}.json"
     if path.exists():
