@@ -72,6 +72,12 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// How many batches may wait for their step: two rounds of those that are made at once, so that one is made while the steps
+    /// of the other are.
+    pub fn batches_ahead(&self) -> usize {
+        2 * self.batches_at_once().max(2) as usize
+    }
+
     /// The learning rate of a step.
     pub fn rate(&self, step: u32) -> f64 {
         match self {

@@ -110,9 +110,9 @@ impl Kge {
         let (mut seconds, mut waits, mut rows, mut cells, mut loss) = (Vec::new(), Vec::new(), 0usize, 0usize, 0.0);
         // Training reads losses of a device a hundred times a run: a step begins before the one before has ended.
         let together = if matches!(trainer, Trainer::Cpu(_)) { 1 } else { TOGETHER };
-        let mut ready = Instant::now();
+        let (mut ready, ahead) = (Instant::now(), trainer.batches_ahead());
         let outcome = std::thread::scope(|scope| -> Result<()> {
-            let (sender, receiver) = std::sync::mpsc::sync_channel(4);
+            let (sender, receiver) = std::sync::mpsc::sync_channel(ahead);
             scope
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
             let (mut start, mut waited, mut last) = (Instant::now(), 0.0, 0);
