@@ -4,8 +4,8 @@ use crate::heads::{check_heads, glorot_vectors};
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use dualk_sdk::ops::{
-    self, Adjacency, add_row, attention, attention_with_edges, edge_weights, head_products, layer_widths, layers,
-    matmul,
+    self, Adjacency, add_row, attention, attention_with_edges, edge_weights, head_products, layer_widths,
+    layers_with_bias, matmul,
 };
 use dualk_sdk::prelude::*;
 
@@ -80,6 +80,14 @@ impl GatConv {
     /// - `x`: `[nodes, input]`
     /// - output: `[nodes, output]`
     pub fn forward(&self, x: Tensor<2>, adjacency: &Adjacency) -> Tensor<2> {
+        match self.before_bias(x, adjacency) {
+            (sum, Some(bias)) => add_row(sum, bias),
+            (output, None) => output,
+        }
+    }
+
+    /// The layer without its bias, and the bias; with it where a residual comes after.
+    fn before_bias(&self, x: Tensor<2>, adjacency: &Adjacency) -> (Tensor<2>, Option<Tensor<1>>) {
         let h = ops::linear(&self.lin, x.clone()); // [nodes, heads * d]
         let target = head_products(h.clone(), self.att_dst.val()); // [nodes, heads]
         let source = head_products(h.clone(), self.att_src.val()); // [nodes, heads]
@@ -87,10 +95,10 @@ impl GatConv {
             None => attention(adjacency, target, source, h, self.slope), // [nodes, heads * d]
             Some(edge) => attention_with_edges(adjacency, target, source, edge, h, self.slope),
         };
-        let sum = add_row(sum, self.bias.val());
+        let bias = self.bias.val();
         match &self.res {
-            None => sum,
-            Some(res) => sum + ops::linear(res, x),
+            None => (sum, Some(bias)),
+            Some(res) => (add_row(sum, bias) + ops::linear(res, x), None),
         }
     }
 
@@ -138,7 +146,7 @@ impl GraphEncoder for Gat {
             false => Adjacency::with_self_loops(graph),
         };
         let convs = std::iter::once(&self.conv1).chain(&self.conv2).chain(&self.more);
-        layers(convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
+        layers_with_bias(convs, features, &self.dropout, |conv, x| conv.before_bias(x, &adjacency)) // [nodes, width]
     }
 
     fn width(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Layers one after the other, and positions and times as numbers.
 
-use super::dropout;
+use super::{add_row, add_row_relu, dropout};
 use burn::nn::Dropout;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
@@ -41,10 +41,34 @@ pub fn layers<'a, L: 'a>(
     between: &Dropout,
     forward: impl Fn(&L, Tensor<2>) -> Tensor<2>,
 ) -> Tensor<2> {
-    layers.into_iter().enumerate().fold(x, |x, (i, layer)| {
-        let x = if i == 0 { x } else { dropout(relu(x), between) };
+    layers_with_bias(layers, x, between, |layer, x| (forward(layer, x), None))
+}
+
+/// The same for layers of which the last step is to add a bias, which `forward` gives beside what it is added to. On GPUs, bias,
+/// ReLU and dropout between two layers are one kernel.
+///
+/// # Shapes
+/// - `x`: `[rows, input]`; a bias: `[width of its layer]`
+/// - output: `[rows, width of the last layer]`
+pub fn layers_with_bias<'a, L: 'a>(
+    layers: impl IntoIterator<Item = &'a L>,
+    x: Tensor<2>,
+    between: &Dropout,
+    forward: impl Fn(&L, Tensor<2>) -> (Tensor<2>, Option<Tensor<1>>),
+) -> Tensor<2> {
+    let mut layers = layers.into_iter();
+    let Some(first) = layers.next() else { return x };
+    let (x, bias) = layers.fold(forward(first, x), |(x, bias), layer| {
+        let x = match bias {
+            Some(bias) => add_row_relu(x, bias, Some(between)),
+            None => dropout(relu(x), between),
+        };
         forward(layer, x)
-    })
+    });
+    match bias {
+        Some(bias) => add_row(x, bias),
+        None => x,
+    }
 }
 
 #[cfg(test)]
@@ -57,8 +81,11 @@ mod tests {
     fn negatives_are_cut_between_layers_and_not_at_the_ends() {
         let x = Tensor::<2>::from_data([[-1.0, 2.0]], &Device::flex());
         let none = DropoutConfig::new(0.0).init();
-        let out = layers(&[-1.0, 3.0, -1.0], x, &none, |factor, x| x * *factor); // [1, -2] → [3, 0] → [-3, 0]
+        let out = layers(&[-1.0, 3.0, -1.0], x.clone(), &none, |factor, x| x * *factor); // [1, -2] → [3, 0] → [-3, 0]
         assert_eq!(out.into_data().iter::<f32>().collect::<Vec<_>>(), [-3.0, 0.0]);
+        let bias = || Some(Tensor::from_data([0.5, -1.0], &Device::flex()));
+        let out = layers_with_bias(&[-1.0, 3.0], x, &none, |factor, x| (x * *factor, bias())); // [1.5, -3] → [1.5, 0] → [5, -1]
+        assert_eq!(out.into_data().iter::<f32>().collect::<Vec<_>>(), [5.0, -1.0]);
         assert_eq!(layer_widths(7, &[5, 3]).collect::<Vec<_>>(), [(7, 5), (5, 3)]);
     }
 }

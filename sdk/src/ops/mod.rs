@@ -50,13 +50,13 @@ pub use attention::attention;
 pub use csr::{Csr, Transposed};
 pub(crate) use dense::multiplying;
 pub use dense::{
-    add_row, binary_cross_entropy, head_products, linear, linear_relu, matmul, mean, segment_matmul, sum,
+    add_row, add_row_relu, binary_cross_entropy, head_products, linear, linear_relu, matmul, mean, segment_matmul, sum,
     weighted_cross_entropy,
 };
 pub use dropout::dropout;
 pub use edges::{attention_with_edges, dot_attention, dynamic_attention, edge_weights, max_over_edges};
 pub(crate) use kernels::{AdamStep, Group, Kernels, Learning};
-pub use layers::{elapsed, layer_widths, layers, sinusoid};
+pub use layers::{elapsed, layer_widths, layers, layers_with_bias, sinusoid};
 pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use relational::{Relations, relational_convolution};

@@ -86,6 +86,8 @@ impl Keeper for Nobody {
 #[derive(Default)]
 pub(super) struct Losses {
     waiting: Option<Tensor<1>>,
+    /// On a device the sum of means of so many examples each, which `waiting` leaves out: a kernel a step less.
+    alike: Option<(Tensor<1>, usize)>,
     sum: f64,
     examples: usize,
     /// Each of them, where the loop does not wait for the device and cannot look at them one by one.
@@ -96,23 +98,39 @@ impl Losses {
     /// Goes on with what was added up before.
     pub fn resume(before: &LossesSoFar, device: &burn::tensor::Device) -> Self {
         let scalar = |value: f32| Tensor::from_data(TensorData::from([value]), device);
-        Self { waiting: before.waiting.map(scalar), sum: before.sum, examples: before.examples, each: Vec::new() }
+        Self { waiting: before.waiting.map(scalar), sum: before.sum, examples: before.examples, ..Self::default() }
     }
 
     pub fn add(&mut self, mean: Tensor<1>, examples: usize, remember: bool) {
+        self.examples += examples;
         if remember {
             self.each.push(mean.clone());
+            self.alike = Some(match self.alike.take() {
+                Some((sum, n)) if n == examples => (sum + mean, n),
+                other => {
+                    self.weigh(other);
+                    (mean, examples)
+                }
+            });
+        } else {
+            self.weigh(Some((mean, examples)));
         }
-        let loss = mean.mul_scalar(examples as f64);
+    }
+
+    /// Adds means times their examples to what waits.
+    fn weigh(&mut self, means: Option<(Tensor<1>, usize)>) {
+        let Some((sum, examples)) = means else { return };
+        let loss = sum.mul_scalar(examples as f64);
         self.waiting = Some(match self.waiting.take() {
             Some(total) => total + loss,
             None => loss,
         });
-        self.examples += examples;
     }
 
     /// The mean over examples. Waits for the device.
     pub fn mean(&mut self) -> f64 {
+        let alike = self.alike.take();
+        self.weigh(alike);
         self.sum += self.waiting.take().map(number).unwrap_or(0.0);
         self.sum / self.examples as f64
     }
@@ -123,7 +141,10 @@ impl Losses {
     }
 
     fn so_far(&self) -> LossesSoFar {
-        let waiting = self.waiting.clone().map(|loss| number(loss) as f32);
+        let alike = self.alike.clone().map(|(sum, examples)| number(sum) * examples as f64);
+        let waiting = self.waiting.clone().map(number);
+        let waiting =
+            (alike.is_some() || waiting.is_some()).then(|| (alike.unwrap_or(0.0) + waiting.unwrap_or(0.0)) as f32);
         LossesSoFar { sum: self.sum, waiting, examples: self.examples }
     }
 }

@@ -1,6 +1,6 @@
 //! Dropout: which places are dropped, and kernels that drop them, alone or after a bias and ReLU.
 
-use super::{UNITS, dims, thread_number, threads};
+use super::{UNITS, dims, thread_number, threads, with_pitch};
 use crate::ops::dropout::Dropped;
 use burn::backend::TensorMetadata;
 use burn_cubecl::cubecl;
@@ -69,15 +69,18 @@ pub(super) fn rectify(values: CubeTensor, row: CubeTensor, dropped: Dropped) -> 
 /// The gradient of what was rectified: where the output is not 0, it was neither cut off nor dropped.
 pub(super) fn rectify_backward(gradient: CubeTensor, output: CubeTensor, scale: f32) -> CubeTensor {
     let to = alike(&gradient);
-    let count = gradient.shape().num_elements();
+    let [rows, width] = dims(&gradient);
+    let (gradient, pitch) = with_pitch(gradient);
     pass_positive::launch(
         &to.client,
-        threads(count),
+        threads(rows * width),
         CubeDim::new_1d(UNITS),
         gradient.into_buffer_arg(),
         output.into_buffer_arg(),
         to.clone().into_buffer_arg(),
-        count,
+        rows * width,
+        width,
+        pitch,
         scale,
     );
     to
@@ -121,12 +124,20 @@ fn rectify_rows(
 }
 
 #[cube(launch)]
-fn pass_positive(gradient: &[f32], output: &[f32], to: &mut [f32], count: usize, scale: f32) {
+fn pass_positive(
+    gradient: &[f32],
+    output: &[f32],
+    to: &mut [f32],
+    count: usize,
+    width: usize,
+    pitch: usize,
+    scale: f32,
+) {
     let place = thread_number();
     if place >= count {
         terminate!();
     }
-    let mut through = gradient[place] * scale;
+    let mut through = gradient[place / width * pitch + place % width] * scale;
     if output[place] <= 0.0 {
         through = 0.0f32;
     }

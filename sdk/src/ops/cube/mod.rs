@@ -173,7 +173,7 @@ impl Kernels for CubeBackend {
     }
 
     fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
-        dropout::rectify_backward(ready(gradient), ready(output), scale)
+        dropout::rectify_backward(gradient, ready(output), scale)
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self> {
@@ -226,6 +226,19 @@ fn ready(tensor: CubeTensor) -> CubeTensor {
     let shape = tensor.shape();
     in_32_bits(shape.iter().product(), || format!("a table of {shape:?}"));
     into_contiguous(tensor)
+}
+
+/// A matrix whose rows are in order, though something may lie between them, as in columns of a wider one; and how many numbers
+/// lie from the beginning of a row to that of the next.
+fn with_pitch(matrix: CubeTensor) -> (CubeTensor, usize) {
+    let (strides, [_, width]) = (matrix.meta.strides(), dims(&matrix));
+    match strides[1] == 1 && strides[0] >= width && matrix.dtype == DType::F32 {
+        true => {
+            let pitch = strides[0];
+            (matrix, pitch)
+        }
+        false => (ready(matrix), width),
+    }
 }
 
 fn dims(tensor: &CubeTensor) -> [usize; 2] {

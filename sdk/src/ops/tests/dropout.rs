@@ -3,7 +3,7 @@
 use super::{agree, device, lists, numbers, random, with_gradients};
 use crate::device::generator;
 use crate::ops::dropout::Dropped;
-use crate::ops::{Kernels, Sets, softmax_pool};
+use crate::ops::{Kernels, Sets, add_row_relu, softmax_pool};
 use burn::backend::Dispatch;
 use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::activation::relu;
@@ -68,6 +68,15 @@ fn rectified_rows_agree_with_the_plain_formulation() {
         });
         agree(&format!("{m} × {n}, dropout {p}"), ours, plain, tolerance);
     }
+    // A gradient that is some columns of a wider one.
+    let inputs = [random(&mut rng, 9, 128), random(&mut rng, 1, 128)];
+    let cotangent = random(&mut rng, 9, 384);
+    let beside = |x: &Tensor<2>, y: Tensor<2>| Tensor::cat(vec![x.clone(), y, x.clone()], 1);
+    let ours = with_gradients(&device, &inputs, &cotangent, |[x, row]| {
+        beside(&x, add_row_relu(x.clone(), row.squeeze_dim(0), None))
+    });
+    let plain = with_gradients(&Device::flex(), &inputs, &cotangent, |[x, row]| beside(&x, relu(x.clone() + row)));
+    agree("columns", ours, plain, tolerance);
     let nan = Tensor::<2>::from_data([[f32::NAN, -1.0]], &device).into_dispatch();
     let zeros = Tensor::<2>::zeros([1, 2], &device).into_dispatch();
     let out = numbers(Tensor::from_dispatch(Dispatch::rectify(nan, zeros, Dropped::NOTHING)));
