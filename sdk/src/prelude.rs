@@ -4,7 +4,7 @@ pub use crate::burn;
 pub use crate::burn::module::{Module, Param};
 pub use crate::burn::tensor::{Device, Int, Tensor, TensorData};
 pub use crate::component::*;
-pub use crate::data::{Batch, Cohort, Examples, Prepared, Ragged, Sets};
+pub use crate::data::{Batch, Cohort, Dataset, Examples, Ragged, Sets};
 pub use crate::error::{Error, Result};
 pub use crate::graph::Graph;
 pub use crate::kge::BuildKgeModel;

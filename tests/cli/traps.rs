@@ -66,16 +66,16 @@ impl BuildObjective for Odd {
 }
 
 impl Objective for Odder {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.target_codes;
         Ok(vec![HeadSpec::new("codes", outputs).sees([HeadInput::Patient]).network("linear")])
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match part {
-            Part::Train => &data.split.train,
-            Part::Valid => &data.split.valid,
-            Part::Test => &data.split.test,
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let patients = match split {
+            Split::Train => &data.split.train,
+            Split::Valid => &data.split.valid,
+            Split::Test => &data.split.test,
         };
         let visits = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32);
         Ok(Examples {

@@ -5,7 +5,7 @@ mod golden {
         LAB_SHUFFLE_SEED, LAB_TRAIN_PART, RARE_THRESHOLD, heart_failure, single_visit_parts,
     };
     use dualk_plugin_parser_mimic::Mimic4Options;
-    use dualk_sdk::data::{Cohort, Prepared, Ragged, SplitOptions, prepare};
+    use dualk_sdk::data::{Cohort, Dataset, Ragged, SplitOptions, prepare};
     use dualk_sdk::prelude::*;
     use dualk_sdk::progress::Silent;
     use dualk_sdk::serde_json::{Map, Value};
@@ -17,7 +17,7 @@ mod golden {
     struct Case {
         name: &'static str,
         expected: Value,
-        data: Prepared,
+        data: Dataset,
     }
 
     /// The made-up cohort and the public demo.

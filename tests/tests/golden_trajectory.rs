@@ -6,7 +6,7 @@ mod golden {
     use crate::support::{
         Values, device, device_name, read_parameters, relative, renamed, set_parameters, with_prefix,
     };
-    use dualk_sdk::data::{Cohort, LabItem, Prepared};
+    use dualk_sdk::data::{Cohort, Dataset, LabItem};
     use dualk_sdk::experiment::{Experiment, Manifest, Observers, Trained};
     use dualk_sdk::model::Model;
     use dualk_sdk::plugin::{Registrar, Registry};
@@ -186,7 +186,7 @@ shuffle = false
     }
 
     /// Where each of our laboratory columns is in the published order, which is that of a set: for a category, or all.
-    fn published_columns(data: &Prepared, category: &str) -> Vec<usize> {
+    fn published_columns(data: &Dataset, category: &str) -> Vec<usize> {
         let names = json(&golden_dir().join("trajectory-a/names.json"));
         let ids: Vec<String> = match &names["lab_items"][category] {
             Value::Array(items) => {
@@ -206,7 +206,7 @@ shuffle = false
     }
 
     /// Published weights with our names, and laboratory items in our order.
-    fn ours(values: Values, stage: Stage, data: &Prepared) -> Values {
+    fn ours(values: Values, stage: Stage, data: &Dataset) -> Values {
         let heads = match stage {
             Stage::Finetune => ["decoders.0.", "decoders.1.", "decoders.2."],
             _ => ["heads.0.", "heads.1.", "heads.2."],
@@ -264,7 +264,7 @@ shuffle = false
     /// Trains a stage from the published weights.
     fn train(
         experiment: &Experiment,
-        data: &Prepared,
+        data: &Dataset,
         (model, optimizer): (Model, Optimizer),
         stage: Stage,
         file: &File,
@@ -288,14 +288,14 @@ shuffle = false
         Trajectory { trained, steps: steps.into_inner() }
     }
 
-    fn start(experiment: &Experiment) -> (Prepared, (Model, Optimizer)) {
+    fn start(experiment: &Experiment) -> (Dataset, (Model, Optimizer)) {
         let data = experiment.prepare(&Silent).unwrap_or_else(|e| panic!("{e}"));
         let model = experiment.model(&data, &device(), |_| {}).unwrap();
         (data, (model, Optimizer::new()))
     }
 
     /// Losses of every step, learning rates, and weights after the last.
-    fn compare(trajectory: &Trajectory, stage: Stage, file: &File, data: &Prepared, each: usize) {
+    fn compare(trajectory: &Trajectory, stage: Stage, file: &File, data: &Dataset, each: usize) {
         let (losses, rates) = (&file.wide["losses"].1, &file.wide["lr"].1);
         assert_eq!(trajectory.steps.len(), losses.len(), "steps");
         for (i, (step, (&loss, &lr))) in trajectory.steps.iter().zip(losses.iter().zip(rates)).enumerate() {
@@ -357,10 +357,10 @@ shuffle = false
     }
 
     /// The last weights' logits for the test patients.
-    fn test_logits(experiment: &Experiment, trajectory: &Trajectory, file: &File, data: &Prepared) {
+    fn test_logits(experiment: &Experiment, trajectory: &Trajectory, file: &File, data: &Dataset) {
         let (_, objective) = experiment.manifest().stage[Stage::Finetune as usize].objective();
         let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
-        let examples = objective.examples(data, Part::Test).unwrap();
+        let examples = objective.examples(data, Split::Test).unwrap();
         let patients: Vec<i64> = data.split.test.iter().map(|&p| data.cohort.patients[p]).collect();
         assert_eq!(patients, patients_of(&file.path));
         let task = &mut *Silent.begin("", "", None);

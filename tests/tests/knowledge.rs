@@ -76,11 +76,11 @@ fn items_of_each_visit_are_there_for_heads_that_tell_visits_apart() {
     let (together, apart) = (of("mlp"), of("knowledge"));
     let [for_mlp, for_knowledge] = [&together, &apart].map(|experiment| experiment.prepare(&Silent).unwrap());
     let objective = apart.registry().make::<slots::objective>("diagnosis", dualk_sdk::toml::Table::new()).unwrap();
-    let is_known = |data: &Prepared| objective.examples(data, Part::Train).unwrap().visit_labs.is_some();
+    let is_known = |data: &Dataset| objective.examples(data, Split::Train).unwrap().visit_labs.is_some();
     assert!(is_known(&for_knowledge) && !is_known(&for_mlp));
     // Both heads can use what was prepared for one that tells visits apart.
     let device = Device::flex();
-    let enter = |experiment: &Experiment, data: &Prepared| {
+    let enter = |experiment: &Experiment, data: &Dataset| {
         let model = experiment.model(data, &device, |_| {}).unwrap();
         experiment.enter_stage(model, 0, objective.as_ref(), data, &device).map(|model| model.tells_visits_apart())
     };

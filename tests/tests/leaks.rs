@@ -37,19 +37,19 @@ impl BuildObjective for ReaderOptions {
 }
 
 impl Objective for ReaderOptions {
-    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(vec![HeadSpec::new("any", 1).sees([HeadInput::Patient]).network("linear")])
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let mut patients = match part {
-            Part::Train if self.leaks => data.split.test.clone(),
-            Part::Train if self.greedy => [&data.split.train[..], &data.split.single].concat(),
-            Part::Train => data.split.train.clone(),
-            Part::Valid => data.split.valid.clone(),
-            Part::Test => data.split.test.clone(),
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let mut patients = match split {
+            Split::Train if self.leaks => data.split.test.clone(),
+            Split::Train if self.greedy => [&data.split.train[..], &data.split.single].concat(),
+            Split::Train => data.split.train.clone(),
+            Split::Valid => data.split.valid.clone(),
+            Split::Test => data.split.test.clone(),
         };
-        if self.single && part == Part::Test {
+        if self.single && split == Split::Test {
             let [_, _, test] = data.split.single_parts(&data.cohort);
             patients.extend(test);
         }

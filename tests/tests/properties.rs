@@ -303,7 +303,7 @@ proptest! {
 }
 
 /// A cohort with these codes by patient and visit, prepared; `None` where there are too few patients to divide.
-fn prepared(visits: &[Vec<Vec<u32>>], train: f64, valid: f64, seed: u32) -> Option<Prepared> {
+fn prepared(visits: &[Vec<Vec<u32>>], train: f64, valid: f64, seed: u32) -> Option<Dataset> {
     let names: Vec<String> = (0..30).map(|c| format!("{}.{}", 400 + c / 3, c % 3)).collect();
     let mut cohort = Cohort { code_names: names, ..Cohort::default() };
     let mut admission = 0;

@@ -50,9 +50,9 @@ fn beside(root: &Path) -> tempfile::TempDir {
 }
 
 /// The number of examples of all parts, and of those with each of the first labels.
-fn asked(task: &dyn Objective, data: &Prepared, classes: u32) -> (usize, Vec<usize>) {
+fn asked(task: &dyn Objective, data: &Dataset, classes: u32) -> (usize, Vec<usize>) {
     let mut found = (0, vec![0; classes as usize]);
-    for part in [Part::Train, Part::Valid, Part::Test] {
+    for part in [Split::Train, Split::Valid, Split::Test] {
         let examples = task.examples(data, part).unwrap();
         found.0 += examples.len();
         for (class, count) in (0..classes).zip(&mut found.1) {
@@ -68,7 +68,7 @@ fn numbers(value: &Value) -> Vec<usize> {
 }
 
 /// Compares the tasks with the view `view` of PyHealth's counts.
-fn agrees(data: &Prepared, counts: &Value, which: &str) {
+fn agrees(data: &Dataset, counts: &Value, which: &str) {
     let needs: Vec<String> = if which == "some" { KINDS.map(String::from).to_vec() } else { Vec::new() };
     let readmission = |days| Readmission { days, from: From::Start, needs: needs.clone(), ..Default::default() };
     let stay = |single| LengthOfStay { single, needs: needs.clone(), seen: Seen::Visit, ..Default::default() };

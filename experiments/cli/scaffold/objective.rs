@@ -34,23 +34,23 @@ impl Options {
     }
 
     /// The families of all codes to predict, in alphabetical order.
-    fn families(&self, data: &Prepared) -> Vec<String> {
+    fn families(&self, data: &Dataset) -> Vec<String> {
         let codes = &data.vocabulary.codes[1..=data.vocabulary.target_codes]; // code 0 is padding
         codes.iter().map(|code| self.family(code)).collect::<BTreeSet<_>>().into_iter().collect()
     }
 }
 
 impl Objective for Options {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         // It sees the patient vector and the lab vector; which network it is, the slot `head` says.
         Ok(vec![HeadSpec::new("families", self.families(data).len())])
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match part {
-            Part::Train => &data.split.train,
-            Part::Valid => &data.split.valid,
-            Part::Test => &data.split.test,
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let patients = match split {
+            Split::Train => &data.split.train,
+            Split::Valid => &data.split.valid,
+            Split::Test => &data.split.test,
         };
         let families = self.families(data);
         let earlier = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32).take(data.cohort.visits(p) - 1);
@@ -78,7 +78,7 @@ impl Objective for Options {
     }
 
     // Which column a code of the history is: baselines that copy the history are made from it.
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         let families = self.families(data);
         let column = |code: &String| families.binary_search(&self.family(code)).ok().map(|i| i as u32);
         let padding = std::iter::once(None);
@@ -107,7 +107,7 @@ mod tests {
         let options = Options::default();
         assert_eq!(options.families(&data), ["250", "401", "428"]);
         assert_eq!(options.heads(&data).unwrap()[0].outputs, 3);
-        let examples = options.examples(&data, Part::Train).unwrap();
+        let examples = options.examples(&data, Split::Train).unwrap();
         assert_eq!((examples.targets[0].row(0), examples.visits.row(0).len()), (&[0, 2][..], 1));
     }
 

@@ -28,7 +28,7 @@ impl BuildObjective for AbnormalLabs {
 }
 
 /// A decoder over patients for each category of laboratory items, which later stages see.
-pub fn lab_heads(data: &Prepared) -> Vec<HeadSpec> {
+pub fn lab_heads(data: &Dataset) -> Vec<HeadSpec> {
     let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
     let head = |(name, labs): (&String, &Vec<u32>)| {
         HeadSpec::new(name.clone(), labs.len()).sees([HeadInput::Patient]).network("decoder").kept()
@@ -37,7 +37,7 @@ pub fn lab_heads(data: &Prepared) -> Vec<HeadSpec> {
 }
 
 impl Objective for AbnormalLabs {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let heads = lab_heads(data);
         match heads.iter().find(|head| head.outputs == 0) {
             None => Ok(heads),
@@ -48,15 +48,15 @@ impl Objective for AbnormalLabs {
         }
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match (part, self.monitor) {
-            (Part::Train, _) => data.split.pretrain.clone(),
-            (Part::Valid, Some(number)) => {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let patients = match (split, self.monitor) {
+            (Split::Train, _) => data.split.pretrain.clone(),
+            (Split::Valid, Some(number)) => {
                 let order = shuffled(data.split.pretrain.len(), MONITOR_SEED).into_iter().take(number);
                 order.map(|i| data.split.pretrain[i]).collect()
             }
-            (Part::Valid, None) => data.split.valid.clone(),
-            (Part::Test, _) => data.split.test.clone(),
+            (Split::Valid, None) => data.split.valid.clone(),
+            (Split::Test, _) => data.split.test.clone(),
         };
         let visits = |p: &usize| {
             let rows = data.cohort.admissions.range(*p);
@@ -87,7 +87,7 @@ impl Objective for AbnormalLabs {
         Some(Labs::None)
     }
 
-    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+    fn asks(&self, data: &Dataset, head: usize) -> Asks {
         let mut columns = vec![None; data.cohort.lab_items.len()];
         let items = &data.vocabulary.category_labs[head];
         items.iter().zip(0..).for_each(|(&item, column)| columns[item as usize] = Some(column));

@@ -43,16 +43,16 @@ struct WithoutChronic {
 }
 
 impl Objective for WithoutChronic {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         match codes_outside(data, &self.chronic).len() {
             0 => Err(Error::user("every code of this cohort is chronic").at_key("path")),
             outputs => Ok(next_visit::head("codes", self.head, outputs, data)),
         }
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let places = next_visit::places(codes_outside(data, &self.chronic), data);
-        Ok(self.task.examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
+        Ok(self.task.examples(data, split, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -63,7 +63,7 @@ impl Objective for WithoutChronic {
         "R@10"
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         next_visit::asks_for(data, codes_outside(data, &self.chronic))
     }
 

@@ -36,12 +36,12 @@ impl Diagnosis {
 }
 
 impl Objective for Diagnosis {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(next_visit::head("codes", self.head, data.vocabulary.target_codes, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        Ok(self.task().examples(data, part, |row| data.visit_codes(row)))
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        Ok(self.task().examples(data, split, |row| data.visit_codes(row)))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -52,7 +52,7 @@ impl Objective for Diagnosis {
         "R@10"
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         next_visit::asks_for(data, 0..data.vocabulary.target_codes as u32)
     }
 

@@ -40,21 +40,21 @@ impl BuildObjective for DrugRecommendation {
 const KS: [usize; 2] = [10, 20];
 
 impl DrugRecommendation {
-    fn events<'a>(&self, data: &'a Prepared) -> Result<&'a Events> {
+    fn events<'a>(&self, data: &'a Dataset) -> Result<&'a Events> {
         stays::events(data, &self.kind, "kind")
     }
 }
 
 impl Objective for DrugRecommendation {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         Needs::new(data, &self.needs)?;
         Ok(next_visit::head("drugs", self.head, self.events(data)?.names.len(), data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let (events, needs) = (self.events(data)?, Needs::new(data, &self.needs)?);
         let mut asked = Vec::new();
-        for &patient in next_visit::patients(data, part) {
+        for &patient in next_visit::patients(data, split) {
             let rows = data.cohort.admissions.range(patient);
             // A visit without drugs has nothing to recommend.
             let has_all = |row: &usize| needs.met(*row) && !events.rows.row(*row).is_empty();
@@ -80,7 +80,7 @@ impl Objective for DrugRecommendation {
     }
 
     /// The drugs of each visit.
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         self.events(data).map_or(Asks::Nothing, |events| Asks::Visits(events.rows.clone()))
     }
 
@@ -88,7 +88,7 @@ impl Objective for DrugRecommendation {
         AskedVisit::Last
     }
 
-    fn labels(&self, data: &Prepared, _: usize) -> Option<Vec<String>> {
+    fn labels(&self, data: &Dataset, _: usize) -> Option<Vec<String>> {
         self.events(data).ok().map(|events| events.names.clone())
     }
 
@@ -136,7 +136,7 @@ mod tests {
         let task = DrugRecommendation::default();
         assert_eq!(task.heads(&data).unwrap()[0].outputs, 5);
         assert_eq!(task.labels(&data, 0).as_ref(), Some(&data.cohort.events[0].names));
-        let examples = task.examples(&data, Part::Train).unwrap();
+        let examples = task.examples(&data, Split::Train).unwrap();
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             let row = visits[visits.len() - 1];
             let mut drugs: Vec<&str> =
@@ -147,7 +147,7 @@ mod tests {
         let all: usize = data.split.train.iter().map(|&p| data.cohort.visits(p)).sum();
         assert!(examples.len() < all, "visits without drugs are left out");
         // A patient who has drugs in one visit alone has nothing to be recommended from.
-        let with_two = DrugRecommendation { visits: 2, ..Default::default() }.examples(&data, Part::Train).unwrap();
+        let with_two = DrugRecommendation { visits: 2, ..Default::default() }.examples(&data, Split::Train).unwrap();
         let drugs = |p: &usize| data.cohort.admissions.range(*p).filter(|row| row % 4 != 0).count();
         let expected: usize = data.split.train.iter().map(drugs).filter(|&visits| visits >= 2).sum();
         assert!(expected == with_two.len() && expected < examples.len(), "{expected} {}", with_two.len());

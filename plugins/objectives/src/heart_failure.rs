@@ -38,18 +38,18 @@ impl HeartFailure {
 }
 
 /// Whether a code identifier is one of heart failure.
-fn is_heart_failure(data: &Prepared, code: u32) -> bool {
+fn is_heart_failure(data: &Dataset, code: u32) -> bool {
     data.vocabulary.codes[code as usize].starts_with(HEART_FAILURE)
 }
 
 impl Objective for HeartFailure {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(next_visit::head("heart_failure", self.head, 1, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let fails = |row: usize| data.vocabulary.admission_codes.row(row).iter().any(|&c| is_heart_failure(data, c));
-        Ok(self.task().examples(data, part, |row| if fails(row) { vec![0] } else { Vec::new() }))
+        Ok(self.task().examples(data, split, |row| if fails(row) { vec![0] } else { Vec::new() }))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -60,13 +60,13 @@ impl Objective for HeartFailure {
         "AUC"
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         let codes = 0..data.vocabulary.nodes() as u32;
         Asks::Codes(codes.map(|code| is_heart_failure(data, code).then_some(0)).collect())
     }
 
     /// None: the column is of the whole family, of which a cohort may have one code alone.
-    fn labels(&self, _: &Prepared, _: usize) -> Option<Vec<String>> {
+    fn labels(&self, _: &Dataset, _: usize) -> Option<Vec<String>> {
         None
     }
 

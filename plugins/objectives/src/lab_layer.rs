@@ -29,17 +29,17 @@ impl BuildObjective for LabLayer {
 }
 
 impl Objective for LabLayer {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.nodes() - 1;
         Ok(vec![HeadSpec::new("codes", outputs).sees([HeadInput::Labs]).network("linear")])
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let (train, rest) = single_visit_parts(data, self.seed, self.train);
-        let patients = match part {
-            Part::Train => train,
-            Part::Valid => rest,
-            Part::Test => Vec::new(),
+        let patients = match split {
+            Split::Train => train,
+            Split::Valid => rest,
+            Split::Test => Vec::new(),
         };
         Ok(Examples {
             codes: Arc::default(),

@@ -56,17 +56,17 @@ fn class(days: i64) -> u32 {
 }
 
 impl Objective for LengthOfStay {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         Needs::new(data, &self.needs)?;
         Ok(next_visit::head("days", self.head, CLASSES, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         let needs = Needs::new(data, &self.needs)?;
         let mut asked = Vec::new();
-        for patient in stays::patients(data, part, self.single) {
+        for patient in stays::patients(data, split, self.single) {
             let rows = data.cohort.admissions.range(patient);
             for row in rows.clone().filter(|&row| needs.met(row)) {
                 let Some(class) = class_of(&facts[row]) else { continue };
@@ -93,7 +93,7 @@ impl Objective for LengthOfStay {
     }
 
     /// The class of each stay; nothing where no stay before the one in question is seen.
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         match self.seen {
             Seen::History => Asks::Visits(data.cohort.admission_facts.iter().map(class_of).collect()),
             Seen::Visit => Asks::Nothing,
@@ -104,7 +104,7 @@ impl Objective for LengthOfStay {
         AskedVisit::Last
     }
 
-    fn labels(&self, _: &Prepared, _: usize) -> Option<Vec<String>> {
+    fn labels(&self, _: &Dataset, _: usize) -> Option<Vec<String>> {
         let days = (0..8).map(|days| days.to_string()).chain(["8-14", "15+"].map(str::to_owned));
         Some(days.map(|days| format!("days:{days}")).collect())
     }
@@ -170,7 +170,7 @@ mod tests {
     fn every_stay_has_one_class() {
         let task = LengthOfStay::default();
         assert!(task.exclusive());
-        assert!(task.examples(&data(), Part::Test).unwrap().targets[0].rows().all(|row| row.len() == 1));
+        assert!(task.examples(&data(), Split::Test).unwrap().targets[0].rows().all(|row| row.len() == 1));
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn every_stay_is_asked_about_with_its_own_codes() {
         let data = data();
-        let examples = LengthOfStay::default().examples(&data, Part::Train).unwrap();
+        let examples = LengthOfStay::default().examples(&data, Split::Train).unwrap();
         assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             assert_eq!(target, [class(i64::from(visits[visits.len() - 1]) % 16)]);
@@ -209,21 +209,21 @@ mod tests {
     fn every_patient_is_in_one_part() {
         let data = data();
         let task = LengthOfStay { single: true, ..Default::default() };
-        let parts = [Part::Train, Part::Valid, Part::Test];
+        let parts = [Split::Train, Split::Valid, Split::Test];
         let mut asked: Vec<u32> = Vec::new();
-        for part in parts {
-            let examples = task.examples(&data, part).unwrap();
+        for split in parts {
+            let examples = task.examples(&data, split).unwrap();
             asked.extend(examples.visits.rows().map(|visits| visits[visits.len() - 1]));
         }
         asked.sort_unstable();
         assert_eq!(asked, (0..data.cohort.admissions.values().len() as u32).collect::<Vec<_>>());
         // The share of the part is that of the patients with several stays, but for less than one patient.
-        let of = |part| stays::patients(&data, part, true).len() - next_visit::patients(&data, part).len();
-        let several: usize = parts.iter().map(|&part| next_visit::patients(&data, part).len()).sum();
-        for part in parts {
+        let of = |split| stays::patients(&data, split, true).len() - next_visit::patients(&data, split).len();
+        let several: usize = parts.iter().map(|&split| next_visit::patients(&data, split).len()).sum();
+        for split in parts {
             let share =
-                data.split.single.len() as f64 * next_visit::patients(&data, part).len() as f64 / several as f64;
-            assert!((of(part) as f64 - share).abs() < 1.0, "{part:?}: {} {share}", of(part));
+                data.split.single.len() as f64 * next_visit::patients(&data, split).len() as f64 / several as f64;
+            assert!((of(split) as f64 - share).abs() < 1.0, "{split:?}: {} {share}", of(split));
         }
     }
 
@@ -239,8 +239,8 @@ mod tests {
         let [train, valid, test] = data.split.single_parts(&data.cohort);
         assert!(!valid.is_empty() && !test.is_empty() && train.iter().all(|p| learnt.contains(p)));
         assert!(valid.iter().chain(&test).all(|p| !learnt.contains(p)));
-        for part in [Part::Train, Part::Valid] {
-            let examples = LabLayer::default().examples(&data, part).unwrap();
+        for split in [Split::Train, Split::Valid] {
+            let examples = LabLayer::default().examples(&data, split).unwrap();
             assert!(!examples.is_empty() && examples.patients.len() == examples.len());
             assert!(examples.patients.iter().all(|&p| learnt.contains(&(p as usize))));
         }

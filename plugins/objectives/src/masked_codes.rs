@@ -35,20 +35,20 @@ impl BuildObjective for MaskedCodes {
 impl MaskedCodes {
     /// Whether a code is hidden in a visit, which is a row of the cohort's admissions. The same code is hidden or seen
     /// wherever it stands in the visit. Only what can be asked for is hidden.
-    fn hides(&self, data: &Prepared, row: usize, code: u32) -> bool {
+    fn hides(&self, data: &Dataset, row: usize, code: u32) -> bool {
         let drawn = derive_seed(SEED, &[row as u64, u64::from(code)]) as f64 / u64::MAX as f64;
         drawn < self.hidden && column(data, code).is_some()
     }
 
     /// All visits without what is hidden in them.
-    fn seen(&self, data: &Prepared) -> Ragged<u32> {
+    fn seen(&self, data: &Dataset) -> Ragged<u32> {
         let visits = data.vocabulary.admission_codes.rows().enumerate();
         let seen = visits.map(|(row, codes)| codes.iter().copied().filter(move |&c| !self.hides(data, row, c)));
         seen.collect()
     }
 
     /// The columns of what is hidden in a visit, ascending.
-    fn hidden(&self, data: &Prepared, row: usize) -> Vec<u32> {
+    fn hidden(&self, data: &Dataset, row: usize) -> Vec<u32> {
         let codes = data.vocabulary.admission_codes.row(row).iter();
         let hidden = codes.filter(|&&code| self.hides(data, row, code));
         let mut columns: Vec<u32> = hidden.filter_map(|&code| column(data, code)).collect();
@@ -59,21 +59,21 @@ impl MaskedCodes {
 }
 
 /// The column that asks for a code; none for what is no code to predict.
-fn column(data: &Prepared, code: u32) -> Option<u32> {
+fn column(data: &Dataset, code: u32) -> Option<u32> {
     code.checked_sub(1).filter(|&column| (column as usize) < data.vocabulary.target_codes)
 }
 
 impl Objective for MaskedCodes {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let head = HeadSpec::new("codes", data.vocabulary.target_codes).sees([HeadInput::Patient]).network("decoder");
         Ok(vec![if self.keep { head.kept() } else { head }])
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match part {
-            Part::Train => &data.split.pretrain,
-            Part::Valid => &data.split.valid,
-            Part::Test => &data.split.test,
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let patients = match split {
+            Split::Train => &data.split.pretrain,
+            Split::Valid => &data.split.valid,
+            Split::Test => &data.split.test,
         };
         let seen = self.seen(data);
         let (mut visits, mut labs, mut targets) = (Ragged::new(), Ragged::new(), Ragged::new());
@@ -109,7 +109,7 @@ impl Objective for MaskedCodes {
         Some(Labs::None)
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         Asks::Hidden((0..data.vocabulary.nodes() as u32).map(|code| column(data, code)).collect())
     }
 
@@ -124,7 +124,7 @@ mod tests {
     use dualk_sdk::data::{SplitOptions, prepare};
 
     /// Forty patients of one to three visits with two to five codes each.
-    fn data() -> Prepared {
+    fn data() -> Dataset {
         let (mut cohort, mut row) = (Cohort::default(), 0i64);
         cohort.code_names = (0..9).map(|c| format!("40{c}.0")).collect();
         for patient in 0..40 {
@@ -149,7 +149,7 @@ mod tests {
     fn what_is_asked_for_is_not_seen_and_nothing_is_lost() {
         let data = data();
         let objective = MaskedCodes::default();
-        let examples = objective.examples(&data, Part::Train).unwrap();
+        let examples = objective.examples(&data, Split::Train).unwrap();
         assert!(examples.len() > data.split.pretrain.len() / 2);
         for (visits, hidden) in examples.visits.rows().zip(examples.targets[0].rows()) {
             let row = *visits.last().unwrap() as usize;
@@ -169,7 +169,7 @@ mod tests {
             let seen = MaskedCodes { hidden, keep: false }.seen(&data).values().len() as f64;
             assert!((seen / all - (1.0 - hidden)).abs() < 0.12, "{hidden}: {seen} of {all}");
         }
-        assert_eq!(MaskedCodes { hidden: 0.0, keep: false }.examples(&data, Part::Train).unwrap().len(), 0);
+        assert_eq!(MaskedCodes { hidden: 0.0, keep: false }.examples(&data, Split::Train).unwrap().len(), 0);
     }
 
     /// What is seen of a visit is no answer there; of the visits before, the history ranks it.
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn only_what_learns_is_trained_on() {
         let data = data();
-        let examples = MaskedCodes::default().examples(&data, Part::Train).unwrap();
+        let examples = MaskedCodes::default().examples(&data, Split::Train).unwrap();
         let rows: Vec<usize> = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p)).collect();
         assert!(examples.visits.values().iter().all(|&row| rows.contains(&(row as usize))));
     }

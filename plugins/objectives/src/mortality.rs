@@ -33,17 +33,17 @@ impl BuildObjective for Mortality {
 }
 
 impl Objective for Mortality {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
         Needs::new(data, &self.needs)?;
         Ok(next_visit::head("mortality", self.head, 1, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let facts = stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
         let needs = Needs::new(data, &self.needs)?;
         let mut asked = Vec::new();
-        for &patient in next_visit::patients(data, part) {
+        for &patient in next_visit::patients(data, split) {
             let rows = data.cohort.admissions.range(patient);
             for last in (rows.start..rows.end - 1).filter(|&row| needs.met(row)) {
                 // As there, a stay of which it is not known counts as survived.
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn every_next_stay_is_asked_about() {
         let data = data();
-        let examples = Mortality::default().examples(&data, Part::Train).unwrap();
+        let examples = Mortality::default().examples(&data, Split::Train).unwrap();
         let expected: usize = data.split.train.iter().map(|&p| data.cohort.visits(p) - 1).sum();
         assert_eq!(examples.len(), expected);
         // The second patient's third admission is a death.
@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn stays_without_drugs_may_be_left_out_and_the_history_too() {
         let data = data();
-        let all = Mortality::default().examples(&data, Part::Train).unwrap();
+        let all = Mortality::default().examples(&data, Split::Train).unwrap();
         let task = Mortality { seen: Seen::Visit, needs: vec!["drugs".into()], ..Default::default() };
-        let some = task.examples(&data, Part::Train).unwrap();
+        let some = task.examples(&data, Split::Train).unwrap();
         // A stay has a drug unless 4 divides its row.
         let last = |visits: &[u32]| visits[visits.len() - 1];
         let expected: Vec<u32> = all.visits.rows().map(last).filter(|row| row % 4 != 0).collect();

@@ -32,7 +32,7 @@ pub struct NextVisit {
 const KS: [usize; 4] = [10, 20, 30, 40];
 
 /// The head of a task.
-pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Prepared) -> Vec<HeadSpec> {
+pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Dataset) -> Vec<HeadSpec> {
     let spec = HeadSpec::new(name, outputs);
     vec![match head {
         TaskHead::Full => spec.over_kept(lab_heads(data)).network("classifier"),
@@ -41,22 +41,22 @@ pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Prepared) -> Vec<
 }
 
 /// Multi-visit patients of a part.
-pub fn patients(data: &Prepared, part: Part) -> &[usize] {
-    match part {
-        Part::Train => &data.split.train,
-        Part::Valid => &data.split.valid,
-        Part::Test => &data.split.test,
+pub fn patients(data: &Dataset, split: Split) -> &[usize] {
+    match split {
+        Split::Train => &data.split.train,
+        Split::Valid => &data.split.valid,
+        Split::Test => &data.split.test,
     }
 }
 
 impl NextVisit {
     /// Examples of a part: visits up to the one that is asked for, the items that enter, and `label` of that visit, which
     /// is given as a row of the cohort's admissions. Valid and test ask for the last visit of each patient alone.
-    pub fn examples(&self, data: &Prepared, part: Part, label: impl Fn(usize) -> Vec<u32>) -> Examples {
+    pub fn examples(&self, data: &Dataset, split: Split, label: impl Fn(usize) -> Vec<u32>) -> Examples {
         let (mut visits, mut labs, mut targets) = (Ragged::new(), Ragged::new(), Ragged::new());
-        for &p in patients(data, part) {
+        for &p in patients(data, split) {
             let rows = data.cohort.admissions.range(p);
-            let first = if self.all_visits && part == Part::Train { rows.start + 1 } else { rows.end - 1 };
+            let first = if self.all_visits && split == Split::Train { rows.start + 1 } else { rows.end - 1 };
             for target in first..rows.end {
                 let positives = label(target);
                 if self.drop_empty && positives.is_empty() {
@@ -80,7 +80,7 @@ impl NextVisit {
 
 /// The items of an example whose visits before the one that is asked for, `target`, are `first..target`: as columns,
 /// ascending, each once.
-pub fn items(labs: Labs, data: &Prepared, first: usize, target: usize) -> Vec<u32> {
+pub fn items(labs: Labs, data: &Dataset, first: usize, target: usize) -> Vec<u32> {
     match labs {
         Labs::Target => data.visit_labs(target),
         Labs::Last => (first..target).next_back().map(|row| data.visit_labs(row)).unwrap_or_default(),
@@ -95,14 +95,14 @@ pub fn items(labs: Labs, data: &Prepared, first: usize, target: usize) -> Vec<u3
 }
 
 /// The columns that codes would be again, when the columns are `chosen` of the codes to predict.
-pub fn asks_for(data: &Prepared, chosen: impl IntoIterator<Item = u32>) -> Asks {
+pub fn asks_for(data: &Dataset, chosen: impl IntoIterator<Item = u32>) -> Asks {
     let mut columns = vec![None; data.vocabulary.nodes()];
     chosen.into_iter().zip(0..).for_each(|(code, column)| columns[code as usize + 1] = Some(column));
     Asks::Codes(columns)
 }
 
 /// For each code to predict its column, when the columns are `chosen`.
-pub fn places(chosen: Vec<u32>, data: &Prepared) -> Vec<Option<u32>> {
+pub fn places(chosen: Vec<u32>, data: &Dataset) -> Vec<Option<u32>> {
     let mut places = vec![None; data.vocabulary.target_codes];
     chosen.into_iter().zip(0..).for_each(|(code, column)| places[code as usize] = Some(column));
     places
@@ -126,7 +126,7 @@ mod tests {
     use dualk_sdk::data::{LabItem, SplitOptions, prepare};
 
     /// Ten patients of three visits; visit v of each has code v and item v abnormal.
-    fn data() -> Prepared {
+    fn data() -> Dataset {
         let cohort = Cohort {
             patients: (1..=10).collect(),
             admissions: (0..10).map(|p| [3 * p, 3 * p + 1, 3 * p + 2]).collect(),
@@ -147,7 +147,7 @@ mod tests {
             [(Labs::Target, &[2][..]), (Labs::Last, &[1]), (Labs::History, &[0, 1]), (Labs::None, &[])]
         {
             let task = NextVisit { labs, all_visits: false, drop_empty: false };
-            let examples = task.examples(&data, Part::Test, |row| data.visit_codes(row));
+            let examples = task.examples(&data, Split::Test, |row| data.visit_codes(row));
             assert_eq!((examples.len(), examples.labs.row(0)), (1, expected), "{labs:?}");
             assert_eq!((examples.visits.row(0).len(), examples.targets[0].row(0)), (2, &[2][..]));
             // Items by visit would tell more than the other options allow.
@@ -159,25 +159,25 @@ mod tests {
     fn items_of_each_visit_are_made_once_and_where_a_head_tells_visits_apart() {
         let data = data();
         let task = NextVisit { labs: Labs::History, all_visits: false, drop_empty: false };
-        let of = |data: &Prepared, part: Part| task.examples(data, part, |row| data.visit_codes(row)).visit_labs;
-        let [train, valid, test] = [Part::Train, Part::Valid, Part::Test].map(|part| of(&data, part).unwrap());
+        let of = |data: &Dataset, split: Split| task.examples(data, split, |row| data.visit_codes(row)).visit_labs;
+        let [train, valid, test] = [Split::Train, Split::Valid, Split::Test].map(|split| of(&data, split).unwrap());
         assert!(Arc::ptr_eq(&train, &valid) && Arc::ptr_eq(&train, &test));
         assert_eq!((train.len(), train.row(4)), (30, &data.visit_labs(4)[..]));
-        let together = Prepared { labs_by_visit: None, ..data };
-        assert!(of(&together, Part::Train).is_none());
+        let together = Dataset { labs_by_visit: None, ..data };
+        assert!(of(&together, Split::Train).is_none());
     }
 
     #[test]
     fn every_visit_after_the_first_is_asked_for_in_training() {
         let data = data();
         let task = NextVisit { labs: Labs::Last, all_visits: true, drop_empty: false };
-        let train = task.examples(&data, Part::Train, |row| data.visit_codes(row));
+        let train = task.examples(&data, Split::Train, |row| data.visit_codes(row));
         assert_eq!(train.len(), 2 * data.split.train.len());
         assert_eq!((train.visits.row(0).len(), train.targets[0].row(0), train.labs.row(0)), (1, &[1][..], &[0][..]));
         assert_eq!((train.visits.row(1).len(), train.targets[0].row(1), train.labs.row(1)), (2, &[2][..], &[1][..]));
-        assert_eq!(task.examples(&data, Part::Valid, |row| data.visit_codes(row)).len(), data.split.valid.len());
+        assert_eq!(task.examples(&data, Split::Valid, |row| data.visit_codes(row)).len(), data.split.valid.len());
         let rare = NextVisit { drop_empty: true, ..task };
         let only = |row| data.visit_codes(row).into_iter().filter(|&c| c == 2).collect();
-        assert_eq!(rare.examples(&data, Part::Train, only).len(), data.split.train.len());
+        assert_eq!(rare.examples(&data, Split::Train, only).len(), data.split.train.len());
     }
 }

@@ -64,7 +64,7 @@ impl Rare {
         NextVisit { labs: self.labs, all_visits: self.all_visits, drop_empty: true }
     }
 
-    fn codes(&self, data: &Prepared) -> Vec<u32> {
+    fn codes(&self, data: &Dataset) -> Vec<u32> {
         match self.by {
             RareBy::Total => data.seldom_labels(self.most.unwrap_or(RARE_THRESHOLD)),
             RareBy::Train => rare_train_codes(data, self.least, self.most.unwrap_or(20), self.sample, self.seed),
@@ -82,16 +82,16 @@ impl Rare {
 }
 
 impl Objective for Rare {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         match self.codes(data).len() {
             0 => Err(Error::user("no code of this cohort is rare").at_key("most").help("raise `most`")),
             outputs => Ok(next_visit::head("codes", self.head, outputs, data)),
         }
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let places = next_visit::places(self.codes(data), data);
-        Ok(self.task().examples(data, part, |row| next_visit::restricted(&data.visit_codes(row), &places)))
+        Ok(self.task().examples(data, split, |row| next_visit::restricted(&data.visit_codes(row), &places)))
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {
@@ -105,7 +105,7 @@ impl Objective for Rare {
         }
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         next_visit::asks_for(data, self.codes(data))
     }
 

@@ -56,7 +56,7 @@ impl BuildObjective for Readmission {
 const DAY: i64 = 86_400;
 
 impl Readmission {
-    fn facts<'a>(&self, data: &'a Prepared) -> Result<&'a [AdmissionFacts]> {
+    fn facts<'a>(&self, data: &'a Dataset) -> Result<&'a [AdmissionFacts]> {
         match self.from {
             From::End => stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some()),
             From::Start => stays::facts(data, "when stays begin", |f| f.start.is_some()),
@@ -75,17 +75,17 @@ impl Readmission {
 }
 
 impl Objective for Readmission {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         self.facts(data)?;
         Needs::new(data, &self.needs)?;
         Ok(next_visit::head("readmission", self.head, 1, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let facts = self.facts(data)?;
         let needs = Needs::new(data, &self.needs)?;
         let mut asked = Vec::new();
-        for &patient in next_visit::patients(data, part) {
+        for &patient in next_visit::patients(data, split) {
             let rows = data.cohort.admissions.range(patient);
             for row in (rows.start..rows.end - 1).filter(|&row| needs.met(row)) {
                 // Stays without these times are not asked about.
@@ -106,7 +106,7 @@ impl Objective for Readmission {
     }
 
     /// The stays after which the patient was readmitted; nothing where no stay before the one in question is seen.
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         let (Seen::History, Ok(facts)) = (self.seen, self.facts(data)) else { return Asks::Nothing };
         let admissions = &data.cohort.admissions;
         let of_patient = |p: usize| {
@@ -150,7 +150,7 @@ mod tests {
         let data = data();
         for (days, from) in [(30, From::End), (110, From::End), (110, From::Start), (111, From::Start)] {
             let task = Readmission { days, from, ..Default::default() };
-            let examples = task.examples(&data, Part::Train).unwrap();
+            let examples = task.examples(&data, Split::Train).unwrap();
             for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
                 let (row, order) = (visits[visits.len() - 1] as i64, visits.len() as i64 - 1);
                 let gap = 100 + 10 * (2 * order + 1) - if from == From::End { row % 16 } else { 0 };

@@ -46,7 +46,7 @@ impl BuildObjective for StayDays {
 
 /// The stays of a part: the visits that are seen, the last of which is asked about, and its days. A stay that ends before it
 /// begins has 0.
-fn asked(data: &Prepared, part: Part) -> Result<Vec<(Range<usize>, f32)>> {
+fn asked(data: &Dataset, split: Split) -> Result<Vec<(Range<usize>, f32)>> {
     let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
     let days = |row: usize| {
         let (start, end) = facts[row].start.zip(facts[row].end)?;
@@ -56,17 +56,17 @@ fn asked(data: &Prepared, part: Part) -> Result<Vec<(Range<usize>, f32)>> {
         let rows = data.cohort.admissions.range(patient);
         rows.clone().filter_map(move |row| Some((rows.start..row + 1, days(row)?)))
     };
-    Ok(next_visit::patients(data, part).iter().flat_map(of_patient).collect())
+    Ok(next_visit::patients(data, split).iter().flat_map(of_patient).collect())
 }
 
 impl Objective for StayDays {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         Ok(next_visit::head("days", self.head, 1, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        Ok(stays::numbers(data, asked(data, part)?, |seen| seen.end - 1, self.labs))
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        Ok(stays::numbers(data, asked(data, split)?, |seen| seen.end - 1, self.labs))
     }
 
     fn link(&self) -> Option<Link> {
@@ -77,14 +77,14 @@ impl Objective for StayDays {
     }
 
     /// The mean of the patient's stays before, and of all to learn from where there was none.
-    fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
-        let train = asked(data, Part::Train)?;
+    fn rules(&self, data: &Dataset, split: Split) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+        let train = asked(data, Split::Train)?;
         let mean = |days: &mut dyn Iterator<Item = f32>| {
             let (sum, number) = days.fold((0.0, 0), |(sum, number), days| (sum + days, number + 1));
             (number > 0).then(|| sum / number as f32)
         };
         let all = mean(&mut train.iter().map(|stay| stay.1)).unwrap_or_default();
-        let stays = asked(data, part)?;
+        let stays = asked(data, split)?;
         let before = |(i, (seen, _)): (usize, &(Range<usize>, f32))| {
             let own = stays[..i].iter().rev().take_while(|(other, _)| other.start == seen.start);
             let days = mean(&mut own.map(|stay| stay.1)).unwrap_or(all);
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn every_stay_is_asked_for_its_days() {
         let data = data();
-        let examples = StayDays::default().examples(&data, Part::Train).unwrap();
+        let examples = StayDays::default().examples(&data, Split::Train).unwrap();
         assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
         for (visits, &days) in examples.visits.rows().zip(examples.numbers_of(0)) {
             assert_eq!(days, (visits[visits.len() - 1] % 16) as f32);
@@ -133,7 +133,7 @@ mod tests {
         let data = data();
         let objective = StayDays::default();
         let (examples, rules) =
-            (objective.examples(&data, Part::Test).unwrap(), objective.rules(&data, Part::Test).unwrap());
+            (objective.examples(&data, Split::Test).unwrap(), objective.rules(&data, Split::Test).unwrap());
         let of = |row: u32| (row % 16) as f32;
         let mut some = 0;
         for (visits, ours) in examples.visits.rows().zip(&rules[0].1[0]) {

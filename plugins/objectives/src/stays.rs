@@ -68,7 +68,7 @@ impl Before {
 ///
 /// # Errors
 /// When the cohort has none.
-pub fn events<'a>(data: &'a Prepared, kind: &str, key: &str) -> Result<&'a Events> {
+pub fn events<'a>(data: &'a Dataset, kind: &str, key: &str) -> Result<&'a Events> {
     let found = data.cohort.events(kind).filter(|events| !events.names.is_empty());
     found.ok_or_else(|| {
         let error = Error::user(format!("this cohort has no {kind}")).at_key(key);
@@ -83,7 +83,7 @@ pub struct Needs<'a>(Vec<&'a Events>);
 impl<'a> Needs<'a> {
     /// # Errors
     /// When the cohort has none of a kind.
-    pub fn new(data: &'a Prepared, kinds: &[String]) -> Result<Self> {
+    pub fn new(data: &'a Dataset, kinds: &[String]) -> Result<Self> {
         kinds.iter().map(|kind| events(data, kind, "needs")).collect::<Result<_>>().map(Self)
     }
 
@@ -94,14 +94,14 @@ impl<'a> Needs<'a> {
 }
 
 /// Patients of a part. With `single`, those who have one visit are divided as the others are.
-pub fn patients(data: &Prepared, part: Part, single: bool) -> Vec<usize> {
-    let mut patients = next_visit::patients(data, part).to_vec();
+pub fn patients(data: &Dataset, split: Split, single: bool) -> Vec<usize> {
+    let mut patients = next_visit::patients(data, split).to_vec();
     if single {
         let [train, valid, test] = data.split.single_parts(&data.cohort);
-        patients.extend(match part {
-            Part::Train => train,
-            Part::Valid => valid,
-            Part::Test => test,
+        patients.extend(match split {
+            Split::Train => train,
+            Split::Valid => valid,
+            Split::Test => test,
         });
     }
     patients
@@ -120,7 +120,7 @@ pub struct Stay {
 /// Examples of stays that are asked for a number each: the visits that are seen, and the number. `asked` gives the row of
 /// the stay, `labs` whose items enter.
 pub fn numbers(
-    data: &Prepared,
+    data: &Dataset,
     stays: Vec<(Range<usize>, f32)>,
     asked: fn(&Range<usize>) -> usize,
     labs: Labs,
@@ -135,7 +135,7 @@ pub fn numbers(
 pub const DAY: f64 = 86_400.0;
 
 /// Examples of stays, with the laboratory items that `labs` says, of visits before the stay only where they are seen.
-pub fn examples(data: &Prepared, stays: &[Stay], labs: Labs) -> Examples {
+pub fn examples(data: &Dataset, stays: &[Stay], labs: Labs) -> Examples {
     let items = |stay: &Stay| next_visit::items(labs, data, stay.seen.start, stay.asked);
     // Where the codes of the stay are seen, items by visit would tell its own, too.
     let by_visit = labs == Labs::History && !stays.iter().any(|stay| stay.seen.contains(&stay.asked));
@@ -153,7 +153,7 @@ pub fn examples(data: &Prepared, stays: &[Stay], labs: Labs) -> Examples {
 ///
 /// # Errors
 /// When the cohort has nothing of it, or not what `fact` says; `what` names it.
-pub fn facts<'a>(data: &'a Prepared, what: &str, fact: fn(&AdmissionFacts) -> bool) -> Result<&'a [AdmissionFacts]> {
+pub fn facts<'a>(data: &'a Dataset, what: &str, fact: fn(&AdmissionFacts) -> bool) -> Result<&'a [AdmissionFacts]> {
     let facts = data.cohort.admission_facts.as_slice();
     match facts.iter().any(fact) {
         true => Ok(facts),
@@ -172,7 +172,7 @@ mod tests {
     /// Looks whether the examples of a task have the items of the visits that `rows` gives for those that are seen, whether
     /// these are known `by_visit`, and whether the task says so. In row r item r modulo 3 is abnormal.
     fn check(task: &dyn Objective, labs: Labs, by_visit: bool, rows: fn(&[u32]) -> Vec<u32>) {
-        let examples = task.examples(&data(), Part::Train).unwrap();
+        let examples = task.examples(&data(), Split::Train).unwrap();
         assert!(!examples.is_empty());
         for (seen, found) in examples.visits.rows().zip(examples.labs.rows()) {
             let expected: BTreeSet<u32> = rows(seen).iter().map(|row| row % 3).collect();

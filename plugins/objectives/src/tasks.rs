@@ -15,7 +15,7 @@ pub const RARE_THRESHOLD: u64 = 3;
 pub(crate) const HEART_FAILURE: &str = "428";
 
 /// For each patient column 0 when a code of the last visit says heart failure.
-pub fn heart_failure(data: &Prepared, patients: &[usize]) -> Ragged<u32> {
+pub fn heart_failure(data: &Dataset, patients: &[usize]) -> Ragged<u32> {
     let is = |&c: &u32| data.vocabulary.codes[c as usize].starts_with(HEART_FAILURE);
     let label = |&p: &usize| data.vocabulary.admission_codes.row(data.last_visit(p)).iter().any(is).then_some(0);
     patients.iter().map(label).collect()
@@ -23,7 +23,7 @@ pub fn heart_failure(data: &Prepared, patients: &[usize]) -> Ragged<u32> {
 
 /// Codes that are labels of `least..=most` training patients; when these are more than `number`, so many of them
 /// as `numpy.random.RandomState(seed).choice` draws them, in that order.
-pub fn rare_train_codes(data: &Prepared, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {
+pub fn rare_train_codes(data: &Dataset, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {
     let counts = data.label_counts(&data.split.train);
     let fits: Vec<u32> = (0..counts.len() as u32).filter(|&c| (least..=most).contains(&counts[c as usize])).collect();
     if fits.len() <= number {
@@ -34,13 +34,13 @@ pub fn rare_train_codes(data: &Prepared, least: u64, most: u64, number: usize, s
 }
 
 /// Codes to predict that `chronic` does not hold.
-pub fn codes_outside(data: &Prepared, chronic: &CodeList) -> Vec<u32> {
+pub fn codes_outside(data: &Dataset, chronic: &CodeList) -> Vec<u32> {
     let code = |&c: &u32| !chronic.contains(&data.vocabulary.codes[c as usize + 1]);
     (0..data.vocabulary.target_codes as u32).filter(code).collect()
 }
 
 /// Single-visit patients who are learnt from, shuffled, then cut into those to train the lab layer on and the others.
-pub fn single_visit_parts(data: &Prepared, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
+pub fn single_visit_parts(data: &Dataset, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
     let learnt: HashSet<usize> = data.split.pretrain.iter().copied().collect();
     let single: Vec<usize> = data.split.single.iter().copied().filter(|p| learnt.contains(p)).collect();
     let mut shuffled: Vec<usize> =

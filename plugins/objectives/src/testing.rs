@@ -7,7 +7,7 @@ use std::collections::HashMap;
 /// Sixty patients with one to four admissions. The admission in row r of the cohort lasts r modulo 16 days, ends in death when
 /// r modulo 7 is 3, has a drug unless r modulo 4 is 0, and in it item r modulo 3 is abnormal; the o-th of a patient begins on
 /// day 100·o + 10·o².
-pub fn data() -> Prepared {
+pub fn data() -> Dataset {
     const DAY: i64 = 86_400;
     let mut cohort = Cohort {
         code_names: ["428.0", "250.00", "401.9"].map(String::from).to_vec(),

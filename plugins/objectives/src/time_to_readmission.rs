@@ -37,7 +37,7 @@ const SHORTEST: f64 = 1.0 / 24.0;
 
 impl TimeToReadmission {
     /// The visits that are seen, and the days to the next one; those beyond the horizon are its negative.
-    fn asked(&self, data: &Prepared, part: Part) -> Result<Vec<(Range<usize>, f32)>> {
+    fn asked(&self, data: &Dataset, split: Split) -> Result<Vec<(Range<usize>, f32)>> {
         let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         let time = |row: usize| {
             let (end, next) = facts[row].end.zip(facts[row + 1].start)?;
@@ -48,18 +48,18 @@ impl TimeToReadmission {
             let rows = data.cohort.admissions.range(patient);
             (rows.start..rows.end - 1).filter_map(move |row| Some((rows.start..row + 1, time(row)?)))
         };
-        Ok(next_visit::patients(data, part).iter().flat_map(of_patient).collect())
+        Ok(next_visit::patients(data, split).iter().flat_map(of_patient).collect())
     }
 }
 
 impl Objective for TimeToReadmission {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         Ok(next_visit::head("hazard", self.head, 1, data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        Ok(stays::numbers(data, self.asked(data, part)?, |seen| seen.end, self.labs.labs()))
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        Ok(stays::numbers(data, self.asked(data, split)?, |seen| seen.end, self.labs.labs()))
     }
 
     fn link(&self) -> Option<Link> {
@@ -67,8 +67,8 @@ impl Objective for TimeToReadmission {
     }
 
     /// Who came back soon the last time will again; in the middle those of whom it is not known.
-    fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
-        let stays = self.asked(data, part)?;
+    fn rules(&self, data: &Dataset, split: Split) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+        let stays = self.asked(data, split)?;
         let score = |i: usize| match i.checked_sub(1).map(|before| &stays[before]) {
             Some((seen, days)) if seen.start == stays[i].0.start => -days.abs(),
             _ => -(self.horizon as f32) / 2.0,
@@ -99,7 +99,7 @@ mod tests {
     fn times_are_from_the_end_of_a_stay_to_the_next_and_end_at_the_horizon() {
         let data = data();
         let objective = TimeToReadmission { horizon: 115, ..Default::default() };
-        let examples = objective.examples(&data, Part::Train).unwrap();
+        let examples = objective.examples(&data, Split::Train).unwrap();
         assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p) - 1).sum::<usize>());
         let (mut events, mut censored) = (0, 0);
         for (visits, &time) in examples.visits.rows().zip(examples.numbers_of(0)) {

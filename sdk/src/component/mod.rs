@@ -42,8 +42,8 @@ pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoder
 pub use loss::{BuildLoss, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
 pub use objective::{
-    AskedVisit, Asks, BuildObjective, HeadInput, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Part,
-    Predictions,
+    AskedVisit, Asks, BuildObjective, HeadInput, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Predictions,
+    Split,
 };
 pub use parser::{BuildParser, Inputs, Learns, Oracle, Parser, ParserContext, ParserSlot};
 pub use patient_encoder::{

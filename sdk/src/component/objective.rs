@@ -3,7 +3,7 @@
 use super::{Builds, Component, Slot, SlotKind};
 use crate::boundary::Guarded;
 use crate::boundary::guard::run;
-use crate::data::{Examples, Prepared, Ragged};
+use crate::data::{Dataset, Examples, Ragged};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Which patients examples are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum Split {
     /// To learn from.
     Train,
     /// To choose the epoch on.
@@ -181,10 +181,10 @@ impl Labs {
 /// What a stage learns.
 pub trait Objective: Send + Sync {
     /// The heads to train.
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>>;
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>>;
 
-    /// The examples of a part; one target per head.
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples>;
+    /// The examples of a split; one target per head.
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples>;
 
     /// Metrics by name from one [`Predictions`] per head, in a fixed order. An objective gives these or a
     /// [`Objective::meter`].
@@ -215,16 +215,16 @@ pub trait Objective: Send + Sync {
         false
     }
 
-    /// What rules of one line say of the examples of `part`, beside those that are always shown: names, each with one score
+    /// What rules of one line say of the examples of `split`, beside those that are always shown: names, each with one score
     /// a column of each example, for each head.
-    fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
-        let _ = (data, part);
+    fn rules(&self, data: &Dataset, split: Split) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+        let _ = (data, split);
         Ok(Vec::new())
     }
 
     /// Which column of a head each code or item of a patient's history would be again. Baselines that copy the history
     /// are made from it, and heads that look at it (`model.head.history`) where it is of [`Asks::Codes`].
-    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+    fn asks(&self, data: &Dataset, head: usize) -> Asks {
         let _ = (data, head);
         Asks::Nothing
     }
@@ -237,7 +237,7 @@ pub trait Objective: Send + Sync {
 
     /// What the columns of a head are called in files of predictions, in their order, as many as the head has outputs; `None`
     /// where they have numbers alone. Default: the codes that they [ask for](Objective::asks), where each asks for one.
-    fn labels(&self, data: &Prepared, head: usize) -> Option<Vec<String>> {
+    fn labels(&self, data: &Dataset, head: usize) -> Option<Vec<String>> {
         match self.asks(data, head) {
             Asks::Codes(columns) | Asks::Hidden(columns) => codes_of(&columns, data),
             Asks::Nothing | Asks::Labs(_) | Asks::Visits(_) => None,
@@ -250,7 +250,7 @@ pub trait Objective: Send + Sync {
         None
     }
 
-    /// Whether it asks about patients with one visit, too, as [`Split::single_parts`](crate::data::Split::single_parts) divides
+    /// Whether it asks about patients with one visit, too, as [`Splits::single_parts`](crate::data::Splits::single_parts) divides
     /// them. With a random split nothing is then learnt from those of valid and test; else pretraining sees all of them.
     fn asks_about_single(&self) -> bool {
         false
@@ -263,7 +263,7 @@ pub trait Objective: Send + Sync {
 }
 
 /// The code that each column asks for, where each asks for one; `columns` has the column of each code.
-fn codes_of(columns: &[Option<u32>], data: &Prepared) -> Option<Vec<String>> {
+fn codes_of(columns: &[Option<u32>], data: &Dataset) -> Option<Vec<String>> {
     let mut codes: BTreeMap<u32, &String> = BTreeMap::new();
     for (code, column) in data.vocabulary.codes.iter().zip(columns) {
         if column.is_some_and(|column| codes.insert(column, code).is_some()) {
@@ -281,12 +281,12 @@ pub trait BuildObjective: Component {
 }
 
 impl Objective for Guarded<dyn Objective> {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         run(&self.origin, || self.inner.heads(data))
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let examples = run(&self.origin, || self.inner.examples(data, part))?;
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let examples = run(&self.origin, || self.inner.examples(data, split))?;
         let rows = examples.len();
         if examples.visits.len() != rows || examples.targets.iter().any(|targets| targets.len() != rows) {
             return Err(Error::program(format!("{}: visits, labs and targets differ in number", self.origin)));
@@ -330,11 +330,11 @@ impl Objective for Guarded<dyn Objective> {
         run(&self.origin, || self.inner.exclusive())
     }
 
-    fn rules(&self, data: &Prepared, part: Part) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
-        run(&self.origin, || self.inner.rules(data, part))
+    fn rules(&self, data: &Dataset, split: Split) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
+        run(&self.origin, || self.inner.rules(data, split))
     }
 
-    fn asks(&self, data: &Prepared, head: usize) -> Asks {
+    fn asks(&self, data: &Dataset, head: usize) -> Asks {
         run(&self.origin, || self.inner.asks(data, head))
     }
 
@@ -342,7 +342,7 @@ impl Objective for Guarded<dyn Objective> {
         run(&self.origin, || self.inner.asked_visit())
     }
 
-    fn labels(&self, data: &Prepared, head: usize) -> Option<Vec<String>> {
+    fn labels(&self, data: &Dataset, head: usize) -> Option<Vec<String>> {
         run(&self.origin, || self.inner.labels(data, head))
     }
 

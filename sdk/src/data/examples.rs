@@ -20,7 +20,7 @@ pub struct Examples {
     /// Abnormal laboratory items of each example as columns of the lab input, from 0.
     pub labs: Ragged<u32>,
     /// Those of each visit of [`Examples::codes`], where these may be seen: for heads that tell visits apart. Objectives get
-    /// them by [`Prepared::all_visit_labs`](super::Prepared::all_visit_labs).
+    /// them by [`Dataset::all_visit_labs`](super::Dataset::all_visit_labs).
     pub visit_labs: Option<Arc<Ragged<u32>>>,
     /// Age and sex of each example at the last visit that is seen, where they enter the model; else nothing. Objectives leave
     /// it empty, and experiments fill it in.

@@ -2,11 +2,11 @@
 
 mod cohort;
 pub(crate) mod cohort_file;
+mod dataset;
 mod examples;
 mod facts;
 mod ids;
 pub(crate) mod prepare;
-mod prepared;
 mod source_options;
 mod split;
 mod stays;
@@ -31,12 +31,12 @@ pub mod tasks;
 pub use crate::ops::Sets;
 pub use crate::sparse::Ragged;
 pub use cohort::{Cohort, LabItem};
+pub use dataset::{Dataset, Splits, Vocabulary};
 pub use examples::{AGES, Batch, Examples};
 pub use facts::{AdmissionFacts, Demographics, Events, PatientFacts, Sex};
 pub use flow::Step;
 pub use ids::Ids;
 pub use prepare::{prepare, prepare_for, write};
-pub use prepared::{Prepared, Split, Vocabulary};
 pub use split::{SplitOptions, split};
 pub use stays::Stays;
 pub use time::{Dates, seconds, year_of, years_between};

@@ -2,7 +2,7 @@
 
 use super::columns::{Values, write_parquet};
 use super::{
-    Cohort, PatientFacts, Prepared, Sex, Split, SplitOptions, Vocabulary, build_vocabulary, split, vocabulary_of,
+    Cohort, Dataset, PatientFacts, Sex, SplitOptions, Splits, Vocabulary, build_vocabulary, split, vocabulary_of,
 };
 use crate::graph::cooccurrence;
 use crate::storage::{self, Access, Numbers, Tensor};
@@ -21,16 +21,16 @@ const FILES: [&str; 6] =
 ///
 /// # Errors
 /// When the cohort is empty or too small for the split; manifest keys are relative to the table of the split.
-pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Prepared> {
+pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Dataset> {
     prepare_for(cohort, options, false)
 }
 
 /// The same for stages that ask about patients with one visit, too, where `single` says so: with a random split those of
-/// [`Split::single_parts`] that are in valid or test are not learnt from.
+/// [`Splits::single_parts`] that are in valid or test are not learnt from.
 ///
 /// # Errors
 /// As [`prepare`].
-pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Result<Prepared> {
+pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Result<Dataset> {
     cohort.validate()?;
     if cohort.patients.is_empty() {
         cohort.not_empty().map_err(|e| e.help(notes(&cohort)))?;
@@ -45,11 +45,11 @@ pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Resu
     }
     let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
-    Ok(Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: Some(OnceLock::new()) })
+    Ok(Dataset { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: Some(OnceLock::new()) })
 }
 
 /// The split of stages that ask about patients with one visit, or do not.
-fn sides(options: &SplitOptions, single: bool, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Split> {
+fn sides(options: &SplitOptions, single: bool, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Splits> {
     let mut split = split(options, cohort, vocabulary)?;
     if single && options.is_random() {
         let [_, valid, test] = split.single_parts(cohort);
@@ -60,7 +60,7 @@ fn sides(options: &SplitOptions, single: bool, cohort: &Cohort, vocabulary: &Voc
 }
 
 /// Whether each patient is learnt from; the vocabulary is theirs. The published one is of everybody.
-fn learnt(cohort: &Cohort, split: &Split) -> Vec<bool> {
+fn learnt(cohort: &Cohort, split: &Splits) -> Vec<bool> {
     let mut learns = vec![false; cohort.patients.len()];
     [&split.pretrain, &split.train].into_iter().flatten().for_each(|&p| learns[p] = true);
     learns
@@ -76,7 +76,7 @@ pub(crate) fn learns(options: &SplitOptions, single: bool, cohort: &Cohort) -> V
 }
 
 /// Patients with one visit who are on no side to learn from.
-fn held(split: &Split) -> Option<(String, u64)> {
+fn held(split: &Splits) -> Option<(String, u64)> {
     let number = (split.single.len() + split.train.len()).saturating_sub(split.pretrain.len());
     let what = "single-visit patients not learnt from, since they or the same persons are in valid or test";
     (number > 0).then(|| (what.to_owned(), number as u64))
@@ -101,7 +101,7 @@ fn notes(cohort: &Cohort) -> String {
     if notes.is_empty() { "the parser dropped nothing".into() } else { notes.join("; ") }
 }
 
-impl Prepared {
+impl Dataset {
     /// Sizes, under the names that `summary.json` uses.
     pub fn counts(&self) -> Map<String, Value> {
         let (cohort, vocabulary, split) = (&self.cohort, &self.vocabulary, &self.split);
@@ -162,7 +162,7 @@ impl Cohort {
 ///
 /// # Errors
 /// When `out` holds anything but the result of an earlier call, which is replaced.
-pub fn write(prepared: &Prepared, out: &Path) -> Result<()> {
+pub fn write(prepared: &Dataset, out: &Path) -> Result<()> {
     replaceable(out)?;
     storage::folder(out, Access::Private, |new| {
         write_json(&new.join(SUMMARY), &prepared.summary())?;
@@ -194,7 +194,7 @@ fn replaceable(out: &Path) -> Result<()> {
     }
 }
 
-fn splits(prepared: &Prepared) -> Value {
+fn splits(prepared: &Dataset) -> Value {
     let cohort = &prepared.cohort;
     let id = |&p: &usize| match cohort.patient_names.get(p) {
         Some(name) => Value::from(name.as_str()),
@@ -211,7 +211,7 @@ fn splits(prepared: &Prepared) -> Value {
     })
 }
 
-fn vocabulary(prepared: &Prepared) -> Value {
+fn vocabulary(prepared: &Dataset) -> Value {
     let vocabulary = &prepared.vocabulary;
     let code_map = |n: usize| -> Map<String, Value> {
         vocabulary.codes[1..=n].iter().zip(1..).map(|(code, id)| (code.clone(), Value::from(id))).collect()
@@ -238,7 +238,7 @@ fn vocabulary(prepared: &Prepared) -> Value {
 }
 
 /// One row an admission.
-fn patients(prepared: &Prepared) -> Vec<(String, Values)> {
+fn patients(prepared: &Dataset) -> Vec<(String, Values)> {
     let cohort = &prepared.cohort;
     let (mut patient, mut order) = (Vec::new(), Vec::new());
     for (p, row) in cohort.admissions.rows().enumerate() {
@@ -288,7 +288,7 @@ fn patients(prepared: &Prepared) -> Vec<(String, Values)> {
     columns
 }
 
-fn graph(prepared: &Prepared) -> Vec<(String, Values)> {
+fn graph(prepared: &Dataset) -> Vec<(String, Values)> {
     let mut edges: Vec<(u32, u32, f32)> = prepared.graph.iter().collect();
     edges.sort_unstable_by_key(|e| (e.0, e.1));
     named([
@@ -309,7 +309,7 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 }
 
 /// Ragged arrays over admissions: identifiers of codes, columns of labs; and the admissions of each patient.
-fn write_tensors(path: &Path, prepared: &Prepared) -> Result<()> {
+fn write_tensors(path: &Path, prepared: &Dataset) -> Result<()> {
     let labs: super::Ragged<u32> = (0..prepared.cohort.labs.len()).map(|row| prepared.visit_labs(row)).collect();
     let codes = &prepared.vocabulary.admission_codes;
     let wide = |values: &[u32]| values.iter().map(|&v| v as i64).collect();

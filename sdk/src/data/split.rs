@@ -1,7 +1,7 @@
 //! Which patients serve for what.
 
 use super::legacy_random::{PySet, RandomState};
-use super::{Cohort, Split, Vocabulary};
+use super::{Cohort, Splits, Vocabulary};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,7 +93,7 @@ impl SplitOptions {
 ///
 /// # Errors
 /// When the options ask for more patients than there are; manifest keys are relative to the split's table.
-pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Split> {
+pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Splits> {
     options.check()?;
     let (single, multi): (Vec<usize>, Vec<usize>) = (0..cohort.patients.len()).partition(|&p| cohort.visits(p) == 1);
     if multi.is_empty() {
@@ -110,7 +110,7 @@ pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -
         let held: HashSet<usize> = valid.iter().chain(&test).map(|&p| cohort.person(p)).collect();
         pretrain.retain(|&p| !held.contains(&cohort.person(p)));
     }
-    Ok(Split { single, pretrain, train, valid, test })
+    Ok(Splits { single, pretrain, train, valid, test })
 }
 
 type Parts = (Vec<usize>, Vec<usize>, Vec<usize>);
@@ -224,7 +224,7 @@ fn take(left: &mut Vec<Vec<usize>>, number: usize) -> Vec<usize> {
 /// Seed of the draw that divides patients with one visit.
 const SINGLE_SEED: u32 = 42;
 
-impl Split {
+impl Splits {
     /// Patients with one visit as parts of their own, train, valid and test, for tasks that ask about them too: divided at
     /// random as the others are. Who is the same person as one of the others is in the same part.
     pub fn single_parts(&self, cohort: &Cohort) -> [Vec<usize>; 3] {
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    fn run(options: &SplitOptions, visits: &[usize]) -> Result<Split> {
+    fn run(options: &SplitOptions, visits: &[usize]) -> Result<Splits> {
         let cohort = cohort(visits);
         split(options, &cohort, &build_vocabulary(&cohort))
     }

@@ -1,9 +1,9 @@
 //! What is asked of a patient: labels and laboratory rows, as columns from 0.
 
-use super::{Prepared, Ragged};
+use super::{Dataset, Ragged};
 use std::sync::Arc;
 
-impl Prepared {
+impl Dataset {
     /// The codes of the last visit of each patient, ascending, each once.
     pub fn last_visit_codes(&self, patients: &[usize]) -> Ragged<u32> {
         patients.iter().map(|&p| self.visit_codes(self.last_visit(p))).collect()

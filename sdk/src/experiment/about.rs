@@ -1,7 +1,7 @@
 //! Whom examples are about.
 
 use crate::component::AskedVisit;
-use crate::data::{Examples, Prepared};
+use crate::data::{Dataset, Examples};
 
 /// Whom an example is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) struct About {
 
 impl About {
     /// The visit that is asked about, as a row of the cohort's admissions, where there is one.
-    pub fn asked(&self, visit: AskedVisit, data: &Prepared) -> Option<usize> {
+    pub fn asked(&self, visit: AskedVisit, data: &Dataset) -> Option<usize> {
         match visit {
             AskedVisit::Next => {
                 Some(self.last + 1).filter(|row| data.cohort.admissions.range(self.index).contains(row))
@@ -28,7 +28,7 @@ impl About {
 }
 
 /// Whom each example is about; `None` for one without visits.
-pub(super) fn about_of(examples: &Examples, data: &Prepared) -> Vec<Option<About>> {
+pub(super) fn about_of(examples: &Examples, data: &Dataset) -> Vec<Option<About>> {
     let offsets = data.cohort.admissions.offsets();
     let about = |i: usize| {
         let last = *examples.visits.row(i).last()? as usize;
@@ -39,7 +39,7 @@ pub(super) fn about_of(examples: &Examples, data: &Prepared) -> Vec<Option<About
 }
 
 /// The patient of each example, by index; `None` when examples are no patients with visits.
-pub(super) fn patients_of(examples: &Examples, data: &Prepared) -> Option<Vec<usize>> {
+pub(super) fn patients_of(examples: &Examples, data: &Dataset) -> Option<Vec<usize>> {
     let offsets = data.cohort.admissions.offsets();
     let patient = |i: usize| {
         let first = *examples.visits.row(i).first()? as usize;

@@ -6,7 +6,7 @@ use crate::cache::Cache;
 use crate::component::{Learns, Parser, ParserContext};
 use crate::data::knowledge::{Knowledge, OfCohort, Triples};
 use crate::data::prepare::learns;
-use crate::data::{Cohort, Prepared, cohort_file, flow, prepare_for};
+use crate::data::{Cohort, Dataset, cohort_file, flow, prepare_for};
 use crate::error::value;
 use crate::{Error, Progress, Result};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 const COHORT: &str = "cohort";
 
 /// Cohort, vocabulary, split and graph.
-pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Prepared> {
+pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Dataset> {
     let data = &plan.manifest.data;
     // They are read last, and what is wrong with them shall not be told after minutes.
     plan.check_knowledge()?;
@@ -37,7 +37,7 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
 }
 
 /// What the knowledge graph of the manifest says of codes and items.
-fn knowledge(plan: &Plan, data: &Prepared) -> Result<Knowledge> {
+fn knowledge(plan: &Plan, data: &Dataset) -> Result<Knowledge> {
     const KEY: &str = "data.knowledge";
     let (parser, codes) = (plan.parser()?, &data.vocabulary.codes);
     let cohort = OfCohort { codes, facts: &|strength| parser.knowledge(strength) };
@@ -112,7 +112,7 @@ fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<C
 }
 
 /// The data in a few lines.
-pub(super) fn summarise(data: &Prepared) -> Vec<String> {
+pub(super) fn summarise(data: &Dataset) -> Vec<String> {
     let (cohort, vocabulary, split) = (&data.cohort, &data.vocabulary, &data.split);
     let pairs = (data.graph.nodes() as f64 - 1.0).powi(2).max(1.0);
     let mut lines = vec![
@@ -144,7 +144,7 @@ pub(super) fn summarise(data: &Prepared) -> Vec<String> {
 }
 
 /// What was left out between tables and cohort: a table, and a warning for each large loss.
-pub(super) fn losses(data: &Prepared) -> Vec<String> {
+pub(super) fn losses(data: &Dataset) -> Vec<String> {
     let cohort = &data.cohort;
     let table = flow::table(&cohort.flow);
     let notes = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}"));

@@ -13,7 +13,7 @@ use super::stage::OpenStage;
 use super::tested::{Tested, test};
 use crate::cache::Cache;
 use crate::component::Objective;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::model::{Model, load_weights, save_weights};
 use crate::{Error, Progress, Result};
 use std::path::Path;
@@ -143,7 +143,7 @@ pub(super) fn model_of_stage(
     plan: &Plan,
     stage: usize,
     weights: &Path,
-    data: &Prepared,
+    data: &Dataset,
 ) -> Result<(Model, Box<dyn Objective>)> {
     let model = fresh_model(plan, data, &plan.training_device(), |_| {})?;
     let (model, objective) = led_to(plan, stage, data, model)?;

@@ -19,7 +19,7 @@ use super::{cached, resolve};
 use crate::boundary::guard;
 use crate::cache::{Cache, Key};
 use crate::component::Objective;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::device::{NamedDevice, generator};
 use crate::error::Mistakes;
 use crate::model::Model;
@@ -197,7 +197,7 @@ impl Experiment {
     ///
     /// # Errors
     /// Name the file and line, or the manifest's.
-    pub fn prepare(&self, progress: &dyn Progress) -> Result<Prepared> {
+    pub fn prepare(&self, progress: &dyn Progress) -> Result<Dataset> {
         let data = self.guarded(|| dataset(&self.plan, self.cache.as_ref(), progress))?;
         losses(&data).iter().for_each(|line| progress.line(line));
         Ok(data)
@@ -207,7 +207,7 @@ impl Experiment {
     ///
     /// # Errors
     /// Name the manifest's key.
-    pub fn model(&self, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+    pub fn model(&self, data: &Dataset, device: &Device, note: impl FnMut(String)) -> Result<Model> {
         fresh_model(&self.plan, data, device, note)
     }
 
@@ -220,7 +220,7 @@ impl Experiment {
         model: Model,
         index: usize,
         objective: &dyn Objective,
-        data: &Prepared,
+        data: &Dataset,
         device: &Device,
     ) -> Result<Model> {
         Entrance { plan: &self.plan, index, objective, data, device }.enter(model)
@@ -236,7 +236,7 @@ impl Experiment {
         model: Model,
         optimizer: Optimizer,
         index: usize,
-        data: &Prepared,
+        data: &Dataset,
         observers: &mut Observers<'_>,
     ) -> Result<Trained> {
         let training = || {

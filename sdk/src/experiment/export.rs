@@ -7,9 +7,9 @@ use super::plan::Plan;
 use super::run_dir::RunDir;
 use super::stage;
 use crate::cache::Cache;
-use crate::component::Part;
+use crate::component::Split;
 use crate::data::columns::{Values, write_parquet};
-use crate::data::{Examples, Prepared};
+use crate::data::{Dataset, Examples};
 use crate::model::Model;
 use crate::storage::Access;
 use crate::{Error, Progress, Result, storage};
@@ -58,7 +58,7 @@ pub(super) fn export(
     };
     let patients = match export.patients {
         true => {
-            let examples = stage::examples(plan, objective.as_ref(), &data, Part::Test)?;
+            let examples = stage::examples(plan, objective.as_ref(), &data, Split::Test)?;
             Some(patients(&model, embeddings.clone(), &examples, &data)?)
         }
         false => None,
@@ -76,7 +76,7 @@ fn patients(
     model: &Model,
     embeddings: Tensor<2>,
     examples: &Examples,
-    data: &Prepared,
+    data: &Dataset,
 ) -> Result<Vec<(String, Values)>> {
     let Some(patients) = patients_of(examples, data) else {
         return Err(Error::user("the examples of this stage are no patients with visits: they have no vectors"));
@@ -94,7 +94,7 @@ fn patients(
 }
 
 /// The columns of `codes.parquet`: every node but that for padding.
-fn codes(data: &Prepared, embeddings: Tensor<2>) -> Vec<(String, Values)> {
+fn codes(data: &Dataset, embeddings: Tensor<2>) -> Vec<(String, Values)> {
     let [nodes, width] = embeddings.dims();
     let vectors: Vec<f32> = embeddings.slice([1..nodes, 0..width]).into_data().convert::<f32>().iter::<f32>().collect();
     let (cohort, vocabulary) = (&data.cohort, &data.vocabulary);

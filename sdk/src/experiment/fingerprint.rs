@@ -1,7 +1,7 @@
 //! What a run was trained and tested on, so that runs on other patients are not compared with it: `data.json`.
 
 use super::run_dir::RunDir;
-use crate::data::{Prepared, Ragged};
+use crate::data::{Dataset, Ragged};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -32,7 +32,7 @@ pub struct Fingerprint {
 
 impl Fingerprint {
     /// Of what stages learn from.
-    pub fn of(data: &Prepared) -> Self {
+    pub fn of(data: &Dataset) -> Self {
         let (cohort, split) = (&data.cohort, &data.split);
         let mut digest = Sha256::new();
         texts(&mut digest, cohort.patients.iter().map(ToString::to_string));

@@ -1,10 +1,10 @@
 //! Proof, for one manifest, that what is reported on was not learnt from.
 
 use super::plan::Plan;
-use crate::component::{Labs, Objective, Part, Slot};
+use crate::component::{Labs, Objective, Slot, Split};
 use crate::data::knowledge::{GraphSource, Triples};
 use crate::data::prepare::unknown;
-use crate::data::{Examples, Prepared, SplitOptions, build_vocabulary};
+use crate::data::{Dataset, Examples, SplitOptions, build_vocabulary};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 ///
 /// # Errors
 /// Names what two sides share.
-pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
+pub(super) fn check_leaks(plan: &Plan, data: &Dataset) -> Result<Vec<String>> {
     let mut lines = vec![parts(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
     lines.extend(cuts(&plan.manifest.data.split, data)?);
     lines.extend(knowledge(&plan.manifest.data.knowledge, data)?);
@@ -29,7 +29,7 @@ pub(super) fn check_leaks(plan: &Plan, data: &Prepared) -> Result<Vec<String>> {
 }
 
 /// The sources of the knowledge graph: what one counts on patients must be counted on those that are learnt from.
-fn knowledge(sources: &[GraphSource], data: &Prepared) -> Result<Option<String>> {
+fn knowledge(sources: &[GraphSource], data: &Dataset) -> Result<Option<String>> {
     let (mut counted, mut taken) = (0, 0);
     for (i, source) in sources.iter().enumerate() {
         let GraphSource::Cooccurrence { levels, .. } = source else {
@@ -72,35 +72,35 @@ fn knowledge(sources: &[GraphSource], data: &Prepared) -> Result<Option<String>>
 }
 
 /// The examples of a stage against the parts of the split, by person.
-fn stage(name: &str, objective: &dyn Objective, data: &Prepared) -> Result<String> {
+fn stage(name: &str, objective: &dyn Objective, data: &Dataset) -> Result<String> {
     let split = &data.split;
     let [pretrain, train, valid, test] =
-        [&split.pretrain, &split.train, &split.valid, &split.test].map(|part| persons(part, data));
+        [&split.pretrain, &split.train, &split.valid, &split.test].map(|split| persons(split, data));
     let (mut learnt, mut chosen, mut told) = (HashSet::new(), HashSet::new(), Vec::new());
-    for (part, what) in [(Part::Train, "train"), (Part::Valid, "valid"), (Part::Test, "test")] {
-        let examples = objective.examples(data, part)?;
+    for (split, what) in [(Split::Train, "train"), (Split::Valid, "valid"), (Split::Test, "test")] {
+        let examples = objective.examples(data, split)?;
         let theirs = persons(&patients_of(&examples, data), data);
-        let wrong = |p: &&usize| match part {
+        let wrong = |p: &&usize| match split {
             // Who is kept out of pretraining is not to be learnt from either.
-            Part::Train => !(pretrain.contains(p) || train.contains(p)) || valid.contains(p) || test.contains(p),
-            Part::Valid => test.contains(p),
-            Part::Test => learnt.contains(*p) || chosen.contains(*p) || valid.contains(p),
+            Split::Train => !(pretrain.contains(p) || train.contains(p)) || valid.contains(p) || test.contains(p),
+            Split::Valid => test.contains(p),
+            Split::Test => learnt.contains(*p) || chosen.contains(*p) || valid.contains(p),
         };
         named(name, what, &examples)?;
         let both = theirs.iter().filter(wrong).count();
         let pretrained = theirs.intersection(&pretrain).count();
-        on_one_side(name, part, what, both, pretrained, data)?;
+        on_one_side(name, split, what, both, pretrained, data)?;
         // Some stages choose their epoch on patients that they learn from.
-        let also = match (part, pretrained) {
-            (Part::Valid, 1..) => format!(" ({pretrained} of them in pretraining)"),
+        let also = match (split, pretrained) {
+            (Split::Valid, 1..) => format!(" ({pretrained} of them in pretraining)"),
             _ => String::new(),
         };
         let number = examples.len();
         told.push(format!("{what} {number} examples of {}{also}", whose(theirs.len(), data)));
-        match part {
-            Part::Train => learnt = theirs,
-            Part::Valid => chosen = theirs,
-            Part::Test => {}
+        match split {
+            Split::Train => learnt = theirs,
+            Split::Valid => chosen = theirs,
+            Split::Test => {}
         }
     }
     Ok(format!("stage {name}: {}: none on two sides", told.join(", ")))
@@ -117,13 +117,13 @@ fn named(stage: &str, what: &str, examples: &Examples) -> Result<()> {
 }
 
 /// Refuses examples of a stage that share persons with `both` another part, or are reported on and `pretrained`.
-fn on_one_side(stage: &str, part: Part, what: &str, both: usize, pretrained: usize, data: &Prepared) -> Result<()> {
+fn on_one_side(stage: &str, split: Split, what: &str, both: usize, pretrained: usize, data: &Dataset) -> Result<()> {
     if both > 0 {
         let whose = whose(both, data);
         let message = format!("stage {stage}: its {what} examples share {whose} with another part of the split");
         return Err(leak(message));
     }
-    if part == Part::Test && pretrained > 0 {
+    if split == Split::Test && pretrained > 0 {
         let whose = whose(pretrained, data);
         let message = format!("stage {stage}: {whose} of its test examples are in pretraining, graph and vocabulary");
         return Err(leak(message).help(
@@ -135,24 +135,24 @@ fn on_one_side(stage: &str, part: Part, what: &str, both: usize, pretrained: usi
 }
 
 /// The patients whose examples these are, or whose visits they look at.
-fn patients_of(examples: &Examples, data: &Prepared) -> Vec<usize> {
+fn patients_of(examples: &Examples, data: &Dataset) -> Vec<usize> {
     let offsets = data.cohort.admissions.offsets();
     let of_visit = |&row: &u32| offsets.partition_point(|&o| o <= row as usize) - 1;
     examples.visits.values().iter().map(of_visit).chain(examples.patients.iter().map(|&p| p as usize)).collect()
 }
 
 /// The persons that patients are.
-fn persons(patients: &[usize], data: &Prepared) -> HashSet<usize> {
+fn persons(patients: &[usize], data: &Dataset) -> HashSet<usize> {
     patients.iter().map(|&p| data.cohort.person(p)).collect()
 }
 
 /// So many persons, or patients where each is one.
-fn whose(number: usize, data: &Prepared) -> String {
+fn whose(number: usize, data: &Dataset) -> String {
     let what = if data.cohort.persons.is_empty() { "patients" } else { "persons" };
     format!("{number} {what}")
 }
 
-fn parts(data: &Prepared) -> Result<String> {
+fn parts(data: &Dataset) -> Result<String> {
     let split = &data.split;
     let parts = [("train", &split.train), ("valid", &split.valid), ("test", &split.test), ("single", &split.single)];
     let mut side = vec![None; data.cohort.patients.len()];
@@ -176,7 +176,7 @@ fn parts(data: &Prepared) -> Result<String> {
 }
 
 /// Whether any person is on two sides as several patients; nothing where each patient is a person.
-fn persons_apart(data: &Prepared) -> Result<&'static str> {
+fn persons_apart(data: &Dataset) -> Result<&'static str> {
     if data.cohort.persons.is_empty() {
         return Ok("");
     }
@@ -203,7 +203,7 @@ fn persons_apart(data: &Prepared) -> Result<&'static str> {
 }
 
 /// Whether one person could be two patients of the cohort, as far as identifiers tell.
-fn identifiers(data: &Prepared) -> Result<String> {
+fn identifiers(data: &Dataset) -> Result<String> {
     let cohort = &data.cohort;
     let mut seen = HashSet::new();
     if let Some(p) = (0..cohort.patients.len()).find(|&p| !seen.insert(cohort.patients[p])) {
@@ -228,7 +228,7 @@ fn identifiers(data: &Prepared) -> Result<String> {
 
 /// Whose results say where the values of laboratory items are cut; nothing where none are cut. The published split cuts by
 /// everybody's; it is said and no error.
-fn cuts(split: &SplitOptions, data: &Prepared) -> Result<Option<String>> {
+fn cuts(split: &SplitOptions, data: &Dataset) -> Result<Option<String>> {
     let from = &data.cohort.cut_from;
     let learnt: HashSet<usize> = data.split.pretrain.iter().chain(&data.split.train).copied().collect();
     let others = from.iter().filter(|&&p| !learnt.contains(&(p as usize))).count();
@@ -250,7 +250,7 @@ fn cuts(split: &SplitOptions, data: &Prepared) -> Result<Option<String>> {
 }
 
 /// Every edge of the graph against the admissions that it may be counted in.
-fn graph(data: &Prepared) -> Result<String> {
+fn graph(data: &Dataset) -> Result<String> {
     let rows = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
     let counted = crate::graph::cooccurrence(data.vocabulary.nodes(), &data.vocabulary.admission_codes, rows)?;
     match counted.iter().eq(data.graph.iter()) {
@@ -262,7 +262,7 @@ fn graph(data: &Prepared) -> Result<String> {
 }
 
 /// Codes that nobody has who is learnt from. The published vocabulary has them; it is said and no error.
-fn vocabulary(data: &Prepared) -> Result<String> {
+fn vocabulary(data: &Dataset) -> Result<String> {
     let mut known = vec![false; data.vocabulary.nodes()];
     for &p in data.split.pretrain.iter().chain(&data.split.train) {
         let rows = data.cohort.admissions.range(p);

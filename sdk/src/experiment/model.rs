@@ -3,7 +3,7 @@
 use super::parts::Building;
 use super::plan::Plan;
 use crate::component::*;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::device::generator;
 use crate::model::{History, HistoryMap, Model, draw_parameters};
 use crate::recipe::no_joint_stage;
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 use burn::tensor::Device;
 
 /// The model with fresh parameters; notes go to `note`.
-pub(super) fn fresh_model(plan: &Plan, data: &Prepared, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+pub(super) fn fresh_model(plan: &Plan, data: &Dataset, device: &Device, note: impl FnMut(String)) -> Result<Model> {
     generator::alone(|| {
         generator::seed(device, derive_seed(plan.manifest.seed, &[0]));
         Ok(draw_parameters(Model::new(plan.building(device).build_parts(data, note)?)))
@@ -23,7 +23,7 @@ pub(super) fn fresh_model(plan: &Plan, data: &Prepared, device: &Device, note: i
 pub(super) fn led_to(
     plan: &Plan,
     stage: usize,
-    data: &Prepared,
+    data: &Dataset,
     mut model: Model,
 ) -> Result<(Model, Box<dyn Objective>)> {
     let device = &plan.training_device();
@@ -41,7 +41,7 @@ pub(super) struct Entrance<'a> {
     pub plan: &'a Plan,
     pub index: usize,
     pub objective: &'a dyn Objective,
-    pub data: &'a Prepared,
+    pub data: &'a Dataset,
     pub device: &'a Device,
 }
 

@@ -3,7 +3,7 @@
 
 use crate::boundary::guard;
 use crate::component::*;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::data::knowledge::Knowledge;
 use crate::error::Mistakes;
 use crate::model::{FusionsOptions, ModelParts, Otherwise, PARTS, PartInfo, each_part};
@@ -204,7 +204,7 @@ impl Attempts<'_> {
 impl Building<'_> {
     /// Every part but the heads, which come with the stages, for the codes and laboratory items of `data`; notes go to
     /// `note`.
-    pub fn build_parts(&self, data: &Prepared, note: impl FnMut(String)) -> Result<ModelParts> {
+    pub fn build_parts(&self, data: &Dataset, note: impl FnMut(String)) -> Result<ModelParts> {
         let codes = &data.vocabulary.codes;
         // A column of zeros where the cohort has no items: tensors without columns are not for every device.
         let demographics = self.model.demographics;

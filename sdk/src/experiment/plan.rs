@@ -3,7 +3,7 @@
 use super::manifest::{ComponentRef, Manifest, Source, Stage};
 use super::parts::Building;
 use crate::component::*;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::data::knowledge::check_files;
 use crate::device::NamedDevice;
 use crate::plugin::Registry;
@@ -65,7 +65,7 @@ impl Plan {
     }
 
     /// Whose laboratory items enter the model with the examples of an objective; `None` where that does not say.
-    pub fn labs(&self, objective: &dyn Objective, data: &Prepared, by_visit: bool) -> Option<Labs> {
+    pub fn labs(&self, objective: &dyn Objective, data: &Dataset, by_visit: bool) -> Option<Labs> {
         let enter = self.sees_labs(by_visit) && !data.vocabulary.labs.is_empty();
         objective.labs().map(|labs| if enter { labs } else { Labs::None })
     }

@@ -3,7 +3,7 @@
 use super::about::{About, about_of};
 use super::stage::OpenStage;
 use crate::component::{AskedVisit, HeadSpec, Objective};
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::data::columns::{Values, write_parquet};
 use crate::model::Model;
 use crate::progress::Silent;
@@ -50,7 +50,7 @@ pub(super) fn write_predictions(model: &Model, stage: &OpenStage<'_>, out: &Path
 }
 
 /// Patient, admission, time and visits of each example.
-fn columns_about(about: &[About], visit: AskedVisit, data: &Prepared) -> [Values; 4] {
+fn columns_about(about: &[About], visit: AskedVisit, data: &Dataset) -> [Values; 4] {
     let cohort = &data.cohort;
     let asked = |a: &About| cohort.admissions.values().get(a.asked(visit, data)?).copied();
     let time = |a: &About| cohort.admission_facts.get(a.asked(visit, data)?)?.start;
@@ -69,7 +69,7 @@ fn column_of(numbers: &[f32], column: usize, width: usize) -> Values {
 }
 
 /// The names of the columns of all heads, each once: what is taken already stands behind the name of its head.
-fn label_names(specs: &[HeadSpec], objective: &dyn Objective, data: &Prepared) -> Vec<Vec<String>> {
+fn label_names(specs: &[HeadSpec], objective: &dyn Objective, data: &Dataset) -> Vec<Vec<String>> {
     let mut taken: BTreeSet<String> = ABOUT.iter().map(|&name| name.to_owned()).collect();
     let of_head = |(head, spec): (usize, &HeadSpec)| {
         let numbered = || (0..spec.outputs).map(|label| format!("{}:{label}", spec.name)).collect();

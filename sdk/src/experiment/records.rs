@@ -4,7 +4,7 @@ use super::identity::Identity;
 use super::plan::Plan;
 use super::run_dir::RunDir;
 use crate::Result;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::model::{Model, parameters};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
 use serde_json::json;
@@ -27,7 +27,7 @@ pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<()> {
 }
 
 /// What is known of the data: its sizes, what was left out, and the vocabulary with the names of codes.
-pub(super) fn write_data(run: &RunDir, data: &Prepared) -> Result<()> {
+pub(super) fn write_data(run: &RunDir, data: &Dataset) -> Result<()> {
     run.write_json("summary.json", &data.summary())?;
     run.write_json("vocabulary.json", &data.names())
 }

@@ -4,7 +4,7 @@ use super::model::fresh_model;
 use super::plan::Plan;
 use super::stage::{OpenStage, Parts};
 use super::training::{Keeping, Observers, train};
-use crate::data::{Examples, Prepared, Ragged};
+use crate::data::{Dataset, Examples, Ragged};
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{EpochRecord, Optimizer};
@@ -30,7 +30,7 @@ pub struct StageMemory {
 }
 
 /// The largest memory of the process in each stage of a plan, whose epochs are cut for it.
-pub(super) fn rehearse(plan: &mut Plan, data: &Prepared) -> Result<Vec<StageMemory>> {
+pub(super) fn rehearse(plan: &mut Plan, data: &Dataset) -> Result<Vec<StageMemory>> {
     for stage in &mut plan.manifest.stage {
         stage.epochs = Some(EPOCHS);
     }

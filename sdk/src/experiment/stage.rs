@@ -4,8 +4,8 @@ use super::about::{About, about_of};
 use super::manifest::Stage;
 use super::model::Entrance;
 use super::plan::Plan;
-use crate::component::{Labs, Objective, Part};
-use crate::data::{Examples, Prepared};
+use crate::component::{Labs, Objective, Split};
+use crate::data::{Dataset, Examples};
 use crate::model::Model;
 use crate::{Error, Result};
 
@@ -17,15 +17,15 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    fn of(plan: &Plan, objective: &dyn Objective, data: &Prepared) -> Result<Self> {
-        let examples = |part| examples(plan, objective, data, part);
-        Ok(Self { train: examples(Part::Train)?, valid: examples(Part::Valid)?, test: examples(Part::Test)? })
+    fn of(plan: &Plan, objective: &dyn Objective, data: &Dataset) -> Result<Self> {
+        let examples = |split| examples(plan, objective, data, split);
+        Ok(Self { train: examples(Split::Train)?, valid: examples(Split::Valid)?, test: examples(Split::Test)? })
     }
 }
 
 /// The examples of a part, with age and sex where these enter the model.
-pub(super) fn examples(plan: &Plan, objective: &dyn Objective, data: &Prepared, part: Part) -> Result<Examples> {
-    let mut examples = objective.examples(data, part)?;
+pub(super) fn examples(plan: &Plan, objective: &dyn Objective, data: &Dataset, split: Split) -> Result<Examples> {
+    let mut examples = objective.examples(data, split)?;
     if plan.manifest.model.demographics {
         let known = |about: About| data.cohort.demographics(about.index, about.last);
         let about = about_of(&examples, data).into_iter();
@@ -38,18 +38,18 @@ pub(super) fn examples(plan: &Plan, objective: &dyn Objective, data: &Prepared, 
 pub(super) struct OpenStage<'a> {
     pub plan: &'a Plan,
     pub index: usize,
-    pub data: &'a Prepared,
+    pub data: &'a Dataset,
     pub objective: Box<dyn Objective>,
     pub parts: Parts,
 }
 
 impl<'a> OpenStage<'a> {
-    pub fn new(plan: &'a Plan, index: usize, data: &'a Prepared) -> Result<Self> {
+    pub fn new(plan: &'a Plan, index: usize, data: &'a Dataset) -> Result<Self> {
         Self::with(plan, index, data, plan.objective(index)?)
     }
 
     /// The same, its objective being made already.
-    pub fn with(plan: &'a Plan, index: usize, data: &'a Prepared, objective: Box<dyn Objective>) -> Result<Self> {
+    pub fn with(plan: &'a Plan, index: usize, data: &'a Dataset, objective: Box<dyn Objective>) -> Result<Self> {
         let parts = Parts::of(plan, objective.as_ref(), data)?;
         Ok(Self { plan, index, data, objective, parts })
     }

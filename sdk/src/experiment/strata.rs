@@ -5,14 +5,14 @@ use super::stage::Parts;
 use crate::component::Asks;
 use crate::data::hierarchy::{self, Icd};
 use crate::data::icd::body_system;
-use crate::data::{Examples, Prepared};
+use crate::data::{Dataset, Examples};
 use std::collections::BTreeMap;
 
 /// Parts of the codes by their frequency in training, each of as many codes, the rarest first (Choi et al., GRAM, KDD 2017).
 const BINS: usize = 5;
 
 /// What divides the labels of a head on test.
-pub(super) fn divisions(asks: &Asks, head: usize, columns: usize, parts: &Parts, data: &Prepared) -> Vec<Division> {
+pub(super) fn divisions(asks: &Asks, head: usize, columns: usize, parts: &Parts, data: &Dataset) -> Vec<Division> {
     let frequency = by_frequency(columns, head, parts);
     let more = [by_novelty(asks, head, &parts.test), by_chapter(asks, head, &parts.test, data)];
     std::iter::once(frequency).chain(more.into_iter().flatten()).collect()
@@ -44,7 +44,7 @@ fn by_frequency(columns: usize, head: usize, parts: &Parts) -> Division {
 }
 
 /// Labels by the chapter of their code, where the codes are those of ICD or CCSR.
-fn by_chapter(asks: &Asks, head: usize, test: &Examples, data: &Prepared) -> Option<Division> {
+fn by_chapter(asks: &Asks, head: usize, test: &Examples, data: &Dataset) -> Option<Division> {
     let Asks::Codes(map) = asks else { return None };
     let codes = data.vocabulary.codes.iter().zip(map).filter_map(|(code, column)| Some((code.as_str(), (*column)?)));
     let chapters: BTreeMap<u32, Option<(String, &str)>> = chapters(codes);

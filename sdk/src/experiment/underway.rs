@@ -18,7 +18,7 @@ use super::tested::{Tested, test};
 use super::tracking::Trackers;
 use super::training::{Keeping, Observers, Trained, train};
 use crate::cache::Cache;
-use crate::data::Prepared;
+use crate::data::Dataset;
 use crate::model::{Model, parameters, save_weights};
 use crate::train::{EpochRecord, Metrics, Optimizer, Start};
 use crate::{Progress, Result};
@@ -35,7 +35,7 @@ struct Standing {
 /// A run that trains.
 pub(super) struct Underway<'a> {
     plan: &'a Plan,
-    data: &'a Prepared,
+    data: &'a Dataset,
     cache: StageCache<'a>,
     recorder: Recorder<'a>,
     progress: &'a dyn Progress,
@@ -49,7 +49,7 @@ impl<'a> Underway<'a> {
         stop: &'a Stop,
         run: &'a RunDir,
         checkpoint: Option<&Checkpoint>,
-        data: &'a Prepared,
+        data: &'a Dataset,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let cache = StageCache::new(plan, cache)?;

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::data::{
-    AdmissionFacts, Batch, Cohort, LabItem, PatientFacts, Prepared, Ragged, Sets, Sex, SplitOptions, prepare,
+    AdmissionFacts, Batch, Cohort, Dataset, LabItem, PatientFacts, Ragged, Sets, Sex, SplitOptions, prepare,
 };
 use crate::graph::Graph;
 use burn::tensor::{Device, TensorData};
@@ -48,7 +48,7 @@ pub(super) fn sets() -> Sets {
 ///
 /// # Errors
 /// None that a user could cause.
-pub fn prepared() -> Result<Prepared> {
+pub fn prepared() -> Result<Dataset> {
     const PATIENTS: i64 = 80;
     const COMMON: usize = 24;
     let mut rng = ChaCha8Rng::seed_from_u64(1);

@@ -4,7 +4,7 @@ use super::inputs::{ones, prepared};
 use super::options::check_options;
 use super::{Examined, Report, Subject, check};
 use crate::component::*;
-use crate::data::{Examples, Prepared, Ragged};
+use crate::data::{Dataset, Examples, Ragged};
 use crate::train::metrics::lower_is_better;
 use crate::{Result, slots};
 use std::collections::BTreeSet;
@@ -25,12 +25,14 @@ pub fn check_objective<C: BuildObjective>(options: C) {
 impl Examined for slots::objective {
     fn examine(subject: &Subject<'_>, report: &mut Report) {
         let build = |options: Table| subject.registry.make::<slots::objective>(subject.name, options);
-        let mut check = |what: &str, look: &dyn Fn(&dyn Objective, &Prepared, Found<'_>) -> Result<()>| {
+        let mut check = |what: &str, look: &dyn Fn(&dyn Objective, &Dataset, Found<'_>) -> Result<()>| {
             report.check(what, |findings| look(build(subject.options.clone())?.as_ref(), &prepared()?, findings));
         };
         check("heads", &heads);
-        for (what, part) in [("train", Part::Train), ("valid", Part::Valid), ("test", Part::Test)] {
-            check(&format!("examples: {what}"), &|objective, data, findings| examples(objective, data, part, findings));
+        for (what, split) in [("train", Split::Train), ("valid", Split::Valid), ("test", Split::Test)] {
+            check(&format!("examples: {what}"), &|objective, data, findings| {
+                examples(objective, data, split, findings)
+            });
         }
         check("metrics: finite, the same names, better for right answers", &metrics);
         check("what codes and items of a history are asked for again", &asked);
@@ -38,13 +40,13 @@ impl Examined for slots::objective {
             let data = prepared()?;
             let objective = build(options)?;
             objective.heads(&data)?;
-            objective.examples(&data, Part::Train)?;
+            objective.examples(&data, Split::Train)?;
             Ok(Vec::new())
         });
     }
 }
 
-fn heads(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
+fn heads(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Result<()> {
     let heads = objective.heads(data)?;
     let names: BTreeSet<&str> = heads.iter().map(|head| head.name.as_str()).collect();
     if heads.is_empty() || names.len() != heads.len() {
@@ -54,9 +56,9 @@ fn heads(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Res
     Ok(())
 }
 
-fn examples(objective: &dyn Objective, data: &Prepared, part: Part, findings: Found<'_>) -> Result<()> {
-    let (heads, examples) = (objective.heads(data)?, objective.examples(data, part)?);
-    if part == Part::Train && examples.is_empty() {
+fn examples(objective: &dyn Objective, data: &Dataset, split: Split, findings: Found<'_>) -> Result<()> {
+    let (heads, examples) = (objective.heads(data)?, objective.examples(data, split)?);
+    if split == Split::Train && examples.is_empty() {
         findings.push("there is nothing to learn from".to_owned());
     }
     if examples.targets.len() != heads.len() {
@@ -100,8 +102,8 @@ fn numbers(head: &HeadSpec, numbers: &[f32], expected: usize, findings: Found<'_
     findings.extend(wrong.map(|y| format!("a target of `{}` is {y}", head.name)));
 }
 
-fn metrics(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
-    let (heads, examples) = (objective.heads(data)?, objective.examples(data, Part::Train)?);
+fn metrics(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Result<()> {
+    let (heads, examples) = (objective.heads(data)?, objective.examples(data, Split::Train)?);
     let (right, wrong) =
         (metrics_of(objective, &heads, &examples, 1.0), metrics_of(objective, &heads, &examples, -1.0));
     let names = |metrics: &[(String, f64)]| metrics.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
@@ -161,7 +163,7 @@ fn flat(map: &[Option<u32>]) -> Vec<u32> {
     map.iter().flatten().copied().collect()
 }
 
-fn asked(objective: &dyn Objective, data: &Prepared, findings: Found<'_>) -> Result<()> {
+fn asked(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Result<()> {
     for (i, head) in objective.heads(data)?.iter().enumerate() {
         let (columns, entries, expected) = match objective.asks(data, i) {
             Asks::Nothing => continue,

@@ -316,17 +316,17 @@ impl BuildObjective for Wrong {
 }
 
 impl Objective for Wrong {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.nodes() - 1 - if self.is("narrow") { 30 } else { 0 };
         let name = "codes".to_owned();
         Ok(vec![HeadSpec::new(name, outputs).sees([HeadInput::Patient])])
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        let patients = match part {
-            Part::Train => &data.split.train,
-            Part::Valid => &data.split.valid,
-            Part::Test => &data.split.test,
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        let patients = match split {
+            Split::Train => &data.split.train,
+            Split::Valid => &data.split.valid,
+            Split::Test => &data.split.test,
         };
         let visits = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32);
         Ok(Examples {
@@ -348,7 +348,7 @@ impl Objective for Wrong {
         if self.is("unknown") { "R@7" } else { "R@5" }
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         let columns = (0..data.vocabulary.nodes() as u32).map(|code| code.checked_sub(1));
         Asks::Codes(if self.is("beyond") { columns.map(|c| c.map(|c| c + 1)).collect() } else { columns.collect() })
     }
@@ -400,11 +400,11 @@ struct Says {
 }
 
 impl Objective for Says {
-    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(vec![HeadSpec::new("any", 1)])
     }
 
-    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+    fn examples(&self, _: &Dataset, _: Split) -> Result<Examples> {
         let one = || std::iter::once(Vec::<u32>::new()).collect::<Ragged<u32>>();
         let numbers = self.numbers.clone();
         Ok(Examples { visits: one(), labs: one(), targets: vec![one()], numbers, ..Examples::default() })
@@ -425,7 +425,7 @@ fn targets_are_what_the_objective_says() {
     let given = |link, numbers: &[&[f32]]| {
         let numbers = numbers.iter().map(|row| row.to_vec()).collect();
         let objective: Box<dyn Objective> = Box::new(Says { link, numbers });
-        Guarded { origin: "objective `says`".into(), inner: objective }.examples(&data, Part::Train)
+        Guarded { origin: "objective `says`".into(), inner: objective }.examples(&data, Split::Train)
     };
     assert!(given(None, &[]).is_ok() && given(Some(Link::Mean), &[&[3.0]]).is_ok());
     let wrong = [(None, vec![&[3.0f32][..]]), (Some(Link::Mean), vec![]), (Some(Link::LogHazard), vec![&[][..]])];
@@ -447,7 +447,7 @@ impl Recipe for Wrong {
         vec![("fit", "learns")]
     }
 
-    fn part(&self, key: &str) -> Option<&'static str> {
+    fn split(&self, key: &str) -> Option<&'static str> {
         match key {
             "patient_encoder" => Some("fusions"), // of the SDK, whatever is loaded
             "lab" => self.is("secretive").then_some("linear"),

@@ -4,15 +4,15 @@
 use super::oracle;
 use super::simulate::simulate;
 use crate::{SyntheticOptions, generate};
-use dualk_sdk::data::{Prepared, Sex, SplitOptions, prepare};
+use dualk_sdk::data::{Dataset, Sex, SplitOptions, prepare};
 use std::collections::HashMap;
 
-fn prepared(options: &SyntheticOptions, seed: u64) -> Prepared {
+fn prepared(options: &SyntheticOptions, seed: u64) -> Dataset {
     prepare(generate(options, seed), &SplitOptions::default()).unwrap()
 }
 
 /// Recall at 10 of the codes with the highest scores, averaged over test patients.
-fn recall(data: &Prepared, score: impl Fn(usize) -> Vec<f64>) -> f64 {
+fn recall(data: &Dataset, score: impl Fn(usize) -> Vec<f64>) -> f64 {
     let truth = data.last_visit_codes(&data.split.test);
     let one = |(i, &p): (usize, &usize)| {
         let scores = score(p);

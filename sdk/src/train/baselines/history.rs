@@ -3,7 +3,7 @@
 use super::{BaselineContext, log_odds};
 use crate::component::{Asks, HeadSpec};
 use crate::data::knowledge::Knowledge;
-use crate::data::{Examples, Prepared};
+use crate::data::{Dataset, Examples};
 use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ fn by_frequency(a: &Had, b: &Had) -> Ordering {
 pub(super) type Successors = Vec<Vec<(u32, f32)>>;
 
 /// The codes that each code occurs with.
-pub(super) fn successors(data: &Prepared) -> Successors {
+pub(super) fn successors(data: &Dataset) -> Successors {
     let mut successors = vec![Vec::new(); data.graph.nodes()];
     data.graph.iter().for_each(|(source, target, weight)| successors[source as usize].push((target, weight)));
     successors

@@ -10,8 +10,8 @@ pub use logistic::LogisticRegression;
 use super::metrics::lower_is_better;
 use super::{Metrics, Scale};
 use crate::Result;
-use crate::component::{Asks, HeadInput, HeadSpec, Objective, Part, Predictions};
-use crate::data::{AGES, Demographics, Examples, Prepared, Ragged, Sex};
+use crate::component::{Asks, HeadInput, HeadSpec, Objective, Predictions, Split};
+use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
 use history::History;
 
 /// The scores of a ranking for all heads of an objective.
@@ -28,7 +28,7 @@ pub struct Scored {
 /// What baselines are made from.
 pub struct BaselineContext<'a> {
     /// Cohort, vocabulary, graph, and knowledge graph where there is one.
-    pub data: &'a Prepared,
+    pub data: &'a Dataset,
     /// What is asked.
     pub objective: &'a dyn Objective,
     /// Its heads.
@@ -94,7 +94,7 @@ pub fn baselines(context: &BaselineContext<'_>) -> Result<Vec<Scored>> {
         None => of_labels(context),
     };
     let scale = if context.objective.link().is_some() { Scale::Logits } else { Scale::Order };
-    let rules = context.objective.rules(context.data, Part::Test)?;
+    let rules = context.objective.rules(context.data, Split::Test)?;
     all.extend(rules.into_iter().map(|(name, heads)| Scored { name, heads, scale }));
     Ok(all)
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::data::knowledge::{Fact, GraphSource, Knowledge, OfCohort, Triples};
-use crate::data::{Cohort, Split, Vocabulary};
+use crate::data::{Cohort, Splits, Vocabulary};
 use crate::graph::Graph;
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use std::sync::Arc;
 struct Again;
 
 impl Objective for Again {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(vec![HeadSpec::new("codes", data.vocabulary.nodes() - 1)])
     }
 
-    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+    fn examples(&self, _: &Dataset, _: Split) -> Result<Examples> {
         Ok(Examples::default())
     }
 
@@ -20,7 +20,7 @@ impl Objective for Again {
         "R@10"
     }
 
-    fn asks(&self, data: &Prepared, _: usize) -> Asks {
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
         Asks::Codes((0..data.vocabulary.nodes() as u32).map(|code| code.checked_sub(1)).collect())
     }
 }
@@ -32,11 +32,11 @@ struct Of {
 }
 
 impl Objective for Of {
-    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(vec![HeadSpec::new("of", self.outputs)])
     }
 
-    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+    fn examples(&self, _: &Dataset, _: Split) -> Result<Examples> {
         Ok(Examples::default())
     }
 
@@ -44,23 +44,23 @@ impl Objective for Of {
         "R@10"
     }
 
-    fn asks(&self, _: &Prepared, _: usize) -> Asks {
+    fn asks(&self, _: &Dataset, _: usize) -> Asks {
         self.asks.clone()
     }
 }
 
 /// These codes, whose graph has no edges, and two items.
-fn data(codes: &[&str]) -> Prepared {
+fn data(codes: &[&str]) -> Dataset {
     let codes: Vec<String> = std::iter::once("").chain(codes.iter().copied()).map(str::to_owned).collect();
     let graph = Graph::new(codes.len(), &[]).unwrap();
     let vocabulary = Vocabulary { codes, labs: vec![0, 1], ..Vocabulary::default() };
-    let (cohort, split) = (Cohort::default(), Split::default());
-    Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None }
+    let (cohort, split) = (Cohort::default(), Splits::default());
+    Dataset { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None }
 }
 
 /// What [`Again`] is learnt from.
 fn context<'a>(
-    data: &'a Prepared,
+    data: &'a Dataset,
     heads: &'a [HeadSpec],
     train: &'a Examples,
     test: &'a Examples,
@@ -153,11 +153,11 @@ fn a_regression_learns_from_items_of_the_visit_before_the_last() {
 struct Size(&'static str);
 
 impl Objective for Size {
-    fn heads(&self, _: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
         Ok(vec![HeadSpec::new("size", 1)])
     }
 
-    fn examples(&self, _: &Prepared, _: Part) -> Result<Examples> {
+    fn examples(&self, _: &Dataset, _: Split) -> Result<Examples> {
         Ok(Examples::default())
     }
 
@@ -278,7 +278,7 @@ fn those_who_had_it_before_have_a_rate_of_their_own() {
 #[test]
 fn what_is_seen_of_the_visit_itself_leads_to_what_is_hidden_there() {
     let plain = data(&["a", "b", "c", "d", "e"]);
-    let data = Prepared { graph: Graph::new(6, &[(3, 4, 1.0)]).unwrap(), ..plain };
+    let data = Dataset { graph: Graph::new(6, &[(3, 4, 1.0)]).unwrap(), ..plain };
     let asked = Of { outputs: 5, asks: Asks::Hidden((0..6u32).map(|code| code.checked_sub(1)).collect()) };
     let heads = asked.heads(&data).unwrap();
     let train = Examples {
@@ -315,7 +315,7 @@ fn after_the_history_come_codes_that_knowledge_links_with_it() {
         ("a", "is_a", "group"),
         ("f", "is_a", "group"),
     ];
-    let data = Prepared { knowledge: knowledge(&unknown.vocabulary.codes, facts), ..unknown.clone() };
+    let data = Dataset { knowledge: knowledge(&unknown.vocabulary.codes, facts), ..unknown.clone() };
     // Visits {a, b}, {a}, and the item 50 in the first; in training c is never asked for, d once, e twice, f three times and
     // g four times.
     let train = Examples {
@@ -334,7 +334,7 @@ fn after_the_history_come_codes_that_knowledge_links_with_it() {
     let by_visit = Examples { visit_labs: Some(Arc::new(ragged(&[&[0], &[]]))), ..as_set.clone() };
     let heads = Again.heads(&data).unwrap();
     let of =
-        |data: &Prepared, test: &Examples, labs: bool| baselines(&context(data, &heads, &train, test, labs)).unwrap();
+        |data: &Dataset, test: &Examples, labs: bool| baselines(&context(data, &heads, &train, test, labs)).unwrap();
     // After a and b: e has two links, from a and to it, and c two, from a and to b, of which e is the more frequent; d has
     // one, from the item. f is two edges away from a, and so is g from the item: these go by frequency.
     for test in [&as_set, &by_visit] {

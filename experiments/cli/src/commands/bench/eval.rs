@@ -5,8 +5,8 @@ use super::report::{Format, Report, Times};
 use super::setup::{Case, ModelArgs, Stage, set_threads, wait};
 use super::workload::Sizes;
 use clap::Args;
-use dualk_sdk::component::{HeadSpec, Meter, Objective, Part, Predictions};
-use dualk_sdk::data::{Examples, Prepared};
+use dualk_sdk::component::{HeadSpec, Meter, Objective, Predictions, Split};
+use dualk_sdk::data::{Dataset, Examples};
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::json;
 use dualk_sdk::train::evaluate;
@@ -40,7 +40,7 @@ impl Eval {
         }
         set_threads(self.model.threads)?;
         let case = Case::new(&self.model, &self.sizes, Stage::Finetune, self.patients)?;
-        let examples = case.objective.examples(&case.data, Part::Test)?;
+        let examples = case.objective.examples(&case.data, Split::Test)?;
         let timed = Timed { inner: case.objective.as_ref(), seconds: Arc::default() };
         machine::forget_peak_memory();
         let (mut forward, mut metrics) = (Vec::new(), Vec::new());
@@ -87,12 +87,12 @@ impl Timed<'_> {
 }
 
 impl Objective for Timed<'_> {
-    fn heads(&self, data: &Prepared) -> Result<Vec<HeadSpec>> {
+    fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         self.inner.heads(data)
     }
 
-    fn examples(&self, data: &Prepared, part: Part) -> Result<Examples> {
-        self.inner.examples(data, part)
+    fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+        self.inner.examples(data, split)
     }
 
     fn meter(&self) -> Option<Box<dyn Meter>> {

@@ -5,7 +5,7 @@ use crate::commands::WritableArg;
 use clap::Args;
 use dualk_plugin_parser_synthetic::Files;
 use dualk_sdk::component::{ParserContext, Slot};
-use dualk_sdk::data::{Prepared, SplitOptions, build_vocabulary, split, write};
+use dualk_sdk::data::{Dataset, SplitOptions, build_vocabulary, split, write};
 use dualk_sdk::graph::cooccurrence;
 use dualk_sdk::slots;
 
@@ -107,7 +107,7 @@ fn measure(folder: &Path) -> Result<Value> {
         let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
         cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)
     })?;
-    let prepared = Prepared { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None };
+    let prepared = Dataset { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None };
     phases.time("datasets", || {
         let patients = &prepared.split.pretrain;
         let labels = (prepared.last_visit_codes(patients), prepared.last_visit_labs(patients));

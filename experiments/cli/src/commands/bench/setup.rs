@@ -5,7 +5,7 @@ use crate::commands::WritableArg;
 use clap::{Args, ValueEnum};
 use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::component::{Loss, Objective};
-use dualk_sdk::data::Prepared;
+use dualk_sdk::data::Dataset;
 use dualk_sdk::experiment::manifest::Stage as StageOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::model::{Model, freeze};
@@ -129,7 +129,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
 pub struct Case {
     pub experiment: Experiment,
     pub stage: Stage,
-    pub data: Prepared,
+    pub data: Dataset,
     pub objective: Box<dyn Objective>,
     pub loss: Box<dyn Loss>,
     pub model: Model,

@@ -7,7 +7,7 @@ use super::workload::{Sizes, describe};
 use super::{count, machine};
 use clap::Args;
 use dualk_sdk::burn::tensor::Device;
-use dualk_sdk::component::Part;
+use dualk_sdk::component::Split;
 use dualk_sdk::data::{Examples, Ragged};
 use dualk_sdk::model::dense;
 use dualk_sdk::progress::{Progress, Task};
@@ -90,7 +90,7 @@ impl Step {
             return Err(Error::user(format!("--floor: only the CPU is measured, and the device is {device}"))
                 .help("leave --floor out, or give --device cpu"));
         }
-        let examples = case.objective.examples(&case.data, Part::Train)?;
+        let examples = case.objective.examples(&case.data, Split::Train)?;
         machine::forget_peak_memory();
         let (case, seconds) = time_steps(case, &examples, batch)?;
         let peak = machine::peak_memory_gib();
@@ -266,7 +266,7 @@ impl Export {
         self.steps.check()?;
         let model = ModelArgs::small();
         let case = Case::new(&model, &self.sizes, self.stage, self.steps.patients(self.stage))?;
-        let examples = case.objective.examples(&case.data, Part::Train)?;
+        let examples = case.objective.examples(&case.data, Split::Train)?;
         let heads = case.model.head_specs().iter().map(|h| json!({ "name": h.name, "outputs": h.outputs }));
         let codes = |visits: &[u32]| -> Value { visits.iter().map(|&v| examples.codes.row(v as usize)).collect() };
         let text = json!({

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dualk_sdk::data::legacy_random::RandomState;
-use dualk_sdk::data::{Cohort, LabItem, Prepared, Ragged, Split, Vocabulary};
+use dualk_sdk::data::{Cohort, Dataset, LabItem, Ragged, Splits, Vocabulary};
 use dualk_sdk::graph::Graph;
 use dualk_sdk::serde_json::{Value, json};
 use dualk_sdk::{Error, Result};
@@ -71,7 +71,7 @@ impl Sizes {
 
     /// Everything that a stage learns from: `patients` patients, each in every part of the split. A patient has the
     /// visits that the model sees, and one more to predict when `next_visit` is set.
-    pub fn prepared(&self, patients: usize, next_visit: bool) -> Result<Prepared> {
+    pub fn prepared(&self, patients: usize, next_visit: bool) -> Result<Dataset> {
         let mut draw = Draw::new(self.seed);
         let popularity = draw.popularity(self.nodes - 1);
         let graph = draw.graph(self.nodes, self.edges, &popularity)?;
@@ -165,7 +165,7 @@ impl Draw {
         popularity: &[f64],
         patients: usize,
         next_visit: bool,
-    ) -> Prepared {
+    ) -> Dataset {
         let visits = cumulative(power_law(sizes.visits));
         let codes = cumulative(popularity.to_vec());
         let labs: usize = sizes.labs.iter().sum();
@@ -189,7 +189,7 @@ impl Draw {
         let all: Vec<usize> = (0..patients).collect();
         let mut names: Vec<String> = (0..graph.nodes()).map(|n| n.to_string()).collect();
         names[0].clear();
-        Prepared {
+        Dataset {
             knowledge: None,
             labs_by_visit: None,
             vocabulary: Vocabulary {
@@ -199,7 +199,7 @@ impl Draw {
                 labs: (0..labs as u32).collect(),
                 codes: names.clone(),
             },
-            split: Split {
+            split: Splits {
                 single: Vec::new(),
                 pretrain: all.clone(),
                 train: all.clone(),

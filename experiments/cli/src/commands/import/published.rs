@@ -14,7 +14,7 @@
 
 use super::pickle::{Node, Pickle};
 use super::torch::{self, Tensor};
-use dualk_sdk::data::Prepared;
+use dualk_sdk::data::Dataset;
 use dualk_sdk::storage;
 use dualk_sdk::toml::{Table, Value, from_str, to_string, toml};
 use dualk_sdk::{Error, Result, serde_json};
@@ -124,7 +124,7 @@ impl Published {
     ///
     /// # Errors
     /// When the cohort is another than the one that the model was trained on.
-    pub fn write_weights(&self, data: &Prepared, out: &Path) -> Result<()> {
+    pub fn write_weights(&self, data: &Dataset, out: &Path) -> Result<()> {
         self.compare_patients(data)?;
         let (vocabulary, cohort) = (&data.vocabulary, &data.cohort);
         let nodes = self.rows_of_codes(&self.graph_codes, &vocabulary.codes[1..])?;
@@ -201,7 +201,7 @@ impl Published {
     }
 
     /// Patients of each part must be the published ones: else predictions are of others.
-    fn compare_patients(&self, data: &Prepared) -> Result<()> {
+    fn compare_patients(&self, data: &Dataset) -> Result<()> {
         let split = &data.split;
         for ((part, published), ours) in
             self.patients.iter().zip([&split.pretrain, &split.train, &split.valid, &split.test])

@@ -22,7 +22,7 @@ pub struct Vocabulary {
 
 /// Which patients serve for what, as indices into [`Cohort::patients`].
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Split {
+pub struct Splits {
     /// Patients with one admission.
     pub single: Vec<usize>,
     /// Patients used for pretraining and for the disease graph: those to train on, and those with one admission but for whoever
@@ -38,18 +38,18 @@ pub struct Split {
 
 /// Everything that stages learn from.
 #[derive(Debug, Clone)]
-pub struct Prepared {
+pub struct Dataset {
     /// Patients, admissions, codes and labs.
     pub cohort: Cohort,
     /// Identifiers of codes and labs.
     pub vocabulary: Vocabulary,
     /// Roles of patients.
-    pub split: Split,
+    pub split: Splits,
     /// Co-occurrence graph over codes; node 0 is padding.
     pub graph: Graph,
     /// What a knowledge graph says of codes and laboratory items, where the manifest names one.
     pub knowledge: Option<Arc<Knowledge>>,
-    /// What [`Prepared::all_visit_labs`] makes when it is first asked; `None` where no head of the experiment tells visits
+    /// What [`Dataset::all_visit_labs`] makes when it is first asked; `None` where no head of the experiment tells visits
     /// apart.
     pub labs_by_visit: Option<OnceLock<Arc<Ragged<u32>>>>,
 }
@@ -61,7 +61,7 @@ impl Vocabulary {
     }
 }
 
-impl Prepared {
+impl Dataset {
     /// The identifiers of the laboratory items, by column of what a model sees.
     pub fn item_ids(&self) -> Vec<i64> {
         self.vocabulary.labs.iter().map(|&item| self.cohort.lab_items[item as usize].id).collect()
