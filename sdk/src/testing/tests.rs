@@ -447,7 +447,7 @@ impl Recipe for Wrong {
         vec![("fit", "learns")]
     }
 
-    fn split(&self, key: &str) -> Option<&'static str> {
+    fn part(&self, key: &str) -> Option<&'static str> {
         match key {
             "patient_encoder" => Some("fusions"), // of the SDK, whatever is loaded
             "lab" => self.is("secretive").then_some("linear"),
