@@ -392,7 +392,7 @@ def arguments():
     parser.add_argument("--labs", type=int, nargs="+", default=[239, 191, 15], help="items of each category")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both sides")
     parser.add_argument("--device", default="cpu", help="of both sides: cpu, cuda, cuda:1")
-    parser.add_argument("--tf32", action="store_true", help="let PyTorch multiply matrices in TF32, as dualk does on CUDA")
+    parser.add_argument("--tf32", action="store_true", help="let PyTorch multiply matrices in TF32")
     parser.add_argument("--json", type=Path, help="write the measurements to this file")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     parser.add_argument("--workload", type=Path, help=argparse.SUPPRESS)

@@ -231,14 +231,13 @@ fn ready(tensor: CubeTensor) -> CubeTensor {
 /// A matrix whose rows are in order, though something may lie between them, as in columns of a wider one; and how many numbers
 /// lie from the beginning of a row to that of the next.
 fn with_pitch(matrix: CubeTensor) -> (CubeTensor, usize) {
-    let (strides, [_, width]) = (matrix.meta.strides(), dims(&matrix));
-    match strides[1] == 1 && strides[0] >= width && matrix.dtype == DType::F32 {
-        true => {
-            let pitch = strides[0];
-            (matrix, pitch)
-        }
-        false => (ready(matrix), width),
+    let (strides, [rows, width]) = (matrix.meta.strides(), dims(&matrix));
+    let pitch = strides[0];
+    if strides[1] != 1 || pitch < width || matrix.dtype != DType::F32 {
+        return (ready(matrix), width);
     }
+    in_32_bits(rows.saturating_mul(pitch), || format!("{width} columns of a table of {rows} rows and {pitch} columns"));
+    (matrix, pitch)
 }
 
 fn dims(tensor: &CubeTensor) -> [usize; 2] {
