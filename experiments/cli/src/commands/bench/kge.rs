@@ -64,6 +64,25 @@ pub struct Kge {
     format: Format,
 }
 
+/// Steps before those that are timed.
+const WARM: u32 = 3;
+/// Steps of a device that are timed together. Training reads losses a hundred times a run: a step begins there before the one
+/// before has ended.
+const TOGETHER: u32 = 20;
+
+/// What steps took.
+#[derive(Default)]
+struct Measured {
+    /// Seconds a step, and of these waiting for the batch.
+    seconds: Vec<f64>,
+    waits: Vec<f64>,
+    /// Rows that were scored and cells, of all steps.
+    rows: usize,
+    cells: usize,
+    /// The last loss.
+    loss: f64,
+}
+
 impl Kge {
     pub fn run(self) -> Result<()> {
         set_threads(self.threads)?;
@@ -89,8 +108,6 @@ impl Kge {
         forget_peak_memory();
         let graph = self.graph();
         let known = Known::new(&graph.train);
-        const WARM: u32 = 3;
-        const TOGETHER: u32 = 20;
         let steps = WARM + self.steps;
         let options = SampleOptions {
             batch: self.batch,
@@ -107,38 +124,7 @@ impl Kge {
         let parameters = Parameters::new(&*model, self.entities, self.relations, 1);
         let mut trainer = Trainer::new(&*model, parameters, adam, window(&options), 0.5, &device)?;
         let sampler = Sampler::new(&graph, &known, options, 0).at_once(trainer.batches_at_once());
-        let (mut seconds, mut waits, mut rows, mut cells, mut loss) = (Vec::new(), Vec::new(), 0usize, 0usize, 0.0);
-        // Training reads losses of a device a hundred times a run: a step begins before the one before has ended.
-        let together = if matches!(trainer, Trainer::Cpu(_)) { 1 } else { TOGETHER };
-        let (mut ready, ahead) = (Instant::now(), trainer.batches_ahead());
-        let outcome = std::thread::scope(|scope| -> Result<()> {
-            let (sender, receiver) = std::sync::mpsc::sync_channel(ahead);
-            scope
-                .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
-            let (mut start, mut waited, mut last) = (Instant::now(), 0.0, 0);
-            for batch in receiver.iter().take(steps as usize) {
-                let (step, timed) = (batch.step + 1, batch.step >= WARM);
-                waited += ready.elapsed().as_secs_f64();
-                let ends = step == WARM || step == steps || (timed && (step - WARM).is_multiple_of(together));
-                loss = trainer.step(&batch, ends)?.last().copied().unwrap_or(loss);
-                if timed {
-                    rows += batch.scored.rows.len();
-                    cells += batch.cells.len();
-                }
-                if ends {
-                    // From the end of a step to that of the next, waiting for the batch included.
-                    let steps = f64::from(step - last);
-                    if timed {
-                        seconds.push(start.elapsed().as_secs_f64() / steps);
-                        waits.push(waited / steps);
-                    }
-                    (start, waited, last) = (Instant::now(), 0.0, step);
-                }
-                ready = Instant::now();
-            }
-            Ok(())
-        });
-        outcome?;
+        let Measured { seconds, waits, rows, cells, loss } = self.train(&mut trainer, sampler)?;
         let n = f64::from(self.steps);
         let (times, waits) = (Times::new(seconds), Times::new(waits));
         let (rows, cells) = (rows as f64 / n, cells as f64 / n);
@@ -180,6 +166,39 @@ impl Kge {
         report.add(line);
         report.finish();
         Ok(())
+    }
+
+    /// Times the steps: one by one on the CPU, and on a device [`TOGETHER`] at a time, with one reading of the loss. From the end
+    /// of a step to that of the next, waiting for the batch included.
+    fn train(&self, trainer: &mut Trainer<'_>, sampler: Sampler<'_>) -> Result<Measured> {
+        let together = if matches!(trainer, Trainer::Cpu(_)) { 1 } else { TOGETHER };
+        let (all, mut measured) = (WARM + self.steps, Measured::default());
+        let (sender, receiver) = std::sync::mpsc::sync_channel(trainer.batches_ahead());
+        std::thread::scope(|scope| {
+            scope
+                .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
+            let (mut start, mut ready, mut waited, mut last) = (Instant::now(), Instant::now(), 0.0, 0);
+            for batch in receiver.into_iter().take(all as usize) {
+                let (step, timed) = (batch.step + 1, batch.step >= WARM);
+                waited += ready.elapsed().as_secs_f64();
+                let ends = step == all || step >= WARM && (step - WARM).is_multiple_of(together);
+                measured.loss = trainer.step(&batch, ends)?.last().copied().unwrap_or(measured.loss);
+                if timed {
+                    measured.rows += batch.scored.rows.len();
+                    measured.cells += batch.cells.len();
+                }
+                if ends {
+                    let steps = f64::from(step - last);
+                    if timed {
+                        measured.seconds.push(start.elapsed().as_secs_f64() / steps);
+                        measured.waits.push(waited / steps);
+                    }
+                    (start, waited, last) = (Instant::now(), 0.0, step);
+                }
+                ready = Instant::now();
+            }
+            Ok(measured)
+        })
     }
 
     /// Ranks the first triples of the graph as `dualk kge eval` does, without the moments of Adam: seconds, and the peak of
