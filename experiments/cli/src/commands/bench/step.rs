@@ -92,8 +92,13 @@ impl Step {
         }
         let examples = case.objective.examples(&case.data, Split::Train)?;
         machine::forget_peak_memory();
-        let (case, seconds) = time_steps(case, &examples, batch)?;
+        let (mut case, seconds) = time_steps(case, &examples, batch, true)?;
         let peak = machine::peak_memory_gib();
+        let mut unwaited = None;
+        if case.device.clone().without_autodiff() != Device::flex() {
+            let (same, ends) = time_steps(case, &examples, batch, false)?;
+            (case, unwaited) = (same, Some(ends.iter().sum::<f64>() / examples.len().div_ceil(batch) as f64));
+        }
         let times = Times::new(seconds[self.steps.warm_up.min(seconds.len() - 1)..].to_vec());
         let example = examples.batch(&(0..batch).collect::<Vec<_>>());
         let work = count::step(&case, &example);
@@ -123,6 +128,8 @@ impl Step {
             "step_s": times.median(),
             "step_s_min": times.min(),
             "step_s_max": times.max(),
+            // As in training: no step is waited for but the last.
+            "step_unwaited_s": unwaited,
             "steps": self.steps.steps,
             "flop": flop,
             "gflop_per_s": flop.map(|f| f / times.median() / 1e9),
@@ -136,9 +143,10 @@ impl Step {
     }
 }
 
-/// Seconds of each step of one epoch, in the real training loop. Every step ends when the device has done its work.
-fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case, Vec<f64>)> {
-    let watch = Watch { device: case.device.clone(), ends: Arc::default() };
+/// Seconds of each step of one epoch, in the real training loop. A step ends when the device has done its work, or, where steps
+/// are not `waited` for, when it is handed over; the last waits for all.
+fn time_steps(mut case: Case, examples: &Examples, batch: usize, waited: bool) -> Result<(Case, Vec<f64>)> {
+    let watch = Watch { device: case.device.clone(), ends: Arc::default(), waited };
     let none = Examples::default();
     let fit = Fit {
         name: case.stage.name(),
@@ -173,23 +181,28 @@ fn time_steps(mut case: Case, examples: &Examples, batch: usize) -> Result<(Case
 }
 
 /// Notes when the training loop begins and when it says that a step is done.
+#[derive(Clone)]
 struct Watch {
     device: Device,
     ends: Arc<Mutex<Vec<Instant>>>,
+    /// Whether every step is waited for.
+    waited: bool,
 }
 
 impl Watch {
-    fn note(&self) {
-        // A device that fails here fails in the loop as well, which reports it.
-        let _ = self.device.sync();
+    fn note(&self, wait: bool) {
+        if wait {
+            // A device that fails here fails in the loop as well, which reports it.
+            let _ = self.device.sync();
+        }
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
     }
 }
 
 impl Progress for Watch {
     fn begin(&self, _: &str, _: &str, _: Option<u64>) -> Box<dyn Task> {
-        self.note();
-        Box::new(Watch { device: self.device.clone(), ends: self.ends.clone() })
+        self.note(true);
+        Box::new(self.clone())
     }
 
     fn line(&self, _: &str) {}
@@ -197,12 +210,16 @@ impl Progress for Watch {
 
 impl Task for Watch {
     fn advance(&mut self, _: u64) {
-        self.note();
+        self.note(self.waited);
     }
 
     fn message(&mut self, _: &str) {}
 
-    fn finish(self: Box<Self>, _: &str) {}
+    fn finish(self: Box<Self>, _: &str) {
+        if !self.waited {
+            self.note(true);
+        }
+    }
 }
 
 /// Medians of the parts of a step, each run until the device has done it. What a step takes beyond them is the
