@@ -87,7 +87,7 @@ pub fn add_row(values: Tensor<2>, row: Tensor<1>) -> Tensor<2> {
 }
 
 /// A matrix with a row added to each of its rows, ReLU and, where there is one, dropout: what [`add_row`], [`relu`] and
-/// [`Dropout::forward`] compute, and on the CPU these themselves. On GPUs it is one kernel.
+/// [`dropout`](super::dropout) compute, and on the CPU these themselves. On GPUs it is one kernel.
 ///
 /// # Shapes
 /// - `values`, output: `[m, n]`

@@ -168,3 +168,24 @@ pub(super) fn not_finite(stage: &str, epoch: usize, step: Option<usize>, loss: f
         .help(parameter)
         .help("lower the stage's `lr`, or check the node features for extreme values")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn losses_weigh_by_examples_however_they_are_added_and_taken_up() {
+        let device = Device::flex();
+        let batches = [(1f32, 4), (2.0, 4), (8.0, 2), (3.0, 4)]; // (1 + 2 + 3) · 4 + 8 · 2 = 40 over 14
+        for (remember, stop) in [false, true].into_iter().flat_map(|r| (0..=batches.len()).map(move |stop| (r, stop))) {
+            let (before, after) = batches.split_at(stop);
+            let add = |mut losses: Losses, batches: &[(f32, usize)]| {
+                batches.iter().for_each(|&(loss, n)| losses.add(Tensor::from_data([loss], &device), n, remember));
+                losses
+            };
+            let so_far = add(Losses::default(), before).so_far();
+            assert_eq!(add(Losses::resume(&so_far, &device), after).mean(), 40.0 / 14.0, "{remember} {stop}");
+        }
+    }
+}
