@@ -73,9 +73,9 @@ impl Objective for Odder {
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let patients = match split {
-            Split::Train => &data.split.train,
-            Split::Valid => &data.split.valid,
-            Split::Test => &data.split.test,
+            Split::Train => &data.splits.train,
+            Split::Valid => &data.splits.valid,
+            Split::Test => &data.splits.test,
         };
         let visits = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32);
         Ok(Examples {

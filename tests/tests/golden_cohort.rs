@@ -62,8 +62,8 @@ mod golden {
 
     /// The parts of multi-visit patients, of which the expectations leave empty ones out here and there.
     fn parts(case: &Case) -> [(&'static str, &[usize]); 3] {
-        let split = &case.data.split;
-        [("train", &split.train), ("valid", &split.valid), ("test", &split.test)]
+        let splits = &case.data.splits;
+        [("train", &splits.train), ("valid", &splits.valid), ("test", &splits.test)]
     }
 
     #[test]
@@ -170,13 +170,13 @@ mod golden {
     #[cfg_attr(not(golden_tables), ignore = "needs cohort-a of the golden numbers")]
     fn split_in_order() {
         for Case { name, expected, data } in cases() {
-            let split = &data.split;
+            let splits = &data.splits;
             let lists = [
-                ("single_pids", &split.single),
-                ("pretrain_pids", &split.pretrain),
-                ("train_pids", &split.train),
-                ("valid_pids", &split.valid),
-                ("test_pids", &split.test),
+                ("single_pids", &splits.single),
+                ("pretrain_pids", &splits.pretrain),
+                ("train_pids", &splits.train),
+                ("valid_pids", &splits.valid),
+                ("test_pids", &splits.test),
             ];
             for (key, list) in lists {
                 let ids: Vec<i64> = list.iter().map(|&p| data.cohort.patients[p]).collect();

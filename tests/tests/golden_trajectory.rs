@@ -361,7 +361,7 @@ shuffle = false
         let (_, objective) = experiment.manifest().stage[Stage::Finetune as usize].objective();
         let objective = experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap();
         let examples = objective.examples(data, Split::Test).unwrap();
-        let patients: Vec<i64> = data.split.test.iter().map(|&p| data.cohort.patients[p]).collect();
+        let patients: Vec<i64> = data.splits.test.iter().map(|&p| data.cohort.patients[p]).collect();
         assert_eq!(patients, patients_of(&file.path));
         let task = &mut *Silent.begin("", "", None);
         let logits = predict(&trajectory.trained.model, &data.graph, &examples, task).remove(0);

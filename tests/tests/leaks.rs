@@ -43,14 +43,14 @@ impl Objective for ReaderOptions {
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let mut patients = match split {
-            Split::Train if self.leaks => data.split.test.clone(),
-            Split::Train if self.greedy => [&data.split.train[..], &data.split.single].concat(),
-            Split::Train => data.split.train.clone(),
-            Split::Valid => data.split.valid.clone(),
-            Split::Test => data.split.test.clone(),
+            Split::Train if self.leaks => data.splits.test.clone(),
+            Split::Train if self.greedy => [&data.splits.train[..], &data.splits.single].concat(),
+            Split::Train => data.splits.train.clone(),
+            Split::Valid => data.splits.valid.clone(),
+            Split::Test => data.splits.test.clone(),
         };
         if self.single && split == Split::Test {
-            let [_, _, test] = data.split.single_parts(&data.cohort);
+            let [_, _, test] = data.splits.single_parts(&data.cohort);
             patients.extend(test);
         }
         let seen = |p: usize| if self.blind { 0..0 } else { data.cohort.admissions.range(p) };

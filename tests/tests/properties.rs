@@ -251,8 +251,8 @@ proptest! {
         visits in vec(vec(vec(0..30u32, 1..5), 1..4), 4..40), train in 0.1f64..0.8, valid in 0.0f64..0.2, seed in any::<u32>(),
     ) {
         let Some(data) = prepared(&visits, train, valid, seed) else { return Ok(()) };
-        let split = &data.split;
-        let parts: Vec<usize> = [&split.train, &split.valid, &split.test].into_iter().flatten().copied().collect();
+        let splits = &data.splits;
+        let parts: Vec<usize> = [&splits.train, &splits.valid, &splits.test].into_iter().flatten().copied().collect();
         let again: BTreeSet<usize> = parts.iter().copied().collect();
         prop_assert_eq!(again.len(), parts.len(), "a patient is in two parts");
         let several: BTreeSet<usize> = (0..data.cohort.patients.len()).filter(|&p| data.cohort.visits(p) > 1).collect();

@@ -71,10 +71,10 @@ fn eicu_demo() {
         let data = prepare(sound.clone(), &options).unwrap();
         let persons = |part: &[usize]| part.iter().map(|&p| sound.person(p)).collect::<HashSet<usize>>();
         let [learnt, valid, test] =
-            [&data.split.pretrain, &data.split.valid, &data.split.test].map(|part| persons(part));
+            [&data.splits.pretrain, &data.splits.valid, &data.splits.test].map(|part| persons(part));
         assert!(learnt.is_disjoint(&valid) && learnt.is_disjoint(&test) && valid.is_disjoint(&test));
         // Of eight patients with several unit stays.
-        assert_eq!([data.split.train.len(), data.split.valid.len(), data.split.test.len()], [4, 2, 2]);
+        assert_eq!([data.splits.train.len(), data.splits.valid.len(), data.splits.test.len()], [4, 2, 2]);
     }
     let published = parse(options(), true);
     assert_eq!(counts(&published), [110, 118, 421, 138, 8]);

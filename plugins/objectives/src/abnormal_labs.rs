@@ -50,13 +50,13 @@ impl Objective for AbnormalLabs {
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let patients = match (split, self.monitor) {
-            (Split::Train, _) => data.split.pretrain.clone(),
+            (Split::Train, _) => data.splits.pretrain.clone(),
             (Split::Valid, Some(number)) => {
-                let order = shuffled(data.split.pretrain.len(), MONITOR_SEED).into_iter().take(number);
-                order.map(|i| data.split.pretrain[i]).collect()
+                let order = shuffled(data.splits.pretrain.len(), MONITOR_SEED).into_iter().take(number);
+                order.map(|i| data.splits.pretrain[i]).collect()
             }
-            (Split::Valid, None) => data.split.valid.clone(),
-            (Split::Test, _) => data.split.test.clone(),
+            (Split::Valid, None) => data.splits.valid.clone(),
+            (Split::Test, _) => data.splits.test.clone(),
         };
         let visits = |p: &usize| {
             let rows = data.cohort.admissions.range(*p);

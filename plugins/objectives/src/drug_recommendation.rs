@@ -144,12 +144,12 @@ mod tests {
             drugs.sort_unstable();
             assert_eq!(drugs, [format!("drug {}", row % 5)]);
         }
-        let all: usize = data.split.train.iter().map(|&p| data.cohort.visits(p)).sum();
+        let all: usize = data.splits.train.iter().map(|&p| data.cohort.visits(p)).sum();
         assert!(examples.len() < all, "visits without drugs are left out");
         // A patient who has drugs in one visit alone has nothing to be recommended from.
         let with_two = DrugRecommendation { visits: 2, ..Default::default() }.examples(&data, Split::Train).unwrap();
         let drugs = |p: &usize| data.cohort.admissions.range(*p).filter(|row| row % 4 != 0).count();
-        let expected: usize = data.split.train.iter().map(drugs).filter(|&visits| visits >= 2).sum();
+        let expected: usize = data.splits.train.iter().map(drugs).filter(|&visits| visits >= 2).sum();
         assert!(expected == with_two.len() && expected < examples.len(), "{expected} {}", with_two.len());
         let other = DrugRecommendation { kind: "drug".into(), ..Default::default() };
         assert!(other.heads(&data).unwrap_err().to_string().contains("did you mean `drugs`"));

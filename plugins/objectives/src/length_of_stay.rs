@@ -187,7 +187,7 @@ mod tests {
     fn every_stay_is_asked_about_with_its_own_codes() {
         let data = data();
         let examples = LengthOfStay::default().examples(&data, Split::Train).unwrap();
-        assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
+        assert_eq!(examples.len(), data.splits.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             assert_eq!(target, [class(i64::from(visits[visits.len() - 1]) % 16)]);
         }
@@ -222,7 +222,7 @@ mod tests {
         let several: usize = parts.iter().map(|&split| next_visit::patients(&data, split).len()).sum();
         for split in parts {
             let share =
-                data.split.single.len() as f64 * next_visit::patients(&data, split).len() as f64 / several as f64;
+                data.splits.single.len() as f64 * next_visit::patients(&data, split).len() as f64 / several as f64;
             assert!((of(split) as f64 - share).abs() < 1.0, "{split:?}: {} {share}", of(split));
         }
     }
@@ -235,8 +235,8 @@ mod tests {
         let task = LengthOfStay { single: true, ..Default::default() };
         assert!(task.asks_about_single() && !LengthOfStay::default().asks_about_single());
         let data = prepare_for(data().cohort, &SplitOptions::default(), true).unwrap();
-        let learnt = &data.split.pretrain;
-        let [train, valid, test] = data.split.single_parts(&data.cohort);
+        let learnt = &data.splits.pretrain;
+        let [train, valid, test] = data.splits.single_parts(&data.cohort);
         assert!(!valid.is_empty() && !test.is_empty() && train.iter().all(|p| learnt.contains(p)));
         assert!(valid.iter().chain(&test).all(|p| !learnt.contains(p)));
         for split in [Split::Train, Split::Valid] {

@@ -71,9 +71,9 @@ impl Objective for MaskedCodes {
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let patients = match split {
-            Split::Train => &data.split.pretrain,
-            Split::Valid => &data.split.valid,
-            Split::Test => &data.split.test,
+            Split::Train => &data.splits.pretrain,
+            Split::Valid => &data.splits.valid,
+            Split::Test => &data.splits.test,
         };
         let seen = self.seen(data);
         let (mut visits, mut labs, mut targets) = (Ragged::new(), Ragged::new(), Ragged::new());
@@ -150,7 +150,7 @@ mod tests {
         let data = data();
         let objective = MaskedCodes::default();
         let examples = objective.examples(&data, Split::Train).unwrap();
-        assert!(examples.len() > data.split.pretrain.len() / 2);
+        assert!(examples.len() > data.splits.pretrain.len() / 2);
         for (visits, hidden) in examples.visits.rows().zip(examples.targets[0].rows()) {
             let row = *visits.last().unwrap() as usize;
             let seen: Vec<u32> = examples.codes.row(row).iter().map(|code| code - 1).collect();
@@ -185,7 +185,7 @@ mod tests {
     fn only_what_learns_is_trained_on() {
         let data = data();
         let examples = MaskedCodes::default().examples(&data, Split::Train).unwrap();
-        let rows: Vec<usize> = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p)).collect();
+        let rows: Vec<usize> = data.splits.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p)).collect();
         assert!(examples.visits.values().iter().all(|&row| rows.contains(&(row as usize))));
     }
 }

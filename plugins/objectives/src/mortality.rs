@@ -77,12 +77,12 @@ mod tests {
     fn every_next_stay_is_asked_about() {
         let data = data();
         let examples = Mortality::default().examples(&data, Split::Train).unwrap();
-        let expected: usize = data.split.train.iter().map(|&p| data.cohort.visits(p) - 1).sum();
+        let expected: usize = data.splits.train.iter().map(|&p| data.cohort.visits(p) - 1).sum();
         assert_eq!(examples.len(), expected);
         // The second patient's third admission is a death.
         let deaths = examples.targets[0].rows().filter(|row| !row.is_empty()).count();
         let asked = |p: &&usize| data.cohort.admissions.range(**p).skip(1).any(|row| row % 7 == 3);
-        assert!(deaths > 0 && data.split.train.iter().filter(asked).count() > 0);
+        assert!(deaths > 0 && data.splits.train.iter().filter(asked).count() > 0);
         for (visits, target) in examples.visits.rows().zip(examples.targets[0].rows()) {
             let next = visits[visits.len() - 1] + 1;
             assert_eq!(!target.is_empty(), next % 7 == 3, "as the facts of the admission after those that are seen");

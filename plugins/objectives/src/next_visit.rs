@@ -43,9 +43,9 @@ pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Dataset) -> Vec<H
 /// Multi-visit patients of a part.
 pub fn patients(data: &Dataset, split: Split) -> &[usize] {
     match split {
-        Split::Train => &data.split.train,
-        Split::Valid => &data.split.valid,
-        Split::Test => &data.split.test,
+        Split::Train => &data.splits.train,
+        Split::Valid => &data.splits.valid,
+        Split::Test => &data.splits.test,
     }
 }
 
@@ -172,12 +172,12 @@ mod tests {
         let data = data();
         let task = NextVisit { labs: Labs::Last, all_visits: true, drop_empty: false };
         let train = task.examples(&data, Split::Train, |row| data.visit_codes(row));
-        assert_eq!(train.len(), 2 * data.split.train.len());
+        assert_eq!(train.len(), 2 * data.splits.train.len());
         assert_eq!((train.visits.row(0).len(), train.targets[0].row(0), train.labs.row(0)), (1, &[1][..], &[0][..]));
         assert_eq!((train.visits.row(1).len(), train.targets[0].row(1), train.labs.row(1)), (2, &[2][..], &[1][..]));
-        assert_eq!(task.examples(&data, Split::Valid, |row| data.visit_codes(row)).len(), data.split.valid.len());
+        assert_eq!(task.examples(&data, Split::Valid, |row| data.visit_codes(row)).len(), data.splits.valid.len());
         let rare = NextVisit { drop_empty: true, ..task };
         let only = |row| data.visit_codes(row).into_iter().filter(|&c| c == 2).collect();
-        assert_eq!(rare.examples(&data, Split::Train, only).len(), data.split.train.len());
+        assert_eq!(rare.examples(&data, Split::Train, only).len(), data.splits.train.len());
     }
 }

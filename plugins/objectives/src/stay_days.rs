@@ -122,7 +122,7 @@ mod tests {
     fn every_stay_is_asked_for_its_days() {
         let data = data();
         let examples = StayDays::default().examples(&data, Split::Train).unwrap();
-        assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
+        assert_eq!(examples.len(), data.splits.train.iter().map(|&p| data.cohort.visits(p)).sum::<usize>());
         for (visits, &days) in examples.visits.rows().zip(examples.numbers_of(0)) {
             assert_eq!(days, (visits[visits.len() - 1] % 16) as f32);
         }

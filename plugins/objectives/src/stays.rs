@@ -97,7 +97,7 @@ impl<'a> Needs<'a> {
 pub fn patients(data: &Dataset, split: Split, single: bool) -> Vec<usize> {
     let mut patients = next_visit::patients(data, split).to_vec();
     if single {
-        let [train, valid, test] = data.split.single_parts(&data.cohort);
+        let [train, valid, test] = data.splits.single_parts(&data.cohort);
         patients.extend(match split {
             Split::Train => train,
             Split::Valid => valid,

@@ -24,7 +24,7 @@ pub fn heart_failure(data: &Dataset, patients: &[usize]) -> Ragged<u32> {
 /// Codes that are labels of `least..=most` training patients; when these are more than `number`, so many of them
 /// as `numpy.random.RandomState(seed).choice` draws them, in that order.
 pub fn rare_train_codes(data: &Dataset, least: u64, most: u64, number: usize, seed: u32) -> Vec<u32> {
-    let counts = data.label_counts(&data.split.train);
+    let counts = data.label_counts(&data.splits.train);
     let fits: Vec<u32> = (0..counts.len() as u32).filter(|&c| (least..=most).contains(&counts[c as usize])).collect();
     if fits.len() <= number {
         return fits;
@@ -41,8 +41,8 @@ pub fn codes_outside(data: &Dataset, chronic: &CodeList) -> Vec<u32> {
 
 /// Single-visit patients who are learnt from, shuffled, then cut into those to train the lab layer on and the others.
 pub fn single_visit_parts(data: &Dataset, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
-    let learnt: HashSet<usize> = data.split.pretrain.iter().copied().collect();
-    let single: Vec<usize> = data.split.single.iter().copied().filter(|p| learnt.contains(p)).collect();
+    let learnt: HashSet<usize> = data.splits.pretrain.iter().copied().collect();
+    let single: Vec<usize> = data.splits.single.iter().copied().filter(|p| learnt.contains(p)).collect();
     let mut shuffled: Vec<usize> =
         RandomState::new(seed).permutation(single.len()).iter().map(|&i| single[i]).collect();
     let rest = shuffled.split_off((train * single.len() as f64) as usize);

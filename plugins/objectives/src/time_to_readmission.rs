@@ -100,7 +100,7 @@ mod tests {
         let data = data();
         let objective = TimeToReadmission { horizon: 115, ..Default::default() };
         let examples = objective.examples(&data, Split::Train).unwrap();
-        assert_eq!(examples.len(), data.split.train.iter().map(|&p| data.cohort.visits(p) - 1).sum::<usize>());
+        assert_eq!(examples.len(), data.splits.train.iter().map(|&p| data.cohort.visits(p) - 1).sum::<usize>());
         let (mut events, mut censored) = (0, 0);
         for (visits, &time) in examples.visits.rows().zip(examples.numbers_of(0)) {
             let (order, row) = (visits.len() as i64 - 1, i64::from(visits[visits.len() - 1]));

@@ -1,4 +1,4 @@
-//! Everything that stages learn from: cohort, vocabulary, split and disease graph.
+//! Everything that stages learn from: cohort, vocabulary, splits and disease graph.
 
 use super::knowledge::Knowledge;
 use super::{Cohort, Ragged, Visits};
@@ -43,8 +43,8 @@ pub struct Dataset {
     pub cohort: Cohort,
     /// Identifiers of codes and labs.
     pub vocabulary: Vocabulary,
-    /// Roles of patients.
-    pub split: Splits,
+    /// Patients by split.
+    pub splits: Splits,
     /// Co-occurrence graph over codes; node 0 is padding.
     pub graph: Graph,
     /// What a knowledge graph says of codes and laboratory items, where the manifest names one.

@@ -37,32 +37,32 @@ pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Resu
     }
     let mut cohort = cohort;
     let mut vocabulary = build_vocabulary(&cohort);
-    let split = sides(options, single, &cohort, &vocabulary)?;
+    let splits = sides(options, single, &cohort, &vocabulary)?;
     if options.is_random() {
         let everyone = vocabulary;
-        vocabulary = vocabulary_of(&cohort, &learnt(&cohort, &split));
-        cohort.notes.extend(unknown(&everyone, &vocabulary).into_iter().chain(held(&split)));
+        vocabulary = vocabulary_of(&cohort, &learnt(&cohort, &splits));
+        cohort.notes.extend(unknown(&everyone, &vocabulary).into_iter().chain(held(&splits)));
     }
-    let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
+    let admissions = splits.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
-    Ok(Dataset { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: Some(OnceLock::new()) })
+    Ok(Dataset { cohort, vocabulary, splits, graph, knowledge: None, labs_by_visit: Some(OnceLock::new()) })
 }
 
 /// The split of stages that ask about patients with one visit, or do not.
 fn sides(options: &SplitOptions, single: bool, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Splits> {
-    let mut split = split(options, cohort, vocabulary)?;
+    let mut splits = split(options, cohort, vocabulary)?;
     if single && options.is_random() {
-        let [_, valid, test] = split.single_parts(cohort);
+        let [_, valid, test] = splits.single_parts(cohort);
         let held: HashSet<usize> = valid.into_iter().chain(test).collect();
-        split.pretrain.retain(|p| !held.contains(p));
+        splits.pretrain.retain(|p| !held.contains(p));
     }
-    Ok(split)
+    Ok(splits)
 }
 
 /// Whether each patient is learnt from; the vocabulary is theirs. The published one is of everybody.
-fn learnt(cohort: &Cohort, split: &Splits) -> Vec<bool> {
+fn learnt(cohort: &Cohort, splits: &Splits) -> Vec<bool> {
     let mut learns = vec![false; cohort.patients.len()];
-    [&split.pretrain, &split.train].into_iter().flatten().for_each(|&p| learns[p] = true);
+    [&splits.pretrain, &splits.train].into_iter().flatten().for_each(|&p| learns[p] = true);
     learns
 }
 
@@ -70,14 +70,14 @@ fn learnt(cohort: &Cohort, split: &Splits) -> Vec<bool> {
 /// made: [`prepare_for`] says why.
 pub(crate) fn learns(options: &SplitOptions, single: bool, cohort: &Cohort) -> Vec<bool> {
     match sides(options, single, cohort, &Vocabulary::default()) {
-        Ok(split) => learnt(cohort, &split),
+        Ok(splits) => learnt(cohort, &splits),
         Err(_) => vec![true; cohort.patients.len()],
     }
 }
 
 /// Patients with one visit who are on no side to learn from.
-fn held(split: &Splits) -> Option<(String, u64)> {
-    let number = (split.single.len() + split.train.len()).saturating_sub(split.pretrain.len());
+fn held(splits: &Splits) -> Option<(String, u64)> {
+    let number = (splits.single.len() + splits.train.len()).saturating_sub(splits.pretrain.len());
     let what = "single-visit patients not learnt from, since they or the same persons are in valid or test";
     (number > 0).then(|| (what.to_owned(), number as u64))
 }
@@ -104,7 +104,7 @@ fn notes(cohort: &Cohort) -> String {
 impl Dataset {
     /// Sizes, under the names that `summary.json` uses.
     pub fn counts(&self) -> Map<String, Value> {
-        let (cohort, vocabulary, split) = (&self.cohort, &self.vocabulary, &self.split);
+        let (cohort, vocabulary, splits) = (&self.cohort, &self.vocabulary, &self.splits);
         let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
         let mut labs = Map::new();
         for (name, items) in cohort.lab_categories.iter().zip(&vocabulary.category_labs) {
@@ -120,11 +120,11 @@ impl Dataset {
             "codes": vocabulary.target_codes,
             "codes_pretrain": vocabulary.codes.len() - 1,
             "labs": labs,
-            "single": split.single.len(),
-            "pretrain": split.pretrain.len(),
-            "train": split.train.len(),
-            "valid": split.valid.len(),
-            "test": split.test.len(),
+            "single": splits.single.len(),
+            "pretrain": splits.pretrain.len(),
+            "train": splits.train.len(),
+            "valid": splits.valid.len(),
+            "test": splits.test.len(),
             "edges": self.graph.edges(),
             "rare_codes": self.seldom_labels(SELDOM).len(),
         });
@@ -201,13 +201,13 @@ fn splits(prepared: &Dataset) -> Value {
         None => Value::from(cohort.patients[p]),
     };
     let ids = |part: &[usize]| -> Vec<Value> { part.iter().map(id).collect() };
-    let split = &prepared.split;
+    let splits = &prepared.splits;
     json!({
-        "single": ids(&split.single),
-        "pretrain": ids(&split.pretrain),
-        "train": ids(&split.train),
-        "valid": ids(&split.valid),
-        "test": ids(&split.test),
+        "single": ids(&splits.single),
+        "pretrain": ids(&splits.pretrain),
+        "train": ids(&splits.train),
+        "valid": ids(&splits.valid),
+        "test": ids(&splits.test),
     })
 }
 

@@ -32,7 +32,7 @@ impl Dataset {
 
     /// Codes to predict that are labels of at most `most` of all multi-visit patients, none included.
     pub fn seldom_labels(&self, most: u64) -> Vec<u32> {
-        let everyone = [&self.split.train[..], &self.split.valid[..], &self.split.test[..]].concat();
+        let everyone = [&self.splits.train[..], &self.splits.valid[..], &self.splits.test[..]].concat();
         let counts = self.label_counts(&everyone);
         (0..counts.len() as u32).filter(|&c| counts[c as usize] <= most).collect()
     }

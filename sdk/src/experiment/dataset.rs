@@ -113,7 +113,7 @@ fn parsed(plan: &Plan, parser: &dyn Parser, progress: &dyn Progress) -> Result<C
 
 /// The data in a few lines.
 pub(super) fn summarise(data: &Dataset) -> Vec<String> {
-    let (cohort, vocabulary, split) = (&data.cohort, &data.vocabulary, &data.split);
+    let (cohort, vocabulary, splits) = (&data.cohort, &data.vocabulary, &data.splits);
     let pairs = (data.graph.nodes() as f64 - 1.0).powi(2).max(1.0);
     let mut lines = vec![
         format!(
@@ -126,10 +126,10 @@ pub(super) fn summarise(data: &Dataset) -> Vec<String> {
         ),
         format!(
             "split: {} pretrain, {} train, {} valid, {} test",
-            split.pretrain.len(),
-            split.train.len(),
-            split.valid.len(),
-            split.test.len()
+            splits.pretrain.len(),
+            splits.train.len(),
+            splits.valid.len(),
+            splits.test.len()
         ),
         format!(
             "graph: {} nodes, {} edges ({:.1} % of pairs)",

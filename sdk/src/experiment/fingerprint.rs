@@ -33,7 +33,7 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// Of what stages learn from.
     pub fn of(data: &Dataset) -> Self {
-        let (cohort, split) = (&data.cohort, &data.split);
+        let (cohort, splits) = (&data.cohort, &data.splits);
         let mut digest = Sha256::new();
         texts(&mut digest, cohort.patients.iter().map(ToString::to_string));
         ragged(&mut digest, &cohort.admissions, |&id| id as u64);
@@ -43,7 +43,7 @@ impl Fingerprint {
         numbers(&mut digest, cohort.lab_items.iter().map(|item| item.id as u64));
         let cohort_digest = hex(digest);
         let mut digest = Sha256::new();
-        for part in [&split.pretrain, &split.train, &split.valid, &split.test] {
+        for part in [&splits.pretrain, &splits.train, &splits.valid, &splits.test] {
             texts(&mut digest, part.iter().map(|&p| cohort.patients[p].to_string()));
         }
         Self {
@@ -51,10 +51,10 @@ impl Fingerprint {
             split: hex(digest),
             patients: cohort.patients.len(),
             admissions: cohort.admissions.values().len(),
-            pretrain: split.pretrain.len(),
-            train: split.train.len(),
-            valid: split.valid.len(),
-            test: split.test.len(),
+            pretrain: splits.pretrain.len(),
+            train: splits.train.len(),
+            valid: splits.valid.len(),
+            test: splits.test.len(),
         }
     }
 

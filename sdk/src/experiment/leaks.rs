@@ -73,9 +73,9 @@ fn knowledge(sources: &[GraphSource], data: &Dataset) -> Result<Option<String>> 
 
 /// The examples of a stage against the parts of the split, by person.
 fn stage(name: &str, objective: &dyn Objective, data: &Dataset) -> Result<String> {
-    let split = &data.split;
+    let splits = &data.splits;
     let [pretrain, train, valid, test] =
-        [&split.pretrain, &split.train, &split.valid, &split.test].map(|split| persons(split, data));
+        [&splits.pretrain, &splits.train, &splits.valid, &splits.test].map(|patients| persons(patients, data));
     let (mut learnt, mut chosen, mut told) = (HashSet::new(), HashSet::new(), Vec::new());
     for (split, what) in [(Split::Train, "train"), (Split::Valid, "valid"), (Split::Test, "test")] {
         let examples = objective.examples(data, split)?;
@@ -153,8 +153,9 @@ fn whose(number: usize, data: &Dataset) -> String {
 }
 
 fn parts(data: &Dataset) -> Result<String> {
-    let split = &data.split;
-    let parts = [("train", &split.train), ("valid", &split.valid), ("test", &split.test), ("single", &split.single)];
+    let splits = &data.splits;
+    let parts =
+        [("train", &splits.train), ("valid", &splits.valid), ("test", &splits.test), ("single", &splits.single)];
     let mut side = vec![None; data.cohort.patients.len()];
     for (name, patients) in parts {
         for &p in patients {
@@ -163,12 +164,12 @@ fn parts(data: &Dataset) -> Result<String> {
             }
         }
     }
-    if let Some(&p) = split.pretrain.iter().find(|&&p| matches!(side[p], Some("valid" | "test"))) {
+    if let Some(&p) = splits.pretrain.iter().find(|&&p| matches!(side[p], Some("valid" | "test"))) {
         return Err(shared("pretraining", "valid or test", p));
     }
     let sizes: Vec<String> = parts.iter().map(|(name, patients)| format!("{name} {}", patients.len())).collect();
-    let learnt: HashSet<usize> = split.pretrain.iter().copied().collect();
-    let held = match split.single.iter().filter(|p| !learnt.contains(p)).count() {
+    let learnt: HashSet<usize> = splits.pretrain.iter().copied().collect();
+    let held = match splits.single.iter().filter(|p| !learnt.contains(p)).count() {
         0 => String::new(),
         n => format!(", {n} of single are not learnt from"),
     };
@@ -180,10 +181,10 @@ fn persons_apart(data: &Dataset) -> Result<&'static str> {
     if data.cohort.persons.is_empty() {
         return Ok("");
     }
-    let split = &data.split;
+    let splits = &data.splits;
     let (mut sides, mut both) = (HashMap::new(), HashSet::new());
     for (side, patients) in
-        [("learnt", &split.pretrain), ("learnt", &split.train), ("valid", &split.valid), ("test", &split.test)]
+        [("learnt", &splits.pretrain), ("learnt", &splits.train), ("valid", &splits.valid), ("test", &splits.test)]
     {
         for person in patients.iter().map(|&p| data.cohort.person(p)) {
             if *sides.entry(person).or_insert(side) != side {
@@ -230,7 +231,7 @@ fn identifiers(data: &Dataset) -> Result<String> {
 /// everybody's; it is said and no error.
 fn cuts(split: &SplitOptions, data: &Dataset) -> Result<Option<String>> {
     let from = &data.cohort.cut_from;
-    let learnt: HashSet<usize> = data.split.pretrain.iter().chain(&data.split.train).copied().collect();
+    let learnt: HashSet<usize> = data.splits.pretrain.iter().chain(&data.splits.train).copied().collect();
     let others = from.iter().filter(|&&p| !learnt.contains(&(p as usize))).count();
     let items = data.vocabulary.labs.len();
     Ok(match (from.len(), others) {
@@ -251,7 +252,7 @@ fn cuts(split: &SplitOptions, data: &Dataset) -> Result<Option<String>> {
 
 /// Every edge of the graph against the admissions that it may be counted in.
 fn graph(data: &Dataset) -> Result<String> {
-    let rows = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
+    let rows = data.splits.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
     let counted = crate::graph::cooccurrence(data.vocabulary.nodes(), &data.vocabulary.admission_codes, rows)?;
     match counted.iter().eq(data.graph.iter()) {
         true => {
@@ -264,7 +265,7 @@ fn graph(data: &Dataset) -> Result<String> {
 /// Codes that nobody has who is learnt from. The published vocabulary has them; it is said and no error.
 fn vocabulary(data: &Dataset) -> Result<String> {
     let mut known = vec![false; data.vocabulary.nodes()];
-    for &p in data.split.pretrain.iter().chain(&data.split.train) {
+    for &p in data.splits.pretrain.iter().chain(&data.splits.train) {
         let rows = data.cohort.admissions.range(p);
         rows.flat_map(|row| data.vocabulary.admission_codes.row(row)).for_each(|&c| known[c as usize] = true);
     }

@@ -92,7 +92,7 @@ impl Entrance<'_> {
         let sees_labs = model.sees_items();
         let map = |(&columns, &outputs): (&&[Option<u32>], &usize)| {
             let map = HistoryMap::new(columns, outputs, &data.graph);
-            let admissions = data.split.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
+            let admissions = data.splits.pretrain.iter().flat_map(|&p| data.cohort.admissions.range(p));
             let codes = |row: usize| data.vocabulary.admission_codes.row(row).iter().copied();
             match sees_labs {
                 true => map.with_items(data.vocabulary.labs.len(), admissions.map(|r| (codes(r), data.visit_labs(r)))),

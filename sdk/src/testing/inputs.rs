@@ -48,7 +48,7 @@ pub(super) fn sets() -> Sets {
 ///
 /// # Errors
 /// None that a user could cause.
-pub fn prepared() -> Result<Dataset> {
+pub fn dataset() -> Result<Dataset> {
     const PATIENTS: i64 = 80;
     const COMMON: usize = 24;
     let mut rng = ChaCha8Rng::seed_from_u64(1);

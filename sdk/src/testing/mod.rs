@@ -48,7 +48,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use inputs::prepared;
+pub use inputs::dataset;
 pub use kge::*;
 pub use modules::*;
 pub use objectives::*;

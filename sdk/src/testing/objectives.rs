@@ -1,6 +1,6 @@
 //! Objectives.
 
-use super::inputs::{ones, prepared};
+use super::inputs::{dataset, ones};
 use super::options::check_options;
 use super::{Examined, Report, Subject, check};
 use crate::component::*;
@@ -12,7 +12,7 @@ use toml::Table;
 
 type Found<'a> = &'a mut Vec<String>;
 
-/// Checks an objective on [`prepared`] data: heads, examples, targets and metrics belong together, and right answers
+/// Checks an objective on a small [`dataset`]: heads, examples, targets and metrics belong together, and right answers
 /// have better metrics than wrong ones.
 ///
 /// # Panics
@@ -26,7 +26,7 @@ impl Examined for slots::objective {
     fn examine(subject: &Subject<'_>, report: &mut Report) {
         let build = |options: Table| subject.registry.make::<slots::objective>(subject.name, options);
         let mut check = |what: &str, look: &dyn Fn(&dyn Objective, &Dataset, Found<'_>) -> Result<()>| {
-            report.check(what, |findings| look(build(subject.options.clone())?.as_ref(), &prepared()?, findings));
+            report.check(what, |findings| look(build(subject.options.clone())?.as_ref(), &dataset()?, findings));
         };
         check("heads", &heads);
         for (what, split) in [("train", Split::Train), ("valid", Split::Valid), ("test", Split::Test)] {
@@ -37,7 +37,7 @@ impl Examined for slots::objective {
         check("metrics: finite, the same names, better for right answers", &metrics);
         check("what codes and items of a history are asked for again", &asked);
         check_options(subject, report, |options| {
-            let data = prepared()?;
+            let data = dataset()?;
             let objective = build(options)?;
             objective.heads(&data)?;
             objective.examples(&data, Split::Train)?;

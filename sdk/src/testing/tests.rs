@@ -284,7 +284,7 @@ impl BuildParser for Wrong {
 impl Parser for Wrong {
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         static CALLS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
-        let mut cohort = prepared()?.cohort.clone();
+        let mut cohort = dataset()?.cohort.clone();
         match self.defect.as_str() {
             "twice" => cohort.patients[1] = cohort.patients[0],
             "moody" => cohort.patients[0] = -CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -324,9 +324,9 @@ impl Objective for Wrong {
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
         let patients = match split {
-            Split::Train => &data.split.train,
-            Split::Valid => &data.split.valid,
-            Split::Test => &data.split.test,
+            Split::Train => &data.splits.train,
+            Split::Valid => &data.splits.valid,
+            Split::Test => &data.splits.test,
         };
         let visits = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32);
         Ok(Examples {
@@ -421,7 +421,7 @@ impl Objective for Says {
 
 #[test]
 fn targets_are_what_the_objective_says() {
-    let data = prepared().unwrap();
+    let data = dataset().unwrap();
     let given = |link, numbers: &[&[f32]]| {
         let numbers = numbers.iter().map(|row| row.to_vec()).collect();
         let objective: Box<dyn Objective> = Box::new(Says { link, numbers });

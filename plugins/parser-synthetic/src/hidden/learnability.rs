@@ -7,13 +7,13 @@ use crate::{SyntheticOptions, generate};
 use dualk_sdk::data::{Dataset, Sex, SplitOptions, prepare};
 use std::collections::HashMap;
 
-fn prepared(options: &SyntheticOptions, seed: u64) -> Dataset {
+fn dataset(options: &SyntheticOptions, seed: u64) -> Dataset {
     prepare(generate(options, seed), &SplitOptions::default()).unwrap()
 }
 
 /// Recall at 10 of the codes with the highest scores, averaged over test patients.
 fn recall(data: &Dataset, score: impl Fn(usize) -> Vec<f64>) -> f64 {
-    let truth = data.last_visit_codes(&data.split.test);
+    let truth = data.last_visit_codes(&data.splits.test);
     let one = |(i, &p): (usize, &usize)| {
         let scores = score(p);
         let mut ranked: Vec<u32> = (0..scores.len() as u32).collect();
@@ -21,17 +21,17 @@ fn recall(data: &Dataset, score: impl Fn(usize) -> Vec<f64>) -> f64 {
         let hits = ranked[..10].iter().filter(|c| truth.row(i).contains(c)).count();
         hits as f64 / truth.row(i).len().min(10) as f64
     };
-    data.split.test.iter().enumerate().map(one).sum::<f64>() / data.split.test.len() as f64
+    data.splits.test.iter().enumerate().map(one).sum::<f64>() / data.splits.test.len() as f64
 }
 
 /// Recall at 10 by frequency, by the codes that a patient had most often, and by the true chances given what is observed
 /// and given the hidden states.
 fn measure(options: &SyntheticOptions, seed: u64) -> [f64; 4] {
-    let data = prepared(options, seed);
+    let data = dataset(options, seed);
     let simulated = simulate(options, seed);
     let numbers: HashMap<&str, usize> =
         simulated.world.codes.iter().enumerate().map(|(i, code)| (code.as_str(), i)).collect();
-    let frequency: Vec<f64> = data.label_counts(&data.split.train).into_iter().map(|n| n as f64).collect();
+    let frequency: Vec<f64> = data.label_counts(&data.splits.train).into_iter().map(|n| n as f64).collect();
     let history = |p: usize| {
         let mut scores: Vec<f64> = frequency.iter().map(|f| f / 1e6).collect();
         let rows = data.cohort.admissions.range(p);
@@ -119,7 +119,7 @@ fn strengths_of_zero_remove_what_they_name() {
 
 #[test]
 fn the_cohort_is_shaped_like_mimic() {
-    let data = prepared(&SyntheticOptions::default(), 66);
+    let data = dataset(&SyntheticOptions::default(), 66);
     let counts = data.counts();
     let count = |key: &str| counts[key].as_u64().unwrap();
     let multi = count("train") + count("valid") + count("test");
@@ -129,7 +129,7 @@ fn the_cohort_is_shaped_like_mimic() {
     assert!(counts["labs"].as_object().unwrap().values().all(|n| n.as_u64().unwrap() > 10), "{:?}", counts["labs"]);
     let is = |code: &u32| data.vocabulary.codes[*code as usize + 1].starts_with("428");
     let fails = |&&p: &&usize| data.visit_codes(data.last_visit(p)).iter().any(is);
-    let failing = data.split.train.iter().filter(fails).count() as f64 / data.split.train.len() as f64;
+    let failing = data.splits.train.iter().filter(fails).count() as f64 / data.splits.train.len() as f64;
     assert!((0.05..0.4).contains(&failing), "{failing} with heart failure");
     assert!(data.cohort.code_names.iter().all(|c| c.as_bytes()[3] == b'.'));
     let distinct: std::collections::HashSet<&String> = data.cohort.code_names.iter().collect();

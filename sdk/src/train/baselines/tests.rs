@@ -54,8 +54,8 @@ fn data(codes: &[&str]) -> Dataset {
     let codes: Vec<String> = std::iter::once("").chain(codes.iter().copied()).map(str::to_owned).collect();
     let graph = Graph::new(codes.len(), &[]).unwrap();
     let vocabulary = Vocabulary { codes, labs: vec![0, 1], ..Vocabulary::default() };
-    let (cohort, split) = (Cohort::default(), Splits::default());
-    Dataset { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None }
+    let (cohort, splits) = (Cohort::default(), Splits::default());
+    Dataset { cohort, vocabulary, splits, graph, knowledge: None, labs_by_visit: None }
 }
 
 /// What [`Again`] is learnt from.

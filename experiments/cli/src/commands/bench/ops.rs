@@ -186,7 +186,7 @@ impl Ops {
             "cpu" => Some(Limits::measure(self.sizes.nodes, self.width)?),
             _ => None, // bandwidths are measured for the CPU alone
         };
-        let data = self.sizes.prepared(self.batch, false)?;
+        let data = self.sizes.dataset(self.batch, false)?;
         let codes = Sets::new((*data.vocabulary.admission_codes).clone());
         let visits = Sets::new(data.cohort.admissions.rows().map(|row| row.iter().map(|&a| a as u32)).collect());
         let mut report = Report::new(self.format);
@@ -364,7 +364,7 @@ mod tests {
             threads: None,
             format,
         };
-        let data = ops.sizes.prepared(6, false).unwrap();
+        let data = ops.sizes.dataset(6, false).unwrap();
         let device = Device::flex();
         let sets = Sets::new((*data.vocabulary.admission_codes).clone());
         let of = |kernel| match kernel {

@@ -102,14 +102,14 @@ fn measure(folder: &Path) -> Result<Value> {
     let parser = registry.make::<slots::parser>("mimic4", options)?;
     let cohort = parser.parse(&ParserContext { progress: &phases, compat: false, seed: 0, learns: None })?;
     let vocabulary = phases.time("vocabulary", || Ok(build_vocabulary(&cohort)))?;
-    let split = phases.time("split", || split(&published(&cohort.admissions), &cohort, &vocabulary))?;
+    let splits = phases.time("split", || split(&published(&cohort.admissions), &cohort, &vocabulary))?;
     let graph = phases.time("graph", || {
-        let admissions = split.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
+        let admissions = splits.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
         cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)
     })?;
-    let prepared = Dataset { cohort, vocabulary, split, graph, knowledge: None, labs_by_visit: None };
+    let prepared = Dataset { cohort, vocabulary, splits, graph, knowledge: None, labs_by_visit: None };
     phases.time("datasets", || {
-        let patients = &prepared.split.pretrain;
+        let patients = &prepared.splits.pretrain;
         let labels = (prepared.last_visit_codes(patients), prepared.last_visit_labs(patients));
         Ok(std::hint::black_box(labels))
     })?;

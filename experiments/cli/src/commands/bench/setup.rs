@@ -148,7 +148,7 @@ impl Case {
     pub fn new(args: &ModelArgs, sizes: &Sizes, stage: Stage, patients: usize) -> Result<Self> {
         sizes.check()?;
         let experiment = args.experiment(sizes.seed)?;
-        let mut data = sizes.prepared(patients, stage.has_next_visit())?;
+        let mut data = sizes.dataset(patients, stage.has_next_visit())?;
         data.graph = data.graph.with_precision(experiment.manifest().backend.precision);
         let device = experiment.device().device.clone().autodiff();
         let options = &experiment.manifest().stage[stage.index()];

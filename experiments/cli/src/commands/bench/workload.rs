@@ -69,9 +69,9 @@ impl Sizes {
         Ok(())
     }
 
-    /// Everything that a stage learns from: `patients` patients, each in every part of the split. A patient has the
+    /// Everything that a stage learns from: `patients` patients, each in every split. A patient has the
     /// visits that the model sees, and one more to predict when `next_visit` is set.
-    pub fn prepared(&self, patients: usize, next_visit: bool) -> Result<Dataset> {
+    pub fn dataset(&self, patients: usize, next_visit: bool) -> Result<Dataset> {
         let mut draw = Draw::new(self.seed);
         let popularity = draw.popularity(self.nodes - 1);
         let graph = draw.graph(self.nodes, self.edges, &popularity)?;
@@ -199,7 +199,7 @@ impl Draw {
                 labs: (0..labs as u32).collect(),
                 codes: names.clone(),
             },
-            split: Splits {
+            splits: Splits {
                 single: Vec::new(),
                 pretrain: all.clone(),
                 train: all.clone(),
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn the_graph_has_the_edges_asked_for_and_hubs() {
-        let graph = sizes().prepared(1, false).unwrap().graph;
+        let graph = sizes().dataset(1, false).unwrap().graph;
         assert_eq!((graph.nodes(), graph.edges()), (400, 8001));
         assert!(graph.incoming(0).0.is_empty(), "node 0 is padding");
         let mut degrees: Vec<usize> = (1..400).map(|n| graph.incoming(n).0.len()).collect();
@@ -312,12 +312,12 @@ mod tests {
     fn a_full_graph_can_be_drawn() {
         let sizes = Sizes { nodes: 12, edges: 110, targets: 11, ..sizes() };
         sizes.check().unwrap();
-        assert_eq!(sizes.prepared(1, false).unwrap().graph.edges(), 110);
+        assert_eq!(sizes.dataset(1, false).unwrap().graph.edges(), 110);
     }
 
     #[test]
     fn patients_have_the_means_asked_for() {
-        let data = sizes().prepared(4000, true).unwrap();
+        let data = sizes().dataset(4000, true).unwrap();
         data.cohort.validate().unwrap();
         let visits = data.cohort.codes.len() as f64 / 4000.0;
         assert!((visits - 4.0).abs() < 0.3, "{visits} with the one to predict");

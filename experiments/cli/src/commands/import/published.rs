@@ -202,9 +202,9 @@ impl Published {
 
     /// Patients of each part must be the published ones: else predictions are of others.
     fn compare_patients(&self, data: &Dataset) -> Result<()> {
-        let split = &data.split;
+        let splits = &data.splits;
         for ((part, published), ours) in
-            self.patients.iter().zip([&split.pretrain, &split.train, &split.valid, &split.test])
+            self.patients.iter().zip([&splits.pretrain, &splits.train, &splits.valid, &splits.test])
         {
             let mut ours: Vec<i64> = ours.iter().map(|&p| data.cohort.patients[p]).collect();
             let mut published = published.clone();
