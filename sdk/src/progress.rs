@@ -129,13 +129,13 @@ impl Task for Lines {
         self.last = Instant::now();
         let seconds = self.start.elapsed().as_secs_f64();
         let rate = self.done as f64 / seconds;
-        let ahead = match self.total {
+        let total = match self.total {
             Some(total) if rate > 0.0 => {
                 format!("/{total} {} ETA {:.0} s", self.unit, total.saturating_sub(self.done) as f64 / rate)
             }
             _ => format!(" {}", self.unit),
         };
-        eprintln!("{:24} {}{ahead} {rate:.1}/s {}", self.what, self.done, self.text);
+        eprintln!("{:24} {}{total} {rate:.1}/s {}", self.what, self.done, self.text);
     }
 
     fn message(&mut self, text: &str) {

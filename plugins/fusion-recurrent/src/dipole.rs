@@ -54,6 +54,7 @@ impl Component for DipoleOptions {
 #[derive(Module, Debug)]
 pub struct Dipole {
     embed: Linear,
+    /// The forward direction; the name is that of its parameters.
     ahead: Gates,
     back: Option<Gates>,
     /// `general`: W, on the side of the last visit. `concat`: W.
@@ -125,8 +126,8 @@ impl Dipole {
         let walk = |gates: &Gates, packed: &PackedSets| {
             gates.states(values.clone(), packed, self.hidden, |x, h| gru::step(gates, self.hidden, x, h))
         };
-        let ahead = walk(&self.ahead, packed); // [members, hidden]
-        let Some(gates) = &self.back else { return ahead };
+        let forward = walk(&self.ahead, packed); // [members, hidden]
+        let Some(gates) = &self.back else { return forward };
         let back = PackedSets::new(&reversed(sets));
         // Step t of a set of n stands at n − 1 − t; sets of the same lengths are packed alike.
         let mut turned = vec![[0]; sets.members().values().len()];
@@ -135,7 +136,7 @@ impl Dipole {
         }
         let turned = Sets::new(turned.into_iter().collect());
         let back = pool(walk(gates, &back), &turned, Pooling::Sum); // [members, hidden]
-        Tensor::cat(vec![ahead, back], 1) // [members, 2 * hidden]
+        Tensor::cat(vec![forward, back], 1) // [members, 2 * hidden]
     }
 
     /// The weighted sum of the states before the last; zeros where there are none.

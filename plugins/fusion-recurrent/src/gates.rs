@@ -74,7 +74,7 @@ impl Gates {
 }
 
 /// The members of sets in the order in which a recurrent unit reads them: the first of every set, then the second of those
-/// that have one, and so on, the longest set ahead. A step then works on sets that still run and on nothing else.
+/// that have one, and so on, the longest set first. A step then works on sets that still run and on nothing else.
 pub struct PackedSets {
     members: Sets,
     places: Sets,

@@ -47,7 +47,7 @@ options! {
         /// Chance that an item is abnormal in the disease that it belongs to. 0: items say nothing.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub lab_signal: f64 = 0.75,
-        /// The same before the diagnosis, as a part of `lab_signal`. 0: items say nothing ahead of codes.
+        /// The same before the diagnosis, as a part of `lab_signal`. 0: items say nothing before the codes.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub physiology: f64 = 1.0,
         /// Chance that an item is not measured in a visit.

@@ -1,16 +1,16 @@
-//! Adam on rows of which a step uses only some.
+//! Adam for tables of which each step uses only some rows: lazy updates that give what dense ones give.
 //!
 //! Published training runs Adam over every row in every step: a row without a gradient still moves by its first moment,
-//! which fades. Doing that costs reading and writing three tables a step. [`Unused::Moved`] gives the same walk at the cost
-//! of the rows that a step uses: while a row rests, its first moment falls by β₁ and its second by β₂ each step, so that
-//! step j of the rest moves it by
+//! which decays. Doing that costs reading and writing three tables a step. [`Unused::Moved`] gives the same path at the cost
+//! of the rows that a step uses: in each step without a gradient the first moment of a row falls by β₁ and its second by β₂,
+//! so that the j-th of these steps moves it by
 //!
 //! lr_j √(1−β₂^j)/(1−β₁^j) · m β₁^j / (√v β₂^(j/2)),
 //!
-//! a number that depends on the row's m/√v alone times one that depends on the steps. The sum over the whole rest is
-//! therefore one factor a row, and because batches are sampled ahead of training, the step that uses a row knows how long
-//! it will rest and applies the whole movement at once. What is neglected: ε is taken to fade with √v, and a rest beyond
-//! the batches that are sampled ahead is taken as endless.
+//! a number that depends on the row's m/√v alone times one that depends on the steps. The sum over all steps until the row is
+//! used again is therefore one factor a row. Because batches are prefetched, the step that uses a row knows in how many steps
+//! the next one does, and applies the whole update at once. Two approximations: ε is taken to decay with √v, and a row that no
+//! prefetched batch uses is taken as never used again.
 
 use super::manifest::{KgeSchedule, Unused};
 use crate::simd::prefetch;
@@ -96,7 +96,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// One step of Adam on a row that will rest until `gap` steps later.
+    /// One step of Adam on a row that is next used `gap` steps later.
     pub fn update(&mut self, row: u32, gradient: &[f32], gap: u32, rates: &Rates) {
         let at = row as usize - self.offset;
         let range = at * self.width..(at + 1) * self.width;
@@ -156,19 +156,19 @@ impl Adam {
         self.lr * self.schedule.factor(step, self.steps)
     }
 
-    /// What step `step` needs; rests are told apart up to `window` steps.
+    /// What step `step` needs; gaps between two uses of a row are told apart up to `window` steps.
     pub fn rates(&self, step: u32, window: u32) -> Rates {
         let (start, end) = self.schedule.era(step, self.steps);
         let corrected = |s: u32| {
             let n = f64::from(s - start + 1);
             self.rate(s) * (1.0 - self.beta2.powf(n)).sqrt() / (1.0 - self.beta1.powf(n))
         };
-        let rest = self.beta1 / self.beta2.sqrt();
+        let decay = self.beta1 / self.beta2.sqrt();
         let (mut sum, mut weight) = (0.0, 1.0);
         let mut tails = vec![0.0];
         if self.unused == Unused::Moved {
             for s in (step + 1..end).take(window as usize) {
-                weight *= rest;
+                weight *= decay;
                 sum += weight * corrected(s);
                 tails.push(sum);
             }
@@ -214,39 +214,39 @@ impl Rates {
 
     /// What a row's moments are kept by, and its rate. `powers` remembers those of both coefficients.
     pub(super) fn of_row(&self, last: u32, gap: u32, powers: &mut Vec<[f32; 2]>) -> [f32; 3] {
-        let (rested, kept, rate) = self.rest(last, gap);
+        let (steps, kept, rate) = self.since_use(last, gap);
         if !kept {
             return [0.0, 0.0, rate];
         }
         const REMEMBERED: u32 = 4096;
-        if rested > REMEMBERED {
-            let power = |beta: f64| beta.powf(f64::from(rested)) as f32;
+        if steps > REMEMBERED {
+            let power = |beta: f64| beta.powf(f64::from(steps)) as f32;
             return [power(self.beta1), power(self.beta2), rate];
         }
-        while powers.len() <= rested as usize {
+        while powers.len() <= steps as usize {
             let n = powers.len() as f64;
             powers.push([self.beta1.powf(n) as f32, self.beta2.powf(n) as f32]);
         }
-        let [first, second] = powers[rested as usize];
+        let [first, second] = powers[steps as usize];
         [first, second, rate]
     }
 }
 
 impl Rates {
     /// How many steps ago a row was used, whether its moments are kept, and by how much it moves.
-    fn rest(&self, last: u32, gap: u32) -> (u32, bool, f32) {
-        let rested = match self.unused {
+    fn since_use(&self, last: u32, gap: u32) -> (u32, bool, f32) {
+        let steps = match self.unused {
             Unused::Moved => self.step + 1 - last,
             Unused::Still => 1,
         };
         let tail = self.tails[(gap.max(1) as usize - 1).min(self.tails.len() - 1)];
         // Moments from before the rate dropped are gone: a new Adam began there.
-        (rested, last > self.start, (self.rate + tail) as f32)
+        (steps, last > self.start, (self.rate + tail) as f32)
     }
 
     fn factors(&self, last: u32, gap: u32) -> Factors {
-        let (rested, kept, rate) = self.rest(last, gap);
-        let keep = if kept { f64::from(rested) } else { f64::INFINITY };
+        let (steps, kept, rate) = self.since_use(last, gap);
+        let keep = if kept { f64::from(steps) } else { f64::INFINITY };
         Factors {
             keep_first: self.beta1.powf(keep) as f32,
             keep_second: self.beta2.powf(keep) as f32,

@@ -42,7 +42,7 @@ impl KgeExperiment {
         let device = self.device()?;
         let trainer = Trainer::new(model, parameters, self.adam(), window, train.adversarial as f32, &device)?;
         let sampler = Sampler::new(graph, &known, options, first).at_once(trainer.batches_at_once());
-        let ahead = trainer.batches_ahead();
+        let prefetched = trainer.prefetched_batches();
         let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
         task.advance(u64::from(first));
         let _listening = self.stop.listen();
@@ -63,7 +63,7 @@ impl KgeExperiment {
             history,
         };
         std::thread::scope(|scope| {
-            let (sender, receiver) = std::sync::mpsc::sync_channel(ahead);
+            let (sender, receiver) = std::sync::mpsc::sync_channel(prefetched);
             scope
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));
             receiver.into_iter().try_for_each(|batch| training.pass(&batch))

@@ -1,4 +1,4 @@
-//! Batches of triples with negatives, made ahead of training and arranged by the entity that is scored.
+//! Batches of triples with negatives, prefetched and arranged by the entity that is scored.
 
 use super::known::Known;
 use super::model::Side;
@@ -31,7 +31,7 @@ pub struct SampleOptions {
 }
 
 /// Rows that a step uses, in ascending order, and after how many steps the next one uses each; `u32::MAX` when that is
-/// beyond the batches sampled ahead.
+/// beyond the prefetched batches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Used {
     /// The rows.
@@ -143,7 +143,7 @@ const ANCHOR: u32 = 1 << 31;
 const NEVER: Seen = Seen { step: u32::MAX, position: 0 };
 
 /// Makes the batches of a run, one after another. What a batch holds depends on seed and step alone, so that a run can be
-/// taken up anywhere.
+/// resumed at any step.
 pub struct Sampler<'a> {
     graph: &'a KnowledgeGraph,
     known: &'a Known,
@@ -153,7 +153,7 @@ pub struct Sampler<'a> {
     next: u32,
     window: u32,
     at_once: u32,
-    ahead: VecDeque<Batch>,
+    prefetched: VecDeque<Batch>,
     entities: Vec<Seen>,
     relations: Vec<Seen>,
     counts: Vec<u32>,
@@ -177,7 +177,7 @@ impl<'a> Sampler<'a> {
             next: first,
             window,
             at_once: 1,
-            ahead: VecDeque::new(),
+            prefetched: VecDeque::new(),
             entities: vec![NEVER; entities],
             relations: vec![NEVER; relations],
             counts: vec![0; entities + 1],
@@ -264,17 +264,17 @@ impl<'a> Sampler<'a> {
         Self { at_once: batches.max(1), ..self }
     }
 
-    /// Tells the batches ahead that this one uses their rows again.
+    /// Tells the prefetched batches that this one uses their rows again.
     fn announce(&mut self, batch: &Batch) {
         let step = batch.step;
-        let oldest = self.ahead.front().map_or(step, |b| b.step);
+        let oldest = self.prefetched.front().map_or(step, |b| b.step);
         let mut tell = |seen: &mut Seen, entity: bool, position: u32| {
             let before = std::mem::replace(seen, Seen { step, position });
             // A row that is scored and an anchor in one step is told of twice.
             if before.step == step || before.step == NEVER.step || before.step < oldest {
                 return;
             }
-            let earlier = &mut self.ahead[(before.step - oldest) as usize];
+            let earlier = &mut self.prefetched[(before.step - oldest) as usize];
             let used = match (entity, before.position & ANCHOR != 0) {
                 (false, _) => &mut earlier.relations,
                 (true, true) => &mut earlier.anchors,
@@ -293,13 +293,13 @@ impl<'a> Sampler<'a> {
         }
     }
 
-    /// Up to how many steps rests are told apart.
+    /// Up to how many steps the gaps between uses of a row are told apart.
     pub fn window(&self) -> u32 {
         self.window
     }
 }
 
-/// How many batches are held ahead: as many as 100 MB hold, and no more than matter, 0.9⁶⁴ being a thousandth.
+/// How many batches are prefetched: as many as 100 MB hold, and no more than matter, 0.9⁶⁴ being a thousandth.
 pub fn window(options: &SampleOptions) -> u32 {
     let bytes = options.batch * (1 + options.negatives) * 12;
     (100_000_000 / bytes.max(1)).clamp(4, 64) as u32
@@ -309,13 +309,13 @@ impl Iterator for Sampler<'_> {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        while self.ahead.len() <= self.window as usize && self.next < self.options.steps {
+        while self.prefetched.len() <= self.window as usize && self.next < self.options.steps {
             for batch in self.make_some() {
                 self.announce(&batch);
-                self.ahead.push_back(batch);
+                self.prefetched.push_back(batch);
             }
         }
-        self.ahead.pop_front()
+        self.prefetched.pop_front()
     }
 }
 
@@ -383,7 +383,7 @@ mod tests {
         let graph = graph();
         let known = Known::new(&graph.train);
         let one: Vec<Batch> = Sampler::new(&graph, &known, options(), 0).collect();
-        // Within the window of rests that are told apart; here it is longer than the run.
+        // Within the window of gaps that are told apart; here it is longer than the run.
         let some: Vec<Batch> = Sampler::new(&graph, &known, options(), 0).at_once(7).collect();
         assert_eq!(one, some);
     }

@@ -95,7 +95,7 @@ fn parts() -> usize {
 }
 
 impl<'a> Stepper<'a> {
-    /// Trains `parameters`; rests of rows are told apart up to `window` steps.
+    /// Trains `parameters`; gaps between uses of a row are told apart up to `window` steps.
     pub fn new(model: &'a dyn EmbeddingModel, parameters: Parameters, adam: Adam, window: u32, alpha: f32) -> Self {
         let empty = Vec::new;
         Self {

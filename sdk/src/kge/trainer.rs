@@ -41,7 +41,7 @@ fn formula(model: &dyn EmbeddingModel, device: &NamedDevice) -> Result<Formula> 
 }
 
 impl<'a> Trainer<'a> {
-    /// Trains `parameters` on a device; rests of rows are told apart up to `window` steps.
+    /// Trains `parameters` on a device; gaps between uses of a row are told apart up to `window` steps.
     ///
     /// # Errors
     /// When the model has no kernels for the device.
@@ -74,7 +74,7 @@ impl<'a> Trainer<'a> {
 
     /// How many batches may wait for their step: two rounds of those that are made at once, so that one is made while the steps
     /// of the other are.
-    pub fn batches_ahead(&self) -> usize {
+    pub fn prefetched_batches(&self) -> usize {
         2 * self.batches_at_once().max(2) as usize
     }
 

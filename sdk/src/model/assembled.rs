@@ -198,7 +198,7 @@ impl Model {
 
     /// The parts of this very model before the heads: what paths of their parameters begin with, and what they read.
     ///
-    /// What [`PARTS`] does not declare counts as read from the graph alone, so that nothing is computed ahead of its training.
+    /// What [`PARTS`] does not declare counts as read from the graph alone: nothing is precomputed while it trains.
     pub fn parts(&self) -> Vec<(String, Reads)> {
         let roots = roots(self);
         let has_fusions = roots.iter().any(|(root, _)| root == Fusions::PARTS[0]);

@@ -17,8 +17,8 @@ use std::time::Instant;
 
 /// Steps between two readings of the loss on the CPU; other devices are not waited for inside an epoch.
 const STEPS_PER_READING: usize = 16;
-/// Batches that are made ahead of the step that takes them.
-const BATCHES_AHEAD: usize = 2;
+/// Batches that are prefetched.
+const PREFETCHED_BATCHES: usize = 2;
 
 /// What the steps of an epoch have in common.
 pub(super) struct Epoch<'a> {
@@ -66,7 +66,7 @@ impl Epoch<'_> {
         task.advance((order.len() - rest.len()) as u64);
         let mut steps = Steps::new(self, model.device(), optimizer, order.len(), seed);
         let by_visit = model.tells_visits_apart();
-        let (send, batches) = sync_channel(BATCHES_AHEAD);
+        let (send, batches) = sync_channel(PREFETCHED_BATCHES);
         std::thread::scope(|scope| {
             let (mut chunks, train, precomputed) = (rest.chunks(fit.batch), fit.train, self.precomputed);
             // Ends with the last batch, or when nobody takes them any more.

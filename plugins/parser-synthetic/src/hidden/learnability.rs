@@ -91,7 +91,7 @@ fn strengths_of_zero_remove_what_they_name() {
     let (items, codes) = signs(&options(|_| ()), 1);
     assert!((0.6..0.72).contains(&items) && codes == 0.0, "deranged: {items} of the items, {codes} of the codes");
     let (items, _) = signs(&options(|o| o.physiology = 0.0), 1);
-    assert!((0.01..0.03).contains(&items), "without physiology {items} of the items are abnormal ahead");
+    assert!((0.01..0.03).contains(&items), "without physiology {items} of the items are abnormal before the codes");
     let (items, codes) = signs(&options(|o| o.lab_signal = 0.0), 2);
     assert!(
         (0.01..0.03).contains(&items) && codes > 0.3,

@@ -10,14 +10,14 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
     let width = sweep.members.iter().map(|m| m.configuration().chars().count()).max().unwrap_or(0).max(6);
     let mut text = format!("{:12}  {:width$}  {:>6}  {:>6}  {:>8}  state\n", "member", "row", "seed", "epochs", "time");
     let mut trained = BTreeSet::new();
-    let (mut ahead, mut unknown) = (0.0, 0);
+    let (mut remaining, mut unknown) = (0.0, 0);
     for member in &sweep.members {
         let seconds = costs.of_member(member, |key| trained.contains(key));
         trained.extend(member.keys.iter().map(String::as_str));
         let state = state_of(member, folder);
         match (state, seconds) {
             (COMPLETE, _) => {}
-            (_, Some(seconds)) => ahead += seconds,
+            (_, Some(seconds)) => remaining += seconds,
             (_, None) => unknown += 1,
         }
         let time = seconds.map_or("?".to_owned(), duration);
@@ -27,7 +27,7 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
     text += &shared(sweep);
     text += &format!("at most {jobs} at once, {threads} threads each\n");
     text += &match unknown {
-        0 => format!("expected time: {}, by the epochs of complete members\n", duration(ahead / jobs as f64)),
+        0 => format!("expected time: {}, by the epochs of complete members\n", duration(remaining / jobs as f64)),
         _ => "expected time: unknown until one member of each kind is complete; `--measure` trains one epoch of each \
               stage to find out\n"
             .to_owned(),

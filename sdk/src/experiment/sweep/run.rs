@@ -59,15 +59,15 @@ impl SweepRun<'_> {
         let listening = self.stop.listen();
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         Plan::of(sweep, self.manifest, threads).write(self.folder)?;
-        let (complete, ahead): (Vec<&Member>, Vec<&Member>) =
+        let (complete, remaining): (Vec<&Member>, Vec<&Member>) =
             sweep.members.iter().partition(|m| finished_run(self.folder, &m.id).is_some());
         if !complete.is_empty() {
             let (complete, all) = (complete.len(), sweep.members.len());
             self.progress.line(&format!("{complete} of {all} members are complete already"));
         }
         self.progress.line(&format!("at most {jobs} at once, {threads} threads each"));
-        let expected = self.expected(&complete, &ahead, jobs, threads)?;
-        let finished = Work::new(self, sweep, complete.len(), ahead, Limits { jobs, threads, expected }).run();
+        let expected = self.expected(&complete, &remaining, jobs, threads)?;
+        let finished = Work::new(self, sweep, complete.len(), remaining, Limits { jobs, threads, expected }).run();
         drop((listening, lock));
         finished
     }

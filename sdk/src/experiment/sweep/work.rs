@@ -40,13 +40,13 @@ impl<'a> Work<'a> {
         run: &'a SweepRun<'a>,
         sweep: &'a Sweep,
         complete: usize,
-        ahead: Vec<&'a Member>,
+        remaining: Vec<&'a Member>,
         limits: Limits,
     ) -> Self {
-        let total: usize = ahead.iter().map(|m| m.epochs()).sum();
+        let total: usize = remaining.iter().map(|m| m.epochs()).sum();
         let task = run.progress.begin(&format!("sweep {}", sweep.name), "epochs", Some(total as u64));
         let done = Finished { before: complete, complete, ..Finished::default() };
-        Self { run, sweep, limits, waiting: ahead.into(), workers: Vec::new(), done, peak: None, task }
+        Self { run, sweep, limits, waiting: remaining.into(), workers: Vec::new(), done, peak: None, task }
     }
 
     /// Trains what is waiting.

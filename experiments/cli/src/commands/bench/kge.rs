@@ -114,7 +114,7 @@ impl Kge {
             negatives: self.negatives,
             shared: self.shared,
             subsampling: true,
-            // Rows rest as in the middle of training, so that their rests are known ahead.
+            // As in the middle of training, so that it is known when the rows of the last timed steps are used again.
             steps: steps + 64,
             seed: 1,
         };
@@ -173,7 +173,7 @@ impl Kge {
     fn train(&self, trainer: &mut Trainer<'_>, sampler: Sampler<'_>) -> Result<Measured> {
         let together = if matches!(trainer, Trainer::Cpu(_)) { 1 } else { TOGETHER };
         let (all, mut measured) = (WARM + self.steps, Measured::default());
-        let (sender, receiver) = std::sync::mpsc::sync_channel(trainer.batches_ahead());
+        let (sender, receiver) = std::sync::mpsc::sync_channel(trainer.prefetched_batches());
         std::thread::scope(|scope| {
             scope
                 .spawn(move || sampler.map(|batch| sender.send(batch).ok()).take_while(Option::is_some).for_each(drop));

@@ -38,7 +38,7 @@ pub struct DeviceStepper {
 }
 
 impl DeviceStepper {
-    /// Trains `parameters` on a device; rests of rows are told apart up to `window` steps.
+    /// Trains `parameters` on a device; gaps between uses of a row are told apart up to `window` steps.
     ///
     /// # Errors
     /// When the device runs no such kernels, or a table is too large.
