@@ -1,4 +1,4 @@
-//! What every component has.
+//! What every component has: a name, a description, its citation, and the components that it needs.
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -11,9 +11,9 @@ pub trait Component: Serialize + DeserializeOwned + JsonSchema + Default + Send 
     const ABOUT: &'static str;
     /// Where it was published, if it was.
     const CITATION: &'static str = "";
-    /// Components that it names by itself: lines `+slot name`. What loads them must be known before it runs.
+    /// Components that it uses by name, that manifests need not list: lines `+slot name`. Their plugins are found before it runs.
     const NEEDS: &'static str = "";
-    /// Whether it is the one of its slot where neither manifest nor recipe names one. A recipe can be, and a
-    /// part of a model, such as the head.
+    /// Whether it is the default of its slot, where neither manifest nor recipe names a component. Recipes can be the default,
+    /// and parts of a model, such as heads.
     const DEFAULT: bool = false;
 }

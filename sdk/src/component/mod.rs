@@ -78,7 +78,7 @@ macro_rules! each_slot {
         $with! {
             /// Reads raw tables.
             Parser: parser = ParserSlot,
-            /// Gives graph nodes their first features.
+            /// Gives graph nodes their initial features.
             NodeInit: node_init = NodeInitSlot,
             /// Turns node features and the graph into code embeddings.
             GraphEncoder: graph_encoder = GraphEncoderSlot,

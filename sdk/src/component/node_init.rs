@@ -1,4 +1,4 @@
-//! Slot `node_init`: codes → first node features.
+//! Slot `node_init`: codes → initial node features.
 
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
@@ -15,7 +15,7 @@ pub struct NodeInitContext<'a> {
     pub device: &'a Device,
 }
 
-/// Gives every graph node its first features, which are then trained.
+/// Gives every graph node its initial features, which are then trained.
 pub trait NodeInit: Send + Sync {
     /// Features of all nodes.
     ///

@@ -10,7 +10,7 @@ use crate::{Progress, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Tells of each patient of a cohort whether it is learnt from.
+/// Whether each patient of a cohort is one to learn from: in pretraining or train.
 pub type Learns<'a> = dyn Fn(&Cohort) -> Vec<bool> + Sync + 'a;
 
 /// What a parser gets from the experiment.
@@ -27,9 +27,9 @@ pub struct ParserContext<'a> {
 }
 
 impl ParserContext<'_> {
-    /// Whether the results of each admission, by its row, say where values of laboratory items are cut: those of patients who
-    /// are learnt from. Where `rule` cuts, the cohort remembers these patients. Its patients, admissions and persons must be
-    /// there.
+    /// For each admission, by its row, whether the cut points of laboratory values (quantiles, intervals) are computed from its
+    /// results: those of patients to learn from. Where `rule` has cut points, the cohort remembers these patients. Its
+    /// patients, admissions and persons must be there.
     pub fn cut_from(&self, cohort: &mut Cohort, rule: Rule) -> Vec<bool> {
         let from = match self.learns {
             Some(learns) if rule.cuts() => learns(cohort),
@@ -49,7 +49,7 @@ pub struct Inputs {
     pub files: Vec<PathBuf>,
     /// Whether the experiment's seed changes the cohort.
     pub seed: bool,
-    /// Whether a random split changes the cohort: where values of laboratory items are cut.
+    /// Whether a random split changes the cohort: where cut points of laboratory values are computed from patients to learn from.
     pub split: bool,
 }
 
@@ -72,9 +72,9 @@ pub trait Parser: Send + Sync {
     /// Name the file and line; never a value beyond an identifier.
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort>;
 
-    /// For parsers that make patients up: how well anybody could predict. `visits` are rows of the admissions of `cohort`,
-    /// which [`Parser::parse`] gave; with `under_way` the laboratory items of these visits are known too. Others have
-    /// nothing to say.
+    /// For parsers of synthetic patients: oracles, which know how the patients were generated. `visits` are rows of the
+    /// admissions of `cohort`, which [`Parser::parse`] gave; with `under_way` the laboratory items of these visits are known
+    /// too. Other parsers give none.
     ///
     /// # Errors
     /// When the cohort is another one.
@@ -89,9 +89,9 @@ pub trait Parser: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// For parsers that make patients up: how codes, by their texts, and laboratory items, by their identifiers, hang
-    /// together. With the chance `strength` a fact is right; the others have any code as their tail. Others have nothing
-    /// to say.
+    /// For parsers of synthetic patients: a knowledge graph over codes, by their texts, and laboratory items, by their
+    /// identifiers. A triple is true with probability `strength`; the others have a random code as their tail. Other parsers
+    /// give none.
     ///
     /// # Errors
     /// When that cannot be told.
@@ -101,12 +101,12 @@ pub trait Parser: Send + Sync {
     }
 }
 
-/// Chances of codes that only somebody knows who made the patients up.
+/// True probabilities of codes, known because the patients are synthetic: no model can be expected to do better.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Oracle {
-    /// What it knows.
+    /// Its name, which says what it knows.
     pub name: String,
-    /// For each visit the chance of each code of the cohort, by its place in [`Cohort::code_names`].
+    /// For each visit the probability of each code of the cohort, by its place in [`Cohort::code_names`].
     pub chances: Vec<Vec<f32>>,
 }
 

@@ -1,5 +1,5 @@
-//! Which results of laboratory items count: what the source calls abnormal, what is outside of a reference interval, or the
-//! part of an item's values that a value belongs to.
+//! Which results of laboratory items count: what the source calls abnormal, what is outside of a reference interval, or every
+//! value by its quantile bin.
 
 use super::{Cohort, LabItem, Step};
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ pub enum Rule {
     /// over patients instead of healthy people. Items with fewer than 120 results, the number that the guideline asks for,
     /// have none.
     Interval,
-    /// Every value, as one of so many parts of the same size.
+    /// Every value, by its quantile bin: one of so many parts with the same number of results.
     Parts(usize),
 }
 
@@ -37,7 +37,7 @@ impl Rule {
         }
     }
 
-    /// Whether values are cut, by results of many patients.
+    /// Whether there are cut points, which are computed from the results of many patients.
     pub fn cuts(self) -> bool {
         self != Self::Said
     }
@@ -70,7 +70,7 @@ impl<K: Hash + Eq> Results<K> {
         }
     }
 
-    /// Where the values of each item are cut. An interval leaves out the k smallest and the k largest results, k = ⌈n · 0.025⌉; the
+    /// The cut points of each item. An interval leaves out the k smallest and the k largest results, k = ⌈n · 0.025⌉; the
     /// k-th cut between parts is the ⌈n·k/parts⌉-th smallest, so that a result belongs to the first part whose cut is not
     /// below it.
     pub fn cuts(self, rule: Rule) -> Cuts<K> {
@@ -99,20 +99,20 @@ fn quantiles(mut values: Vec<f32>, parts: usize) -> Vec<f32> {
     (1..parts).filter_map(cut).collect()
 }
 
-/// Where the values of items are cut.
+/// The cut points of the values of items.
 #[derive(Debug)]
 pub enum Cuts<K> {
-    /// Nowhere: whatever is given counts.
+    /// There are none: whatever is given counts.
     None,
     /// Lowest and highest normal result.
     Intervals(HashMap<K, (f32, f32)>),
-    /// The highest value of all parts but the last.
+    /// Quantiles: the highest value of each bin but the last.
     Parts(HashMap<K, Vec<f32>>),
 }
 
 impl<K: Hash + Eq> Cuts<K> {
-    /// The part of its item that a value belongs to, from 1; 0 where items have no parts, and the value is abnormal. `None`
-    /// when it does not count.
+    /// The quantile bin of a value of an item, from 1; 0 for an abnormal value where items have no bins. `None` when the value
+    /// does not count.
     pub fn part(&self, item: &K, value: f32) -> Option<u32> {
         match self {
             Self::None => Some(0),
@@ -182,10 +182,10 @@ impl<K: Hash + Ord> LabSets<K> {
     }
 }
 
-/// Reads the items of admissions; `cut_from` says of each whether its results say where values are cut
+/// Reads the items of admissions; `cut_from` says of each whether the cut points are computed from its results
 /// ([`ParserContext::cut_from`](crate::component::ParserContext::cut_from)). `pass` goes over the results once, shows each with
-/// the place of its admission, its item and its value, and says what it left out; where values are cut it is called twice. With
-/// [`Rule::Said`] it shows what is abnormal, else all that has a value.
+/// the place of its admission, its item and its value, and says what it left out; it is called twice where there are cut points.
+/// With [`Rule::Said`] it shows what is abnormal, else all that has a value.
 ///
 /// # Errors
 /// Those of `pass`.

@@ -1,4 +1,4 @@
-//! Proof, for one manifest, that what is reported on was not learnt from.
+//! Checks, for one manifest, that no test patient leaks into training: by person, example, graph, cut point and vocabulary.
 
 use super::plan::Plan;
 use crate::component::{Labs, Objective, Slot, Split};
@@ -106,7 +106,7 @@ fn stage(name: &str, objective: &dyn Objective, data: &Dataset) -> Result<String
     Ok(format!("stage {name}: {}: none on two sides", told.join(", ")))
 }
 
-/// Refuses examples of which cannot be told whose they are.
+/// Refuses examples that do not say which patient they are of.
 fn named(stage: &str, what: &str, examples: &Examples) -> Result<()> {
     let nobody = |rows: &[u32]| rows.is_empty() && examples.patients.is_empty();
     match examples.visits.rows().filter(|rows| nobody(rows)).count() {
@@ -227,8 +227,8 @@ fn identifiers(data: &Dataset) -> Result<String> {
     Ok(format!("cohort: {} patients{of}, {} admissions: no identifier twice", seen.len(), owners.len()))
 }
 
-/// Whose results say where the values of laboratory items are cut; nothing where none are cut. The published split cuts by
-/// everybody's; it is said and no error.
+/// From whose results the cut points of laboratory values are computed; nothing where there are none. With the published split
+/// they are everybody's, which is reported and no error.
 fn cuts(split: &SplitOptions, data: &Dataset) -> Result<Option<String>> {
     let from = &data.cohort.cut_from;
     let learnt: HashSet<usize> = data.splits.pretrain.iter().chain(&data.splits.train).copied().collect();

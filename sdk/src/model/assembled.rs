@@ -1,4 +1,4 @@
-//! All parts of an experiment's model, wired.
+//! The model of an experiment, assembled from its parts.
 
 use super::age_and_sex::AgeAndSex;
 use super::parameters::roots;
@@ -20,7 +20,7 @@ use std::ops::Range;
 macro_rules! each_part {
     ($with:ident) => {
         $with! {
-            /// First features of the graph's nodes.
+            /// Initial features of the graph's nodes.
             node_init: NodeInitSlot, "nodes", Graph, Chosen;
             /// Node features and graph → code embeddings.
             graph_encoder: GraphEncoderSlot, "encoder", Graph, Chosen;
@@ -37,8 +37,8 @@ macro_rules! each_part {
 }
 pub(crate) use each_part;
 
-/// What a part computes from. What does not train and reads the graph alone is computed once a stage, and so is what reads
-/// visits over it.
+/// What a part computes from. Outputs of frozen parts that read the graph alone are precomputed, once a stage, and so are those
+/// of frozen parts that read visits, where all that reads the graph is frozen too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
     /// The graph, and no batch.
@@ -49,7 +49,7 @@ pub enum Reads {
     Labs,
 }
 
-/// What a model has for a part of which the manifest names no component.
+/// What serves as a part for which the manifest names no component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Otherwise {
     /// What the recipe chooses, or else the one component that [serves by default](Component::DEFAULT).

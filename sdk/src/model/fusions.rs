@@ -36,7 +36,7 @@ pub struct Fusions {
 }
 
 impl Fusions {
-    /// Both fusions, of which the second takes what the first gives.
+    /// From both fusions; the second reads the output of the first.
     pub fn new(code_fusion: FusionModule, visit_fusion: FusionModule) -> Self {
         Self { code_fusion, visit_fusion }
     }
@@ -60,7 +60,7 @@ impl PatientEncoder for Fusions {
     }
 }
 
-/// What surrounds the fusions in a model, left out of the paths of their parameters.
+/// The field of the model that holds the fusions, left out of the paths of their parameters.
 const PARENT: &str = "patient_encoder";
 
 impl Module for Fusions {

@@ -12,18 +12,18 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
-/// What a code says for itself at the start, by age.
+/// Initial weight of a code for its own column, by the age of the visit.
 const OWN: [f32; AGES] = [0.75, 0.4, 0.2];
-/// Logits a unit of a parameter: Adam moves all parameters alike, and these have far to go.
+/// Scale of these parameters: Adam's steps are about the same for all parameters, and these weights must change by more.
 const STEP: f32 = 4.0;
 /// The same for neighbours, whose edges weigh little.
 const NEAR_STEP: f32 = 20.0;
 
-/// What an item says for the codes that occur with it, at the start.
+/// Initial weight of an item for the codes that occur with it.
 const ITEM: f32 = 0.25;
-/// Logits a unit of its parameter.
+/// Scale of its parameter.
 const ITEM_STEP: f32 = 10.0;
-/// Codes that are recorded in a smaller part of the visits in which an item is abnormal are left out.
+/// Least fraction of the visits with an abnormal item that must have a code for the item to count for it.
 const LEAST: f32 = 0.02;
 
 /// Which columns each code and item speaks for: its own, and those of its neighbours.

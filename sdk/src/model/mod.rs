@@ -1,4 +1,4 @@
-//! The model that the slots form.
+//! The model of an experiment, assembled from the components of the slots.
 
 mod age_and_sex;
 mod assembled;
