@@ -124,17 +124,17 @@ pub trait Meter: Send {
     fn compute(&self) -> Vec<(String, f64)>;
 }
 
-/// What the columns of a head mean for a patient's history.
+/// How the columns of a head relate to a patient's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asks {
-    /// Nothing that a history holds.
+    /// Not at all.
     Nothing,
-    /// For each code identifier, that is node of the graph, the column that its recurrence makes positive.
+    /// Columns ask for codes: for each code identifier (node of the graph) the column that is positive when the code recurs.
     Codes(Vec<Option<u32>>),
-    /// For each laboratory item of the cohort the column that it makes positive.
+    /// Columns ask for laboratory items: for each item of the cohort the column that is positive when it is abnormal.
     Labs(Vec<Option<u32>>),
-    /// As `Codes`, where hidden codes of the last visit that is seen are asked for: those that are seen of it are none of them,
-    /// and those of the visits before may be.
+    /// As `Codes`, but columns ask for masked codes of the last visit: codes that are seen of it are negatives, those of the
+    /// visits before may be positives.
     Hidden(Vec<Option<u32>>),
     /// For each visit, which is a row of the cohort's admissions, the columns that it made positive itself. It is known of the
     /// visits before the last that is seen, such as their drugs.
@@ -209,14 +209,14 @@ pub trait Objective: Send + Sync {
         None
     }
 
-    /// Whether the columns of a head are classes of which exactly one is true, so that the softmax of its logits is what it
-    /// says, as the loss `cross_entropy` takes it.
+    /// Whether the columns of a head are mutually exclusive classes, so that its prediction is the softmax of its logits, as in
+    /// the loss `cross_entropy`.
     fn exclusive(&self) -> bool {
         false
     }
 
-    /// What rules of one line say of the examples of `split`, beside those that are always shown: names, each with one score
-    /// a column of each example, for each head.
+    /// Scores of further baselines, rules of one line, for the examples of `split`: names, each with one score a column of each
+    /// example, for each head.
     fn rules(&self, data: &Dataset, split: Split) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
         let _ = (data, split);
         Ok(Vec::new())

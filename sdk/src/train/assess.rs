@@ -1,4 +1,4 @@
-//! Everything that is asked of one ranking of columns, from one pass over its scores.
+//! All metrics of one ranking of columns, from one pass over its scores.
 //!
 //! A positive's rank is counted and not sorted: comparing every score of a row with it is one vectorised sweep. The
 //! same holds within a column. Areas over all entries at once look each score up among the sorted positives.
@@ -14,7 +14,7 @@ const BLOCK: usize = 16;
 /// Bins of [`Assessment`]'s calibration error, of equal width (Guo et al., ICML 2017).
 const BINS: usize = 15;
 
-/// The name of the part of examples whose most likely class is the true one.
+/// The name of top-1 accuracy: the fraction of examples whose most likely class is the true one.
 pub const ACCURACY: &str = "accuracy";
 
 /// What scores are.
@@ -22,9 +22,9 @@ pub const ACCURACY: &str = "accuracy";
 pub enum Scale {
     /// Logits: the sigmoid of one is a probability.
     Logits,
-    /// Logits of classes of which one is true: the softmax of a row is their probabilities.
+    /// Logits of mutually exclusive classes: the softmax of a row is their probabilities.
     Classes,
-    /// Only their order means something.
+    /// Scores that only rank; they are no logits.
     Order,
 }
 
@@ -48,14 +48,14 @@ pub struct Assessment {
     pub reliability: Vec<Reliability>,
 }
 
-/// What becomes of the entries whose probabilities are alike.
+/// A bin of the reliability diagram: entries with similar probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reliability {
     /// The mean of their probabilities.
     pub probability: f64,
-    /// The part of them that is positive.
+    /// The fraction of them that is positive.
     pub frequency: f64,
-    /// How many they are.
+    /// Number of entries.
     pub entries: u64,
 }
 
@@ -69,7 +69,7 @@ pub struct Reliability {
 /// the mean over columns that have both classes. With logits also `log loss` and `Brier`, means over all entries,
 /// and `ECE`, the mean distance between probability and frequency in 15 bins.
 ///
-/// With classes of which one is true these are of the softmax of a row: `log loss` is −ln of the probability of the true
+/// With mutually exclusive classes these are of the softmax of a row: `log loss` is −ln of the probability of the true
 /// class and `Brier` the sum over classes of squared errors (Brier 1950), means over examples; `ECE` is that of the most
 /// likely class (Guo et al., ICML 2017), and areas compare probabilities and not logits across examples.
 ///
@@ -141,7 +141,7 @@ pub fn assess_numbers(scores: &[f32], columns: usize, numbers: &[f32], link: Lin
     found
 }
 
-/// The means that scores say.
+/// Predicted means, from the scores of a head and its link.
 pub(super) fn predicted_means(scores: &[f32], link: Link) -> Vec<f64> {
     let of = |&score: &f32| match link {
         Link::LogMean => f64::from(score).exp(),
@@ -159,7 +159,7 @@ pub fn log_loss(logits: &[f32], columns: usize, targets: &Ragged<u32>, scale: Sc
 }
 
 impl Assessment {
-    /// Of measures at 1 of classes of which one is true, which are all the same, keeps one, by its name.
+    /// Replaces the measures at 1, which are all the same for mutually exclusive classes, by one: [`ACCURACY`].
     pub fn keep_accuracy(&mut self) {
         let name = |name: &str| match name {
             "R@1" => Some(ACCURACY.to_owned()),

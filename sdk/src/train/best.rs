@@ -10,7 +10,7 @@ pub(super) struct Best {
     pub model: Model,
 }
 
-/// Keeps `model` when its score is the first, or higher than the best. What is no number chooses nothing.
+/// Keeps `model` when its score is the first, or higher than the best. NaN is never the best.
 pub(super) fn remember(best: &mut Option<Best>, score: f64, epoch: usize, model: &Model) {
     if !score.is_nan() && best.as_ref().is_none_or(|best| score > best.score) {
         *best = Some(Best { score, epoch, model: model.clone() });

@@ -153,7 +153,7 @@ impl<'a> Steps<'a> {
         Ok((loss.detach(), GradientsParams::from_grads(weighted.backward(), model)))
     }
 
-    /// Adds a loss to the mean, and tells who wants to know.
+    /// Adds a loss to the mean, and reports the step.
     fn tell(&mut self, loss: Tensor<1>, step: &Step<'_>, task: &mut dyn Task) {
         let fit = self.epoch.fit;
         if let Some(on_step) = fit.on_step {

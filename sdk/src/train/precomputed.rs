@@ -24,7 +24,7 @@ impl FrozenPart {
     /// What follows for a model of these [parts](Model::parts) from the prefixes of the paths of parameters that do not train.
     ///
     /// With `dropout_in_frozen` (the published behaviour) dropout stays active there, so that nothing can be
-    /// precomputed: the mathematics does not allow it.
+    /// precomputed: every step draws another mask.
     pub fn of(parts: &[(String, Reads)], frozen: &[String], dropout_in_frozen: bool) -> Self {
         let trains = |what: Reads| parts.iter().any(|(path, reads)| *reads == what && !frozen.contains(path));
         match () {

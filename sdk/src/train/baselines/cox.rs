@@ -5,10 +5,10 @@ use super::numbers::{RIDGES, conjugate_gradients};
 use crate::data::Ragged;
 use crate::train::metrics::concordance;
 
-/// Most steps of Newton's method, and the part of the objective by which the last one gains less.
+/// Maximum number of steps of Newton's method, and the relative gain of the objective below which they end.
 const STEPS: usize = 50;
 const TOLERANCE: f64 = 1e-10;
-/// How often a step is halved at most.
+/// Maximum number of halvings of a step (backtracking).
 const HALVINGS: usize = 30;
 
 /// ln h = Σ_f w_f over the features that are there, with the largest partial likelihood (Cox 1972, Breslow's ties) less
@@ -27,10 +27,10 @@ struct Sorted<'a> {
     events: Vec<bool>,
 }
 
-/// What a step needs of the likelihood at some weights.
+/// The loss at some weights, with what its gradient and Hessian need.
 struct Slope {
     value: f64,
-    /// Of the loss by the log-hazard of each example.
+    /// Gradient of the loss with respect to the log-hazard of each example.
     gradient: Vec<f64>,
     /// e^η of each example, less the largest η.
     risks: Vec<f64>,
@@ -41,7 +41,7 @@ struct Slope {
 }
 
 impl Cox {
-    /// Of the strengths of the ridge that with the highest C-index on valid; the strongest without one.
+    /// The L2 penalty with the highest C-index on valid; the strongest without one.
     pub(super) fn chosen(features: &Features, train: &[f32], valid: &[f32]) -> Self {
         let sorted = Sorted::new(&features.train, features.width, train);
         let scored = RIDGES.iter().rev().map(|&strength| {
@@ -113,7 +113,7 @@ impl<'a> Sorted<'a> {
         (0..self.ends.len()).map(|g| &self.order[g.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[g]])
     }
 
-    /// The negative partial log-likelihood, and what its slopes are made from.
+    /// The negative partial log-likelihood, with its gradient.
     fn slope(&self, weights: &[f64]) -> Slope {
         let logs = self.forward(weights);
         let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -134,7 +134,7 @@ impl<'a> Sorted<'a> {
         Slope { value, gradient, risks, exposures, groups }
     }
 
-    /// The product of the second derivatives by log-hazards with `v`.
+    /// The product of the Hessian, with respect to log-hazards, with `v`.
     fn curvature(&self, slope: &Slope, v: &[f64]) -> Vec<f64> {
         let (mut sum, mut sums) = (0.0, Vec::with_capacity(self.ends.len()));
         for group in self.groups() {

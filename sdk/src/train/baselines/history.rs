@@ -1,4 +1,4 @@
-//! Rankings by what a patient had before.
+//! Rankings by a patient's history.
 
 use super::{BaselineContext, log_odds};
 use crate::component::{Asks, HeadSpec};
@@ -8,11 +8,11 @@ use rayon::prelude::*;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// What a patient had of a column before.
+/// A column that occurs in a patient's history.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Had {
     column: u32,
-    /// Visits since the last time, from 1.
+    /// Visits since the last occurrence, from 1.
     ago: usize,
     /// Visits with it.
     visits: usize,
@@ -20,12 +20,12 @@ pub(super) struct Had {
     frequency: f32,
 }
 
-/// The last that was there first, then what was there most often, then what is frequent in training.
+/// By recency, then by number of visits, then by frequency in training.
 pub(super) fn recent(a: &Had, b: &Had) -> Ordering {
     a.ago.cmp(&b.ago).then(b.visits.cmp(&a.visits)).then(by_frequency(a, b))
 }
 
-/// What was there most often first, then the last that was there, then what is frequent in training.
+/// By number of visits, then by recency, then by frequency in training.
 pub(super) fn frequent(a: &Had, b: &Had) -> Ordering {
     b.visits.cmp(&a.visits).then(a.ago.cmp(&b.ago)).then(by_frequency(a, b))
 }

@@ -1,21 +1,21 @@
-//! Logistic regression, a column at a time, on features that are there or not.
+//! Logistic regression, a column at a time, on binary features.
 
 use crate::data::Ragged;
 use rayon::prelude::*;
 
 /// Columns that are fitted side by side: as many as the processor multiplies at a time, a few times over.
 const BLOCK: usize = 32;
-/// Most passes over the training examples.
+/// Maximum number of passes over the training examples.
 const EPOCHS: usize = 20;
-/// Passes without a lower loss on valid after which it stops.
+/// Passes without a lower loss on valid after which training stops early.
 const PATIENCE: usize = 3;
-/// Learning rate of AdaGrad (Duchi et al., JMLR 2011), and what its sums of squares start from.
+/// Learning rate of AdaGrad (Duchi et al., JMLR 2011), and the initial sum of squared gradients.
 const RATE: f32 = 0.3;
 const START: f32 = 0.1;
-/// Strengths of the ridge, one after the other; the one that is best on valid is taken.
+/// Strengths of the ridge (L2 penalty), one after the other; the one that is best on valid is taken.
 pub(super) const STRENGTHS: [f32; 3] = [1.0, 10.0, 100.0];
-/// Passes with a strength, from the weights of the one before, and what is left of the sums of squares at first, so that
-/// steps are long enough to come to the new weights.
+/// Passes with a strength, from the weights of the one before, and the fraction of the sums of squared gradients that is kept,
+/// so that steps are long enough to reach the new weights.
 const PASSES: usize = 2;
 const KEPT: f32 = 0.1;
 

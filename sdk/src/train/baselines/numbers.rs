@@ -8,13 +8,13 @@ use crate::train::Scale;
 
 /// Strengths of the ridge; the one that is best on valid is taken.
 pub(super) const RIDGES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
-/// Most steps of conjugate gradients, and the part of the first residual at which they end.
+/// Maximum number of steps of conjugate gradients, and the relative residual at which they end.
 const STEPS: usize = 200;
 const TOLERANCE: f64 = 1e-8;
-/// What stands for means that are not above 0, before their logarithm.
+/// Lower bound of means before their logarithm is taken.
 const LEAST: f64 = 1e-3;
 
-/// What is said of an example by its features.
+/// The prediction for an example, from its features.
 type Fitted = Box<dyn Fn(&[u32]) -> f64>;
 
 /// The mean of the training examples, and a ridge regression; for times to an event, whose order alone is asked for, a Cox

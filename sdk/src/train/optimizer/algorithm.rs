@@ -38,7 +38,7 @@ pub enum Algorithm {
         /// What is added to the root of the second moment.
         #[serde(default = "epsilon")]
         epsilon: f64,
-        /// Part of a parameter, times the learning rate, that goes at every step.
+        /// Fraction of a parameter, times the learning rate, that is subtracted at every step.
         #[serde(default = "decoupled")]
         weight_decay: f64,
     },

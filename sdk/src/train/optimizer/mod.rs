@@ -1,4 +1,4 @@
-//! Optimizers as PyTorch computes them; their state goes by the paths of parameters, so that it can be carried into
+//! Optimizers as PyTorch computes them; their state is kept by the paths of parameters, so that it can be carried into
 //! another stage, and written to a file and read by another process.
 
 mod algorithm;
@@ -19,7 +19,7 @@ use safetensors::SafeTensors;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// What an optimizer knows: running means of each parameter's gradients. Steps are counted for each parameter, and only
+/// The state of an optimizer: running means of each parameter's gradients. Steps are counted for each parameter, and only
 /// where it has a gradient. Adam updates a parameter and its moments in one pass over memory.
 #[derive(Debug, Clone, Default)]
 pub struct Optimizer {
@@ -41,7 +41,7 @@ impl Moments {
     }
 }
 
-/// What a step goes by.
+/// Settings of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct Update<'a> {
     /// The optimizer.
@@ -55,7 +55,7 @@ pub struct Update<'a> {
 }
 
 impl Optimizer {
-    /// One that knows nothing yet.
+    /// A fresh state, before the first step.
     pub fn new() -> Self {
         Self::default()
     }
