@@ -10,7 +10,12 @@
 //! - [`testing`]: one call that checks a component, for its author;
 //! - [`experiment`]: manifests, runs and their results;
 //! - [`cache`]: results of expensive stages, kept between runs;
-//! - [`storage`]: files and folders that are whole or not there, for their owner alone.
+//! - [`storage`]: files and folders that are whole or not there, for their owner alone;
+//! - [`mod@options`], [`slots`], [`prelude`]: what plugin authors need: options with documentation, slots by name, all imports;
+//! - [`boundary`]: panics of plugins as errors, and burn modules as trait objects;
+//! - [`device`], [`simd`], [`sparse`], [`memory`]: devices and the random generator, vector instructions, lists of different
+//!   lengths, the memory of the process;
+//! - [`error`], [`progress`]: errors that name their place, and how long work is shown.
 //!
 //! This crate is a shared library that holds the process's only copy of burn; plugins use it as
 //! [`dualk_sdk::burn`].

@@ -49,7 +49,7 @@ pub struct Files {
     pub codes: usize,
     /// Number of laboratory items that there are.
     pub labs: usize,
-    /// Part of the patients with two or more admissions.
+    /// Fraction of the patients with two or more admissions.
     pub multi: f64,
     /// Further codes of each admission, from anywhere: they fill the graph of diseases.
     pub incidental: usize,

@@ -26,7 +26,7 @@ pub const FIRST_ITEM: i64 = 50_800;
 /// How many of everything there are in made-up tables, and how plainly it shows.
 #[derive(Debug, Clone)]
 pub struct Sizes {
-    /// Part of the patients with two or more admissions.
+    /// Fraction of the patients with two or more admissions.
     pub multi: f64,
     /// Most admissions of a patient.
     pub max_visits: usize,

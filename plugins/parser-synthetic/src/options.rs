@@ -15,7 +15,7 @@ options! {
         /// Number of patients.
         #[schemars(range(min = 1))]
         pub patients: usize = 3600,
-        /// Part of the patients with two or more admissions.
+        /// Fraction of the patients with two or more admissions.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub multi: f64 = 0.4,
         /// Chance that another admission follows the second and each later one.

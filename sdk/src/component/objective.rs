@@ -304,7 +304,7 @@ impl Objective for Guarded<dyn Objective> {
             None if numbers.iter().all(Vec::is_empty) => Ok(examples),
             link => {
                 let wanted = link.map_or("labels", Link::name);
-                Err(Error::program(format!("{}: targets are said to be {wanted}, and are not", self.origin)))
+                Err(Error::program(format!("{}: targets are said to be {wanted}, but are not", self.origin)))
             }
         }
     }

@@ -71,7 +71,7 @@ impl SplitOptions {
             Self::Random { train, valid, test, .. } => {
                 for (key, part) in [("train", train), ("valid", valid), ("test", test)] {
                     if !(0.0..=1.0).contains(&part) {
-                        return Err(Error::user(format!("expected a part in [0, 1], found {part}")).at_key(key));
+                        return Err(Error::user(format!("expected a fraction in [0, 1], found {part}")).at_key(key));
                     }
                 }
                 let sum = train + valid + test;

@@ -74,10 +74,10 @@ impl Entrance<'_> {
         let outputs: Vec<usize> = specs.iter().map(|spec| spec.outputs).collect();
         let model = model.with_new_heads(specs, make)?.with_codes(&nodes);
         if model.tells_visits_apart() && self.data.labs_by_visit.is_none() {
-            return Err(Error::program("a head tells visits apart, and the data were prepared for heads that do not")
+            return Err(Error::program("a head tells visits apart, and the data set was made for heads that do not")
                 .at_key("model.head")
-                .help("prepare them with the experiment of this very head")
-                .help("in a plugin, `looks_at_histories` must not go by `HeadContext::network`"));
+                .help("prepare the data set with the experiment that has this head")
+                .help("in a plugin, `looks_at_histories` must not depend on `HeadContext::network`"));
         }
         match self.plan.manifest.model.head.history == Some(true) {
             true => self.with_copy_paths(model, &outputs, &asks),

@@ -32,7 +32,7 @@ impl KgeSplit {
     pub(super) fn check(&self) -> Result<()> {
         for (key, part) in [("valid", self.valid), ("test", self.test)] {
             if !(0.0..1.0).contains(&part) {
-                return Err(Error::user(format!("expected a part in [0, 1), found {part}")).at_key(key));
+                return Err(Error::user(format!("expected a fraction in [0, 1), found {part}")).at_key(key));
             }
         }
         match self.valid + self.test < 1.0 {

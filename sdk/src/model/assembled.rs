@@ -420,9 +420,9 @@ impl Model {
         let width = |input: &HeadInput| match input {
             HeadInput::Patient => Ok(self.patient_encoder.width()),
             HeadInput::Labs => Ok(self.lab.width()),
-            HeadInput::Kept if self.decoders.is_empty() => {
-                Err(Error::program("a head sees kept heads, and neither was one kept nor does it name untrained ones"))
-            }
+            HeadInput::Kept if self.decoders.is_empty() => Err(Error::program(
+                "a head sees kept heads, but no earlier stage kept one and it names no untrained ones",
+            )),
             HeadInput::Kept => Ok(self.decoders.iter().map(Head::width).sum()),
         };
         inputs.iter().map(width).sum()

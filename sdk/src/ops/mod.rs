@@ -13,7 +13,7 @@
 //! | [`matmul`], [`linear`], [`head_products`] | products of matrices | O(m · k · n) | none |
 //! | [`segment_matmul`] | products of groups of rows, with a matrix each | O(m · k · n) | none |
 //! | [`relational_convolution`] | a layer of R-GCN, for each member of a batch | O(batch · (edges · k + rows · k · n)) | none |
-//! | [`add_row`], [`mean`], [`sum`] | a bias, a mean, a sum | O(numbers) | none |
+//! | [`add_row`], [`add_row_relu`], [`mean`], [`sum`] | a bias, with ReLU and dropout too, a mean, a sum | O(numbers) | none |
 //! | [`linear_relu`] | a linear layer, ReLU and dropout | O(m · k · n) | none |
 //! | [`binary_cross_entropy`], [`weighted_cross_entropy`] | losses over independent labels | O(numbers) | none |
 //! | [`dropout()`] | dropout without a mask | O(numbers) | none |

@@ -1,4 +1,5 @@
-//! Finding, checking and opening plugin files: the only `unsafe` of the plugin system.
+//! Finding, checking and opening plugin files. All `unsafe` blocks of the plugin system are here; `descriptor.rs` and
+//! `export_plugin!` only name symbols.
 #![allow(unsafe_code)]
 
 use super::descriptor::{self, ANCHOR_SYMBOL, DESCRIPTOR_SYMBOL, Descriptor, LAYOUT, Stamp};

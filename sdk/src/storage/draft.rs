@@ -105,7 +105,7 @@ pub(crate) fn lock_new(parent: &Path, prefix: &str) -> Result<(PathBuf, File)> {
             return Ok((path, lock));
         }
     }
-    Err(Error::user("no folder can be locked here").at_file(parent).help("does the file system know locks?"))
+    Err(Error::user("no folder can be locked here").at_file(parent).help("does the file system support locks?"))
 }
 
 fn own_temporary(parent: &Path, prefix: &str) -> io::Result<PathBuf> {

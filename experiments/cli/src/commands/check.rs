@@ -18,8 +18,8 @@ pub struct Check {
     /// Do not read the data: nothing is said of the memory that each stage will take.
     #[arg(long)]
     no_memory: bool,
-    /// Read the data and prove that no patient and no person is on two sides: of the parts, of the examples of any stage, of
-    /// the graph, the vocabulary, and where values of laboratory items are cut.
+    /// Read the data and check that no patient and no person is on two sides: of the splits, of the examples of any stage, of
+    /// the graph, the vocabulary, and the cut points of laboratory values.
     #[arg(long)]
     leaks: bool,
     /// Print the memory of the stages as JSON, in bytes.

@@ -40,7 +40,7 @@ pub struct Sweep {
     /// With --dry-run: train one epoch of each stage of each row first, to know the time.
     #[arg(long, requires = "dry_run")]
     measure: bool,
-    /// Most members at once. Default: as many as there are cores, or one on a GPU.
+    /// Maximum number of members at once. Default: as many as there are cores, or one on a GPU.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Threads of each member. Default: the cores divided among the members at once.

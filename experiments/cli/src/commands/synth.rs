@@ -29,7 +29,7 @@ pub struct Synth {
     /// Number of laboratory items that there are; MIMIC-IV has 445.
     #[arg(long, default_value_t = Files::default().labs)]
     labs: usize,
-    /// Part of the patients with two or more admissions.
+    /// Fraction of the patients with two or more admissions.
     #[arg(long, default_value_t = Files::default().multi)]
     multi: f64,
     /// Further codes of each admission from anywhere, which fill the graph of diseases.

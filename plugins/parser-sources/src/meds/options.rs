@@ -68,7 +68,7 @@ impl BuildParser for MedsOptions {
         let beginnings = beginnings.map(|(key, beginning)| (key.to_owned(), beginning)).into_iter();
         for (key, beginning) in beginnings.chain(self.events.iter().map(|(kind, b)| (format!("events.{kind}"), b))) {
             if beginning.is_empty() {
-                return Err(Error::user("expected the beginning of codes, found nothing").at_key(key));
+                return Err(Error::user("expected a prefix of codes, found an empty text").at_key(key));
             }
         }
         if self.events.contains_key("diagnoses") {

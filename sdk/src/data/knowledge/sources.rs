@@ -114,7 +114,9 @@ impl GraphSource {
             Self::Icd { .. } => Ok(()),
             Self::Parser { strength } => match (0.0..=1.0).contains(strength) {
                 true => Ok(()),
-                false => Err(Error::user(format!("expected a part in [0, 1], found {strength}")).at_key("strength")),
+                false => {
+                    Err(Error::user(format!("expected a fraction in [0, 1], found {strength}")).at_key("strength"))
+                }
             },
             Self::Hierarchy { path, .. } | Self::Table { path, .. } => path.required("path").map(drop),
             Self::Text { path, similarity, .. } => {
@@ -136,11 +138,11 @@ impl GraphSource {
         }
     }
 
-    /// Refuses a source that goes by a cohort, where there is none.
+    /// Refuses a source that is derived from a cohort, where there is none.
     pub(crate) fn check_without_cohort(&self) -> Result<()> {
         match self {
             Self::Icd { .. } | Self::Parser { .. } => {
-                Err(Error::user("there is no cohort here that this source could go by")
+                Err(Error::user("this source is derived from a cohort, and there is none here")
                     .at_key("type")
                     .help("it is for `data.knowledge` of an experiment; `dualk synth --of` writes what a parser knows"))
             }

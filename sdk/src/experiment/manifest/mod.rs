@@ -278,7 +278,7 @@ impl Manifest {
         mistakes.note(self.check_name());
         mistakes.note(self.data.split.check().map_err(|e| e.within_key("data.split")));
         if let Some(limit) = self.data.loss_limit.filter(|limit| !(0.0..=1.0).contains(limit)) {
-            let message = format!("expected a part between 0 and 1, found {limit}");
+            let message = format!("expected a fraction between 0 and 1, found {limit}");
             let error = Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth");
             mistakes.note::<()>(Err(error));
         }

@@ -20,7 +20,7 @@ pub struct Running<'a> {
 /// What the machine offers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Room {
-    /// Most members at once.
+    /// Maximum number of members at once.
     pub jobs: usize,
     /// Bytes that are free; `None` where the system does not tell.
     pub free: Option<u64>,

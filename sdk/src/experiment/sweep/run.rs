@@ -17,7 +17,7 @@ pub struct SweepRun<'a> {
     pub folder: &'a Path,
     /// Its manifest, for the record.
     pub manifest: &'a Path,
-    /// Most members at once; as many as there are cores, or one on a GPU, when absent.
+    /// Maximum number of members at once; as many as there are cores, or one on a GPU, when absent.
     pub jobs: Option<usize>,
     /// Threads of each member; when absent those of the last time, else the cores divided among the members at once.
     pub threads: Option<usize>,
