@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
 use dualk_sdk::data::tables::Table;
+use dualk_sdk::experiment::{Outcome, Row};
 use dualk_sdk::serde_json::{Value, from_slice};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -31,9 +32,10 @@ fn stamp(seconds: i64) -> String {
     format!("{year}-{month:02}-{of_month:02} {:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
 }
 
-/// Three stays a patient, of one code each, whose length and distance are those of the code, give or take a third.
+/// Three stays a patient, of one code each, whose length and distance are those of the code, give or take a third. Patients are
+/// women and men by turns, of 40 to 89 years.
 fn write_visits(folder: &Path) {
-    let mut text = "patient,visit,time,end,code\n".to_owned();
+    let mut text = "patient,visit,time,end,code,sex,age\n".to_owned();
     for patient in 0..PATIENTS {
         let mut time = 10_000 * DAY;
         for visit in 0..3 {
@@ -41,7 +43,8 @@ fn write_visits(folder: &Path) {
             let (code, days, next) = CODES[chance(key, 4) as usize];
             let varied = |days: i64, k: u64| days * DAY * (67 + chance(key + k, 67) as i64) / 100;
             let end = time + varied(days, 1);
-            writeln!(text, "{patient},{},{},{},{code}", patient * 3 + visit, stamp(time), stamp(end)).unwrap();
+            let (id, sex, age) = (patient * 3 + visit, ["f", "m"][patient as usize % 2], 40 + patient % 50);
+            writeln!(text, "{patient},{id},{},{},{code},{sex},{age}", stamp(time), stamp(end)).unwrap();
             time = end + varied(next, 2);
         }
     }
@@ -123,6 +126,58 @@ fn days_of_stays_are_learnt_with_each_loss_for_numbers() {
         assert!(of(&rows, "own stays before") > 2.0 && mean > 4.0, "{rows:?}");
         assert!(model < 2.0 && model < 0.6 * ridge.min(mean), "{loss}: {rows:?}");
     }
+}
+
+/// The model's row of the table of a run, and the number of test examples.
+fn model(run: &Path) -> (Row, usize) {
+    let outcome: Outcome = from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap();
+    let stage = outcome.stages.last().unwrap();
+    (stage.model().unwrap().clone(), stage.examples)
+}
+
+/// Of each measure the parts by history, sex and age are of all examples.
+fn check_parts(row: &Row, examples: usize, parts: [(&str, &[&str]); 3], measures: &[&str]) {
+    for (by, names) in parts {
+        for measure in measures {
+            let of = row.strata.iter().filter(|s| s.by == by && s.measure == *measure);
+            assert_eq!(of.clone().map(|s| s.part.as_str()).collect::<Vec<_>>(), names, "{measure} by {by}");
+            assert_eq!(of.map(|s| s.number).sum::<usize>(), examples, "{measure} by {by}");
+        }
+    }
+    let measured = parts.iter().map(|(_, names)| names.len() * measures.len()).sum::<usize>();
+    assert_eq!(row.strata.len(), measured);
+    for (name, _) in row.metrics.iter().filter(|metric| measures.contains(&metric.0.as_str())) {
+        assert!(row.measures.iter().any(|(measure, _)| *measure == format!("valid {name}")), "{name}");
+    }
+}
+
+#[test]
+fn numbers_are_measured_by_history_sex_and_age() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let run = finished(folder.path(), r#"{ type = "stay_days", head = "direct" }"#, r#""mse""#);
+    let (row, examples) = model(&run);
+    let (sexes, ages) = (["female", "male"], ["<45", "45–64", "65–79", "80+"]);
+    let histories = ["1 visit", "2 visits", "3 visits"];
+    let parts = [("history", &histories[..]), ("sex", &sexes), ("age", &ages)];
+    check_parts(&row, examples, parts, &["MAE", "RMSE", "R2"]);
+    // An error of all is the mean of those of the parts, by their size; squares likewise.
+    for (name, power) in [("MAE", 1), ("RMSE", 2)] {
+        let all = row.metrics.iter().find(|metric| metric.0 == name).unwrap().1.powi(power);
+        for by in ["history", "sex", "age"] {
+            let of = row.strata.iter().filter(|s| s.by == by && s.measure == name);
+            let mean = of.map(|s| s.value.powi(power) * s.number as f64).sum::<f64>() / examples as f64;
+            assert!((mean - all).abs() < 1e-9 * all, "{name} by {by}: {mean} and {all}");
+        }
+    }
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("MAE ↓, by the length of the history") && report.contains("RMSE ↓, by age"));
+    // Days are more than 1.
+    assert!(report.contains("from 0 to 1</th>") && report.matches("<th scope=\"col\">from 0 to").count() == 9);
+    let run = finished(folder.path(), r#"{ type = "time_to_readmission", head = "direct" }"#, r#""cox""#);
+    let (row, examples) = model(&run);
+    let parts = [("history", &histories[..2]), ("sex", &sexes), ("age", &ages)];
+    check_parts(&row, examples, parts, &["C-index"]);
 }
 
 #[test]

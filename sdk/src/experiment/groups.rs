@@ -1,8 +1,9 @@
 //! Parts of the test patients that a table is also told for: by the length of their history, their sex and their age.
 
 use super::about::About;
+use crate::component::Link;
 use crate::data::{Cohort, Ragged, Sex};
-use crate::train::{Scale, assess_binary};
+use crate::train::{Scale, assess_binary, assess_numbers};
 use std::ops::Range;
 
 /// How many visits are seen of a patient.
@@ -85,6 +86,24 @@ pub(super) fn yes_no(scores: &[f32], targets: &Ragged<u32>, scale: Scale, exampl
     YES_NO.into_iter().filter_map(measured).collect()
 }
 
+/// The measures of targets that are numbers for `examples` alone, without those that are undefined there.
+///
+/// # Shapes
+/// - `scores`, `numbers`: rows of `columns`, one an example
+pub(super) fn of_numbers(
+    (scores, numbers): (&[f32], &[f32]),
+    columns: usize,
+    link: Link,
+    examples: &[usize],
+) -> Vec<Measured> {
+    let rows = |all: &[f32]| -> Vec<f32> {
+        examples.iter().flat_map(|&i| &all[i * columns..(i + 1) * columns]).copied().collect()
+    };
+    let found = assess_numbers(&rows(scores), columns, &rows(numbers), link).overall;
+    let defined = found.into_iter().filter(|(_, value)| !value.is_nan());
+    defined.map(|(name, value)| Measured { name, value, number: examples.len() }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +172,32 @@ mod tests {
         };
         assert_eq!(names(Scale::Logits, &[0, 5]), ["AUPRC", "Brier"]);
         assert_eq!(names(Scale::Order, &[0, 1]), ["AUROC", "AUPRC"]);
+    }
+
+    /// sklearn.metrics: mean_absolute_error, mean_squared_error, r2_score of the examples 1 to 4 alone; for times of the examples
+    /// 0 to 6 lifelines.utils.concordance_index.
+    #[test]
+    fn numbers_are_measured_within_a_part() {
+        let (scores, numbers) = ([90.0, 0.5, -1.0, 2.0, 0.0, 70.0], [0.0, 1.0, -2.0, 5.5, 0.25, -9.0]);
+        let found = of_numbers((&scores, &numbers), 1, Link::Mean, &[1, 2, 3, 4]);
+        let expected = [("MAE", 1.3125), ("RMSE", 1.841_364_982_832_029_3), ("R2", 0.542_917_324_907_846_3)];
+        assert_eq!(found.len(), 3);
+        for (ours, (name, value)) in found.iter().zip(expected) {
+            assert_eq!((ours.name.as_str(), ours.number), (name, 4));
+            assert!((ours.value - value).abs() < 1e-12, "{name}: {} and {value}", ours.value);
+        }
+        // Of one number no variance is explained.
+        let names: Vec<String> =
+            of_numbers((&scores, &numbers), 1, Link::Mean, &[3]).into_iter().map(|measured| measured.name).collect();
+        assert_eq!(names, ["MAE", "RMSE"]);
+        // Rows of two numbers: 1 and 2 off by nothing and by one, of the second example.
+        let pairs = of_numbers((&[9.0, 9.0, 1.0, 2.0], &[0.0, 0.0, 1.0, 3.0]), 2, Link::Mean, &[1]);
+        assert_eq!(pairs[0], Measured { name: "MAE".into(), value: 0.5, number: 1 });
+        let scores = [0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.0, 9.0];
+        let times = [5.0, 3.0, -3.0, 8.0, 1.0, -8.0, 2.5, 20.0];
+        let found = of_numbers((&scores, &times), 1, Link::LogHazard, &[0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!((found.len(), found[0].name.as_str(), found[0].number), (1, "C-index", 7));
+        assert!((found[0].value - 0.611_111_111_111_111_2).abs() < 1e-12, "{}", found[0].value);
+        assert!(of_numbers((&scores, &times), 1, Link::LogHazard, &[2, 5]).is_empty(), "nobody had the event");
     }
 }

@@ -1,7 +1,7 @@
 //! Rows of a table of results, and what each is for every test patient.
 
 use super::about::{About, about_of};
-use super::groups::{Groups, Measured, groups, mean_of, yes_no};
+use super::groups::{Groups, Measured, groups, mean_of, of_numbers, yes_no};
 use super::outcome::{Row, Stratum};
 use super::patients::{AREAS, PatientTable, SCORE, TRUTH};
 use super::stage::OpenStage;
@@ -146,12 +146,25 @@ impl<'a> Table<'a> {
         AREAS.iter().filter_map(|name| self.resamples.interval(name, area)).collect()
     }
 
-    /// Recall of parts of the labels, and recall of parts of the patients; for a yes/no question measures of these alone.
+    /// Measures of parts of the patients, and of a ranking those of parts of the labels before them.
     fn strata(&self, head: usize, scored: &Scored, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
-        if self.heads[head].outputs == 1 && self.stage.objective.link().is_none() {
-            let (scores, targets) = (&scored.heads[head], &self.stage.parts.test.targets[head]);
-            return self.by_patient(prefix, |examples| yes_no(scores, targets, scored.scale, examples));
+        let (test, columns) = (&self.stage.parts.test, self.heads[head].outputs);
+        let scores = &scored.heads[head];
+        match self.stage.objective.link() {
+            Some(link) => {
+                let both = (scores.as_slice(), test.numbers_of(head));
+                self.by_patient(prefix, |examples| of_numbers(both, columns, link, examples))
+            }
+            None if columns == 1 => {
+                let targets = &test.targets[head];
+                self.by_patient(prefix, |examples| yes_no(scores, targets, scored.scale, examples))
+            }
+            None => self.of_ranking(head, found, ks, prefix),
         }
+    }
+
+    /// Recall of parts of the labels, and recall of parts of the patients.
+    fn of_ranking(&self, head: usize, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
         let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
         let by_label = self.labels[head].iter().flat_map(|division| of_labels(division, &found.ranks, k, prefix));
         let name = if self.is_exclusive() { ACCURACY.to_owned() } else { format!("R@{}", ks[0]) };

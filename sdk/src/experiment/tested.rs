@@ -7,7 +7,7 @@ use super::stage::{OpenStage, Parts};
 use super::table::Table;
 use crate::model::Model;
 use crate::progress::Silent;
-use crate::train::{BaselineContext, Scale, Scored, baselines, log_loss, predict, predict_blocks};
+use crate::train::{BaselineContext, Metrics, Scale, Scored, baselines, evaluate, log_loss, predict, predict_blocks};
 use crate::{Progress, Result};
 
 /// A model to test.
@@ -31,10 +31,8 @@ pub(super) fn test(
     scored.extend(model_scores(stage, tested));
     scored.extend(oracles(stage, tested.model)?);
     let (mut rows, by_patient) = Table::new(stage, heads).rows(&scored);
-    // Beside the loss on test, to see what was learnt by heart.
-    let loss = valid_log_loss(stage, tested.model);
-    if let Some((row, loss)) = rows.iter_mut().rev().find(|row: &&mut Row| !row.is_oracle()).zip(loss) {
-        row.measures.push(("valid log loss".to_owned(), loss));
+    if let Some(row) = rows.iter_mut().rev().find(|row: &&mut Row| !row.is_oracle()) {
+        row.measures.extend(on_valid(stage, tested.model));
     }
     let outcome = StageOutcome {
         stage: stage.name(),
@@ -75,12 +73,23 @@ fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
     best.into_iter().chain([scored(name, tested.model)]).collect()
 }
 
-/// The mean loss of a model on valid, over heads; `None` where targets are numbers or nobody is in that part.
-fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> Option<f64> {
-    let valid = &stage.parts.valid;
-    if valid.is_empty() || stage.objective.link().is_some() {
-        return None;
+/// What stands beside the loss on test, to see what was learnt by heart: that on valid, where targets are numbers the metrics
+/// on valid. Nothing where nobody is in that part.
+fn on_valid(stage: &OpenStage<'_>, model: &Model) -> Metrics {
+    let (valid, objective) = (&stage.parts.valid, stage.objective.as_ref());
+    match objective.link() {
+        _ if valid.is_empty() => Vec::new(),
+        None => vec![("valid log loss".to_owned(), valid_log_loss(stage, model))],
+        Some(_) => {
+            let metrics = evaluate(model, &stage.data.graph, valid, objective, &mut Silent).into_iter();
+            metrics.map(|(name, value)| (format!("valid {name}"), value)).collect()
+        }
     }
+}
+
+/// The mean loss of a model on valid, over heads.
+fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> f64 {
+    let valid = &stage.parts.valid;
     let (heads, scale) = (model.head_specs(), Scale::of(stage.objective.as_ref()));
     let mut sums = vec![0.0; heads.len()];
     predict_blocks(model, &stage.data.graph, valid, &mut Silent, |logits, batch| {
@@ -89,5 +98,5 @@ fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> Option<f64> {
             *sum += log_loss(logits, spec.outputs, targets, scale) * batch.len() as f64;
         }
     });
-    Some(sums.into_iter().map(|sum| sum / valid.len() as f64).sum::<f64>() / heads.len().max(1) as f64)
+    sums.into_iter().map(|sum| sum / valid.len() as f64).sum::<f64>() / heads.len().max(1) as f64
 }

@@ -5,9 +5,8 @@ use super::html::{escape, table, table_of};
 use super::{Chart, Series, short};
 use crate::Result;
 use crate::experiment::compare::{is_oracle, model_row};
-use crate::experiment::outcome::{Row, StageOutcome};
+use crate::experiment::outcome::{Row, StageOutcome, Stratum};
 use crate::train::metrics::{column_head, lower_is_better};
-use std::fmt::Write;
 
 /// Bins of fewer entries say nothing, and are left out of the picture.
 const LEAST: u64 = 20;
@@ -42,6 +41,39 @@ impl<'a> Shown<'a> {
             dashed: colour > 0,
         };
         rows.map(line).filter(|series| !series.points.is_empty()).collect()
+    }
+
+    /// What the model is compared with in tables of parts.
+    fn others(&self) -> [(&'static str, Option<&'a Row>); 2] {
+        [("best rule", self.rules.first().copied()), ("oracle", self.oracles.first().copied())]
+    }
+
+    /// The table of a measure of the parts that something divides.
+    fn parts(&self, by: &str, measure: &str) -> String {
+        let same = |s: &Stratum| (s.by.as_str(), s.measure.as_str()) == (by, measure);
+        let others = self.others();
+        let of_others =
+            |part: &str| others.map(|(_, row)| row?.strata.iter().find(|s| same(s) && s.part == part).map(|s| s.value));
+        let parts: Vec<(&Stratum, [Option<f64>; 2])> =
+            self.model.strata.iter().filter(|s| same(s)).map(|s| (s, of_others(&s.part))).collect();
+        // Errors of numbers have the unit of these, and may be above 1.
+        let values = parts.iter().flat_map(|(s, others)| others.iter().flatten().copied().chain([s.value]));
+        let most = values.filter(|value| value.is_finite()).fold(1.0, f64::max);
+        let counted = if measure.starts_with("labels") { "labels" } else { "patients" };
+        let scale = format!("from 0 to {}", short(most));
+        let mut head = vec![escape(heading(by)), scale, counted.to_owned(), "model".to_owned()];
+        head.extend(others.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| (*name).to_owned()));
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.3}"));
+        let row = |(s, values): &(&Stratum, [Option<f64>; 2])| {
+            let known = others.iter().zip(values).filter(|((_, row), _)| row.is_some());
+            let bar = bar(s.value, most, *values);
+            let mut cells = vec![escape(&s.part), bar, s.number.to_string(), number(Some(s.value))];
+            cells.extend(known.map(|(_, value)| number(*value)));
+            cells
+        };
+        let rows: Vec<Vec<String>> = parts.iter().map(row).collect();
+        let title = format!("<h3>{}, {}</h3>\n", escape(&said(measure)), escape(&divided(by)));
+        title + &table_of(&head, &rows, &vec![""; rows.len()])
     }
 }
 
@@ -109,39 +141,17 @@ pub fn calibration(stage: &StageOutcome) -> String {
 /// Measures of parts, one table for whatever divides them.
 pub fn strata(stage: &StageOutcome) -> String {
     let Some(shown) = Shown::of(stage) else { return String::new() };
-    let (rule, oracle) = (shown.rules.first().copied(), shown.oracles.first().copied());
     let mut groups: Vec<(&str, &str)> = Vec::new();
     for stratum in &shown.model.strata {
         if !groups.contains(&(&stratum.by, &stratum.measure)) {
             groups.push((&stratum.by, &stratum.measure));
         }
     }
-    let mut out = String::new();
-    for (by, measure) in groups {
-        let parts = || shown.model.strata.iter().filter(|s| (s.by.as_str(), s.measure.as_str()) == (by, measure));
-        let of = |row: Option<&Row>, part: &str| {
-            let same = |s: &&crate::experiment::outcome::Stratum| s.by == by && s.measure == measure && s.part == part;
-            row?.strata.iter().find(same).map(|s| s.value)
-        };
-        let number = |value: Option<f64>| value.map_or("–".to_owned(), |v| format!("{v:.3}"));
-        let counted = if measure.starts_with("labels") { "labels" } else { "patients" };
-        let others = [("best rule", rule), ("oracle", oracle)];
-        let mut head = vec![escape(heading(by)), "from 0 to 1".to_owned(), counted.to_owned(), "model".to_owned()];
-        head.extend(others.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| (*name).to_owned()));
-        let row = |s: &crate::experiment::outcome::Stratum| {
-            let values = others.map(|(_, row)| of(row, &s.part));
-            let known = others.iter().zip(values).filter(|((_, row), _)| row.is_some());
-            let mut cells = vec![escape(&s.part), bar(s.value, values), s.number.to_string(), number(Some(s.value))];
-            cells.extend(known.map(|(_, value)| number(value)));
-            cells
-        };
-        let rows: Vec<Vec<String>> = parts().map(row).collect();
-        let _ = writeln!(out, "<h3>{}, {}</h3>", escape(&said(measure)), escape(&divided(by)));
-        out += &table_of(&head, &rows, &vec![""; rows.len()]);
-    }
+    let out: String = groups.into_iter().map(|(by, measure)| shown.parts(by, measure)).collect();
     if out.is_empty() {
         return out;
     }
+    let [(_, rule), (_, oracle)] = shown.others();
     let named = |row: Option<&Row>, what: &str| row.map_or(String::new(), |r| format!("; {what}: {}", r.name));
     let legend = format!(
         "Model and bar: {}{}{}. Few labels or patients make a value uncertain.",
@@ -192,9 +202,9 @@ fn said(measure: &str) -> String {
     }
 }
 
-/// A value between 0 and 1 as a bar, others as marks on it.
-fn bar(value: f64, [rule, oracle]: [Option<f64>; 2]) -> String {
-    let place = |v: f64| 100.0 * v.clamp(0.0, 1.0);
+/// A value between 0 and `most` as a bar, others as marks on it.
+fn bar(value: f64, most: f64, [rule, oracle]: [Option<f64>; 2]) -> String {
+    let place = |v: f64| 100.0 * (v / most).clamp(0.0, 1.0);
     let mark = |tag: &str, value: Option<f64>| {
         let value = value.filter(|v| v.is_finite());
         value.map_or(String::new(), |v| format!("<{tag} style=\"left:{:.1}%\"></{tag}>", place(v)))
