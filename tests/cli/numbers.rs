@@ -146,7 +146,9 @@ fn check_parts(row: &Row, examples: usize, parts: [(&str, &[&str]); 3], measures
     }
     let measured = parts.iter().map(|(_, names)| names.len() * measures.len()).sum::<usize>();
     assert_eq!(row.strata.len(), measured);
-    for (name, _) in row.metrics.iter().filter(|metric| measures.contains(&metric.0.as_str())) {
+    for (name, value) in row.metrics.iter().filter(|metric| measures.contains(&metric.0.as_str())) {
+        let interval = row.intervals.iter().find(|i| i.name == *name).unwrap_or_else(|| panic!("{name}: no interval"));
+        assert!(interval.low < *value && *value < interval.high, "{name} {value}: {interval:?}");
         assert!(row.measures.iter().any(|(measure, _)| *measure == format!("valid {name}")), "{name}");
     }
 }

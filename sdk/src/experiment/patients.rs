@@ -3,7 +3,7 @@
 //! The test of a stage writes them; [`patient_table`] is the only reader.
 
 use super::run_dir::RunDir;
-use crate::train::numbered;
+use crate::train::{Ranked, numbered};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,8 +12,17 @@ use std::fs;
 /// Values by patient of a yes/no question that are no measure: what comparisons need for differences of areas.
 pub(super) const SCORE: &str = "score";
 pub(super) const TRUTH: &str = "truth";
-/// The measures that are the area under the ROC curve of such a question.
-pub(super) const AREAS: [&str; 2] = ["AUC", "AUROC"];
+/// The measures of such a question that are the area under a curve.
+pub(super) const AREAS: [&str; 4] = ["AUC", "AUROC", "AP", "AUPRC"];
+
+/// How one of [`AREAS`] is computed of a resample: under the ROC or the precision-recall curve.
+pub(super) fn area(measure: &str) -> Option<fn(&Ranked, &[u8]) -> f64> {
+    match measure {
+        "AUC" | "AUROC" => Some(Ranked::area),
+        "AP" | "AUPRC" => Some(Ranked::precision),
+        _ => None,
+    }
+}
 
 /// Metrics of the rows of a table, by test patient.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

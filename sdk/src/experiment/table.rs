@@ -3,14 +3,14 @@
 use super::about::{About, about_of};
 use super::groups::{Groups, Measured, groups, mean_of, of_numbers, yes_no};
 use super::outcome::{Row, Stratum};
-use super::patients::{AREAS, PatientTable, SCORE, TRUTH};
+use super::patients::{AREAS, PatientTable, SCORE, TRUTH, area};
 use super::stage::OpenStage;
 use super::strata::{Division, divisions};
 use crate::component::HeadSpec;
 use crate::data::Cohort;
 use crate::train::{
     ACCURACY, Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers,
-    derive_seed, metrics_of, numbered,
+    derive_seed, drawn_numbers, metrics_of, numbered,
 };
 
 /// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
@@ -91,7 +91,7 @@ impl<'a> Table<'a> {
         }
         let measures = values.iter().filter(|(name, _)| !name.ends_with(SCORE) && !name.ends_with(TRUTH));
         row.intervals = self.resamples.of_means(&measures.cloned().collect::<Values>());
-        row.intervals.extend(self.areas(scored));
+        row.intervals.extend(self.no_means(scored));
         (row, values)
     }
 
@@ -133,17 +133,30 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Intervals of the areas of a yes/no question.
-    fn areas(&self, scored: &Scored) -> Vec<Interval> {
-        let targets = &self.stage.parts.test.targets;
-        let ([head], [targets]) = (scored.heads.as_slice(), targets.as_slice()) else { return Vec::new() };
-        if self.heads[0].outputs != 1 || self.stage.objective.link().is_some() {
-            return Vec::new();
+    /// Intervals of what is no mean over examples, of one head: areas of a yes/no question, errors and order of numbers.
+    fn no_means(&self, scored: &Scored) -> Vec<Interval> {
+        let test = &self.stage.parts.test;
+        let ([scores], [HeadSpec { outputs, .. }]) = (scored.heads.as_slice(), self.heads) else { return Vec::new() };
+        match self.stage.objective.link() {
+            Some(link) => {
+                let measures = drawn_numbers(scores, *outputs, test.numbers_of(0), link).into_iter();
+                measures.filter_map(|(name, of)| self.resamples.interval(name, of)).collect()
+            }
+            None if *outputs == 1 => self.areas(scores),
+            None => Vec::new(),
         }
-        let examples = head.iter().zip(targets.rows()).map(|(&score, row)| (f64::from(score), !row.is_empty()));
+    }
+
+    /// Intervals of the areas of a yes/no question.
+    fn areas(&self, scores: &[f32]) -> Vec<Interval> {
+        let truth = self.stage.parts.test.targets[0].rows().map(|row| !row.is_empty());
+        let examples = scores.iter().map(|&score| f64::from(score)).zip(truth);
         let Some(ranked) = Ranked::new(examples) else { return Vec::new() };
-        let area = |counts: &[u8]| ranked.area(counts);
-        AREAS.iter().filter_map(|name| self.resamples.interval(name, area)).collect()
+        let interval = |name: &&str| {
+            let area = area(name)?;
+            self.resamples.interval(name, |counts| area(&ranked, counts))
+        };
+        AREAS.iter().filter_map(interval).collect()
     }
 
     /// Measures of parts of the patients, and of a ranking those of parts of the labels before them.

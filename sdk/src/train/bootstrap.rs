@@ -116,7 +116,7 @@ impl Resamples {
     }
 }
 
-/// The examples of a yes/no question by descending score, so that the area under the ROC curve of a resample is one pass.
+/// The examples of a yes/no question by descending score, so that the area under a curve of a resample is one pass.
 #[derive(Debug, Clone)]
 pub struct Ranked {
     order: Vec<(f64, bool, usize)>,
@@ -141,16 +141,34 @@ impl Ranked {
         self.order.is_empty()
     }
 
-    /// The area where each example is there as often as `counts` says; NaN without one of both classes.
+    /// Positives and negatives of each group of equal score, from the highest, where each example is there as often as `counts`
+    /// says.
+    fn groups<'a>(&'a self, counts: &'a [u8]) -> impl Iterator<Item = (f64, f64)> + 'a {
+        self.order.chunk_by(|a, b| a.0 == b.0).map(move |group| {
+            let of = |class: bool| group.iter().filter(|e| e.1 == class).map(|e| f64::from(counts[e.2])).sum::<f64>();
+            (of(true), of(false))
+        })
+    }
+
+    /// The area under the ROC curve where each example is there as often as `counts` says; NaN without one of both classes.
     pub fn area(&self, counts: &[u8]) -> f64 {
         let (mut positives, mut negatives, mut twice_above) = (0f64, 0f64, 0f64);
-        for group in self.order.chunk_by(|a, b| a.0 == b.0) {
-            let of = |class: bool| group.iter().filter(|e| e.1 == class).map(|e| f64::from(counts[e.2])).sum::<f64>();
-            let (p, n) = (of(true), of(false));
+        for (p, n) in self.groups(counts) {
             twice_above += n * (2.0 * positives + p);
             (positives, negatives) = (positives + p, negatives + n);
         }
         twice_above / (2.0 * positives * negatives)
+    }
+
+    /// The average precision, which is the area under the precision-recall curve, where each example is there as often as
+    /// `counts` says; NaN without positives.
+    pub fn precision(&self, counts: &[u8]) -> f64 {
+        let (mut positives, mut seen, mut sum) = (0f64, 0f64, 0f64);
+        for (p, n) in self.groups(counts).filter(|(p, n)| p + n > 0.0) {
+            (positives, seen) = (positives + p, seen + p + n);
+            sum += p * positives / seen;
+        }
+        sum / positives
     }
 }
 
@@ -165,6 +183,15 @@ mod tests {
         assert!((ranked.area(&[2, 2, 1, 1, 0]) - 8.5 / 9.0).abs() < 1e-12);
         assert!(ranked.area(&[1, 0, 0, 1, 1]).is_nan());
         assert!(Ranked::new([(f64::NAN, true)]).is_none());
+    }
+
+    /// sklearn.metrics.average_precision_score([1,1,1,0,0,0], [.8,.8,.4,.4,.1,.1]): precision is 1 at .8 and ¾ at .4.
+    #[test]
+    fn the_average_precision_of_a_resample_counts_copies() {
+        let ranked = Ranked::new([(0.1, false), (0.8, true), (0.4, true), (0.4, false), (0.9, false)]).unwrap();
+        assert!((ranked.precision(&[2, 2, 1, 1, 0]) - (2.0 + 0.75) / 3.0).abs() < 1e-12);
+        assert_eq!(ranked.precision(&[0, 1, 1, 0, 0]), 1.0);
+        assert!(ranked.precision(&[1, 0, 0, 1, 1]).is_nan());
     }
 
     /// Patients with one example each.

@@ -3,7 +3,7 @@
 use super::record::Record;
 use super::resample::shifts;
 use super::{ByPatient, CompareOptions, ComparedRow, Draws, Estimate, Kind, mean_and_sd};
-use crate::experiment::patients::{AREAS, SCORE, TRUTH};
+use crate::experiment::patients::{SCORE, TRUTH, area};
 use crate::train::{RESAMPLES, Ranked, Resamples, derive_seed};
 
 /// Values by example of every row and metric, averaged over the runs of the row.
@@ -99,9 +99,10 @@ impl Columns {
 }
 
 impl Columns {
-    /// The examples of the runs of a row, where the metric is an area.
-    fn ranked(&self, row: usize, metric: usize) -> Option<&[Ranked]> {
-        self.ranked[row].as_deref().filter(|_| AREAS.contains(&self.metrics[metric].as_str()))
+    /// The area of a resample, as a mean over the runs of a row, where the metric is one.
+    fn area(&self, row: usize, metric: usize) -> Option<impl Fn(&[u8]) -> f64 + Sync + Send> {
+        let (runs, area) = (self.ranked[row].as_deref()?, area(&self.metrics[metric])?);
+        Some(move |counts: &[u8]| runs.iter().map(|run| area(run, counts)).sum::<f64>() / runs.len() as f64)
     }
 
     /// What draws of their runs change in the difference of two rows; nothing where one of them has a single run.
@@ -114,11 +115,6 @@ impl Columns {
         let of = |row: usize, runs: &[f64]| shifts(runs, draws, derive_seed(seed, &[3, row as u64]));
         of(row, a).into_iter().zip(of(other, b)).map(|(a, b)| a - b).collect()
     }
-}
-
-/// The mean over runs of the area of a resample.
-fn mean_area(runs: &[Ranked], counts: &[u8]) -> f64 {
-    runs.iter().map(|run| run.area(counts)).sum::<f64>() / runs.len() as f64
 }
 
 /// The draws of all rows and metrics.
@@ -137,8 +133,8 @@ impl Resampled {
         if let Some(column) = columns.index[row][metric] {
             return Some(self.means.interval(column));
         }
-        let runs = columns.ranked(row, metric)?;
-        self.area(|_, counts| mean_area(runs, counts))
+        let area = columns.area(row, metric)?;
+        self.area(|_, counts| area(counts))
     }
 
     /// Of patients who are the same for both rows; and of their runs, where both have several.
@@ -147,10 +143,10 @@ impl Resampled {
             let shifts = columns.shifts(row, other, metric, self.draws, self.seed);
             return Some(self.means.interval_of_difference(a, b, &shifts));
         }
-        let (a, b) = (columns.ranked(row, metric)?, columns.ranked(other, metric)?);
+        let (a, b) = (columns.area(row, metric)?, columns.area(other, metric)?);
         let shifts = columns.shifts(row, other, metric, RESAMPLES, self.seed);
         let shift = |resample: usize| shifts.get(resample).copied().unwrap_or(0.0);
-        self.area(|resample, counts| mean_area(a, counts) - mean_area(b, counts) + shift(resample))
+        self.area(|resample, counts| a(counts) - b(counts) + shift(resample))
     }
 
     fn area(&self, measure: impl Fn(usize, &[u8]) -> f64 + Sync + Send) -> Option<(f64, f64)> {
