@@ -231,7 +231,7 @@ fn predictions_name_the_stay_that_is_asked_about() {
     write_visits(folder.path());
     let stays = stays(folder.path());
     let file = predictions(folder.path(), r#"{ type = "stay_days", head = "direct" }"#, r#""mse""#);
-    for (patient, admission, time, visits, days) in asked(&file, "days:0:target") {
+    for (patient, admission, time, visits, days) in asked(&file, "days:target") {
         // Its own codes are seen.
         assert_eq!((patient, visits), (admission / 3, admission % 3 + 1));
         let end = time + (days * DAY as f64).round() as i64;
@@ -239,7 +239,7 @@ fn predictions_name_the_stay_that_is_asked_about() {
     }
     let task = r#"{ type = "time_to_readmission", head = "direct", horizon = 2000 }"#;
     let file = predictions(folder.path(), task, r#""cox""#);
-    for (patient, admission, time, visits, days) in asked(&file, "hazard:0:target") {
+    for (patient, admission, time, visits, days) in asked(&file, "hazard:target") {
         assert_eq!((patient, visits), (admission / 3, admission % 3));
         assert_eq!(stamp(time), stays[admission as usize].0);
         // Days are numbers of 32 bits, hundreds of them good to a few seconds.
@@ -258,4 +258,28 @@ fn columns_of_predictions_have_the_names_of_their_codes() {
     let mut names = Table::at(&file, &[]).unwrap().header().to_vec();
     names[5..].sort_unstable();
     assert_eq!(names, ["patient", "admission", "time", "visits", "targets", "I10", "I50.9", "J18.9"]);
+    let file = predictions(folder.path(), r#"{ type = "readmission", head = "direct" }"#, r#""bce""#);
+    assert_eq!(Table::at(&file, &[]).unwrap().header()[5..], ["readmission"]);
+}
+
+#[test]
+fn admissions_are_called_as_in_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let visits = std::fs::read_to_string(folder.path().join("visits.csv")).unwrap();
+    let called = |(i, line): (usize, &str)| match (i, line.splitn(3, ',').collect::<Vec<_>>().as_slice()) {
+        (0, _) => line.to_owned(),
+        (_, [patient, visit, rest]) => format!("{patient},stay {visit},{rest}"),
+        _ => panic!("{line}"),
+    };
+    let lines: Vec<String> = visits.lines().enumerate().map(called).collect();
+    std::fs::write(folder.path().join("visits.csv"), lines.join("\n")).unwrap();
+    let file = predictions(folder.path(), r#"{ type = "stay_days", head = "direct" }"#, r#""mse""#);
+    let table = Table::at(&file, &["patient", "admission", "visits"]).unwrap();
+    let rows = table.read().unwrap();
+    let (patients, visits) = (rows.integers("patient").unwrap(), rows.integers("visits").unwrap());
+    let expected = patients.iter().zip(&visits).map(|(patient, visits)| format!("stay {}", patient * 3 + visits - 1));
+    let found: Vec<String> = rows.texts("admission").unwrap().map(|text| text.unwrap().to_owned()).collect();
+    assert!(!found.is_empty());
+    assert_eq!(found, expected.collect::<Vec<_>>());
 }

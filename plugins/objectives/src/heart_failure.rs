@@ -65,7 +65,7 @@ impl Objective for HeartFailure {
         Asks::Codes(codes.map(|code| is_heart_failure(data, code).then_some(0)).collect())
     }
 
-    /// None: the column is of the whole family, of which a cohort may have one code alone.
+    /// That of the head: the column is of the whole family, of which a cohort may have one code alone.
     fn labels(&self, _: &Dataset, _: usize) -> Option<Vec<String>> {
         None
     }

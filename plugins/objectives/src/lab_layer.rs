@@ -58,6 +58,16 @@ impl Objective for LabLayer {
     fn primary(&self) -> &str {
         "R@20"
     }
+
+    /// Its items are seen.
+    fn asked_visit(&self) -> AskedVisit {
+        AskedVisit::Last
+    }
+
+    /// All codes, those that only patients with one visit have among them.
+    fn labels(&self, data: &Dataset, _: usize) -> Option<Vec<String>> {
+        Some(data.vocabulary.codes[1..].to_vec())
+    }
 }
 
 /// Recall alone.

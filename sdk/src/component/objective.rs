@@ -235,12 +235,14 @@ pub trait Objective: Send + Sync {
         AskedVisit::Next
     }
 
-    /// What the columns of a head are called in files of predictions, in their order, as many as the head has outputs; `None`
-    /// where they have numbers alone. Default: the codes that they [ask for](Objective::asks), where each asks for one.
+    /// What the columns of a head are called in files of predictions, in their order, as many as the head has outputs and each
+    /// differently; `None` where the name of the head says it, of several columns with their numbers. Default: the codes or the
+    /// [items](crate::data::Cohort::item_labels) that they [ask for](Objective::asks), where each asks for one.
     fn labels(&self, data: &Dataset, head: usize) -> Option<Vec<String>> {
         match self.asks(data, head) {
-            Asks::Codes(columns) | Asks::Hidden(columns) => codes_of(&columns, data),
-            Asks::Nothing | Asks::Labs(_) | Asks::Visits(_) => None,
+            Asks::Codes(columns) | Asks::Hidden(columns) => one_each(&columns, data.vocabulary.codes.clone()),
+            Asks::Labs(columns) => one_each(&columns, data.cohort.item_labels()),
+            Asks::Nothing | Asks::Visits(_) => None,
         }
     }
 
@@ -262,16 +264,16 @@ pub trait Objective: Send + Sync {
     }
 }
 
-/// The code that each column asks for, where each asks for one; `columns` has the column of each code.
-fn codes_of(columns: &[Option<u32>], data: &Dataset) -> Option<Vec<String>> {
-    let mut codes: BTreeMap<u32, &String> = BTreeMap::new();
-    for (code, column) in data.vocabulary.codes.iter().zip(columns) {
-        if column.is_some_and(|column| codes.insert(column, code).is_some()) {
+/// What each column asks for, where each asks for one thing; `columns` has the column of each of `names`.
+fn one_each(columns: &[Option<u32>], names: Vec<String>) -> Option<Vec<String>> {
+    let mut asked: BTreeMap<u32, String> = BTreeMap::new();
+    for (name, column) in names.into_iter().zip(columns) {
+        if column.is_some_and(|column| asked.insert(column, name).is_some()) {
             return None;
         }
     }
-    let is_whole = codes.keys().copied().eq(0..codes.len() as u32);
-    is_whole.then(|| codes.into_values().cloned().collect())
+    let is_whole = asked.keys().copied().eq(0..asked.len() as u32);
+    is_whole.then(|| asked.into_values().collect())
 }
 
 /// Options of an objective.

@@ -182,6 +182,32 @@ impl<K: Hash + Ord> LabSets<K> {
     }
 }
 
+impl Cohort {
+    /// What laboratory items are called where columns are named by them, by their index and each differently: category, colon,
+    /// and the name, or the identifier where there is none. Items of one category and name, such as glucose of blood and of
+    /// urine, have their identifiers behind it.
+    pub fn item_labels(&self) -> Vec<String> {
+        let label = |(i, item): (usize, &LabItem)| {
+            let name = match self.lab_name(i) {
+                "" => item.id.to_string(),
+                name => name.to_owned(),
+            };
+            match item.category.and_then(|category| self.lab_categories.get(category as usize)) {
+                Some(category) => format!("{category}:{name}"),
+                None => name,
+            }
+        };
+        let labels: Vec<String> = self.lab_items.iter().enumerate().map(label).collect();
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        labels.iter().for_each(|label| *times.entry(label.as_str()).or_default() += 1);
+        let once = |(label, item): (&String, &LabItem)| match times[label.as_str()] {
+            1 => label.clone(),
+            _ => format!("{label} ({})", item.id),
+        };
+        labels.iter().zip(&self.lab_items).map(once).collect()
+    }
+}
+
 /// Reads the items of admissions; `cut_from` says of each whether the cut points are computed from its results
 /// ([`ParserContext::cut_from`](crate::component::ParserContext::cut_from)). `pass` goes over the results once, shows each with
 /// the place of its admission, its item and its value, and says what it left out; it is called twice where there are cut points.
@@ -233,6 +259,20 @@ mod tests {
         let cuts = results.cuts(Rule::Interval);
         assert_eq!([4.0, 5.0, 194.0, 195.0].map(|v| cuts.part(&"a", v)), [Some(0), None, None, Some(0)]);
         assert_eq!(cuts.part(&"few", 1e9), None);
+    }
+
+    #[test]
+    fn items_are_called_by_category_and_name_each_differently() {
+        let item = |id, category| LabItem { id, category };
+        let mut cohort = Cohort {
+            lab_items: vec![item(1, Some(0)), item(2, Some(1)), item(3, Some(0)), item(4, None), item(5, Some(1))],
+            lab_categories: vec!["chemistry".into(), "blood gas".into()],
+            ..Cohort::default()
+        };
+        assert_eq!(cohort.item_labels(), ["chemistry:1", "blood gas:2", "chemistry:3", "4", "blood gas:5"]);
+        cohort.lab_names = ["Glucose", "Glucose", "Glucose", "pH", ""].map(String::from).to_vec();
+        let expected = ["chemistry:Glucose (1)", "blood gas:Glucose", "chemistry:Glucose (3)", "pH", "blood gas:5"];
+        assert_eq!(cohort.item_labels(), expected);
     }
 
     #[test]

@@ -155,6 +155,17 @@ impl Cohort {
             false => patients.iter().map(|&p| self.patient_names[p].as_str()).collect::<Vec<_>>().into(),
         }
     }
+
+    /// The identifiers of some admissions, which are given as rows, as a column: integers, or texts where the source has texts;
+    /// null where there is no admission.
+    pub fn admission_column(&self, rows: &[Option<usize>]) -> Values {
+        let identifier = |row: &Option<usize>| self.admissions.values().get((*row)?).copied();
+        let name = |row: &Option<usize>| self.admission_names.get((*row)?).map(String::as_str);
+        match self.admission_names.is_empty() {
+            true => rows.iter().map(identifier).collect::<Vec<_>>().into(),
+            false => rows.iter().map(name).collect::<Vec<_>>().into(),
+        }
+    }
 }
 
 /// Writes everything into the folder `out`, all of it or nothing: `summary.json`, `patients.parquet`, `splits.json`,
@@ -247,13 +258,10 @@ fn patients(prepared: &Dataset) -> Vec<(String, Values)> {
     }
     let codes = cohort.codes.rows().map(|row| row.iter().map(|&c| cohort.code_names[c as usize].as_str()));
     let labs = cohort.labs.rows().map(|row| row.iter().map(|&l| cohort.lab_items[l as usize].id));
-    let admissions = match cohort.admission_names.is_empty() {
-        true => cohort.admissions.values().to_vec().into(),
-        false => cohort.admission_names.iter().map(String::as_str).collect::<Vec<_>>().into(),
-    };
+    let rows: Vec<Option<usize>> = (0..cohort.admissions.values().len()).map(Some).collect();
     let mut columns = named([
         ("patient", cohort.patient_column(&patient)),
-        ("admission", admissions),
+        ("admission", cohort.admission_column(&rows)),
         ("order", order.into()),
         ("codes", Values::text_lists(codes)),
         ("abnormal_labs", Values::integer_lists(labs)),

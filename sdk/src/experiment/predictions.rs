@@ -20,25 +20,28 @@ const ABOUT: [&str; 5] = ["patient", "admission", "time", "visits", "targets"];
 /// are true), where targets are numbers a column of them, then a column a label, named as the objective says, else by head
 /// and number.
 pub(super) fn write_predictions(model: &Model, stage: &OpenStage<'_>, out: &Path) -> Result<()> {
+    stage.check_testable()?;
     let (data, objective, test) = (stage.data, stage.objective.as_ref(), &stage.parts.test);
     let about: Option<Vec<About>> = about_of(test, data).into_iter().collect();
     let Some(about) = about else {
         return Err(Error::user("the examples of this stage are no patients with visits: they have no predictions")
             .help("give a checkpoint of a stage that does, or none"));
     };
-    let specs = model.head_specs();
-    let names = label_names(specs, objective, data);
+    let (specs, mut taken) = (model.head_specs(), Taken::default());
+    let names = label_names(specs, objective, data, &mut taken);
     let truth = (0..about.len()).map(|i| {
         let each = test.targets.iter().zip(&names);
         each.flat_map(|(targets, names)| targets.row(i).iter().map(|&c| names[c as usize].as_str())).collect::<Vec<_>>()
     });
     let first = columns_about(&about, objective.asked_visit(), data).into_iter().chain([Values::text_lists(truth)]);
     let mut columns: Vec<(String, Values)> = ABOUT.iter().map(|&name| name.to_owned()).zip(first).collect();
-    for (head, spec) in specs.iter().enumerate() {
+    for (head, (spec, names)) in specs.iter().zip(&names).enumerate() {
         let numbers = test.numbers_of(head);
-        let columns_of = if numbers.is_empty() { 0 } else { spec.outputs };
-        let name = |column| format!("{}:{column}:target", spec.name);
-        columns.extend((0..columns_of).map(|column| (name(column), column_of(numbers, column, spec.outputs))));
+        let named = names.iter().enumerate().filter(|_| !numbers.is_empty());
+        let of = |(column, name): (usize, &String)| {
+            (taken.once(format!("{name}:target"), &spec.name), column_of(numbers, column, spec.outputs))
+        };
+        columns.extend(named.map(of));
     }
     let logits = predict(model, &data.graph, test, &mut Silent);
     for (names, logits) in names.into_iter().zip(&logits) {
@@ -52,13 +55,13 @@ pub(super) fn write_predictions(model: &Model, stage: &OpenStage<'_>, out: &Path
 /// Patient, admission, time and visits of each example.
 fn columns_about(about: &[About], visit: AskedVisit, data: &Dataset) -> [Values; 4] {
     let cohort = &data.cohort;
-    let asked = |a: &About| cohort.admissions.values().get(a.asked(visit, data)?).copied();
-    let time = |a: &About| cohort.admission_facts.get(a.asked(visit, data)?)?.start;
+    let asked: Vec<Option<usize>> = about.iter().map(|a| a.asked(visit, data)).collect();
+    let time = |row: &Option<usize>| cohort.admission_facts.get((*row)?)?.start;
     let patients: Vec<usize> = about.iter().map(|a| a.index).collect();
     [
         cohort.patient_column(&patients),
-        about.iter().map(asked).collect::<Vec<Option<i64>>>().into(),
-        about.iter().map(time).collect::<Vec<Option<i64>>>().into(),
+        cohort.admission_column(&asked),
+        asked.iter().map(time).collect::<Vec<Option<i64>>>().into(),
         about.iter().map(|a| a.visits as u32).collect::<Vec<u32>>().into(),
     ]
 }
@@ -68,17 +71,82 @@ fn column_of(numbers: &[f32], column: usize, width: usize) -> Values {
     numbers.iter().skip(column).step_by(width).copied().collect::<Vec<f32>>().into()
 }
 
-/// The names of the columns of all heads, each once: what is taken already stands behind the name of its head.
-fn label_names(specs: &[HeadSpec], objective: &dyn Objective, data: &Dataset) -> Vec<Vec<String>> {
-    let mut taken: BTreeSet<String> = ABOUT.iter().map(|&name| name.to_owned()).collect();
+/// The names of the columns of all heads.
+fn label_names(specs: &[HeadSpec], objective: &dyn Objective, data: &Dataset, taken: &mut Taken) -> Vec<Vec<String>> {
     let of_head = |(head, spec): (usize, &HeadSpec)| {
-        let numbered = || (0..spec.outputs).map(|label| format!("{}:{label}", spec.name)).collect();
-        let labels = objective.labels(data, head).filter(|labels| labels.len() == spec.outputs);
-        let once = |name: String| match taken.insert(name.clone()) {
-            true => name,
-            false => format!("{}:{name}", spec.name),
+        let by_head = || match spec.outputs {
+            1 => vec![spec.name.clone()],
+            outputs => (0..outputs).map(|label| format!("{}:{label}", spec.name)).collect(),
         };
-        labels.unwrap_or_else(numbered).into_iter().map(once).collect::<Vec<String>>()
+        let labels = objective.labels(data, head).filter(|labels| labels.len() == spec.outputs);
+        labels.unwrap_or_else(by_head).into_iter().map(|name| taken.once(name, &spec.name)).collect::<Vec<String>>()
     };
     specs.iter().enumerate().map(of_head).collect()
+}
+
+/// Names that columns have.
+struct Taken(BTreeSet<String>);
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self(ABOUT.iter().map(|&name| name.to_owned()).collect())
+    }
+}
+
+impl Taken {
+    /// A name that no column had: as long as one has it, it stands behind the name of its head.
+    fn once(&mut self, mut name: String, head: &str) -> String {
+        while !self.0.insert(name.clone()) {
+            name = format!("{head}:{name}");
+        }
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::component::Split;
+    use crate::data::Examples;
+
+    /// Heads of what is said of each.
+    struct Said(Vec<Option<Vec<&'static str>>>);
+
+    impl Objective for Said {
+        fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
+            Ok(Vec::new())
+        }
+
+        fn examples(&self, _: &Dataset, _: Split) -> Result<Examples> {
+            Ok(Examples::default())
+        }
+
+        fn primary(&self) -> &str {
+            "R@10"
+        }
+
+        fn labels(&self, _: &Dataset, head: usize) -> Option<Vec<String>> {
+            Some(self.0[head].as_ref()?.iter().map(|&label| label.to_owned()).collect())
+        }
+    }
+
+    #[test]
+    fn columns_have_names_that_differ() {
+        let drugs = Some(vec!["time", "aspirin", "aspirin"]);
+        let said = Said(vec![None, None, drugs.clone(), drugs, Some(vec!["too few"])]);
+        let specs = [("died", 1), ("days", 2), ("drugs", 3), ("later", 3), ("visits", 2)]
+            .map(|(name, outputs)| HeadSpec::new(name, outputs));
+        let data = crate::testing::dataset().unwrap();
+        let mut taken = Taken::default();
+        let names = label_names(&specs, &said, &data, &mut taken);
+        let expected = [
+            &["died"][..],
+            &["days:0", "days:1"],
+            &["drugs:time", "aspirin", "drugs:aspirin"],
+            &["later:time", "later:aspirin", "later:later:aspirin"],
+            &["visits:0", "visits:1"],
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(taken.once("died:target".into(), "died"), "died:target");
+    }
 }

@@ -36,6 +36,7 @@ impl Examined for slots::objective {
         }
         check("metrics: finite, the same names, better for right answers", &metrics);
         check("what codes and items of a history are asked for again", &asked);
+        check("what columns are called", &called);
         check_options(subject, report, |options| {
             let data = dataset()?;
             let objective = build(options)?;
@@ -161,6 +162,19 @@ fn logits_of(objective: &dyn Objective, head: usize, spec: &HeadSpec, examples: 
 /// The columns of a map.
 fn flat(map: &[Option<u32>]) -> Vec<u32> {
     map.iter().flatten().copied().collect()
+}
+
+fn called(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Result<()> {
+    for (i, head) in objective.heads(data)?.iter().enumerate() {
+        let Some(labels) = objective.labels(data, i) else { continue };
+        if labels.len() != head.outputs {
+            findings.push(format!("head `{}`: {} labels for its {} outputs", head.name, labels.len(), head.outputs));
+        }
+        if labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
+            findings.push(format!("head `{}`: two columns have one label", head.name));
+        }
+    }
+    Ok(())
 }
 
 fn asked(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Result<()> {
