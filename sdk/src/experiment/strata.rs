@@ -93,6 +93,48 @@ fn by_novelty(asks: &Asks, head: usize, test: &Examples) -> Option<Division> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    /// Ten labels, label c of which c training examples have; three test examples, the first and second of whom had codes 1 and 3
+    /// before.
+    fn parts() -> Parts {
+        let train = Examples {
+            targets: vec![(0..10u32).map(|row| row + 1..10).collect()],
+            labs: (0..10).map(|_| []).collect(),
+            ..Examples::default()
+        };
+        let test = Examples {
+            codes: Arc::new([vec![1], vec![3, 1]].into_iter().collect()),
+            visits: [vec![0u32, 1], vec![1], vec![]].into_iter().collect(),
+            targets: vec![[vec![0, 2, 9], vec![2, 4], vec![]].into_iter().collect()],
+            labs: (0..3).map(|_| []).collect(),
+            ..Examples::default()
+        };
+        Parts { train, valid: Examples::default(), test }
+    }
+
+    /// GRAM (Choi et al., KDD 2017): labels by how often they are in training, five bins of as many labels.
+    #[test]
+    fn bins_have_as_many_codes_the_rarest_first() {
+        let found = by_frequency(10, 0, &parts());
+        assert_eq!((found.by, found.of), ("code frequency", vec![0, 1, 4, 1, 2]));
+        assert_eq!(found.parts, ["0–20 %", "20–40 %", "40–60 %", "60–80 %", "80–100 %"]);
+        // Seven labels in five bins; those that are as frequent by their number.
+        let test = Examples { targets: vec![std::iter::once(0..7u32).collect()], ..Examples::default() };
+        let train = Examples { targets: vec![[[5u32]].into_iter().collect()], ..Examples::default() };
+        let found = by_frequency(7, 0, &Parts { train, valid: Examples::default(), test });
+        assert_eq!(found.of, [0, 0, 1, 2, 2, 4, 3]);
+    }
+
+    /// Code c asks for label c − 1.
+    #[test]
+    fn labels_are_repeated_where_the_patient_had_the_code_in_a_visit_that_is_seen() {
+        let asks = Asks::Codes((0..11u32).map(|code| code.checked_sub(1)).collect());
+        let found = by_novelty(&asks, 0, &parts().test).unwrap();
+        assert_eq!((found.by, found.of), ("had before", vec![1, 1, 0, 1, 0]));
+        assert_eq!(found.parts, ["new", "repeated"]);
+        assert!(by_novelty(&Asks::Nothing, 0, &parts().test).is_none());
+    }
 
     fn titles(codes: &[&str]) -> Vec<Option<&'static str>> {
         let numbered = codes.iter().copied().zip(0..);

@@ -233,3 +233,20 @@ fn of_labels(division: &Division, ranks: &[u32], k: usize, prefix: &str) -> Vec<
     };
     parts.map(stratum).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: of the labels with the ranks 0, 9 and 10 two are among the first ten, of those with 3 and 40 one.
+    #[test]
+    fn labels_of_a_part_are_counted_among_the_first() {
+        let parts = ["new", "none", "repeated"].map(String::from).to_vec();
+        let division = Division { by: "had before", parts, of: vec![2, 0, 2, 0, 2] };
+        let found = of_labels(&division, &[0, 3, 9, 40, 10], 10, "codes: ");
+        let found: Vec<_> = found.iter().map(|s| (s.part.as_str(), s.value, s.number)).collect();
+        assert_eq!(found, [("new", 0.5, 2), ("repeated", 2.0 / 3.0, 3)]);
+        let stratum = &of_labels(&division, &[0, 3, 9, 40, 10], 10, "codes: ")[0];
+        assert_eq!((stratum.by.as_str(), stratum.measure.as_str()), ("codes: had before", "labels among the first 10"));
+    }
+}
