@@ -209,3 +209,19 @@ impl Outcome {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_undefined_is_null() {
+        let metrics = vec![("AUC".to_owned(), f64::NAN), ("F1".to_owned(), 0.5)];
+        let row = Row { name: "x".into(), metrics: metrics.clone(), measures: metrics, ..Row::default() };
+        let text = serde_json::to_string(&row).unwrap();
+        let pairs = r#"[["AUC",null],["F1",0.5]]"#;
+        assert!(text.contains(&format!(r#""metrics":{pairs},"measures":{pairs}"#)), "{text}");
+        let read: Row = serde_json::from_str(&text).unwrap();
+        assert!(read.metrics[0].1.is_nan() && read.measures[1].1 == 0.5);
+    }
+}
