@@ -27,7 +27,8 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_flex::{FlexTensor, Layout};
-use real::{Bf16, Real};
+use half::bf16;
+use real::Real;
 use std::sync::Arc;
 
 /// The fewest rows of a graph or batch that are worth a task of their own.
@@ -60,7 +61,7 @@ macro_rules! of_precision {
                 $body
             }
             Precision::Bf16 => {
-                type $S = Bf16;
+                type $S = bf16;
                 $body
             }
         }

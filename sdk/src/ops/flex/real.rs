@@ -1,6 +1,7 @@
 //! The numbers that kernels compute with, and the loops over channels that they share.
 
 use burn::tensor::Element;
+use half::bf16;
 
 /// Floating-point numbers of 32 or 64 bits.
 pub(super) trait Real:
@@ -112,28 +113,17 @@ impl<T: Real> Stored<T> for T {
     }
 }
 
-/// The upper half of a number of 32 bits.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bf16(u16);
-
-impl Bf16 {
-    /// The nearest, ties to even. Not for NaN.
-    #[inline(always)]
-    fn nearest(x: f32) -> Self {
-        let bits = x.to_bits();
-        Self(((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16)
-    }
-}
-
-impl<T: Real> Stored<T> for Bf16 {
+impl<T: Real> Stored<T> for bf16 {
+    /// A shift, without the look for signalling NaN of `to_f32`: inner loops load, and `store` leaves none.
     #[inline(always)]
     fn load(self) -> T {
-        T::of(f32::from_bits(u32::from(self.0) << 16))
+        T::of(f32::from_bits(u32::from(self.to_bits()) << 16))
     }
 
+    /// The nearest, ties to even; NaN stays NaN.
     #[inline(always)]
     fn store(number: T) -> Self {
-        Self::nearest(number.narrow())
+        Self::from_f32(number.narrow())
     }
 }
 
@@ -220,10 +210,25 @@ mod tests {
         assert!(exp32(-1e30) < 1e-37 && exp32(f32::MIN) >= 0.0);
     }
 
+    /// Halves between two neighbours go to the even one, what is beyond the largest to infinity, as IEEE 754 rounds.
     #[test]
-    fn bf16_is_the_nearest() {
-        for (x, expected) in [(1.0, 1.0), (1.003, 1.0), (1.005, 1.007_812_5), (-5.03, -5.03125), (0.0, 0.0)] {
-            assert_eq!(Stored::<f32>::load(Bf16::nearest(x)), expected);
+    fn bf16_is_the_nearest_and_keeps_nan() {
+        let rounded = <bf16 as Stored<f32>>::rounded;
+        for (x, expected) in [
+            (1.0, 1.0),
+            (1.003, 1.0),
+            (1.0 + 1.0 / 256.0, 1.0),
+            (1.005, 1.007_812_5),
+            (1.0 + 3.0 / 256.0, 1.015_625),
+            (-5.03, -5.03125),
+            (0.0, 0.0),
+            (f32::MAX, f32::INFINITY),
+        ] {
+            assert_eq!(rounded(x), expected);
+        }
+        // The upper half of the first is infinity; rounding carries the others beyond NaN.
+        for bits in [0x7f80_0001, 0x7fff_ffff, 0xffff_ffff] {
+            assert!(rounded(f32::from_bits(bits)).is_nan(), "{bits:x}");
         }
     }
 
