@@ -1,9 +1,11 @@
 //! Reading a table of vectors from lines of text.
 
+use dualk_sdk::data::tables::{Fault, OnBadRow, Row, Table};
 use dualk_sdk::prelude::*;
 use std::path::Path;
 
 /// Codes, and the numbers of their vectors one after another.
+#[derive(Default)]
 pub struct Lines {
     /// A code a vector.
     pub codes: Vec<String>,
@@ -11,44 +13,38 @@ pub struct Lines {
     pub values: Vec<f32>,
 }
 
-/// Reads lines of a code and its numbers, with `separator` between. A first line whose second field is no number is a
-/// heading; blank lines are skipped.
-pub fn read(path: &Path, separator: char) -> Result<Lines> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read the table of vectors", path, e))?;
-    let mut lines = Lines { codes: Vec::new(), values: Vec::new() };
-    let mut width = None;
-    for (i, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let refuse = |message: String| Error::user(message).at_line(path, i + 1);
-        let mut fields = line.split(separator).map(unquoted);
-        let code = fields.next().unwrap_or_default();
-        let fields: Vec<&str> = fields.collect();
-        if i == 0 && fields.first().is_some_and(|first| first.parse::<f32>().is_err()) {
-            continue;
+impl Lines {
+    /// Reads rows of a code and its numbers. A first line whose second field is no number is a heading.
+    pub fn read(path: &Path) -> Result<Self> {
+        let is_heading = |first: &[String]| first.get(1).is_some_and(|second| second.trim().parse::<f32>().is_err());
+        let table = Table::by_place(path, is_heading)?;
+        let columns = table.header().len();
+        if columns == 1 {
+            return Err(Error::user("a code is followed by no number").at_line(path, 1));
         }
-        let expected = *width.get_or_insert(fields.len());
-        if fields.is_empty() {
-            return Err(refuse(format!("the code `{code}` is followed by no number")));
+        let mut lines = Self::default();
+        table.scan(
+            OnBadRow::Error,
+            |found: &mut Self, row| found.add(row, columns),
+            |found, _| {
+                lines.codes.extend(found.codes);
+                lines.values.extend(found.values);
+                Ok(())
+            },
+        )?;
+        match lines.codes.is_empty() {
+            true => Err(Error::user("the table has no vectors").at_file(path)),
+            false => Ok(lines),
         }
-        if fields.len() != expected {
-            let message = format!("the code `{code}` is followed by {} numbers, expected {expected}", fields.len());
-            return Err(refuse(message.replace(" 1 numbers", " 1 number")).help("all vectors have the same width"));
-        }
-        for field in fields {
-            match field.parse::<f32>() {
-                Ok(value) if value.is_finite() => lines.values.push(value),
-                _ => return Err(refuse(format!("`{field}` is no finite number"))),
-            }
-        }
-        lines.codes.push(code.to_owned());
     }
-    match lines.codes.is_empty() {
-        true => Err(Error::user("the table has no vectors").at_file(path)),
-        false => Ok(lines),
-    }
-}
 
-/// A field without the blanks and quotes around it.
-fn unquoted(field: &str) -> &str {
-    let field = field.trim();
-    field.strip_prefix('"').and_then(|f| f.strip_suffix('"')).unwrap_or(field)
+    fn add(&mut self, row: &Row<'_>, columns: usize) -> Result<(), Fault> {
+        self.codes.push(row.text(0).to_owned());
+        for column in 1..columns {
+            let field = row.text(column);
+            let number = field.parse::<f32>().ok().filter(|number| number.is_finite());
+            self.values.push(number.ok_or_else(|| row.fault(column, format!("`{field}` is no finite number")))?);
+        }
+        Ok(())
+    }
 }

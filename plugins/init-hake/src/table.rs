@@ -1,6 +1,6 @@
 //! Reading a table of vectors by code.
 
-use crate::lines::{self, Lines};
+use crate::lines::Lines;
 use dualk_sdk::prelude::*;
 use half::f16;
 use npyz::{DType, NpyFile, Order, TypeChar};
@@ -32,18 +32,18 @@ impl Table {
 
     /// Reads a `.csv` or `.tsv` file, or what [`Table::read`] does.
     pub fn read_any(path: &Path) -> Result<Self> {
-        let separator = match path.extension().and_then(|e| e.to_str()) {
-            Some("csv") => ',',
-            Some("tsv") => '\t',
-            Some("safetensors" | "npz") => return Self::read(path),
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("csv" | "tsv") => {
+                let Lines { codes, values } = Lines::read(path)?;
+                let shape = [codes.len(), values.len() / codes.len()];
+                Self::new(codes, &shape, values).map_err(|e| e.at_file(path))
+            }
+            Some("safetensors" | "npz") => Self::read(path),
             _ => {
                 let error = Error::user("expected a file that ends with .csv, .tsv, .safetensors or .npz");
-                return Err(error.at_file(path));
+                Err(error.at_file(path))
             }
-        };
-        let Lines { codes, values } = lines::read(path, separator)?;
-        let shape = [codes.len(), values.len() / codes.len()];
-        Self::new(codes, &shape, values).map_err(|e| e.at_file(path))
+        }
     }
 
     /// Width of a vector.

@@ -74,9 +74,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
         std::fs::write(file("a.csv"), "code,x,y\n428,1,2\n\"V10\",5e0, 6.0\n").unwrap();
+        // As some programs write it: with the mark of UTF-8, and all in quotes.
+        std::fs::write(file("a2.csv"), "\u{feff}\"428\",\"1\",\"2\"\r\n\"V10\",\"5\",\"6\"").unwrap();
         std::fs::write(file("b.tsv"), "428\t1.0\t2\r\nV10\t5\t6\r\n\r\n").unwrap();
         write_safetensors(&file("c.safetensors"), &["428", "V10"], &[[1.0, 2.0], [5.0, 6.0]]);
-        for name in ["a.csv", "b.tsv", "c.safetensors"] {
+        for name in ["a.csv", "a2.csv", "b.tsv", "c.safetensors"] {
             let out = init(file(name), &["", "428", "428.2", "V10"]).unwrap();
             let rows = [[0.0f32, 0.0], [1.0, 2.0], [0.0, 0.0], [5.0, 6.0]];
             out.features.into_data().assert_eq(&TensorData::from(rows), true);
@@ -96,9 +98,10 @@ mod tests {
             let message = message(text);
             assert!(message.contains(place) && message.contains(what), "{message}");
         };
-        of("428,1,2\nV10,3\n", "table.csv:2", "1 number");
-        of("428,1,2\nV10,3,x\n", "table.csv:2", "`x`");
-        of("code,1,2\n428,nan,1\n", "table.csv:2", "`nan`");
+        of("428,1,2\nV10,3\n", "table.csv:2:1", "the row has 2 fields, and the table 3 columns");
+        of("428,1,2\n\nV10,3,x\n", "table.csv:3:7", "`x`");
+        of("code,1,2\n428,nan,1\n", "table.csv:2:5", "`nan`");
+        of("428,1\n\"V10,2\n", "table.csv:2:1", "never closed");
         of("428\n", "table.csv:1", "no number");
         of("code,x\n", "table.csv", "no vectors");
         of("428,1\n428,2\n", "table.csv", "`428`");

@@ -35,6 +35,8 @@ pub struct Table {
     own: Vec<String>,
     /// What stands between fields.
     separator: u8,
+    /// The line of the first row of a text: 2 behind a heading.
+    first: usize,
     /// What the file says about itself when it is Parquet.
     parquet: Option<Parquet>,
 }
@@ -94,7 +96,7 @@ impl Table {
         let parquet = Parquet::open(path)?;
         let (header, separator) = match &parquet {
             Some(file) => (file.header(), b','),
-            None => stream::header(path)?,
+            None => stream::first_line(path, "name the columns")?,
         };
         // Only text has a line of names.
         let place = |e: Error| if parquet.is_some() { e.at_file(path) } else { e.at_line(path, 1) };
@@ -122,7 +124,20 @@ impl Table {
         }
         mistakes.done()?;
         let columns: Vec<String> = columns.iter().map(|&c| c.to_owned()).collect();
-        Ok(Self { path: path.to_owned(), header, own: columns.clone(), columns, separator, parquet })
+        Ok(Self { path: path.to_owned(), header, own: columns.clone(), columns, separator, first: 2, parquet })
+    }
+
+    /// The table in the text file `path` whose columns have no names: they are called `1`, `2` and so on, and all are needed. The
+    /// first line is a row, unless `is_heading` says otherwise of its fields.
+    ///
+    /// # Errors
+    /// When there is no such file, or its first line is empty or cannot be split.
+    pub fn by_place(path: &Path, is_heading: impl FnOnce(&[String]) -> bool) -> Result<Self> {
+        let (fields, separator) = stream::first_line(path, "hold a row")?;
+        let columns: Vec<String> = (1..=fields.len()).map(|place| place.to_string()).collect();
+        let (header, own) = (columns.clone(), columns.clone());
+        let first = if is_heading(&fields) { 2 } else { 1 };
+        Ok(Self { path: path.to_owned(), header, own, columns, separator, first, parquet: None })
     }
 
     /// Asks for a column more when the table has it once, in any case; what it is called here.

@@ -41,6 +41,11 @@ impl Fault {
     }
 }
 
+/// Whether a field that starts at byte `start` stands between quotes, inside of which they are doubled.
+pub fn is_quoted(text: &[u8], start: usize) -> bool {
+    start.checked_sub(1).is_some_and(|before| text[before] == b'"')
+}
+
 /// Splits the record that starts at byte `from` of `text` into `fields`, without the quotes around them, and returns
 /// where the next one starts.
 pub fn split(text: &[u8], from: usize, separator: u8, fields: &mut Vec<Range<usize>>) -> Result<usize, Fault> {

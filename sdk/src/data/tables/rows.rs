@@ -231,6 +231,21 @@ mod tests {
     }
 
     #[test]
+    fn columns_without_names_are_called_by_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, "\u{feff}\"a\",1\nb,2\n\nc,\"3\"\n").unwrap();
+        let all = ["a", "b", "c"];
+        for (heading, codes, lines) in [("x", &all[..], [1, 2, 4]), ("a", &all[1..], [2, 4, 0])] {
+            let table = Table::by_place(&path, |fields| fields[0] == heading).unwrap();
+            let rows = table.read().unwrap();
+            assert!(rows.texts("1").unwrap().eq(codes.iter().map(|&code| Some(code))));
+            assert_eq!([0, 1, 2].map(|row| rows.line(row).unwrap_or_default()), lines);
+            assert_eq!(rows.integers("2").unwrap(), [1, 2, 3][3 - codes.len()..]);
+        }
+    }
+
+    #[test]
     fn quotes_are_doubled_only_inside_of_quotes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.tsv");

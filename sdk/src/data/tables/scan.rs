@@ -72,8 +72,7 @@ impl<'t> Row<'t> {
 
     /// Whether a column is written between quotes, inside of which they are doubled.
     pub(super) fn is_quoted(&self, column: usize) -> bool {
-        let start = self.fields[self.columns[column].0].start;
-        start.checked_sub(1).is_some_and(|before| self.text[before] == b'"')
+        record::is_quoted(self.text, self.fields[self.columns[column].0].start)
     }
 
     /// The text of a column, blanks around it left out; nothing where nothing is written, or what is not UTF-8.
@@ -159,8 +158,8 @@ impl Table {
         row: impl Fn(&mut A, &Row<'_>) -> Result<(), Fault> + Sync,
         mut each: impl FnMut(A, u64, usize) -> Result<()>,
     ) -> Result<Scanned> {
-        let input = stream::body(self.path())?;
-        let mut line = 2;
+        let input = stream::body(self.path(), self.first)?;
+        let mut line = self.first;
         let columns = self.places();
         let workers = rayon::current_num_threads();
         let stop = AtomicBool::new(false);

@@ -1,10 +1,11 @@
-//! Files as bytes: decompression and the header.
+//! Files as bytes: decompression and the first line.
 
-use super::record::NOT_UTF8;
+use super::record::{self, Fault, NOT_UTF8};
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::ops::Range;
 use std::path::Path;
 
 /// The bytes of a file, decompressed when it is gzip, whatever its name says.
@@ -19,11 +20,22 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     }
 }
 
-/// The bytes behind the first line.
-pub fn body(path: &Path) -> Result<Box<dyn BufRead + Send>> {
+/// What some programs begin a text with to say that it is UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The bytes of a table's rows, the first of which is on line `first`: 2 behind a heading, else 1.
+pub fn body(path: &Path, first: usize) -> Result<Box<dyn BufRead + Send>> {
     let mut input = open(path)?;
-    input.skip_until(b'\n').map_err(|e| unreadable(path, e))?;
-    Ok(input)
+    if first > 1 {
+        input.skip_until(b'\n').map_err(|e| unreadable(path, e))?;
+        return Ok(input);
+    }
+    let mut start = Vec::new();
+    input.by_ref().take(MARK.len() as u64).read_to_end(&mut start).map_err(|e| unreadable(path, e))?;
+    match start == MARK {
+        true => Ok(input),
+        false => Ok(Box::new(Cursor::new(start).chain(input))),
+    }
 }
 
 /// Reads a compressed file to its end.
@@ -66,39 +78,38 @@ fn not_utf8(path: &Path, line: usize) -> Error {
 }
 
 /// The longest first line that is read, in bytes.
-const LONGEST_HEADER: u64 = 1 << 20;
+const LONGEST_FIRST: u64 = 1 << 20;
 
-/// The column names of a table, and what stands between its fields: commas, or, in a first line without any, tabs or
-/// semicolons.
-pub fn header(path: &Path) -> Result<(Vec<String>, u8)> {
+/// The fields of the first line, which must do what `must` says, and what stands between fields: commas, or, in a line that
+/// these do not split, tabs or semicolons.
+pub fn first_line(path: &Path, must: &str) -> Result<(Vec<String>, u8)> {
     let mut line = Vec::new();
-    open(path)?.take(LONGEST_HEADER + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
-    if line.len() as u64 > LONGEST_HEADER {
-        let message = format!("the first line must name the columns, and it is longer than {LONGEST_HEADER} bytes");
-        return Err(Error::user(message).at_line(path, 1));
+    open(path)?.take(LONGEST_FIRST + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
+    let refuse = |what: String| Error::user(format!("the first line must {must}, and it is {what}")).at_line(path, 1);
+    if line.len() as u64 > LONGEST_FIRST {
+        return Err(refuse(format!("longer than {LONGEST_FIRST} bytes")));
     }
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+    let line = line.strip_prefix(MARK).unwrap_or(&line);
     let line = std::str::from_utf8(line).map_err(|_| not_utf8(path, 1))?.trim_end_matches(['\n', '\r']);
     if line.trim().is_empty() {
-        return Err(Error::user("the first line must name the columns, and it is empty").at_line(path, 1));
+        return Err(refuse("empty".to_owned()));
     }
-    let split = [b',', b'\t', b';'].map(|separator| (fields(line, separator), separator));
-    let [commas, ..] = &split;
-    Ok(split.iter().find(|(fields, _)| fields.len() > 1).unwrap_or(commas).clone())
+    let several = |separator| Some((fields(line, separator).ok().filter(|fields| fields.len() > 1)?, separator));
+    match [b',', b'\t', b';'].into_iter().find_map(several) {
+        Some(found) => Ok(found),
+        None => Ok((fields(line, b',').map_err(|fault| fault.explain(path, line.as_bytes(), 1))?, b',')),
+    }
 }
 
 /// The fields of one record.
-fn fields(record: &str, separator: u8) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    for c in record.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            _ if c == char::from(separator) && !quoted => fields.push(String::new()),
-            _ => fields.last_mut().into_iter().for_each(|f| f.push(c)),
-        }
-    }
-    fields
+fn fields(record: &str, separator: u8) -> Result<Vec<String>, Fault> {
+    let mut places = Vec::new();
+    record::split(record.as_bytes(), 0, separator, &mut places)?;
+    let field = |place: Range<usize>| match record::is_quoted(record.as_bytes(), place.start) {
+        true => record[place].replace("\"\"", "\""),
+        false => record[place].to_owned(),
+    };
+    Ok(places.into_iter().map(field).collect())
 }
 
 #[cfg(test)]
@@ -106,18 +117,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_may_be_quoted_and_end() {
+    fn headings_may_be_quoted_and_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
-        std::fs::write(&path, "a,\"b\"\r\n1,2\n").unwrap();
-        assert_eq!(header(&path).unwrap(), (vec!["a".to_owned(), "b".into()], b','));
-        for (text, separator) in [("a;\"b,c\"\n", b';'), ("a\tb,c\n", b','), ("a\tb;c\n", b'\t')] {
+        let heading = |text: &[u8]| {
             std::fs::write(&path, text).unwrap();
-            let (names, found) = header(&path).unwrap();
+            first_line(&path, "name the columns")
+        };
+        assert_eq!(heading(b"a,\"b\"\r\n1,2\n").unwrap(), (vec!["a".to_owned(), "b".into()], b','));
+        for (text, separator) in [("a;\"b,c\"\n", b';'), ("a\tb,c\n", b','), ("a\tb;c\n", b'\t')] {
+            let (names, found) = heading(text.as_bytes()).unwrap();
             assert_eq!((names.len(), found), (2, separator), "{text}");
         }
-        std::fs::write(&path, vec![b'x'; LONGEST_HEADER as usize + 1]).unwrap();
-        let error = header(&path).unwrap_err().to_string();
+        let error = heading(&vec![b'x'; LONGEST_FIRST as usize + 1]).unwrap_err().to_string();
         assert!(error.contains("longer than 1048576 bytes") && error.contains("t.csv:1"), "{error}");
+    }
+
+    /// By RFC 4180, 2.5 to 2.7; between tabs quotes are letters, as rows have them.
+    #[test]
+    fn headings_are_split_as_rows_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let heading = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            first_line(&path, "name the columns").map(|(names, _)| names)
+        };
+        assert_eq!(heading("\"the \"\"first\"\", a\",b\n").unwrap(), ["the \"first\", a", "b"]);
+        assert_eq!(heading("5\" wide\tb\n").unwrap(), ["5\" wide", "b"]);
+        for (text, says, place) in
+            [("a,\"b\n1,2\n", "never closed", "t.csv:1:3"), ("a,b\"c\n", "a quote stands inside a field", "t.csv:1:4")]
+        {
+            let error = heading(text).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains(place), "{error}");
+        }
     }
 }
