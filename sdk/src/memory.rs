@@ -1,20 +1,33 @@
-//! Memory of this process, as the system counts it.
+//! Memory of processes and of the machine, as the system counts it.
 
 use std::path::Path;
 
 /// The largest memory since [`forget_peak`], in bytes; `None` where the system does not tell.
 pub fn peak() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    line_of("/proc/self/status", "VmHWM:")
+}
+
+/// The largest memory of a process, in bytes; `None` where the system does not tell.
+pub fn peak_of(process: u32) -> Option<u64> {
+    line_of(&format!("/proc/{process}/status"), "VmHWM:")
+}
+
+/// What a process holds, in bytes; `None` where the system does not tell.
+pub fn held_by(process: u32) -> Option<u64> {
+    line_of(&format!("/proc/{process}/status"), "VmRSS:")
+}
+
+/// A line of a file of Linux that counts kibibytes, in bytes.
+fn line_of(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// What the machine, or the container that this runs in, has left for a program, in bytes; `None` where the system does
 /// not tell.
 pub fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-    let machine = line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024;
+    let machine = line_of("/proc/meminfo", "MemAvailable:")?;
     Some(left_in(Path::new("/sys/fs/cgroup")).map_or(machine, |container| container.min(machine)))
 }
 
@@ -36,6 +49,15 @@ pub fn forget_peak() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_of_the_system_are_kibibytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("status");
+        std::fs::write(&file, "Name:\tdualk\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n").unwrap();
+        let line = |name| line_of(&file.to_string_lossy(), name);
+        assert_eq!([line("VmHWM:"), line("VmRSS:"), line("VmSwap:")], [Some(2 << 20), Some(1 << 20), None]);
+    }
 
     #[test]
     fn a_container_has_what_its_limit_leaves() {

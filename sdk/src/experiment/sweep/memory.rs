@@ -5,7 +5,6 @@ use super::{Member, SweepRun};
 use crate::Result;
 use crate::experiment::StageMemory;
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::Stdio;
 
 /// Where the first row could be this many times as large and still fit as often as there are jobs, others are not estimated.
@@ -98,19 +97,9 @@ fn most(listed: &[u8]) -> Option<u64> {
     stages.into_iter().filter_map(|stage| stage.peak).max()
 }
 
-/// A line of `/proc/<pid>/status`, in bytes.
-pub(super) fn memory_of(pid: u32, line: &str) -> Option<u64> {
-    kibibytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, line)
-}
-
 /// Memory that is free for new work.
 pub(super) fn free_bytes() -> Option<u64> {
     crate::memory::available()
-}
-
-fn kibibytes(text: &str, line: &str) -> Option<u64> {
-    let value = text.lines().find_map(|l| l.strip_prefix(line))?;
-    Some(value.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! A member of a sweep at work, in a process of its own.
 
 use super::member::{self, Position};
-use super::memory::memory_of;
 use super::plan::State;
 use super::queue::Running;
 use super::{Member, SweepRun};
-use crate::{Error, Result, storage};
+use crate::{Error, Result, memory, storage};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -48,14 +47,14 @@ impl<'a> Worker<'a> {
     /// Looks how far it is.
     pub fn look(&mut self) {
         self.position = member::position(&self.folder);
-        self.peak = self.peak.max(memory_of(self.child.id(), "VmHWM:"));
+        self.peak = self.peak.max(memory::peak_of(self.child.id()));
     }
 
     pub fn as_running(&self) -> Running<'_> {
         Running {
             keys: &self.member.keys,
             complete: self.position.stages,
-            bytes: memory_of(self.child.id(), "VmRSS:"),
+            bytes: memory::held_by(self.child.id()),
             expected: self.expected,
             trains: self.position.stages > 0 || self.position.epochs > 0,
         }

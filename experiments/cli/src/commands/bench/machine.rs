@@ -5,6 +5,8 @@ use super::setup::{set_threads, wait};
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::burn::tensor::{Device, Distribution, Tensor};
+use dualk_sdk::memory;
+pub use dualk_sdk::memory::forget_peak as forget_peak_memory;
 use dualk_sdk::serde_json::{Value, json};
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -186,15 +188,7 @@ fn matmul(device: &Device) -> Result<f64> {
 
 /// Most memory that this process held since [`forget_peak_memory`], in GiB; `None` where the system does not say.
 pub fn peak_memory_gib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / f64::from(1 << 20))
-}
-
-/// Lets the peak start from what is held now. Where the system cannot do that, the peak is that of the process.
-pub fn forget_peak_memory() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    memory::peak().map(|bytes| bytes as f64 / f64::from(1 << 30))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From raw tables to what stages learn from, at sizes up to and beyond those of MIMIC-IV.
 
+use super::machine::peak_memory_gib;
 use super::report::{Format, Report};
 use crate::commands::WritableArg;
 use clap::Args;
@@ -117,7 +118,7 @@ fn measure(folder: &Path) -> Result<Value> {
     phases.time("write", || write(&prepared, &out.path().join("prepared")))?;
     Ok(json!({
         "seconds": start.elapsed().as_secs_f64(),
-        "peak_rss_gib": peak_rss_gib(),
+        "peak_rss_gib": peak_memory_gib(),
         "admissions": prepared.cohort.admissions.values().len(),
         "codes": prepared.cohort.codes.values().len(),
         "lab_items": prepared.cohort.labs.values().len(),
@@ -130,13 +131,6 @@ fn measure(folder: &Path) -> Result<Value> {
 fn published(admissions: &dualk_sdk::data::Ragged<i64>) -> SplitOptions {
     let multi = admissions.rows().filter(|row| row.len() > 1).count();
     SplitOptions::Dualk { train: multi * 8 / 10, test: multi / 10, seed: 42 }
-}
-
-/// The most memory that this process has held; `None` where the system does not say.
-fn peak_rss_gib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kib: f64 = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / (1 << 20) as f64)
 }
 
 /// Seconds by phase; the parser's are the tasks of which it tells.

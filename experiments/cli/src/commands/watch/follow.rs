@@ -1,6 +1,7 @@
 //! What a run's folder says while the run goes on.
 
 use dualk_sdk::experiment::Manifest;
+use dualk_sdk::memory;
 use dualk_sdk::serde_json;
 use dualk_sdk::train::EpochRecord;
 use dualk_sdk::{Error, Result};
@@ -92,7 +93,7 @@ impl Follow {
             planned,
             log: log.into_iter().rev().collect(),
             finished: folder.join("result.json").is_file() && !unfinished,
-            memory: process.and_then(memory),
+            memory: process.and_then(memory::held_by),
             quiet: changed(&folder).and_then(|t| SystemTime::now().duration_since(t).ok()),
         })
     }
@@ -143,11 +144,4 @@ impl Standing {
 fn changed(folder: &Path) -> Option<SystemTime> {
     let of = |file: &str| fs::metadata(folder.join(file)).and_then(|m| m.modified()).ok();
     of("metrics.jsonl").or_else(|| of("manifest.toml"))
-}
-
-/// What a process holds, where the system tells.
-fn memory(process: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
