@@ -6,7 +6,7 @@ use super::triples::KnowledgeGraph;
 use crate::data::knowledge::Names;
 use crate::storage::{Numbers, Tensor};
 use crate::{Error, Result, storage};
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
 
@@ -90,10 +90,9 @@ pub fn load_embeddings(path: &Path) -> Result<Embeddings> {
 }
 
 fn read_floats(file: &SafeTensors<'_>, name: &str) -> Option<(usize, Vec<f32>)> {
-    let view = file.tensor(name).ok().filter(|view| view.dtype() == Dtype::F32)?;
+    let view = file.tensor(name).ok()?;
     let &[_, width] = view.shape() else { return None };
-    let (numbers, _) = view.data().as_chunks::<4>();
-    Some((width, numbers.iter().map(|b| f32::from_le_bytes(*b)).collect()))
+    Some((width, storage::floats(&view)?))
 }
 
 /// Writes what [`Checkpoint::load`] reads.

@@ -4,7 +4,7 @@ use crate::device::generator;
 use crate::{Error, Result, storage};
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
@@ -240,10 +240,9 @@ pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
     let mut values = HashMap::new();
     for (name, view) in tensors.tensors() {
-        if view.dtype() != Dtype::F32 {
+        let Some(floats) = storage::floats(&view) else {
             return Err(Error::user(format!("`{name}` is {:?}, expected F32", view.dtype())).at_file(file));
-        }
-        let floats = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        };
         values.insert(name, TensorData::new::<f32, _>(floats, view.shape().to_vec()));
     }
     let mut load = Load { path: Vec::new(), values, problem: None };

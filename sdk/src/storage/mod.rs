@@ -17,4 +17,5 @@ pub use draft::{Draft, exchange, exchange_all, folder, lock_folder, sweep};
 pub use file::{Cause, Output, append, blank, copy, create, replace, sync_tree, write};
 pub(crate) use file::{rename, sync_folder};
 pub use live::{abandon, forget, remember};
+pub(crate) use tensors::floats;
 pub use tensors::{Numbers, Tensor, tensors};

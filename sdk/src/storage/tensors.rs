@@ -2,6 +2,7 @@
 
 use super::create;
 use crate::{Error, Result};
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::path::Path;
@@ -94,18 +95,24 @@ pub fn tensors(path: &Path, tensors: &[Tensor<'_>], metadata: &[(String, String)
     fill().map_err(|e| Error::io("write", path, e))
 }
 
+/// The numbers of a tensor of 32-bit floats; `None` where it holds others.
+pub(crate) fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
+    let (numbers, _) = tensor.data().as_chunks::<4>();
+    (tensor.dtype() == Dtype::F32).then(|| numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use safetensors::{Dtype, SafeTensors};
+    use safetensors::SafeTensors;
 
     #[test]
     fn the_library_reads_what_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.safetensors");
-        let floats = Tensor { name: "b".into(), shape: vec![1, 3], numbers: Numbers::F32(&[0.5, -1.0, f32::MAX]) };
+        let reals = Tensor { name: "b".into(), shape: vec![1, 3], numbers: Numbers::F32(&[0.5, -1.0, f32::MAX]) };
         let parts = [
-            floats,
+            reals,
             Tensor::list("a", Numbers::I64(&[i64::MIN, 7])),
             Tensor::list("c", Numbers::U32(&[])),
             Tensor::list("d", Numbers::U32(&[3])),
@@ -118,6 +125,7 @@ mod tests {
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let b = file.tensor("b").unwrap();
         assert_eq!((b.dtype(), b.shape(), &b.data()[..4]), (Dtype::F32, &[1, 3][..], &0.5f32.to_le_bytes()[..]));
+        assert_eq!([floats(&b), floats(&file.tensor("a").unwrap())], [Some(vec![0.5, -1.0, f32::MAX]), None]);
         assert_eq!(file.tensor("a").unwrap().data(), [i64::MIN.to_le_bytes(), 7i64.to_le_bytes()].concat());
         assert_eq!(
             (file.tensor("c").unwrap().shape(), file.tensor("d").unwrap().data()),

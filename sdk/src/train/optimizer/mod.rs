@@ -113,8 +113,8 @@ impl Optimizer {
         let device = device.clone().without_autodiff();
         let row = |name: String| -> Result<Tensor<1>> {
             let view = tensors.tensor(&name).map_err(|e| other(format!("`{name}`: {e}")))?;
-            let values: Vec<f32> =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let values =
+                storage::floats(&view).ok_or_else(|| other(format!("`{name}` is {:?}, expected F32", view.dtype())))?;
             let count = values.len();
             Ok(Tensor::from_data(TensorData::new(values, [count]), &device))
         };
@@ -272,6 +272,16 @@ mod tests {
         for (a, b) in ours.iter().zip(expected) {
             assert!((a - b).abs() < 3e-7, "{ours:?} is not {expected:?}");
         }
+    }
+
+    #[test]
+    fn a_state_of_other_numbers_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.safetensors");
+        let tensors = [storage::Tensor::list("mean/w", storage::Numbers::U32(&[1]))];
+        storage::tensors(&file, &tensors, &[("w".to_owned(), "1".to_owned())]).unwrap();
+        let error = Optimizer::load(&file, &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("`mean/w` is U32, expected F32") && error.contains("state.safetensors"), "{error}");
     }
 
     #[test]
