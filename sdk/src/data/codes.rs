@@ -84,17 +84,14 @@ pub struct CodeList {
 impl CodeList {
     /// Reads a file of dotted codes, one a line; blank lines are skipped.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = tables::text(path)?;
         let mut codes = HashSet::new();
-        for (i, line) in text.lines().enumerate() {
+        for (number, line) in tables::lines(&tables::text(path)?) {
             let code = line.trim();
             if code.contains(|c: char| !c.is_ascii_alphanumeric() && c != '.') {
-                let error = Error::user("expected one code on the line").at_line(path, i + 1);
+                let error = Error::user("expected one code on the line").at_line(path, number);
                 return Err(error.help("write one dotted ICD-9 code a line, such as 493.90"));
             }
-            if !code.is_empty() {
-                codes.insert(without_trailing_zeros(code).to_owned());
-            }
+            codes.insert(without_trailing_zeros(code).to_owned());
         }
         match codes.is_empty() {
             true => Err(Error::user("the list of codes is empty").at_file(path)),

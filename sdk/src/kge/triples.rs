@@ -1,6 +1,7 @@
 //! A knowledge graph: triples over named entities and relations, in three parts.
 
-use crate::data::knowledge::{Names, Triple, text};
+use crate::data::knowledge::{Names, Triple};
+use crate::data::tables::{lines, text};
 use crate::{Error, Result, storage};
 use std::fs;
 use std::path::Path;
@@ -49,7 +50,7 @@ impl KnowledgeGraph {
     fn part(&mut self, folder: &Path, name: &str, fixed: (bool, bool)) -> Result<Vec<Triple>> {
         let path = folder.join(format!("{name}.txt"));
         let mut triples = Vec::new();
-        for (i, line) in text(&path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        for (number, line) in lines(&text(&path)?) {
             // In every field, as in dictionaries: a name that ends so could not be read back.
             let mut fields = line.split('\t').map(|field| field.trim_end_matches('\r'));
             let (Some(head), Some(relation), Some(tail), None) =
@@ -59,7 +60,7 @@ impl KnowledgeGraph {
                 return Err(Error::user(format!(
                     "expected head, relation and tail with tabs between, found {found} fields"
                 ))
-                .at_line(&path, i + 1));
+                .at_line(&path, number));
             };
             let mut id = |names: bool, fixed: bool, name: &str| {
                 let (all, what) =
@@ -67,7 +68,7 @@ impl KnowledgeGraph {
                 match all.get(name) {
                     Some(id) => Ok(id),
                     None if !fixed => Ok(all.add(name)),
-                    None => Err(Error::user(format!("`{name}` is not in {what}.dict")).at_line(&path, i + 1)),
+                    None => Err(Error::user(format!("`{name}` is not in {what}.dict")).at_line(&path, number)),
                 }
             };
             let (head, tail) = (id(true, fixed.0, head)?, id(true, fixed.0, tail)?);
@@ -125,8 +126,8 @@ fn dictionary(folder: &Path, name: &str) -> Result<Option<Names>> {
         return Ok(None);
     }
     let mut names = Names::default();
-    for (i, line) in text(&path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let refuse = |message: String| Err(Error::user(message).at_line(&path, i + 1));
+    for (line_number, line) in lines(&text(&path)?) {
+        let refuse = |message: String| Err(Error::user(message).at_line(&path, line_number));
         match line.trim_end_matches('\r').split_once('\t') {
             Some((number, name)) if number.trim().parse() == Ok(names.len()) => {
                 if names.get(name).is_some() {

@@ -1,7 +1,7 @@
 //! Triples that were extracted from text, as `diagnosis-kg` has them.
 
-use super::names::text;
 use crate::data::codes::dotted;
+use crate::data::tables::{lines, text};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::path::Path;
@@ -31,8 +31,8 @@ fn aliases(heading: &str) -> Vec<String> {
 pub(super) fn read(path: &Path, codes: &HashMap<String, String>) -> Result<Vec<[String; 3]>> {
     let mut triples = Vec::new();
     let mut disease: (Vec<String>, Option<String>) = (Vec::new(), None);
-    for (i, written) in text(path)?.lines().enumerate().filter(|(_, written)| !written.trim().is_empty()) {
-        match line(written).map_err(|e| e.at_line(path, i + 1))? {
+    for (number, written) in lines(&text(path)?) {
+        match line(written).map_err(|e| e.at_line(path, number))? {
             Line::Tuple([head, relation, tail]) => {
                 let entity = |name: &str| {
                     let name = plain(name);

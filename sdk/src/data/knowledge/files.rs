@@ -1,11 +1,10 @@
 //! A look at the files of sources before anything is read: whether they are there, and begin as they should.
 
 use super::extracted::check_line;
-use super::names::first_line;
 use super::sources::{
     GraphSource, codes_by_number, edges_table, has_heading, hierarchy_table, names_table, triple, triples_table,
 };
-use crate::data::tables::check_folder;
+use crate::data::tables::{check_folder, first_of_lines};
 use crate::error::Mistakes;
 use crate::options::FilePath;
 use crate::{Error, Result};
@@ -91,7 +90,7 @@ fn files_beside(path: &Path) -> Vec<String> {
 /// all sources are joined.
 fn check_first_line(path: &Path, check: &dyn Fn(&str) -> Result<()>) -> Result<()> {
     check_file(path)?;
-    match first_line(path)? {
+    match first_of_lines(path)? {
         Some((number, line)) => check(&line).map_err(|e| e.at_line(path, number)),
         None => Ok(()),
     }

@@ -8,6 +8,5 @@ mod sources;
 
 pub(crate) use files::check_files;
 pub use linked::{Knowledge, Relation};
-pub(crate) use names::text;
 pub use names::{Names, Triple};
 pub use sources::{Fact, GraphSource, OfCohort, Triples};

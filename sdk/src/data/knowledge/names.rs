@@ -1,10 +1,6 @@
 //! Triples of numbered entities and relations, and their names.
 
-use crate::{Error, Result};
 use std::collections::HashMap;
-use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
 
 /// A fact: head, relation, tail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,33 +102,6 @@ pub(super) fn filter(
         };
     }
     (new_entities, new_relations, triples)
-}
-
-/// A file of text.
-pub(crate) fn text(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| Error::io("read the triples", path, e))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let valid = e.utf8_error().valid_up_to();
-        let line = 1 + e.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
-        not_text(path, line)
-    })
-}
-
-/// The first line of a file of text that is not blank, and its number, from 1; `None` where all are.
-pub(super) fn first_line(path: &Path) -> Result<Option<(usize, String)>> {
-    let io = |e| Error::io("read the triples", path, e);
-    let lines = BufReader::new(fs::File::open(path).map_err(io)?).split(b'\n');
-    for (i, line) in lines.enumerate() {
-        let line = String::from_utf8(line.map_err(io)?).map_err(|_| not_text(path, i + 1))?;
-        if !line.trim().is_empty() {
-            return Ok(Some((i + 1, line)));
-        }
-    }
-    Ok(None)
-}
-
-fn not_text(path: &Path, line: usize) -> Error {
-    Error::user("the file is not UTF-8 text").at_line(path, line)
 }
 
 #[cfg(test)]

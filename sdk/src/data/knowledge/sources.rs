@@ -1,10 +1,10 @@
 //! Where triples come from.
 
 use super::extracted;
-use super::names::{Names, Triple, filter, text};
+use super::names::{Names, Triple, filter};
 use crate::data::codes::dotted;
 use crate::data::hierarchy::{Icd, ancestors};
-use crate::data::tables::Table;
+use crate::data::tables::{Table, lines, text};
 use crate::error::value;
 use crate::options::{FilePath, in_range};
 use crate::{Error, Result};
@@ -295,8 +295,7 @@ fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String
     for (i, ((name, similarity), code)) in columns.enumerate() {
         let (Some(name), Some(similarity), Some(code)) = (name, similarity, code) else { continue };
         let number: f64 = similarity.trim().parse().map_err(|_| {
-            Error::user(format!("the column `cosine_sim` must hold a number, found {}", value(similarity)))
-                .at_line(path, i + 2)
+            rows.error(i, format!("the column `cosine_sim` must hold a number, found {}", value(similarity)))
         })?;
         if number >= least {
             // Hierarchies write a range with the end of its last category.
@@ -342,8 +341,8 @@ fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str
         rule.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
     };
     if !has_heading(path) {
-        for (i, line) in text(path)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let [head, own, tail] = triple(line).map_err(|e| e.at_line(path, i + 1))?;
+        for (number, line) in lines(&text(path)?) {
+            let [head, own, tail] = triple(line).map_err(|e| e.at_line(path, number))?;
             graph.add(&rename(head), relation.unwrap_or(own), &rename(tail));
         }
         return Ok(());
@@ -356,7 +355,7 @@ fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str
     };
     for (i, ((head, tail), relation)) in rows.texts("head")?.zip(rows.texts("tail")?).zip(own).enumerate() {
         let (Some(head), Some(relation), Some(tail)) = (head, relation, tail) else {
-            return Err(Error::user("a triple lacks its head, relation or tail").at_line(path, i + 2));
+            return Err(rows.error(i, "a triple lacks its head, relation or tail"));
         };
         graph.add(&rename(head), relation, &rename(tail));
     }
@@ -405,8 +404,10 @@ fn cooccurrence(path: &Path, levels: &[f64], graph: &mut Triples) -> Result<()> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::check_files;
     use super::*;
     use std::fs;
+    use std::io::Write;
 
     fn source(text: &str) -> GraphSource {
         toml::from_str(text).unwrap()
@@ -460,6 +461,21 @@ mod tests {
             error.starts_with("`data.source[0]`") && error.contains("bad.tsv:1") && error.contains("2 fields"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn tables_of_triples_may_be_compressed_and_faults_name_their_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (packed, bad) = (folder.path().join("t.tsv.gz"), folder.path().join("bad.csv"));
+        let mut gzip = flate2::write::GzEncoder::new(fs::File::create(&packed).unwrap(), flate2::Compression::fast());
+        gzip.write_all(b"a\tis_a\tb\n").unwrap();
+        gzip.finish().unwrap();
+        fs::write(&bad, "head,relation,tail\n\na,\"r\ns\",b\na,,b\n").unwrap();
+        let of = |path: &Path| [source(&format!("type = 'table'\npath = {:?}", path.display().to_string()))];
+        check_files(&of(&packed), "data.source").unwrap();
+        assert_eq!(names(&Triples::join(&of(&packed), "data.source", 0, None).unwrap().0), ["a is_a b"]);
+        let error = Triples::join(&of(&bad), "data.source", 0, None).unwrap_err().to_string();
+        assert!(error.contains("lacks its head, relation or tail") && error.contains("bad.csv:5"), "{error}");
     }
 
     #[test]

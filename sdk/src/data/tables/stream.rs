@@ -9,14 +9,23 @@ use std::ops::Range;
 use std::path::Path;
 
 /// The bytes of a file, decompressed when it is gzip, whatever its name says.
-pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
-    let io = |e| Error::io("read the table", path, e);
+fn bytes(path: &Path) -> Result<Box<dyn BufRead + Send>> {
+    let io = |e| Error::io("read the file", path, e);
     let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(io)?);
     let start = file.fill_buf().map_err(io)?;
     match start {
-        [] => Err(Error::user("the file is empty").at_file(path)),
         [0x1f, 0x8b, ..] => Ok(Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(file)))),
         _ => Ok(Box::new(file)),
+    }
+}
+
+/// The same of a table, which has at least a line.
+pub fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
+    let mut input = bytes(path)?;
+    let is_empty = input.fill_buf().map_err(|e| unreadable(path, e))?.is_empty();
+    match is_empty {
+        true => Err(Error::user("the file is empty").at_file(path)),
+        false => Ok(input),
     }
 }
 
@@ -62,12 +71,31 @@ pub fn unreadable(path: &Path, e: std::io::Error) -> Error {
 /// # Errors
 /// Names the first line that is not UTF-8.
 pub fn text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(|e| unreadable(path, e))?;
-    String::from_utf8(bytes).map_err(|e| {
+    let mut text = Vec::new();
+    bytes(path)?.read_to_end(&mut text).map_err(|e| unreadable(path, e))?;
+    String::from_utf8(text).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         not_utf8(path, good.iter().filter(|&&b| b == b'\n').count() + 1)
     })
+}
+
+/// The lines of a text that are not blank, with their numbers from 1.
+pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
+}
+
+/// The first of the [`lines`] of a text file, of which no more is read; `None` where all are blank.
+///
+/// # Errors
+/// As of [`text`].
+pub fn first_of_lines(path: &Path) -> Result<Option<(usize, String)>> {
+    for (number, line) in (1..).zip(bytes(path)?.split(b'\n')) {
+        let line = String::from_utf8(line.map_err(|e| unreadable(path, e))?).map_err(|_| not_utf8(path, number))?;
+        if !line.trim().is_empty() {
+            return Ok(Some((number, line)));
+        }
+    }
+    Ok(None)
 }
 
 /// What to do about text that is not UTF-8.
