@@ -109,7 +109,7 @@ fn not_utf8(path: &Path, line: usize) -> Error {
 const LONGEST_FIRST: u64 = 1 << 20;
 
 /// The fields of the first line, which must do what `must` says, and what stands between fields: commas, or, in a line that
-/// these do not split, tabs or semicolons.
+/// these do not split, tabs or semicolons; tabs come first in a file whose name ends with `.tsv` or `.tsv.gz`.
 pub fn first_line(path: &Path, must: &str) -> Result<(Vec<String>, u8)> {
     let mut line = Vec::new();
     open(path)?.take(LONGEST_FIRST + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
@@ -123,7 +123,10 @@ pub fn first_line(path: &Path, must: &str) -> Result<(Vec<String>, u8)> {
         return Err(refuse("empty".to_owned()));
     }
     let several = |separator| Some((fields(line, separator).ok().filter(|fields| fields.len() > 1)?, separator));
-    match [b',', b'\t', b';'].into_iter().find_map(several) {
+    let name = path.as_os_str().to_string_lossy();
+    let tabs_first = name.ends_with(".tsv") || name.ends_with(".tsv.gz");
+    let separators = if tabs_first { *b"\t,;" } else { *b",\t;" };
+    match separators.into_iter().find_map(several) {
         Some(found) => Ok(found),
         None => Ok((fields(line, b',').map_err(|fault| fault.explain(path, line.as_bytes(), 1))?, b',')),
     }
@@ -157,6 +160,9 @@ mod tests {
             let (names, found) = heading(text.as_bytes()).unwrap();
             assert_eq!((names.len(), found), (2, separator), "{text}");
         }
+        let tabs = folder.path().join("t.tsv");
+        std::fs::write(&tabs, "a, or b\tc\n").unwrap();
+        assert_eq!(first_line(&tabs, "name the columns").unwrap().1, b'\t');
         let error = heading(&vec![b'x'; LONGEST_FIRST as usize + 1]).unwrap_err().to_string();
         assert!(error.contains("longer than 1048576 bytes") && error.contains("t.csv:1"), "{error}");
     }
