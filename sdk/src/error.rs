@@ -125,6 +125,19 @@ impl Error {
         self
     }
 
+    /// Puts the key that it names into its message, as one of another manifest than that whose keys are named around it.
+    pub(crate) fn of_other_manifest(mut self) -> Self {
+        self.each(&|inner| {
+            let places = std::mem::take(&mut inner.places).into_iter();
+            let (keys, files): (Vec<Place>, Vec<Place>) = places.partition(|place| matches!(place, Place::Key(_)));
+            inner.places = files;
+            if let Some(Place::Key(key)) = keys.first() {
+                inner.message = format!("`{key}`: {}", inner.message);
+            }
+        });
+        self
+    }
+
     /// Adds a file.
     pub fn at_file(mut self, path: impl AsRef<Path>) -> Self {
         self.inner.places.push(Place::File { path: path.as_ref().to_owned(), line: None, column: None });
@@ -359,6 +372,14 @@ mod tests {
         mistakes.note::<()>(Err(wrong("b").and(wrong("a").and(wrong("c")))));
         assert_eq!(mistakes.finish(Some(3)).unwrap_err().to_string(), "a\nerror: b\nerror: c", "each is said once");
         assert_eq!(Mistakes::default().finish(Some(3)).unwrap(), 3);
+    }
+
+    #[test]
+    fn keys_of_another_manifest_are_said_before_those_around_it() {
+        let inner = |key: &str| Error::user("too small").at_key(key).at_line("x.toml", 3);
+        let error = inner("train.lr").and(inner("seed")).of_other_manifest().at_key("model.node_init.kge");
+        let one = |key: &str| format!("`model.node_init.kge`: `{key}`: too small\n  --> x.toml:3");
+        assert_eq!(error.to_string(), format!("{}\nerror: {}", one("train.lr"), one("seed")));
     }
 
     #[test]

@@ -12,8 +12,9 @@ options! {
         /// Table of vectors by code. `.safetensors`: tensor `vectors` and metadata `codes`, a JSON list; `.npz`: arrays
         /// `codes` and `vectors`.
         pub path: FilePath = FilePath::default(),
-        /// Run folder of `dualk kge train`, in place of `path`: phases and moduli of its entities, as wide as it has them.
-        pub kge: FilePath = FilePath::default(),
+        /// Run folder of `dualk kge train`, in place of `path`: phases and moduli of its entities, as wide as it has them. Or a
+        /// manifest of `dualk kge` (`.toml`): the experiment trains these vectors first, or takes them from the cache.
+        pub kge: MadeFolder = MadeFolder::default(),
         /// Width of a vector; must be the file's. Not looked at with `kge`.
         #[schemars(range(min = 1))]
         pub dim: usize = 2000,
@@ -43,9 +44,11 @@ impl BuildNodeInit for HakeOptions {
                 return Err(Error::user("both `path` and `kge` are given").at_key("kge").help("give one of them"));
             }
             let path = run.join(EMBEDDINGS);
-            let missing = |e| Error::io("read the embeddings of the run", &path, e).at_key("kge");
-            std::fs::File::open(&path)
-                .map_err(|e| missing(e).help("`dualk kge train` prints the folder of its run"))?;
+            if !self.kge.is_to_be_made() {
+                let missing = |e| Error::io("read the embeddings of the run", &path, e).at_key("kge");
+                let help = "`dualk kge train` prints the folder of its run; a manifest of `dualk kge` ends with .toml";
+                std::fs::File::open(&path).map_err(|e| missing(e).help(help))?;
+            }
             return Ok(Box::new(Hake { path, dim: None }));
         }
         let path = self.path.required("path")?.to_owned();

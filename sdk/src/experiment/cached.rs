@@ -4,14 +4,14 @@
 //! comes from a component that is linked into the program, or whose files cannot be named, is never cached: nothing
 //! would tell when it changes.
 
-use super::inputs::{FORM, cohort_key, component_identity, knowledge_files, sdk, written};
+use super::components::{FORM, component_identity, sdk, without_paths, written};
+use super::inputs::{cohort_key, knowledge_files, part_identity};
 use super::manifest::{Manifest, Stage};
 use super::outcome::TrainedStage;
 use super::plan::Plan;
 use super::training::Trained;
 use crate::cache::{Cache, Key};
-use crate::component::{FilePath, Slot};
-use crate::data::knowledge::GraphSource;
+use crate::component::Slot;
 use crate::model::{Model, load_weights, save_weights};
 use crate::train::{EpochRecord, Optimizer};
 use crate::{Error, Progress, Result, storage};
@@ -128,8 +128,8 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
     let Some(cohort) = cohort_key(plan, plan.parser()?.as_ref())? else { return Ok(None) };
     let manifest = &plan.manifest;
     let mut model = Vec::new();
-    for (_, slot, part) in manifest.model.named_parts() {
-        let Some(identity) = component_identity(&plan.registry, slot, &part)? else { return Ok(None) };
+    for (key, slot, part) in manifest.model.named_parts() {
+        let Some(identity) = part_identity(plan, key, slot, part)? else { return Ok(None) };
         model.push(identity);
     }
     Ok(Some(json!({
@@ -154,9 +154,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
 /// The sources of the knowledge graph, their files by content.
 fn knowledge(manifest: &Manifest) -> Result<Value> {
     let files = knowledge_files(manifest)?;
-    let mut sources = manifest.data.knowledge.clone();
-    sources.iter_mut().flat_map(GraphSource::paths).for_each(|(_, path)| *path = FilePath::default());
-    Ok(json!({ "sources": written("the knowledge graph", &sources)?, "files": files }))
+    Ok(json!({ "sources": without_paths("the knowledge graph", &manifest.data.knowledge)?, "files": files }))
 }
 
 fn stage_key(plan: &Plan, index: usize, stage: &Stage, before: &Value) -> Result<Option<Key>> {

@@ -3,7 +3,7 @@
 //! A checkpoint is written beside the others, forced to the disk and renamed; `SHA256SUMS` has the digest of each of its
 //! files. One that does not fit its digests is named and left out, and the one before serves.
 
-use super::outcome::{StageOutcome, TrainedStage};
+use super::outcome::{StageOutcome, TrainedStage, TrainedVectors};
 use super::run_dir::{RESUME, RunDir};
 use crate::cache::sha256_of;
 use crate::model::{Model, load_weights, save_weights};
@@ -37,6 +37,8 @@ pub(super) struct State {
     pub epochs: Vec<(EpochRecord, String)>,
     /// How many of them are this stage's.
     pub epochs_of_stage: usize,
+    #[serde(default)]
+    pub vectors: Vec<TrainedVectors>,
     pub trained: Vec<TrainedStage>,
     pub tested: Vec<StageOutcome>,
     /// Wall time of the run so far, and that of the stage.

@@ -1,7 +1,8 @@
 //! Evaluating a finished run again, and making a run of weights from elsewhere.
 
 use super::dataset::dataset;
-use super::identity::identity;
+use super::inputs::identity;
+use super::made::untrained;
 use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome};
 use super::plan::Plan;
@@ -112,6 +113,7 @@ pub(super) fn adopt(
         device: plan.device.name.clone(),
         parameters: count_parameters(&model),
         seconds: start.elapsed().as_secs_f64(),
+        vectors: Vec::new(),
         trained: Vec::new(),
         stages: vec![tested],
     };
@@ -145,7 +147,7 @@ pub(super) fn model_of_stage(
     weights: &Path,
     data: &Dataset,
 ) -> Result<(Model, Box<dyn Objective>)> {
-    let model = fresh_model(plan, data, &plan.training_device(), |_| {})?;
+    let model = fresh_model(plan, &untrained(plan, data)?, data, &plan.training_device(), |_| {})?;
     let (model, objective) = led_to(plan, stage, data, model)?;
     Ok((load_weights(model, weights)?, objective))
 }

@@ -3,8 +3,10 @@
 use super::dataset::{dataset, losses};
 use super::evaluation::{Evaluation, adopt, evaluate};
 use super::export::{Export, export};
-use super::identity::{Identity, identity};
+use super::identity::Identity;
+use super::inputs::identity;
 use super::leaks::check_leaks;
+use super::made::Making;
 use super::manifest::{Manifest, Source, SweepOptions};
 use super::model::{Entrance, fresh_model};
 use super::outcome::Outcome;
@@ -24,6 +26,7 @@ use crate::device::{NamedDevice, generator};
 use crate::error::Mistakes;
 use crate::model::Model;
 use crate::plugin::Registry;
+use crate::progress::Silent;
 use crate::train::Optimizer;
 use crate::{Progress, Result};
 use burn::tensor::Device;
@@ -149,12 +152,21 @@ impl Experiment {
         self.cache.as_ref().map_or(Ok(Vec::new()), |_| cached::stage_keys(&self.plan))
     }
 
+    /// What tells the embeddings that are trained first from others: equal keys are one training with a cache.
+    pub(super) fn embedding_keys(&self) -> Result<Vec<Key>> {
+        if self.cache.is_none() {
+            return Ok(Vec::new());
+        }
+        let known = self.plan.embeddings.iter().filter(|named| named.embedding.has_known_model());
+        known.map(|named| named.made_from().map(Key::of)).collect()
+    }
+
     /// Whether the parser makes patients up by the experiment's seed.
     pub(super) fn is_made_up_by_seed(&self) -> Result<bool> {
         Ok(self.plan.parser()?.inputs().is_some_and(|inputs| inputs.seed))
     }
 
-    /// Checks raw tables, files that the components read and those of the knowledge graph, as far as that is quick.
+    /// Checks raw tables, files that the components read and those of knowledge graphs, as far as that is quick.
     ///
     /// # Errors
     /// All mistakes that were found; they name the file, or the manifest's line.
@@ -164,6 +176,7 @@ impl Experiment {
             let parser = self.plan.parser();
             mistakes.note(parser.and_then(|parser| parser.check().map_err(|e| e.within_key("data.parser"))));
             mistakes.note(self.plan.check_knowledge());
+            mistakes.note(self.plan.check_embeddings());
             mistakes.done()
         };
         self.guarded(look)
@@ -203,12 +216,17 @@ impl Experiment {
         Ok(data)
     }
 
-    /// Creates the model with fresh parameters; notes go to `note`.
+    /// Creates the model with fresh parameters, after the embeddings that its parts name by manifests are trained or come from
+    /// the cache; notes go to `note`.
     ///
     /// # Errors
     /// Name the manifest's key.
-    pub fn model(&self, data: &Dataset, device: &Device, note: impl FnMut(String)) -> Result<Model> {
-        fresh_model(&self.plan, data, device, note)
+    pub fn model(&self, data: &Dataset, device: &Device, mut note: impl FnMut(String)) -> Result<Model> {
+        let Self { plan, cache, stop, .. } = self;
+        let (cache, run, log) = (cache.as_ref(), None, &|_: &str| -> Result<()> { Ok(()) });
+        let (made, vectors) = Making { plan, data, cache, run, stop, progress: &Silent, log }.trained()?;
+        vectors.iter().for_each(|vectors| note(vectors.line()));
+        fresh_model(plan, &made, data, device, note)
     }
 
     /// Gives the model the heads of a stage: new ones, or those that the joint stage kept for the individual one.

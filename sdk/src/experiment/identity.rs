@@ -1,13 +1,7 @@
 //! What decides the results of a run.
 
-use super::inputs::{data_files, files_of, knowledge_files, sdk};
-use super::manifest::{ComponentRef, Manifest};
-use super::plan::Plan;
-use crate::cache::Key;
-use crate::component::Slot;
-use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Digits of the hash in the name of a run folder.
 const SHORT: usize = 16;
@@ -69,49 +63,10 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What decides the results of a plan.
-///
-/// # Errors
-/// When a file that it reads cannot be read.
-pub(super) fn identity(plan: &Plan) -> Result<Identity> {
-    let mut manifest = serde_json::to_value(&plan.manifest)
-        .map_err(|e| Error::program(format!("the manifest cannot be written as JSON: {e}")))?;
-    if let Some(table) = manifest.as_object_mut() {
-        table.shift_remove("output");
-    }
-    let mut files = serde_json::Map::new();
-    for (slot, component) in components(&plan.manifest) {
-        for (option, file) in files_of(&plan.registry, slot, &component) {
-            files.insert(format!("{slot} {} {option}", component.r#type), file);
-        }
-    }
-    if let Value::Object(knowledge) = knowledge_files(&plan.manifest)? {
-        files.extend(knowledge);
-    }
-    let plugins: serde_json::Map<String, Value> =
-        plan.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();
-    let made_from = json!({
-        "manifest": manifest,
-        "sdk": sdk(),
-        "plugins": plugins,
-        "data": data_files(plan.parser()?.as_ref())?,
-        "files": files,
-        "device": plan.device.name,
-        "threads": rayon::current_num_threads(),
-    });
-    Ok(Identity { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from })
-}
-
-/// The components of model and stages.
-fn components(manifest: &Manifest) -> impl Iterator<Item = (Slot, ComponentRef)> {
-    let parts = manifest.model.named_parts().map(|(_, slot, part)| (slot, part));
-    let stages = manifest.stage.iter();
-    parts.chain(stages.flat_map(|stage| [(Slot::Objective, stage.objective().1), (Slot::Loss, stage.loss())]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_differs_is_named() {

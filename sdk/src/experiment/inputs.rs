@@ -1,49 +1,18 @@
-//! The files that components read, and what tells one component with its options from another.
+//! What decides the results of a plan: files, parts, cohort.
 
+use super::components::{FORM, component_identity, files_of, paths, sdk, source_files, written};
+use super::identity::Identity;
 use super::manifest::{ComponentRef, Manifest};
 use super::plan::Plan;
 use crate::cache::{Key, fingerprint};
 use crate::component::{Inputs, Parser, Slot};
-use crate::data::knowledge::GraphSource;
-use crate::data::tables::Table;
-use crate::plugin::{Registry, Stamp};
 use crate::{Error, Result};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// Changes when the files of an entry do.
-pub(super) const FORM: u32 = 5;
-
-/// The options of a component that are paths, by its schema.
-pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
-    let Ok(info) = registry.info(slot, name) else { return Vec::new() };
-    let properties = info.schema.get("properties").and_then(|p| p.as_object());
-    let is_path = |option: &serde_json::Value| option.get("format").and_then(|f| f.as_str()) == Some("path");
-    properties.into_iter().flatten().filter(|(_, option)| is_path(option)).map(|(name, _)| name.clone()).collect()
-}
-
-/// The paths in the options of a component, by option.
-fn paths(registry: &Registry, slot: Slot, component: &ComponentRef) -> Vec<(String, PathBuf)> {
-    let names = path_options(registry, slot, &component.r#type);
-    let written = component.options.iter().filter(|(name, _)| names.contains(name));
-    let path = |(name, value): (&String, &toml::Value)| {
-        let path = value.as_str().filter(|path| !path.is_empty())?;
-        Some((name.clone(), PathBuf::from(path)))
-    };
-    written.filter_map(path).collect()
-}
-
-/// The files that the options of a component name, by option. Those that cannot be read are left out: what needs them
-/// will say so.
-pub(super) fn files_of(registry: &Registry, slot: Slot, component: &ComponentRef) -> Vec<(String, Value)> {
-    let files = paths(registry, slot, component).into_iter();
-    files.filter_map(|(name, path)| Some((name, fingerprint(&path).ok()?))).collect()
-}
+use std::path::PathBuf;
 
 /// The files that the parser reads, by what tells them from others; null for a parser that does not name them.
-pub(super) fn data_files(parser: &dyn Parser) -> Result<Value> {
+fn data_files(parser: &dyn Parser) -> Result<Value> {
     let Some(Inputs { files, .. }) = parser.inputs() else { return Ok(Value::Null) };
     let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
     let named = files.into_iter().enumerate().map(|(i, file)| {
@@ -54,28 +23,9 @@ pub(super) fn data_files(parser: &dyn Parser) -> Result<Value> {
 }
 
 /// The files of the knowledge graph's sources by content, a prepared folder by those of its files that are read.
-pub(super) fn knowledge_files(manifest: &Manifest) -> Result<Value> {
-    let mut sources = manifest.data.knowledge.clone();
-    let mut files = Map::new();
-    for (i, source) in sources.iter_mut().enumerate() {
-        let folder = matches!(source, GraphSource::Cooccurrence { .. });
-        for (key, path) in source.paths().into_iter().filter(|(_, path)| path.given().is_some()) {
-            let path = path.as_path();
-            let found = match folder {
-                true => prepared(path),
-                false => fingerprint(path),
-            };
-            let file = found.map_err(|e| e.within_key(&format!("data.knowledge[{i}].{key}")))?;
-            files.insert(format!("knowledge[{i}] {key}"), file);
-        }
-    }
-    Ok(files.into())
-}
-
-/// What a source reads of a folder that `dualk prepare` wrote.
-fn prepared(folder: &Path) -> Result<Value> {
-    let table = Table::open(folder, "graph", &[])?;
-    Ok(json!([fingerprint(table.path())?, fingerprint(&folder.join("vocabulary.json"))?]))
+pub(super) fn knowledge_files(manifest: &Manifest) -> Result<Map<String, Value>> {
+    let files = source_files(&manifest.data.knowledge, "data.knowledge")?;
+    Ok(files.into_iter().map(|(name, file)| (format!("knowledge{name}"), file)).collect())
 }
 
 /// The files that the parser and its options name, as they are now.
@@ -86,30 +36,24 @@ pub(super) fn seen(plan: &Plan, parser: &dyn Parser) -> BTreeMap<PathBuf, Option
     all.map(|path| (path.clone(), fingerprint(&path).ok())).collect()
 }
 
-/// Name, options, plugin and files of a component. `None` when it is neither in a plugin nor in the SDK, or has files that
-/// cannot be read: what needs them will say so.
-pub(super) fn component_identity(registry: &Registry, slot: Slot, component: &ComponentRef) -> Result<Option<Value>> {
-    let plugin = match registry.sha256(slot, &component.r#type) {
-        Some(sha256) => json!(sha256),
-        None if registry.is_builtin(slot, &component.r#type) => Value::Null,
-        None => return Ok(None),
-    };
-    let paths = path_options(registry, slot, &component.r#type);
-    let mut options = Map::new();
-    for (name, value) in &component.options {
-        let value = match value.as_str().filter(|path| paths.contains(name) && !path.is_empty()) {
-            // The tables in a parser's folder are among its inputs.
-            Some(path) if slot == Slot::Parser && Path::new(path).is_dir() => Value::Null,
-            Some(path) => match fingerprint(Path::new(path)) {
-                Ok(file) => file,
-                Err(_) => return Ok(None),
-            },
-            None => serde_json::to_value(value)
-                .map_err(|e| Error::program(format!("options cannot be written as JSON: {e}")))?,
-        };
-        options.insert(name.clone(), value);
+/// What tells a part of the model from another, as [`component_identity`]; for embeddings that are made from a manifest stands
+/// what they are made from.
+pub(super) fn part_identity(plan: &Plan, key: &str, slot: Slot, mut part: ComponentRef) -> Result<Option<Value>> {
+    let mut made = Map::new();
+    for named in plan.embeddings.iter().filter(|named| named.part == key) {
+        if !named.embedding.has_known_model() {
+            return Ok(None);
+        }
+        part.options.remove(&named.option);
+        made.insert(named.option.clone(), named.made_from()?);
     }
-    Ok(Some(json!({ "type": component.r#type, "plugin": plugin, "options": options })))
+    let identity = component_identity(&plan.registry, slot, &part)?;
+    Ok(identity.map(|mut identity| {
+        if !made.is_empty() {
+            identity["made"] = made.into();
+        }
+        identity
+    }))
 }
 
 /// Everything that determines the cohort; `None` when that is not known.
@@ -134,17 +78,43 @@ pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>
     }))))
 }
 
-/// A part of a manifest as JSON.
-pub(super) fn written(what: &str, value: &impl Serialize) -> Result<Value> {
-    serde_json::to_value(value).map_err(|e| Error::program(format!("{what} cannot be written as JSON: {e}")))
+/// What decides the results of a plan.
+///
+/// # Errors
+/// When a file that it reads cannot be read.
+pub(super) fn identity(plan: &Plan) -> Result<Identity> {
+    let mut manifest = serde_json::to_value(&plan.manifest)
+        .map_err(|e| Error::program(format!("the manifest cannot be written as JSON: {e}")))?;
+    if let Some(table) = manifest.as_object_mut() {
+        table.shift_remove("output");
+    }
+    let mut files = Map::new();
+    for (slot, component) in components(&plan.manifest) {
+        for (option, file) in files_of(&plan.registry, slot, &component) {
+            files.insert(format!("{slot} {} {option}", component.r#type), file);
+        }
+    }
+    for named in &plan.embeddings {
+        files.insert(format!("{} {}", named.part, named.option), named.made_from()?);
+    }
+    files.extend(knowledge_files(&plan.manifest)?);
+    let plugins: Map<String, Value> =
+        plan.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();
+    let made_from = json!({
+        "manifest": manifest,
+        "sdk": sdk(),
+        "plugins": plugins,
+        "data": data_files(plan.parser()?.as_ref())?,
+        "files": files,
+        "device": plan.device.name,
+        "threads": rayon::current_num_threads(),
+    });
+    Ok(Identity { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from })
 }
 
-/// The SDK that runs.
-pub(super) fn sdk() -> Value {
-    Stamp::current()
-        .fields()
-        .into_iter()
-        .map(|(what, value)| (what.to_owned(), json!(value)))
-        .collect::<Map<_, _>>()
-        .into()
+/// The components of model and stages.
+fn components(manifest: &Manifest) -> impl Iterator<Item = (Slot, ComponentRef)> {
+    let parts = manifest.model.named_parts().map(|(_, slot, part)| (slot, part));
+    let stages = manifest.stage.iter();
+    parts.chain(stages.flat_map(|stage| [(Slot::Objective, stage.objective().1), (Slot::Loss, stage.loss())]))
 }

@@ -16,7 +16,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 pub(super) fn check_leaks(plan: &Plan, data: &Dataset) -> Result<Vec<String>> {
     let mut lines = vec![parts(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
     lines.extend(cuts(&plan.manifest.data.split, data)?);
-    lines.extend(knowledge(&plan.manifest.data.knowledge, data)?);
+    lines.extend(knowledge("knowledge", &plan.manifest.data.knowledge, "data.knowledge", data)?);
+    for named in &plan.embeddings {
+        let (embedding, what) = (&named.embedding, format!("vectors {}", named.embedding.manifest.name));
+        let found = knowledge(&what, &embedding.manifest.data.source, "data.source", data);
+        lines.extend(named.placed(embedding.placed(found))?);
+    }
     for index in 0..plan.manifest.stage.len() {
         let name = plan.manifest.stage[index].name(index);
         let objective = plan.objective(index)?;
@@ -28,15 +33,16 @@ pub(super) fn check_leaks(plan: &Plan, data: &Dataset) -> Result<Vec<String>> {
     Ok(lines)
 }
 
-/// The sources of the knowledge graph: what one counts on patients must be counted on those that are learnt from.
-fn knowledge(sources: &[GraphSource], data: &Dataset) -> Result<Option<String>> {
+/// The sources of a knowledge graph, which stand at `key`: what one counts on patients must be counted on those that are learnt
+/// from.
+fn knowledge(graph: &str, sources: &[GraphSource], key: &str, data: &Dataset) -> Result<Option<String>> {
     let (mut counted, mut taken) = (0, 0);
     for (i, source) in sources.iter().enumerate() {
         let GraphSource::Cooccurrence { levels, .. } = source else {
             taken += 1;
             continue;
         };
-        let key = format!("data.knowledge[{i}]");
+        let key = format!("{key}[{i}]");
         let (found, _) = Triples::join(std::slice::from_ref(source), &key, 0, None)?;
         let (entities, relations) = (found.entities.list(), found.relations.list());
         let name = |names: &[String], number: u32| names[number as usize].clone();
@@ -68,7 +74,7 @@ fn knowledge(sources: &[GraphSource], data: &Dataset) -> Result<Option<String>> 
         (taken, "taken as they are: whether they know of patients to report on cannot be seen here"),
     ];
     let told: Vec<String> = told.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-    Ok((!told.is_empty()).then(|| format!("knowledge: sources: {}", told.join(", "))))
+    Ok((!told.is_empty()).then(|| format!("{graph}: sources: {}", told.join(", "))))
 }
 
 /// The examples of a stage against the parts of the split, by person.

@@ -1,5 +1,6 @@
 //! The model of a plan: as it begins, and with the heads of a stage.
 
+use super::made::Made;
 use super::parts::Building;
 use super::plan::Plan;
 use crate::component::*;
@@ -11,11 +12,19 @@ use crate::train::derive_seed;
 use crate::{Error, Result};
 use burn::tensor::Device;
 
-/// The model with fresh parameters; notes go to `note`.
-pub(super) fn fresh_model(plan: &Plan, data: &Dataset, device: &Device, note: impl FnMut(String)) -> Result<Model> {
+/// The model with fresh parameters, its parts built from the folders that were made; notes go to `note`.
+pub(super) fn fresh_model(
+    plan: &Plan,
+    made: &Made,
+    data: &Dataset,
+    device: &Device,
+    note: impl FnMut(String),
+) -> Result<Model> {
+    let model = &made.named_in(&plan.manifest.model);
     generator::alone(|| {
         generator::seed(device, derive_seed(plan.manifest.seed, &[0]));
-        Ok(draw_parameters(Model::new(plan.building(device).build_parts(data, note)?)))
+        let building = Building { model, ..plan.building(device) };
+        Ok(draw_parameters(Model::new(building.build_parts(data, note)?)))
     })
 }
 

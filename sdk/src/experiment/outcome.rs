@@ -116,6 +116,33 @@ impl TrainedStage {
     }
 }
 
+/// Vectors of a knowledge graph that the model started from, of a manifest that it names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedVectors {
+    /// The key that names the manifest, such as `model.node_init.kge`.
+    pub key: String,
+    /// Name of the embedding.
+    pub name: String,
+    /// Mean reciprocal rank of the validation triples, both sides; `None` where there are none.
+    pub valid_mrr: Option<f64>,
+    /// Seconds of their training, when they were trained.
+    pub seconds: f64,
+    /// Whether they came from the cache; the time is that of the run that trained them.
+    pub from_cache: bool,
+}
+
+impl TrainedVectors {
+    /// A line for logs.
+    pub fn line(&self) -> String {
+        let Self { name, seconds, .. } = self;
+        let mrr = self.valid_mrr.map_or_else(|| "no valid triples".to_owned(), |mrr| format!("valid MRR {mrr:.4}"));
+        match self.from_cache {
+            true => format!("vectors {name}: from the cache, {mrr} (trained in {seconds:.1} s)"),
+            false => format!("vectors {name}: {seconds:.1} s, {mrr}"),
+        }
+    }
+}
+
 impl StageOutcome {
     /// What the table is of, in one line.
     pub fn title(&self) -> String {
@@ -166,6 +193,9 @@ pub struct Outcome {
     pub parameters: usize,
     /// Wall time in seconds.
     pub seconds: f64,
+    /// Vectors of knowledge graphs that were trained for it, or came from the cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vectors: Vec<TrainedVectors>,
     /// All stages, tested or not, in their order.
     #[serde(default)]
     pub trained: Vec<TrainedStage>,

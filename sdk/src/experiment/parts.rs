@@ -93,6 +93,13 @@ impl Model {
         }
     }
 
+    /// Gives an option of a part another value.
+    pub(crate) fn set_option(&mut self, key: &str, option: &str, value: Value) {
+        if let Some(field) = self.field(key) {
+            field.options.insert(option.to_owned(), value);
+        }
+    }
+
     /// Puts a recipe's choice where the manifest names no component; what it says of options stays.
     pub(crate) fn complete(&mut self, recipe: &dyn Recipe) {
         for (key, _) in KEYS {

@@ -1,11 +1,13 @@
 //! A plan: a manifest with its components found and checked, which is everything that can be known before work starts.
 
+use super::embedding::NamedEmbedding;
 use super::manifest::{ComponentRef, Manifest, Source, Stage};
 use super::parts::Building;
 use crate::component::*;
 use crate::data::Dataset;
 use crate::data::knowledge::check_files;
 use crate::device::NamedDevice;
+use crate::error::Mistakes;
 use crate::plugin::Registry;
 use crate::recipe::{Recipe, RecipeSlot};
 use crate::{Error, Result};
@@ -19,6 +21,8 @@ pub(super) struct Plan {
     pub registry: Registry,
     pub device: NamedDevice,
     pub source: Source,
+    /// The manifests of embeddings that parts of the model name.
+    pub embeddings: Vec<NamedEmbedding>,
     /// Whether a head tells visits apart; true as long as heads are not known.
     pub tells_visits_apart: bool,
     /// Whether the lab encoder looks at laboratory items; true as long as it is not known.
@@ -52,6 +56,15 @@ impl Plan {
     /// Looks at the options and the files of the knowledge graph's sources, as far as that is quick.
     pub fn check_knowledge(&self) -> Result<()> {
         check_files(&self.manifest.data.knowledge, "data.knowledge")
+    }
+
+    /// Looks at the files of the embeddings, as far as that is quick.
+    pub fn check_embeddings(&self) -> Result<()> {
+        let mut mistakes = Mistakes::default();
+        for named in &self.embeddings {
+            mistakes.note(named.check());
+        }
+        mistakes.done()
     }
 
     /// The parts of the model, to be built on a device.

@@ -1,7 +1,7 @@
 //! Records how a run goes: lines, epochs, checkpoints.
 
 use super::checkpoint::{Checkpoint, Inside, State};
-use super::outcome::{Outcome, StageOutcome, TrainedStage};
+use super::outcome::{Outcome, StageOutcome, TrainedStage, TrainedVectors};
 use super::run_dir::RunDir;
 use super::stop::Stop;
 use super::tracking::Trackers;
@@ -123,6 +123,16 @@ impl<'a> Recorder<'a> {
     /// Wall time of the run, over all of its processes.
     pub fn seconds(&self) -> f64 {
         (self.state.borrow().spent + self.begun.elapsed()).as_secs_f64()
+    }
+
+    /// The vectors that the model starts from.
+    pub fn begin_with(&self, vectors: Vec<TrainedVectors>) {
+        self.state.borrow_mut().vectors = vectors;
+    }
+
+    /// The same.
+    pub fn vectors(&self) -> Vec<TrainedVectors> {
+        self.state.borrow().vectors.clone()
     }
 
     /// All trained and tested stages so far.

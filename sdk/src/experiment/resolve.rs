@@ -1,7 +1,8 @@
 //! From a manifest to a plan: finds components, fills in what is not written, and checks what can be checked before work
 //! starts.
 
-use super::inputs::path_options;
+use super::components::{absolute, made_options, plugin_path, resolve_component};
+use super::embedding::{KgeExperiment, KgeManifest, NamedEmbedding, named_at};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
 use super::parts::Building;
 use super::plan::Plan;
@@ -44,8 +45,9 @@ fn resolved(
     registry: Registry,
     resolve: impl FnOnce(&mut Plan) -> Result<()>,
 ) -> Result<Plan> {
-    let mut plan =
-        Plan { manifest, registry, device: device::open("cpu")?, source, tells_visits_apart: true, sees_items: true };
+    let device = device::open("cpu")?;
+    let (embeddings, tells_visits_apart, sees_items) = (Vec::new(), true, true);
+    let mut plan = Plan { manifest, registry, device, source, embeddings, tells_visits_apart, sees_items };
     let found = resolve(&mut plan);
     plan.placed(found)?;
     Ok(plan)
@@ -69,15 +71,15 @@ fn parser(plan: &mut Plan) -> Result<()> {
     plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", written)?;
     // Building it checks the values of its options.
     let parser = plan.parser()?;
-    known_to(parser.as_ref(), &plan.manifest.data.knowledge)
+    known_to(parser.as_ref(), &plan.manifest.data.knowledge, "data.knowledge")
 }
 
-/// Looks whether the parser knows what it is asked for, before it reads anything.
-fn known_to(parser: &dyn Parser, sources: &[GraphSource]) -> Result<()> {
+/// Looks whether the parser knows what sources, which stand at `key`, ask it for, before it reads anything.
+fn known_to(parser: &dyn Parser, sources: &[GraphSource], key: &str) -> Result<()> {
     for (i, source) in sources.iter().enumerate() {
         if let GraphSource::Parser { strength } = source {
             let facts = parser.knowledge(*strength).and_then(|facts| GraphSource::check_facts(&facts));
-            facts.map_err(|e| e.within_key(&format!("data.knowledge[{i}]")))?;
+            facts.map_err(|e| e.within_key(&format!("{key}[{i}]")))?;
         }
     }
     Ok(())
@@ -158,6 +160,7 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
         let key_of = format!("model.{key}");
         let part = named(&plan.registry, slot, &key_of, written);
         let part = part.and_then(|part| resolve_component(&mut plan.registry, &plan.source, slot, &key_of, part));
+        let part = part.and_then(|part| embeddings(plan, key, slot, &part).map(|()| part));
         match mistakes.note(part) {
             Some(part) => plan.manifest.model.set_part(key, part),
             None => wrong.push(key),
@@ -168,6 +171,38 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     (plan.tells_visits_apart, plan.sees_items) = Building { registry, model, device }.check(wrong, knows, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
+}
+
+/// Reads the manifests of embeddings that a part of the model names in the place of folders.
+fn embeddings(plan: &mut Plan, part: &'static str, slot: Slot, component: &ComponentRef) -> Result<()> {
+    for option in made_options(&plan.registry, slot, &component.r#type) {
+        let path = component.options.get(&option).and_then(Value::as_str).unwrap_or_default();
+        let folder = MadeFolder(path.into());
+        if !folder.is_to_be_made() {
+            continue;
+        }
+        let key = format!("model.{part}.{option}");
+        if slot == Slot::Head {
+            return Err(Error::user(
+                "expected a run folder, found a manifest: embeddings are made for parts before the heads",
+            )
+            .at_key(key)
+            .help("`dualk kge train` prints the folder of its run"));
+        }
+        let embedding = embedding(plan, &folder.0).map_err(|e| named_at(e, &key))?;
+        plan.embeddings.push(NamedEmbedding { part, option, embedding });
+    }
+    Ok(())
+}
+
+/// The embedding of a manifest.
+fn embedding(plan: &mut Plan, manifest: &Path) -> Result<KgeExperiment> {
+    let embedding = KgeExperiment::of(KgeManifest::load(manifest, &[])?, &mut plan.registry)?;
+    // A parser that cannot be built is a mistake of its own.
+    if let Ok(parser) = plan.parser() {
+        embedding.placed(known_to(parser.as_ref(), &embedding.manifest.data.source, "data.source"))?;
+    }
+    Ok(embedding)
 }
 
 /// What is written, of the default component of its slot where it names none.
@@ -246,51 +281,37 @@ fn with_published_defaults(
     Ok(written)
 }
 
-/// Finds a component, makes its paths absolute and fills in its defaults.
-pub(crate) fn resolve_component(
-    registry: &mut Registry,
-    source: &Source,
-    slot: Slot,
-    key: &str,
-    written: ComponentRef,
-) -> Result<ComponentRef> {
-    let ComponentRef { r#type, mut options } = written;
-    registry.require(slot, &r#type).map_err(|e| e.within_key(key))?;
-    let paths = path_options(registry, slot, &r#type);
-    for (name, value) in options.iter_mut().filter(|(name, _)| paths.contains(name)) {
-        if let Value::String(path) = value
-            && !path.is_empty()
-        {
-            *path =
-                absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
+/// What a manifest asks of plugins, as [`Registry::files`] takes it.
+pub struct Listed {
+    /// The files of plugins that it lists.
+    pub plugins: Vec<PathBuf>,
+    /// The components that it names.
+    pub components: Vec<(Slot, String)>,
+}
+
+/// The plugins that a manifest lists and the components that it names; those of the embeddings that its model names by manifests
+/// among them. No component is asked which of its options these are: they are the paths of `.toml` files.
+///
+/// # Errors
+/// When the manifest of an embedding cannot be read.
+pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
+    let (mut plugins, mut components) = (plugin_files(&manifest.plugin, source), manifest.components());
+    for (part, _, component) in manifest.model.named_parts() {
+        for (option, value) in &component.options {
+            let folder = MadeFolder(value.as_str().unwrap_or_default().into());
+            if folder.is_to_be_made() {
+                let key = format!("model.{part}.{option}");
+                let path = absolute(&source.folder_of(&key), &folder.0);
+                let (embedding, own) = KgeManifest::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
+                plugins.extend(plugin_files(&embedding.plugin, &own));
+                components.push((Slot::KgeModel, embedding.model.r#type));
+            }
         }
     }
-    let options = registry.check(slot, &r#type, options).map_err(|e| match source.is_set(&format!("{key}.type")) {
-        true => e
-            .within_key(key)
-            .help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type)),
-        false => e.within_key(key),
-    })?;
-    Ok(ComponentRef { r#type, options })
+    Ok(Listed { plugins, components })
 }
 
-/// The plugins that a manifest lists, as [`Registry::load`] takes them.
-pub fn listed_plugins((manifest, source): &(Manifest, Source)) -> Vec<PathBuf> {
+fn plugin_files(plugins: &[PluginRef], source: &Source) -> Vec<PathBuf> {
     let path = |(i, plugin): (usize, &PluginRef)| plugin_path(&plugin.path, &source.folder_of(&format!("plugin[{i}]")));
-    manifest.plugin.iter().enumerate().map(path).collect()
-}
-
-/// A name as it is; a path from the folder of the manifest.
-pub(crate) fn plugin_path(written: &str, folder: &Path) -> PathBuf {
-    match written.contains(['/', '\\', '.']) {
-        true => absolute(folder, Path::new(written)),
-        false => written.into(),
-    }
-}
-
-/// `path`, taken from `folder` when it is relative; the current folder when that is where it is.
-pub(crate) fn absolute(folder: &Path, path: &Path) -> std::path::PathBuf {
-    let joined = folder.join(path);
-    let chosen = if !joined.exists() && path.exists() { path.to_owned() } else { joined };
-    std::path::absolute(&chosen).unwrap_or(chosen)
+    plugins.iter().enumerate().map(path).collect()
 }

@@ -2,7 +2,9 @@
 
 use super::checkpoint::{Checkpoint, Inside};
 use super::dataset::dataset;
-use super::identity::{Identity, identity};
+use super::identity::Identity;
+use super::inputs::identity;
+use super::made::is_begun;
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::records::create_run;
@@ -23,6 +25,7 @@ pub(super) fn run(
     progress: &dyn Progress,
 ) -> Result<(Outcome, RunDir)> {
     check_trainable(plan)?;
+    plan.check_embeddings()?;
     let identity = identity(plan)?;
     let (left, checkpoint) = left(plan, &identity, resume, progress);
     let data = dataset(plan, cache, progress)?;
@@ -85,12 +88,20 @@ fn left(
         return (None, None);
     }
     let damaged = |path: &Path, what: &str| progress.line(&format!("damaged checkpoint {}: {what}", path.display()));
-    let Some(checkpoint) = Checkpoint::last(&run, damaged) else {
-        progress.line(&format!("no checkpoint in {folder} is whole: starting anew"));
-        return (None, None);
-    };
-    progress.line(&format!("going on with {folder}: {}", place_of(plan, &checkpoint)));
-    (Some(run), Some(checkpoint))
+    match Checkpoint::last(&run, damaged) {
+        Some(checkpoint) => {
+            progress.line(&format!("going on with {folder}: {}", place_of(plan, &checkpoint)));
+            (Some(run), Some(checkpoint))
+        }
+        None if is_begun(&run) => {
+            progress.line(&format!("going on with {folder}: its vectors"));
+            (Some(run), None)
+        }
+        None => {
+            progress.line(&format!("no checkpoint in {folder} is whole: starting anew"));
+            (None, None)
+        }
+    }
 }
 
 /// Where in the stages a checkpoint was written.

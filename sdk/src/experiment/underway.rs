@@ -4,6 +4,7 @@ use super::cached::{Kept, StageCache};
 use super::checkpoint::{Checkpoint, Inside};
 use super::dataset::summarise;
 use super::fingerprint::Fingerprint;
+use super::made::{Made, Making, untrained};
 use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome, TrainedStage};
 use super::plan::Plan;
@@ -36,7 +37,10 @@ struct Standing {
 pub(super) struct Underway<'a> {
     plan: &'a Plan,
     data: &'a Dataset,
+    /// For what is made before the stages.
+    kept: Option<&'a Cache>,
     cache: StageCache<'a>,
+    stop: &'a Stop,
     recorder: Recorder<'a>,
     progress: &'a dyn Progress,
 }
@@ -52,7 +56,7 @@ impl<'a> Underway<'a> {
         data: &'a Dataset,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let cache = StageCache::new(plan, cache)?;
+        let (kept, cache) = (cache, StageCache::new(plan, cache)?);
         let state = checkpoint.map(|c| c.state.clone()).unwrap_or_default();
         let lines: String = state.epochs.iter().map(|(_, line)| format!("{line}\n")).collect();
         run.write(METRICS, lines.as_bytes())?;
@@ -68,7 +72,7 @@ impl<'a> Underway<'a> {
             Some(_) => recorder.log("resumed from a checkpoint")?,
             None => summarise(data).iter().try_for_each(|line| recorder.log(line))?,
         }
-        Ok(Self { plan, data, cache, recorder, progress })
+        Ok(Self { plan, data, kept, cache, stop, recorder, progress })
     }
 
     /// Trains and tests what is left after a checkpoint, and writes the results.
@@ -82,8 +86,13 @@ impl<'a> Underway<'a> {
 
     /// The fresh model before the first stage, or what a checkpoint holds.
     fn begin(&self, checkpoint: Option<Checkpoint>) -> Result<Standing> {
-        let mut notes = Vec::new();
-        let model = fresh_model(self.plan, self.data, &self.plan.training_device(), |note| notes.push(note))?;
+        let (mut notes, device) = (Vec::new(), self.plan.training_device());
+        let made = match &checkpoint {
+            // It has the weights of all parts.
+            Some(_) => untrained(self.plan, self.data)?,
+            None => self.made()?,
+        };
+        let model = fresh_model(self.plan, &made, self.data, &device, |note| notes.push(note))?;
         let stages = &self.plan.manifest.stage;
         // Before anything trains; prefixes of heads, which come with their stage, are looked at there.
         let prefixes = Prefixes::new(&self.plan.manifest.model, &model);
@@ -94,6 +103,15 @@ impl<'a> Underway<'a> {
         notes.extend(self.plan.recipe()?.notes(stages, &parameters(&model)));
         notes.iter().try_for_each(|note| self.recorder.log(note))?;
         Ok(Standing { model, optimizer: Optimizer::new(), next: 0, from: None })
+    }
+
+    /// The folders of vectors that parts of the model name by manifests.
+    fn made(&self) -> Result<Made> {
+        let Self { plan, data, kept: cache, stop, ref recorder, progress, .. } = *self;
+        let (run, log) = (Some(recorder.run()), &|line: &str| recorder.log(line));
+        let (made, vectors) = Making { plan, data, cache, run, stop, progress, log }.trained()?;
+        recorder.begin_with(vectors);
+        Ok(made)
     }
 
     /// Leads a fresh model to where a checkpoint was written, and takes its weights and optimizer.
@@ -178,7 +196,8 @@ impl<'a> Underway<'a> {
         let (trained, stages) = recorder.stages();
         let (name, device) = (self.plan.manifest.name.clone(), self.plan.device.name.clone());
         let (parameters, seconds) = (count_parameters(model), recorder.seconds());
-        let outcome = Outcome { name, device, parameters, seconds, trained, stages };
+        let vectors = recorder.vectors();
+        let outcome = Outcome { name, device, parameters, seconds, vectors, trained, stages };
         run.write_json("result.json", &outcome)?;
         recorder.finish(&outcome)?;
         run.write_json(report::CHANGES, &self.plan.source.differences())?;

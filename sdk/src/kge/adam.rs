@@ -12,7 +12,7 @@
 //! the next one does, and applies the whole update at once. Two approximations: ε is taken to decay with √v, and a row that no
 //! prefetched batch uses is taken as never used again.
 
-use super::manifest::{KgeSchedule, Unused};
+use super::schedule::{KgeSchedule, Unused};
 use crate::simd::prefetch;
 use crate::vectorized_fn;
 

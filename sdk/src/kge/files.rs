@@ -10,6 +10,9 @@ use safetensors::SafeTensors;
 use std::fs;
 use std::path::Path;
 
+/// The file of embeddings in the folder of a run.
+pub const EMBEDDINGS: &str = "model.safetensors";
+
 /// Embeddings with the names of their rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
@@ -23,7 +26,7 @@ pub struct Embeddings {
 
 /// Training that was interrupted.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Checkpoint {
+pub(crate) struct Checkpoint {
     pub parameters: Parameters,
     /// Steps that were done.
     pub step: u32,
@@ -99,7 +102,7 @@ fn read_floats(file: &SafeTensors<'_>, name: &str) -> Option<(usize, Vec<f32>)> 
 ///
 /// # Errors
 /// When the file cannot be written; an earlier one is still there then.
-pub(super) fn save_checkpoint(
+pub(crate) fn save_checkpoint(
     path: &Path,
     parameters: &Parameters,
     step: u32,

@@ -1,4 +1,5 @@
-//! Embeddings of knowledge graphs: the graph, the models' trait, training, ranking, experiments.
+//! Embeddings of knowledge graphs: the graph, the models' trait, training, ranking. Experiments with them, from manifest to run
+//! folder, are in [`experiment::embedding`](crate::experiment::embedding).
 //!
 //! Training runs on the CPU, fused by entity (see [`Stepper`]), or on a GPU for models with a [`Formula`]; models are
 //! components of the slot `kge_model`.
@@ -7,19 +8,17 @@ mod adam;
 mod baseline;
 #[cfg(cube)]
 mod cube;
-mod experiment;
 mod files;
-mod fit;
 mod formula;
 mod known;
 mod loss;
-mod manifest;
 mod metrics;
 mod model;
 mod outcome;
 mod plot;
 mod rank;
 mod sample;
+mod schedule;
 mod slot;
 mod split;
 mod step;
@@ -31,17 +30,17 @@ pub use adam::{Adam, Rates, Table};
 pub use baseline::Backwards;
 #[cfg(cube)]
 pub use cube::{DeviceRanker, DeviceStepper};
-pub use experiment::{EMBEDDINGS, KgeExperiment};
-pub use files::{Embeddings, load_embeddings, save_embeddings};
+pub(crate) use files::{Checkpoint, save_checkpoint};
+pub use files::{EMBEDDINGS, Embeddings, load_embeddings, save_embeddings};
 pub use formula::{Equation, Formula};
 pub use known::Known;
-pub use manifest::{EvaluateOptions, KgeBackend, KgeData, KgeManifest, KgeSchedule, TrainOptions, Unused, kge_schema};
 pub use metrics::{LinkMetrics, RankMetrics};
 pub use model::{EmbeddingModel, Queries, Side};
 pub use outcome::KgeOutcome;
 pub use plot::{Subtree, nearest, polar_svg};
 pub use rank::{Rank, Scorer, Ties, Trained, ranks};
 pub use sample::{Batch, NONE, SampleOptions, Sampler, Used, window};
+pub use schedule::{KgeSchedule, Unused};
 pub use slot::{BuildKgeModel, KgeModelSlot};
 pub use split::KgeSplit;
 pub use step::{Gradients, Parameters, Stepper};

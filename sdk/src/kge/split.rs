@@ -29,7 +29,7 @@ impl Default for KgeSplit {
 }
 
 impl KgeSplit {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         for (key, part) in [("valid", self.valid), ("test", self.test)] {
             if !(0.0..1.0).contains(&part) {
                 return Err(Error::user(format!("expected a fraction in [0, 1), found {part}")).at_key(key));
@@ -43,7 +43,7 @@ impl KgeSplit {
 
     /// Splits distinct triples. All triples between the same two entities, in whatever direction, go to the same part, so
     /// that no test triple has its inverse in training; every entity and every relation keeps a triple in training.
-    pub(super) fn apply(&self, entities: Names, relations: Names, triples: &[Triple]) -> KnowledgeGraph {
+    pub(crate) fn apply(&self, entities: Names, relations: Names, triples: &[Triple]) -> KnowledgeGraph {
         let mut pairs: BTreeMap<(u32, u32), Vec<Triple>> = BTreeMap::new();
         for &t in triples {
             pairs.entry((t.head.min(t.tail), t.head.max(t.tail))).or_default().push(t);

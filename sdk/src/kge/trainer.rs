@@ -156,8 +156,8 @@ pub fn ranks_on(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kge::manifest::{KgeSchedule, Unused};
     use crate::kge::model::{Queries, Side};
+    use crate::kge::schedule::{KgeSchedule, Unused};
 
     /// −|e + r − candidate|, of one number, and no formula.
     struct Plain;

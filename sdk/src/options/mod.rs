@@ -85,6 +85,43 @@ impl JsonSchema for FilePath {
     }
 }
 
+/// A folder of embeddings of a knowledge graph, which `dualk kge train` wrote, or the manifest (`.toml`) that makes it; relative
+/// as a [`FilePath`]. A part of a model may have such an option: where a manifest is named, the experiment trains the
+/// embeddings, or takes them from the cache, and names their folder instead before it builds the part for work.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(crate = "serde", transparent)]
+pub struct MadeFolder(pub PathBuf);
+
+impl MadeFolder {
+    /// The key of a schema that marks such an option, and its value.
+    pub(crate) const MARK: &'static str = "x-made-by";
+    pub(crate) const EMBEDDING: &'static str = "kge";
+
+    /// The path when one is given.
+    pub fn given(&self) -> Option<&Path> {
+        (!self.0.as_os_str().is_empty()).then_some(self.0.as_path())
+    }
+
+    /// Whether it is yet to be made: a manifest is named. Parts are built so to check their options.
+    pub fn is_to_be_made(&self) -> bool {
+        self.0.extension().is_some_and(|extension| extension == "toml")
+    }
+}
+
+impl JsonSchema for MadeFolder {
+    fn schema_name() -> Cow<'static, str> {
+        "MadeFolder".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "path", "x-made-by": "kge" })
+    }
+}
+
 /// `value`, or an error naming `key` when it is below `least`.
 pub fn at_least<T: PartialOrd + std::fmt::Display>(key: &str, value: T, least: T) -> Result<T> {
     match value >= least {

@@ -27,9 +27,9 @@ use clap::{Args, Subcommand};
 use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::error::Mistakes;
+use dualk_sdk::experiment::embedding::{KgeExperiment, KgeManifest};
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::kge::{KgeExperiment, KgeManifest};
 use dualk_sdk::plugin::{PluginsLock, Registry, Trust};
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,8 @@
 use super::WritableArg;
 use clap::Args;
 use dualk_sdk::Result;
+use dualk_sdk::experiment::embedding::kge_schema;
 use dualk_sdk::experiment::manifest::manifest_schema;
-use dualk_sdk::kge::kge_schema;
 use std::path::PathBuf;
 
 /// Arguments of `dualk schema`.

@@ -60,7 +60,7 @@ pub enum GraphSource {
         #[serde(default = "levels")]
         levels: Vec<f64>,
     },
-    /// The categories and chapters above the diagnoses of the cohort, by their texts. In `data.knowledge` alone.
+    /// The categories and chapters above the diagnoses of the cohort, by their texts. For experiments alone.
     Icd {
         /// Which edition the codes are of.
         edition: Icd,
@@ -68,7 +68,7 @@ pub enum GraphSource {
         #[serde(default = "is_a")]
         relation: String,
     },
-    /// What the parser knows of the codes and items of its cohort: those that make patients up do. In `data.knowledge`
+    /// What the parser knows of the codes and items of its cohort: those that make patients up do. For experiments
     /// alone.
     Parser {
         /// Part of the facts that are right; each of the others has any code of the cohort as its tail.
@@ -144,7 +144,10 @@ impl GraphSource {
             Self::Icd { .. } | Self::Parser { .. } => {
                 Err(Error::user("this source is derived from a cohort, and there is none here")
                     .at_key("type")
-                    .help("it is for `data.knowledge` of an experiment; `dualk synth --of` writes what a parser knows"))
+                    .help(
+                        "it is for `data.knowledge` of an experiment, and for a manifest that its model names as `kge`",
+                    )
+                    .help("`dualk synth --of` writes what a parser knows"))
             }
             _ => Ok(()),
         }
@@ -488,7 +491,7 @@ mod tests {
         let expected = ["428 is_a 390-459", "428.0 is_a 428", "428.1 is_a 428", "50912 said_0.5 428.0"];
         assert_eq!(names(&graph), expected);
         let error = Triples::join(&sources, "data.source", 0, None).unwrap_err().to_string();
-        assert!(error.starts_with("`data.source[0].type`") && error.contains("no cohort here"), "{error}");
+        assert!(error.starts_with("`data.source[0].type`") && error.contains("there is none here"), "{error}");
         let none = |_: f64| Ok(Vec::new());
         let cohort = OfCohort { codes: &codes, facts: &none };
         let error = Triples::join(&sources[1..], "data.knowledge", 0, Some(&cohort)).unwrap_err().to_string();

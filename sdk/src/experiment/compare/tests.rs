@@ -47,6 +47,7 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
         device: "cpu".into(),
         parameters: 7,
         seconds: 1.0,
+        vectors: Vec::new(),
         trained: Vec::new(),
         stages: vec![stage],
     };

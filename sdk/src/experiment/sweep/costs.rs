@@ -48,7 +48,7 @@ impl Costs {
     /// Seconds of a member without what `done` says is in the cache; `None` while nothing like it was measured.
     pub fn of_member(&self, member: &Member, done: impl Fn(&str) -> bool) -> Option<f64> {
         let stage = |(i, (name, epochs)): (usize, &(String, usize))| {
-            if member.keys.get(i).is_some_and(|key| done(key)) {
+            if member.stage_keys().get(i).is_some_and(|key| done(key)) {
                 return Some(0.0);
             }
             let row = self.of_row.get(&(member.name.clone(), name.clone()));

@@ -13,7 +13,7 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
     let (mut remaining, mut unknown) = (0.0, 0);
     for member in &sweep.members {
         let seconds = costs.of_member(member, |key| trained.contains(key));
-        trained.extend(member.keys.iter().map(String::as_str));
+        trained.extend(member.stage_keys().iter().map(String::as_str));
         let state = state_of(member, folder);
         match (state, seconds) {
             (COMPLETE, _) => {}

@@ -80,6 +80,8 @@ pub fn exit_with_parent(stop: Stop) {
 /// How far a member is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Position {
+    /// Whether a stage has begun: what is made before the stages is there.
+    pub begun: bool,
     /// Stages that are complete.
     pub stages: usize,
     /// Epochs of the stage that trains which are complete.
@@ -105,7 +107,7 @@ pub(super) fn position(folder: &Path) -> Position {
             Said::Run(run) => position.run = Some(run),
             Said::Began { task, .. } => {
                 if let Some((stage, epochs)) = of_task(&task) {
-                    (position.stages, position.epochs) = (stage, epochs);
+                    (position.begun, position.stages, position.epochs) = (true, stage, epochs);
                 }
                 position.doing = task;
             }
@@ -133,10 +135,11 @@ mod tests {
         assert_eq!(position(folder.path()), Position::default());
         let progress = MemberProgress::new(folder.path(), Silent).unwrap();
         progress.begin("labevents", "rows", None);
-        assert_eq!(position(folder.path()).stages, 0);
+        progress.begin("vectors graph", "steps", Some(3));
+        assert_eq!((position(folder.path()).begun, position(folder.path()).stages), (false, 0));
         progress.begin("3-pretrain-individual:blood gas 2/5", "examples", Some(3));
-        let expected =
-            Position { stages: 2, epochs: 1, doing: "3-pretrain-individual:blood gas 2/5".into(), run: None };
+        let doing = "3-pretrain-individual:blood gas 2/5".to_owned();
+        let expected = Position { begun: true, stages: 2, epochs: 1, doing, run: None };
         assert_eq!(position(folder.path()), expected);
         progress.finished(Path::new("/runs/x"));
         assert_eq!(position(folder.path()).run, Some("/runs/x".into()));

@@ -57,8 +57,11 @@ pub struct Member {
     pub seed: u64,
     /// Its resolved manifest. `output` is filled in where it runs.
     pub manifest: Manifest,
-    /// The keys that its stages have in the cache, as far as they are known: equal keys are one training.
+    /// What it trains and keeps in the cache, as far as keys are known, in this order: embeddings, then stages. Equal keys are
+    /// one training.
     keys: Vec<String>,
+    /// How many of them are embeddings.
+    embeddings: usize,
     /// Names and epochs of its stages.
     pub stages: Vec<(String, usize)>,
 }
@@ -108,7 +111,7 @@ impl Sweep {
     /// Trainings of a stage that members share, and so are done once: (trainings without sharing, with it).
     pub fn trainings(&self) -> (usize, usize) {
         let all = self.members.iter().map(|m| m.stages.len()).sum();
-        let mut keys: Vec<&String> = self.members.iter().flat_map(|m| &m.keys).collect();
+        let mut keys: Vec<&String> = self.members.iter().flat_map(Member::stage_keys).collect();
         let known = keys.len();
         keys.sort_unstable();
         keys.dedup();
@@ -119,14 +122,21 @@ impl Sweep {
 impl Member {
     fn of(experiment: &Experiment) -> Result<Self> {
         let mut manifest = experiment.manifest().clone();
-        let keys = experiment.stage_keys()?.iter().map(|key| key.hex().to_owned()).collect();
+        let embeddings = experiment.embedding_keys()?;
+        let keys = embeddings.iter().chain(&experiment.stage_keys()?).map(|key| key.hex().to_owned()).collect();
+        let embeddings = embeddings.len();
         let stages = manifest.stage_epochs();
         // Where results go is no part of what a member is.
         let output = std::mem::take(&mut manifest.output);
         let digest = Sha256::digest(to_toml(&manifest)?.as_bytes());
         manifest.output = output;
         let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-        Ok(Self { id, name: String::new(), setting: None, seed: manifest.seed, manifest, keys, stages })
+        Ok(Self { id, name: String::new(), setting: None, seed: manifest.seed, manifest, keys, embeddings, stages })
+    }
+
+    /// Those of its keys that are of stages.
+    fn stage_keys(&self) -> &[String] {
+        &self.keys[self.embeddings..]
     }
 
     /// For readers: name, what it is tuned to, and seed.

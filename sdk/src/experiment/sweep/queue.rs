@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// A member that runs, as the queue sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Running<'a> {
-    /// Cache keys of its stages.
+    /// Cache keys of its embeddings and stages.
     pub keys: &'a [String],
     /// How many of them are complete.
     pub complete: usize,

@@ -51,9 +51,10 @@ impl<'a> Worker<'a> {
     }
 
     pub fn as_running(&self) -> Running<'_> {
+        let complete = if self.position.begun { self.member.embeddings + self.position.stages } else { 0 };
         Running {
             keys: &self.member.keys,
-            complete: self.position.stages,
+            complete,
             bytes: memory::held_by(self.child.id()),
             expected: self.expected,
             trains: self.position.stages > 0 || self.position.epochs > 0,

@@ -9,7 +9,8 @@ mod train;
 use super::TrustArgs;
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
-use dualk_sdk::kge::{Embeddings, KgeExperiment, KgeManifest};
+use dualk_sdk::experiment::embedding::{KgeExperiment, KgeManifest};
+use dualk_sdk::kge::Embeddings;
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk kge`.

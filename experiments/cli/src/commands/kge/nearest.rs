@@ -28,7 +28,7 @@ impl Nearest {
             rest.starts_with(|c: char| c.is_ascii_digit()) && !name.contains(' ')
         };
         let wanted = |name: &str| !self.codes || is_code(name);
-        let found = nearest(experiment.model()?.as_ref(), &embeddings, &self.entity, self.number, wanted)?;
+        let found = nearest(experiment.model(), &embeddings, &self.entity, self.number, wanted)?;
         println!("distance  entity");
         for (name, distance) in &found {
             // Numbers of another graph are not written as codes are.

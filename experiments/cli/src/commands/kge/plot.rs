@@ -30,7 +30,7 @@ impl Plot {
         let tree = Subtree::new(&graph, &self.root, self.relation.as_deref(), self.depth)?;
         let relation = &graph.relations.list()[tree.relation as usize];
         let title = format!("{} and what is below it by {relation}", self.root);
-        let (svg, levels) = polar_svg(experiment.model()?.as_ref(), &embeddings, &tree, &title)?;
+        let (svg, levels) = polar_svg(experiment.model(), &embeddings, &tree, &title)?;
         storage::replace(&self.out, |new| storage::write(new, svg.as_bytes()))?;
         println!("level  entities  mean modulus");
         for (level, (entities, modulus)) in levels.iter().enumerate() {

@@ -1,6 +1,6 @@
 use clap::Args;
 use dualk_sdk::Result;
-use dualk_sdk::experiment::{Manifest, listed_plugins};
+use dualk_sdk::experiment::{Listed, Manifest, listed};
 use dualk_sdk::plugin::{LockedPlugin, PluginsLock, Registry};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,8 @@ impl Lock {
     /// Reads what the files say; runs none of them.
     pub fn run(self) -> Result<()> {
         let loaded = Manifest::load(&self.manifest, &[])?;
-        let files = Registry::files(&listed_plugins(&loaded), &loaded.0.components(), &loaded.0.open_slots())?;
+        let Listed { plugins, components } = listed(&loaded)?;
+        let files = Registry::files(&plugins, &components, &loaded.0.open_slots())?;
         for file in &files {
             file.verify(None)?;
             println!("{} {}  {}  {}", file.name, file.version, file.sha256, file.file.display());

@@ -1,30 +1,23 @@
 //! Embedding a knowledge graph as an experiment: from a manifest to a run folder.
 
-use super::KgeModelSlot;
-use super::adam::Adam;
-use super::baseline::Backwards;
-use super::files::{Checkpoint, Embeddings, load_embeddings, save_embeddings};
-use super::fit::checkpoint_file;
-use super::known::Known;
+use super::fit::{Records, checkpoint_file};
 use super::manifest::KgeManifest;
-use super::metrics::LinkMetrics;
-use super::model::EmbeddingModel;
-use super::outcome::KgeOutcome;
-use super::rank::{Rank, Ties, Trained, ranks};
-use super::sample::SampleOptions;
-use super::step::Parameters;
-use super::trainer::ranks_on;
-use super::triples::KnowledgeGraph;
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
-use crate::data::knowledge::{Triple, Triples, check_files};
+use crate::data::knowledge::{OfCohort, Triple, Triples, check_files};
 use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
+use crate::experiment::components::{absolute, component_identity, plugin_path, resolve_component};
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
-use crate::experiment::resolve::{absolute, plugin_path, resolve_component};
-use crate::experiment::{RunDir, Stop};
-use crate::plugin::{LockedPlugin, PluginsLock, Registry, Stamp};
+use crate::experiment::run_dir::RunDir;
+use crate::experiment::stop::Stop;
+use crate::kge::{
+    Adam, Backwards, Checkpoint, EMBEDDINGS, EmbeddingModel, Embeddings, KgeModelSlot, KgeOutcome, KnowledgeGraph,
+    Known, LinkMetrics, Parameters, Rank, SampleOptions, Ties, Trained, load_embeddings, ranks, ranks_on,
+    save_embeddings,
+};
+use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
 use crate::{Error, Progress, Result};
 use serde_json::json;
@@ -32,16 +25,16 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Instant;
 
-/// Embeddings of a finished run.
-pub const EMBEDDINGS: &str = "model.safetensors";
-
 /// An embedding that is ready to be trained.
 pub struct KgeExperiment {
     /// The manifest with every default filled in and every path absolute.
     pub manifest: KgeManifest,
-    registry: Registry,
+    model: Box<dyn EmbeddingModel>,
+    /// What tells the model and its options from others; `None` for one that is linked into the program.
+    pub(super) model_identity: Option<serde_json::Value>,
+    plugins: Vec<LoadedPlugin>,
     source: Source,
-    pub(super) stop: Stop,
+    stop: Stop,
 }
 
 impl KgeExperiment {
@@ -49,12 +42,21 @@ impl KgeExperiment {
     ///
     /// # Errors
     /// Name the manifest's line.
-    pub fn new((manifest, source): (KgeManifest, Source), registry: Registry) -> Result<Self> {
-        let mut plan = Self { manifest, registry, source, stop: Stop::new() };
-        match plan.resolve() {
-            Ok(()) => Ok(plan),
-            Err(error) => Err(plan.source.place(error)),
-        }
+    pub fn new(manifest: (KgeManifest, Source), mut registry: Registry) -> Result<Self> {
+        let plan = Self::of(manifest, &mut registry)?;
+        plan.placed(plan.manifest.check_without_cohort())?;
+        Ok(plan)
+    }
+
+    /// The same with the registry of an experiment, by whose cohort sources may go.
+    pub(in crate::experiment) fn of(
+        (mut manifest, source): (KgeManifest, Source),
+        registry: &mut Registry,
+    ) -> Result<Self> {
+        let model = resolve(&mut manifest, &source, registry).map_err(|e| source.place(e))?;
+        let model_identity = component_identity(registry, Slot::KgeModel, &manifest.model)?;
+        let plugins = registry.plugins().to_vec();
+        Ok(Self { manifest, model, model_identity, plugins, source, stop: Stop::new() })
     }
 
     /// Looks at this wish to stop after every step.
@@ -63,34 +65,9 @@ impl KgeExperiment {
         Self { stop, ..self }
     }
 
-    fn resolve(&mut self) -> Result<()> {
-        let Self { manifest, registry, source, .. } = self;
-        for (i, plugin) in manifest.plugin.iter_mut().enumerate() {
-            let key = format!("plugin[{i}]");
-            let path = plugin_path(&plugin.path, &source.folder_of(&key));
-            registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key))?;
-            plugin.path = path.to_string_lossy().into_owned();
-        }
-        let place = |path: &mut FilePath, key: &str| {
-            if path.given().is_some() {
-                path.0 = absolute(&source.folder_of(key), path.as_path());
-            }
-        };
-        place(&mut manifest.data.triples, "data.triples");
-        for (i, part) in manifest.data.source.iter_mut().enumerate() {
-            for (key, path) in part.paths() {
-                place(path, &format!("data.source[{i}].{key}"));
-            }
-        }
-        let written = manifest.model.clone();
-        manifest.model = resolve_component(registry, source, Slot::KgeModel, "model", written)?;
-        self.model().map(drop)
-    }
-
     /// The model, without numbers.
-    pub fn model(&self) -> Result<Box<dyn EmbeddingModel>> {
-        let model = &self.manifest.model;
-        self.registry.make::<KgeModelSlot>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
+    pub fn model(&self) -> &dyn EmbeddingModel {
+        &*self.model
     }
 
     /// The device that the manifest names.
@@ -132,15 +109,15 @@ impl KgeExperiment {
     /// # Errors
     /// Name the file and line, or the manifest's.
     pub fn graph(&self) -> Result<(KnowledgeGraph, Vec<String>)> {
-        self.placed(guard::catch(|| self.read_graph()))
+        self.placed(guard::catch(|| self.read_graph(None)))
     }
 
-    fn read_graph(&self) -> Result<(KnowledgeGraph, Vec<String>)> {
+    pub(super) fn read_graph(&self, cohort: Option<&OfCohort<'_>>) -> Result<(KnowledgeGraph, Vec<String>)> {
         let data = &self.manifest.data;
         let (graph, mut lines) = match data.triples.given() {
             Some(folder) => (KnowledgeGraph::read(folder).map_err(|e| e.at_key("data.triples"))?, Vec::new()),
             None => {
-                let (joined, notes) = Triples::join(&data.source, "data.source", data.least, None)?;
+                let (joined, notes) = Triples::join(&data.source, "data.source", data.least, cohort)?;
                 (data.split.apply(joined.entities, joined.relations, &joined.triples), notes)
             }
         };
@@ -149,7 +126,7 @@ impl KgeExperiment {
         Ok((graph, lines))
     }
 
-    fn placed<T>(&self, result: Result<T>) -> Result<T> {
+    pub(in crate::experiment) fn placed<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|e| self.source.place(e))
     }
 
@@ -166,7 +143,7 @@ impl KgeExperiment {
         let start = Instant::now();
         let (output, name) = (&self.manifest.output, &self.manifest.name);
         let device = self.device()?;
-        let (text, (graph, lines)) = (self.resolved()?, self.read_graph()?);
+        let (text, (graph, lines)) = (self.resolved()?, self.read_graph(None)?);
         let identity = self.identity(&text, &graph, &device.name)?;
         let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access)).flatten();
         let run = match left {
@@ -191,19 +168,13 @@ impl KgeExperiment {
         resume: bool,
         progress: &dyn Progress,
     ) -> Result<KgeOutcome> {
-        let model = self.model()?;
         let log = |line: &str| {
             progress.line(line);
             run.append("log.txt", line)
         };
         self.write_environment(run)?;
         lines.iter().try_for_each(|line| log(line))?;
-        let mut state = Checkpoint {
-            parameters: Parameters::new(&*model, graph.entities.len(), graph.relations.len(), self.manifest.seed),
-            step: 0,
-            seconds: 0.0,
-            history: String::new(),
-        };
+        let mut state = self.fresh(graph);
         if resume {
             match Checkpoint::load(&checkpoint_file(run), &state.parameters) {
                 Some(saved) => {
@@ -213,11 +184,26 @@ impl KgeExperiment {
                 None => log("there is no checkpoint of this manifest: starting from the beginning")?,
             }
         }
-        let state = self.fit(&*model, graph, state, run, progress)?;
+        let records = Records {
+            task: "training",
+            metrics: Some(run.file("metrics.jsonl")),
+            checkpoint: Some(checkpoint_file(run)),
+            minutes: self.manifest.output.checkpoint_minutes,
+            stop: &self.stop,
+            progress,
+        };
+        let state = self.fit(graph, state, &records)?;
         save_embeddings(&run.file(EMBEDDINGS), &state.parameters, graph)?;
-        let trained = Trained { model: &*model, parameters: &state.parameters };
+        let trained = Trained { model: self.model(), parameters: &state.parameters };
         let outcome = self.evaluated(graph, &trained, progress)?;
         Ok(KgeOutcome { parameters: state.parameters.count(), train_seconds: state.seconds, ..outcome })
+    }
+
+    /// Before the first step.
+    pub(super) fn fresh(&self, graph: &KnowledgeGraph) -> Checkpoint {
+        let (entities, relations) = (graph.entities.len(), graph.relations.len());
+        let parameters = Parameters::new(self.model(), entities, relations, self.manifest.seed);
+        Checkpoint { parameters, step: 0, seconds: 0.0, history: String::new() }
     }
 
     /// What decides the results: manifest, graph, plugins and the build of the SDK.
@@ -235,7 +221,7 @@ impl KgeExperiment {
         let mut table: toml::Table =
             manifest.parse().map_err(|e| Error::program(format!("the manifest cannot be read again: {e}")))?;
         table.remove("output");
-        let plugins: Vec<_> = self.registry.plugins().iter().map(|p| json!([p.name, p.sha256])).collect();
+        let plugins: Vec<_> = self.plugins.iter().map(|p| json!([p.name, p.sha256])).collect();
         let build = Stamp::current().build;
         let made_from = json!({ "manifest": table, "graph": hex(&hash.finalize()), "plugins": plugins, "sdk": build, "device": device });
         let sha256 = hex(&Sha256::digest(made_from.to_string().as_bytes()));
@@ -288,14 +274,13 @@ impl KgeExperiment {
     /// # Errors
     /// When its graph cannot be read, or is another one by now.
     pub fn evaluate(&self, embeddings: &Embeddings, progress: &dyn Progress) -> Result<KgeOutcome> {
-        let model = self.model()?;
         let (graph, _) = self.graph()?;
         if graph.entities.list() != embeddings.entities.list() || graph.relations.list() != embeddings.relations.list()
         {
             let error = Error::user("the graph has other entities or relations than when the run was trained");
             return Err(self.source.place(error.at_key("data")));
         }
-        let trained = Trained { model: &*model, parameters: &embeddings.parameters };
+        let trained = Trained { model: self.model(), parameters: &embeddings.parameters };
         let start = Instant::now();
         let outcome = self.placed(self.evaluated(&graph, &trained, progress))?;
         let (parameters, seconds) = (embeddings.parameters.count(), start.elapsed().as_secs_f64());
@@ -334,7 +319,31 @@ impl KgeExperiment {
         let environment =
             json!({ "sdk": fields, "device": self.device()?.name, "threads": rayon::current_num_threads() });
         run.write_json("environment.json", &environment)?;
-        let plugins = self.registry.plugins().iter().map(LockedPlugin::from).collect();
+        let plugins = self.plugins.iter().map(LockedPlugin::from).collect();
         run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
     }
+}
+
+/// Loads the plugins, makes paths absolute and completes the model.
+fn resolve(manifest: &mut KgeManifest, source: &Source, registry: &mut Registry) -> Result<Box<dyn EmbeddingModel>> {
+    for (i, plugin) in manifest.plugin.iter_mut().enumerate() {
+        let key = format!("plugin[{i}]");
+        let path = plugin_path(&plugin.path, &source.folder_of(&key));
+        registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key))?;
+        plugin.path = path.to_string_lossy().into_owned();
+    }
+    let place = |path: &mut FilePath, key: &str| {
+        if path.given().is_some() {
+            path.0 = absolute(&source.folder_of(key), path.as_path());
+        }
+    };
+    place(&mut manifest.data.triples, "data.triples");
+    for (i, part) in manifest.data.source.iter_mut().enumerate() {
+        for (key, path) in part.paths() {
+            place(path, &format!("data.source[{i}].{key}"));
+        }
+    }
+    manifest.model = resolve_component(registry, source, Slot::KgeModel, "model", manifest.model.clone())?;
+    let model = &manifest.model;
+    registry.make::<KgeModelSlot>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
 }

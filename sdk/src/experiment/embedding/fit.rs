@@ -1,41 +1,46 @@
 //! The training loop of an embedding: losses, looks at the validation triples, checkpoints, and stopping early.
 
 use super::experiment::KgeExperiment;
-use super::files::{Checkpoint, save_checkpoint};
-use super::known::Known;
-use super::metrics::{LinkMetrics, RankMetrics};
-use super::model::EmbeddingModel;
-use super::rank::Trained;
-use super::sample::{Batch, Sampler, window};
-use super::trainer::{Trainer, ranks_on};
-use super::triples::KnowledgeGraph;
 use crate::data::knowledge::Triple;
 use crate::device::NamedDevice;
-use crate::experiment::RunDir;
-use crate::experiment::run_dir::RESUME;
+use crate::experiment::run_dir::{RESUME, RunDir};
+use crate::experiment::stop::Stop;
+use crate::kge::{
+    Batch, Checkpoint, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, RankMetrics, Sampler, Trained, Trainer,
+    ranks_on, save_checkpoint, window,
+};
 use crate::progress::{Silent, Task};
 use crate::{Error, Progress, Result, storage};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Checkpoints take at most this part of the time.
 const PART_OF_TIME: u32 = 20;
+
+/// What training goes by beside its manifest.
+pub(in crate::experiment) struct Records<'a> {
+    /// What is shown beside the bar.
+    pub task: &'a str,
+    /// The file with a line a hundredth of the steps, if any.
+    pub metrics: Option<PathBuf>,
+    /// The file of the checkpoint; without one nothing is kept of training that stops.
+    pub checkpoint: Option<PathBuf>,
+    /// Minutes between two checkpoints.
+    pub minutes: f64,
+    /// The wish to stop.
+    pub stop: &'a Stop,
+    /// Where progress is shown.
+    pub progress: &'a dyn Progress,
+}
 
 impl KgeExperiment {
     /// Trains from `state` to the last step.
     ///
     /// # Errors
     /// When the loss is not finite, a file cannot be written, or somebody asked to stop: a checkpoint is written then.
-    pub(super) fn fit(
-        &self,
-        model: &dyn EmbeddingModel,
-        graph: &KnowledgeGraph,
-        state: Checkpoint,
-        run: &RunDir,
-        progress: &dyn Progress,
-    ) -> Result<Checkpoint> {
-        let train = &self.manifest.train;
+    pub(super) fn fit(&self, graph: &KnowledgeGraph, state: Checkpoint, records: &Records<'_>) -> Result<Checkpoint> {
+        let (train, model, progress) = (&self.manifest.train, self.model(), records.progress);
         let options = self.sample_options();
         let (window, known) = (window(&options), Known::new(&graph.train));
         let Checkpoint { parameters, step: first, seconds: before, history } = state;
@@ -43,10 +48,12 @@ impl KgeExperiment {
         let trainer = Trainer::new(model, parameters, self.adam(), window, train.adversarial as f32, &device)?;
         let sampler = Sampler::new(graph, &known, options, first).at_once(trainer.batches_at_once());
         let prefetched = trainer.prefetched_batches();
-        let mut task = progress.begin("training", "steps", Some(u64::from(train.steps)));
+        let mut task = progress.begin(records.task, "steps", Some(u64::from(train.steps)));
         task.advance(u64::from(first));
-        let _listening = self.stop.listen();
-        run.write("metrics.jsonl", history.as_bytes())?;
+        let _listening = records.stop.listen();
+        if let Some(file) = &records.metrics {
+            storage::write(file, history.as_bytes())?;
+        }
         let mut training = Training {
             experiment: self,
             model,
@@ -54,10 +61,9 @@ impl KgeExperiment {
             known: self.known(graph),
             device,
             trainer,
-            run,
-            progress,
+            records,
             task,
-            keeper: Keeper::new(run, progress, self.manifest.output.checkpoint_minutes),
+            keeper: Keeper::new(records),
             clock: Clock { begun: Instant::now(), looked: Duration::ZERO, before },
             losses: (0.0, 0),
             history,
@@ -81,8 +87,7 @@ struct Training<'a> {
     known: Known,
     device: NamedDevice,
     trainer: Trainer<'a>,
-    run: &'a RunDir,
-    progress: &'a dyn Progress,
+    records: &'a Records<'a>,
     task: Box<dyn Task + 'a>,
     keeper: Keeper<'a>,
     clock: Clock,
@@ -131,11 +136,15 @@ impl Training<'_> {
         if validates {
             let metrics = self.validated()?;
             shown += &format!(" valid mrr {:.4}", metrics.mrr);
-            self.progress.line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
+            self.records
+                .progress
+                .line(&format!("step {step}: {shown} hits@10 {:.4}  ({seconds:.0} s)", metrics.hits10));
             line["valid"] = json!(metrics);
         }
         self.task.message(&shown);
-        self.run.append("metrics.jsonl", &line.to_string())?;
+        if let Some(file) = &self.records.metrics {
+            storage::append(file, &line.to_string())?;
+        }
         self.history += &format!("{line}\n");
         Ok(())
     }
@@ -153,7 +162,7 @@ impl Training<'_> {
 
     /// Writes a checkpoint where one is due, and stops where that was asked for.
     fn keep(&mut self, step: u32, epoch_ended: bool) -> Result<()> {
-        let signal = self.experiment.stop.requested();
+        let signal = self.records.stop.requested();
         if signal.is_none() && !self.keeper.is_due(epoch_ended) {
             return Ok(());
         }
@@ -187,8 +196,7 @@ impl Clock {
 
 /// Writes checkpoints when they are due.
 struct Keeper<'a> {
-    run: &'a RunDir,
-    progress: &'a dyn Progress,
+    records: &'a Records<'a>,
     /// Between two checkpoints.
     pause: Duration,
     last: Instant,
@@ -197,27 +205,30 @@ struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    fn new(run: &'a RunDir, progress: &'a dyn Progress, minutes: f64) -> Self {
-        let pause = Duration::try_from_secs_f64(minutes * 60.0).unwrap_or(Duration::MAX);
-        Self { run, progress, pause, last: Instant::now(), cost: Duration::ZERO, warned: false }
+    fn new(records: &'a Records<'a>) -> Self {
+        let pause = Duration::try_from_secs_f64(records.minutes * 60.0).unwrap_or(Duration::MAX);
+        Self { records, pause, last: Instant::now(), cost: Duration::ZERO, warned: false }
     }
 
     /// As for `dualk run`, a hundredth of the steps being an epoch: when the pause is over, and at the end of an epoch,
     /// unless checkpoints would take more than their part of the time. Without a pause after every step, whatever it costs.
     fn is_due(&self, epoch_ended: bool) -> bool {
+        if self.records.checkpoint.is_none() {
+            return false;
+        }
         let since = self.last.elapsed();
         self.pause.is_zero() || (since >= self.pause || epoch_ended) && since >= self.cost * PART_OF_TIME
     }
 
     /// Writes one. One that cannot be written stops no run: the reader is told once.
-    fn save(&mut self, write: impl FnOnce(&std::path::Path) -> Result<()>) {
+    fn save(&mut self, write: impl FnOnce(&Path) -> Result<()>) {
+        let Some(file) = &self.records.checkpoint else { return };
         let begun = Instant::now();
-        let file = checkpoint_file(self.run);
-        let made = file.parent().map_or(Ok(()), storage::own_folder).and_then(|()| write(&file));
+        let made = file.parent().map_or(Ok(()), storage::own_folder).and_then(|()| write(file));
         if let Err(error) = made
             && !std::mem::replace(&mut self.warned, true)
         {
-            self.progress.line(&format!("warning: no checkpoint: {error}"));
+            self.records.progress.line(&format!("warning: no checkpoint: {error}"));
         }
         (self.cost, self.last) = (begun.elapsed(), Instant::now());
     }
@@ -237,24 +248,25 @@ pub(super) fn checkpoint_file(run: &RunDir) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiment::Identity;
-    use crate::storage::Access;
 
     #[test]
     fn checkpoints_take_a_twentieth_of_the_time_at_most() {
-        let folder = tempfile::tempdir().unwrap();
-        let identity = Identity { sha256: "0".repeat(64), made_from: json!({}) };
-        let run = RunDir::create(folder.path(), "x", &identity, "", Access::Private).unwrap();
-        let keeper = |minutes: f64, ago: u64, cost: u64| Keeper {
-            last: Instant::now().checked_sub(Duration::from_millis(ago)).unwrap(),
-            cost: Duration::from_millis(cost),
-            ..Keeper::new(&run, &Silent, minutes)
+        let stop = Stop::new();
+        let is_due = |minutes: f64, ago: u64, cost: u64, epoch_ended: bool| {
+            let checkpoint = Some(PathBuf::from("state.safetensors"));
+            let records = Records { task: "", metrics: None, checkpoint, minutes, stop: &stop, progress: &Silent };
+            let keeper = Keeper {
+                last: Instant::now().checked_sub(Duration::from_millis(ago)).unwrap(),
+                cost: Duration::from_millis(cost),
+                ..Keeper::new(&records)
+            };
+            keeper.is_due(epoch_ended)
         };
         // A pause of 0.6 s.
-        assert!(!keeper(0.01, 300, 0).is_due(false) && keeper(0.01, 300, 0).is_due(true));
-        assert!(keeper(0.01, 700, 0).is_due(false));
-        assert!(!keeper(0.01, 700, 50).is_due(true) && keeper(0.01, 1200, 50).is_due(false));
-        assert!(keeper(0.0, 0, 1_000_000).is_due(false));
-        assert!(!keeper(f64::INFINITY, 1000, 0).is_due(false) && keeper(f64::INFINITY, 1000, 0).is_due(true));
+        assert!(!is_due(0.01, 300, 0, false) && is_due(0.01, 300, 0, true));
+        assert!(is_due(0.01, 700, 0, false));
+        assert!(!is_due(0.01, 700, 50, true) && is_due(0.01, 1200, 50, false));
+        assert!(is_due(0.0, 0, 1_000_000, false));
+        assert!(!is_due(f64::INFINITY, 1000, 0, false) && is_due(f64::INFINITY, 1000, 0, true));
     }
 }

@@ -1,9 +1,9 @@
 //! The manifest of an embedding: what `dualk kge train` reads.
 
-use super::split::KgeSplit;
 use crate::component::{FilePath, Slot, at_least, in_range};
 use crate::data::knowledge::GraphSource;
 use crate::experiment::manifest::{Compat, ComponentRef, Output, PluginRef, Source, component_schemas, from_serde};
+use crate::kge::{KgeSchedule, KgeSplit, Unused};
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use schemars::{JsonSchema, schema_for};
@@ -138,55 +138,6 @@ impl Default for TrainOptions {
     }
 }
 
-/// How the learning rate falls.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum KgeSchedule {
-    /// A tenth from half of the steps on, where Adam starts anew.
-    Published,
-    /// Always the same.
-    Constant,
-    /// Constant at first, then falling to 0 in a straight line.
-    Linear {
-        /// Part of the steps before it falls.
-        #[serde(default)]
-        hold: f64,
-    },
-}
-
-impl KgeSchedule {
-    /// Part of the learning rate in a step.
-    pub fn factor(self, step: u32, steps: u32) -> f64 {
-        match self {
-            Self::Published if step >= steps / 2 => 0.1,
-            Self::Published | Self::Constant => 1.0,
-            Self::Linear { hold } => {
-                let (step, steps) = (f64::from(step), f64::from(steps));
-                ((steps - step) / (steps * (1.0 - hold)).max(1.0)).min(1.0)
-            }
-        }
-    }
-
-    /// First and last step (exclusive) that share the moments of Adam with `step`.
-    pub fn era(self, step: u32, steps: u32) -> (u32, u32) {
-        match self {
-            Self::Published if step < steps / 2 => (0, steps / 2),
-            Self::Published => (steps / 2, steps),
-            _ => (0, steps),
-        }
-    }
-}
-
-/// What Adam does with rows that a step does not use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unused {
-    /// They move on by their fading first moment, as if every row were updated in every step.
-    Moved,
-    /// They and their moments stay as they are.
-    Still,
-}
-
 /// How an embedding is evaluated.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -252,6 +203,13 @@ impl KgeManifest {
         self.compat == Some(Compat::Dualk)
     }
 
+    /// Refuses sources that go by a cohort, where there is none.
+    pub(super) fn check_without_cohort(&self) -> Result<()> {
+        self.data.source.iter().enumerate().try_for_each(|(i, source)| {
+            source.check_without_cohort().map_err(|e| e.within_key(&format!("data.source[{i}]")))
+        })
+    }
+
     fn check(&self) -> Result<()> {
         let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(good) {
@@ -266,8 +224,7 @@ impl KgeManifest {
         }
         self.data.split.check().map_err(|e| e.within_key("data.split"))?;
         for (i, source) in self.data.source.iter().enumerate() {
-            let checked = source.check().and_then(|()| source.check_without_cohort());
-            checked.map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
+            source.check().map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
         }
         let minutes = self.output.checkpoint_minutes;
         if minutes.is_nan() || minutes < 0.0 {
