@@ -2,7 +2,7 @@
 
 use super::plan::Plan;
 use crate::component::{Labs, Objective, Slot, Split};
-use crate::data::knowledge::{GraphSource, Triples};
+use crate::data::knowledge::{GraphSource, Triple, Triples};
 use crate::data::prepare::unknown;
 use crate::data::{Dataset, Examples, SplitOptions, build_vocabulary};
 use crate::{Error, Result};
@@ -43,25 +43,7 @@ fn knowledge(graph: &str, sources: &[GraphSource], key: &str, data: &Dataset) ->
             continue;
         };
         let key = format!("{key}[{i}]");
-        let (found, _) = Triples::join(std::slice::from_ref(source), &key, 0, None)?;
-        let (entities, relations) = (found.entities.list(), found.relations.list());
-        let name = |names: &[String], number: u32| names[number as usize].clone();
-        let triples = found.triples.iter();
-        let theirs: BTreeSet<[String; 3]> =
-            triples.map(|t| [name(entities, t.head), name(relations, t.relation), name(entities, t.tail)]).collect();
-        let code = |node: u32| data.vocabulary.codes[node as usize].clone();
-        let ours: BTreeSet<[String; 3]> = data
-            .graph
-            .iter()
-            .filter(|(source, target, _)| source != target)
-            .filter_map(|(source, target, weight)| {
-                // As the table has it: in the digits of 32 bits.
-                let weight: f64 = weight.to_string().parse().ok()?;
-                let level = levels.iter().position(|least| weight >= *least)?;
-                Some([code(source), format!("with_{}", level + 1), code(target)])
-            })
-            .collect();
-        if ours != theirs {
+        if counted_here(data, levels) != counted_there(source, &key)? {
             let error = Error::user("this co-occurrence was not counted on the patients that are learnt from here");
             let help =
                 "prepare its folder with the `data` of this very manifest: `dualk prepare MANIFEST --out FOLDER`";
@@ -75,6 +57,27 @@ fn knowledge(graph: &str, sources: &[GraphSource], key: &str, data: &Dataset) ->
     ];
     let told: Vec<String> = told.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
     Ok((!told.is_empty()).then(|| format!("{graph}: sources: {}", told.join(", "))))
+}
+
+/// The triples of a table of co-occurrence.
+fn counted_there(source: &GraphSource, key: &str) -> Result<BTreeSet<[String; 3]>> {
+    let (found, _) = Triples::join(std::slice::from_ref(source), key, 0, None)?;
+    let (entities, relations) = (found.entities.list(), found.relations.list());
+    let name = |names: &[String], number: u32| names[number as usize].clone();
+    let named = |t: &Triple| [name(entities, t.head), name(relations, t.relation), name(entities, t.tail)];
+    Ok(found.triples.iter().map(named).collect())
+}
+
+/// What such a table has when it was counted on the patients that are learnt from.
+fn counted_here(data: &Dataset, levels: &[f64]) -> BTreeSet<[String; 3]> {
+    let code = |node: u32| data.vocabulary.codes[node as usize].clone();
+    let named = |(source, target, weight): (u32, u32, f32)| {
+        // As the table has it: in the digits of 32 bits.
+        let weight: f64 = weight.to_string().parse().ok()?;
+        let level = levels.iter().position(|least| weight >= *least)?;
+        Some([code(source), format!("with_{}", level + 1), code(target)])
+    };
+    data.graph.iter().filter(|(source, target, _)| source != target).filter_map(named).collect()
 }
 
 /// The examples of a stage against the parts of the split, by person.

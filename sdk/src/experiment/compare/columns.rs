@@ -43,6 +43,26 @@ impl Columns {
         };
         let metrics = self.metrics.iter().cloned().zip(runs.iter().map(estimate)).collect();
         self.runs.push(runs);
+        self.add_examples(group, by_example);
+        let is_trained = kind == Kind::Configuration;
+        ComparedRow {
+            name,
+            kind,
+            tuned: None,
+            caption: String::new(),
+            runs: group.len(),
+            folders: group.iter().map(|r| r.path.clone()).collect(),
+            metrics,
+            difference: Vec::new(),
+            best: Vec::new(),
+            valid: if is_trained { mean_on_valid(group) } else { Vec::new() },
+            parameters: if is_trained { group.first().map_or(0, |r| r.outcome.parameters) } else { 0 },
+            seconds: group.iter().map(|r| r.outcome.seconds).sum::<f64>() / group.len().max(1) as f64,
+        }
+    }
+
+    /// Values by example of a row, means over its runs, and its examples by score where the question is yes or no.
+    fn add_examples(&mut self, group: &[&Record], by_example: impl Fn(&&Record, &str) -> Option<Vec<f64>>) {
         let mut index = Vec::new();
         for metric in &self.metrics {
             let values: Option<Vec<Vec<f64>>> = group.iter().map(|r| by_example(r, metric)).collect();
@@ -58,27 +78,6 @@ impl Columns {
             Ranked::new(scores.into_iter().zip(truth.into_iter().map(|truth| truth > 0.5)))
         };
         self.ranked.push(group.iter().map(ranked).collect::<Option<Vec<_>>>().filter(|runs| !runs.is_empty()));
-        let valid_names = group.first().map(|r| r.valid.iter().map(|(n, _)| n.clone()).collect::<Vec<_>>());
-        let valid = valid_names.unwrap_or_default();
-        let valid = valid.into_iter().map(|name| {
-            let values: Vec<f64> =
-                group.iter().filter_map(|r| r.valid.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)).collect();
-            (name, mean_and_sd(&values).0)
-        });
-        ComparedRow {
-            name,
-            kind,
-            tuned: None,
-            caption: String::new(),
-            runs: group.len(),
-            folders: group.iter().map(|r| r.path.clone()).collect(),
-            metrics,
-            difference: Vec::new(),
-            best: Vec::new(),
-            valid: if kind == Kind::Configuration { valid.collect() } else { Vec::new() },
-            parameters: if kind == Kind::Configuration { group.first().map_or(0, |r| r.outcome.parameters) } else { 0 },
-            seconds: group.iter().map(|r| r.outcome.seconds).sum::<f64>() / group.len().max(1) as f64,
-        }
     }
 
     pub(super) fn resample(&self, options: &CompareOptions) -> Option<Resampled> {
@@ -96,6 +95,17 @@ impl Columns {
         let sums = (0..self.columns.len()).map(|c| by_patient.sum(c)).collect();
         Some(Resampled { sums, means, signs, areas, draws: options.draws, seed: options.seed })
     }
+}
+
+/// Metrics on valid, means over runs.
+fn mean_on_valid(group: &[&Record]) -> Vec<(String, f64)> {
+    let names = group.first().map(|r| r.valid.iter().map(|(name, _)| name.clone())).into_iter().flatten();
+    let mean = |name: String| {
+        let of_run = |r: &&Record| r.valid.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        let values: Vec<f64> = group.iter().filter_map(of_run).collect();
+        (name, mean_and_sd(&values).0)
+    };
+    names.map(mean).collect()
 }
 
 impl Columns {
