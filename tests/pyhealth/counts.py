@@ -1,4 +1,4 @@
-"""Counts of PyHealth's tasks on the open demos, for tests/tests/pyhealth.rs.
+"""Counts of PyHealth's tasks on the open demos, for tests/library/pyhealth.rs.
 
     pip install pyhealth==1.1.6 'numpy<2'
     python tests/pyhealth/counts.py ../shared/data > tests/pyhealth/counts.json

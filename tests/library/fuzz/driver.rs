@@ -203,7 +203,7 @@ fn kind(message: &str) -> String {
 fn again(name: &str, file: &Path) -> String {
     format!(
         "the input is kept; again:\n  DUALK_FUZZ_REPLAY={} cargo test --release -p dualk-tests --test fuzz -- --exact {name} \
-         --nocapture\nonce it is mended, it belongs to tests/tests/fuzz/found/{name}",
+         --nocapture\nonce it is mended, it belongs to tests/library/fuzz/found/{name}",
         file.display()
     )
 }
@@ -273,7 +273,7 @@ fn case(path: &Path) -> Files {
 
 /// Inputs that failed once.
 fn found(name: &str) -> Vec<(String, Files)> {
-    let folder = dualk_tests::tests_dir().join("tests/fuzz/found").join(name);
+    let folder = dualk_tests::tests_dir().join("library/fuzz/found").join(name);
     let files = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut files: Vec<(String, Files)> = files.map(|path| (path.display().to_string(), case(&path))).collect();
     files.sort();

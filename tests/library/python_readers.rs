@@ -58,7 +58,7 @@ fn with_python(files: &[&Path]) -> Value {
 /// The same of R.
 fn with_r(files: &[&Path]) -> Value {
     let rscript = option_env!("DUALK_TEST_RSCRIPT").unwrap_or("Rscript");
-    printed(Command::new(rscript).arg(tests_dir().join("tests/support/readers.R")).args(files))
+    printed(Command::new(rscript).arg(tests_dir().join("library/support/readers.R")).args(files))
 }
 
 fn printed(command: &mut Command) -> Value {

@@ -165,7 +165,7 @@ fn no_module_knows_one_above_it() {
     for file in files(&root) {
         let relative = file.strip_prefix(&root).unwrap();
         let own = relative.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
-        assert!(LAYERS.contains(&own.as_str()), "sdk/src/{own} has no layer: give it one in tests/tests/layers.rs");
+        assert!(LAYERS.contains(&own.as_str()), "sdk/src/{own} has no layer: give it one in tests/library/layers.rs");
         seen.insert(own.clone());
         if relative.ends_with("tests.rs") || relative.components().any(|part| part.as_os_str() == "tests") {
             continue;
