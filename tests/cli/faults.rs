@@ -219,7 +219,7 @@ fn cases() -> Vec<Case> {
             "seed = 1\ncompat = \"dualk\"\n[data]\nparser = { type = \"mimic4\", root = \"raw\" }",
             &["data.parser.icd_map", ":5", "compat"],
         ),
-        manifest("loss limit", "[data]", "[data]\nloss_limit = 5", &["data.loss_limit", "between 0 and 1, found 5"]),
+        manifest("loss limit", "[data]", "[data]\nloss_limit = 5", &["data.loss_limit", "expected 0 to 1, found 5"]),
         manifest("missing hake table", "\"random\", dim = 8", "\"hake\", path = \"none.npz\", dim = 8", &["none.npz"]),
         manifest("hake table of text", "\"random\", dim = 8", "\"hake\", path = \"map.csv\", dim = 8", &["map.csv"]),
         manifest("chronic list", "\"diagnosis\"", "{ type = \"chronic_excluded\", path = \"no.txt\" }", &["no.txt"]),

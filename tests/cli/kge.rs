@@ -278,14 +278,15 @@ fn mistakes_name_their_place_and_leave_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write(folder);
-    let cases: [(&str, &[&str]); 8] = [
+    let cases: [(&str, &[&str]); 9] = [
         ("model.dim=0", &["`model.dim`", "at least 1"]),
         ("model.dimm=4", &["`model.dimm`", "did you mean `dim`?"]),
         ("model.type=hak", &["no kge_model is named `hak`", "did you mean `hake`?"]),
         ("train.negatives=0", &["`train.negatives`", "at least 1, found 0"]),
         ("train.lr=-1", &["`train.lr`"]),
         ("data.triples=absent", &["`data`", "both `triples` and sources are given"]),
-        ("data.split.test=1.5", &["`data.split.test`", "[0, 1)"]),
+        ("data.split.test=1.5", &["`data.split.test`", "at least 0 and less than 1, found 1.5"]),
+        ("data.split.test=0.99", &["`data.split.test`: nothing is left to train on"]),
         ("train.stepps=3", &["unknown key `stepps`", "did you mean `steps`?"]),
     ];
     for (setting, says) in cases {
@@ -462,7 +463,7 @@ fn mistakes_in_a_manifest_of_vectors_name_it_and_their_key() {
     write_both(folder);
     succeed(folder, &["check", "with.toml", "--no-memory"]);
     let cases = [
-        ("steps = 3000", "steps = 0", "`train.steps`: expected at least 1, found 0"),
+        ("steps = 3000", "steps = 0", "`train.steps`: expected a number of at least 1, found 0"),
         ("steps = 3000", "stepps = 3000", "`train.stepps`: unknown key `stepps`"),
         ("dim = 4", "dim = 0", "`model.dim`"),
         ("knowledge.tsv", "knowledg.tsv", "`data.source[1].path`"),

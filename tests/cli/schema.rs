@@ -23,7 +23,7 @@ fn misfit(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<Strin
         Value::Object(object) => object,
         other => return wrong(other == &Value::Bool(false)),
     };
-    const KNOWN: [&str; 23] = [
+    const KNOWN: [&str; 25] = [
         "type",
         "properties",
         "additionalProperties",
@@ -46,9 +46,10 @@ fn misfit(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<Strin
         "$ref",
         "required",
         "maxItems",
-        // Of our own: what is there for `compat` alone, and what an experiment makes from a manifest.
+        // Of our own: what is there for `compat` alone, what an experiment makes from a manifest, and what may be `inf`.
         "x-compat",
         "x-made-by",
+        "x-infinite",
     ];
     object.keys().for_each(|key| assert!(KNOWN.contains(&key.as_str()), "this test does not know `{key}`"));
     if let Some(name) = object.get("$ref").and_then(Value::as_str) {
@@ -101,15 +102,13 @@ fn misfit(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<Strin
         return items.iter().enumerate().find_map(|(i, item)| misfit(root, each, item, &format!("{at}[{i}]")));
     }
     let table = value.as_object()?;
-    let required = object.get("required").and_then(Value::as_array).into_iter().flatten();
-    if let Some(missing) = required.filter_map(Value::as_str).find(|key| !table.contains_key(*key)) {
-        return Some(format!("{at}.{missing}"));
-    }
     let others = object.get("additionalProperties").unwrap_or(&Value::Bool(true));
-    table.iter().find_map(|(key, value)| {
+    let wrong = table.iter().find_map(|(key, value)| {
         let schema = object.get("properties").and_then(|p| p.get(key)).unwrap_or(others);
         misfit(root, schema, value, &format!("{at}.{key}"))
-    })
+    });
+    let mut required = object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    wrong.or_else(|| required.find(|key| !table.contains_key(*key)).map(|missing| format!("{at}.{missing}")))
 }
 
 fn check(root: &Value, text: &str) -> Option<String> {
@@ -164,4 +163,59 @@ fn mistakes_do_not_fit() {
         assert_eq!(check(&root, text).as_deref(), Some(place), "{text}");
     }
     assert_eq!(check(&root, "[model]\ngraph_encoder = { type = \"gat\", dims = [8], heads = 2, dropout = 0.0 }"), None);
+}
+
+/// Ranges are declared once: what the schema refuses the program refuses, at the same key.
+#[test]
+fn numbers_out_of_range_are_refused_by_schema_and_program() {
+    let (of_runs, of_graphs) = (schema(&[]), schema(&["--kge"]));
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        ("data.loss_limit = 1.5", "data.loss_limit", "expected 0 to 1, found 1.5"),
+        ("data.split = { type = \"dualk\", train = 0, test = 1 }", "data.split.train", "at least 1, found 0"),
+        ("data.split = { type = \"random\", train = 0.5, valid = 0.5, test = -1.0 }", "data.split.test", "found -1"),
+        ("data.knowledge = [{ type = \"parser\", strength = 2.0 }]", "data.knowledge[0].strength", "found 2"),
+        ("stage = [{ type = \"finetune\", epochs = 0 }]", "stage[0].epochs", "at least 1, found 0"),
+        ("stage = [{ type = \"finetune\", lr = 0.0 }]", "stage[0].lr", "above 0, found 0"),
+        ("stage = [{ type = \"finetune\", lr_of = { head = -1.0 } }]", "stage[0].lr_of.head", "above 0, found -1"),
+        (
+            "stage = [{ type = \"finetune\", optimizer = { type = \"adamw\", beta2 = 1.0 } }]",
+            "stage[0].optimizer.beta2",
+            "less than 1, found 1",
+        ),
+        (
+            "stage = [{ type = \"finetune\", schedule = { type = \"piecewise\", from = [1, 2], lr = [0.1, 0.0] } }]",
+            "stage[0].schedule.lr[1]",
+            "above 0, found 0",
+        ),
+        ("sweep.random = { draws = 10001, space = { a = [1] } }", "sweep.random.draws", "1 to 10000, found 10001"),
+        ("output.checkpoint_minutes = -1.0", "output.checkpoint_minutes", "at least 0, or inf, found -1"),
+        (
+            "data.source = [{ type = \"text\", path = \"x\", similarity = 1.5 }]",
+            "data.source[0].similarity",
+            "found 1.5",
+        ),
+        ("data.source = [{ type = \"cooccurrence\", path = \"x\", levels = [] }]", "data.source[0].levels", "found 0"),
+        ("data.triples = \"x\"\ndata.split.valid = 1.0", "data.split.valid", "less than 1, found 1"),
+        ("data.triples = \"x\"\ntrain.batch = 0", "train.batch", "at least 1, found 0"),
+        (
+            "data.triples = \"x\"\ntrain.schedule = { type = \"linear\", hold = 1.0 }",
+            "train.schedule.hold",
+            "less than 1, found 1",
+        ),
+    ];
+    for (text, key, says) in cases {
+        let is_graph = text.contains("data.source") || text.contains("data.triples");
+        let (root, parser) = if is_graph { (&of_graphs, "") } else { (&of_runs, "data.parser = \"synthetic\"\n") };
+        let text = format!("{parser}{text}\n");
+        assert_eq!(check(root, &text), Some(format!(".{key}")), "{text}");
+        fs::write(folder.path().join("m.toml"), &text).unwrap();
+        let mut dualk = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        dualk.current_dir(folder.path()).env("DUALK_CACHE", "off").args(["check", "m.toml", "--device", "cpu"]);
+        let output = dualk.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let line = error.lines().find(|line| line.starts_with(&format!("error: `{key}`: expected ")));
+        assert!(output.status.code() == Some(2) && line.is_some_and(|line| line.contains(says)), "{text}: {error}");
+        assert_eq!(error.matches(&format!("`{key}`")).count(), 1, "{error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::legacy_random::{PySet, RandomState};
 use super::{Cohort, Splits, Vocabulary};
+use crate::options::within_ranges;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ pub enum SplitOptions {
     /// The published split, bit for bit: training patients first cover every code, then are drawn at random.
     Dualk {
         /// Number of multi-visit patients to train on.
+        #[schemars(range(min = 1))]
         train: usize,
         /// Number of multi-visit patients to report on; those left over are for choosing the epoch.
         test: usize,
@@ -25,12 +27,15 @@ pub enum SplitOptions {
     Random {
         /// Part of them to train on.
         #[serde(default = "default_train")]
+        #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
         train: f64,
         /// Part of them to choose the epoch on.
         #[serde(default = "default_held_out")]
+        #[schemars(range(min = 0.0, max = 1.0))]
         valid: f64,
         /// Part of them to report on.
         #[serde(default = "default_held_out")]
+        #[schemars(range(min = 0.0, max = 1.0))]
         test: f64,
         /// Seed of the shuffle.
         #[serde(default = "default_seed")]
@@ -66,24 +71,12 @@ impl SplitOptions {
 
     /// Checks what can be known without the cohort.
     pub fn check(&self) -> Result<()> {
-        match *self {
-            Self::Dualk { train, .. } => crate::options::at_least("train", train, 1).map(drop),
-            Self::Random { train, valid, test, .. } => {
-                for (key, part) in [("train", train), ("valid", valid), ("test", test)] {
-                    if !(0.0..=1.0).contains(&part) {
-                        return Err(Error::user(format!("expected a fraction in [0, 1], found {part}")).at_key(key));
-                    }
-                }
-                let sum = train + valid + test;
-                if (sum - 1.0).abs() > 1e-6 {
-                    let message = format!("train, valid and test must sum to 1, not {sum}");
-                    return Err(Error::user(message).at_key("train"));
-                }
-                match train > 0.0 {
-                    true => Ok(()),
-                    false => Err(Error::user("nothing is left to train on").at_key("train")),
-                }
-            }
+        within_ranges(self)?;
+        let Self::Random { train, valid, test, .. } = self else { return Ok(()) };
+        let sum = train + valid + test;
+        match (sum - 1.0).abs() > 1e-6 {
+            true => Err(Error::user(format!("train, valid and test must sum to 1, not {sum}")).at_key("train")),
+            false => Ok(()),
         }
     }
 }
@@ -315,6 +308,20 @@ mod tests {
         assert!(parse("type = 'random'\ntrian = 0.8").unwrap_err().to_string().contains("trian"));
         let options = SplitOptions::Random { train: 0.8, valid: 0.3, test: 0.1, seed: 1 };
         assert!(options.check().unwrap_err().to_string().contains("sum to 1"));
+        // Of programs that embed the SDK, too.
+        for (options, says) in [
+            (SplitOptions::Dualk { train: 0, test: 1, seed: 1 }, "`train`: expected a number of at least 1, found 0"),
+            (
+                SplitOptions::Random { train: 0.0, valid: 0.9, test: 0.1, seed: 1 },
+                "`train`: expected more than 0 and at most 1, found 0",
+            ),
+            (
+                SplitOptions::Random { train: 0.5, valid: 0.5, test: f64::NAN, seed: 1 },
+                "`test`: expected 0 to 1, found NaN",
+            ),
+        ] {
+            assert_eq!(run(&options, &[2, 2, 2]).unwrap_err().to_string(), says);
+        }
     }
 
     /// Sixty patients of one to three visits; the first forty are twenty persons, two patients each, of different numbers of

@@ -11,6 +11,7 @@ use crate::data::knowledge::GraphSource;
 use crate::device;
 use crate::error::Mistakes;
 use crate::ops::Precision;
+use crate::options::within_ranges;
 use crate::plugin::Registry;
 use crate::recipe::{Recipe, StageContext, check_turns, completed_stage};
 use crate::{Error, Result};
@@ -111,7 +112,7 @@ fn plugins(plan: &mut Plan) -> Result<()> {
 fn all(plan: &mut Plan) -> Result<()> {
     let mut mistakes = Mistakes::default();
     mistakes.note(data(plan));
-    mistakes.note(checkpoint_minutes(&plan.manifest));
+    mistakes.note(within_ranges(&plan.manifest.output).map_err(|e| e.within_key("output")));
     mistakes.note(backend(plan));
     let Some(recipe) = mistakes.note(recipe(plan)) else { return mistakes.done() };
     model(plan, recipe.as_ref(), &mut mistakes);
@@ -120,16 +121,6 @@ fn all(plan: &mut Plan) -> Result<()> {
         mistakes.note(found);
     }
     mistakes.done()
-}
-
-fn checkpoint_minutes(manifest: &Manifest) -> Result<()> {
-    let minutes = manifest.output.checkpoint_minutes;
-    if minutes.is_nan() || minutes < 0.0 {
-        let error = Error::user(format!("expected minutes, at least 0, found {minutes}"));
-        let error = error.at_key("output.checkpoint_minutes");
-        return Err(error.help("`inf` writes checkpoints at ends of epochs alone"));
-    }
-    Ok(())
 }
 
 /// Opens the device, and checks that it can do what is asked for.

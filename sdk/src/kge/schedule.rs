@@ -15,6 +15,7 @@ pub enum KgeSchedule {
     Linear {
         /// Part of the steps before it falls.
         #[serde(default)]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         hold: f64,
     },
 }

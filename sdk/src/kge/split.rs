@@ -15,8 +15,10 @@ use std::collections::{BTreeMap, HashMap};
 #[serde(default, deny_unknown_fields)]
 pub struct KgeSplit {
     /// Part of the triples to choose settings on.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub valid: f64,
     /// Part of the triples to report on.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub test: f64,
     /// Seed of the shuffle.
     pub seed: u64,
@@ -30,12 +32,9 @@ impl Default for KgeSplit {
 
 impl KgeSplit {
     pub(crate) fn check(&self) -> Result<()> {
-        for (key, part) in [("valid", self.valid), ("test", self.test)] {
-            if !(0.0..1.0).contains(&part) {
-                return Err(Error::user(format!("expected a fraction in [0, 1), found {part}")).at_key(key));
-            }
-        }
-        match self.valid + self.test < 1.0 {
+        // Of a part that is out of range that is said already.
+        let left = self.valid + self.test < 1.0 || self.valid >= 1.0 || self.test >= 1.0;
+        match left {
             true => Ok(()),
             false => Err(Error::user("nothing is left to train on").at_key("test")),
         }

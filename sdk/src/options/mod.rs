@@ -1,6 +1,7 @@
 //! Options of components: typed, documented, with defaults.
 
 use crate::{Error, Result};
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -155,36 +156,70 @@ pub fn divisor(key: &str, heads: usize, of: &str, width: usize) -> Result<usize>
     }
 }
 
-/// What the ranges exclude that a schema of options declares: for each option that is outside the first value, by its key.
-pub(crate) fn out_of_range(schema: &Schema, options: &Table) -> Vec<Error> {
-    let properties = schema.get("properties").and_then(Json::as_object);
-    let rules = properties.into_iter().flatten();
-    rules.filter_map(|(key, rule)| within_range(key, rule, options.get(key)?).err()).collect()
+/// The schema of a type in one piece, so that it can be put inside another.
+pub(crate) fn schema_of<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<T>()
 }
 
-fn within_range(key: &str, rule: &Json, value: &Value) -> Result<()> {
-    if let Some(items) = value.as_array() {
-        let fewest = rule.get("minItems").and_then(Json::as_u64).unwrap_or(0);
-        if (items.len() as u64) < fewest {
-            return Err(Error::user(format!("expected at least {fewest} of them, found {}", items.len())).at_key(key));
+/// Refuses every number outside of the range that its type declares for it, by its key.
+pub(crate) fn within_ranges<T: JsonSchema + Serialize>(value: &T) -> Result<()> {
+    let written = Table::try_from(value).map_err(|e| Error::program(format!("options cannot be written: {e}")))?;
+    out_of_range(&schema_of::<T>(), written).into_iter().reduce(Error::and).map_or(Ok(()), Err)
+}
+
+/// What the ranges exclude that a schema in one piece declares: every value outside of them, by its key.
+pub(crate) fn out_of_range(schema: &Schema, options: Table) -> Vec<Error> {
+    let mut found = Vec::new();
+    compare("", schema.as_value(), &Value::Table(options), &mut found);
+    found
+}
+
+fn compare(key: &str, rule: &Json, value: &Value, found: &mut Vec<Error>) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                let named = rule.get("properties").and_then(|known| known.get(name));
+                let Some(rule) = named.or_else(|| rule.get("additionalProperties")) else { continue };
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                compare(&key, rule, value, found);
+            }
+            let choices = ["oneOf", "anyOf"].iter().filter_map(|choices| rule.get(choices)?.as_array()).flatten();
+            choices.filter(|choice| is_of(choice, table)).for_each(|choice| compare(key, choice, value, found));
         }
-        let each = rule.get("items").unwrap_or(&Json::Null);
-        return items.iter().enumerate().try_for_each(|(i, item)| within_range(&format!("{key}[{i}]"), each, item));
-    }
-    let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
-    let (Some(number), Some(range)) = (number, Range::declared(rule)) else { return Ok(()) };
-    match range.contains(number) {
-        true => Ok(()),
-        false => Err(Error::user(format!("expected {range}, found {number}")).at_key(key)),
+        Value::Array(items) => {
+            let fewest = rule.get("minItems").and_then(Json::as_u64).unwrap_or(0);
+            if (items.len() as u64) < fewest {
+                let message = format!("expected at least {fewest} of them, found {}", items.len());
+                found.push(Error::user(message).at_key(key));
+            }
+            let each = rule.get("items").unwrap_or(&Json::Null);
+            items.iter().enumerate().for_each(|(i, item)| compare(&format!("{key}[{i}]"), each, item, found));
+        }
+        _ => {
+            let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+            let (Some(number), Some(range)) = (number, Range::declared(rule)) else { return };
+            if !range.contains(number) {
+                found.push(Error::user(format!("expected {range}, found {number}")).at_key(key));
+            }
+        }
     }
 }
 
-/// The finite numbers that a schema accepts.
+/// Whether a choice of a schema is about such a table, by its tags.
+fn is_of(choice: &Json, table: &Table) -> bool {
+    let properties = choice.get("properties").and_then(Json::as_object).into_iter().flatten();
+    let mut tags = properties.filter_map(|(name, rule)| Some((name, rule.get("const")?.as_str()?)));
+    tags.all(|(name, tag)| table.get(name).and_then(Value::as_str) == Some(tag))
+}
+
+/// The numbers that a schema accepts: finite ones, and `inf` with `x-infinite`, for which JSON has no number.
 struct Range {
     least: Option<f64>,
     most: Option<f64>,
     above: Option<f64>,
     below: Option<f64>,
+    infinite: bool,
 }
 
 impl Range {
@@ -193,11 +228,12 @@ impl Range {
         let bound = |name: &str| rule.get(name).and_then(Json::as_f64);
         let (least, most) = (bound("minimum"), bound("maximum"));
         let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
-        [least, most, above, below].iter().any(Option::is_some).then_some(Self { least, most, above, below })
+        let infinite = rule.get("x-infinite").is_some();
+        [least, most, above, below].iter().any(Option::is_some).then_some(Self { least, most, above, below, infinite })
     }
 
     fn contains(&self, number: f64) -> bool {
-        number.is_finite()
+        (number.is_finite() || (self.infinite && number == f64::INFINITY))
             && self.least.is_none_or(|m| number >= m)
             && self.most.is_none_or(|m| number <= m)
             && self.above.is_none_or(|m| number > m)
@@ -220,6 +256,7 @@ impl fmt::Display for Range {
                 _ => write!(f, "a number of {only}"),
             },
             (None, None) => f.write_str("a number"),
-        }
+        }?;
+        f.write_str(if self.infinite { ", or inf" } else { "" })
     }
 }

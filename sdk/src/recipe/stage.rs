@@ -27,15 +27,19 @@ pub struct Stage {
     pub loss: Option<ComponentRef>,
     /// Passes over the training examples. Default: by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub epochs: Option<usize>,
     /// Examples a step. Default: by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub batch: Option<usize>,
     /// Learning rate. Default: 0.001, or with `carry_optimizer` the one that the stage before ended with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub lr: Option<f64>,
     /// Learning rates of parameters by the prefixes of their paths; they change with the epoch as `lr` does.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("additionalProperties" = { "type": "number", "format": "double", "exclusiveMinimum": 0.0 }))]
     pub lr_of: BTreeMap<String, f64>,
     /// How the learning rate falls. Default: by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,12 +62,15 @@ pub struct Stage {
     pub carry_optimizer: Option<bool>,
     /// The largest norm of all gradients together; larger ones are scaled down to it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0.0))]
     pub clip_norm: Option<f64>,
     /// Batches whose mean gradient makes a step. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub accumulate: Option<usize>,
     /// Epochs without a better score on valid after which the stage ends. Default: it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub patience: Option<usize>,
     /// Epochs, from the first, in which dropout acts; an individual stage counts them for each head. Default: by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,21 +98,6 @@ pub enum Mode {
 impl Stage {
     /// Checks what needs neither recipe nor component.
     pub(crate) fn check(&self) -> Result<()> {
-        let positive = |key: &str, value: Option<usize>| match value {
-            Some(0) => Err(Error::user("expected at least 1, found 0").at_key(key)),
-            _ => Ok(()),
-        };
-        positive("epochs", self.epochs)?;
-        positive("batch", self.batch)?;
-        positive("accumulate", self.accumulate)?;
-        positive("patience", self.patience)?;
-        let above_zero = |key: &str, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(Error::user(format!("expected a positive number, found {value}")).at_key(key)),
-        };
-        above_zero("lr", self.lr())?;
-        self.lr_of.iter().try_for_each(|(prefix, &lr)| above_zero(&format!("lr_of.{prefix}"), lr))?;
-        self.clip_norm.map_or(Ok(()), |norm| above_zero("clip_norm", norm))?;
         self.optimizer().check().map_err(|e| e.within_key("optimizer"))?;
         if self.task.is_some() && self.objective.is_some() {
             return Err(Error::user("`task` and `objective` mean the same")

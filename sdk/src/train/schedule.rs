@@ -13,8 +13,10 @@ pub enum Schedule {
     /// Multiplied by `factor` every `every` epochs (PyTorch's `StepLR`).
     Step {
         /// Epochs between two falls.
+        #[schemars(range(min = 1))]
         every: usize,
         /// What to multiply by.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
         factor: f64,
     },
     /// Multiplied by `factor` when each of `epochs` begins (PyTorch's `MultiStepLR`).
@@ -22,6 +24,7 @@ pub enum Schedule {
         /// When it falls.
         epochs: Vec<usize>,
         /// What to multiply by.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
         factor: f64,
     },
     /// `lr[i]` from epoch `from[i]` on.
@@ -29,15 +32,18 @@ pub enum Schedule {
         /// When each rate begins, ascending.
         from: Vec<usize>,
         /// The rates.
+        #[schemars(extend("items" = { "type": "number", "format": "double", "exclusiveMinimum": 0.0 }))]
         lr: Vec<f64>,
     },
     /// From `lr` down to `least` along half a cosine (PyTorch's `CosineAnnealingLR`); `least` after that.
     Cosine {
         /// Epochs that this takes. Default: those of the stage.
         #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(range(min = 1))]
         epochs: Option<usize>,
         /// The last rate.
         #[serde(default)]
+        #[schemars(range(min = 0.0))]
         least: f64,
     },
 }
@@ -71,30 +77,16 @@ impl Schedule {
         }
     }
 
-    /// Refuses lengths and numbers that make no sense.
+    /// Refuses lists that do not fit together.
     pub(crate) fn check(&self) -> Result<()> {
-        let positive = |key: &str, value: f64| match value > 0.0 && value.is_finite() {
-            true => Ok(()),
-            false => Err(Error::user(format!("expected a positive number, found {value}")).at_key(key)),
-        };
         match self {
-            Schedule::Constant => Ok(()),
-            Schedule::Step { every: 0, .. } => Err(Error::user("expected at least 1, found 0").at_key("every")),
-            Schedule::Step { factor, .. } | Schedule::Milestones { factor, .. } => positive("factor", *factor),
             Schedule::Piecewise { from, lr } if from.len() != lr.len() => {
                 Err(Error::user(format!("`from` has {} entries and `lr` has {}", from.len(), lr.len())).at_key("lr"))
             }
             Schedule::Piecewise { from, .. } if from.windows(2).any(|w| w[0] >= w[1]) => {
                 Err(Error::user("expected ascending epochs").at_key("from"))
             }
-            Schedule::Cosine { epochs: Some(0), .. } => {
-                Err(Error::user("expected at least 1, found 0").at_key("epochs"))
-            }
-            Schedule::Cosine { least, .. } if !(*least >= 0.0 && least.is_finite()) => {
-                Err(Error::user(format!("expected a number that is not negative, found {least}")).at_key("least"))
-            }
-            Schedule::Cosine { .. } => Ok(()),
-            Schedule::Piecewise { lr, .. } => lr.iter().try_for_each(|&rate| positive("lr", rate)),
+            _ => Ok(()),
         }
     }
 }

@@ -6,7 +6,7 @@ use super::sources::{
 };
 use crate::data::tables::{check_folder, first_of_lines};
 use crate::error::Mistakes;
-use crate::options::FilePath;
+use crate::options::{FilePath, within_ranges};
 use crate::{Error, Result};
 use std::fs;
 use std::io::ErrorKind;
@@ -24,6 +24,7 @@ pub(crate) fn check_files(sources: &[GraphSource], key: &str) -> Result<()> {
     let mut mistakes = Mistakes::default();
     for (i, source) in sources.iter().enumerate() {
         let key = format!("{key}[{i}]");
+        mistakes.note(within_ranges(source).map_err(|e| e.within_key(&key)));
         mistakes.note(source.check().map_err(|e| e.within_key(&key)));
         mistakes.note(source.check_files().map_err(|e| e.within_key(&key)));
     }

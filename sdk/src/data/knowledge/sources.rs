@@ -6,7 +6,7 @@ use crate::data::codes::dotted;
 use crate::data::hierarchy::{Icd, ancestors};
 use crate::data::tables::{Table, lines, text};
 use crate::error::value;
-use crate::options::{FilePath, in_range};
+use crate::options::FilePath;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,7 @@ pub enum GraphSource {
         names: FilePath,
         /// Least similarity of a name to that of a code; names below stay names.
         #[serde(default = "similarity")]
+        #[schemars(range(min = -1.0, max = 1.0))]
         similarity: f64,
         /// Leave out relations with fewer triples than this.
         #[serde(default)]
@@ -58,6 +59,8 @@ pub enum GraphSource {
         path: FilePath,
         /// Least weights of the relations `with_1`, `with_2` …, from strong to weak.
         #[serde(default = "levels")]
+        #[schemars(length(min = 1))]
+        #[schemars(extend("items" = { "type": "number", "format": "double", "exclusiveMinimum": 0.0 }))]
         levels: Vec<f64>,
     },
     /// The categories and chapters above the diagnoses of the cohort, by their texts. For experiments alone.
@@ -73,6 +76,7 @@ pub enum GraphSource {
     Parser {
         /// Part of the facts that are right; each of the others has any code of the cohort as its tail.
         #[serde(default = "all")]
+        #[schemars(range(min = 0.0, max = 1.0))]
         strength: f64,
     },
 }
@@ -111,28 +115,15 @@ fn not_given(path: &FilePath) -> bool {
 impl GraphSource {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Self::Icd { .. } => Ok(()),
-            Self::Parser { strength } => match (0.0..=1.0).contains(strength) {
-                true => Ok(()),
-                false => {
-                    Err(Error::user(format!("expected a fraction in [0, 1], found {strength}")).at_key("strength"))
-                }
-            },
-            Self::Hierarchy { path, .. } | Self::Table { path, .. } => path.required("path").map(drop),
-            Self::Text { path, similarity, .. } => {
-                path.required("path")?;
-                in_range("similarity", *similarity, -1.0, 1.000_001).map(drop)
+            Self::Icd { .. } | Self::Parser { .. } => Ok(()),
+            Self::Hierarchy { path, .. } | Self::Table { path, .. } | Self::Text { path, .. } => {
+                path.required("path").map(drop)
             }
             Self::Cooccurrence { path, levels } => {
                 path.required("path")?;
-                match !levels.is_empty()
-                    && levels.windows(2).all(|two| two[0] > two[1])
-                    && levels.iter().all(|l| *l > 0.0)
-                {
+                match levels.windows(2).all(|two| two[0] > two[1]) {
                     true => Ok(()),
-                    false => {
-                        Err(Error::user(format!("expected falling numbers above 0, found {levels:?}")).at_key("levels"))
-                    }
+                    false => Err(Error::user(format!("expected falling numbers, found {levels:?}")).at_key("levels")),
                 }
             }
         }

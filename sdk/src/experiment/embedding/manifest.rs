@@ -1,9 +1,13 @@
 //! The manifest of an embedding: what `dualk kge train` reads.
 
-use crate::component::{FilePath, Slot, at_least, in_range};
+use crate::component::{FilePath, Slot};
 use crate::data::knowledge::GraphSource;
-use crate::experiment::manifest::{Compat, ComponentRef, Output, PluginRef, Source, component_schemas, from_serde};
+use crate::error::Mistakes;
+use crate::experiment::manifest::{
+    Compat, ComponentRef, Output, PluginRef, Source, check_name, component_schemas, from_serde,
+};
 use crate::kge::{KgeSchedule, KgeSplit, Unused};
+use crate::options::within_ranges;
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use schemars::{JsonSchema, schema_for};
@@ -97,18 +101,23 @@ fn is_empty(path: &FilePath) -> bool {
 #[serde(default, deny_unknown_fields)]
 pub struct TrainOptions {
     /// Number of steps; heads and tails are asked for in turn.
+    #[schemars(range(min = 1))]
     pub steps: u32,
     /// Triples of a step.
+    #[schemars(range(min = 1))]
     pub batch: usize,
     /// Negatives of a triple.
+    #[schemars(range(min = 1))]
     pub negatives: usize,
     /// Whether all triples of a step have the same negatives, less the known answers of each.
     pub shared_negatives: bool,
     /// Temperature α of the self-adversarial weights of negatives; 0 weighs all alike.
+    #[schemars(range(min = 0.0))]
     pub adversarial: f64,
     /// Whether triples of frequent queries count less.
     pub subsampling: bool,
     /// Learning rate of Adam.
+    #[schemars(range(min = 0.0))]
     pub lr: f64,
     /// How the rate falls.
     pub schedule: KgeSchedule,
@@ -211,46 +220,38 @@ impl KgeManifest {
     }
 
     fn check(&self) -> Result<()> {
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(good) {
-            let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{}\"", self.name);
-            return Err(Error::user(message).at_key("name").help("the name becomes a folder"));
+        let mut mistakes = Mistakes::default();
+        mistakes.note(within_ranges(self));
+        mistakes.note(check_name(&self.name));
+        mistakes.note(self.data.check().map_err(|e| e.within_key("data")));
+        for (i, source) in self.data.source.iter().enumerate() {
+            mistakes.note(source.check().map_err(|e| e.within_key(&format!("data.source[{i}]"))));
         }
-        let given = self.data.triples.given().is_some();
-        if given != self.data.source.is_empty() {
+        mistakes.note(self.train.check().map_err(|e| e.within_key("train")));
+        mistakes.done()
+    }
+}
+
+impl KgeData {
+    fn check(&self) -> Result<()> {
+        let given = self.triples.given().is_some();
+        if given != self.source.is_empty() {
             let what = if given { "both `triples` and sources are given" } else { "no triples are given" };
             let help = "write triples = \"FOLDER\" (train.txt, valid.txt, test.txt), or [[data.source]] tables";
-            return Err(Error::user(what).at_key("data").help(help));
+            return Err(Error::user(what).help(help));
         }
-        self.data.split.check().map_err(|e| e.within_key("data.split"))?;
-        for (i, source) in self.data.source.iter().enumerate() {
-            source.check().map_err(|e| e.within_key(&format!("data.source[{i}]")))?;
-        }
-        let minutes = self.output.checkpoint_minutes;
-        if minutes.is_nan() || minutes < 0.0 {
-            let error = Error::user(format!("expected minutes, at least 0, found {minutes}"));
-            return Err(error.at_key("output.checkpoint_minutes"));
-        }
-        self.train.check().map_err(|e| e.within_key("train"))
+        self.split.check().map_err(|e| e.within_key("split"))
     }
 }
 
 impl TrainOptions {
     fn check(&self) -> Result<()> {
-        at_least("steps", self.steps, 1)?;
-        at_least("batch", self.batch, 1)?;
-        at_least("negatives", self.negatives, 1)?;
-        if self.batch.saturating_mul(self.negatives) > 1 << 28 {
-            let message = format!("{} triples of {} negatives are too many", self.batch, self.negatives);
-            return Err(Error::user(message).at_key("batch").help("a step may score 268,435,456 negatives"));
-        }
-        in_range("adversarial", self.adversarial, 0.0, f64::INFINITY)?;
-        in_range("lr", self.lr, 0.0, f64::INFINITY)?;
-        match self.schedule {
-            KgeSchedule::Linear { hold } => {
-                in_range("hold", hold, 0.0, 1.0).map_err(|e| e.within_key("schedule")).map(drop)
+        match self.batch.saturating_mul(self.negatives) > 1 << 28 {
+            true => {
+                let message = format!("{} triples of {} negatives are too many", self.batch, self.negatives);
+                Err(Error::user(message).at_key("batch").help("a step may score 268,435,456 negatives"))
             }
-            _ => Ok(()),
+            false => Ok(()),
         }
     }
 }
@@ -272,4 +273,32 @@ pub fn kge_schema(registry: &Registry) -> serde_json::Value {
         definitions.remove("Component");
     }
     schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_out_of_range_is_named_with_its_line() {
+        let text = "name = 'x'\n[data]\nsplit = { valid = 1.0, test = 0 }\n[[data.source]]\ntype = 'parser'\n\
+                    strength = 1.5\n[[data.source]]\ntype = 'cooccurrence'\npath = 'x'\nlevels = [0.2, 0.0]\n[train]\n\
+                    steps = 0\nlr = inf\nschedule = { type = 'linear', hold = 1 }\n[output]\ncheckpoint_minutes = nan";
+        let error = KgeManifest::parse(text, &[]).unwrap_err().to_string();
+        for says in [
+            "`data.split.valid`: expected at least 0 and less than 1, found 1\n  --> manifest:3:",
+            "`data.source[0].strength`: expected 0 to 1, found 1.5\n  --> manifest:6:",
+            "`data.source[1].levels[1]`: expected a number above 0, found 0\n  --> manifest:10:",
+            "`train.steps`: expected a number of at least 1, found 0\n  --> manifest:12:",
+            "`train.lr`: expected a number of at least 0, found inf\n  --> manifest:13:",
+            "`train.schedule.hold`: expected at least 0 and less than 1, found 1\n  --> manifest:14:",
+            "`output.checkpoint_minutes`: expected a number of at least 0, or inf, found NaN\n  --> manifest:16:",
+        ] {
+            assert!(error.contains(says), "{says}: {error}");
+        }
+        assert_eq!(error.matches("  --> manifest:").count(), 7, "{error}");
+        let good = "name = 'x'\ndata.triples = 'x'\noutput.checkpoint_minutes = inf\ntrain.lr = 0\n\
+                    train.schedule = { type = 'linear', hold = 0.0 }";
+        assert!(KgeManifest::parse(good, &[]).is_ok());
+    }
 }

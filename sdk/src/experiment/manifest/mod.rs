@@ -18,6 +18,7 @@ use crate::data::SplitOptions;
 use crate::data::knowledge::GraphSource;
 use crate::error::Mistakes;
 use crate::ops::Precision;
+use crate::options::within_ranges;
 pub use crate::recipe::{Mode, Stage};
 use crate::storage::Access;
 use crate::{Error, Result};
@@ -126,6 +127,7 @@ pub struct Data {
     /// Part of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
     /// Default: nothing is, and more than 0.05 a warning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub loss_limit: Option<f64>,
 }
 
@@ -138,8 +140,9 @@ pub struct Output {
     /// Folder of the cache, relative to the current one. Default: that of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<std::path::PathBuf>,
-    /// Minutes between two checkpoints inside an epoch; 0 writes one after every step. The end of an epoch writes one,
-    /// too, unless checkpoints would take more than a twentieth of the time.
+    /// Minutes between two checkpoints inside an epoch; 0 writes one after every step, `inf` none. The end of an epoch writes
+    /// one, too, unless checkpoints would take more than a twentieth of the time.
+    #[schemars(range(min = 0.0), extend("x-infinite" = true))]
     pub checkpoint_minutes: f64,
     /// Who may read the run's folder, beside its owner: `private` for nobody, `group` or `all`.
     pub access: Access,
@@ -275,13 +278,9 @@ impl Manifest {
 
     /// Checks what needs no component.
     fn check(&self, mistakes: &mut Mistakes) {
-        mistakes.note(self.check_name());
+        mistakes.note(within_ranges(self));
+        mistakes.note(check_name(&self.name));
         mistakes.note(self.data.split.check().map_err(|e| e.within_key("data.split")));
-        if let Some(limit) = self.data.loss_limit.filter(|limit| !(0.0..=1.0).contains(limit)) {
-            let message = format!("expected a fraction between 0 and 1, found {limit}");
-            let error = Error::user(message).at_key("data.loss_limit").help("0.1 allows to lose a tenth");
-            mistakes.note::<()>(Err(error));
-        }
         for (i, source) in self.data.knowledge.iter().enumerate() {
             mistakes.note(source.check().map_err(|e| e.within_key(&format!("data.knowledge[{i}]"))));
         }
@@ -290,13 +289,16 @@ impl Manifest {
             mistakes.note(stage.check().map_err(|e| e.within_key(&format!("stage[{i}]"))));
         }
     }
+}
 
-    fn check_name(&self) -> Result<()> {
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(good) {
-            let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{}\"", self.name);
-            return Err(Error::user(message).at_key("name").help("the name becomes a folder"));
+/// Refuses names that cannot be those of folders.
+pub(in crate::experiment) fn check_name(name: &str) -> Result<()> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
+        true => {
+            let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{name}\"");
+            Err(Error::user(message).at_key("name").help("the name becomes a folder"))
         }
-        Ok(())
+        false => Ok(()),
     }
 }

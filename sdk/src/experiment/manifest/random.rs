@@ -1,6 +1,7 @@
 //! `sweep.random`: configurations drawn at random.
 
 use super::sweep::{MOST, Setting, joined};
+use crate::options::within_ranges;
 use crate::train::derive_seed;
 use crate::{Error, Result};
 use rand::{Rng, SeedableRng};
@@ -14,6 +15,7 @@ use toml::{Table, Value};
 #[serde(deny_unknown_fields)]
 pub struct RandomSearch {
     /// How many configurations.
+    #[schemars(range(min = 1, max = MOST))]
     pub draws: usize,
     /// Seed of the draws.
     #[serde(default)]
@@ -39,10 +41,7 @@ struct Range {
 impl RandomSearch {
     /// The draws.
     pub(super) fn configurations(&self) -> Result<Vec<Vec<Setting>>> {
-        if self.draws == 0 || self.draws > MOST {
-            let message = format!("expected 1 to {MOST} draws, found {}", self.draws);
-            return Err(Error::user(message).at_key("sweep.random.draws"));
-        }
+        within_ranges(self).map_err(|e| e.within_key("sweep.random"))?;
         let mut space = Vec::new();
         flatten_space(&self.space, "", "sweep.random.space", &mut space)?;
         if space.is_empty() {

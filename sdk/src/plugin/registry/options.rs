@@ -2,18 +2,11 @@
 
 use crate::component::Component;
 use crate::error::Mistakes;
-use crate::options::out_of_range;
+use crate::options::{out_of_range, schema_of};
 use crate::plugin::option_info::{OptionInfo, options_of};
 use crate::{Error, Result};
 use schemars::Schema;
-use schemars::generate::SchemaSettings;
 use toml::Table;
-
-/// The schema of a component's options in one piece, so that it can be put inside another.
-pub(super) fn schema_of<C: Component>() -> Schema {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<C>()
-}
 
 /// The options with those that are left out filled in.
 pub(super) fn check_options<C: Component>(table: Table) -> Result<Table> {
@@ -41,7 +34,7 @@ pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
     loop {
         let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
             Ok(options) => {
-                for error in out_of_range(&schema, &written::<C>(&options)?) {
+                for error in out_of_range(&schema, written::<C>(&options)?) {
                     mistakes.note::<()>(Err(explained(error, &schema)));
                 }
                 return mistakes.finish(Some(options));

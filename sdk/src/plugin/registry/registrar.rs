@@ -1,8 +1,9 @@
 //! What plugins register: a component's description, and functions that check its options and build it.
 
-use super::options::{check_options, parse_options, schema_of};
+use super::options::{check_options, parse_options};
 use crate::Result;
 use crate::component::{Builds, Component, Slot, SlotKind};
+use crate::options::schema_of;
 use schemars::Schema;
 use std::any::Any;
 use std::sync::Arc;

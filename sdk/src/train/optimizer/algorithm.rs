@@ -16,42 +16,52 @@ pub enum Algorithm {
     Adam {
         /// Decay of the running mean of gradients.
         #[serde(default = "beta1")]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         beta1: f64,
         /// Decay of the running mean of their squares.
         #[serde(default = "beta2")]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         beta2: f64,
         /// What is added to the root of the second moment.
         #[serde(default = "epsilon")]
+        #[schemars(range(min = 0.0))]
         epsilon: f64,
         /// Part of a parameter that is added to its gradient.
         #[serde(default)]
+        #[schemars(range(min = 0.0))]
         weight_decay: f64,
     },
     /// AdamW (Loshchilov and Hutter 2019, algorithm 2): weight decay apart from the gradient.
     Adamw {
         /// Decay of the running mean of gradients.
         #[serde(default = "beta1")]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         beta1: f64,
         /// Decay of the running mean of their squares.
         #[serde(default = "beta2")]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         beta2: f64,
         /// What is added to the root of the second moment.
         #[serde(default = "epsilon")]
+        #[schemars(range(min = 0.0))]
         epsilon: f64,
         /// Fraction of a parameter, times the learning rate, that is subtracted at every step.
         #[serde(default = "decoupled")]
+        #[schemars(range(min = 0.0))]
         weight_decay: f64,
     },
     /// Stochastic gradient descent, with momentum as in Sutskever et al. 2013 when it is not 0.
     Sgd {
         /// Part of the last step's direction that is kept.
         #[serde(default)]
+        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         momentum: f64,
         /// Whether the gradient is taken after the momentum's step (Nesterov).
         #[serde(default)]
         nesterov: bool,
         /// Part of a parameter that is added to its gradient.
         #[serde(default)]
+        #[schemars(range(min = 0.0))]
         weight_decay: f64,
     },
 }
@@ -88,27 +98,13 @@ impl Algorithm {
         }
     }
 
-    /// Refuses numbers that make no sense.
+    /// Refuses options that make no sense together.
     pub(crate) fn check(&self) -> Result<()> {
-        let below_one = |key: &str, value: f64| within(key, value, (0.0..1.0).contains(&value), "from 0 to below 1");
-        let from_zero =
-            |key: &str, value: f64| within(key, value, value >= 0.0 && value.is_finite(), "that is not negative");
         match *self {
-            Self::Adam { beta1, beta2, epsilon, weight_decay }
-            | Self::Adamw { beta1, beta2, epsilon, weight_decay } => {
-                below_one("beta1", beta1)?;
-                below_one("beta2", beta2)?;
-                from_zero("epsilon", epsilon)?;
-                from_zero("weight_decay", weight_decay)
+            Self::Sgd { momentum: 0.0, nesterov: true, .. } => {
+                Err(Error::user("`nesterov` needs a momentum above 0").at_key("momentum"))
             }
-            Self::Sgd { momentum, nesterov, weight_decay } => {
-                below_one("momentum", momentum)?;
-                from_zero("weight_decay", weight_decay)?;
-                match nesterov && momentum == 0.0 {
-                    true => Err(Error::user("`nesterov` needs a momentum above 0").at_key("momentum")),
-                    false => Ok(()),
-                }
-            }
+            _ => Ok(()),
         }
     }
 
@@ -145,13 +141,6 @@ pub(super) struct Job {
     pub gradient: Tensor<1>,
     pub moments: Option<Moments>,
     pub lr: f64,
-}
-
-fn within(key: &str, value: f64, good: bool, accepted: &str) -> Result<()> {
-    match good {
-        true => Ok(()),
-        false => Err(Error::user(format!("expected a number {accepted}, found {value}")).at_key(key)),
-    }
 }
 
 fn with_decay(gradient: Tensor<1>, value: &Tensor<1>, decay: f64) -> Tensor<1> {

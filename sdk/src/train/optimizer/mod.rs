@@ -194,6 +194,7 @@ impl ModuleMapper for Put {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::within_ranges;
     use burn::module::Module;
     use burn::tensor::TensorData;
 
@@ -312,12 +313,13 @@ mod tests {
     #[test]
     fn numbers_that_make_no_sense_are_refused() {
         for (options, says) in [
-            ("type = 'adam'\nbeta1 = 1.0", "from 0 to below 1, found 1"),
-            ("type = 'adamw'\nweight_decay = -0.1", "not negative, found -0.1"),
+            ("type = 'adam'\nbeta1 = 1.0", "`beta1`: expected at least 0 and less than 1, found 1"),
+            ("type = 'adamw'\nweight_decay = -0.1", "`weight_decay`: expected a number of at least 0, found -0.1"),
             ("type = 'sgd'\nnesterov = true", "needs a momentum"),
         ] {
             let algorithm: Algorithm = toml::from_str(options).unwrap();
-            assert!(algorithm.check().unwrap_err().to_string().contains(says), "{options}");
+            let error = within_ranges(&algorithm).and_then(|()| algorithm.check()).unwrap_err().to_string();
+            assert!(error.contains(says), "{options}: {error}");
         }
         assert!(toml::from_str::<Algorithm>("type = 'sgd'\nbeta1 = 0.5").is_err());
     }
