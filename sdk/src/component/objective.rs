@@ -215,8 +215,8 @@ pub trait Objective: Send + Sync {
         false
     }
 
-    /// Scores of further baselines, rules of one line, for the examples of `split`: names, each with one score a column of each
-    /// example, for each head.
+    /// Scores of further simple baselines for the examples of `split`: names, each with one score a column of each example, for
+    /// each head.
     fn rules(&self, data: &Dataset, split: Split) -> Result<Vec<(String, Vec<Vec<f32>>)>> {
         let _ = (data, split);
         Ok(Vec::new())

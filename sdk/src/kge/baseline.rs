@@ -1,4 +1,4 @@
-//! What a rule of one line reaches: a triple of training read backwards, else how often an entity answers the relation.
+//! A one-line baseline: a triple of training read backwards, else how often an entity answers the relation.
 
 use super::known::Known;
 use super::model::{Queries, Side};

@@ -36,7 +36,7 @@ pub struct KgeOutcome {
     /// The validation triples, where they were ranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<LinkMetrics>,
-    /// The test triples, ranked by a rule of one line: whether training has the triple backwards, then how often the
+    /// The test triples, ranked by a one-line baseline: whether training has the triple backwards, then how often the
     /// relation has the entity on that side.
     pub baseline: LinkMetrics,
 }

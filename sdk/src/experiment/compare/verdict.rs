@@ -36,11 +36,11 @@ impl Judge<'_> {
         format!("{} ({})", text, self.table.primary)
     }
 
-    /// The chosen row beside the best rule that learns nothing, or little.
+    /// The chosen row beside the best baseline: a simple one, or a regression.
     fn against_rules(&self, chosen: usize) -> String {
         let (name, mean) = (self.name(chosen), self.mean(chosen));
         let Some(rule) = self.best(Kind::Reference, None) else {
-            return format!("{name}: no rule of one line stands beside it, so nothing says whether {mean:.4} is much");
+            return format!("{name}: no simple baseline stands beside it, so nothing says whether {mean:.4} is much");
         };
         let (gap, rule) = (self.gap(chosen, rule), self.name(rule));
         match gap.direction() {

@@ -228,7 +228,7 @@ impl KgeExperiment {
         Ok(Identity { sha256, made_from })
     }
 
-    /// Ranks test (and validation) triples by a scorer, and by a rule of one line.
+    /// Ranks test (and validation) triples by a scorer, and by the one-line baseline.
     fn evaluated(&self, graph: &KnowledgeGraph, trained: &Trained<'_>, progress: &dyn Progress) -> Result<KgeOutcome> {
         let (known, options) = (self.known(graph), &self.manifest.evaluate);
         let device = self.device()?;

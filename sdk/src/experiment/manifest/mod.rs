@@ -146,7 +146,7 @@ pub struct Output {
     pub checkpoint_minutes: f64,
     /// Who may read the run's folder, beside its owner: `private` for nobody, `group` or `all`.
     pub access: Access,
-    /// Whether tables show what rules of one line and a logistic regression reach.
+    /// Whether tables show simple baselines and a logistic regression.
     pub baselines: bool,
     /// Whether a run writes TensorBoard's event files, into its folder `tensorboard`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]

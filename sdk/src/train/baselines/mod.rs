@@ -1,4 +1,4 @@
-//! Rankings that a model must beat to be worth training: rules of one line, and a logistic regression.
+//! Rankings that a model must beat to be worth training: simple baselines, and a logistic regression.
 
 mod cox;
 mod history;
