@@ -18,7 +18,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Applies it.
+    /// The function of each number of `x`, in the same shape.
     pub fn apply(self, x: Tensor<2>) -> Tensor<2> {
         match self {
             Activation::None => x,

@@ -20,7 +20,7 @@ pub struct Vocabulary {
     pub labs: Vec<u32>,
 }
 
-/// Which patients serve for what, as indices into [`Cohort::patients`].
+/// Patients by split, as indices into [`Cohort::patients`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Splits {
     /// Patients with one admission.

@@ -1,4 +1,4 @@
-//! Which patients serve for what.
+//! Patients by split.
 
 use super::legacy_random::{PySet, RandomState};
 use super::{Cohort, Splits, Vocabulary};
@@ -23,17 +23,17 @@ pub enum SplitOptions {
         #[serde(default = "default_seed")]
         seed: u32,
     },
-    /// Multi-visit patients at random, all of a person in one part; the parts sum to 1.
+    /// Multi-visit patients at random, all of a person in one part; the fractions sum to 1.
     Random {
-        /// Part of them to train on.
+        /// Fraction of them to train on.
         #[serde(default = "default_train")]
         #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
         train: f64,
-        /// Part of them to choose the epoch on.
+        /// Fraction of them to choose the epoch on.
         #[serde(default = "default_held_out")]
         #[schemars(range(min = 0.0, max = 1.0))]
         valid: f64,
-        /// Part of them to report on.
+        /// Fraction of them to report on.
         #[serde(default = "default_held_out")]
         #[schemars(range(min = 0.0, max = 1.0))]
         test: f64,

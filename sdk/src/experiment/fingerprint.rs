@@ -14,7 +14,7 @@ const FILE: &str = "data.json";
 pub struct Fingerprint {
     /// Of patients, admissions, codes and laboratory items, in their order.
     pub cohort: String,
-    /// Of the patients that serve for what, in their order.
+    /// Of the patients of each split, in their order.
     pub split: String,
     /// Number of patients.
     pub patients: usize,

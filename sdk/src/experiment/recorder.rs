@@ -125,12 +125,12 @@ impl<'a> Recorder<'a> {
         (self.state.borrow().spent + self.begun.elapsed()).as_secs_f64()
     }
 
-    /// The vectors that the model starts from.
+    /// Keeps the vectors that the model starts from, for checkpoints and the outcome.
     pub fn begin_with(&self, vectors: Vec<TrainedVectors>) {
         self.state.borrow_mut().vectors = vectors;
     }
 
-    /// The same.
+    /// The vectors that the model starts from, none where no manifest of embeddings is named.
     pub fn vectors(&self) -> Vec<TrainedVectors> {
         self.state.borrow().vectors.clone()
     }

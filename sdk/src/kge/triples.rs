@@ -9,9 +9,9 @@ use std::path::Path;
 /// A knowledge graph with its split.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnowledgeGraph {
-    /// Entities by number.
+    /// Entities by index.
     pub entities: Names,
-    /// Relations by number.
+    /// Relations by index.
     pub relations: Names,
     /// Triples to learn from.
     pub train: Vec<Triple>,

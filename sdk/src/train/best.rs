@@ -25,8 +25,7 @@ pub(super) fn scored(best: Option<&Best>) -> Option<(f64, usize)> {
 /// An epoch with its model, and the best on valid where that is another.
 pub(super) type Chosen = ((usize, Model), Option<(usize, Model)>);
 
-/// Of the last epoch and the best the one that is selected, and the best where that is another. `None` where the best is
-/// asked for and there is none.
+/// The selected epoch; also the best one, if it is another. `None` where the best is selected and no epoch has a score.
 pub(super) fn chosen(select: Select, last: (usize, Model), best: Option<(usize, Model)>) -> Option<Chosen> {
     match (select, best) {
         (Select::Best, Some(best)) => Some((best, None)),

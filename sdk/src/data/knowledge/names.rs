@@ -37,7 +37,7 @@ impl Names {
         self.index.get(name).copied()
     }
 
-    /// All names, by number.
+    /// All names, by index.
     pub fn list(&self) -> &[String] {
         &self.list
     }

@@ -204,9 +204,9 @@ impl GraphSource {
 /// Triples that sources were joined to.
 #[derive(Debug, Default)]
 pub struct Triples {
-    /// Entities by number.
+    /// Entities by index.
     pub entities: Names,
-    /// Relations by number.
+    /// Relations by index.
     pub relations: Names,
     /// Distinct triples, in the order of the sources.
     pub triples: Vec<Triple>,

@@ -113,7 +113,7 @@ pub struct PluginRef {
 pub struct Data {
     /// Reads the raw tables.
     pub parser: ComponentRef,
-    /// Which patients serve for what.
+    /// How patients are split.
     #[serde(default)]
     pub split: SplitOptions,
     /// Kinds of further codes, such as `drugs` and `procedures`, that stand beside diagnoses as codes of visits and nodes of

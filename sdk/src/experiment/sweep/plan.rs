@@ -94,7 +94,7 @@ impl Plan {
         }
     }
 
-    /// Writes it.
+    /// Writes the plan to `sweep.json` in the sweep's folder.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -136,7 +136,7 @@ impl State {
         serde_json::from_slice(&fs::read(folder.join(STATE)).ok()?).ok()
     }
 
-    /// Writes it.
+    /// Writes the state to `state.json` in the member's folder.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -144,7 +144,7 @@ impl State {
         write_json(&folder.join(STATE), self)
     }
 
-    /// Forgets it: the member is tried again.
+    /// Removes the state of a member's folder, so that the member is tried again.
     pub fn forget(folder: &Path) {
         let _ = fs::remove_file(folder.join(STATE)); // there may be none
     }

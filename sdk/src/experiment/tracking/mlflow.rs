@@ -23,7 +23,7 @@ impl Mlflow {
     /// A server by its address.
     ///
     /// # Errors
-    /// When that is none.
+    /// When it is no HTTP(S) URL.
     pub fn new(address: &str) -> Result<Self> {
         if !address.starts_with("http://") && !address.starts_with("https://") {
             return Err(Error::user(format!("expected the address of a server, found `{address}`"))

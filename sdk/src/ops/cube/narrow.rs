@@ -14,11 +14,11 @@ pub(super) const VECTOR: usize = 4;
 /// A table whose rows kernels gather.
 #[derive(Clone)]
 pub(super) struct Table {
-    /// In 32 bits; where there is another form, nothing reads it.
+    /// In 32 bits; where a bfloat16 copy exists, nothing reads it.
     pub wide: CubeTensor,
-    /// In bfloat16, [`VECTOR`] numbers a place; the wide one where there is none.
+    /// In bfloat16, [`VECTOR`] numbers a place; the wide one where no bfloat16 copy exists.
     pub packed: CubeTensor,
-    /// Whether there is.
+    /// Whether a bfloat16 copy exists.
     pub narrow: bool,
 }
 
@@ -59,7 +59,7 @@ fn rounded_copy(values: &CubeTensor) -> CubeTensor {
     output
 }
 
-/// The bits of the nearest number of bfloat16, ties to even, and 16 zeros. Numbers that are none stay none.
+/// The bits of the nearest number of bfloat16, ties to even, and 16 zeros. NaN stays NaN.
 #[cube]
 fn nearest(x: f32) -> u32 {
     let bits = u32::reinterpret(x);

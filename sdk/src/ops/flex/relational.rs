@@ -42,7 +42,7 @@ pub(super) struct Outputs<'a, T> {
     pub output: &'a [T],
 }
 
-/// What a task sends back.
+/// The gradients that a task computes.
 pub(super) struct Sent<T> {
     /// Gradients of its part of `h`.
     h: Vec<T>,
@@ -183,7 +183,7 @@ vectorized! {
 }
 
 vectorized! {
-    /// What a task sends back; `columns` has its places in a row of the output.
+    /// Computes the gradients of a task; `columns` has its places in a row of the output.
     fn send_back<T: Real>(
         table: &[T],
         outputs: Outputs<'_, T>,
@@ -215,7 +215,7 @@ vectorized! {
             turn::<T, FMA>(gradient, widths, &transposed[..across], of_h);
         }
         outer(table, &gradient, k, n, &mut sent.matrices[..down]);
-        // What arrives in the rows of a relation, the gradients where they lead to, and of one of them what goes back.
+        // What arrives in the rows of a relation, the gradients of the nodes that they lead to, and one of these times the matrix.
         let (mut arrived, mut at_ends, mut turned) = (Vec::new(), Vec::new(), vec![T::ZERO; tall]);
         for relation in 0..relations.count() {
             let rows = relations.rows(relation);

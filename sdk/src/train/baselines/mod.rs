@@ -130,7 +130,7 @@ fn is_binary(context: &BaselineContext<'_>) -> bool {
     context.heads.iter().all(|head| head.outputs == 1)
 }
 
-/// Those of what a patient had before, where it would be again what is asked for.
+/// Baselines from the patient's own history; none where a head asks for nothing that a history holds.
 fn of_histories(context: &BaselineContext<'_>, asks: &[Asks], counts: &[Vec<f32>]) -> Vec<Scored> {
     if asks.iter().any(|a| matches!(a, Asks::Nothing)) {
         return Vec::new();
