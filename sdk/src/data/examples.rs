@@ -1,7 +1,6 @@
 //! Training examples and the batches cut from them.
 
-use super::{Demographics, Ragged, Visits};
-use crate::ops::Sets;
+use super::{Demographics, Ragged, Sets, Visits};
 use std::sync::Arc;
 
 /// Visits that are told apart by whoever looks at a history: the last that is seen, the one before, and all earlier ones.

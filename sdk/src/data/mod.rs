@@ -28,8 +28,7 @@ pub mod legacy_random;
 pub mod tables;
 pub mod tasks;
 
-pub use crate::ops::Sets;
-pub use crate::sparse::Ragged;
+pub use crate::sparse::{Ragged, Sets};
 pub use cohort::{Cohort, LabItem};
 pub use dataset::{Dataset, Splits, Vocabulary};
 pub use examples::{AGES, Batch, Examples};

@@ -1,9 +1,9 @@
 //! The edges of a graph as encoders want them.
 
 use super::Csr;
-use super::csr::in_32_bits;
 use super::edges::Ends;
 use crate::graph::Graph;
+use crate::sparse::in_32_bits;
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 

@@ -26,7 +26,6 @@
 mod adjacency;
 mod attention;
 mod autodiff;
-mod csr;
 #[cfg(cube)]
 pub(crate) mod cube;
 mod dense;
@@ -40,14 +39,12 @@ mod product;
 mod relational;
 mod row_attention;
 mod set_attention;
-mod sets;
 #[cfg(test)]
 mod tests;
 
-pub use crate::sparse::Precision;
+pub use crate::sparse::{Csr, Precision, Sets, Transposed};
 pub use adjacency::Adjacency;
 pub use attention::attention;
-pub use csr::{Csr, Transposed};
 pub(crate) use dense::multiplying;
 pub use dense::{
     add_row, add_row_relu, binary_cross_entropy, head_products, linear, linear_relu, matmul, mean, segment_matmul, sum,
@@ -61,4 +58,3 @@ pub use padded::PaddedSets;
 pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use relational::{Relations, relational_convolution};
 pub use set_attention::softmax_pool;
-pub use sets::Sets;

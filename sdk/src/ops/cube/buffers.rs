@@ -4,21 +4,14 @@ use super::super::Csr;
 use burn::tensor::{Bytes, DType, Shape};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::tensor::CubeTensor;
-use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 /// The lists of a [`Csr`] on every device that has asked for them.
 #[derive(Default)]
-pub(in super::super) struct Buffers {
+struct Buffers {
     forward: Mutex<Vec<(CubeDevice, Lists)>>,
     backward: Mutex<Vec<(CubeDevice, TransposedLists)>>,
     pieces: [Mutex<Vec<(CubeDevice, Pieces)>>; 2],
-}
-
-impl fmt::Debug for Buffers {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffers").finish_non_exhaustive()
-    }
 }
 
 /// The most entries of a list that one cube goes through, one group of units after the other.
@@ -83,7 +76,7 @@ pub(super) struct TransposedLists {
 
 /// The lists where `like` is.
 pub(super) fn lists(csr: &Csr, like: &CubeTensor) -> Lists {
-    kept(&csr.device.forward, like, || Lists {
+    kept(&csr.copies::<Buffers>().forward, like, || Lists {
         offsets: numbers(csr.offsets(), like),
         members: numbers(csr.members(), like),
         weights: upload(csr.weights().unwrap_or(&[1.0]), DType::F32, like),
@@ -92,7 +85,7 @@ pub(super) fn lists(csr: &Csr, like: &CubeTensor) -> Lists {
 
 /// The transposed lists where `like` is.
 pub(super) fn transposed(csr: &Csr, like: &CubeTensor) -> TransposedLists {
-    kept(&csr.device.backward, like, || {
+    kept(&csr.copies::<Buffers>().backward, like, || {
         let t = csr.transposed();
         TransposedLists {
             offsets: numbers(&t.offsets, like),
@@ -105,7 +98,7 @@ pub(super) fn transposed(csr: &Csr, like: &CubeTensor) -> TransposedLists {
 
 /// The pieces of the lists, or of the transposed ones, where `like` is.
 pub(super) fn pieces(csr: &Csr, transposed: bool, like: &CubeTensor) -> Pieces {
-    kept(&csr.device.pieces[usize::from(transposed)], like, || {
+    kept(&csr.copies::<Buffers>().pieces[usize::from(transposed)], like, || {
         Pieces::new(if transposed { &csr.transposed().offsets } else { csr.offsets() }, like)
     })
 }

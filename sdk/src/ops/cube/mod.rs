@@ -19,12 +19,10 @@ mod set_attention;
 mod sparse_product;
 mod vectors;
 
-pub(super) use buffers::Buffers;
-
-use super::csr::in_32_bits;
 use super::dropout::Dropped;
 use super::kernels::{AdamStep, Entropy, Group, Kernels};
 use super::{Csr, Precision};
+use crate::sparse::in_32_bits;
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};

@@ -1,10 +1,13 @@
 //! Lists of row numbers in compressed form, both ways: what every kernel runs over.
 
-use super::Precision;
+use super::{Precision, Ragged};
 use crate::Error;
 use crate::boundary::guard::refuse;
-use crate::sparse::Ragged;
+#[cfg(cube)]
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
+#[cfg(cube)]
+use std::sync::{Mutex, PoisonError};
 
 /// For each of `len()` outputs the rows of a table that it is made from (compressed sparse rows), with optional
 /// weights. Repeats count. The transposed form, which backward passes run over, and the copies on devices are made once,
@@ -17,8 +20,9 @@ pub struct Csr {
     columns: usize,
     precision: Precision,
     transposed: OnceLock<Transposed>,
+    /// By type.
     #[cfg(cube)]
-    pub(super) device: super::cube::Buffers,
+    copies: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// For each row of the table the outputs that it enters.
@@ -38,7 +42,7 @@ pub struct Transposed {
 ///
 /// # Panics
 /// When it is larger, rather than go on with what is left of it, with an error of the user's.
-pub(super) fn in_32_bits(number: usize, what: impl FnOnce() -> String) -> u32 {
+pub(crate) fn in_32_bits(number: usize, what: impl FnOnce() -> String) -> u32 {
     u32::try_from(number).unwrap_or_else(|_| {
         let message = format!("{} has {number} numbers, and kernels count up to {}", what(), u32::MAX);
         refuse(
@@ -57,7 +61,7 @@ impl Csr {
     }
 
     /// The same, over a table whose rows kernels read in `precision` where the device can.
-    pub(super) fn with_precision(
+    pub(crate) fn with_precision(
         offsets: Vec<u32>,
         members: Vec<u32>,
         weights: Option<Vec<f32>>,
@@ -118,8 +122,20 @@ impl Csr {
     }
 
     /// The numbers in which rows are read.
-    pub(super) fn precision(&self) -> Precision {
+    pub(crate) fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// What devices keep of the lists, of a type of theirs: empty on the first call, and there as long as the lists are.
+    #[cfg(cube)]
+    pub(crate) fn copies<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        let mut copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = copies.iter().find_map(|copy| copy.clone().downcast().ok()) {
+            return found;
+        }
+        let made = Arc::new(T::default());
+        copies.push(made.clone());
+        made
     }
 
     /// Number of outputs.
@@ -227,6 +243,15 @@ mod tests {
     #[should_panic(expected = "of 2")]
     fn entries_beyond_the_outputs_are_refused() {
         Csr::counted(2, vec![(2, 0)], &[]);
+    }
+
+    #[cfg(cube)]
+    #[test]
+    fn copies_are_kept_by_type() {
+        let csr = Csr::of(&Ragged::new());
+        *csr.copies::<Mutex<u8>>().lock().unwrap() = 3;
+        assert_eq!(*csr.copies::<Mutex<u16>>().lock().unwrap(), 0);
+        assert_eq!(*csr.copies::<Mutex<u8>>().lock().unwrap(), 3);
     }
 
     #[test]

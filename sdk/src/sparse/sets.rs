@@ -1,7 +1,6 @@
 //! Sets of rows of a table.
 
-use super::Csr;
-use crate::sparse::Ragged;
+use super::{Csr, Ragged};
 use std::sync::{Arc, OnceLock};
 
 /// Sets over the rows of a table: set `s` holds the rows `members.row(s)`, in order, repeats counted.
