@@ -191,24 +191,30 @@ fn names_in_braces_are_found() {
     assert_eq!(beginnings(&code(text)).into_iter().collect::<Vec<_>>(), ["recipe"]);
 }
 
-/// The modules of `experiment`, each with the others that it names.
-fn modules_of_experiment() -> BTreeMap<String, BTreeSet<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src/experiment");
+/// What a module exports, or uses itself: each name with the module inside of it that this is of.
+fn exports(main: &str) -> BTreeMap<&str, &str> {
+    let lists = main.split("\npub").filter_map(|rest| {
+        let rest = rest.trim_start_matches("(crate)").trim_start_matches("(super)");
+        rest.strip_prefix(" use ")?.split_once(';')?.0.split_once("::")
+    });
+    lists.flat_map(|(module, names)| words(names).map(move |name| (name, module))).collect()
+}
+
+/// The modules inside of a module, each with the others that it names.
+fn modules_of(own: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src").join(own);
     let main = code(&fs::read_to_string(root.join("mod.rs")).unwrap());
-    // What `experiment` exports stands for the module that it is of.
-    let exports = main.lines().filter_map(|line| line.strip_prefix("pub use ")?.split_once("::"));
-    let exports: BTreeMap<&str, &str> =
-        exports.flat_map(|(module, names)| words(names).map(move |name| (name, module))).collect();
+    // What it exports stands for the module that it is of.
+    let exports = exports(&main);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in files(&root) {
         let parts = parts(file.strip_prefix(&root).unwrap());
-        let last = parts.last().unwrap();
-        let depth = parts.len() - usize::from(last == "mod");
-        if depth == 0 || last.ends_with("tests") {
+        let depth = parts.len() - usize::from(parts.last().unwrap() == "mod");
+        if depth == 0 || parts.iter().any(|part| part.ends_with("tests")) {
             continue;
         }
         let text = code(&fs::read_to_string(&file).unwrap());
-        let names = [named(&text, "crate::experiment::"), named(&text, &"super::".repeat(depth))];
+        let names = [named(&text, &format!("crate::{own}::")), named(&text, &"super::".repeat(depth))];
         let module = |name: String| exports.get(name.as_str()).map_or(name.clone(), |module| (*module).to_owned());
         found.entry(parts[0].clone()).or_default().extend(names.into_iter().flatten().map(module));
     }
@@ -217,10 +223,8 @@ fn modules_of_experiment() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-#[test]
-fn modules_of_experiment_do_not_know_each_other() {
-    let mut left = modules_of_experiment();
-    assert!(left.len() > 30 && left["run"].contains("underway"), "{left:#?}");
+/// Those that are in a cycle, or between two of them.
+fn cycles(mut left: BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeSet<String>> {
     // What knows nothing that is left, or what nothing that is left knows, is in no cycle.
     loop {
         let before = left.len();
@@ -230,8 +234,36 @@ fn modules_of_experiment_do_not_know_each_other() {
         let known: BTreeSet<String> = left.values().flatten().cloned().collect();
         left.retain(|module, _| known.contains(module));
         if left.len() == before {
-            break;
+            return left;
         }
     }
-    assert!(left.is_empty(), "modules that know each other: {left:#?}");
+}
+
+#[test]
+fn modules_inside_of_one_do_not_know_each_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src");
+    let folders = LAYERS.into_iter().filter(|layer| root.join(layer).is_dir());
+    let found: BTreeMap<&str, _> = folders.map(|layer| (layer, modules_of(layer))).collect();
+    assert!(found["experiment"].len() > 30 && found["data"].len() > 20 && found["ops"].len() > 10, "{found:#?}");
+    for (own, inner, other) in [
+        ("experiment", "run", "underway"),
+        ("data", "ids", "tables"),
+        ("ops", "edges", "adjacency"),
+        ("plugin", "registry", "loader"),
+        ("train", "fit", "evaluate"),
+    ] {
+        assert!(found[own][inner].contains(other), "{own}/{inner} names {:?}", found[own][inner]);
+    }
+    let cycles: BTreeMap<&str, _> = found.into_iter().map(|(own, modules)| (own, cycles(modules))).collect();
+    assert!(cycles.values().all(BTreeMap::is_empty), "modules that know each other: {cycles:#?}");
+}
+
+#[test]
+fn modules_that_know_each_other_are_found() {
+    let modules = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "")];
+    let modules =
+        modules.map(|(own, name)| (own.to_owned(), words(name).map(str::to_owned).collect::<BTreeSet<String>>()));
+    assert_eq!(cycles(BTreeMap::from(modules)).into_keys().collect::<Vec<_>>(), ["b", "c"]);
+    let main = "mod a;\n\npub use a::{\n    One, two,\n};\npub(crate) use b::three;\npub mod c;\n";
+    assert_eq!(exports(main), BTreeMap::from([("One", "a"), ("two", "a"), ("three", "b")]));
 }

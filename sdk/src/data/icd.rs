@@ -32,7 +32,7 @@ fn plain(code: &str) -> Cow<'_, str> {
 pub fn dotted(icd: Icd, code: &str) -> String {
     let code = plain(code);
     match (icd, code.char_indices().nth(3)) {
-        (Icd::Icd9, _) => super::codes::dotted(&code),
+        (Icd::Icd9, _) => super::spelling::dotted(&code),
         (Icd::Icd10, Some((at, _))) => format!("{}.{}", &code[..at], &code[at..]),
         (Icd::Icd10, None) => code.into_owned(),
     }

@@ -1,6 +1,6 @@
 //! Identifiers of patients and admissions: integers as they are, texts by number.
 
-use super::tables::{self, Rows, not_an_integer};
+use super::tables::{self, Fault, Row, Rows, not_an_integer};
 use crate::error::value;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -129,6 +129,19 @@ impl Ids {
 
     fn twice(&self, rows: &Rows<'_>, i: usize, number: i64, what: &str, place: &str) -> Error {
         rows.error(i, format!("the {what} {} occurs twice{place}", value(self.name(number))))
+    }
+}
+
+impl Row<'_> {
+    /// The number of an identifier; `None` when it is empty or unknown.
+    ///
+    /// # Errors
+    /// When there is a text where identifiers are integers.
+    pub fn id(&self, column: usize, ids: &Ids) -> Result<Option<i64>, Fault> {
+        if ids.are_integers() {
+            return self.optional_integer(column);
+        }
+        ids.find(self.called(column), Some(self.text(column))).map_err(|message| self.fault(column, message))
     }
 }
 

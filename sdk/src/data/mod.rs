@@ -8,6 +8,7 @@ mod facts;
 mod ids;
 pub(crate) mod prepare;
 mod source_options;
+mod spelling;
 mod split;
 mod stays;
 pub(crate) mod time;

@@ -1,7 +1,6 @@
 //! The edges of a graph as encoders want them.
 
 use super::Csr;
-use super::edges::Ends;
 use crate::graph::Graph;
 use crate::sparse::in_32_bits;
 use std::hash::Hash;
@@ -16,6 +15,17 @@ pub struct Adjacency {
     csr: Arc<Csr>,
     /// Made on first use.
     ends: OnceLock<Ends>,
+}
+
+/// The ends of the edges: lists for products that gather rows edge by edge, and whose backward pass adds them up.
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// For each edge its source.
+    pub(super) sources: Arc<Csr>,
+    /// For each edge its target.
+    pub(super) targets: Arc<Csr>,
+    /// For each node the numbers of the edges into it.
+    pub(super) incoming: Arc<Csr>,
 }
 
 /// Forms of a graph's edges that are kept.
@@ -134,6 +144,19 @@ impl Adjacency {
 impl From<Arc<Csr>> for Adjacency {
     fn from(csr: Arc<Csr>) -> Self {
         Self { csr, ends: OnceLock::new() }
+    }
+}
+
+impl Ends {
+    fn of(edges: &Csr) -> Self {
+        let count = edges.members().len() as u32;
+        let single = |rows: Vec<u32>| Csr::new((0..=count).collect(), rows, None);
+        let targets = (0..edges.len()).flat_map(|i| edges.range(i).map(move |_| i as u32)).collect();
+        Self {
+            sources: single(edges.members().to_vec()),
+            targets: single(targets),
+            incoming: Csr::new(edges.offsets().to_vec(), (0..count).collect(), None),
+        }
     }
 }
 

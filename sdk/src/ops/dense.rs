@@ -1,7 +1,8 @@
 //! Products of dense matrices.
 
 use super::Precision;
-use super::dropout::{Dropped, active};
+use super::dropout::active;
+use super::dropped::Dropped;
 use super::kernels::{Entropy, Kernels};
 use burn::backend::Dispatch;
 use burn::nn::{Dropout, Linear};

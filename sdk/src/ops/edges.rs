@@ -5,14 +5,14 @@
 //! siblings, so that up to five tables of edges × width numbers are held until the backward pass: about 5 GB at 1,000,000
 //! edges and a width of 256. [`max_over_edges`] holds none. All read rows in 32 bits, whatever the precision of the graph.
 
+use super::adjacency::Ends;
 use super::kernels::Kernels;
 use super::product::product;
 use super::row_attention::RowAttention;
-use super::{Adjacency, Csr, head_products, matmul};
+use super::{Adjacency, head_products, matmul};
 use burn::backend::Dispatch;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
-use std::sync::Arc;
 
 /// The weights of the edges, in the order of `adjacency`; a constant.
 ///
@@ -216,29 +216,7 @@ pub fn max_over_edges(adjacency: &Adjacency, values: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(output)
 }
 
-/// The ends of the edges: lists for [`product`] that gather rows edge by edge, and whose backward pass adds them up.
-#[derive(Debug)]
-pub(super) struct Ends {
-    /// For each edge its source.
-    sources: Arc<Csr>,
-    /// For each edge its target.
-    targets: Arc<Csr>,
-    /// For each node the numbers of the edges into it.
-    incoming: Arc<Csr>,
-}
-
 impl Ends {
-    pub(super) fn of(edges: &Csr) -> Self {
-        let count = edges.members().len() as u32;
-        let single = |rows: Vec<u32>| Csr::new((0..=count).collect(), rows, None);
-        let targets = (0..edges.len()).flat_map(|i| edges.range(i).map(move |_| i as u32)).collect();
-        Self {
-            sources: single(edges.members().to_vec()),
-            targets: single(targets),
-            incoming: Csr::new(edges.offsets().to_vec(), (0..count).collect(), None),
-        }
-    }
-
     /// `[nodes, d]` → `[edges, d]`
     fn at_sources(&self, table: Tensor<2>) -> Tensor<2> {
         product(self.sources.clone(), table, self.sources.len())

@@ -1,8 +1,10 @@
 //! The operations that every backend implements by hand, behind the functions of this module's siblings. Those with a body are
 //! put together from the others where a backend has no kernel for them.
 
-use super::dropout::Dropped;
-use super::{Csr, Precision, Relations, relational};
+pub(super) mod composed;
+
+use super::dropped::Dropped;
+use super::{Csr, Precision, Relations};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType, backend_extension};
 use std::sync::Arc;
@@ -178,7 +180,7 @@ pub trait Kernels: Backend {
         matrices: FloatTensor<Self>,
         relations: Arc<Relations>,
     ) -> FloatTensor<Self> {
-        relational::composed::<Self>([h, weight, bias, matrices], &relations)
+        composed::composed::<Self>([h, weight, bias, matrices], &relations)
     }
 
     /// Gradients of `h`, `weight`, `bias` and `matrices` of [`Kernels::relational_convolution`], from that of its output, and
@@ -192,7 +194,7 @@ pub trait Kernels: Backend {
         relations: Arc<Relations>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let inputs = [gradient, output, h, weight, matrices];
-        let [h, weight, bias, matrices] = relational::composed_backward::<Self>(inputs, &relations);
+        let [h, weight, bias, matrices] = composed::composed_backward::<Self>(inputs, &relations);
         (h, weight, bias, matrices)
     }
 

@@ -72,6 +72,19 @@ impl Inspection {
     }
 }
 
+/// A plugin in use.
+#[derive(Debug, Clone)]
+pub struct LoadedPlugin {
+    /// Its package name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The file it came from; `None` when it was linked in.
+    pub file: Option<PathBuf>,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: Option<String>,
+}
+
 /// A plugin's file, read once: what it says, and the very bytes that [`load`] runs.
 pub(super) struct Opened {
     pub inspection: Inspection,

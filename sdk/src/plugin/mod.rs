@@ -6,11 +6,14 @@
 mod descriptor;
 mod loader;
 mod option_info;
+mod options;
+mod registrar;
 mod registry;
 mod trust;
 
 pub use descriptor::{DESCRIPTOR_SYMBOL, Descriptor, Stamp, anchor};
-pub use loader::{Inspection, inspect, plugin_file_name, search_path};
+pub use loader::{Inspection, LoadedPlugin, inspect, plugin_file_name, search_path};
 pub use option_info::OptionInfo;
-pub use registry::{ComponentInfo, LoadedPlugin, Registrar, Registry};
+pub use registrar::{ComponentInfo, Registrar};
+pub use registry::Registry;
 pub use trust::{LockedPlugin, PluginsLock, Trust};

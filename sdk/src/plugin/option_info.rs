@@ -1,6 +1,5 @@
 //! Options of components in words: what a manifest can set.
 
-use super::ComponentInfo;
 use schemars::Schema;
 use serde_json::Value;
 
@@ -15,13 +14,6 @@ pub struct OptionInfo {
     pub default: String,
     /// Its documentation.
     pub about: String,
-}
-
-impl ComponentInfo {
-    /// The options, in the order of their declaration.
-    pub fn options(&self) -> Vec<OptionInfo> {
-        options_of(&self.schema)
-    }
 }
 
 /// Options by the schema of all of them.

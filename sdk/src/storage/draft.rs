@@ -2,9 +2,8 @@
 
 use super::access::{Access, own_folder};
 use super::fault::{Step, at};
-use super::file::sync_tree;
+use super::file::{renamed, sync_tree};
 use super::live::{forget, remember};
-use crate::error::Place;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -63,21 +62,6 @@ pub fn folder(target: &Path, access: Access, fill: impl FnOnce(&Path) -> Result<
     let draft = Draft::beside(target)?;
     let made = fill(draft.path()).map_err(|e| renamed(e, draft.path(), target));
     made.and_then(|()| draft.commit(access))
-}
-
-/// An error about files in `from` as one about files in `to`.
-pub(super) fn renamed(error: Error, from: &Path, to: &Path) -> Error {
-    error.map_places(|place| match place {
-        Place::File { path, line, column } => {
-            let path = match path.strip_prefix(from) {
-                Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
-                Ok(rest) => to.join(rest),
-                Err(_) => path,
-            };
-            vec![Place::File { path, line, column }]
-        }
-        other => vec![other],
-    })
 }
 
 impl Drop for Draft {

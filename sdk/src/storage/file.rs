@@ -1,9 +1,9 @@
 //! Files, for their owner alone.
 
 use super::access::own_file;
-use super::draft::renamed;
 use super::fault::{Step, at};
 use super::live::{forget, remember};
+use crate::error::Place;
 use crate::{Error, Result};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -123,6 +123,21 @@ pub fn replace(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()
     at(Step::Sync, || File::open(&new.0)?.sync_all()).map_err(fail)?;
     at(Step::Rename, || fs::rename(&new.0, path)).map_err(fail)?;
     at(Step::Sync, || File::open(folder)?.sync_all()).map_err(fail)
+}
+
+/// An error about files in `from` as one about files in `to`.
+pub(super) fn renamed(error: Error, from: &Path, to: &Path) -> Error {
+    error.map_places(|place| match place {
+        Place::File { path, line, column } => {
+            let path = match path.strip_prefix(from) {
+                Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
+                Ok(rest) => to.join(rest),
+                Err(_) => path,
+            };
+            vec![Place::File { path, line, column }]
+        }
+        other => vec![other],
+    })
 }
 
 struct Unfinished(tempfile::TempPath);

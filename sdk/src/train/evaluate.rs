@@ -1,8 +1,7 @@
 //! Predictions of a model on examples, and their metrics.
 
-use super::baselines::{metrics_of, predictions_of};
-use crate::component::Objective;
-use crate::data::{Batch, Examples};
+use crate::component::{HeadSpec, Objective, Predictions};
+use crate::data::{Batch, Examples, Ragged};
 use crate::graph::Graph;
 use crate::model::Model;
 use crate::progress::Task;
@@ -50,6 +49,26 @@ pub(super) fn evaluate_seeing(
         meter.update(&predictions_of(model.head_specs(), &logits, &batch.targets, numbers));
     });
     meter.compute()
+}
+
+/// The objective's metrics of some scores for the examples `examples`.
+pub fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], scores: &[Vec<f32>], examples: &Examples) -> Metrics {
+    objective.metrics(&predictions_of(heads, scores, &examples.targets, |head| examples.numbers_of(head)))
+}
+
+/// The scores of all heads beside their targets.
+fn predictions_of<'a>(
+    heads: &'a [HeadSpec],
+    scores: &'a [Vec<f32>],
+    targets: &'a [Ragged<u32>],
+    numbers: impl Fn(usize) -> &'a [f32],
+) -> Vec<Predictions<'a>> {
+    let of = |head: usize| {
+        let HeadSpec { name, outputs, .. } = &heads[head];
+        let (logits, targets, numbers) = (&scores[head], &targets[head], numbers(head));
+        Predictions { head: name, logits, columns: *outputs, targets, numbers }
+    };
+    (0..scores.len().min(heads.len()).min(targets.len())).map(of).collect()
 }
 
 /// Logits of all heads for all examples, row after row.

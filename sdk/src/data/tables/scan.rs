@@ -3,7 +3,6 @@
 use super::blocks::Blocks;
 use super::record::{self, Fault};
 use super::{Table, stream};
-use crate::data::Ids;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,6 +64,11 @@ impl<'t> Row<'t> {
         self.columns.len()
     }
 
+    /// What the file calls a column.
+    pub(crate) fn called(&self, column: usize) -> &'t str {
+        self.columns[column].1
+    }
+
     /// The bytes of the `column`-th of the table's needed columns, without the quotes around them.
     pub fn bytes(&self, column: usize) -> &'t [u8] {
         &self.text[self.fields[self.columns[column].0].clone()]
@@ -80,17 +84,6 @@ impl<'t> Row<'t> {
         std::str::from_utf8(self.bytes(column)).unwrap_or_default().trim()
     }
 
-    /// The number of an identifier; `None` when it is empty or unknown.
-    ///
-    /// # Errors
-    /// When there is a text where identifiers are integers.
-    pub fn id(&self, column: usize, ids: &Ids) -> Result<Option<i64>, Fault> {
-        if ids.are_integers() {
-            return self.optional_integer(column);
-        }
-        ids.find(self.columns[column].1, Some(self.text(column))).map_err(|message| self.fault(column, message))
-    }
-
     /// What is wrong with a column, for the caller to return.
     pub fn fault(&self, column: usize, message: impl Into<String>) -> Fault {
         Fault::new(self.fields[self.columns[column].0].start, message)
@@ -104,7 +97,7 @@ impl<'t> Row<'t> {
         let bytes = self.bytes(column);
         super::integer(std::str::from_utf8(bytes).ok()).ok_or_else(|| {
             let text = std::str::from_utf8(bytes).ok().filter(|t| !t.is_empty());
-            self.fault(column, super::not_an_integer(self.columns[column].1, text))
+            self.fault(column, super::not_an_integer(self.called(column), text))
         })
     }
 

@@ -2,7 +2,7 @@
 
 use super::register;
 use crate::ops::Csr;
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use crate::ops::kernels::Kernels;
 use burn::backend::tensor::FloatTensor;
 use burn_autodiff::checkpoint::base::Checkpointer;

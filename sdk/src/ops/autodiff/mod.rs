@@ -7,7 +7,7 @@ mod relational;
 mod row_attention;
 mod rows;
 
-use super::dropout::Dropped;
+use super::dropped::Dropped;
 use super::kernels::{AdamStep, Entropy, Group, Kernels};
 use super::{Csr, Precision, Relations};
 use attention::{EdgeAttention, SetAttention};

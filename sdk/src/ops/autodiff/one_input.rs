@@ -1,7 +1,7 @@
 //! Backward passes of what has one input with a gradient.
 
 use crate::ops::Csr;
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use crate::ops::kernels::{Entropy, Kernels};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;

@@ -1,7 +1,7 @@
 //! Dropout: which places are dropped, and kernels that drop them, alone or after a bias and ReLU.
 
 use super::{UNITS, dims, thread_number, threads, with_pitch};
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use burn::backend::TensorMetadata;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;

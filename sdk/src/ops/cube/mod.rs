@@ -19,7 +19,7 @@ mod set_attention;
 mod sparse_product;
 mod vectors;
 
-use super::dropout::Dropped;
+use super::dropped::Dropped;
 use super::kernels::{AdamStep, Entropy, Group, Kernels};
 use super::{Csr, Precision};
 use crate::sparse::in_32_bits;

@@ -5,7 +5,7 @@ use super::dropout::factor;
 use super::reduce::sum_units;
 use super::{Csr, UNITS, buffers, cubes, dims, empty, row_products, thread_number, threads};
 use crate::ops::Precision;
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;

@@ -2,7 +2,7 @@
 
 use super::real::Real;
 use super::simd::vectorized;
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use rayon::prelude::*;
 
 /// Numbers a task.

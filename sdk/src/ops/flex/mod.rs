@@ -19,7 +19,7 @@ mod sparse_product;
 mod tile_scores;
 mod tiles;
 
-use super::dropout::Dropped;
+use super::dropped::Dropped;
 use super::kernels::{AdamStep, Entropy, Group, Kernels, Learning};
 use super::{Csr, Precision, Relations};
 use burn::backend::ops::FloatTensorOps;

@@ -3,7 +3,7 @@
 use super::real::{Real, dot, mul_add};
 use super::simd::vectorized;
 use super::{Csr, ROWS_PER_TASK};
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use rayon::prelude::*;
 
 /// The inputs, row after row.

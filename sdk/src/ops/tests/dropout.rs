@@ -2,7 +2,7 @@
 
 use super::{agree, device, lists, numbers, random, with_gradients};
 use crate::device::generator;
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use crate::ops::{Kernels, Sets, add_row_relu, softmax_pool};
 use burn::backend::Dispatch;
 use burn::nn::{Dropout, DropoutConfig};

@@ -1,7 +1,7 @@
 //! Layers of R-GCN.
 
 use super::{agree, device, numbers, random, with_gradients};
-use crate::ops::relational::{composed, composed_backward};
+use crate::ops::kernels::composed::{composed, composed_backward};
 use crate::ops::{Csr, Relations, relational_convolution};
 use burn::backend::Dispatch;
 use burn::tensor::activation::relu;

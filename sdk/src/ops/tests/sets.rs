@@ -1,7 +1,7 @@
 //! Attention and sums over the members of sets, and sets that are filled up.
 
 use super::{agree, column, device, lists, numbers, random, with_gradients};
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use crate::ops::{Kernels, PaddedSets, Pooling, Sets, pool, softmax_pool};
 use crate::sparse::Ragged;
 use burn::backend::Dispatch;

@@ -2,7 +2,7 @@
 
 use super::relational::{layer, random_relations};
 use super::{device, differentiate, graph, lists, numbers, random, with_gradients};
-use crate::ops::dropout::Dropped;
+use crate::ops::dropped::Dropped;
 use crate::ops::{Adjacency, Kernels, Pooling, Sets, attention, pool, propagate, softmax_pool};
 use burn::backend::Dispatch;
 use burn::nn::DropoutConfig;

@@ -2,23 +2,10 @@
 
 use super::Registry;
 use crate::component::Slot;
-use crate::plugin::loader::{self, Inspection};
+use crate::plugin::loader::{self, Inspection, LoadedPlugin};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-
-/// A plugin in use.
-#[derive(Debug, Clone)]
-pub struct LoadedPlugin {
-    /// Its package name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// The file it came from; `None` when it was linked in.
-    pub file: Option<PathBuf>,
-    /// SHA-256 of the file, in hexadecimal.
-    pub sha256: Option<String>,
-}
 
 impl Registry {
     /// What the files say that would be loaded for these plugins and components, without running any of it: as

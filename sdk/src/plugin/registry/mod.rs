@@ -1,18 +1,14 @@
 //! All components that an experiment can name.
 
 mod loading;
-mod options;
-mod registrar;
 
-pub use loading::LoadedPlugin;
-pub use registrar::{ComponentInfo, Registrar};
-
+use super::loader::LoadedPlugin;
+use super::registrar::{ComponentInfo, Entry, Make, Registrar, origin};
 use super::trust::Trust;
 use crate::boundary::guard;
 use crate::component::{PatientEncoderSlot, Slot, SlotKind};
 use crate::model::FusionsOptions;
 use crate::{Error, Result};
-use registrar::{Entry, Make, origin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::Table;

@@ -7,10 +7,11 @@ mod numbers;
 
 pub use logistic::LogisticRegression;
 
+use super::Scale;
+use super::evaluate::metrics_of;
 use super::metrics::lower_is_better;
-use super::{Metrics, Scale};
 use crate::Result;
-use crate::component::{Asks, HeadInput, HeadSpec, Objective, Predictions, Split};
+use crate::component::{Asks, HeadInput, HeadSpec, Objective, Split};
 use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
 use history::History;
 
@@ -62,26 +63,6 @@ impl BaselineContext<'_> {
             None => examples.labs.row(i).iter().map(|&item| (0, item)).collect(),
         }
     }
-}
-
-/// The objective's metrics of some scores for the examples `examples`.
-pub fn metrics_of(objective: &dyn Objective, heads: &[HeadSpec], scores: &[Vec<f32>], examples: &Examples) -> Metrics {
-    objective.metrics(&predictions_of(heads, scores, &examples.targets, |head| examples.numbers_of(head)))
-}
-
-/// The scores of all heads beside their targets.
-pub(super) fn predictions_of<'a>(
-    heads: &'a [HeadSpec],
-    scores: &'a [Vec<f32>],
-    targets: &'a [Ragged<u32>],
-    numbers: impl Fn(usize) -> &'a [f32],
-) -> Vec<Predictions<'a>> {
-    let of = |head: usize| {
-        let HeadSpec { name, outputs, .. } = &heads[head];
-        let (logits, targets, numbers) = (&scores[head], &targets[head], numbers(head));
-        Predictions { head: name, logits, columns: *outputs, targets, numbers }
-    };
-    (0..scores.len().min(heads.len()).min(targets.len())).map(of).collect()
 }
 
 /// All baselines, the ranking by frequency first.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::component::Predictions;
 use crate::data::knowledge::{Fact, GraphSource, Knowledge, OfCohort, Triples};
 use crate::data::{Cohort, Splits, Vocabulary};
 use crate::graph::Graph;

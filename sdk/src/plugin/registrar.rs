@@ -1,5 +1,6 @@
 //! What plugins register: a component's description, and functions that check its options and build it.
 
+use super::option_info::{OptionInfo, options_of};
 use super::options::{check_options, parse_options};
 use crate::Result;
 use crate::component::{Builds, Component, Slot, SlotKind};
@@ -28,6 +29,13 @@ pub struct ComponentInfo {
     pub schema: Schema,
     /// The plugin it comes from.
     pub plugin: Arc<str>,
+}
+
+impl ComponentInfo {
+    /// The options, in the order of their declaration.
+    pub fn options(&self) -> Vec<OptionInfo> {
+        options_of(&self.schema)
+    }
 }
 
 /// Makes the objects of a slot from a table of options.

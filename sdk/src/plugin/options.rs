@@ -1,9 +1,9 @@
 //! Options from tables, and errors that say which there are.
 
+use super::option_info::{OptionInfo, options_of};
 use crate::component::Component;
 use crate::error::Mistakes;
 use crate::options::{out_of_range, schema_of};
-use crate::plugin::option_info::{OptionInfo, options_of};
 use crate::{Error, Result};
 use schemars::Schema;
 use toml::Table;
