@@ -2,7 +2,7 @@
 //! `export_plugin!` only name symbols.
 #![allow(unsafe_code)]
 
-use super::descriptor::{self, ANCHOR_SYMBOL, DESCRIPTOR_SYMBOL, Descriptor, LAYOUT, Stamp};
+use super::descriptor::{self, ANCHOR_SYMBOL, DESCRIPTOR_SYMBOL, Descriptor, Found, LAYOUT, Stamp};
 use super::{Registrar, anchor};
 use crate::component::Slot;
 use crate::{Error, Result};
@@ -101,6 +101,24 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
 
 /// The same, with the bytes that were looked at.
 pub(super) fn open_file(file: &Path) -> Result<Opened> {
+    let (file, bytes, found) = described(file)?;
+    let Brought { components, defaults, needs } = Brought::read(&found.components);
+    let inspection = Inspection {
+        sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
+        components,
+        defaults,
+        needs,
+        name: found.name,
+        version: found.version,
+        stamp: found.stamp,
+        layout: found.layout,
+        file,
+    };
+    Ok(Opened { inspection, bytes })
+}
+
+/// A plugin's file: where it is, its bytes, and the descriptor in them.
+fn described(file: &Path) -> Result<(PathBuf, Vec<u8>, Found)> {
     let file = fs::canonicalize(file).map_err(|e| Error::io("open the plugin", file, e))?;
     let bytes = fs::read(&file).map_err(|e| Error::io("read the plugin", &file, e))?;
     let Some(found) = descriptor::find(&bytes) else {
@@ -116,23 +134,26 @@ pub(super) fn open_file(file: &Path) -> Result<Opened> {
             .at_file(&file)
             .help("copy or build it again"));
     }
-    let lines = found.components.lines().filter_map(|line| line.split_once(' '));
-    let lines = lines.map(|(slot, name)| (slot.to_owned(), name.to_owned()));
-    let (needs, components): (Vec<_>, Vec<_>) = lines.partition(|(slot, _)| slot.starts_with('+'));
-    let (defaults, others): (Vec<_>, Vec<_>) = components.into_iter().partition(|(slot, _)| slot.starts_with('*'));
-    let defaults = without_mark(defaults);
-    let inspection = Inspection {
-        sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
-        components: defaults.iter().cloned().chain(others).collect(),
-        defaults,
-        needs: without_mark(needs),
-        name: found.name,
-        version: found.version,
-        stamp: found.stamp,
-        layout: found.layout,
-        file,
-    };
-    Ok(Opened { inspection, bytes })
+    Ok((file, bytes, found))
+}
+
+/// The components that a descriptor names, by slot and name, as [`Inspection`] has them.
+struct Brought {
+    components: Vec<(String, String)>,
+    defaults: Vec<(String, String)>,
+    needs: Vec<(String, String)>,
+}
+
+impl Brought {
+    fn read(components: &str) -> Self {
+        let lines = components.lines().filter_map(|line| line.split_once(' '));
+        let lines = lines.map(|(slot, name)| (slot.to_owned(), name.to_owned()));
+        let (needs, components): (Vec<_>, Vec<_>) = lines.partition(|(slot, _)| slot.starts_with('+'));
+        let (defaults, others): (Vec<_>, Vec<_>) = components.into_iter().partition(|(slot, _)| slot.starts_with('*'));
+        let defaults = without_mark(defaults);
+        let components = defaults.iter().cloned().chain(others).collect();
+        Self { components, defaults, needs: without_mark(needs) }
+    }
 }
 
 /// Lines of a descriptor without the sign that their slots begin with.
@@ -274,7 +295,7 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
     }
     let file = plugin_file_name(&text);
     let exact = search_path().into_iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
-    let current = |path: &PathBuf| inspected(path).is_some_and(|found| found.stamp == Stamp::current());
+    let current = |path: &PathBuf| listed(path).is_some_and(|found| found.stamp == Stamp::current());
     // A file of that very name may have been left behind by another build.
     exact.clone().filter(current).or_else(|| by_word(&text)).or(exact).ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
@@ -320,19 +341,36 @@ pub(super) fn shipped() -> Vec<(String, PathBuf)> {
 /// The same without those that were left behind by a build of another SDK, all of whose components plugins of this one
 /// bring: a plugin that was renamed since.
 pub(super) fn in_use() -> Vec<(String, PathBuf)> {
-    let all: Vec<(String, PathBuf, Option<Inspection>)> =
-        shipped().into_iter().map(|(name, file)| (name, file.clone(), inspected(&file))).collect();
-    let current = |i: &Inspection| i.stamp == Stamp::current();
+    let all: Vec<(String, PathBuf, Option<Listed>)> =
+        shipped().into_iter().map(|(name, file)| (name, file.clone(), listed(&file))).collect();
+    let current = |i: &Listed| i.stamp == Stamp::current();
     let brought: BTreeSet<&(String, String)> =
         all.iter().filter_map(|(_, _, i)| i.as_ref().filter(|i| current(i))).flat_map(|i| &i.components).collect();
-    let left_behind = |i: &Inspection| !current(i) && i.components.iter().all(|c| brought.contains(c));
+    let left_behind = |i: &Listed| !current(i) && i.components.iter().all(|c| brought.contains(c));
     let kept = all.iter().filter(|(_, _, i)| !i.as_ref().is_some_and(left_behind));
     kept.map(|(name, file, _)| (name.clone(), file.clone())).collect()
 }
 
+/// A file of the search path that is looked at and may never be loaded: nothing is hashed of it.
+#[derive(Clone)]
+struct Listed {
+    file: PathBuf,
+    stamp: Stamp,
+    components: Vec<(String, String)>,
+    defaults: Vec<(String, String)>,
+}
+
+impl Listed {
+    fn read(file: &Path) -> Result<Self> {
+        let (file, _, found) = described(file)?;
+        let Brought { components, defaults, .. } = Brought::read(&found.components);
+        Ok(Self { file, stamp: found.stamp, components, defaults })
+    }
+}
+
 /// What a file says; read again only when it changed.
-fn inspected(file: &Path) -> Option<Inspection> {
-    type Known = HashMap<PathBuf, (u64, Option<SystemTime>, Option<Inspection>)>;
+fn listed(file: &Path) -> Option<Listed> {
+    type Known = HashMap<PathBuf, (u64, Option<SystemTime>, Option<Listed>)>;
     static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
     let about = fs::metadata(file).ok()?;
     let (size, time) = (about.len(), about.modified().ok());
@@ -341,7 +379,7 @@ fn inspected(file: &Path) -> Option<Inspection> {
     match known.get(file) {
         Some((s, t, found)) if (*s, *t) == (size, time) => found.clone(),
         _ => {
-            let found = inspect(file).ok();
+            let found = Listed::read(file).ok();
             known.insert(file.to_owned(), (size, time, found.clone()));
             found
         }
@@ -350,8 +388,8 @@ fn inspected(file: &Path) -> Option<Inspection> {
 
 /// The components of a slot that plugins of the search path bring for manifests that name none.
 pub(super) fn defaults(slot: Slot) -> Vec<String> {
-    let inspections = in_use().into_iter().filter_map(|(_, file)| inspected(&file));
-    let of_slot = inspections.flat_map(|i| i.defaults).filter(|(s, _)| s == slot.name());
+    let all = in_use().into_iter().filter_map(|(_, file)| listed(&file));
+    let of_slot = all.flat_map(|i| i.defaults).filter(|(s, _)| s == slot.name());
     let names: BTreeSet<String> = of_slot.map(|(_, name)| name).collect();
     names.into_iter().collect()
 }
@@ -361,25 +399,25 @@ pub(super) fn defaults(slot: Slot) -> Vec<String> {
 /// # Errors
 /// When two of them do: neither is the one that was meant.
 pub(super) fn provider(slot: Slot, name: &str) -> Result<Option<PathBuf>> {
-    let mut found: Vec<Inspection> = Vec::new();
-    for (_, file) in in_use() {
-        let Some(inspection) = inspected(&file) else { continue };
-        let brings = inspection.components.iter().any(|(s, n)| s == slot.name() && n == name);
-        if brings && !found.iter().any(|other| other.sha256 == inspection.sha256) {
-            found.push(inspection);
-        }
-    }
-    let current = |i: &Inspection| i.stamp == Stamp::current();
+    let brings = |i: &Listed| i.components.iter().any(|(s, n)| s == slot.name() && n == name);
+    let mut found: Vec<Listed> = in_use().into_iter().filter_map(|(_, file)| listed(&file)).filter(brings).collect();
+    let current = |i: &Listed| i.stamp == Stamp::current();
     if found.iter().any(current) {
         found.retain(current);
     }
-    match &found[..] {
-        [first, second, ..] => Err(Error::user(format!("two plugins bring a {slot} named `{name}`"))
+    let Some(first) = found.first() else { return Ok(None) };
+    match found[1..].iter().find(|other| !same_bytes(&first.file, &other.file)) {
+        Some(second) => Err(Error::user(format!("two plugins bring a {slot} named `{name}`"))
             .help(format!("first:  plugin {}", first.file.display()))
             .help(format!("second: plugin {}", second.file.display()))
             .help("remove one of the two from the folders where plugins are looked up")),
-        found => Ok(found.first().map(|found| found.file.clone())),
+        None => Ok(Some(first.file.clone())),
     }
+}
+
+/// Whether two files are copies of one.
+fn same_bytes(one: &Path, other: &Path) -> bool {
+    matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]
