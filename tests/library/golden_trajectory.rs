@@ -18,7 +18,6 @@ mod golden {
     use std::cell::RefCell;
     use std::collections::HashMap;
     use std::path::{Path, PathBuf};
-    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     options! {
         /// Options of `recorded`.
@@ -255,12 +254,6 @@ shuffle = false
         steps: Vec<StepRecord>,
     }
 
-    /// burn has one generator and one autodiff graph a process; the stages draw from neither, but entering one does.
-    fn alone() -> MutexGuard<'static, ()> {
-        static ONE: Mutex<()> = Mutex::new(());
-        ONE.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Trains a stage from the published weights.
     fn train(
         experiment: &Experiment,
@@ -318,7 +311,6 @@ shuffle = false
 
     #[test]
     fn trajectory_lab() {
-        let _alone = alone();
         let (experiment, file) = (experiment(), File::open("lab"));
         let (data, start) = start(&experiment);
         let trajectory = train(&experiment, &data, start, Stage::Lab, &file);
@@ -327,7 +319,6 @@ shuffle = false
 
     #[test]
     fn trajectory_joint() {
-        let _alone = alone();
         let (experiment, file) = (experiment(), File::open("joint"));
         let (data, start) = start(&experiment);
         let trajectory = train(&experiment, &data, start, Stage::Joint, &file);
@@ -336,7 +327,6 @@ shuffle = false
 
     #[test]
     fn trajectory_individual() {
-        let _alone = alone();
         let (experiment, file) = (experiment(), File::open("individual"));
         let (data, start) = start(&experiment);
         // Its optimizer is the joint stage's.
@@ -348,7 +338,6 @@ shuffle = false
 
     #[test]
     fn trajectory_finetune() {
-        let _alone = alone();
         let (experiment, file) = (experiment(), File::open("finetune"));
         let (data, start) = start(&experiment);
         let trajectory = train(&experiment, &data, start, Stage::Finetune, &file);
