@@ -434,6 +434,21 @@ fn an_experiment_trains_the_vectors_of_a_manifest_once() {
 }
 
 #[test]
+fn a_manifest_that_names_no_model_has_the_one_that_serves_by_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_both(folder);
+    let unnamed = VECTORS.replace("[model]\ntype = \"hake\"\ndim = 4\nmodulus_weight = 0.5\n", "");
+    assert!(!unnamed.contains("model"));
+    fs::write(folder.join("x.toml"), &unnamed).unwrap();
+    let resolved = succeed(folder, &["check", "x.toml", "--resolved"]);
+    let resolved: dualk_sdk::toml::Table = resolved.parse().unwrap();
+    assert_eq!(resolved["model"]["type"].as_str(), Some("hake"));
+    // The lock of an experiment knows which plugin brings it, too.
+    assert!(succeed(folder, &["plugin", "lock", "with.toml"]).contains("kge-models"));
+}
+
+#[test]
 fn members_of_a_sweep_share_vectors() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -30,6 +30,7 @@ impl Component for HakeOptions {
     const NAME: &'static str = "hake";
     const ABOUT: &'static str = "Moduli for levels of a hierarchy, phases for entities of one level.";
     const CITATION: &'static str = "Zhang et al., Learning Hierarchy-Aware Knowledge Graph Embeddings, AAAI 2020";
+    const DEFAULT: bool = true;
 }
 
 /// score(h, r, t) = γ − w_p Σ|sin((φ_h + φ_r − φ_t)/2)| − w_m ‖m_h∘(|m_r| + b) − m_t∘(1 − b)‖₂ (eq. 5 and 6 of the paper

@@ -14,6 +14,6 @@ pub trait Component: Serialize + DeserializeOwned + JsonSchema + Default + Send 
     /// Components that it uses by name, that manifests need not list: lines `+slot name`. Their plugins are found before it runs.
     const NEEDS: &'static str = "";
     /// Whether it is the default of its slot, where neither manifest nor recipe names a component. Recipes can be the default,
-    /// and parts of a model, such as heads.
+    /// parts of a model, such as heads, and embedding models.
     const DEFAULT: bool = false;
 }

@@ -128,6 +128,14 @@ pub(super) fn sdk() -> Value {
         .into()
 }
 
+/// What is written, of the default component of its slot where it names none.
+pub(super) fn named(registry: &Registry, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+    match written.is_open() {
+        true => Ok(ComponentRef { r#type: registry.default_of(slot).map_err(|e| e.at_key(key))?, ..written }),
+        false => Ok(written),
+    }
+}
+
 /// Finds a component, makes its paths absolute and fills in its defaults.
 pub(super) fn resolve_component(
     registry: &mut Registry,

@@ -1,7 +1,7 @@
 //! From a manifest to a plan: finds components, fills in what is not written, and checks what can be checked before work
 //! starts.
 
-use super::components::{absolute, made_options, plugin_path, resolve_component};
+use super::components::{absolute, made_options, named, plugin_path, resolve_component};
 use super::embedding::{KgeExperiment, KgeManifest, NamedEmbedding, named_at};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
 use super::parts::Building;
@@ -16,6 +16,7 @@ use crate::plugin::Registry;
 use crate::recipe::{Recipe, StageContext, check_turns, completed_stage};
 use crate::{Error, Result};
 use burn::tensor::Device;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -196,14 +197,6 @@ fn embedding(plan: &mut Plan, manifest: &Path) -> Result<KgeExperiment> {
     Ok(embedding)
 }
 
-/// What is written, of the default component of its slot where it names none.
-fn named(registry: &Registry, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
-    match written.is_open() {
-        true => Ok(ComponentRef { r#type: registry.default_of(slot).map_err(|e| e.at_key(key))?, ..written }),
-        false => Ok(written),
-    }
-}
-
 fn stage(plan: &mut Plan, recipe: &dyn Recipe, i: usize) -> Result<()> {
     let (earlier, paths) = (&plan.manifest.stage[..i], plan.manifest.model.paths());
     let context = StageContext { compat: plan.manifest.is_compat(), earlier, paths: &paths };
@@ -278,6 +271,8 @@ pub struct Listed {
     pub plugins: Vec<PathBuf>,
     /// The components that it names.
     pub components: Vec<(Slot, String)>,
+    /// The slots of which it names none where it could.
+    pub open: BTreeSet<Slot>,
 }
 
 /// The plugins that a manifest lists and the components that it names; those of the embeddings that its model names by manifests
@@ -287,6 +282,7 @@ pub struct Listed {
 /// When the manifest of an embedding cannot be read.
 pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
     let (mut plugins, mut components) = (plugin_files(&manifest.plugin, source), manifest.components());
+    let mut open = manifest.open_slots();
     for (part, _, component) in manifest.model.named_parts() {
         for (option, value) in &component.options {
             let folder = MadeFolder(value.as_str().unwrap_or_default().into());
@@ -295,11 +291,15 @@ pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
                 let path = absolute(&source.folder_of(&key), &folder.0);
                 let (embedding, own) = KgeManifest::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
                 plugins.extend(plugin_files(&embedding.plugin, &own));
-                components.push((Slot::KgeModel, embedding.model.r#type));
+                if embedding.model.is_open() {
+                    open.insert(Slot::KgeModel);
+                } else {
+                    components.push((Slot::KgeModel, embedding.model.r#type));
+                }
             }
         }
     }
-    Ok(Listed { plugins, components })
+    Ok(Listed { plugins, components, open })
 }
 
 fn plugin_files(plugins: &[PluginRef], source: &Source) -> Vec<PathBuf> {

@@ -7,7 +7,7 @@ use crate::component::{FilePath, Slot};
 use crate::data::knowledge::{OfCohort, Triple, Triples, check_files};
 use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
-use crate::experiment::components::{absolute, component_identity, plugin_path, resolve_component};
+use crate::experiment::components::{absolute, component_identity, named, plugin_path, resolve_component};
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::run_dir::RunDir;
@@ -343,7 +343,8 @@ fn resolve(manifest: &mut KgeManifest, source: &Source, registry: &mut Registry)
             place(path, &format!("data.source[{i}].{key}"));
         }
     }
-    manifest.model = resolve_component(registry, source, Slot::KgeModel, "model", manifest.model.clone())?;
+    let model = named(registry, Slot::KgeModel, "model", manifest.model.clone())?;
+    manifest.model = resolve_component(registry, source, Slot::KgeModel, "model", model)?;
     let model = &manifest.model;
     registry.make::<KgeModelSlot>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
 }

@@ -36,8 +36,8 @@ pub struct KgeManifest {
     pub backend: KgeBackend,
     /// The knowledge graph.
     pub data: KgeData,
-    /// The embedding model.
-    #[serde(default = "hake")]
+    /// The embedding model. Default: the one that serves by default.
+    #[serde(default)]
     pub model: ComponentRef,
     /// How it is trained.
     #[serde(default)]
@@ -68,10 +68,6 @@ impl KgeBackend {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
-}
-
-fn hake() -> ComponentRef {
-    ComponentRef::named("hake")
 }
 
 /// Where the triples come from: a folder that is split already, or sources that are joined and split here.

@@ -15,8 +15,8 @@ impl Lock {
     /// Reads what the files say; runs none of them.
     pub fn run(self) -> Result<()> {
         let loaded = Manifest::load(&self.manifest, &[])?;
-        let Listed { plugins, components } = listed(&loaded)?;
-        let files = Registry::files(&plugins, &components, &loaded.0.open_slots())?;
+        let Listed { plugins, components, open } = listed(&loaded)?;
+        let files = Registry::files(&plugins, &components, &open)?;
         for file in &files {
             file.verify(None)?;
             println!("{} {}  {}  {}", file.name, file.version, file.sha256, file.file.display());
