@@ -61,14 +61,15 @@ impl Facets {
         let any = stages.iter().filter_map(Value::as_table).any(tests);
         for stage in stages.iter().filter_map(Value::as_table) {
             let text = |key: &str| stage.get(key).and_then(Value::as_str);
-            let kind = match (text("type"), text("mode")) {
-                (Some("pretrain"), Some("individual")) => "pretrain-individual",
-                (Some(kind), _) => kind,
-                (None, _) => "stage",
+            let kind = text("type").unwrap_or("stage");
+            // Whoever says nothing trains all heads together.
+            let kind = match text("mode").filter(|mode| *mode != "joint") {
+                Some(mode) => format!("{kind}-{mode}"),
+                None => kind.to_owned(),
             };
-            let n = seen.entry(kind.to_owned()).or_default();
+            let n = seen.entry(kind.clone()).or_default();
             *n += 1;
-            let path = if *n == 1 { kind.to_owned() } else { format!("{kind}-{n}") };
+            let path = if *n == 1 { kind } else { format!("{kind}-{n}") };
             self.parts.insert(path.clone(), Facet::Plain(Value::Boolean(true)));
             if tests(stage) || !any {
                 let key = if stage.contains_key("task") { "task" } else { "objective" };
@@ -274,6 +275,14 @@ mod tests {
     fn a_missing_stage_is_one_difference() {
         let without = of(&[("[[stage]]\ntype = 'lab'\nepochs = 3\nlr = 0.001\n", "")]);
         assert_eq!(names(&[of(&[]), without]), ["with lab", "without lab"]);
+    }
+
+    #[test]
+    fn stages_of_any_recipe_go_by_their_mode() {
+        let stages = |mode: &str| format!("[[stage]]\ntype = 'warm'\nmode = '{mode}'\nlr = 0.1\n");
+        let of = |text: String| Facets::of(&toml::from_str(&text).unwrap());
+        let (both, joint) = (of(stages("joint") + &stages("individual")), of(stages("joint")));
+        assert_eq!(names(&[both, joint]), ["with warm-individual", "without warm-individual"]);
     }
 
     #[test]

@@ -146,11 +146,7 @@ fn data_rows(run: &RunDir, manifest: &toml::Table) -> Result<Vec<Vec<String>>> {
     if let Some(split) = component(at(&["data", "split"])) {
         add("split", split);
     }
-    for stage in at(&["stage"]).and_then(|s| s.as_array()).into_iter().flatten() {
-        if let Some(task) = component(stage.get("task")) {
-            add("task", task);
-        }
-    }
+    tasks(manifest).into_iter().for_each(|task| add("task", task));
     if let Some(lab) = component(at(&["model", "lab"])) {
         add("laboratory items", lab);
     }
@@ -158,6 +154,16 @@ fn data_rows(run: &RunDir, manifest: &toml::Table) -> Result<Vec<Vec<String>>> {
         add("age and sex", "enter the patient vector".to_owned());
     }
     Ok(rows)
+}
+
+/// What stages are asked: their tasks, and what a stage learns that is tested.
+fn tasks(manifest: &toml::Table) -> Vec<String> {
+    let stages = manifest.get("stage").and_then(toml::Value::as_array).into_iter().flatten();
+    let asked = |stage: &toml::Value| {
+        let tested = stage.get("test").and_then(toml::Value::as_bool) == Some(true);
+        component(stage.get("task").or_else(|| stage.get("objective").filter(|_| tested)))
+    };
+    stages.filter_map(asked).collect()
 }
 
 /// A component with its options.
@@ -261,6 +267,13 @@ pub fn write_page(file: &std::path::Path, page: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::experiment::outcome::Row;
+
+    #[test]
+    fn what_a_tested_stage_learns_is_its_task() {
+        let manifest = "[[stage]]\nobjective = { type = 'masked' }\n[[stage]]\ntask = { type = 'rare' }\n\
+                        [[stage]]\nobjective = { type = 'next', least = 2 }\ntest = true";
+        assert_eq!(tasks(&toml::from_str(manifest).unwrap()), ["rare ()", "next (least = 2)"]);
+    }
 
     #[test]
     fn the_table_says_what_enters() {
