@@ -137,6 +137,18 @@ fn what_changed_is_computed_anew_and_nothing_else() {
 }
 
 #[test]
+fn fusions_that_the_patient_encoder_does_not_ask_for_train_nothing_anew() {
+    let place = Place::new();
+    let run = |encoder: &str, fusion: &str| {
+        let settings = [format!("model.patient_encoder={encoder}"), format!("model.code_fusion={fusion}")];
+        let (_, said) = place.run(&["--set", &settings[0], "--set", &settings[1], "--set", "stage[1].epochs=1"]);
+        said.contains("2-finetune: from the cache")
+    };
+    assert!(!run("behrt", "mean") && run("behrt", "sum"));
+    assert!(!run("fusions", "mean") && !run("fusions", "sum"));
+}
+
+#[test]
 fn changed_tables_are_read_again() {
     let place = Place::new();
     let options = dualk_plugin_parser_synthetic::SyntheticOptions { patients: 300, ..Default::default() };

@@ -27,7 +27,7 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
     let single = plan.asks_about_single()?;
     let mut prepared = prepare_for(cohort, &data.split, single).map_err(|e| e.within_key("data.split"))?;
     prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
-    if !plan.tells_visits_apart {
+    if !plan.checked.tells_visits_apart {
         prepared.labs_by_visit = None;
     }
     if !data.knowledge.is_empty() {

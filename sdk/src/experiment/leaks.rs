@@ -26,7 +26,7 @@ pub(super) fn check_leaks(plan: &Plan, data: &Dataset) -> Result<Vec<String>> {
         let name = plan.manifest.stage[index].name(index);
         let objective = plan.objective(index)?;
         let line = stage(&name, objective.as_ref(), data)?;
-        let labs = plan.labs(objective.as_ref(), data, plan.tells_visits_apart);
+        let labs = plan.labs(objective.as_ref(), data, plan.checked.tells_visits_apart);
         let note = "; labs of the very visit that is predicted enter (`labs = \"target\"`)";
         lines.push(if labs == Some(Labs::Target) { line + note } else { line });
     }

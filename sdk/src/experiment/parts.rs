@@ -13,11 +13,16 @@ use crate::{Error, Result};
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::cell::RefCell;
 use std::sync::Arc;
 use toml::{Table, Value};
 
 /// The patient encoder that has `code_fusion` and `visit_fusion` as its parts.
 const FUSIONS: &str = FusionsOptions::NAME;
+
+/// The fusions by their keys.
+const FUSION_KEYS: [(&str, FusionLevel); 2] =
+    [("code_fusion", FusionLevel::Codes), ("visit_fusion", FusionLevel::Visits)];
 
 /// Widths of a check.
 const SMALL: usize = 8;
@@ -75,7 +80,7 @@ impl Model {
         KEYS.iter().filter_map(move |&(key, slot)| Some((key, slot, model.field(key)?.clone())))
     }
 
-    /// Those of them that name a component: of a completed manifest all that its model has.
+    /// Those of them that name a component: of a completed manifest all that its model has, and the fusions.
     pub fn named_parts(&self) -> impl Iterator<Item = (&'static str, Slot, ComponentRef)> {
         self.parts().filter(|(_, _, part)| !part.is_open())
     }
@@ -188,6 +193,18 @@ struct Given<'a> {
     /// To check options: every width is small, whatever the parts before it say, and so are fusions that no patient encoder
     /// asks for.
     is_check: bool,
+    /// The fusions that the patient encoder asked for.
+    asked: RefCell<Vec<FusionLevel>>,
+}
+
+/// What a check finds out of a model.
+pub(super) struct Checked {
+    /// Whether a head tells visits apart, where that can be seen; else true.
+    pub tells_visits_apart: bool,
+    /// Whether the lab encoder looks at items, where that can be seen; else true.
+    pub sees_items: bool,
+    /// The keys of fusions that the patient encoder does not ask for.
+    pub unasked: Vec<&'static str>,
 }
 
 /// Attempts to build parts: their mistakes, and the keys of those that are known to be wrong.
@@ -220,7 +237,8 @@ impl Building<'_> {
                 .at_key("model.demographics")
                 .help("the page Parsers of the book says which columns are read"));
         }
-        let given = Given { codes, labs: data.vocabulary.labs.len().max(1), is_check: false };
+        let labs = data.vocabulary.labs.len().max(1);
+        let given = Given { codes, labs, is_check: false, asked: RefCell::default() };
         let mut mistakes = Mistakes::default();
         let mut attempts = Attempts { wrong: Vec::new(), mistakes: &mut mistakes };
         let parts = self.walk(&given, |init| self.features(init.as_ref(), codes, note), &mut attempts);
@@ -228,16 +246,18 @@ impl Building<'_> {
     }
 
     /// Builds every part at a small size, which checks the values of its options before work starts; but for those that are
-    /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph. Returns whether a head tells visits
-    /// apart, and whether the lab encoder looks at items, where that can be seen; else true.
-    pub fn check(&self, wrong: Vec<&'static str>, knows: bool, mistakes: &mut Mistakes) -> (bool, bool) {
+    /// known to be `wrong`, by their keys. `knows`: the experiment has a knowledge graph.
+    pub fn check(&self, wrong: Vec<&'static str>, knows: bool, mistakes: &mut Mistakes) -> Checked {
         let codes = [String::new(), "428.0".to_owned()];
-        let given = Given { codes: &codes, labs: SMALL, is_check: true };
+        let given = Given { codes: &codes, labs: SMALL, is_check: true, asked: RefCell::default() };
         let mut attempts = Attempts { wrong, mistakes };
         let features = |_| Ok(Tensor::zeros([given.codes.len(), SMALL], self.device));
         let sees_items = self.walk(&given, features, &mut attempts).is_none_or(|parts| parts.lab.sees_items());
         let apart = || guard::catch(|| Ok(self.small_heads(knows)?.iter().any(Head::looks_at_histories)));
-        (attempts.make(&["head"], apart).unwrap_or(true), sees_items)
+        let tells_visits_apart = attempts.make(&["head"], apart).unwrap_or(true);
+        let asked = given.asked.take();
+        let unasked = FUSION_KEYS.into_iter().filter(|(_, level)| !asked.contains(level)).map(|(key, _)| key).collect();
+        Checked { tells_visits_apart, sees_items, unasked }
     }
 
     /// Builds every part before the heads in the order in which they compute: the one place that says what each is built with.
@@ -247,18 +267,17 @@ impl Building<'_> {
         features: impl FnOnce(Box<dyn NodeInit>) -> Result<Tensor<2>>,
         attempts: &mut Attempts<'_>,
     ) -> Option<ModelParts> {
-        let (&Given { codes, labs, is_check }, device) = (given, self.device);
+        let (&Given { codes, labs, is_check, .. }, device) = (given, self.device);
         let features = attempts.make(&["node_init"], || features(self.node_init(&())?));
         let input = features.as_ref().map_or(SMALL, |features| features.dims()[1]);
         let context = GraphEncoderContext { input, codes, device };
         let encoder = attempts.make(&["graph_encoder"], || self.graph_encoder(&context));
         let width = encoder.as_ref().filter(|_| !is_check).map_or(SMALL, GraphEncoder::width);
-        let fusions = [("code_fusion", FusionLevel::Codes), ("visit_fusion", FusionLevel::Visits)];
-        for (key, level) in fusions.into_iter().filter(|_| is_check) {
+        for (key, level) in FUSION_KEYS.into_iter().filter(|_| is_check) {
             attempts.make(&[key], || self.fusion(level, SMALL));
         }
         let patients = ["patient_encoder", "code_fusion", "visit_fusion"];
-        let patient_encoder = attempts.make(&patients, || self.patients(width, codes));
+        let patient_encoder = attempts.make(&patients, || self.patients(width, given));
         let lab = attempts.make(&["lab"], || self.lab(&LabEncoderContext { labs, device }));
         Some(ModelParts::new(features?, encoder?, patient_encoder?, lab?, labs))
     }
@@ -287,8 +306,12 @@ impl Building<'_> {
     }
 
     /// The patient encoder, its fusions included, for code embeddings of a width.
-    fn patients(&self, width: usize, codes: &[String]) -> Result<PatientEncoderModule> {
-        let fusion = |level, width| self.fusion(level, width);
+    fn patients(&self, width: usize, given: &Given<'_>) -> Result<PatientEncoderModule> {
+        let fusion = |level, width| {
+            given.asked.borrow_mut().push(level);
+            self.fusion(level, width)
+        };
+        let codes = given.codes;
         self.patient_encoder(&PatientEncoderContext { width, codes, device: self.device, fusion: &fusion })
     }
 

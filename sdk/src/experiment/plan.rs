@@ -2,7 +2,7 @@
 
 use super::embedding::NamedEmbedding;
 use super::manifest::{ComponentRef, Manifest, Source, Stage};
-use super::parts::Building;
+use super::parts::{Building, Checked};
 use crate::component::*;
 use crate::data::Dataset;
 use crate::data::knowledge::check_files;
@@ -23,10 +23,8 @@ pub(super) struct Plan {
     pub source: Source,
     /// The manifests of embeddings that parts of the model name.
     pub embeddings: Vec<NamedEmbedding>,
-    /// Whether a head tells visits apart; true as long as heads are not known.
-    pub tells_visits_apart: bool,
-    /// Whether the lab encoder looks at laboratory items; true as long as it is not known.
-    pub sees_items: bool,
+    /// What its parts say of the model, once they are known.
+    pub checked: Checked,
 }
 
 impl Plan {
@@ -74,7 +72,7 @@ impl Plan {
 
     /// Whether laboratory items reach the model: by its lab encoder, or by heads that tell visits apart, `by_visit`.
     pub fn sees_labs(&self, by_visit: bool) -> bool {
-        self.sees_items || by_visit
+        self.checked.sees_items || by_visit
     }
 
     /// Whose laboratory items enter the model with the examples of an objective; `None` where that does not say.

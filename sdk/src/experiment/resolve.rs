@@ -4,7 +4,7 @@
 use super::components::{absolute, made_options, named, plugin_path, resolve_component};
 use super::embedding::{KgeExperiment, KgeManifest, NamedEmbedding, named_at};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
-use super::parts::Building;
+use super::parts::{Building, Checked};
 use super::plan::Plan;
 use crate::component::*;
 use crate::data::knowledge::GraphSource;
@@ -48,8 +48,8 @@ fn resolved(
     resolve: impl FnOnce(&mut Plan) -> Result<()>,
 ) -> Result<Plan> {
     let device = device::open("cpu")?;
-    let (embeddings, tells_visits_apart, sees_items) = (Vec::new(), true, true);
-    let mut plan = Plan { manifest, registry, device, source, embeddings, tells_visits_apart, sees_items };
+    let checked = Checked { tells_visits_apart: true, sees_items: true, unasked: Vec::new() };
+    let mut plan = Plan { manifest, registry, device, source, embeddings: Vec::new(), checked };
     let found = resolve(&mut plan);
     plan.placed(found)?;
     Ok(plan)
@@ -160,7 +160,7 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     }
     let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
     let knows = !plan.manifest.data.knowledge.is_empty();
-    (plan.tells_visits_apart, plan.sees_items) = Building { registry, model, device }.check(wrong, knows, mistakes);
+    plan.checked = Building { registry, model, device }.check(wrong, knows, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
 }
