@@ -273,6 +273,18 @@ addEventListener('load', () => {
 </script>"#;
 
 #[test]
+fn the_page_of_a_run_is_that_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, _) = run(folder.path(), &[]);
+    let page = || fs::read_to_string(run.join("report.html")).unwrap();
+    let written = page();
+    fs::remove_file(run.join("report.html")).unwrap();
+    let report = dualk(folder.path()).arg("report").arg(&run).output().unwrap();
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    assert!(written.contains("<h3>Plugins</h3>") && page() == written, "the two pages differ");
+}
+
+#[test]
 #[cfg_attr(not(chromium), ignore = "needs Chromium")]
 fn no_text_of_the_page_overlaps_or_is_cut() {
     let chromium = CHROMIUM.unwrap();

@@ -7,8 +7,7 @@ use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome};
 use super::plan::Plan;
 use super::predictions::write_predictions;
-use super::records::{count_parameters, create_run, write_data, write_environment};
-use super::report;
+use super::records::{contents, count_parameters, create_run, write_data, write_environment};
 use super::run_dir::RunDir;
 use super::stage::OpenStage;
 use super::tested::{Tested, test};
@@ -102,7 +101,7 @@ pub(super) fn adopt(
     let (model, objective) = model_of_stage(plan, index, weights, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
     let run = create_run(plan, &identity(plan)?)?;
-    write_environment(&run, plan)?;
+    let environment = write_environment(&run, plan)?;
     write_data(&run, &data)?;
     let name = stage.name();
     save_weights(&model, &run.file(&format!("checkpoints/{name}.safetensors")))?;
@@ -121,8 +120,9 @@ pub(super) fn adopt(
     run.write("metrics.jsonl", b"")?;
     run.write_json("result.json", &outcome)?;
     by_patient.write(&run, &name)?;
-    report::write_report(&run)?;
-    Ok((outcome, run.finish()?))
+    let contents = contents(plan, &data, environment, outcome)?.compared(&run, Some(by_patient));
+    contents.write(&run)?;
+    Ok((contents.outcome, run.finish()?))
 }
 
 /// The stage that a checkpoint is of; the last without one.

@@ -101,6 +101,11 @@ impl Plan {
         to_toml(&self.manifest)
     }
 
+    /// The manifest as a table.
+    pub fn table(&self) -> Result<Table> {
+        table_of(&self.manifest)
+    }
+
     fn make<K>(&self, key: &str, component: ComponentRef) -> Result<K::Object>
     where
         K: for<'a> SlotKind<Context<'a> = ()>,
@@ -111,7 +116,9 @@ impl Plan {
 
 /// A manifest as TOML text.
 pub(super) fn to_toml(manifest: &Manifest) -> Result<String> {
-    let table =
-        Table::try_from(manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
-    toml::to_string(&table).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
+    toml::to_string(&table_of(manifest)?).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
+}
+
+fn table_of(manifest: &Manifest) -> Result<Table> {
+    Table::try_from(manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
 }

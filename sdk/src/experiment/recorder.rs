@@ -135,6 +135,11 @@ impl<'a> Recorder<'a> {
         self.state.borrow().vectors.clone()
     }
 
+    /// All epochs so far.
+    pub fn history(&self) -> Vec<EpochRecord> {
+        self.state.borrow().epochs.iter().map(|(record, _)| record.clone()).collect()
+    }
+
     /// All trained and tested stages so far.
     pub fn stages(&self) -> (Vec<TrainedStage>, Vec<StageOutcome>) {
         let state = self.state.borrow();

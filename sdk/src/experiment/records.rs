@@ -1,13 +1,15 @@
 //! What every run has beside what it learnt: its folder, what it ran on and with, and what is known of its data.
 
 use super::identity::Identity;
+use super::outcome::Outcome;
 use super::plan::Plan;
+use super::report::Contents;
 use super::run_dir::RunDir;
 use crate::Result;
 use crate::data::Dataset;
 use crate::model::{Model, parameters};
 use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A new folder for a run.
 pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
@@ -15,15 +17,34 @@ pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
     RunDir::create(&output.runs, &plan.manifest.name, identity, &plan.text()?, output.access)
 }
 
-/// What a run ran on and with: `environment.json` and `plugins.lock`.
-pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<()> {
+/// What a run ran on and with: `environment.json`, which is returned, and `plugins.lock`.
+pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<Value> {
     let stamp = Stamp::current();
     let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let environment = json!({ "sdk": fields, "device": plan.device.name, "threads": threads });
     run.write_json("environment.json", &environment)?;
-    let plugins = plan.registry.plugins().iter().map(LockedPlugin::from).collect();
-    run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
+    run.write("plugins.lock", PluginsLock::text(locked(plan))?.as_bytes())?;
+    Ok(environment)
+}
+
+fn locked(plan: &Plan) -> Vec<LockedPlugin> {
+    plan.registry.plugins().iter().map(LockedPlugin::from).collect()
+}
+
+/// What the page of a run says, but for its training and the table of its test patients.
+pub(super) fn contents(plan: &Plan, data: &Dataset, environment: Value, outcome: Outcome) -> Result<Contents> {
+    Ok(Contents {
+        outcome,
+        manifest: plan.table()?,
+        flow: data.cohort.flow.clone(),
+        environment,
+        plugins: locked(plan),
+        history: Vec::new(),
+        changes: Vec::new(),
+        fingerprint: None,
+        compared: None,
+    })
 }
 
 /// What is known of the data: its sizes, what was left out, and the vocabulary with the names of codes.

@@ -2,7 +2,7 @@
 
 use super::identity::Identity;
 use super::manifest::names_triples;
-use super::report;
+use super::report::Contents;
 use super::run_dir::RunDir;
 use crate::storage::{self, Access};
 use crate::{Error, Result};
@@ -31,7 +31,8 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     storage::folder(out, Access::Private, |new| {
         files.iter().try_for_each(|(name, text)| storage::write(&new.join(name), text.as_bytes()))?;
         if !is_graph {
-            storage::write(&new.join("report.html"), report::of_run(&RunDir::at(new))?.as_bytes())?;
+            let made = RunDir::at(new);
+            storage::write(&new.join("report.html"), Contents::read(&made)?.page(&made)?.as_bytes())?;
         }
         match with_weights {
             true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),

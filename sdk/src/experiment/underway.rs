@@ -7,11 +7,12 @@ use super::fingerprint::Fingerprint;
 use super::made::{Made, Making, untrained};
 use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome, TrainedStage};
+use super::patients::{PatientTable, patient_table};
 use super::plan::Plan;
 use super::prefixes::Prefixes;
 use super::recorder::{METRICS, Recorder};
-use super::records::{count_parameters, write_data, write_environment};
-use super::report;
+use super::records::{contents, count_parameters, write_data, write_environment};
+use super::report::{CHANGES, Contents};
 use super::run_dir::RunDir;
 use super::stage::OpenStage;
 use super::stop::Stop;
@@ -23,6 +24,8 @@ use crate::data::Dataset;
 use crate::model::{Model, parameters, save_weights};
 use crate::train::{EpochRecord, Metrics, Optimizer, Start};
 use crate::{Progress, Result};
+use serde_json::Value;
+use std::cell::RefCell;
 
 /// Where a run stands: before its stage `next`, or inside it.
 struct Standing {
@@ -43,6 +46,11 @@ pub(super) struct Underway<'a> {
     stop: &'a Stop,
     recorder: Recorder<'a>,
     progress: &'a dyn Progress,
+    /// What was written of the machine and of the data.
+    environment: Value,
+    fingerprint: Fingerprint,
+    /// The stage that was tested last, and its metrics by patient.
+    patients: RefCell<Option<(String, PatientTable)>>,
 }
 
 impl<'a> Underway<'a> {
@@ -61,18 +69,20 @@ impl<'a> Underway<'a> {
         let lines: String = state.epochs.iter().map(|(_, line)| format!("{line}\n")).collect();
         run.write(METRICS, lines.as_bytes())?;
         let minutes = plan.manifest.output.checkpoint_minutes;
-        let mut trackers = Trackers::start(&plan.manifest, run, &plan.text()?, progress)?;
+        let mut trackers = Trackers::start(&plan.manifest, run, (plan.text()?.as_str(), plan.table()?), progress)?;
         state.epochs.iter().try_for_each(|(record, _)| trackers.epoch(record, progress))?;
         let recorder = Recorder::new(run, progress, stop, minutes, state, trackers);
-        write_environment(run, plan)?;
+        let environment = write_environment(run, plan)?;
         write_data(run, data)?;
-        Fingerprint::of(data).write(run)?;
+        let fingerprint = Fingerprint::of(data);
+        fingerprint.write(run)?;
         run.status("running", "")?;
         match checkpoint {
             Some(_) => recorder.log("resumed from a checkpoint")?,
             None => summarise(data).iter().try_for_each(|line| recorder.log(line))?,
         }
-        Ok(Self { plan, data, kept, cache, stop, recorder, progress })
+        let patients = RefCell::default();
+        Ok(Self { plan, data, kept, cache, stop, recorder, progress, environment, fingerprint, patients })
     }
 
     /// Trains and tests what is left after a checkpoint, and writes the results.
@@ -186,6 +196,7 @@ impl<'a> Underway<'a> {
         let tested = Tested { model: &trained.model, epoch: trained.epoch, best_on_valid };
         let (outcome, by_patient) = test(stage, &tested, self.progress)?;
         by_patient.write(self.recorder.run(), &outcome.stage)?;
+        self.patients.replace(Some((outcome.stage.clone(), by_patient)));
         Ok(outcome)
     }
 
@@ -200,9 +211,23 @@ impl<'a> Underway<'a> {
         let outcome = Outcome { name, device, parameters, seconds, vectors, trained, stages };
         run.write_json("result.json", &outcome)?;
         recorder.finish(&outcome)?;
-        run.write_json(report::CHANGES, &self.plan.source.differences())?;
-        report::write_report(run)?;
-        Ok(outcome)
+        let changes = self.plan.source.differences();
+        run.write_json(CHANGES, &changes)?;
+        let patients = self.patients_of(outcome.stages.last());
+        let contents = contents(self.plan, self.data, self.environment.clone(), outcome)?;
+        let (history, fingerprint) = (recorder.history(), Some(self.fingerprint.clone()));
+        let contents = Contents { history, changes, fingerprint, ..contents }.compared(run, patients);
+        contents.write(run)?;
+        Ok(contents.outcome)
+    }
+
+    /// The metrics by patient of a tested stage. Where it was tested before a checkpoint, they are in their file.
+    fn patients_of(&self, tested: Option<&StageOutcome>) -> Option<PatientTable> {
+        let stage = &tested?.stage;
+        match self.patients.take() {
+            Some((of, patients)) if of == *stage => Some(patients),
+            _ => patient_table(self.recorder.run(), stage).ok().flatten(),
+        }
     }
 }
 

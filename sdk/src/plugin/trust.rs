@@ -94,6 +94,11 @@ impl PluginsLock {
         toml::to_string(&File { plugin: plugins }).map_err(|e| Error::program(e.to_string()))
     }
 
+    /// The plugins in the text of a lock; none where it is none.
+    pub(crate) fn listed(text: &str) -> Vec<LockedPlugin> {
+        toml::from_str::<File>(text).map(|file| file.plugin).unwrap_or_default()
+    }
+
     fn check(&self, found: &Inspection) -> Result<()> {
         let is_it = |sha256: &str| sha256.eq_ignore_ascii_case(&found.sha256);
         if self.plugins.iter().any(|locked| locked.sha256.as_deref().is_some_and(is_it)) {

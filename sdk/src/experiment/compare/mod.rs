@@ -170,7 +170,12 @@ impl Comparison {
     /// # Errors
     /// When a file of it cannot be read.
     pub fn of_run(run: &RunDir, options: &CompareOptions) -> Result<Self> {
-        Self::of_records(&[Record::of(run)?], None, options)
+        Self::of_record(Record::of(run)?, options)
+    }
+
+    /// The table of a run that is held.
+    pub(in crate::experiment) fn of_record(record: Record, options: &CompareOptions) -> Result<Self> {
+        Self::of_records(&[record], None, options)
     }
 
     fn of_records(records: &[Record], planned: Option<&[PlannedRun]>, options: &CompareOptions) -> Result<Self> {

@@ -44,29 +44,34 @@ impl Record {
     /// # Errors
     /// When a file of it cannot be read.
     pub fn of(run: &RunDir) -> Result<Self> {
-        let path = run.path();
         let outcome = run.outcome()?;
         let file = run.file("manifest.toml");
         let text = fs::read_to_string(&file).map_err(|e| Error::io("read", &file, e))?;
         let manifest: Table = toml::from_str(&text)
             .map_err(|e| Error::user(format!("this is no manifest: {}", e.message())).at_file(&file))?;
+        let tested = outcome.stages.last();
+        let patients = tested.map(|tested| patient_table(run, &tested.stage)).transpose()?.flatten();
+        let lines = fs::read_to_string(run.file("metrics.jsonl")).unwrap_or_default();
+        let epochs = lines.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
+        Self::new(run.path(), manifest, outcome, Fingerprint::read(run)?, patients, epochs)
+    }
+
+    /// Of what is in the files of a run.
+    pub(in crate::experiment) fn new(
+        path: &Path,
+        manifest: Table,
+        outcome: Outcome,
+        fingerprint: Option<Fingerprint>,
+        patients: Option<PatientTable>,
+        epochs: impl DoubleEndedIterator<Item = EpochRecord>,
+    ) -> Result<Self> {
         let Some(tested) = outcome.stages.last().filter(|stage| model_row(stage).is_some()) else {
             return Err(Error::user("no stage of this run was tested")
                 .at_file(path)
                 .help("only fine-tuning is tested"));
         };
-        let valid = valid_of(run, tested);
-        let patients = patient_table(run, &tested.stage)?;
-        let fingerprint = Fingerprint::read(run)?;
-        Ok(Self {
-            path: path.to_owned(),
-            facets: Facets::of(&manifest),
-            manifest,
-            outcome,
-            fingerprint,
-            patients,
-            valid,
-        })
+        let (path, facets, valid) = (path.to_owned(), Facets::of(&manifest), valid_of(epochs, tested));
+        Ok(Self { path, manifest, facets, outcome, fingerprint, patients, valid })
     }
 
     /// The seed of training.
@@ -111,11 +116,9 @@ fn is_trained(name: &str) -> bool {
 }
 
 /// Metrics on valid of the epoch whose weights were tested.
-fn valid_of(run: &RunDir, tested: &StageOutcome) -> Metrics {
-    let text = fs::read_to_string(run.file("metrics.jsonl")).unwrap_or_default();
-    let mut records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
+fn valid_of(mut epochs: impl DoubleEndedIterator<Item = EpochRecord>, tested: &StageOutcome) -> Metrics {
     let of_epoch = |r: &EpochRecord| r.stage == tested.stage && r.epoch == tested.epoch;
-    records.rfind(of_epoch).map(|r| r.valid).unwrap_or_default()
+    epochs.rfind(of_epoch).map(|r| r.valid).unwrap_or_default()
 }
 
 /// Refuses runs that cannot be compared, saying what differs.

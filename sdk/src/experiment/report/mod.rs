@@ -7,11 +7,13 @@ mod html;
 mod parts;
 mod training;
 
-use super::compare::{CompareOptions, Comparison, is_oracle, model_row};
+use super::compare::{CompareOptions, Comparison, Record, is_oracle, model_row};
 use super::fingerprint::Fingerprint;
 use super::outcome::{Outcome, StageOutcome};
+use super::patients::PatientTable;
 use super::run_dir::RunDir;
 use crate::data::Step;
+use crate::plugin::{LockedPlugin, PluginsLock};
 use crate::train::metrics::column_head;
 use crate::train::{EpochRecord, RESAMPLES};
 use crate::{Result, storage};
@@ -23,41 +25,85 @@ use std::fs;
 
 /// The file of a run that says what its manifest has beyond those that it extends.
 pub(super) const CHANGES: &str = "changes.json";
+const MANIFEST: &str = "manifest.toml";
+
+/// What the page of a run says beside the texts of its manifest and its log: what is in its other files.
+pub(super) struct Contents {
+    pub outcome: Outcome,
+    pub history: Vec<EpochRecord>,
+    /// The resolved manifest.
+    pub manifest: toml::Table,
+    /// What the manifest has beyond those that it extends: key, value, and where from.
+    pub changes: Vec<(String, String, String)>,
+    /// `None` where an older version wrote none, or nothing was trained.
+    pub fingerprint: Option<Fingerprint>,
+    /// How many rows and patients were read and left out.
+    pub flow: Vec<Step>,
+    pub environment: Value,
+    pub plugins: Vec<LockedPlugin>,
+    /// The table of the run, where a stage was tested.
+    pub compared: Option<Comparison>,
+}
+
+impl Contents {
+    /// From the files of a run.
+    pub fn read(run: &RunDir) -> Result<Self> {
+        let json = |file: &str| serde_json::from_str::<Value>(&text(run, file)).unwrap_or_default();
+        let lines = text(run, "metrics.jsonl");
+        Ok(Self {
+            outcome: run.outcome()?,
+            history: lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            manifest: toml::from_str(&text(run, MANIFEST)).unwrap_or_default(),
+            changes: serde_json::from_str(&text(run, CHANGES)).unwrap_or_default(),
+            fingerprint: Fingerprint::read(run)?,
+            flow: serde_json::from_value(json("summary.json")["flow"].clone()).unwrap_or_default(),
+            environment: json("environment.json"),
+            plugins: PluginsLock::listed(&text(run, "plugins.lock")),
+            compared: Comparison::of_run(run, &CompareOptions::default()).ok(),
+        })
+    }
+
+    /// The same with the table of the run, by the metrics of its test patients.
+    pub fn compared(self, run: &RunDir, patients: Option<PatientTable>) -> Self {
+        let Self { outcome, history, manifest, fingerprint, .. } = &self;
+        let (history, path) = (history.iter().cloned(), run.path());
+        let record = Record::new(path, manifest.clone(), outcome.clone(), fingerprint.clone(), patients, history);
+        let compared = record.and_then(|record| Comparison::of_record(record, &CompareOptions::default()));
+        Self { compared: compared.ok(), ..self }
+    }
+
+    /// Writes `report.html` of the run.
+    pub fn write(&self, run: &RunDir) -> Result<()> {
+        run.write("report.html", self.page(run)?.as_bytes())
+    }
+
+    /// The page of the run.
+    pub fn page(&self, run: &RunDir) -> Result<String> {
+        let Self { outcome, history, .. } = self;
+        let about = format!("{} parameters · {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
+        let sections = [
+            ("found", "What was found", found(outcome, self.compared.as_ref())?),
+            ("parts", "Where it is good", outcome.stages.last().map(parts::strata).unwrap_or_default()),
+            ("training", "Training", training::section(history)?),
+            ("data", "What entered", self.entered(&text(run, "log.txt"))),
+            ("time", "Time", training::times(history, &outcome.trained)),
+            ("manifest", "Manifest", self.manifest_section(&text(run, MANIFEST))),
+            ("repeat", "How to repeat it", self.repeat(run)),
+        ];
+        Ok(page(&outcome.name, &about, &sections))
+    }
+}
 
 /// Writes `report.html` of a run whose other files are there.
 ///
 /// # Errors
 /// When a file of the run cannot be read, or the page cannot be written.
 pub fn write_report(run: &RunDir) -> Result<()> {
-    run.write("report.html", of_run(run)?.as_bytes())
-}
-
-/// The page of a run.
-pub(super) fn of_run(run: &RunDir) -> Result<String> {
-    let outcome = run.outcome()?;
-    let history = history(run);
-    let compared = Comparison::of_run(run, &CompareOptions::default()).ok();
-    let manifest = text(run, "manifest.toml");
-    let resolved: toml::Table = toml::from_str(&manifest).unwrap_or_default();
-    let about = format!("{} parameters · {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
-    let sections = [
-        ("found", "What was found", found(&outcome, compared.as_ref())?),
-        ("parts", "Where it is good", outcome.stages.last().map(parts::strata).unwrap_or_default()),
-        ("training", "Training", training::section(&history)?),
-        ("data", "What entered", entered(run, &resolved)?),
-        ("time", "Time", training::times(&history, &outcome.trained)),
-        ("manifest", "Manifest", manifest_section(run, &manifest)),
-        ("repeat", "How to repeat it", repeat(run, &outcome)),
-    ];
-    Ok(page(&outcome.name, &about, &sections))
+    Contents::read(run)?.write(run)
 }
 
 fn text(run: &RunDir, file: &str) -> String {
     fs::read_to_string(run.file(file)).unwrap_or_default()
-}
-
-fn history(run: &RunDir) -> Vec<EpochRecord> {
-    text(run, "metrics.jsonl").lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 /// The tables, the line which row to believe, and recall at k.
@@ -107,53 +153,96 @@ fn stage_table(stage: &StageOutcome) -> String {
     out
 }
 
-/// Cohort, split, and what the model sees of a patient.
-fn entered(run: &RunDir, manifest: &toml::Table) -> Result<String> {
-    let mut out = texts(&["".into(), "".into()], &data_rows(run, manifest)?);
-    // The lines of the log before training say what was dropped and repaired.
-    let log = text(run, "log.txt");
-    let before: Vec<&str> = log.lines().take_while(|line| !outcome_line(line)).collect();
-    if !before.is_empty() {
-        let _ = writeln!(out, "<h3>What the log says of it</h3><pre>{}</pre>", escape(&before.join("\n")));
+impl Contents {
+    /// Cohort, split, and what the model sees of a patient.
+    fn entered(&self, log: &str) -> String {
+        let mut out = texts(&["".into(), "".into()], &self.data_rows());
+        // The lines of the log before training say what was dropped and repaired.
+        let before: Vec<&str> = log.lines().take_while(|line| !outcome_line(line)).collect();
+        if !before.is_empty() {
+            let _ = writeln!(out, "<h3>What the log says of it</h3><pre>{}</pre>", escape(&before.join("\n")));
+        }
+        out += &flow_figure::html(&self.flow);
+        out
     }
-    // How many rows and patients were read and left out.
-    let summary: Value = serde_json::from_str(&text(run, "summary.json")).unwrap_or_default();
-    let flow: Vec<Step> = serde_json::from_value(summary["flow"].clone()).unwrap_or_default();
-    out += &flow_figure::html(&flow);
-    Ok(out)
-}
 
-/// Where the data come from, how many there are, and how they are split: words and values.
-fn data_rows(run: &RunDir, manifest: &toml::Table) -> Result<Vec<Vec<String>>> {
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    let mut add = |what: &str, value: String| rows.push(vec![what.to_owned(), value]);
-    let at = |path: &[&str]| {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(manifest.get(*first)?, |at, key| at.get(key))
-    };
-    if let Some(parser) = component(at(&["data", "parser"])) {
-        add("source", parser);
+    /// Where the data come from, how many there are, and how they are split: words and values.
+    fn data_rows(&self) -> Vec<Vec<String>> {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        let mut add = |what: &str, value: String| rows.push(vec![what.to_owned(), value]);
+        let at = |path: &[&str]| {
+            let (first, rest) = path.split_first()?;
+            rest.iter().try_fold(self.manifest.get(*first)?, |at, key| at.get(key))
+        };
+        if let Some(parser) = component(at(&["data", "parser"])) {
+            add("source", parser);
+        }
+        if let Some(data) = &self.fingerprint {
+            add("patients", data.patients.to_string());
+            add("admissions", data.admissions.to_string());
+            add("pretrain", format!("{} patients", data.pretrain));
+            add("train", format!("{} patients", data.train));
+            add("valid", format!("{} patients, to choose the epoch", data.valid));
+            add("test", format!("{} patients, read once", data.test));
+            add("digests", format!("cohort {}, split {}", &data.cohort[..12], &data.split[..12]));
+        }
+        if let Some(split) = component(at(&["data", "split"])) {
+            add("split", split);
+        }
+        tasks(&self.manifest).into_iter().for_each(|task| add("task", task));
+        if let Some(lab) = component(at(&["model", "lab"])) {
+            add("laboratory items", lab);
+        }
+        if at(&["model", "demographics"]).and_then(toml::Value::as_bool) == Some(true) {
+            add("age and sex", "enter the patient vector".to_owned());
+        }
+        rows
     }
-    if let Some(data) = Fingerprint::read(run)? {
-        add("patients", data.patients.to_string());
-        add("admissions", data.admissions.to_string());
-        add("pretrain", format!("{} patients", data.pretrain));
-        add("train", format!("{} patients", data.train));
-        add("valid", format!("{} patients, to choose the epoch", data.valid));
-        add("test", format!("{} patients, read once", data.test));
-        add("digests", format!("cohort {}, split {}", &data.cohort[..12], &data.split[..12]));
+
+    fn manifest_section(&self, manifest: &str) -> String {
+        let mut out = String::new();
+        if !self.changes.is_empty() {
+            let row = |(key, value, from): &(String, String, String)| vec![key.clone(), value.clone(), from.clone()];
+            let rows: Vec<Vec<String>> = self.changes.iter().map(row).collect();
+            out += "<h3>What it has beyond the manifest that it extends</h3>\n";
+            out += &texts(&["key".into(), "value".into(), "from".into()], &rows);
+        }
+        let _ = writeln!(
+            out,
+            "<details><summary>The whole manifest, defaults filled in</summary><pre>{}</pre></details>",
+            escape(manifest)
+        );
+        out
     }
-    if let Some(split) = component(at(&["data", "split"])) {
-        add("split", split);
+
+    /// The command, versions and plugins.
+    fn repeat(&self, run: &RunDir) -> String {
+        let folder = run.path().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let folder = folder.trim_start_matches('.');
+        let mut out = paragraph(
+            "Train it again from its own manifest, with the plugins of its lock, and test it again from its weights:",
+        );
+        let _ = write!(
+            out,
+            "<pre>dualk run {0}/manifest.toml --locked\ndualk eval {0}</pre>\n",
+            escape(folder_name(folder, &self.outcome.name))
+        );
+        let mut rows = Vec::new();
+        collect(&self.environment, "", &mut rows);
+        if !rows.is_empty() {
+            out += &texts(&["made with".into(), "".into()], &rows);
+        }
+        let sha256 =
+            |plugin: &LockedPlugin| plugin.sha256.as_deref().unwrap_or("–").chars().take(16).collect::<String>();
+        let row = |plugin: &LockedPlugin| vec![plugin.name.clone(), plugin.version.clone(), sha256(plugin)];
+        let plugins: Vec<Vec<String>> = self.plugins.iter().map(row).collect();
+        if !plugins.is_empty() {
+            out += "<h3>Plugins</h3>\n";
+            out += &table(&["plugin".into(), "version".into(), "SHA-256 begins".into()], &plugins)
+                .replace("<td>", "<td class=\"left\">");
+        }
+        out
     }
-    tasks(manifest).into_iter().for_each(|task| add("task", task));
-    if let Some(lab) = component(at(&["model", "lab"])) {
-        add("laboratory items", lab);
-    }
-    if at(&["model", "demographics"]).and_then(toml::Value::as_bool) == Some(true) {
-        add("age and sex", "enter the patient vector".to_owned());
-    }
-    Ok(rows)
 }
 
 /// What stages are asked: their tasks, and what a stage learns that is tested.
@@ -176,58 +265,6 @@ fn component(value: Option<&toml::Value>) -> Option<String> {
 /// Whether a line of the log is of a trained stage, such as `1-lab: 3.2 s, kept epoch 4`.
 fn outcome_line(line: &str) -> bool {
     line.chars().next().is_some_and(|c| c.is_ascii_digit()) && line.contains(": ") && line.contains("kept epoch")
-}
-
-fn manifest_section(run: &RunDir, manifest: &str) -> String {
-    let changes: Vec<[String; 3]> = serde_json::from_str(&text(run, CHANGES)).unwrap_or_default();
-    let mut out = String::new();
-    if !changes.is_empty() {
-        let rows: Vec<Vec<String>> = changes.into_iter().map(Vec::from).collect();
-        out += "<h3>What it has beyond the manifest that it extends</h3>\n";
-        out += &texts(&["key".into(), "value".into(), "from".into()], &rows);
-    }
-    let _ = writeln!(
-        out,
-        "<details><summary>The whole manifest, defaults filled in</summary><pre>{}</pre></details>",
-        escape(manifest)
-    );
-    out
-}
-
-/// The command, versions and plugins.
-fn repeat(run: &RunDir, outcome: &Outcome) -> String {
-    let folder = run.path().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let folder = folder.trim_start_matches('.');
-    let mut out = paragraph(
-        "Train it again from its own manifest, with the plugins of its lock, and test it again from its weights:",
-    );
-    let _ = write!(
-        out,
-        "<pre>dualk run {0}/manifest.toml --locked\ndualk eval {0}</pre>\n",
-        escape(folder_name(folder, &outcome.name))
-    );
-    let environment: Value = serde_json::from_str(&text(run, "environment.json")).unwrap_or_default();
-    let mut rows = Vec::new();
-    collect(&environment, "", &mut rows);
-    if !rows.is_empty() {
-        out += &texts(&["made with".into(), "".into()], &rows);
-    }
-    let lock: toml::Table = toml::from_str(&text(run, "plugins.lock")).unwrap_or_default();
-    let plugins: Vec<Vec<String>> = lock
-        .values()
-        .filter_map(toml::Value::as_array)
-        .flatten()
-        .map(|plugin| {
-            let field = |key: &str| plugin.get(key).and_then(toml::Value::as_str).unwrap_or("–").to_owned();
-            vec![field("name"), field("version"), field("sha256").chars().take(16).collect()]
-        })
-        .collect();
-    if !plugins.is_empty() {
-        out += "<h3>Plugins</h3>\n";
-        out += &table(&["plugin".into(), "version".into(), "SHA-256 begins".into()], &plugins)
-            .replace("<td>", "<td class=\"left\">");
-    }
-    out
 }
 
 /// The name that the run's folder has once it is complete.

@@ -35,11 +35,12 @@ impl Mlflow {
         Ok(Self { agent: config.build().into(), address, experiment: String::new(), run: String::new() })
     }
 
-    /// Starts a run of an experiment, which is made where there is none of that name.
+    /// Starts a run of an experiment, which is made where there is none of that name. The manifest is its note, and the leaves of
+    /// its table are its parameters.
     ///
     /// # Errors
     /// When the server does not answer, or refuses.
-    pub fn start(&mut self, experiment: &str, name: &str, manifest: &str) -> Result<()> {
+    pub fn start(&mut self, experiment: &str, name: &str, manifest: &str, table: toml::Table) -> Result<()> {
         let found = self.get("experiments/get-by-name", experiment)?;
         self.experiment = match found["experiment"]["experiment_id"].as_str() {
             Some(id) => id.to_owned(),
@@ -52,7 +53,6 @@ impl Mlflow {
         let request =
             json!({ "experiment_id": self.experiment, "run_name": name, "start_time": milliseconds(), "tags": tags });
         self.run = text(&self.post("runs/create", &request)?["run"]["info"]["run_id"])?;
-        let table: toml::Table = toml::from_str(manifest).unwrap_or_default();
         let mut parameters = Vec::new();
         leaves(&toml::Value::Table(table), "", &mut parameters);
         for some in parameters.chunks(MOST_PARAMETERS) {

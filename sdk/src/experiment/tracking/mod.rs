@@ -13,6 +13,7 @@ use crate::train::EpochRecord;
 use crate::{Progress, Result};
 use mlflow::Mlflow;
 use tensorboard::EventFile;
+use toml::Table;
 
 /// Who is told of every epoch.
 pub struct Trackers {
@@ -22,12 +23,17 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Those that the manifest asks for. A tracking server that does not answer is no reason to lose a run: it is said,
+    /// Those that the manifest asks for, which get it as a text and as a table. A tracking server that does not answer is no reason to lose a run: it is said,
     /// and the run goes on without.
     ///
     /// # Errors
     /// When the run's folder cannot be written, or the server's address is none.
-    pub fn start(manifest: &Manifest, run: &RunDir, text: &str, progress: &dyn Progress) -> Result<Self> {
+    pub fn start(
+        manifest: &Manifest,
+        run: &RunDir,
+        (text, table): (&str, Table),
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let output = &manifest.output;
         let tensorboard = output.tensorboard.then(|| EventFile::create(&run.file("tensorboard"))).transpose()?;
         let mut this = Self { tensorboard, mlflow: None, history: Vec::new() };
@@ -35,7 +41,7 @@ impl Trackers {
             let experiment = output.mlflow_experiment.as_deref().unwrap_or("dualk");
             let server = Mlflow::new(address).map_err(|e| e.at_key("output.mlflow"))?;
             this.mlflow = tell(server, progress, |server| {
-                server.start(experiment, &manifest.name, text)?;
+                server.start(experiment, &manifest.name, text, table)?;
                 progress.line(&format!("mlflow: {}", server.page()));
                 Ok(())
             });
