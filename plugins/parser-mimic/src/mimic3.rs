@@ -54,15 +54,20 @@ impl Mimic3 {
         let patients = Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok();
         Ok(Tables { admissions: (admissions, columns), patients, diagnoses, labs, events })
     }
+
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Tables> {
+        let mut mistakes = Mistakes::default();
+        let tables = mistakes.note(self.open());
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(None, self.options.group.given()));
+        mistakes.finish(tables)
+    }
 }
 
 impl Parser for Mimic3 {
     fn check(&self) -> Result<()> {
-        let mut mistakes = Mistakes::default();
-        mistakes.note(self.open());
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(None, self.options.group.given()));
-        mistakes.done()
+        self.checked().map(drop)
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -75,9 +80,8 @@ impl Parser for Mimic3 {
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.check()?;
+        let tables = self.checked()?;
         let options = &self.options;
-        let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, None, options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
         let (visits, patients) = admissions(&tables, &Dates::of_option(&options.date_format)?)?;

@@ -40,16 +40,21 @@ impl Mimic4 {
         let (((admissions, diagnoses), labs), events) = mistakes.finish(found)?;
         Ok(Tables { admissions, diagnoses, labs, events })
     }
+
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Tables> {
+        let options = &self.options;
+        let mut mistakes = Mistakes::default();
+        let tables = mistakes.note(self.open());
+        mistakes.note(options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(options.icd_map.given(), options.group.given()));
+        mistakes.finish(tables)
+    }
 }
 
 impl Parser for Mimic4 {
     fn check(&self) -> Result<()> {
-        let options = &self.options;
-        let mut mistakes = Mistakes::default();
-        mistakes.note(self.open());
-        mistakes.note(options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(options.icd_map.given(), options.group.given()));
-        mistakes.done()
+        self.checked().map(drop)
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -61,10 +66,9 @@ impl Parser for Mimic4 {
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.check()?;
+        let tables = self.checked()?;
         let options = &self.options;
         Coding::published(context.compat, options.code_system, options.icd_map.given())?;
-        let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let task = context.progress.begin("patients and admissions", "tables", None);
         let (visits, read) = tables.admissions.read()?;

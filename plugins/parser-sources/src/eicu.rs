@@ -98,15 +98,20 @@ impl Eicu {
         let person = patients.also(PERSON);
         Ok(Tables { patients, facts, person, diagnoses, labs, events })
     }
+
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Tables> {
+        let mut mistakes = Mistakes::default();
+        let tables = mistakes.note(self.open());
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(None, self.options.group.given()));
+        mistakes.finish(tables)
+    }
 }
 
 impl Parser for Eicu {
     fn check(&self) -> Result<()> {
-        let mut mistakes = Mistakes::default();
-        mistakes.note(self.open());
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(None, self.options.group.given()));
-        mistakes.done()
+        self.checked().map(drop)
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -118,9 +123,8 @@ impl Parser for Eicu {
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.check()?;
+        let tables = self.checked()?;
         let options = &self.options;
-        let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, None, options.group.given())?;
         let task = context.progress.begin("patients and stays", "tables", None);
         let stays = stays(&tables)?;

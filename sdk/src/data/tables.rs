@@ -48,23 +48,7 @@ impl Table {
     /// # Errors
     /// When there is none, when there are several, or when a column is missing.
     pub fn open(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
-        check_folder(folder)?;
-        let candidates = ["csv", "csv.gz", "parquet"].map(|end| format!("{name}.{end}")).map(|file| folder.join(file));
-        let mut found = candidates.iter().filter(|path| path.is_file());
-        let Some(path) = found.next() else {
-            let message = "is missing: there is no";
-            let error =
-                Error::user(format!("the table `{name}` {message} {name}.csv, {name}.csv.gz or {name}.parquet here"));
-            return Err(error.at_file(folder).suggest(name, tables_in(folder)));
-        };
-        if let Some(other) = found.next() {
-            let names = [path, other].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
-            let message = format!("the table `{name}` is there twice: {} and {}", names[0], names[1]);
-            return Err(Error::user(message)
-                .at_file(folder)
-                .help("leave one of them, so that it is clear which is read"));
-        }
-        Self::at(path, columns)
+        Self::at(&file_of(folder, name)?, columns)
     }
 
     /// The same with names of table and columns in any case, such as `ADMISSIONS.csv` with the column `HADM_ID`. Columns are
@@ -73,14 +57,13 @@ impl Table {
     /// # Errors
     /// As of [`Table::open`].
     pub fn open_any_case(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
-        let path = Self::open(folder, &written(folder, name).unwrap_or_else(|| name.to_owned()), &[])?.path;
-        let header = Self::at(&path, &[])?.header;
+        let table = Self::whole(&file_of(folder, &written(folder, name).unwrap_or_else(|| name.to_owned()))?)?;
         let own = |column: &&str| {
-            let same = header.iter().filter(|h| h.eq_ignore_ascii_case(column));
+            let same = table.header.iter().filter(|h| h.eq_ignore_ascii_case(column));
             same.max_by_key(|h| h == column).cloned().unwrap_or_else(|| (*column).to_owned())
         };
         let own: Vec<String> = columns.iter().map(own).collect();
-        let table = Self::at(&path, &own.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let table = table.with(&own.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(Self { columns: columns.iter().map(|&c| c.to_owned()).collect(), ..table })
     }
 
@@ -94,27 +77,39 @@ impl Table {
 
     /// The table in the file `path`, with at least `columns`.
     pub fn at(path: &Path, columns: &[&str]) -> Result<Self> {
+        Self::whole(path)?.with(columns)
+    }
+
+    /// The table in the file `path`, of which no column is needed yet.
+    fn whole(path: &Path) -> Result<Self> {
         let parquet = Parquet::open(path)?;
         let (header, separator) = match &parquet {
             Some(file) => (file.header(), b','),
             None => stream::first_line(path, "name the columns")?,
         };
+        let (columns, own) = (Vec::new(), Vec::new());
+        Ok(Self { path: path.to_owned(), header, columns, own, separator, first: 2, parquet })
+    }
+
+    /// The same with at least `columns`, as the file calls them.
+    fn with(self, columns: &[&str]) -> Result<Self> {
+        let Self { path, header, parquet, .. } = &self;
         // Only text has a line of names.
         let place = |e: Error| if parquet.is_some() { e.at_file(path) } else { e.at_line(path, 1) };
-        let has_heading = parquet.is_some() || is_heading(&header, columns);
+        let has_heading = parquet.is_some() || is_heading(header, columns);
         let find = |column: &str| match header.iter().filter(|h| *h == column).count() {
             1 => Ok(()),
             0 => {
                 let error = place(Error::user(format!("the column `{column}` is missing")));
                 if !has_heading {
-                    return Err(no_heading(error, &header));
+                    return Err(no_heading(error, header));
                 }
                 let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
                 let error = match other_case {
                     Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
                     None => error,
                 };
-                Err(error.suggest(column, &header))
+                Err(error.suggest(column, header))
             }
             n => Err(place(Error::user(format!("the column `{column}` occurs {n} times")))),
         };
@@ -125,7 +120,7 @@ impl Table {
         }
         mistakes.done()?;
         let columns: Vec<String> = columns.iter().map(|&c| c.to_owned()).collect();
-        Ok(Self { path: path.to_owned(), header, own: columns.clone(), columns, separator, first: 2, parquet })
+        Ok(Self { own: columns.clone(), columns, ..self })
     }
 
     /// The table in the text file `path` whose columns have no names: they are called `1`, `2` and so on, and all are needed. The
@@ -222,6 +217,25 @@ fn no_heading(error: Error, header: &[String]) -> Error {
     error
         .help("the first line has none of the columns that are needed: does the table have a heading?")
         .help(format!("the first line: {}", crate::error::value(header.join(", "))))
+}
+
+/// The file of the table `name` in a folder.
+fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
+    check_folder(folder)?;
+    let candidates = ["csv", "csv.gz", "parquet"].map(|end| format!("{name}.{end}")).map(|file| folder.join(file));
+    let mut found = candidates.iter().filter(|path| path.is_file());
+    let Some(path) = found.next() else {
+        let message = "is missing: there is no";
+        let error =
+            Error::user(format!("the table `{name}` {message} {name}.csv, {name}.csv.gz or {name}.parquet here"));
+        return Err(error.at_file(folder).suggest(name, tables_in(folder)));
+    };
+    if let Some(other) = found.next() {
+        let names = [path, other].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+        let message = format!("the table `{name}` is there twice: {} and {}", names[0], names[1]);
+        return Err(Error::user(message).at_file(folder).help("leave one of them, so that it is clear which is read"));
+    }
+    Ok(path.clone())
 }
 
 /// How a folder writes the name of a table.

@@ -21,13 +21,20 @@ struct Csv {
     options: CsvOptions,
 }
 
-impl Parser for Csv {
-    fn check(&self) -> Result<()> {
+impl Csv {
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Layout> {
         let mut mistakes = Mistakes::default();
-        mistakes.note(Layout::open(&self.options));
+        let tables = mistakes.note(Layout::open(&self.options));
         mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
         mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
-        mistakes.done()
+        mistakes.finish(tables)
+    }
+}
+
+impl Parser for Csv {
+    fn check(&self) -> Result<()> {
+        self.checked().map(drop)
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -37,8 +44,7 @@ impl Parser for Csv {
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
         let options = &self.options;
-        self.check()?;
-        let layout = Layout::open(options)?;
+        let layout = self.checked()?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let task = context.progress.begin("visits", "tables", None);
         let visits = visits::read(&layout, options)?;

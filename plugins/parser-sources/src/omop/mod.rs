@@ -24,13 +24,20 @@ struct Omop {
     options: OmopOptions,
 }
 
-impl Parser for Omop {
-    fn check(&self) -> Result<()> {
+impl Omop {
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Tables> {
         let mut mistakes = Mistakes::default();
-        mistakes.note(self.open());
+        let tables = mistakes.note(self.open());
         mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
         mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
-        mistakes.done()
+        mistakes.finish(tables)
+    }
+}
+
+impl Parser for Omop {
+    fn check(&self) -> Result<()> {
+        self.checked().map(drop)
     }
 
     fn inputs(&self) -> Option<Inputs> {
@@ -45,12 +52,11 @@ impl Parser for Omop {
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.check()?;
+        let tables = self.checked()?;
         let options = &self.options;
         if options.codes == OmopCodes::Icd10 {
             Coding::published(context.compat, options.code_system, options.icd_map.given())?;
         }
-        let tables = self.open()?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let task = context.progress.begin("visits", "tables", None);
         let visits = self.visits(&tables)?;
