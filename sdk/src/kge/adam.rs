@@ -9,12 +9,18 @@
 //!
 //! a number that depends on the row's m/√v alone times one that depends on the steps. The sum over all steps until the row is
 //! used again is therefore one factor a row. Because batches are prefetched, the step that uses a row knows in how many steps
-//! the next one does, and applies the whole update at once. Two approximations: ε is taken to decay with √v, and a row that no
-//! prefetched batch uses is taken as never used again.
+//! the next one does, if that is within the window W of batches that are held, and applies the whole update at once. Where it
+//! is not, the sum ends after W steps, and what is left of it,
+//!
+//! Σ_{j = W + 1}^{g − 1} (β₁/√β₂)^j c_j, with c_j = lr_j √(1−β₂^j)/(1−β₁^j), for a gap of g steps,
+//!
+//! is applied when the gap is known: before the next step that uses the row reads it, or after the last step ([`Late`]). One
+//! approximation is left: ε is taken to decay with √v.
 
 use super::schedule::{KgeSchedule, Unused};
 use crate::simd::prefetch;
 use crate::vectorized_fn;
+use std::collections::HashMap;
 
 /// A table of parameters with the moments of Adam.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,6 +48,18 @@ impl Table {
     pub fn row(&self, row: u32) -> &[f32] {
         let start = row as usize * self.width;
         &self.values[start..start + self.width]
+    }
+
+    /// Moves rows on by what the window of their last use did not reach, to where they are before step `now`.
+    pub(super) fn catch_up(&mut self, rows: impl IntoIterator<Item = u32>, now: u32, late: &mut Late) {
+        for row in rows {
+            let Some([rate, epsilon]) = late.of_row(self.last[row as usize], now) else { continue };
+            let range = row as usize * self.width..(row as usize + 1) * self.width;
+            let moments = self.first[range.clone()].iter().zip(&self.second[range.clone()]);
+            for (x, (m, v)) in self.values[range].iter_mut().zip(moments) {
+                *x -= rate * m / (v.sqrt() + epsilon);
+            }
+        }
     }
 
     /// The whole table as something to update.
@@ -156,30 +174,42 @@ impl Adam {
         self.lr * self.schedule.factor(step, self.steps)
     }
 
+    /// The rate of a step of the era that begins at `start`, with what corrects both moments.
+    fn corrected(&self, step: u32, start: u32) -> f64 {
+        let n = f64::from(step - start + 1);
+        self.rate(step) * (1.0 - self.beta2.powf(n)).sqrt() / (1.0 - self.beta1.powf(n))
+    }
+
+    /// What the movement of a row falls by in a step without a gradient.
+    fn decay(&self) -> f64 {
+        self.beta1 / self.beta2.sqrt()
+    }
+
+    /// ε in a step of the era that begins at `start`, when moments are not corrected.
+    fn epsilon_in(&self, step: u32, start: u32) -> f32 {
+        let n = f64::from(step - start + 1);
+        (self.epsilon * (1.0 - self.beta2.powf(n)).sqrt()) as f32
+    }
+
     /// What step `step` needs; gaps between two uses of a row are told apart up to `window` steps.
     pub fn rates(&self, step: u32, window: u32) -> Rates {
         let (start, end) = self.schedule.era(step, self.steps);
-        let corrected = |s: u32| {
-            let n = f64::from(s - start + 1);
-            self.rate(s) * (1.0 - self.beta2.powf(n)).sqrt() / (1.0 - self.beta1.powf(n))
-        };
-        let decay = self.beta1 / self.beta2.sqrt();
+        let decay = self.decay();
         let (mut sum, mut weight) = (0.0, 1.0);
         let mut tails = vec![0.0];
         if self.unused == Unused::Moved {
             for s in (step + 1..end).take(window as usize) {
                 weight *= decay;
-                sum += weight * corrected(s);
+                sum += weight * self.corrected(s, start);
                 tails.push(sum);
             }
         }
-        let n = f64::from(step - start + 1);
         Rates {
             step,
             start,
-            rate: corrected(step),
+            rate: self.corrected(step, start),
             tails,
-            epsilon: (self.epsilon * (1.0 - self.beta2.powf(n)).sqrt()) as f32,
+            epsilon: self.epsilon_in(step, start),
             beta1: self.beta1,
             beta2: self.beta2,
             unused: self.unused,
@@ -258,13 +288,80 @@ impl Rates {
     }
 }
 
+/// What rows move by beyond the window of their last use.
+#[derive(Debug, Clone)]
+pub(super) struct Late {
+    adam: Adam,
+    window: u32,
+    /// Sums that were needed before, by their first step.
+    sums: HashMap<u32, f64>,
+}
+
+/// Terms of a sum are left out from this part of the first on.
+const LEAST: f64 = 1e-9;
+/// How many sums are remembered.
+const SUMS: usize = 1 << 16;
+
+impl Late {
+    /// For steps whose [`Adam::rates`] tell gaps up to `window` apart.
+    pub fn new(adam: Adam, window: u32) -> Self {
+        Self { adam, window, sums: HashMap::new() }
+    }
+
+    /// Rate and ε by which a row moves on before step `now`; `last` is that of its [`Table`]. `None` where its last use has moved
+    /// it all the way.
+    pub fn of_row(&mut self, last: u32, now: u32) -> Option<[f32; 2]> {
+        let from = last.saturating_add(self.window);
+        if last == 0 || now <= from || self.adam.unused == Unused::Still {
+            return None;
+        }
+        let (start, end) = self.adam.schedule.era(last - 1, self.adam.steps);
+        let to = now.min(end);
+        if to <= from {
+            return None;
+        }
+        // With S(a) = Σ_{s = a}^{end − 1} d^(s − a) c_s, the terms from `from` to before `to` are S(from) − d^(to − from) S(to).
+        let decay = self.adam.decay();
+        let behind = if to < end { decay.powf(f64::from(to - from)) * self.sum(to) } else { 0.0 };
+        let rate = decay.powf(f64::from(self.window) + 1.0) * (self.sum(from) - behind);
+        Some([rate as f32, self.adam.epsilon_in(last - 1, start)])
+    }
+
+    /// Σ d^(s − from) c_s over the steps s from `from` to the end of its era.
+    fn sum(&mut self, from: u32) -> f64 {
+        if let Some(&known) = self.sums.get(&from) {
+            return known;
+        }
+        let adam = &self.adam;
+        let ((start, end), decay) = (adam.schedule.era(from, adam.steps), adam.decay());
+        let (mut sum, mut weight) = (0.0, 1.0);
+        for step in from..end {
+            sum += weight * adam.corrected(step, start);
+            weight *= decay;
+            if weight < LEAST {
+                break;
+            }
+        }
+        if self.sums.len() >= SUMS {
+            self.sums.clear();
+        }
+        self.sums.insert(from, sum);
+        sum
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Adam over every row in every step, in 64 bits.
-    fn plain(adam: &Adam, gradients: &[Option<f64>]) -> f64 {
+    fn adam(steps: u32, schedule: KgeSchedule, unused: Unused) -> Adam {
+        Adam { lr: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, steps, schedule, unused }
+    }
+
+    /// Adam over every row in every step, in 64 bits: the parameter after each.
+    fn plain(adam: &Adam, gradients: &[Option<f64>]) -> Vec<f64> {
         let (mut x, mut m, mut v, mut n) = (0.5f64, 0.0, 0.0, 0);
+        let mut path = Vec::new();
         for (step, gradient) in gradients.iter().enumerate() {
             if adam.schedule.era(step as u32, adam.steps).0 == step as u32 {
                 (m, v, n) = (0.0, 0.0, 0);
@@ -275,8 +372,9 @@ mod tests {
             v = adam.beta2 * v + (1.0 - adam.beta2) * g * g;
             let (first, second) = (m / (1.0 - adam.beta1.powi(n)), v / (1.0 - adam.beta2.powi(n)));
             x -= adam.rate(step as u32) * first / (second.sqrt() + adam.epsilon);
+            path.push(x);
         }
-        x
+        path
     }
 
     #[test]
@@ -285,8 +383,7 @@ mod tests {
             .map(|i| (i.wrapping_mul(2_654_435_761) >> 16).is_multiple_of(5).then(|| 1e-4 * f64::from(i % 7) - 2e-4))
             .collect();
         for schedule in [KgeSchedule::Constant, KgeSchedule::Published, KgeSchedule::Linear { hold: 0.5 }] {
-            let adam =
-                Adam { lr: 1e-2, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, steps: 200, schedule, unused: Unused::Moved };
+            let adam = adam(200, schedule, Unused::Moved);
             let mut table = Table::new(1, vec![0.5]);
             let used: Vec<usize> = (0..gradients.len()).filter(|&i| gradients[i].is_some()).collect();
             for (k, &step) in used.iter().enumerate() {
@@ -294,11 +391,54 @@ mod tests {
                 let rates = adam.rates(step as u32, 100);
                 table.all().update(0, &[gradients[step].unwrap() as f32], gap, &rates);
             }
-            let expected = plain(&adam, &gradients);
+            let expected = plain(&adam, &gradients)[199];
             let moved = (expected - 0.5).abs();
             assert!(moved > 0.01, "{moved}");
             let off = (f64::from(table.values[0]) - expected).abs() / moved;
             assert!(off < 2e-3, "{}: {off}", table.values[0]);
         }
+    }
+
+    // The row is read before each use, where it must be what dense Adam has then, and after the last step.
+    #[test]
+    fn rows_that_rest_for_longer_than_the_window_walk_as_if_every_step_had_moved_them() {
+        let used = [0u32, 1, 4, 9, 14, 20, 36, 63, 163, 763, 790];
+        for (window, schedule) in [4, 15, 100].into_iter().flat_map(|window| {
+            let all = [KgeSchedule::Constant, KgeSchedule::Published, KgeSchedule::Linear { hold: 0.5 }];
+            all.map(|schedule| (window, schedule))
+        }) {
+            let adam = adam(1000, schedule, Unused::Moved);
+            let gradient = |step: u32| 1e-4 * f64::from(step % 7) + 2e-4;
+            let gradients: Vec<Option<f64>> =
+                (0..1000).map(|step| used.contains(&step).then(|| gradient(step))).collect();
+            let path = plain(&adam, &gradients);
+            let (mut table, mut late) = (Table::new(1, vec![0.5]), Late::new(adam.clone(), window));
+            let check = |table: &Table, step: u32| {
+                let before = if step == 0 { 0.5 } else { path[step as usize - 1] };
+                let off = (f64::from(table.values[0]) - before).abs();
+                let moved = (before - 0.5).abs();
+                assert!(off <= 1e-4 * moved, "window {window}, {schedule:?}, step {step}: {off} of {moved}");
+            };
+            for (k, &step) in used.iter().enumerate() {
+                table.catch_up([0], step, &mut late);
+                check(&table, step);
+                let gap = used.get(k + 1).map(|next| next - step).filter(|gap| *gap <= window);
+                table.all().update(0, &[gradient(step) as f32], gap.unwrap_or(u32::MAX), &adam.rates(step, window));
+            }
+            table.catch_up([0], 1000, &mut late);
+            check(&table, 1000);
+        }
+    }
+
+    #[test]
+    fn rows_of_which_the_window_tells_the_next_use_are_not_moved_later() {
+        let mut late = Late::new(adam(100, KgeSchedule::Published, Unused::Moved), 15);
+        // Used in step 19: the window reaches step 34, so that step 35 finds the row where it should be.
+        assert_eq!([20, 30, 35].map(|now| late.of_row(20, now)), [None; 3]);
+        // Moments are dropped at step 50, up to which that of step 40 reaches.
+        assert_eq!([late.of_row(41, 90), late.of_row(0, 90)], [None; 2]);
+        // In step 36 the term of step 35 is missing: (0.9/√0.999)^16 · 0.01 √(1 − 0.999³⁶)/(1 − 0.9³⁶).
+        let [rate, _] = late.of_row(20, 36).unwrap();
+        assert!((rate / 3.594_3e-4 - 1.0).abs() < 1e-4, "{rate}");
     }
 }

@@ -130,6 +130,12 @@ impl Batch {
         batch.relation_of = batch.triples.iter().map(|t| batch.relations.position(t.relation)).collect();
         batch
     }
+
+    /// The entities that are scored or that queries are made of, each once.
+    pub(super) fn entities(&self) -> impl Iterator<Item = u32> {
+        let asked = self.anchors.rows.iter().filter(|row| self.scored.rows.binary_search(row).is_err());
+        self.scored.rows.iter().chain(asked).copied()
+    }
 }
 
 /// Where a row was last used: a step and a position in its lists, whose highest bit tells anchors.
@@ -299,7 +305,8 @@ impl<'a> Sampler<'a> {
     }
 }
 
-/// How many batches are prefetched: as many as 100 MB hold, and no more than matter, 0.9⁶⁴ being a thousandth.
+/// How many batches are prefetched: as many as 100 MB hold, and no more than are worth it: what a row moves by after more steps is
+/// applied later.
 pub fn window(options: &SampleOptions) -> u32 {
     let bytes = options.batch * (1 + options.negatives) * 12;
     (100_000_000 / bytes.max(1)).clamp(4, 64) as u32

@@ -6,7 +6,7 @@
 //! entity table exists at any time, and nothing of the size batch × negatives × dimension. Entities that queries are made
 //! of wait until the gradients of the queries are complete.
 
-use super::adam::{Adam, Part, Rates, Table};
+use super::adam::{Adam, Late, Part, Rates, Table};
 use super::loss::log_likelihood;
 use super::model::{EmbeddingModel, Queries};
 use super::sample::{Batch, NONE, Used};
@@ -45,6 +45,13 @@ impl Parameters {
             shared: Table::new(shared.len(), shared),
         }
     }
+
+    /// Moves every row on to where it is before step `now`.
+    pub(super) fn catch_up(&mut self, now: u32, late: &mut Late) {
+        for table in [&mut self.entities, &mut self.relations] {
+            table.catch_up(0..table.last.len() as u32, now, late);
+        }
+    }
 }
 
 /// Scored entities that one thread takes at a time: a range of them and of their cells.
@@ -58,10 +65,14 @@ struct Group {
 /// Trains a model batch by batch.
 pub struct Stepper<'a> {
     model: &'a dyn EmbeddingModel,
-    /// The numbers that are trained.
+    /// The numbers that are trained. Rows are moved on to the next step that uses them, as far as the window tells of it; the rest
+    /// follows when they are used, and in [`into_parameters`](Stepper::into_parameters).
     pub parameters: Parameters,
     adam: Adam,
     window: u32,
+    late: Late,
+    /// The step that comes next.
+    next: u32,
     /// Temperature α of the self-adversarial weights; 0 weighs all negatives alike.
     alpha: f32,
     queries: Vec<f32>,
@@ -97,12 +108,14 @@ fn parts() -> usize {
 impl<'a> Stepper<'a> {
     /// Trains `parameters`; gaps between uses of a row are told apart up to `window` steps.
     pub fn new(model: &'a dyn EmbeddingModel, parameters: Parameters, adam: Adam, window: u32, alpha: f32) -> Self {
-        let empty = Vec::new;
+        let (empty, late) = (Vec::new, Late::new(adam.clone(), window));
         Self {
             model,
             parameters,
             adam,
             window,
+            late,
+            next: 0,
             alpha,
             queries: empty(),
             scores: empty(),
@@ -122,6 +135,10 @@ impl<'a> Stepper<'a> {
 
     /// One step of Adam; the loss before it.
     pub fn step(&mut self, batch: &Batch) -> f64 {
+        let (parameters, relations) = (&mut self.parameters, batch.relations.rows.iter().copied());
+        parameters.entities.catch_up(batch.entities(), batch.step, &mut self.late);
+        parameters.relations.catch_up(relations, batch.step, &mut self.late);
+        self.next = batch.step + 1;
         let loss = self.forward(batch);
         let rates = self.adam.rates(batch.step, self.window);
         let d_shared = self.backward(batch, Some(&rates), &mut []);
@@ -131,6 +148,12 @@ impl<'a> Stepper<'a> {
             self.parameters.shared.all().update(0, &d_shared, 1, &rates);
         }
         loss
+    }
+
+    /// All numbers, as dense Adam has them after the last step but for rows that were moved on to steps which did not follow.
+    pub fn into_parameters(mut self) -> Parameters {
+        self.parameters.catch_up(self.next, &mut self.late);
+        self.parameters
     }
 
     /// Loss and gradients without a step.

@@ -106,7 +106,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// All numbers, as they are after the last step.
+    /// All numbers after the last step, to go on from. Rows that it did not use are moved on as far as the window of their last use
+    /// reached.
     ///
     /// # Errors
     /// When the device fails.
@@ -124,9 +125,9 @@ impl<'a> Trainer<'a> {
     /// When the device fails.
     pub fn into_parameters(self) -> Result<Parameters> {
         match self {
-            Self::Cpu(stepper) => Ok(stepper.parameters),
+            Self::Cpu(stepper) => Ok(stepper.into_parameters()),
             #[cfg(cube)]
-            Self::Device(stepper) => stepper.parameters(),
+            Self::Device(stepper) => stepper.into_parameters(),
         }
     }
 }

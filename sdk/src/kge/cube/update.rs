@@ -3,7 +3,7 @@
 use super::equations::{gradient, numbers};
 use crate::kge::formula::Equation;
 use crate::ops::cube::reduce::{sum_groups, sum_units};
-use crate::ops::cube::{UNITS, cube_number};
+use crate::ops::cube::{UNITS, cube_number, thread_number};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 
@@ -30,6 +30,28 @@ fn adam<N: Size>(
     first[at] = mean;
     second[at] = square;
     values[at] -= mean * Vector::new(rate) / (square.sqrt() + Vector::new(epsilon));
+}
+
+/// Moves rows on without a gradient, x ← x − rate m / (√v + ε), where `factors` has rate and ε of each: a thread for each number.
+#[cube(launch)]
+pub(super) fn late_steps(
+    rows: &[u32],
+    factors: &[f32],
+    values: &mut [f32],
+    first: &[f32],
+    second: &[f32],
+    count: usize,
+    width: usize,
+) {
+    let thread = thread_number();
+    if thread >= count * width {
+        terminate!();
+    }
+    let position = thread / width;
+    let at = rows[position] as usize * width + thread % width;
+    let (mean, square) = (first[at], second[at]);
+    let (rate, epsilon) = (factors[position * 2], factors[position * 2 + 1]);
+    values[at] -= mean * rate / (square.sqrt() + epsilon);
 }
 
 /// Gradients of scored entities, a cube for each and a unit for each dimension, and Adam at once; but for those that queries

@@ -3,14 +3,43 @@
 use super::DeviceStepper;
 use super::pass::{Passed, arg};
 use super::sent::{Sent, factors, list};
-use crate::kge::adam::Rates;
+use crate::kge::adam::{Late, Rates};
+use crate::kge::cube::place::Lists;
 use crate::kge::cube::update;
 use crate::kge::formula::Equation;
 use crate::kge::sample::{Batch, Used};
-use crate::ops::cube::{Layout, UNITS, cubes};
+use crate::ops::cube::{Layout, UNITS, cubes, threads};
 use burn_cubecl::cubecl::prelude::*;
 
 impl DeviceStepper {
+    /// Moves the rows of a batch on by what the window of their last use did not reach.
+    pub(super) fn catch_up(&mut self, batch: &Batch) {
+        let (late, now) = (&mut self.late, batch.step);
+        let entities = late_rows(batch.entities(), &self.entities.last, now, late);
+        let relations = late_rows(batch.relations.rows.iter().copied(), &self.relations.last, now, late);
+        for (table, (rows, by)) in [(&self.entities, entities), (&self.relations, relations)] {
+            if rows.is_empty() {
+                continue;
+            }
+            let (count, mut lists) = (rows.len(), Lists::default());
+            lists.add(rows);
+            lists.add_real(by);
+            let sent = self.place.send(lists);
+            update::late_steps::launch(
+                self.place.client(),
+                threads(count * table.width),
+                CubeDim::new_1d(UNITS),
+                arg(&sent[0]),
+                arg(&sent[1]),
+                arg(&table.values),
+                arg(&table.first),
+                arg(&table.second),
+                count,
+                table.width,
+            );
+        }
+    }
+
     /// Adam on the entities that queries are made of, and on the relations.
     pub(super) fn move_rows(&self, passed: &Passed, sent: &Sent, batch: &Batch, rates: &Rates) {
         let (add_first, add_second, epsilon) = rates.added();
@@ -75,4 +104,16 @@ impl DeviceStepper {
         );
         self.pending += 1;
     }
+}
+
+/// The rows that have to move on before step `now`, and the rate and ε of each.
+fn late_rows(rows: impl Iterator<Item = u32>, last: &[u32], now: u32, late: &mut Late) -> (Vec<u32>, Vec<f32>) {
+    let (mut found, mut by) = (Vec::new(), Vec::new());
+    for row in rows {
+        if let Some(factors) = late.of_row(last[row as usize], now) {
+            found.push(row);
+            by.extend(factors);
+        }
+    }
+    (found, by)
 }

@@ -6,7 +6,7 @@ mod sent;
 mod summed;
 
 use super::place::{DeviceTable, Place};
-use crate::kge::adam::Adam;
+use crate::kge::adam::{Adam, Late};
 use crate::kge::formula::Formula;
 use crate::kge::sample::Batch;
 use crate::kge::step::Parameters;
@@ -28,6 +28,9 @@ pub struct DeviceStepper {
     shared: DeviceTable,
     adam: Adam,
     window: u32,
+    late: Late,
+    /// The step that comes next.
+    next: u32,
     alpha: f32,
     losses: CubeTensor,
     pending: usize,
@@ -61,7 +64,7 @@ impl DeviceStepper {
         let table = |table| DeviceTable::new(&place, table);
         let (entities, relations) = (table(&parameters.entities), table(&parameters.relations));
         let (shared, losses) = (table(&parameters.shared), place.empty(LOSSES));
-        let (kept, powers) = (Vec::new(), Vec::new());
+        let (kept, powers, late) = (Vec::new(), Vec::new(), Late::new(adam.clone(), window));
         Ok(Self {
             place,
             formula,
@@ -70,6 +73,8 @@ impl DeviceStepper {
             shared,
             adam,
             window,
+            late,
+            next: 0,
             alpha,
             losses,
             pending: 0,
@@ -94,6 +99,8 @@ impl DeviceStepper {
         }
         let rates = self.adam.rates(batch.step, self.window);
         let keep = kept_rows(batch, false);
+        self.catch_up(batch);
+        self.next = batch.step + 1;
         let sent = self.send(batch, &rates, &keep);
         let passed = self.pass(&sent, batch, &rates);
         self.finish(&passed, &sent, &rates);
@@ -112,7 +119,7 @@ impl DeviceStepper {
         Ok(all)
     }
 
-    /// All numbers, as they are after the last step.
+    /// All numbers after the last step, to go on from: those of [`Stepper::parameters`](crate::kge::Stepper::parameters).
     ///
     /// # Errors
     /// When the device fails.
@@ -123,5 +130,15 @@ impl DeviceStepper {
             *table = crate::kge::Table::default();
         }
         Ok(Parameters { entities: entities?, relations: relations?, shared: shared? })
+    }
+
+    /// All numbers at the end: those of [`Stepper::into_parameters`](crate::kge::Stepper::into_parameters).
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn into_parameters(mut self) -> Result<Parameters> {
+        let mut parameters = self.parameters()?;
+        parameters.catch_up(self.next, &mut self.late);
+        Ok(parameters)
     }
 }
