@@ -441,4 +441,30 @@ mod tests {
         let [rate, _] = late.of_row(20, 36).unwrap();
         assert!((rate / 3.594_3e-4 - 1.0).abs() < 1e-4, "{rate}");
     }
+
+    #[test]
+    fn rows_that_stay_keep_weights_and_moments_to_the_bit() {
+        let adam = adam(100, KgeSchedule::Constant, Unused::Still);
+        let (mut table, mut late) = (Table::new(2, vec![0.5, -0.25, 1.0, 2.0]), Late::new(adam.clone(), 4));
+        let all = |table: &Table, row: usize| {
+            let of = |values: &[f32]| [values[2 * row], values[2 * row + 1]].map(f32::to_bits);
+            [of(&table.values), of(&table.first), of(&table.second)]
+        };
+        table.all().update(1, &[0.5, -0.25], u32::MAX, &adam.rates(0, 4));
+        let after_first = all(&table, 1);
+        for step in 1..60 {
+            table.catch_up([0], step, &mut late);
+            table.all().update(0, &[0.125, 0.25], 1, &adam.rates(step, 4));
+            assert_eq!(all(&table, 1), after_first, "step {step}");
+        }
+        table.catch_up([1], 60, &mut late);
+        assert_eq!(all(&table, 1), after_first);
+        // The first step by hand: both corrections are 1 - β, so that the row moves by the rate against the gradient's sign.
+        assert!((table.values[2] - 0.99).abs() < 1e-6 && (table.values[3] - 2.01).abs() < 1e-6, "{:?}", table.values);
+        // Moments fall by one step, however many others there were.
+        table.all().update(1, &[0.0, 0.0], 1, &adam.rates(60, 4));
+        let close = |found: f32, expected: f32| assert!((found / expected - 1.0).abs() < 1e-5, "{found}, {expected}");
+        close(table.first[2], 0.9 * 0.1 * 0.5);
+        close(table.second[3], 0.999 * 0.001 * 0.0625);
+    }
 }
