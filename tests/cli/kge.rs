@@ -305,6 +305,23 @@ fn mistakes_name_their_place_and_leave_nothing() {
     assert!(!folder.join("runs").exists(), "something is left behind");
 }
 
+// The first step of Adam moves every used number by the rate, here a tenth of `lr`: by 10³⁹, which no number of 32 bits is, and by
+// 10³⁷, of which products are none.
+#[test]
+fn what_is_no_number_is_not_saved_and_ranks_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    let complex = "type = \"complex\"\ndim = 16";
+    let manifest = MANIFEST.replace("type = \"hake\"\ndim = 16\nmodulus_weight = 0.5", complex);
+    fs::write(folder.join("tree.toml"), manifest.replace("steps = 1500", "steps = 1")).unwrap();
+    let says = ["train.lr", "after step 1: the vector of the entity `", "` has ", "try a smaller learning rate"];
+    refuse(folder, &["kge", "train", "tree.toml", "--set", "train.lr=1e40"], &says);
+    let run = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "train.lr=1e38"]));
+    let test = |key: &str| result(folder, &run)["test"][key].as_f64().unwrap();
+    assert!(test("mrr") < 0.05 && test("hits@10") < 0.05 && test("mr") > 150.0, "{}", test("mrr"));
+}
+
 const VECTORS: &str = r#"seed = 5
 
 [[data.source]]

@@ -242,5 +242,11 @@ mod golden {
         let expected = ranks(&trained, 60, &triples, &known, &Silent);
         assert!(expected.iter().any(|rank| rank.equal > 1 && rank.equal_before > 0 && rank.candidates < 60));
         assert_eq!(ranks_on(&device, &trained, &triples, &known, &Silent).unwrap(), expected);
+        // What is no number counts against the answer on every device.
+        let mut damaged = parameters.clone();
+        damaged.entities.values[4 * 7] = f32::NAN;
+        let trained = Trained { model: &*model, parameters: &damaged };
+        let expected = ranks(&trained, 60, &triples, &known, &Silent);
+        assert_eq!(ranks_on(&device, &trained, &triples, &known, &Silent).unwrap(), expected);
     }
 }

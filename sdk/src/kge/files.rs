@@ -158,6 +158,22 @@ impl Parameters {
         [("entities", &self.entities), ("relations", &self.relations), ("shared", &self.shared)]
     }
 
+    /// Refuses numbers that are not finite, and names the first; `place` says where training stands.
+    pub(crate) fn check_finite(&self, place: &str, entities: &Names, relations: &Names) -> Result<()> {
+        let first = |(name, table): (&'static str, &Table)| {
+            let at = table.values.iter().position(|x| !x.is_finite())?;
+            Some((name, at / table.width, table.values[at]))
+        };
+        let Some((name, row, number)) = self.tables().into_iter().find_map(first) else { return Ok(()) };
+        let what = match name {
+            "entities" => format!("the vector of the entity `{}`", entities.list()[row]),
+            "relations" => format!("the vector of the relation `{}`", relations.list()[row]),
+            _ => "a weight that all triples share".to_owned(),
+        };
+        let error = Error::user(format!("{place}: {what} has {number}")).at_key("train.lr");
+        Err(error.help("try a smaller learning rate"))
+    }
+
     /// How many numbers there are.
     pub fn count(&self) -> usize {
         self.tables().iter().map(|(_, table)| table.values.len()).sum()
@@ -184,6 +200,25 @@ mod tests {
             relations: ["r", "s"].into_iter().collect(),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused_and_named() {
+        let (graph, mut parameters) = (graph(), parameters());
+        let check = |of: &Parameters| of.check_finite("after step 3", &graph.entities, &graph.relations);
+        check(&parameters).unwrap();
+        parameters.shared = Table::new(2, vec![0.5, f32::NEG_INFINITY]);
+        let says = |of: &Parameters, what: &str| {
+            let error = check(of).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert_eq!(error.message(), format!("after step 3: {what}"));
+            assert_eq!(error.key(), Some("train.lr"));
+        };
+        says(&parameters, "a weight that all triples share has -inf");
+        parameters.relations.values[3] = f32::NAN;
+        says(&parameters, "the vector of the relation `s` has NaN");
+        parameters.entities.values[8] = f32::INFINITY;
+        says(&parameters, "the vector of the entity `c` has inf");
     }
 
     #[test]

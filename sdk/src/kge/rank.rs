@@ -6,6 +6,7 @@ use super::step::Parameters;
 use crate::data::knowledge::Triple;
 use crate::progress::Progress;
 use rayon::prelude::*;
+use std::cmp::Ordering;
 
 /// Queries that are scored together: their rows stay in the second-level cache while entities pass by.
 const BLOCK: usize = 64;
@@ -17,7 +18,8 @@ const RUN: usize = 512;
 pub struct Rank {
     /// The side that was asked for.
     pub side: Side,
-    /// Entities with a higher score.
+    /// Entities with a higher score, and those that cannot be compared: a score that is NaN stands above the answer's, and an
+    /// answer whose score is NaN stands last.
     pub above: u32,
     /// Other entities with the same score.
     pub equal: u32,
@@ -53,12 +55,14 @@ impl Rank {
 
     fn count(&mut self, score: f32, truth: f32, before: bool, by: u32, add: bool) {
         let change = |n: &mut u32| *n = if add { *n + by } else { *n - by };
-        if score > truth {
-            change(&mut self.above);
-        } else if score == truth {
-            change(&mut self.equal);
-            if before {
-                change(&mut self.equal_before);
+        match score.partial_cmp(&truth) {
+            Some(Ordering::Less) => {}
+            Some(Ordering::Greater) | None => change(&mut self.above),
+            Some(Ordering::Equal) => {
+                change(&mut self.equal);
+                if before {
+                    change(&mut self.equal_before);
+                }
             }
         }
     }
@@ -140,7 +144,7 @@ fn block_ranks(scorer: &dyn Scorer, entities: u32, block: &[Triple], open: Side,
             scorer.scores(entity, block, open, Queries { values: &values, rows: &rows }, scores);
             for (((rank, &score), &truth), &answer) in ranks.iter_mut().zip(scores.iter()).zip(&truths).zip(&answers) {
                 // Rare, but for the few that stand above.
-                if score >= truth && entity != answer {
+                if score.partial_cmp(&truth) != Some(Ordering::Less) && entity != answer {
                     rank.count(score, truth, entity < answer, 1, true);
                 }
             }
@@ -196,5 +200,23 @@ mod tests {
         assert_eq!((tail.value(Ties::Realistic), tail.value(Ties::Published), tail.expected()), (4.0, 3.0, 4.0));
         let after = Rank { equal_before: 2, ..tail };
         assert_eq!(after.value(Ties::Published), 5.0);
+    }
+
+    #[test]
+    fn what_is_no_number_counts_against_the_answer() {
+        let t = |head, relation, tail| Triple { head, relation, tail };
+        let known = Known::new(&[t(0, 0, 1), t(0, 0, 2)]);
+        let found = |scores: [f32; 5]| ranks(&Fixed(scores.to_vec()), 5, &[t(0, 0, 1)], &known, &Silent)[0];
+        let tail = Rank { side: Side::Tail, candidates: 4, ..Rank::default() };
+        // Entity 2 is known and left out, whatever it has; 3 is NaN and counts as above, 4 is below.
+        for known in [f32::NAN, 9.0, 0.0] {
+            assert_eq!(found([0.0, 1.0, known, f32::NAN, 0.5]), Rank { above: 1, ..tail });
+        }
+        // The answer's own score is NaN: the last place, beside others that are NaN, too.
+        for others in [0.0, f32::NAN, f32::NEG_INFINITY] {
+            let rank = found([others, f32::NAN, others, others, others]);
+            assert_eq!(rank, Rank { above: 3, ..tail });
+            assert_eq!([Ties::Realistic, Ties::Published].map(|ties| rank.value(ties)), [4.0; 2]);
+        }
     }
 }

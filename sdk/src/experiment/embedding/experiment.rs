@@ -280,10 +280,12 @@ impl KgeExperiment {
             let error = Error::user("the graph has other entities or relations than when the run was trained");
             return Err(self.source.place(error.at_key("data")));
         }
-        let trained = Trained { model: self.model(), parameters: &embeddings.parameters };
+        let Embeddings { parameters, entities, relations } = embeddings;
+        self.placed(parameters.check_finite("the run", entities, relations))?;
+        let trained = Trained { model: self.model(), parameters };
         let start = Instant::now();
         let outcome = self.placed(self.evaluated(&graph, &trained, progress))?;
-        let (parameters, seconds) = (embeddings.parameters.count(), start.elapsed().as_secs_f64());
+        let (parameters, seconds) = (parameters.count(), start.elapsed().as_secs_f64());
         Ok(KgeOutcome { parameters, seconds, ..outcome })
     }
 

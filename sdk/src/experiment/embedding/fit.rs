@@ -6,8 +6,8 @@ use crate::device::NamedDevice;
 use crate::experiment::run_dir::{RESUME, RunDir};
 use crate::experiment::stop::Stop;
 use crate::kge::{
-    Batch, Checkpoint, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, RankMetrics, Sampler, Trained, Trainer,
-    ranks_on, save_checkpoint, window,
+    Batch, Checkpoint, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, Parameters, RankMetrics, Sampler, Trained,
+    Trainer, ranks_on, save_checkpoint, window,
 };
 use crate::progress::{Silent, Task};
 use crate::{Error, Progress, Result, storage};
@@ -38,7 +38,7 @@ impl KgeExperiment {
     /// Trains from `state` to the last step.
     ///
     /// # Errors
-    /// When the loss is not finite, a file cannot be written, or somebody asked to stop: a checkpoint is written then.
+    /// When the loss or a parameter is not finite, a file cannot be written, or somebody asked to stop: a checkpoint is written then.
     pub(super) fn fit(&self, graph: &KnowledgeGraph, state: Checkpoint, records: &Records<'_>) -> Result<Checkpoint> {
         let (train, model, progress) = (&self.manifest.train, self.model(), records.progress);
         let options = self.sample_options();
@@ -56,6 +56,7 @@ impl KgeExperiment {
         }
         let mut training = Training {
             experiment: self,
+            graph,
             model,
             valid: sample(&graph.valid, train.validate_triples),
             known: self.known(graph),
@@ -81,6 +82,7 @@ impl KgeExperiment {
 /// An embedding in training.
 struct Training<'a> {
     experiment: &'a KgeExperiment,
+    graph: &'a KnowledgeGraph,
     model: &'a dyn EmbeddingModel,
     /// The validation triples that are looked at, and what is known to be true.
     valid: Vec<Triple>,
@@ -134,7 +136,7 @@ impl Training<'_> {
         let mut line = json!({ "step": step, "loss": mean, "lr": self.trainer.rate(index), "seconds": seconds });
         let mut shown = format!("loss {mean:.4}");
         if validates {
-            let metrics = self.validated()?;
+            let metrics = self.validated(step)?;
             shown += &format!(" valid mrr {:.4}", metrics.mrr);
             self.records
                 .progress
@@ -150,9 +152,10 @@ impl Training<'_> {
     }
 
     /// Metrics on valid; the time is not that of training.
-    fn validated(&mut self) -> Result<RankMetrics> {
+    fn validated(&mut self, step: u32) -> Result<RankMetrics> {
         let looks = Instant::now();
         let parameters = self.trainer.parameters()?;
+        self.check(&parameters, step)?;
         let trained = Trained { model: self.model, parameters: &parameters };
         let ranks = ranks_on(&self.device, &trained, &self.valid, &self.known, &Silent)?;
         let metrics = LinkMetrics::new(&ranks, self.experiment.ties(), 0, 0).both;
@@ -167,6 +170,7 @@ impl Training<'_> {
             return Ok(());
         }
         let (parameters, seconds, history) = (self.trainer.parameters()?, self.clock.seconds(), &self.history);
+        self.check(&parameters, step)?;
         self.keeper.save(|file| save_checkpoint(file, &parameters, step, seconds, history));
         match signal {
             None => Ok(()),
@@ -174,10 +178,17 @@ impl Training<'_> {
         }
     }
 
+    /// Refuses what is damaged: it is neither kept nor ranked.
+    fn check(&self, parameters: &Parameters, step: u32) -> Result<()> {
+        parameters.check_finite(&format!("after step {step}"), &self.graph.entities, &self.graph.relations)
+    }
+
     fn end(self) -> Result<Checkpoint> {
-        let (step, seconds) = (self.experiment.manifest.train.steps, self.clock.seconds());
+        let (step, seconds, graph) = (self.experiment.manifest.train.steps, self.clock.seconds(), self.graph);
+        let parameters = self.trainer.into_parameters()?;
+        parameters.check_finite(&format!("after step {step}"), &graph.entities, &graph.relations)?;
         self.task.finish(&format!("{step} steps in {seconds:.1} s"));
-        Ok(Checkpoint { parameters: self.trainer.into_parameters()?, step, seconds, history: self.history })
+        Ok(Checkpoint { parameters, step, seconds, history: self.history })
     }
 }
 

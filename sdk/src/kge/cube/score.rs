@@ -196,6 +196,26 @@ pub(super) fn score_all<N: Size>(
     }
 }
 
+/// Where a score stands to that of the answer: 0 is below, 1 beside and 2 above, as what cannot be compared is.
+#[cube]
+fn standing(score: f32, truth: f32) -> u32 {
+    let mut place = 0u32;
+    if score == truth {
+        place = 1u32;
+    }
+    if score > truth {
+        place = 2u32;
+    }
+    // By their bits: shaders may take numbers for comparable.
+    if (u32::reinterpret(score) & 0x7fff_ffffu32) > 0x7f80_0000u32 {
+        place = 2u32;
+    }
+    if (u32::reinterpret(truth) & 0x7fff_ffffu32) > 0x7f80_0000u32 {
+        place = 2u32;
+    }
+    place
+}
+
 /// For each query how many entities stand above its answer, beside it, and beside and before it, without the answer itself
 /// and the other known ones: `[rows, 3]`. A cube for each query; counts below 2²⁴ are whole in 32 bits.
 #[cube(launch)]
@@ -216,14 +236,16 @@ pub(super) fn count_above(
     let mut before = 0.0f32;
     let mut entity = UNIT_POS_X as usize;
     while entity < all {
-        let score = scores[row * all + entity];
-        if score > truth {
-            above += 1.0;
-        }
-        if score == truth && entity != answer {
-            equal += 1.0;
-            if entity < answer {
-                before += 1.0;
+        if entity != answer {
+            let place = standing(scores[row * all + entity], truth);
+            if place == 2u32 {
+                above += 1.0;
+            }
+            if place == 1u32 {
+                equal += 1.0;
+                if entity < answer {
+                    before += 1.0;
+                }
             }
         }
         entity += UNITS as usize;
@@ -231,11 +253,11 @@ pub(super) fn count_above(
     let mut at = offsets[row] as usize + UNIT_POS_X as usize;
     while at < offsets[row + 1] as usize {
         let entity = known[at] as usize;
-        let score = scores[row * all + entity];
-        if score > truth {
+        let place = standing(scores[row * all + entity], truth);
+        if place == 2u32 {
             above -= 1.0;
         }
-        if score == truth {
+        if place == 1u32 {
             equal -= 1.0;
             if entity < answer {
                 before -= 1.0;
