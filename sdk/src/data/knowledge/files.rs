@@ -1,9 +1,7 @@
 //! A look at the files of sources before anything is read: whether they are there, and begin as they should.
 
 use super::extracted::check_line;
-use super::sources::{
-    GraphSource, codes_by_number, edges_table, has_heading, hierarchy_table, names_table, triple, triples_table,
-};
+use super::sources::{Form, GraphSource, codes_by_number, edges_table, hierarchy_table, names_table, triple};
 use crate::data::tables::{check_folder, first_of_lines};
 use crate::error::Mistakes;
 use crate::options::{FilePath, within_ranges};
@@ -49,9 +47,13 @@ impl GraphSource {
                 look("path", path, &|path| check_first_line(path, &check_line));
                 look("names", names, &|path| check_file(path).and_then(|()| names_table(path).map(drop)));
             }
-            Self::Table { path, relation, .. } => look("path", path, &|path| match has_heading(path) {
-                true => check_file(path).and_then(|()| triples_table(path, relation.as_deref()).map(drop)),
-                false => check_first_line(path, &|line| triple(line).map(drop)),
+            Self::Table { path, relation, columns, heading, .. } => look("path", path, &|path| {
+                check_file(path)?;
+                let form = Form { columns, heading: *heading, relation: relation.as_deref() };
+                match form.open(path)? {
+                    Some(_) => Ok(()),
+                    None => check_first_line(path, &|line| triple(line, form.relation).map(drop)),
+                }
             }),
             Self::Cooccurrence { path, .. } => look("path", path, &check_prepared),
         }

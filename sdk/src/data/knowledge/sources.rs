@@ -4,7 +4,7 @@ use super::extracted;
 use super::names::{Names, Triple, filter};
 use crate::data::codes::dotted;
 use crate::data::hierarchy::{Icd, ancestors};
-use crate::data::tables::{Table, lines, text};
+use crate::data::tables::{Table, first_of_lines, lines, text};
 use crate::error::value;
 use crate::options::FilePath;
 use crate::{Error, Result};
@@ -41,8 +41,8 @@ pub enum GraphSource {
         #[serde(default)]
         least: usize,
     },
-    /// A table of triples: `.tsv` or `.txt` without a heading (head, relation, tail), or `.csv` with the columns `head`,
-    /// `relation` and `tail`.
+    /// A table of triples: with a heading of the columns `head`, `relation` and `tail`, or whose lines are head, relation and
+    /// tail with tabs between.
     Table {
         /// The table.
         path: FilePath,
@@ -52,6 +52,12 @@ pub enum GraphSource {
         /// Name for all relations that the table has.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         relation: Option<String>,
+        /// Names of the columns of head, relation and tail, or of head and tail where `relation` is given.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<String>,
+        /// Whether the first line names the columns; by default it does in a `.csv`, and wherever it names head and tail.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heading: Option<bool>,
     },
     /// What occurs together in the training cohort of an experiment, as relations of strength.
     Cooccurrence {
@@ -116,8 +122,10 @@ impl GraphSource {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Icd { .. } | Self::Parser { .. } => Ok(()),
-            Self::Hierarchy { path, .. } | Self::Table { path, .. } | Self::Text { path, .. } => {
-                path.required("path").map(drop)
+            Self::Hierarchy { path, .. } | Self::Text { path, .. } => path.required("path").map(drop),
+            Self::Table { path, relation, columns, heading, .. } => {
+                path.required("path")?;
+                Form { columns, heading: *heading, relation: relation.as_deref() }.check()
             }
             Self::Cooccurrence { path, levels } => {
                 path.required("path")?;
@@ -193,8 +201,9 @@ impl GraphSource {
                 found.iter().filter(|t| counts[t[1].as_str()] >= *least).for_each(|[h, r, t]| graph.add(h, r, t));
                 Ok(())
             }
-            Self::Table { path, prefixes, relation } => {
-                table(path.required("path")?, prefixes, relation.as_deref(), graph)
+            Self::Table { path, prefixes, relation, columns, heading } => {
+                let form = Form { columns, heading: *heading, relation: relation.as_deref() };
+                table(path.required("path")?, prefixes, form, graph)
             }
             Self::Cooccurrence { path, levels } => cooccurrence(path.required("path")?, levels, graph),
         }
@@ -305,49 +314,154 @@ fn alignment(path: &Path, least: f64, entities: &Names) -> Result<HashMap<String
     Ok(codes)
 }
 
-/// Whether a table of triples names its columns; others have a triple in every line.
-pub(super) fn has_heading(path: &Path) -> bool {
-    path.to_string_lossy().trim_end_matches(".gz").ends_with(".csv")
+/// How a table of triples is written, by its keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form<'a> {
+    pub columns: &'a [String],
+    pub heading: Option<bool>,
+    pub relation: Option<&'a str>,
 }
 
-/// A table of triples that names its columns.
-pub(super) fn triples_table(path: &Path, relation: Option<&str>) -> Result<Table> {
-    match relation {
-        Some(_) => Table::at(path, &["head", "tail"]),
-        None => Table::at(path, &["head", "relation", "tail"]),
-    }
+/// What a table of triples calls its columns; without that of the relations where they have one name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Columns {
+    head: String,
+    relation: Option<String>,
+    tail: String,
 }
 
-/// Head, relation and tail in a line of a table that does not name its columns.
-pub(super) fn triple(line: &str) -> Result<[&str; 3]> {
-    let fields: Vec<&str> = line.trim_end_matches('\r').split('\t').collect();
-    <[&str; 3]>::try_from(fields).map_err(|fields| {
-        let found = fields.len();
-        Error::user(format!("expected head, relation and tail with tabs between, found {found} fields"))
+/// Head, relation and tail in the headings that are known without being told.
+const HEADINGS: [[&str; 3]; 3] =
+    [["head", "relation", "tail"], ["subject", "predicate", "object"], ["source", "relation", "target"]];
+
+/// Whether a file is a table whose columns have names, unless it is said that they have none.
+fn names_columns(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    name.trim_end_matches(".gz").ends_with(".csv") || name.ends_with(".parquet")
+}
+
+/// The columns of head, relation and tail, as a first line spells them, where it names head and tail.
+fn known_heading(fields: &[String]) -> Option<[String; 3]> {
+    HEADINGS.iter().find_map(|&[head, relation, tail]| {
+        let own = |name: &str| fields.iter().find(|field| field.eq_ignore_ascii_case(name)).cloned();
+        Some([own(head)?, own(relation).unwrap_or_else(|| relation.to_owned()), own(tail)?])
     })
 }
 
-fn table(path: &Path, prefixes: &BTreeMap<String, String>, relation: Option<&str>, graph: &mut Triples) -> Result<()> {
+impl Form<'_> {
+    fn check(self) -> Result<()> {
+        let write = "write columns = [\"head\", \"relation\", \"tail\"] with the names that the table has";
+        match (self.columns.len(), self.relation) {
+            (0, _) => Ok(()),
+            (1.., _) if self.heading == Some(false) => {
+                let error = Error::user("columns are named, and the table is said to have no heading");
+                Err(error.at_key("heading").help("leave out one of `columns` and `heading`"))
+            }
+            (3, _) | (2, Some(_)) => Ok(()),
+            (found, _) => {
+                let error =
+                    Error::user(format!("expected the names of three columns, found {found}")).at_key("columns");
+                Err(error.help(write).help("two will do where `relation` names all relations"))
+            }
+        }
+    }
+
+    /// The table and its columns; `None` where every line is a triple with tabs between.
+    pub fn open(self, path: &Path) -> Result<Option<(Table, Columns)>> {
+        self.check()?;
+        if self.heading == Some(false) {
+            return if names_columns(path) { self.by_place(path).map(Some) } else { Ok(None) };
+        }
+        let columns = match self.columns {
+            [head, middle @ .., tail] => [head.clone(), middle.first().cloned().unwrap_or_default(), tail.clone()],
+            _ if self.heading.is_none() && !names_columns(path) => match known_heading(&first_fields(path)?) {
+                Some(found) => found,
+                None => return Ok(None),
+            },
+            _ => known_heading(Table::at(path, &[])?.header()).unwrap_or_else(|| HEADINGS[0].map(str::to_owned)),
+        };
+        self.by_name(path, columns).map(Some)
+    }
+
+    /// A table whose first line names its columns.
+    fn by_name(self, path: &Path, [head, relation, tail]: [String; 3]) -> Result<(Table, Columns)> {
+        // Whether it can be read at all is not a matter of columns.
+        Table::at(path, &[])?;
+        let relation = Some(relation).filter(|_| self.relation.is_none());
+        let needed: Vec<&str> =
+            [Some(&head), relation.as_ref(), Some(&tail)].into_iter().flatten().map(String::as_str).collect();
+        let table = Table::at(path, &needed).map_err(|e| {
+            e.help("write columns = [\"…\", \"…\", \"…\"], what the table calls head, relation and tail")
+                .help("or heading = false, where the first line is a triple")
+        })?;
+        Ok((table, Columns { head, relation, tail }))
+    }
+
+    /// A table with separators other than tabs whose first line is a triple.
+    fn by_place(self, path: &Path) -> Result<(Table, Columns)> {
+        let table = Table::by_place(path, |_| false)?;
+        let columns = |relation: Option<&str>, tail: &str| {
+            let (head, tail) = ("1".to_owned(), tail.to_owned());
+            Columns { head, relation: relation.map(str::to_owned), tail }
+        };
+        match (table.header().len(), self.relation) {
+            (3, None) => Ok((table, columns(Some("2"), "3"))),
+            (3, Some(_)) => Ok((table, columns(None, "3"))),
+            (2, Some(_)) => Ok((table, columns(None, "2"))),
+            (found, _) => {
+                let error = Error::user(format!("expected head, relation and tail, found {found} fields"));
+                Err(error
+                    .at_line(path, 1)
+                    .help("only a table with a heading may have more columns: name those of a triple in `columns`"))
+            }
+        }
+    }
+}
+
+/// The fields of the first line that is not blank, between tabs; none where there is no such line.
+fn first_fields(path: &Path) -> Result<Vec<String>> {
+    let first = first_of_lines(path)?.map_or_else(String::new, |(_, line)| line);
+    let line = first.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+    Ok(line.split('\t').map(str::to_owned).collect())
+}
+
+/// Head, relation and tail in a line of a table that does not name its columns; the name of all relations, where it is given, in
+/// place of what the line has.
+pub(super) fn triple<'l>(line: &'l str, relation: Option<&'l str>) -> Result<[&'l str; 3]> {
+    let fields: Vec<&str> = line.trim_end_matches('\r').split('\t').collect();
+    match (&fields[..], relation) {
+        (&[head, own, tail], _) => Ok([head, relation.unwrap_or(own), tail]),
+        (&[head, tail], Some(relation)) => Ok([head, relation, tail]),
+        _ => {
+            let found = fields.len();
+            let error =
+                Error::user(format!("expected head, relation and tail with tabs between, found {found} fields"));
+            Err(error.help("where the table has a heading, name its columns: columns = [\"…\", \"…\", \"…\"]"))
+        }
+    }
+}
+
+fn table(path: &Path, prefixes: &BTreeMap<String, String>, form: Form<'_>, graph: &mut Triples) -> Result<()> {
     let mut rules: Vec<(&String, &String)> = prefixes.iter().collect();
     rules.sort_by_key(|(from, _)| (std::cmp::Reverse(from.len()), *from));
     let rename = |name: &str| {
         let rule = rules.iter().find_map(|(from, to)| Some((to, name.strip_prefix(from.as_str())?)));
         rule.map_or_else(|| name.to_owned(), |(to, rest)| format!("{to}{rest}"))
     };
-    if !has_heading(path) {
+    let Some((table, columns)) = form.open(path)? else {
         for (number, line) in lines(&text(path)?) {
-            let [head, own, tail] = triple(line).map_err(|e| e.at_line(path, number))?;
-            graph.add(&rename(head), relation.unwrap_or(own), &rename(tail));
+            let [head, relation, tail] = triple(line, form.relation).map_err(|e| e.at_line(path, number))?;
+            graph.add(&rename(head), relation, &rename(tail));
         }
         return Ok(());
-    }
-    let table = triples_table(path, relation)?;
-    let rows = table.read()?;
-    let own: Vec<Option<&str>> = match relation {
-        Some(relation) => rows.texts("head")?.map(|_| Some(relation)).collect(),
-        None => rows.texts("relation")?.collect(),
     };
-    for (i, ((head, tail), relation)) in rows.texts("head")?.zip(rows.texts("tail")?).zip(own).enumerate() {
+    let rows = table.read()?;
+    let own: Vec<Option<&str>> = match &columns.relation {
+        Some(column) => rows.texts(column)?.collect(),
+        None => vec![form.relation; rows.len()],
+    };
+    for (i, ((head, tail), relation)) in rows.texts(&columns.head)?.zip(rows.texts(&columns.tail)?).zip(own).enumerate()
+    {
         let (Some(head), Some(relation), Some(tail)) = (head, relation, tail) else {
             return Err(rows.error(i, "a triple lacks its head, relation or tail"));
         };
@@ -470,6 +584,60 @@ mod tests {
         assert_eq!(names(&Triples::join(&of(&packed), "data.source", 0, None).unwrap().0), ["a is_a b"]);
         let error = Triples::join(&of(&bad), "data.source", 0, None).unwrap_err().to_string();
         assert!(error.contains("lacks its head, relation or tail") && error.contains("bad.csv:5"), "{error}");
+    }
+
+    #[test]
+    fn tables_have_headings_or_none_and_columns_of_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let joined = |name: &str, text: &str, keys: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            let sources = [source(&format!("type = 'table'\npath = {:?}\n{keys}", path.display().to_string()))];
+            check_files(&sources, "data.source")?;
+            Triples::join(&sources, "data.source", 0, None).map(|(graph, _)| names(&graph))
+        };
+        let cases = [
+            // A heading is known by its names, whatever the file is called, and is no triple.
+            ("a.tsv", "head\trelation\ttail\na\tr\tb\n", ""),
+            ("a.txt", "Subject\tPredicate\tObject\r\na\tr\tb\r\n", ""),
+            ("a.csv", "id,Head,Relation,Tail\n1,a,r,b\n", ""),
+            ("a.csv", "source,target\na,b\n", "relation = 'r'"),
+            ("a.tsv", "from\tx\tto\na\tr\tb\n", "columns = ['from', 'x', 'to']"),
+            ("a.csv", "from,w,to\na,1,b\n", "columns = ['from', 'to']\nrelation = 'r'"),
+            ("a.csv", "from,w,to\na,1,b\n", "columns = ['from', 'w', 'to']\nrelation = 'r'"),
+            ("a.csv", "a,r,b\n", "heading = false"),
+            ("a.csv", "a,b\n", "heading = false\nrelation = 'r'"),
+            ("a.tsv", "a\tr\tb\n", "heading = false"),
+            ("a.tsv", "a\tb\n", "relation = 'r'"),
+        ];
+        for (name, text, keys) in cases {
+            assert_eq!(joined(name, text, keys).unwrap(), ["a r b"], "{name}, {text:?}, {keys}");
+        }
+        // What looks like a heading is a triple where that is said.
+        assert_eq!(joined("a.tsv", "head\tr\ttail\n", "heading = false").unwrap(), ["head r tail"]);
+        let refused: [(&str, &str, &str, &[&str]); 7] = [
+            ("a.csv", "a,r,b\n", "", &["the column `head` is missing", "columns = [", "or heading = false"]),
+            (
+                "a.tsv",
+                "a\tr\tb\n",
+                "heading = true",
+                &["the column `head` is missing", "a.tsv:1", "or heading = false"],
+            ),
+            ("a.csv", "a,r,b,c\n", "heading = false", &["found 4 fields", "a.csv:1", "`columns`"]),
+            ("a.tsv", "a\tr\tb\t1\n", "", &["found 4 fields", "a.tsv:1", "columns = ["]),
+            ("a.csv", "a,b\n", "columns = ['a']", &["`data.source[0].columns`", "three columns, found 1"]),
+            ("a.csv", "a,b\n", "columns = ['a', 'b']", &["`data.source[0].columns`", "found 2", "`relation`"]),
+            (
+                "a.csv",
+                "a,b,c\n",
+                "columns = ['a', 'b', 'c']\nheading = false",
+                &["`data.source[0].heading`", "no heading"],
+            ),
+        ];
+        for (name, text, keys, says) in refused {
+            let error = joined(name, text, keys).unwrap_err().to_string();
+            says.iter().for_each(|part| assert!(error.contains(part), "{text:?}, {keys}: lacks {part}: {error}"));
+        }
     }
 
     #[test]
