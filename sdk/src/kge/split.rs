@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// How triples are split.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -129,14 +129,30 @@ impl KnowledgeGraph {
             ),
             format!("most frequent relations: {}", common.join(", ")),
             format!("entities of valid and test that training lacks: {}", unseen.len()),
+            self.repeats(),
         ]
+    }
+
+    /// How many triples are there more than once, in a part and in training beside another.
+    fn repeats(&self) -> String {
+        let [train, valid, test] = [&self.train, &self.valid, &self.test];
+        let again = |part: &[Triple]| part.len() - part.iter().collect::<HashSet<_>>().len();
+        let trained: HashSet<&Triple> = train.iter().collect();
+        let leaked = |part: &[Triple]| part.iter().filter(|triple| trained.contains(triple)).count();
+        format!(
+            "triples that their part has already: {} train, {} valid, {} test; that training has: {} valid, {} test",
+            again(train),
+            again(valid),
+            again(test),
+            leaked(valid),
+            leaked(test)
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
 
     fn graph(pairs: u32) -> (Names, Names, Vec<Triple>) {
         let entities: Names = (0..pairs).map(|i| format!("e{i}")).collect();
@@ -151,6 +167,24 @@ mod tests {
         }
         triples.push(Triple { head: 0, relation: 2, tail: 1 });
         (entities, relations, triples)
+    }
+
+    #[test]
+    fn repeated_and_leaked_triples_are_counted() {
+        let t = |head, relation, tail| Triple { head, relation, tail };
+        let entities = (0..4).map(|i| format!("e{i}")).collect();
+        // (0, r, 1) is there three times; test has one triple of training twice, and its inverse, which is another.
+        let graph = KnowledgeGraph {
+            entities,
+            relations: ["r"].into_iter().collect(),
+            train: vec![t(0, 0, 1), t(1, 0, 2), t(0, 0, 1), t(0, 0, 1)],
+            valid: vec![t(2, 0, 3), t(1, 0, 2)],
+            test: vec![t(1, 0, 2), t(2, 0, 1), t(1, 0, 2), t(3, 0, 0)],
+        };
+        let line = graph.statistics().pop().unwrap();
+        let expected =
+            "triples that their part has already: 2 train, 0 valid, 1 test; that training has: 1 valid, 2 test";
+        assert_eq!(line, expected);
     }
 
     #[test]
