@@ -170,6 +170,22 @@ mod tests {
     }
 
     #[test]
+    fn reciprocals_are_those_of_training_by_relations_of_their_own() {
+        let t = |head, relation, tail| Triple { head, relation, tail };
+        let graph = KnowledgeGraph {
+            entities: (0..3).map(|i| format!("e{i}")).collect(),
+            relations: ["r", "s"].into_iter().collect(),
+            train: vec![t(0, 0, 1), t(2, 1, 0)],
+            valid: vec![t(0, 1, 2)],
+            test: vec![t(1, 0, 2)],
+        };
+        let both = graph.clone().with_reciprocals();
+        assert_eq!(both.relations.list(), ["r", "s", "r⁻¹", "s⁻¹"]);
+        assert_eq!(both.train, [t(0, 0, 1), t(2, 1, 0), t(1, 2, 0), t(0, 3, 2)]);
+        assert_eq!((&both.entities, &both.valid, &both.test), (&graph.entities, &graph.valid, &graph.test));
+    }
+
+    #[test]
     fn repeated_and_leaked_triples_are_counted() {
         let t = |head, relation, tail| Triple { head, relation, tail };
         let entities = (0..4).map(|i| format!("e{i}")).collect();

@@ -641,6 +641,58 @@ mod tests {
     }
 
     #[test]
+    fn weights_become_relations_of_strength_from_their_level_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let vocabulary = r#"{"code_map_pretrain": {"401.9": 1, "428.0": 2, "250.00": 3}}"#;
+        fs::write(folder.path().join("vocabulary.json"), vocabulary).unwrap();
+        let weights = "source,target,weight\n1,2,0.5\n2,1,0.4999\n1,3,0.1\n3,1,0.0999\n2,2,0.9\n2,3,0.05\n3,2,0.2\n";
+        fs::write(folder.path().join("graph.csv"), weights).unwrap();
+        let joined = |levels: &str| {
+            let path = folder.path().display().to_string();
+            let sources = [source(&format!("type = 'cooccurrence'\npath = {path:?}\n{levels}"))];
+            check_files(&sources, "data.source").unwrap();
+            names(&Triples::join(&sources, "data.source", 0, None).unwrap().0)
+        };
+        let expected = ["401.9 with_1 428.0", "401.9 with_2 250.00", "250.00 with_2 428.0", "428.0 with_2 401.9"]
+            .map(str::to_owned);
+        let sorted = |mut list: Vec<String>| {
+            list.sort();
+            list
+        };
+        assert_eq!(joined("levels = [0.5, 0.1]"), sorted(expected.to_vec()));
+        // By default from 0.2, 0.1 and 0.05 on.
+        let expected = [
+            "401.9 with_1 428.0",
+            "428.0 with_1 401.9",
+            "250.00 with_1 428.0",
+            "401.9 with_2 250.00",
+            "250.00 with_3 401.9",
+            "428.0 with_3 250.00",
+        ];
+        assert_eq!(joined(""), sorted(expected.map(str::to_owned).to_vec()));
+    }
+
+    #[test]
+    fn text_keeps_relations_of_at_least_so_many_triples() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.txt");
+        let tuples = ["('a', 'ONE', 'b')", "('a', 'TWO', 'b')", "('b', 'TWO', 'c')", "('b', 'THREE', 'c')"];
+        let more = ["('a', 'THREE', 'b')", "('c', 'THREE', 'a')"];
+        let lines: String = tuples.iter().chain(&more).map(|tuple| format!("\t{tuple}\n")).collect();
+        fs::write(&path, format!("Anything # T\n{lines}")).unwrap();
+        let joined = |least: usize| {
+            let path = path.display().to_string();
+            let sources = [source(&format!("type = 'text'\npath = {path:?}\nleast = {least}"))];
+            Triples::join(&sources, "data.source", 0, None).map(|(graph, _)| names(&graph))
+        };
+        let three = ["a three b", "b three c", "c three a"];
+        assert_eq!(joined(3).unwrap(), three);
+        assert_eq!(joined(2).unwrap(), ["a three b", "a two b", "b three c", "b two c", "c three a"]);
+        assert_eq!(joined(1).unwrap().len(), 6);
+        assert!(joined(4).unwrap_err().to_string().contains("`least` leaves none"));
+    }
+
+    #[test]
     fn sources_go_by_the_codes_of_a_cohort_where_there_is_one() {
         let codes = ["", "428.0", "428.1"].map(str::to_owned);
         let told = |strength: f64| Ok(vec![("50912".to_owned(), format!("said_{strength}"), "428.0".to_owned())]);
