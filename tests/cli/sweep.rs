@@ -135,8 +135,13 @@ fn a_sweep_trains_every_member_and_compares_them() {
         let rows = result["stages"][0]["rows"].as_array().unwrap();
         let is_model = |row: &&Value| !row["name"].as_str().unwrap().starts_with("oracle");
         let model = rows.iter().rfind(is_model).unwrap();
-        let recall = model["metrics"].as_array().unwrap().iter().find(|m| m[0] == "R@10").unwrap();
-        by_hand.push(recall[1].as_f64().unwrap());
+        let metrics = model["metrics"].as_array().unwrap();
+        let metric = |name: &str| metrics.iter().find(|m| m[0] == name).unwrap()[1].as_f64().unwrap();
+        by_hand.push(metric("R@10"));
+        // The interval of a weighted F1 is that of one run.
+        let interval = model["intervals"].as_array().unwrap().iter().find(|i| i["name"] == "F1-w").unwrap();
+        let [low, high] = ["low", "high"].map(|end| interval[end].as_f64().unwrap());
+        assert!(low < metric("F1-w") && metric("F1-w") < high && high - low < 0.3, "{interval}");
     }
     let gat = &rows[0];
     let mean = (by_hand[0] + by_hand[1]) / 2.0;
@@ -153,7 +158,7 @@ fn a_sweep_trains_every_member_and_compares_them() {
     let means = number(&rows[1], "metrics", "R@10", "mean") - number(&rows[0], "metrics", "R@10", "mean");
     assert!((d("mean") - means).abs() < 1e-12 && d("low") <= d("mean") && d("mean") <= d("high"));
     assert!(d("p") > 0.0 && d("p") <= 1.0);
-    // A weighted F1 is no mean over patients: it has no interval, and says so.
+    // A weighted F1 is no mean over patients, and runs keep no codes of them: it has no interval here, and says so.
     assert!(rows[0]["metrics"]["F1-w"]["low"].is_null() && rows[1]["difference"]["F1-w"]["p"].is_null());
     assert_eq!(number(&rows[0], "difference", "R@10", "p"), 1.0, "the baseline to itself");
     // Turned around, differences change their sign.

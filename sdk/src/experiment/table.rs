@@ -10,7 +10,7 @@ use crate::component::HeadSpec;
 use crate::data::Cohort;
 use crate::train::{
     ACCURACY, Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers,
-    derive_seed, drawn_numbers, metrics_of, numbered,
+    derive_seed, drawn_f1, drawn_numbers, metrics_of, numbered,
 };
 
 /// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
@@ -19,6 +19,9 @@ const BOOTSTRAP: u64 = 0;
 const KS: [usize; 4] = [10, 20, 30, 40];
 /// Where the curve of recall has its points.
 const CURVE: [usize; 13] = [1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50, 75, 100];
+
+/// The name of weighted F1.
+const F1: &str = "F1-w";
 
 /// A measure by name, with a value for each test example.
 type Values = Vec<(String, Vec<f64>)>;
@@ -91,7 +94,7 @@ impl<'a> Table<'a> {
         }
         let measures = values.iter().filter(|(name, _)| !name.ends_with(SCORE) && !name.ends_with(TRUTH));
         row.intervals = self.resamples.of_means(&measures.cloned().collect::<Values>());
-        row.intervals.extend(self.no_means(scored));
+        row.intervals.extend(self.no_means(scored, &row.metrics));
         (row, values)
     }
 
@@ -133,8 +136,9 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Intervals of what is no mean over examples, of one head: areas of a yes/no question, errors and order of numbers.
-    fn no_means(&self, scored: &Scored) -> Vec<Interval> {
+    /// Intervals of what is no mean over examples, of one head: areas of a yes/no question, errors and order of numbers, and the
+    /// weighted F1 of a ranking where it is among the `metrics`.
+    fn no_means(&self, scored: &Scored, metrics: &Metrics) -> Vec<Interval> {
         let test = &self.stage.parts.test;
         let ([scores], [HeadSpec { outputs, .. }]) = (scored.heads.as_slice(), self.heads) else { return Vec::new() };
         match self.stage.objective.link() {
@@ -143,6 +147,10 @@ impl<'a> Table<'a> {
                 measures.filter_map(|(name, of)| self.resamples.interval(name, of)).collect()
             }
             None if *outputs == 1 => self.areas(scores),
+            None if metrics.iter().any(|(name, _)| name == F1) => {
+                let f1 = drawn_f1(scores, *outputs, &test.targets[0]);
+                self.resamples.interval(F1, f1).into_iter().collect()
+            }
             None => Vec::new(),
         }
     }

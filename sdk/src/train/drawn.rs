@@ -1,7 +1,9 @@
-//! Measures of numbers that are no means over examples, of a resample of the patients.
+//! Measures that are no means over examples, of a resample of the patients.
 
 use super::assess::{mean, predicted_means};
+use super::metrics::{Counts, marked};
 use crate::component::Link;
+use crate::data::Ragged;
 use std::sync::Arc;
 
 /// A measure of a resample, which is told as how often each example is there.
@@ -29,6 +31,33 @@ pub fn drawn_numbers(scores: &[f32], columns: usize, numbers: &[f32], link: Link
     let root: Drawn = Box::new(move |counts: &[u8]| errors.mean_square(counts).sqrt());
     let explained: Drawn = Box::new(move |counts: &[u8]| other.explained(counts));
     vec![("RMSE", root), ("R2", explained)]
+}
+
+/// [`f1_weighted`](super::metrics::f1_weighted) of a resample. Each draw adds up what the examples mark and what they truly have,
+/// and no scores.
+///
+/// # Shapes
+/// - `scores`: `positives.len()` rows of `columns`
+pub fn drawn_f1(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> Drawn {
+    let (marked, positives) = (marked(scores, columns, positives), positives.clone());
+    let both = |(marked, row): (&Vec<u32>, &[u32])| -> Vec<u32> {
+        marked.iter().copied().filter(|column| row.binary_search(column).is_ok()).collect()
+    };
+    let both: Ragged<u32> = marked.iter().zip(positives.rows()).map(both).collect();
+    let marked: Ragged<u32> = marked.into_iter().collect();
+    Box::new(move |counts: &[u8]| {
+        let [positive, marked, both] = [&positives, &marked, &both].map(|rows| by_column(rows, columns, counts));
+        Counts::of(positive, marked, both).f1_weighted()
+    })
+}
+
+/// How often each column is in rows that are each there as often as `counts` says.
+fn by_column(rows: &Ragged<u32>, columns: usize, counts: &[u8]) -> Vec<u64> {
+    let mut sums = vec![0u64; columns];
+    for (row, &count) in rows.rows().zip(counts).filter(|(_, count)| **count > 0) {
+        row.iter().for_each(|&column| sums[column as usize] += u64::from(count));
+    }
+    sums
 }
 
 /// Squared errors and numbers, rows of `columns`.
@@ -143,6 +172,7 @@ impl Counted {
 #[cfg(test)]
 mod tests {
     use super::super::assess_numbers;
+    use super::super::metrics::f1_weighted;
     use super::*;
 
     const SCORES: [f32; 9] = [0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.0, 0.5, 0.3];
@@ -163,6 +193,39 @@ mod tests {
         let found = drawn_numbers(&SCORES[..7], 1, &TIMES[..7], Link::LogHazard);
         assert!((of(&found, "C-index", &[1; 7]) - 0.611_111_111_111_111_2).abs() < 1e-12);
         assert!(of(&found, "C-index", &[0, 0, 1, 0, 0, 1, 0]).is_nan(), "nobody had the event");
+    }
+
+    /// By hand: column 0 is positive 1 + 2 times, marked 1 + 2 + 3 times and both 3 times, column 1 positive 2 + 3 times and never
+    /// marked. `sklearn.metrics.f1_score(truth, marked, average="weighted", sample_weight=[1, 2, 3], zero_division=1)` is
+    /// (3 · 6 / 9 + 5 · 0) / 8, with `truth` the rows of `positives` and `marked` {0}, {0, 2} and {0}.
+    #[test]
+    fn the_f1_of_a_resample_is_that_of_scikit_learn_with_weights() {
+        let scores = [2.0, 1.0, 0.0, 2.0, 0.0, 1.0, 2.0, 1.0, 0.0];
+        let positives: Ragged<u32> = [vec![0], vec![0, 1], vec![1]].into_iter().collect();
+        let f1 = drawn_f1(&scores, 3, &positives);
+        assert!((f1(&[1, 2, 3]) - 0.25).abs() < 1e-12);
+        // Of the first alone, which is right, and of the last alone, which is wrong.
+        assert_eq!((f1(&[7, 0, 0]), f1(&[0, 0, 2])), (1.0, 0.0));
+        assert_eq!(f1(&[1; 3]), f1_weighted(&scores, 3, &positives));
+    }
+
+    #[test]
+    fn the_f1_of_a_resample_is_that_of_copies() {
+        let (rows, columns) = (23, 11);
+        let hash = |i: usize| (i as u32).wrapping_mul(2_654_435_761) >> 20;
+        let scores: Vec<f32> = (0..rows * columns).map(|i| (hash(i) % 37) as f32).collect();
+        let is_true = |i: usize, c: u32| hash(i * 31 + c as usize) % 7 < (i % 8) as u32;
+        let of_row = |i: usize| -> Vec<u32> { (0..columns as u32).filter(|&c| is_true(i, c)).collect() };
+        let truth: Vec<Vec<u32>> = (0..rows).map(of_row).collect();
+        let f1 = drawn_f1(&scores, columns, &truth.iter().cloned().collect());
+        for seed in 0..20u64 {
+            let count = |i: usize| (crate::train::derive_seed(seed, &[i as u64]) % 4) as u8;
+            let counts: Vec<u8> = (0..rows).map(count).collect();
+            let copied = || (0..rows).flat_map(|i| std::iter::repeat_n(i, usize::from(counts[i])));
+            let copies: Vec<f32> = copied().flat_map(|i| scores[i * columns..][..columns].to_vec()).collect();
+            let positives: Ragged<u32> = copied().map(|i| truth[i].clone()).collect();
+            assert_eq!(f1(&counts), f1_weighted(&copies, columns, &positives));
+        }
     }
 
     /// An example that is drawn twice is there twice.

@@ -69,14 +69,24 @@ pub(super) struct Counts {
     both: Vec<u64>,
 }
 
+/// The columns that each row marks: as many of its highest scores as it has positives.
+pub(super) fn marked(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> Vec<Vec<u32>> {
+    let rows = scores.par_chunks_exact(columns.max(1)).enumerate();
+    rows.map(|(i, row)| top(row, positives.row(i).len()).collect()).collect()
+}
+
 impl Counts {
     fn new(scores: &[f32], columns: usize, positives: &Ragged<u32>) -> Self {
-        let rows = scores.par_chunks_exact(columns.max(1)).enumerate();
-        let marked: Vec<Vec<u32>> = rows.map(|(i, row)| top(row, positives.row(i).len()).collect()).collect();
         let mut this = Self::default();
         this.widen(columns);
+        let marked = marked(scores, columns, positives);
         marked.iter().zip(positives.rows()).for_each(|(marked, row)| this.add(columns, marked, row));
         this
+    }
+
+    /// Of what was counted elsewhere, one number a column each.
+    pub(super) fn of(positive: Vec<u64>, marked: Vec<u64>, both: Vec<u64>) -> Self {
+        Self { positive, marked, both }
     }
 
     fn widen(&mut self, columns: usize) {

@@ -21,7 +21,7 @@ mod settings;
 pub use assess::{ACCURACY, Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
 pub use baselines::{BaselineContext, LogisticRegression, Scored, baselines};
 pub use bootstrap::{Interval, RESAMPLES, Ranked, Resamples, numbered};
-pub(crate) use drawn::drawn_numbers;
+pub(crate) use drawn::{drawn_f1, drawn_numbers};
 pub use evaluate::{Metrics, evaluate, metrics_of, predict, predict_blocks};
 pub use fit::Fitted;
 pub use meter::{Binary, Numbers, Ranking};
