@@ -59,7 +59,8 @@ fn operations_are_counted_as_by_hand() {
 fn evaluation_times_forward_pass_and_metrics() {
     let measured = lines(&[&["eval", "--patients", "20", "--repeats", "1"], &SMALL[..], &NARROW].concat());
     let number = |key: &str| measured[0][key].as_f64().unwrap();
-    assert!(number("forward_s") > 0.0 && number("metrics_s") > 0.0);
+    assert!(number("forward_s") > 0.0 && number("metrics_s") > 0.0 && number("assess_s") > 0.0);
+    assert!(number("assess_s_min") <= number("assess_s") && number("assess_s") <= number("assess_s_max"));
 }
 
 #[test]

@@ -54,7 +54,7 @@ if operations:
         ],
     )
 for r in lines("eval"):
-    print(f"Evaluation of {r['patients']} patients: forward pass {r['forward_s'] * 1e3:.1f} ms, metrics {r['metrics_s'] * 1e3:.1f} ms.\n")
+    print(f"Evaluation of {r['patients']} patients: forward pass {r['forward_s'] * 1e3:.1f} ms, metrics {r['metrics_s'] * 1e3:.1f} ms, all measures {r['assess_s'] * 1e3:.1f} ms.\n")
 embeddings = [r for batch in (128, 512) for r in lines(f"kge-{batch}")]
 if embeddings:
     print(f"Training steps of HAKE, d {embeddings[0]['dim']}, {embeddings[0]['entities']:,} entities, and the ranking of triples on both sides:\n")

@@ -1,4 +1,4 @@
-//! `dualk bench eval`: the forward pass and the metrics of `diagnosis`, apart.
+//! `dualk bench eval`: the forward pass, the metrics of `diagnosis`, and all measures of a table's row, apart.
 
 use super::machine;
 use super::report::{Format, Report, Times};
@@ -9,10 +9,13 @@ use dualk_sdk::component::{HeadSpec, Meter, Objective, Predictions, Split};
 use dualk_sdk::data::{Dataset, Examples};
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::json;
-use dualk_sdk::train::evaluate;
+use dualk_sdk::train::{Scale, assess, evaluate, predict};
 use dualk_sdk::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+
+/// Where the measures of a ranking are cut off, as in tables of `diagnosis`.
+const KS: [usize; 4] = [10, 20, 30, 40];
 
 /// Arguments of `dualk bench eval`.
 #[derive(Args)]
@@ -41,17 +44,10 @@ impl Eval {
         set_threads(self.model.threads)?;
         let case = Case::new(&self.model, &self.sizes, Stage::Finetune, self.patients)?;
         let examples = case.objective.examples(&case.data, Split::Test)?;
-        let timed = Timed { inner: case.objective.as_ref(), seconds: Arc::default() };
         machine::forget_peak_memory();
-        let (mut forward, mut metrics) = (Vec::new(), Vec::new());
-        for _ in 0..self.repeats {
-            wait(&case.device)?;
-            let start = Instant::now();
-            evaluate(&case.model, &case.data.graph, &examples, &timed, &mut Silent);
-            metrics.push(timed.take());
-            forward.push(start.elapsed().as_secs_f64() - metrics.last().copied().unwrap_or(0.0));
-        }
-        let (forward, metrics) = (Times::new(forward), Times::new(metrics));
+        let (forward, metrics) = self.evaluations(&case, &examples)?;
+        let peak = machine::peak_memory_gib();
+        let assess = self.assessments(&case, &examples);
         let mut report = Report::new(self.format);
         report.add(json!({
             "bench": "eval",
@@ -65,11 +61,40 @@ impl Eval {
             "metrics_s": metrics.median(),
             "metrics_s_min": metrics.min(),
             "metrics_s_max": metrics.max(),
+            "assess_s": assess.median(),
+            "assess_s_min": assess.min(),
+            "assess_s_max": assess.max(),
             "repeats": self.repeats,
-            "peak_rss_gib": machine::peak_memory_gib(),
+            "peak_rss_gib": peak,
         }));
         report.finish();
         Ok(())
+    }
+
+    /// Seconds of forward passes, and of the metrics that are counted beside them.
+    fn evaluations(&self, case: &Case, examples: &Examples) -> Result<(Times, Times)> {
+        let timed = Timed { inner: case.objective.as_ref(), seconds: Arc::default() };
+        let (mut forward, mut metrics) = (Vec::new(), Vec::new());
+        for _ in 0..self.repeats {
+            wait(&case.device)?;
+            let start = Instant::now();
+            evaluate(&case.model, &case.data.graph, examples, &timed, &mut Silent);
+            metrics.push(timed.take());
+            forward.push(start.elapsed().as_secs_f64() - metrics.last().copied().unwrap_or(0.0));
+        }
+        Ok((Times::new(forward), Times::new(metrics)))
+    }
+
+    /// Seconds of all measures of logits that are there already.
+    fn assessments(&self, case: &Case, examples: &Examples) -> Times {
+        let logits = predict(&case.model, &case.data.graph, examples, &mut Silent);
+        let (columns, scale) = (case.model.head_specs()[0].outputs, Scale::of(case.objective.as_ref()));
+        let once = |_| {
+            let start = Instant::now();
+            std::hint::black_box(assess(&logits[0], columns, &examples.targets[0], &KS, scale));
+            start.elapsed().as_secs_f64()
+        };
+        Times::new((0..self.repeats).map(once).collect())
     }
 }
 

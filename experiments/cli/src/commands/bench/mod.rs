@@ -28,7 +28,7 @@ pub struct Bench {
 enum What {
     /// Whole training steps of each stage.
     Step(step::Step),
-    /// The forward pass and the metrics of an evaluation.
+    /// The forward pass and the metrics of an evaluation, and all measures of a table's row.
     Eval(eval::Eval),
     /// Every operation of `dualk_sdk::ops`, against its plain formulation and the machine.
     Ops(ops::Ops),
