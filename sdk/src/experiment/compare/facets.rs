@@ -38,6 +38,16 @@ impl Facets {
         facets
     }
 
+    /// The same without the seeds of cohort and split: they say who the patients are, and make no other configuration.
+    pub(in crate::experiment) fn of_any_patients(mut self) -> Self {
+        for path in ["data.parser", "data.split"] {
+            if let Some(Facet::Component(_, options)) = self.parts.get_mut(path) {
+                options.remove("seed");
+            }
+        }
+        self
+    }
+
     fn add(&mut self, path: &str, value: &Value) {
         match value {
             Value::Table(table) => match table.get("type").and_then(Value::as_str) {
@@ -228,6 +238,21 @@ mod tests {
         let other = of(&[("name = 'x'", "name = 'y'"), ("seed = 1", "seed = 2")]);
         assert_eq!(other, of(&[]));
         assert_eq!(names(&[of(&[])]), ["the manifest"]);
+    }
+
+    #[test]
+    fn seeds_of_patients_are_no_other_configuration() {
+        let of = |data: &str| Facets::of(&toml::from_str(&format!("[data]\n{data}")).unwrap());
+        let all = [(1, 2, 9), (3, 4, 9), (1, 2, 8)].map(|(parser, split, patients)| {
+            of(&format!(
+                "parser = {{ type = 'p', patients = {patients}, seed = {parser} }}\n\
+                 split = {{ type = 'random', seed = {split} }}"
+            ))
+        });
+        assert_ne!(all[0], all[1]);
+        let [a, b, c] = all.map(Facets::of_any_patients);
+        assert_eq!(a, b);
+        assert_ne!(a, c);
     }
 
     #[test]

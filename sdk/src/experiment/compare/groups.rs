@@ -4,6 +4,7 @@ use super::facets::{Facets, names};
 use super::record::Record;
 use crate::train::metrics::lower_is_better;
 use crate::{Error, Result};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A finished run of a sweep, and where the sweep has it.
@@ -39,6 +40,27 @@ pub(super) fn by_manifest(records: &[Record]) -> Vec<Group<'_>> {
         _ => names(&facets),
     };
     names.into_iter().zip(groups).map(|(name, (_, runs))| Group { name, setting: None, runs }).collect()
+}
+
+/// Digests of cohorts and splits.
+type Patients = BTreeSet<[String; 2]>;
+
+/// Keeps the runs on patients that every row was run on. Returns how many are left out, and whether those that are left are on
+/// several cohorts or splits, each row on all of them. Rows that have no patients in common stay as they are.
+pub(super) fn keep_common(found: &mut Vec<(Record, PlannedRun)>) -> (usize, bool) {
+    let mut rows: BTreeMap<&str, Patients> = BTreeMap::new();
+    for (record, run) in found.iter() {
+        let Some(patients) = record.patients_in() else { return (0, false) };
+        rows.entry(&run.row).or_default().insert(patients.map(str::to_owned));
+    }
+    let shared = |a: Patients, b: Patients| -> Patients { a.intersection(&b).cloned().collect() };
+    let common = rows.into_values().reduce(shared).unwrap_or_default();
+    if common.is_empty() {
+        return (0, false);
+    }
+    let all = found.len();
+    found.retain(|(record, _)| record.patients_in().is_some_and(|on| common.contains(&on.map(str::to_owned))));
+    (all - found.len(), common.len() > 1)
 }
 
 /// Groups as a sweep has planned them.

@@ -129,6 +129,8 @@ pub struct Comparison {
     pub examples: usize,
     /// Number of patients that these are of, where it is known.
     pub patients: Option<usize>,
+    /// The least and the most test examples of a run, where the runs of a row are on different patients: these are not paired.
+    pub unpaired: Option<[usize; 2]>,
     /// Number of bootstrap draws.
     pub draws: usize,
     /// The metric that rows are ordered and chosen by.
@@ -156,13 +158,24 @@ impl Comparison {
     }
 
     /// Compares the finished runs of a sweep. Rows are as it was planned; of the settings that a row was tuned by, it is the one
-    /// that is best on valid.
+    /// that is best on valid. Where it was planned on several cohorts or splits, runs are not paired.
     ///
     /// # Errors
     /// As of [`Comparison::of`], and when runs of a tuned row have no metrics on valid.
     pub fn of_planned(runs: &[PlannedRun], options: &CompareOptions) -> Result<Self> {
-        let records = runs.iter().map(|run| Record::read(&run.folder)).collect::<Result<Vec<_>>>()?;
-        Self::of_records(&records, Some(runs), options)
+        let read = |run: &PlannedRun| -> Result<(Record, PlannedRun)> { Ok((Record::read(&run.folder)?, run.clone())) };
+        let mut found = runs.iter().map(read).collect::<Result<Vec<_>>>()?;
+        let (left, unpaired) = groups::keep_common(&mut found);
+        let (mut records, runs): (Vec<Record>, Vec<PlannedRun>) = found.into_iter().unzip();
+        if unpaired {
+            // Values by patient are of other patients in each run.
+            records.iter_mut().for_each(|record| record.patients = None);
+        }
+        let mut comparison = Self::of_records(&records, Some((runs.as_slice(), unpaired)), options)?;
+        if left > 0 {
+            comparison.notes.push(format!("{left} runs are left out: other rows have none on their patients yet"));
+        }
+        Ok(comparison)
     }
 
     /// The table of one run, which need not have its name yet.
@@ -178,39 +191,38 @@ impl Comparison {
         Self::of_records(&[record], None, options)
     }
 
-    fn of_records(records: &[Record], planned: Option<&[PlannedRun]>, options: &CompareOptions) -> Result<Self> {
+    /// `planned`: as a sweep has them, and whether the runs of a row are on different patients.
+    fn of_records(
+        records: &[Record],
+        planned: Option<(&[PlannedRun], bool)>,
+        options: &CompareOptions,
+    ) -> Result<Self> {
         let Some(first) = records.first() else {
             return Err(Error::user("there is no finished run to compare"));
         };
-        records.iter().try_for_each(|other| comparable(first, other))?;
+        let apart = planned.is_some_and(|(_, unpaired)| unpaired);
+        let check = if apart { record::same_question } else { comparable };
+        records.iter().try_for_each(|other| check(first, other))?;
         let metrics = metrics_of(first, &options.metrics)?;
         let (groups, chosen) = match planned {
-            Some(planned) => groups::tuned(groups::planned(records, planned), primary(&metrics_of(first, &[])?))?,
+            Some((planned, _)) => groups::tuned(groups::planned(records, planned), primary(&metrics_of(first, &[])?))?,
             None => (groups::by_manifest(records), None),
         };
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         let baseline = baseline_of(&names, options)?;
         let patients = records.iter().find_map(|record| record.patients.as_ref());
         let mut columns = Columns::new(&metrics, patients.map(PatientTable::numbers).unwrap_or_default());
-        let mut rows: Vec<ComparedRow> =
-            groups.iter().map(|group| configuration(group, &metrics, &mut columns)).collect();
-        for name in references(records) {
-            let kinds = kinds(&name, &groups, &metrics);
-            for (first, group) in &kinds {
-                let shown = if kinds.len() > 1 { format!("{name} ({})", names[*first]) } else { name.clone() };
-                rows.push(reference(&name, shown, group, &metrics, &mut columns));
-            }
-        }
         let mut comparison = Self {
             primary: primary(&metrics).to_owned(),
+            rows: rows(records, &groups, &metrics, &mut columns),
             metrics,
-            rows,
             baseline,
             objective: first.tested().objective.clone(),
             examples: first.tested().examples,
             patients: patients.map(PatientTable::number).or(first.tested().patients),
+            unpaired: apart.then(|| examples(records)),
             draws: options.draws,
-            notes: chosen.into_iter().chain(notes(records, &groups)).collect(),
+            notes: chosen.into_iter().chain(notes(records, &groups, apart)).collect(),
             verdict: String::new(),
         };
         let resampled = columns.resample(options);
@@ -237,7 +249,7 @@ impl Comparison {
             let corrected = known.map(|p| holm(&p));
             let of_row = |row: usize| -> Difference {
                 let mean = self.rows[row].metrics[m].1.mean - base;
-                if row == self.baseline {
+                if row == self.baseline && self.unpaired.is_none() {
                     return Difference { mean: 0.0, low: Some(0.0), high: Some(0.0), p: Some(1.0) };
                 }
                 let interval = resampled.as_ref().and_then(|r| r.difference(columns, row, self.baseline, m));
@@ -311,6 +323,19 @@ fn baseline_of(names: &[String], options: &CompareOptions) -> Result<usize> {
     place.ok_or_else(|| Error::user(format!("no row is named `{name}`")).suggest(name, names))
 }
 
+/// Configurations in the order given, then references, then oracles.
+fn rows(records: &[Record], groups: &[Group<'_>], metrics: &[String], columns: &mut Columns) -> Vec<ComparedRow> {
+    let mut rows: Vec<ComparedRow> = groups.iter().map(|group| configuration(group, metrics, columns)).collect();
+    for name in references(records) {
+        let kinds = kinds(&name, groups, metrics);
+        for (first, group) in &kinds {
+            let shown = if kinds.len() > 1 { format!("{name} ({})", groups[*first].name) } else { name.clone() };
+            rows.push(reference(&name, shown, group, metrics, columns));
+        }
+    }
+    rows
+}
+
 /// The row of a group.
 fn configuration(group: &Group<'_>, metrics: &[String], columns: &mut Columns) -> ComparedRow {
     let of_run = |r: &&Record| values(metrics, r.model());
@@ -327,14 +352,17 @@ fn reference_values(name: &str, run: &Record, metrics: &[String]) -> Option<Vec<
 }
 
 /// The runs that have a reference, apart where it is another one: a rule may see what a configuration gives it, such as
-/// laboratory items or a knowledge graph. Each with the first of its groups. Groups without a common seed are not told apart.
+/// laboratory items or a knowledge graph. Each with the first of its groups. Groups without a common seed of the same patients are
+/// not told apart.
 fn kinds<'a>(name: &str, groups: &[Group<'a>], metrics: &[String]) -> Vec<(usize, Vec<&'a Record>)> {
     const SAME: f64 = 1e-6;
     let equal = |a: f64, b: f64| (a - b).abs() <= SAME || a.is_nan() && b.is_nan();
     let of = |run: &Record| reference_values(name, run, metrics);
     let differ = |a: &Record, b: &Record| {
         let (ours, theirs) = (of(a).unwrap_or_default(), of(b).unwrap_or_default());
-        a.seed() == b.seed() && !ours.iter().zip(&theirs).all(|(&a, &b)| equal(a, b))
+        a.seed() == b.seed()
+            && a.patients_in() == b.patients_in()
+            && !ours.iter().zip(&theirs).all(|(&a, &b)| equal(a, b))
     };
     let mut kinds: Vec<(usize, Vec<&Record>)> = Vec::new();
     for (g, group) in groups.iter().enumerate() {
@@ -388,7 +416,13 @@ fn references(records: &[Record]) -> Vec<String> {
     names
 }
 
-fn notes(records: &[Record], groups: &[Group<'_>]) -> Vec<String> {
+/// The least and the most test examples of a run.
+fn examples(records: &[Record]) -> [usize; 2] {
+    let of_runs = || records.iter().map(|record| record.tested().examples);
+    [of_runs().min().unwrap_or(0), of_runs().max().unwrap_or(0)]
+}
+
+fn notes(records: &[Record], groups: &[Group<'_>], apart: bool) -> Vec<String> {
     let mut notes = vec![format!("test was read {} times: once for each run; nothing was chosen on it", records.len())];
     let seeds = |group: &[&Record]| group.iter().map(|r| r.seed()).collect::<std::collections::BTreeSet<_>>();
     if groups.iter().any(|group| seeds(&group.runs) != seeds(&groups[0].runs)) {
@@ -396,7 +430,10 @@ fn notes(records: &[Record], groups: &[Group<'_>]) -> Vec<String> {
             "the rows have different seeds: their means are over different numbers of runs, or other ones".into(),
         );
     }
-    if records.iter().any(|r| r.patients.is_none()) {
+    if apart {
+        let note = "no intervals, differences by patient or p-values: the runs of a row are on different patients";
+        notes.push(format!("{note}, and ± is over these, too"));
+    } else if records.iter().any(|r| r.patients.is_none()) {
         notes.push("no intervals: at least one run has no metrics by patient; run it again with this version".into());
     }
     notes

@@ -79,6 +79,11 @@ impl Record {
         self.manifest.get("seed").and_then(toml::Value::as_integer).unwrap_or(0)
     }
 
+    /// Digests of its cohort and split; `None` for runs of older versions.
+    pub(super) fn patients_in(&self) -> Option<[&str; 2]> {
+        self.fingerprint.as_ref().map(|print| [print.cohort.as_str(), print.split.as_str()])
+    }
+
     /// The last tested stage.
     pub fn tested(&self) -> &StageOutcome {
         // `read` refuses runs without one.
@@ -126,40 +131,51 @@ fn valid_of(mut epochs: impl DoubleEndedIterator<Item = EpochRecord>, tested: &S
 /// # Errors
 /// Names both runs.
 pub fn comparable(first: &Record, other: &Record) -> Result<()> {
-    let refuse = |what: &str, a: String, b: String| {
-        Err(Error::user(format!("these runs have different {what}: {a} and {b}"))
-            .at_file(&first.path)
-            .at_file(&other.path)
-            .help("means and differences would be over different patients or questions"))
-    };
-    let (a, b) = (first.tested(), other.tested());
-    if a.objective != b.objective {
-        return refuse("tasks", a.objective.clone(), b.objective.clone());
+    same_question(first, other)?;
+    same_patients(first, other)
+}
+
+/// The refusal of two runs that differ in `what`.
+fn different(first: &Record, other: &Record, what: &str, [a, b]: [String; 2]) -> Result<()> {
+    Err(Error::user(format!("these runs have different {what}: {a} and {b}"))
+        .at_file(&first.path)
+        .at_file(&other.path)
+        .help("means and differences would be over different patients or questions"))
+}
+
+/// Refuses runs that were asked something else.
+pub(super) fn same_question(first: &Record, other: &Record) -> Result<()> {
+    let objectives = [first, other].map(|r| r.tested().objective.clone());
+    if objectives[0] != objectives[1] {
+        return different(first, other, "tasks", objectives);
     }
-    let task = |r: &Record| r.facets.task();
-    if task(first) != task(other) {
-        return refuse("tasks", task(first), task(other));
-    }
-    let both = first.fingerprint.as_ref().zip(other.fingerprint.as_ref());
-    match both {
-        Some((x, y)) if x.cohort != y.cohort => return refuse("cohorts", x.cohort_text(), y.cohort_text()),
-        Some((x, y)) if x.split != y.split => return refuse("splits", x.split_text(), y.split_text()),
+    let tasks = [first, other].map(|r| r.facets.task());
+    if tasks[0] != tasks[1] { different(first, other, "tasks", tasks) } else { Ok(()) }
+}
+
+/// Refuses runs on other patients.
+fn same_patients(first: &Record, other: &Record) -> Result<()> {
+    let refuse = |what, texts| different(first, other, what, texts);
+    match first.fingerprint.as_ref().zip(other.fingerprint.as_ref()) {
+        Some((x, y)) if x.cohort != y.cohort => return refuse("cohorts", [x, y].map(Fingerprint::cohort_text)),
+        Some((x, y)) if x.split != y.split => return refuse("splits", [x, y].map(Fingerprint::split_text)),
         Some(_) => {}
         // Runs of older versions: by what their manifests say.
         None => {
             for (path, what) in [("data.parser", "cohorts"), ("data.split", "splits")] {
                 if !first.facets.differing(&other.facets, &[path]).is_empty() {
-                    return refuse(what, first.facets.text(path), other.facets.text(path));
+                    return refuse(what, [first, other].map(|r| r.facets.text(path)));
                 }
             }
         }
     }
-    if a.examples != b.examples {
-        return refuse("splits", format!("{} test examples", a.examples), format!("{}", b.examples));
+    let (a, b) = (first.tested().examples, other.tested().examples);
+    if a != b {
+        return refuse("splits", [format!("{a} test examples"), b.to_string()]);
     }
     match (&first.patients, &other.patients) {
         (Some(x), Some(y)) if x.patients != y.patients => {
-            refuse("splits", "the test patients of one".into(), "those of the other".into())
+            refuse("splits", ["the test patients of one".into(), "those of the other".into()])
         }
         _ => Ok(()),
     }

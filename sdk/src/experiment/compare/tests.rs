@@ -156,6 +156,75 @@ fn a_tuned_row_is_the_setting_that_is_best_on_valid() {
     assert!(error.contains("has no R@10 there") && error.contains("x2-1"), "{error}");
 }
 
+/// Says which patients a run is of.
+fn on(run: &Path, split: &str) {
+    let print = serde_json::json!({
+        "cohort": "0123456789",
+        "split": format!("{split}-split-digest"),
+        "patients": 9,
+        "admissions": 9,
+        "pretrain": 0,
+        "train": 3,
+        "valid": 3,
+        "test": 3,
+    });
+    fs::write(run.join("data.json"), print.to_string()).unwrap();
+}
+
+/// By hand: a row's mean is over its four runs, and its deviation that of .1, .2, .3 and .4, √(.05 / 3).
+#[test]
+fn runs_of_a_row_on_different_patients_are_not_paired() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut runs = Vec::new();
+    for (row, by) in [("gat", 0.0), ("gcn", 0.5)] {
+        for (split, seed, value) in [("a", 1, 0.1), ("a", 2, 0.2), ("b", 1, 0.3), ("b", 2, 0.4)] {
+            // Splits need not have as many patients.
+            let values = vec![value + by; if split == "a" { 30 } else { 31 }];
+            let folder = write(&folder.path().join(split), row, seed, &values, "diagnosis");
+            on(&folder, split);
+            runs.push(PlannedRun { folder, row: row.into(), setting: None });
+        }
+    }
+    let table = Comparison::of_planned(&runs, &CompareOptions::default()).unwrap();
+    let names: Vec<(&str, usize)> = table.rows.iter().map(|r| (r.name.as_str(), r.runs)).collect();
+    assert_eq!(names, [("gat", 4), ("gcn", 4), ("history", 8), ("oracle", 8)]);
+    let recall = table.rows[1].metrics[1].1;
+    near(recall.mean, 0.75, 1e-12);
+    near(recall.sd.unwrap(), (0.05f64 / 3.0).sqrt(), 1e-12);
+    for row in &table.rows {
+        assert!(row.best.is_empty() && row.metrics[1].1.low.is_none());
+        let difference = row.difference[1].1;
+        assert!(difference.low.is_none() && difference.high.is_none() && difference.p.is_none(), "{difference:?}");
+    }
+    let text = table.render(Format::Table, None).unwrap();
+    let caption = "diagnosis · test, 30 to 31 examples a run, patients differ between the runs of a row · mean ± standard \
+                   deviation over 4 runs";
+    assert!(text.contains(caption) && !text.contains("less gat"), "{text}");
+    assert!(text.contains("no intervals, differences by patient or p-values"), "{text}");
+    assert!(
+        table.verdict.contains("without an interval: the runs of a row are on different patients"),
+        "{}",
+        table.verdict
+    );
+    assert!(table.html("x").contains("patients differ between the runs of a row"));
+    // Without a plan nobody has asked for it.
+    let folders: Vec<PathBuf> = runs.iter().map(|run| run.folder.clone()).collect();
+    let error = Comparison::of(&folders, &CompareOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("different splits"), "{error}");
+    // As long as one row has no run on some patients, those of the others are left out, and the rest is paired.
+    let some: Vec<PlannedRun> = runs
+        .iter()
+        .filter(|run| !run.folder.ends_with("b/gcn-1") && !run.folder.ends_with("b/gcn-2"))
+        .cloned()
+        .collect();
+    let table = Comparison::of_planned(&some, &CompareOptions::default()).unwrap();
+    assert_eq!((table.rows[0].runs, table.rows[1].runs, table.unpaired), (2, 2, None));
+    assert!(
+        table.notes.iter().any(|note| note.starts_with("2 runs are left out"))
+            && table.rows[1].difference[1].1.p.is_some()
+    );
+}
+
 /// Gives a run the caption of its table.
 fn say(run: &Path, caption: &str) {
     let file = run.join("result.json");

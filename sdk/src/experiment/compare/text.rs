@@ -6,6 +6,9 @@ use crate::train::metrics::{column_head, lower_is_better};
 use crate::{Error, Result};
 use std::fmt::Write;
 
+/// What the caption of an unpaired comparison says.
+const PATIENTS_DIFFER: &str = "patients differ between the runs of a row";
+
 /// In what form a comparison is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -57,7 +60,16 @@ impl Comparison {
         let captions = self.captions();
         let shared = captions.first().filter(|(_, caption)| !caption.is_empty() && self.entered().is_none());
         let entered = shared.map_or(String::new(), |(_, caption)| format!(" · {caption}"));
-        format!("{} · test, {}{entered}{seeds}", self.objective, tested_on(self.examples, self.patients))
+        format!("{} · test, {}{entered}{seeds}", self.objective, self.tested())
+    }
+
+    /// Whom the runs were tested on.
+    fn tested(&self) -> String {
+        match self.unpaired {
+            None => tested_on(self.examples, self.patients),
+            Some([least, most]) if least == most => format!("{least} examples a run, {PATIENTS_DIFFER}"),
+            Some([least, most]) => format!("{least} to {most} examples a run, {PATIENTS_DIFFER}"),
+        }
     }
 
     /// Each configuration with what its runs say of what enters.

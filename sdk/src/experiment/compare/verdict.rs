@@ -81,6 +81,7 @@ impl Judge<'_> {
             mean: self.sign * (self.mean(row) - self.mean(other)),
             interval: resampled.and_then(|r| r.difference(self.columns, row, other, self.metric)),
             p: resampled.and_then(|r| r.p(self.columns, row, other, self.metric)),
+            unpaired: self.table.unpaired.is_some(),
         }
     }
 }
@@ -104,6 +105,8 @@ struct Gap {
     mean: f64,
     interval: Option<(f64, f64)>,
     p: Option<f64>,
+    /// Whether there are no pairs, as the runs of a row are on different patients.
+    unpaired: bool,
 }
 
 impl Gap {
@@ -125,6 +128,9 @@ impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.interval {
             Some((low, high)) => write!(f, "{:.4} ±{:.3}", self.mean, (high - low) / 2.0),
+            None if self.unpaired => {
+                write!(f, "{:.4}, without an interval: the runs of a row are on different patients", self.mean)
+            }
             None => write!(f, "{:.4}, without an interval: the runs have no values of it by patient", self.mean),
         }
     }

@@ -84,6 +84,7 @@ impl SweepOptions {
         let all = grid(&self.tune, "sweep.tune")?;
         let Some(first) = all.first() else { return Ok(vec![Vec::new()]) };
         first.iter().try_for_each(may_differ)?;
+        first.iter().try_for_each(of_same_patients)?;
         let set = configurations.iter().flat_map(|one| &one.settings);
         for (setting, tuned) in set.flat_map(|s| first.iter().map(move |t| (s, t))) {
             if overlap(&setting.key, &tuned.key) {
@@ -95,13 +96,17 @@ impl SweepOptions {
         Ok(all)
     }
 
-    /// Two rows of one name could not be told apart.
+    /// Two rows of one name could not be told apart; entries that differ in the seeds of their patients alone are one row.
     fn check_names(&self, all: &[Configuration]) -> Result<()> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut named = all.iter().filter_map(|one| one.name.as_ref());
-        match named.find(|name| !seen.insert(*name)) {
+        let named: Vec<&Configuration> = all.iter().filter(|one| one.name.is_some()).collect();
+        let clash = |(i, one): (usize, &&Configuration)| {
+            let other = named[..i].iter().find(|other| other.name == one.name)?;
+            (other.changes(true) == one.changes(true) || other.changes(false) != one.changes(false))
+                .then(|| one.name.clone())?
+        };
+        match named.iter().enumerate().find_map(clash) {
             None => Ok(()),
-            Some(name) => Err(Error::user(format!("another row has the name `{name}`")).at_key(self.named_at(name))),
+            Some(name) => Err(Error::user(format!("another row has the name `{name}`")).at_key(self.named_at(&name))),
         }
     }
 
@@ -121,6 +126,25 @@ pub struct Configuration {
     /// What it changes in the manifest.
     pub settings: Vec<Setting>,
 }
+
+impl Configuration {
+    /// What it changes, with or without the seeds of cohort and split.
+    fn changes(&self, with_seeds: bool) -> Vec<(&str, &Value)> {
+        let is_seed = |setting: &&Setting| SEEDS_OF_PATIENTS.contains(&setting.key.as_str());
+        let kept = self.settings.iter().filter(|setting| with_seeds || !is_seed(setting));
+        kept.map(|setting| (setting.key.as_str(), &setting.value)).collect()
+    }
+}
+
+impl Setting {
+    /// Whether it says who the patients are, and who serves for what.
+    pub(in crate::experiment) fn is_of_patients(&self) -> bool {
+        ["data.split", "data.parser.seed"].iter().any(|key| overlap(&self.key, key))
+    }
+}
+
+/// Keys whose values are no rows, but runs of a row on other patients.
+const SEEDS_OF_PATIENTS: [&str; 2] = ["data.parser.seed", "data.split.seed"];
 
 impl From<Vec<Setting>> for Configuration {
     fn from(settings: Vec<Setting>) -> Self {
@@ -160,6 +184,16 @@ fn may_differ(setting: &Setting) -> Result<()> {
     };
     let message = format!("`{first}` cannot differ between the members of a sweep");
     Err(Error::user(message).at_key(&setting.written_at).help(help))
+}
+
+/// Refuses to tune who the patients are: what is best on valid would be the easiest of them.
+fn of_same_patients(setting: &Setting) -> Result<()> {
+    match setting.is_of_patients() {
+        false => Ok(()),
+        true => Err(Error::user(format!("`{}` says who the patients are, and is not tuned", setting.key))
+            .at_key(&setting.written_at)
+            .help("seeds of cohort and split in `sweep.grid` make runs of a row on other patients")),
+    }
 }
 
 /// Whether two dotted keys are one, or one holds the other.
@@ -310,6 +344,22 @@ mod tests {
         let all = sweep.configurations().unwrap();
         assert_eq!((all[0].name.as_deref(), text(&all[0].settings)), (Some("RETAIN"), "a=1".to_owned()));
         assert_eq!(all[1].name, None);
+    }
+
+    #[test]
+    fn entries_that_differ_in_seeds_of_patients_alone_are_one_row() {
+        let of = |second: &str| {
+            let sweep = options(&format!(
+                "list = [{{ name = 'x', a = 1, 'data.split.seed' = 1 }}, {{ name = 'x', {second} }}]"
+            ));
+            sweep.configurations().map(|all| all.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(of("a = 1, 'data.split.seed' = 2"), Ok(2));
+        for other in ["a = 2, 'data.split.seed' = 2", "a = 1, 'data.split.seed' = 1"] {
+            assert!(of(other).unwrap_err().contains("another row has the name `x`"), "{other}");
+        }
+        let tuned = options("tune = { 'data.split.seed' = [1, 2] }").tunings(&[]).unwrap_err().to_string();
+        assert!(tuned.contains("`sweep.tune.data.split.seed[0]`") && tuned.contains("is not tuned"), "{tuned}");
     }
 
     #[test]

@@ -142,10 +142,10 @@ impl Comparison {
     }
 
     fn reading(&self) -> String {
-        let draws = self.draws;
+        let (draws, differ) = (self.draws, if self.unpaired.is_some() { "seeds and patients" } else { "the seed" });
         let mut out = paragraph(&format!(
             "Rows are named by what differs between their manifests. ± is the standard deviation over runs, which differ in \
-             the seed alone. Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
+             {differ} alone. Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
              patient, and their intervals are over seeds too where both rows have several runs. P-values are by random signs ({draws} \
              draws), conditional on these trained models, and corrected by Holm's method over the rows. Areas under the \
              ROC curve have intervals of {RESAMPLES} draws and no p-values. ↓: less is better. Bold is \

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// A line a member, and what all of them take.
 pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize, threads: usize) -> String {
-    let width = sweep.members.iter().map(|m| m.configuration().chars().count()).max().unwrap_or(0).max(6);
+    let width = sweep.members.iter().map(|m| m.on_patients().chars().count()).max().unwrap_or(0).max(6);
     let mut text = format!("{:12}  {:width$}  {:>6}  {:>6}  {:>8}  state\n", "member", "row", "seed", "epochs", "time");
     let mut trained = BTreeSet::new();
     let (mut remaining, mut unknown) = (0.0, 0);
@@ -21,7 +21,7 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
             (_, None) => unknown += 1,
         }
         let time = seconds.map_or("?".to_owned(), duration);
-        let (id, name, seed, epochs) = (&member.id, member.configuration(), member.seed, member.epochs());
+        let (id, name, seed, epochs) = (&member.id, member.on_patients(), member.seed, member.epochs());
         text += &format!("{id:12}  {name:width$}  {seed:>6}  {epochs:>6}  {time:>8}  {state}\n");
     }
     text += &shared(sweep);

@@ -53,6 +53,8 @@ pub struct Member {
     pub name: String,
     /// What the row is tuned to in it, such as `lr = 0.002`; `None` where nothing is tuned.
     pub setting: Option<String>,
+    /// Whose patients it is trained and tested on, such as `data.split.seed = 2`; `None` where the sweep does not say.
+    pub patients: Option<String>,
     /// Its seed.
     pub seed: u64,
     /// Its resolved manifest. `output` is filled in where it runs.
@@ -131,7 +133,8 @@ impl Member {
         let digest = Sha256::digest(to_toml(&manifest)?.as_bytes());
         manifest.output = output;
         let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-        Ok(Self { id, name: String::new(), setting: None, seed: manifest.seed, manifest, keys, embeddings, stages })
+        let (name, seed) = (String::new(), manifest.seed);
+        Ok(Self { id, name, setting: None, patients: None, seed, manifest, keys, embeddings, stages })
     }
 
     /// Those of its keys that are of stages.
@@ -139,12 +142,20 @@ impl Member {
         &self.keys[self.embeddings..]
     }
 
-    /// For readers: name, what it is tuned to, and seed.
+    /// For readers: name, what it is tuned to, patients, and seed.
     pub fn title(&self) -> String {
-        format!("{}, seed {}", self.configuration(), self.seed)
+        format!("{}, seed {}", self.on_patients(), self.seed)
     }
 
-    /// Its row and what that is tuned to: members that differ in the seed alone have it in common.
+    /// Its configuration, and whose patients it is trained on where the sweep says so.
+    pub fn on_patients(&self) -> String {
+        match &self.patients {
+            Some(patients) => format!("{}, {patients}", self.configuration()),
+            None => self.configuration(),
+        }
+    }
+
+    /// Its row and what that is tuned to: members that differ in seeds alone have it in common.
     pub fn configuration(&self) -> String {
         match &self.setting {
             Some(setting) => format!("{}, {setting}", self.name),

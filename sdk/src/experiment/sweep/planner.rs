@@ -36,6 +36,8 @@ pub(super) struct Planner {
     /// Of each of them, its row, and what is particular to that.
     rows: Vec<usize>,
     facets: Vec<Facets>,
+    /// Of each member, who its patients are.
+    patients: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -47,8 +49,8 @@ impl Planner {
         registry: Registry,
         cache: Option<Cache>,
     ) -> Self {
-        let (members, rows, facets, notes) = Default::default();
-        Self { base, source, options, registry, cache, members, rows, facets, notes }
+        let (members, rows, facets, patients, notes) = Default::default();
+        Self { base, source, options, registry, cache, members, rows, facets, patients, notes }
     }
 
     /// Plans a member for each configuration, setting that it is tuned by, and seed.
@@ -70,6 +72,7 @@ impl Planner {
             self.notes.push(format!("{repeated} members are the same as others and are left out"));
         }
         self.name_members(&configurations).map_err(|e| self.source.place(e))?;
+        self.check_patients(&configurations).map_err(|e| self.source.place(e))?;
         let Self { base, source, options, members, notes, .. } = self;
         let sweep = Sweep { name: base.name, baseline: options.baseline, notes, members };
         sweep.check_baseline().map_err(|e| source.place(e))?;
@@ -92,6 +95,7 @@ impl Planner {
         let place = if self.options.seeds.is_empty() { "seed" } else { "sweep.seeds" };
         own.set_from("seed", Value::Integer(seed as i64), place)?;
         let experiment = Experiment::new(Manifest::from_source(own)?, std::mem::take(&mut self.registry))?;
+        let patients = patients_of(experiment.manifest())?;
         let experiment = self.with_fixed_cohort(experiment, seed)?.with_cache(self.cache.clone());
         if check {
             experiment.check()?;
@@ -102,12 +106,14 @@ impl Planner {
             // Rows are told apart as they are with the first setting and seed: these are no difference between rows.
             let table = toml::Table::try_from(&member.manifest)
                 .map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))?;
-            self.facets.push(Facets::of(&table));
+            self.facets.push(Facets::of(&table).of_any_patients());
         }
         if self.members.iter().any(|other| other.id == member.id) {
             return Ok(false);
         }
         member.setting = (!tuning.is_empty()).then(|| described(tuning));
+        member.patients = said_of_patients(configuration);
+        self.patients.push(patients);
         self.rows.push(row);
         self.members.push(member);
         Ok(true)
@@ -142,6 +148,40 @@ impl Planner {
         Ok(())
     }
 
+    /// Refuses rows on different patients, whose means would be no comparison, before anything is trained. A row may have runs on
+    /// several cohorts or splits where every other has them, too.
+    fn check_patients(&mut self, configurations: &[Configuration]) -> Result<()> {
+        let mut rows: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (member, patients) in self.members.iter().zip(&self.patients) {
+            rows.entry(&member.name).or_default().insert(patients);
+        }
+        let listed = |on: &BTreeSet<&str>| on.iter().copied().collect::<Vec<_>>().join("; ");
+        let mut rows = rows.into_iter();
+        let Some((row, on)) = rows.next() else { return Ok(()) };
+        if let Some((other, others)) = rows.find(|(_, others)| *others != on) {
+            let said = configurations.iter().flat_map(|one| &one.settings).find(|setting| setting.is_of_patients());
+            let message = format!(
+                "the rows are on different patients: `{row}` on {}, `{other}` on {}",
+                listed(&on),
+                listed(&others)
+            );
+            return Err(Error::user(message).at_key(said.map_or("sweep", |setting| setting.written_at.as_str())).help(
+                "give every row the same ones: write `\"data.split.seed\" = [1, 2]` in `sweep.grid`, or an entry of \
+                 `sweep.list` for each seed of each row",
+            ));
+        }
+        if on.len() > 1 {
+            let note =
+                "patients differ between the runs of a row: the table is of means over them, and nothing is paired";
+            self.notes.push(note.to_owned());
+        }
+        if self.facets.iter().any(|facets| !facets.differing(&self.facets[0], &["data.parser"]).is_empty()) {
+            let note = "rows differ in `data.parser`: where that makes other patients of them, they are not compared";
+            self.notes.push(note.to_owned());
+        }
+        Ok(())
+    }
+
     /// Seeds of a sweep are those of training: a parser that makes patients up by the experiment's seed gets that of the
     /// manifest itself, so that all members see the same patients.
     fn with_fixed_cohort(&mut self, experiment: Experiment, seed: u64) -> Result<Experiment> {
@@ -157,6 +197,22 @@ impl Planner {
         }
         experiment.with_parser_option("seed", Value::Integer(base as i64))
     }
+}
+
+/// Who the patients of a manifest are, and who serves for what, as far as seeds and split say.
+fn patients_of(manifest: &Manifest) -> Result<String> {
+    let data = &manifest.data;
+    let split =
+        Value::try_from(&data.split).map_err(|e| Error::program(format!("the split cannot be written: {e}")))?;
+    let seed = data.parser.options.get("seed").map_or(String::new(), |seed| format!(", parser seed {seed}"));
+    Ok(format!("split {}{seed}", short(&split)))
+}
+
+/// What a configuration says of its patients, for a reader.
+fn said_of_patients(configuration: &Configuration) -> Option<String> {
+    let said = configuration.settings.iter().filter(|setting| setting.is_of_patients());
+    let texts: Vec<String> = said.map(|setting| format!("{} = {}", setting.key, short(&setting.value))).collect();
+    (!texts.is_empty()).then(|| texts.join(", "))
 }
 
 /// Names that are each there once: short names of long values may be alike.
