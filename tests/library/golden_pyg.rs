@@ -104,7 +104,13 @@ fn gcn() {
 #[test]
 fn graph_transformer() {
     for (name, edge_weight) in [("transformer", false), ("transformer_edges", true)] {
-        check_encoder(name, || TransformerOptions { dims: DIMS.to_vec(), heads: 2, dropout: 0.0, edge_weight });
+        check_encoder(name, || TransformerOptions {
+            dims: DIMS.to_vec(),
+            heads: 2,
+            dropout: 0.0,
+            edge_weight,
+            self_loops: true,
+        });
     }
 }
 

@@ -20,6 +20,9 @@ options! {
         pub dropout: f64 = 0.0,
         /// Whether the weight of an edge, times a learned number a head, is added to its scores.
         pub edge_weight: bool = true,
+        /// Whether an edge from a node to itself counts as a neighbour. The paper has none; the disease graph has one at every
+        /// code.
+        pub self_loops: bool = false,
     }
 }
 
@@ -36,8 +39,8 @@ impl Component for TransformerOptions {
 /// q = x W_q + b_q, k = x W_k + b_k, v = x W_v + b_v, α_ij = softmax_{j → i}(q_i · k_j / √d + c w_ij),
 /// y_i = Σ_j α_ij v_j + x_i W_s + b_s.
 ///
-/// No self loops are added: a node reaches itself through W_s. c starts at 0 and is one number a head; PyG has no such
-/// term, its `edge_dim` adds to keys and values instead.
+/// No self loops are added, and those of the disease graph do not count: a node reaches itself through W_s. c starts at 0 and is
+/// one number a head; PyG has no such term, its `edge_dim` adds to keys and values instead.
 #[derive(Module, Debug)]
 pub struct TransformerConv {
     lin_query: Linear,
@@ -80,6 +83,7 @@ pub struct Transformer {
     convs: Vec<TransformerConv>,
     dropout: Dropout,
     width: usize,
+    self_loops: bool,
 }
 
 impl BuildGraphEncoder for TransformerOptions {
@@ -91,13 +95,13 @@ impl BuildGraphEncoder for TransformerOptions {
         let convs = layer_widths(context.input, &self.dims)
             .map(|(i, o)| TransformerConv::new(i, o, &self, context.device))
             .collect();
-        Ok(Transformer { convs, dropout, width })
+        Ok(Transformer { convs, dropout, width, self_loops: self.self_loops })
     }
 }
 
 impl GraphEncoder for Transformer {
     fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
-        let adjacency = Adjacency::of(graph);
+        let adjacency = if self.self_loops { Adjacency::of(graph) } else { Adjacency::without_self_loops(graph) };
         layers(&self.convs, features, &self.dropout, |conv, x| conv.forward(x, &adjacency)) // [nodes, width]
     }
 
@@ -121,6 +125,19 @@ mod tests {
             let encoder = build(TransformerOptions { dims, heads: 2, edge_weight, ..Default::default() }).unwrap();
             let out = encoder.forward(Tensor::ones([4, 3], &Device::flex()), &graph);
             assert_eq!((out.dims(), encoder.width()), ([4, 4], 4));
+        }
+    }
+
+    #[test]
+    fn loops_of_the_graph_are_no_neighbours() {
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0], [0.5, -1.0, 0.0]], &Device::flex());
+        let (plain, loops) = (vec![(0, 1, 1.0)], vec![(0, 1, 1.0), (0, 0, 1.0), (1, 1, 1.0)]);
+        for self_loops in [false, true] {
+            let encoder =
+                build(TransformerOptions { dims: vec![8], heads: 2, self_loops, ..Default::default() }).unwrap();
+            let out = |edges: &[(u32, u32, f32)]| encoder.forward(x.clone(), &Graph::new(2, edges).unwrap());
+            let difference = (out(&plain) - out(&loops)).abs().sum().into_scalar::<f32>();
+            assert_eq!(difference > 1e-4, self_loops, "{difference}");
         }
     }
 
