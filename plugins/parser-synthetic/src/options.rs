@@ -27,6 +27,12 @@ options! {
         /// Number of clusters of diseases.
         #[schemars(range(min = 2, max = 99))]
         pub clusters: usize = 12,
+        /// Strength of clusters: how much likelier the diseases of a patient's own ones are. 0: diseases come independently.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub clustering: f64 = 1.0,
+        /// Chance that a patient's diseases come from two clusters. 0: from one.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub second_cluster: f64 = 0.3,
         /// Number of diagnosis codes.
         pub codes: usize = 264,
         /// Number of laboratory items in the three categories together.
@@ -56,6 +62,17 @@ options! {
         /// Strength of items that are abnormal for no reason. 0 removes them.
         #[schemars(range(min = 0.0, max = 5.0))]
         pub noise: f64 = 1.0,
+        /// Strength of rare variants of chronic codes: how often they are recorded, as a multiple. 0 removes them.
+        #[schemars(range(min = 0.0, max = 5.0))]
+        pub variants: f64 = 1.0,
+        /// How different the reasons for visits are: the weight of all but the most common one, as a multiple. 0: every visit has
+        /// the same one, as no visit is without a code.
+        #[schemars(range(min = 0.0, max = 5.0))]
+        pub reasons: f64 = 1.0,
+        /// Part of the codes that the hierarchy has in their own family. The others change places with one another. 0: families
+        /// say nothing, of variants neither; the knowledge graph stays right.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        pub families: f64 = 1.0,
         /// Part of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub knowledge: f64 = 1.0,

@@ -2,10 +2,10 @@
 //! that remove what they name.
 
 use super::oracle;
-use super::simulate::simulate;
+use super::simulate::{Simulated, simulate};
 use crate::{SyntheticOptions, generate};
 use dualk_sdk::data::{Dataset, Sex, SplitOptions, prepare};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 fn dataset(options: &SyntheticOptions, seed: u64) -> Dataset {
     prepare(generate(options, seed), &SplitOptions::default()).unwrap()
@@ -115,6 +115,82 @@ fn strengths_of_zero_remove_what_they_name() {
     };
     assert_eq!(right(1.0), 1.0);
     assert!(right(0.0) < 0.1 && (0.3..0.7).contains(&right(0.5)), "{} {}", right(0.0), right(0.5));
+}
+
+/// Simulations with an option at two values.
+fn both(change: impl Fn(f64, SyntheticOptions) -> SyntheticOptions, values: [f64; 2]) -> [Simulated; 2] {
+    let options = || SyntheticOptions { patients: 500, ..SyntheticOptions::default() };
+    values.map(|value| simulate(&change(value, options()), 3))
+}
+
+/// Codes of all visits, as far as they are wanted.
+fn codes(simulated: &Simulated, wanted: impl Fn(u32) -> bool) -> Vec<Vec<u32>> {
+    simulated.visits.iter().map(|visit| visit.codes.iter().copied().filter(|&code| wanted(code)).collect()).collect()
+}
+
+#[test]
+fn variants_and_reasons_are_removed_and_all_else_stays() {
+    let [all, none] = both(|variants, o| SyntheticOptions { variants, ..o }, [1.0, 0.0]);
+    let chronic = all.world.modules.iter().filter(|module| module.next[0][2][0] == 0.0);
+    let variants: HashSet<u32> = chronic.flat_map(|module| &module.codes[2..]).map(|(code, _)| *code).collect();
+    let recorded = |s: &Simulated| codes(s, |code| variants.contains(&code)).concat().len();
+    assert!(recorded(&all) > 20 && recorded(&none) == 0, "{} recorded", recorded(&all));
+    let others = |s: &Simulated| codes(s, |code| !variants.contains(&code));
+    assert_eq!(others(&all), others(&none));
+    let told = |s: &Simulated| s.world.knowledge.iter().filter(|fact| fact.1 == "variant_of").count();
+    assert_eq!((told(&all), told(&none)), (variants.len(), 0));
+
+    let [all, none] = both(|reasons, o| SyntheticOptions { reasons, ..o }, [1.0, 0.0]);
+    let reasons = all.world.reasons.len() as u32;
+    let of_visits = |s: &Simulated| codes(s, |code| code < reasons);
+    assert!(of_visits(&all).concat().iter().any(|&code| code > 0));
+    assert!(of_visits(&none).iter().all(|codes| codes[..] == [0]));
+    assert_eq!(codes(&all, |code| code >= reasons), codes(&none, |code| code >= reasons));
+}
+
+/// By hand: of 12 clusters 1.3 are a patient's, so that the first chronic disease of each begins at 1.3/12 · .2 + 10.7/12 · .0012.
+#[test]
+fn without_clustering_diseases_come_as_often_in_all_patients() {
+    let [all, none] = both(|clustering, o| SyntheticOptions { clustering, ..o }, [1.0, 0.0]);
+    assert!(all.world.modules.iter().all(|module| module.next[0] != module.next[1]));
+    assert!(none.world.modules.iter().all(|module| module.next[0] == module.next[1]));
+    let begins = |s: &Simulated| s.world.modules[0].next[0][0][1];
+    assert_eq!(begins(&all), 0.2);
+    assert!((begins(&none) - (1.3 / 12.0 * 0.2 + 10.7 / 12.0 * 0.0012)).abs() < 1e-12);
+}
+
+#[test]
+fn without_families_the_hierarchy_says_nothing_and_the_graph_is_right() {
+    let [all, none] = both(|families, o| SyntheticOptions { families, ..o }, [1.0, 0.0]);
+    let text = |s: &Simulated, code: u32| s.world.codes[code as usize].clone();
+    // The first two codes of each disease that has two.
+    let pairs = |s: &Simulated| -> Vec<(String, String)> {
+        let modules = s.world.modules.iter().filter(|module| module.codes.len() > 1);
+        modules.map(|module| (text(s, module.codes[0].0), text(s, module.codes[1].0))).collect()
+    };
+    let alike = |s: &Simulated| {
+        let pairs = pairs(s);
+        pairs.iter().filter(|(a, b)| a[..3] == b[..3]).count() as f64 / pairs.len() as f64
+    };
+    assert_eq!(alike(&all), 1.0);
+    assert!(alike(&none) < 0.1, "{}", alike(&none));
+    for simulated in [&all, &none] {
+        let told: HashSet<(&str, &str)> =
+            simulated.world.knowledge.iter().map(|(head, _, tail)| (head.as_str(), tail.as_str())).collect();
+        assert!(pairs(simulated).iter().all(|(a, b)| told.contains(&(a.as_str(), b.as_str()))));
+    }
+    let sorted = |s: &Simulated| s.world.codes.iter().cloned().collect::<BTreeSet<String>>();
+    assert_eq!(sorted(&all), sorted(&none));
+    assert_eq!(codes(&all, |_| true), codes(&none, |_| true));
+}
+
+#[test]
+fn nothing_is_missing_and_no_visit_follows_where_that_is_said() {
+    let options = SyntheticOptions { patients: 500, missing_labs: 0.0, lab_signal: 1.0, ..SyntheticOptions::default() };
+    assert_eq!(signs(&options, 2).0, 1.0);
+    let [all, none] = both(|further, o| SyntheticOptions { further, ..o }, [0.5, 0.0]);
+    let most = |s: &Simulated| s.admissions.rows().map(<[i64]>::len).max();
+    assert!(most(&all) > Some(2) && most(&none) == Some(2));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! patient's clusters, and Bayes' rule over which clusters these are.
 
 use super::person::Person;
-use super::simulate::{SECOND_CLUSTER, Simulated, Visit, second_cluster};
+use super::simulate::{Simulated, Visit, second_cluster};
 use super::world::{ByState, Module, World, after};
 
 /// Chances of all codes of the world in a visit whose hidden states are known.
@@ -69,9 +69,9 @@ fn clusters(world: &World, person: Option<&Person>, beliefs: &[[(f64, ByState); 
     let mut kinds = Vec::new();
     for first in 0..number {
         let second = second_cluster(first, number);
-        kinds.push((first, None, (popularity[first] * (1.0 - SECOND_CLUSTER)).ln() + evidence[first]));
+        kinds.push((first, None, (popularity[first] * (1.0 - world.second_cluster)).ln() + evidence[first]));
         let both = evidence[first] + if second == first { 0.0 } else { evidence[second] };
-        kinds.push((first, Some(second), (popularity[first] * SECOND_CLUSTER).ln() + both));
+        kinds.push((first, Some(second), (popularity[first] * world.second_cluster).ln() + both));
     }
     let highest = kinds.iter().map(|kind| kind.2).fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = kinds.iter().map(|kind| (kind.2 - highest).exp()).sum();
@@ -171,6 +171,11 @@ mod tests {
         for demographics in [0.0, 0.8] {
             agrees_with_all_courses(&SyntheticOptions { demographics, ..small() });
         }
+        let (clustering, reasons, variants, families) = (0.0, 0.0, 0.0, 0.0);
+        agrees_with_all_courses(&SyntheticOptions { clustering, reasons, variants, families, ..small() });
+        for second_cluster in [0.0, 1.0] {
+            agrees_with_all_courses(&SyntheticOptions { second_cluster, clustering: 0.5, ..small() });
+        }
     }
 
     fn agrees_with_all_courses(options: &SyntheticOptions) {
@@ -193,8 +198,9 @@ mod tests {
                 Some(Sex::Male) => 1.0 - options.demographics / 2.0,
                 None => 1.0,
             };
-            let (f, alone) = ([falling(0), falling(1) * in_sex], 1.0 - SECOND_CLUSTER);
-            let kinds = [([0, 1], f[0] * alone), ([1, 0], f[1] * alone), ([0, 0], (f[0] + f[1]) * SECOND_CLUSTER)];
+            let (f, two) = ([falling(0), falling(1) * in_sex], options.second_cluster);
+            let alone = 1.0 - two;
+            let kinds = [([0, 1], f[0] * alone), ([1, 0], f[1] * alone), ([0, 0], (f[0] + f[1]) * two)];
             let weight = |(outside, prior): &([usize; 2], f64)| {
                 let of = |k: usize| world.clusters[k].clone().map(|m| each[m][outside[k]].0).product::<f64>();
                 prior * of(0) * of(1)

@@ -10,9 +10,6 @@ use dualk_sdk::data::{AdmissionFacts, LabItem, PatientFacts};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeSet;
 
-/// Chance that a patient's diseases come from two clusters.
-pub const SECOND_CLUSTER: f64 = 0.3;
-
 /// A cohort by options and seed.
 pub fn generate(options: &SyntheticOptions, seed: u64) -> Cohort {
     simulate(options, seed).cohort()
@@ -92,7 +89,7 @@ impl<'w> Patient<'w> {
         let first = draw.weighted(&world.popularity(person));
         let mut outside = vec![1; world.modules.len()];
         outside[world.clusters[first].clone()].fill(0);
-        if draw.chance(SECOND_CLUSTER) {
+        if draw.chance(world.second_cluster) {
             outside[world.clusters[second_cluster(first, world.clusters.len())].clone()].fill(0);
         }
         Self { world, person, outside }
@@ -165,6 +162,25 @@ impl Simulated {
             lab_items: used.iter().map(item).collect(),
             lab_categories: CATEGORIES.map(|(name, _)| name.to_owned()).to_vec(),
             ..Cohort::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patients_have_one_cluster_or_two_by_the_option() {
+        for (second_cluster, expected) in [(0.0, 1), (1.0, 2)] {
+            let options = SyntheticOptions { second_cluster, ..SyntheticOptions::default() };
+            let mut draw = Draw::new(5);
+            let world = World::new(&options, &mut draw);
+            for _ in 0..100 {
+                let patient = Patient::new(&world, None, &mut draw);
+                let own = world.clusters.iter().filter(|modules| patient.outside[modules.start] == 0);
+                assert_eq!(own.count(), expected);
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ use super::person::Person;
 use crate::SyntheticOptions;
 use crate::draw::{Draw, falling};
 use crate::world::categories;
+use dualk_sdk::train::derive_seed;
+use std::collections::HashMap;
 
 /// States of a module: healthy, deranged but not diagnosed, diagnosed, and progressed.
 pub const STATES: usize = 4;
@@ -63,6 +65,8 @@ pub struct World {
     pub labs: Vec<u8>,
     /// What a small knowledge graph says: head, relation, tail.
     pub knowledge: Vec<(String, &'static str, String)>,
+    /// The chance that a patient's diseases come from two clusters.
+    pub second_cluster: f64,
     /// Strength of age and sex.
     demographics: f64,
 }
@@ -75,10 +79,11 @@ impl World {
         let mut world = Self {
             modules: Vec::new(),
             clusters: Vec::new(),
-            reasons: (0..reasons).map(|i| (i as u32, falling(i))).collect(),
+            reasons: weights_of_reasons(reasons, options.reasons),
             codes: Vec::new(),
             labs: categories(options.labs),
             knowledge: Vec::new(),
+            second_cluster: options.second_cluster,
             demographics: options.demographics,
         };
         let (mut families, shared) = (Families::default(), options.codes - reasons);
@@ -111,6 +116,7 @@ impl World {
         world.add_variants(options, &variants, &mut codes, &mut families, draw);
         world.codes = codes;
         world.share_items(options, draw);
+        world.misfile(options);
         world
     }
 
@@ -140,8 +146,11 @@ impl World {
             };
             let code = take(codes, families.next(told.1));
             let of = self.modules[told.0].codes[0].0;
-            self.knowledge.push((codes[code as usize].clone(), "variant_of", codes[of as usize].clone()));
-            self.modules[module].codes.push((code, [0.0, 0.0, VARIANT * options.chronic.min(1.0), VARIANT]));
+            let chance = VARIANT * options.variants;
+            if chance > 0.0 {
+                self.knowledge.push((codes[code as usize].clone(), "variant_of", codes[of as usize].clone()));
+            }
+            self.modules[module].codes.push((code, [0.0, 0.0, chance * options.chronic.min(1.0), chance]));
         }
     }
 
@@ -161,6 +170,32 @@ impl World {
             self.knowledge.push((item.to_string(), "abnormal_in", code));
         }
     }
+}
+
+impl World {
+    /// Exchanges the texts of codes, but for the part `families` of them: what hangs together has them in common no more, and facts
+    /// are told of the new ones. The draws are their own, so that patients stay the same but for what codes are called.
+    fn misfile(&mut self, options: &SyntheticOptions) {
+        let mut draw = Draw::new(derive_seed(options.seed, &[2]));
+        let places: Vec<usize> = (0..self.codes.len()).filter(|_| !draw.chance(options.families)).collect();
+        let mut others = places.clone();
+        draw.shuffle(&mut others);
+        let pairs = places.iter().zip(&others);
+        let renamed: HashMap<String, String> =
+            pairs.map(|(&own, &other)| (self.codes[own].clone(), self.codes[other].clone())).collect();
+        let facts = self.knowledge.iter_mut().flat_map(|(head, _, tail)| [head, tail]);
+        for text in facts.chain(&mut self.codes) {
+            if let Some(new) = renamed.get(text.as_str()) {
+                text.clone_from(new);
+            }
+        }
+    }
+}
+
+/// The reasons for visits, which have the first codes, and their weights: those of all but the first times a strength.
+fn weights_of_reasons(number: usize, strength: f64) -> Vec<(u32, f64)> {
+    let weight = |i: usize| if i == 0 { falling(i) } else { strength * falling(i) };
+    (0..number).map(|i| (i as u32, weight(i))).collect()
 }
 
 fn take(codes: &mut Vec<String>, code: String) -> u32 {
@@ -185,10 +220,18 @@ impl Cluster {
     }
 }
 
+/// How often a disease begins inside and outside of a patient's clusters. Without clustering it is both as often as over all
+/// clusters with it.
+fn rates([inside, outside]: [f64; 2], options: &SyntheticOptions) -> [f64; 2] {
+    let own = (1.0 + options.second_cluster) / options.clusters as f64;
+    let all = own * inside + (1.0 - own) * outside;
+    [inside, outside].map(|rate| options.clustering * rate + (1.0 - options.clustering) * all)
+}
+
 /// A chronic module: it stays, and may progress to another code.
 fn chronic(options: &SyntheticOptions, rank: usize, code: u32, later: u32) -> Module {
     let (onset, progression) = (ONSET, PROGRESSION * options.progression);
-    let next = CHRONIC.map(|rate| {
+    let next = rates(CHRONIC, options).map(|rate| {
         let begins = (rate * falling(rank) * options.chronic).min(1.0);
         [
             [1.0 - begins, begins, 0.0, 0.0],
@@ -205,7 +248,7 @@ fn chronic(options: &SyntheticOptions, rank: usize, code: u32, later: u32) -> Mo
 
 /// An acute module: an episode comes and goes.
 fn acute(options: &SyntheticOptions, rank: usize, codes: &[u32]) -> Module {
-    let next = ACUTE.map(|rate| {
+    let next = rates(ACUTE, options).map(|rate| {
         let begins = (rate * falling(rank) * options.acute).min(1.0);
         [
             [1.0 - begins, begins, 0.0, 0.0],
@@ -254,7 +297,7 @@ pub fn after(now: &ByState, next: &[ByState; STATES]) -> ByState {
 /// Families of codes: three digits, shared by what belongs together.
 #[derive(Default)]
 struct Families {
-    used: std::collections::HashMap<u32, usize>,
+    used: HashMap<u32, usize>,
 }
 
 impl Families {
