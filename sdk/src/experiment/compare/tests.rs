@@ -493,7 +493,7 @@ fn what_has_no_interval_says_why_and_less_is_better_has_an_arrow() {
         "{}",
         table.verdict
     );
-    assert!(table.verdict.starts_with("nothing tells x from history: difference -0.0947"), "{}", table.verdict);
+    assert!(table.verdict.starts_with("x less history: -0.0947"), "{}", table.verdict);
     let text = |format| of(&["R@10", "RMSE"]).render(format, None).unwrap();
     assert!(text(Format::Table).contains("RMSE ↓\n") && text(Format::Markdown).contains("| | R@10 | RMSE ↓ |"));
     assert!(text(Format::Latex).contains("R@10 & RMSE $\\downarrow$"));

@@ -46,7 +46,7 @@ impl Judge<'_> {
         match gap.direction() {
             Some(true) => format!("believe {name}: better than {rule} by {gap}"),
             Some(false) => format!("believe {rule}: better than {name} by {}", gap.turned()),
-            None if gap.interval.is_none() => format!("nothing tells {name} from {rule}: difference {gap}"),
+            None if gap.interval.is_none() => format!("{name} less {rule}: {gap}"),
             None => format!("{rule} alone is as good as {name}: difference {gap}"),
         }
     }
