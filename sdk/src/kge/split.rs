@@ -32,9 +32,9 @@ impl Default for KgeSplit {
 
 impl KgeSplit {
     pub(crate) fn check(&self) -> Result<()> {
-        // Of a part that is out of range that is said already.
-        let left = self.valid + self.test < 1.0 || self.valid >= 1.0 || self.test >= 1.0;
-        match left {
+        // A part that is out of range is named already.
+        let (sum, is_said) = (self.valid + self.test, self.valid >= 1.0 || self.test >= 1.0);
+        match is_said || sum.is_nan() || sum < 1.0 {
             true => Ok(()),
             false => Err(Error::user("nothing is left to train on").at_key("test")),
         }

@@ -51,11 +51,12 @@ fn leading_code(field: &str) -> (Option<String>, &str) {
 /// The names by which tuples call the disease of a heading, and its code: that which it begins with, else that of a name.
 fn disease(field: Option<&str>, name: &str, codes: &HashMap<String, String>) -> (Vec<String>, Option<String>) {
     let (code, rest) = field.map_or((None, ""), leading_code);
-    let mut names = aliases(name);
-    if !rest.is_empty() {
-        names.extend(aliases(&format!("{rest} {name}")));
-    }
-    let code = code.or_else(|| names.iter().find_map(|name| codes.get(name).cloned()));
+    let mut names = if rest.is_empty() { Vec::new() } else { aliases(&format!("{rest} {name}")) };
+    let full = names.len();
+    names.extend(aliases(name));
+    // What is written before a name makes it another disease: the code of the bare name is that of a more general one.
+    let own = if full > 0 { &names[..full] } else { &names[..] };
+    let code = code.or_else(|| own.iter().find_map(|name| codes.get(name).cloned()));
     (names, code)
 }
 
@@ -198,9 +199,10 @@ mod tests {
                     \t('Secondary Diabetes', 'HAS', 'Diabetes')\nVesicovaginal#fistula # T\n\
                     \t('Fistula', 'HAS', 'Vesicovaginal fistula')\nRapid#cyclothymia # T\n\t('Rapid cyclothymia', 'HAS', 'x')\n";
         std::fs::write(&path, text).unwrap();
-        let codes = HashMap::from([("cyclothymia".to_owned(), "301.13".to_owned())]);
+        let codes = [("cyclothymia", "301.13"), ("rapid cyclothymia", "301.14")];
+        let codes = HashMap::from(codes.map(|(name, code)| (name.to_owned(), code.to_owned())));
         let triples: Vec<String> = read(&path, &codes).unwrap().iter().map(|t| t.join("|")).collect();
-        let expected = ["567.23|has|x", "249|has|249", "fistula|has|vesicovaginal fistula", "301.13|has|x"];
+        let expected = ["567.23|has|x", "249|has|249", "fistula|has|vesicovaginal fistula", "301.14|has|x"];
         assert_eq!(triples, expected);
         std::fs::write(&path, "no heading\n").unwrap();
         assert!(read(&path, &codes).unwrap_err().to_string().contains("triples.txt:1"));

@@ -66,13 +66,16 @@ pub fn unreadable(path: &Path, e: std::io::Error) -> Error {
     Error::user(message).at_file(path).because(e).help("copy or download the file again and compare its checksum")
 }
 
-/// A text file.
+/// A text file, without the mark that it is UTF-8.
 ///
 /// # Errors
 /// Names the first line that is not UTF-8.
 pub fn text(path: &Path) -> Result<String> {
     let mut text = Vec::new();
     bytes(path)?.read_to_end(&mut text).map_err(|e| unreadable(path, e))?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len());
+    }
     String::from_utf8(text).map_err(|e| {
         let good = &e.as_bytes()[..e.utf8_error().valid_up_to()];
         not_utf8(path, good.iter().filter(|&&b| b == b'\n').count() + 1)
@@ -91,8 +94,9 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 pub fn first_of_lines(path: &Path) -> Result<Option<(usize, String)>> {
     for (number, line) in (1..).zip(bytes(path)?.split(b'\n')) {
         let line = String::from_utf8(line.map_err(|e| unreadable(path, e))?).map_err(|_| not_utf8(path, number))?;
+        let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line);
         if !line.trim().is_empty() {
-            return Ok(Some((number, line)));
+            return Ok(Some((number, line.to_owned())));
         }
     }
     Ok(None)
