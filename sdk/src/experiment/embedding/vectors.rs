@@ -127,7 +127,10 @@ impl KgeExperiment {
         }
         let key = || -> Result<Key> {
             let (of_cohort, made_from) = (self.told(cohort)?, self.all_made_from()?);
-            Ok(Key::of(json!({ "form": FORM, "sdk": sdk(), "made_from": made_from, "of_cohort": of_cohort })))
+            // Sums over groups of rows are as many as there are threads, beyond four.
+            let threads = rayon::current_num_threads();
+            let all = json!({ "form": FORM, "sdk": sdk(), "threads": threads, "made_from": made_from, "of_cohort": of_cohort });
+            Ok(Key::of(all))
         };
         self.placed(key()).map(Some)
     }
