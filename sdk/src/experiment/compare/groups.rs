@@ -45,13 +45,14 @@ pub(super) fn by_manifest(records: &[Record]) -> Vec<Group<'_>> {
 /// Digests of cohorts and splits.
 type Patients = BTreeSet<[String; 2]>;
 
-/// Keeps the runs on patients that every row was run on. Returns how many are left out, and whether those that are left are on
-/// several cohorts or splits, each row on all of them. Rows that have no patients in common stay as they are.
+/// Keeps the runs on patients that every row was run on, with each setting that it is tuned by. Returns how many are left out, and
+/// whether those that are left are on several cohorts or splits, each row on all of them. Rows that have no patients in common stay
+/// as they are.
 pub(super) fn keep_common(found: &mut Vec<(Record, PlannedRun)>) -> (usize, bool) {
-    let mut rows: BTreeMap<&str, Patients> = BTreeMap::new();
+    let mut rows: BTreeMap<(&str, Option<&str>), Patients> = BTreeMap::new();
     for (record, run) in found.iter() {
         let Some(patients) = record.patients_in() else { return (0, false) };
-        rows.entry(&run.row).or_default().insert(patients.map(str::to_owned));
+        rows.entry((&run.row, run.setting.as_deref())).or_default().insert(patients.map(str::to_owned));
     }
     let shared = |a: Patients, b: Patients| -> Patients { a.intersection(&b).cloned().collect() };
     let common = rows.into_values().reduce(shared).unwrap_or_default();

@@ -57,6 +57,7 @@ impl Judge<'_> {
         match gap.direction() {
             Some(true) => format!("; better than the next, {next}, by {gap}"),
             Some(false) => format!("; {next} is better on test by {}, and was not chosen on valid", gap.turned()),
+            None if gap.interval.is_none() => format!("; less {next}: {gap}"),
             None => format!("; not told apart from {next}: difference {gap}"),
         }
     }

@@ -142,14 +142,18 @@ impl Comparison {
     }
 
     fn reading(&self) -> String {
-        let (draws, differ) = (self.draws, if self.unpaired.is_some() { "seeds and patients" } else { "the seed" });
+        let draws = self.draws;
+        let differ = if self.unpaired.is_some() { "seeds and patients" } else { "the seed" };
+        let paired = format!(
+            "Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
+             patient, and their intervals are over seeds too where both rows have several runs. P-values are by random signs ({draws} \
+             draws), conditional on these trained models, and corrected by Holm's method over the rows. Areas under \
+             curves have intervals of {RESAMPLES} draws and no p-values. "
+        );
         let mut out = paragraph(&format!(
             "Rows are named by what differs between their manifests. ± is the standard deviation over runs, which differ in \
-             {differ} alone. Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
-             patient, and their intervals are over seeds too where both rows have several runs. P-values are by random signs ({draws} \
-             draws), conditional on these trained models, and corrected by Holm's method over the rows. Areas under the \
-             ROC curve have intervals of {RESAMPLES} draws and no p-values. ↓: less is better. Bold is \
-             best and different from every other configuration at .05."
+             {differ} alone. {}↓: less is better. Bold is best and different from every other configuration at .05.",
+            if self.unpaired.is_some() { "" } else { paired.as_str() }
         ));
         self.notes.iter().for_each(|note| out += &paragraph(note));
         out
