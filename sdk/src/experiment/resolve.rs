@@ -289,6 +289,9 @@ pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
             if folder.is_to_be_made() {
                 let key = format!("model.{part}.{option}");
                 let path = absolute(&source.folder_of(&key), &folder.0);
+                if !KgeManifest::is_meant(&path, &[]).map_err(|e| source.place(named_at(e, &key)))? {
+                    continue;
+                }
                 let (embedding, own) = KgeManifest::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
                 plugins.extend(plugin_files(&embedding.plugin, &own));
                 if embedding.model.is_open() {
