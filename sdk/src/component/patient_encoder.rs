@@ -18,7 +18,8 @@ pub struct PatientEncoderContext<'a> {
     pub codes: &'a [String],
     /// Where to create parameters.
     pub device: &'a Device,
-    /// Builds the fusion that the manifest names for a level, for vectors of a width.
+    /// Builds the fusion that the manifest names for a level, for vectors of a width. Whether it is asked for may depend on the options of the
+    /// encoder alone, and not on widths or codes: cached stages go by the fusions that are asked for at a small size.
     pub fusion: &'a dyn Fn(FusionLevel, usize) -> Result<FusionModule>,
 }
 

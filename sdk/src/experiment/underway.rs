@@ -4,7 +4,7 @@ use super::cached::{Kept, StageCache};
 use super::checkpoint::{Checkpoint, Inside};
 use super::dataset::summarise;
 use super::fingerprint::Fingerprint;
-use super::made::{Made, Making, untrained};
+use super::made::{Made, Making, is_begun, untrained};
 use super::model::{fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome, TrainedStage};
 use super::patients::{PatientTable, patient_table};
@@ -79,6 +79,7 @@ impl<'a> Underway<'a> {
         run.status("running", "")?;
         match checkpoint {
             Some(_) => recorder.log("resumed from a checkpoint")?,
+            None if is_begun(run) => recorder.log("resumed before the first stage")?,
             None => summarise(data).iter().try_for_each(|line| recorder.log(line))?,
         }
         let patients = RefCell::default();

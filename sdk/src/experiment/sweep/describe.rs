@@ -32,6 +32,9 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
               stage to find out\n"
             .to_owned(),
     };
+    if sweep.members.iter().any(|member| member.embeddings > 0) {
+        text += "vectors that are trained first are not in these times\n";
+    }
     sweep.notes.iter().for_each(|note| text += &format!("{note}\n"));
     text
 }
