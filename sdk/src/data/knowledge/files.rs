@@ -1,7 +1,8 @@
 //! A look at the files of sources before anything is read: whether they are there, and begin as they should.
 
 use super::extracted::check_line;
-use super::sources::{Form, GraphSource, codes_by_number, edges_table, hierarchy_table, names_table, triple};
+use super::sources::{GraphSource, codes_by_number, edges_table, hierarchy_table, names_table};
+use super::written::{Form, triple};
 use crate::data::tables::{check_folder, first_of_lines};
 use crate::error::Mistakes;
 use crate::options::{FilePath, within_ranges};

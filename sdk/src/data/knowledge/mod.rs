@@ -5,6 +5,7 @@ mod files;
 mod linked;
 mod names;
 mod sources;
+mod written;
 
 pub(crate) use files::check_files;
 pub use linked::{Knowledge, Relation};
