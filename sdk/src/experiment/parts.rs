@@ -184,6 +184,8 @@ pub(super) struct Building<'a> {
     pub registry: &'a Registry,
     pub model: &'a Model,
     pub device: &'a Device,
+    /// The keys of fusions that the patient encoder did not ask for when it was checked.
+    pub unasked: &'a [&'static str],
 }
 
 /// What the parts before the heads are built for.
@@ -309,7 +311,13 @@ impl Building<'_> {
     fn patients(&self, width: usize, given: &Given<'_>) -> Result<PatientEncoderModule> {
         let fusion = |level, width| {
             given.asked.borrow_mut().push(level);
-            self.fusion(level, width)
+            let is_unasked = |(key, own): &(&str, FusionLevel)| *own == level && self.unasked.contains(key);
+            match FUSION_KEYS.iter().find(|asked| is_unasked(asked)) {
+                Some((key, _)) => Err(Error::program(format!(
+                    "the patient encoder asks for `{key}` at these sizes, and did not when it was checked: cached stages go by that"
+                ))),
+                None => self.fusion(level, width),
+            }
         };
         let codes = given.codes;
         self.patient_encoder(&PatientEncoderContext { width, codes, device: self.device, fusion: &fusion })

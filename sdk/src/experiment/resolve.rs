@@ -160,7 +160,7 @@ fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
     }
     let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
     let knows = !plan.manifest.data.knowledge.is_empty();
-    plan.checked = Building { registry, model, device }.check(wrong, knows, mistakes);
+    plan.checked = Building { registry, model, device, unasked: &[] }.check(wrong, knows, mistakes);
     let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
     plan.manifest.model.head.history = Some(history);
 }
