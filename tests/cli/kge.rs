@@ -75,6 +75,32 @@ fn refuse(folder: &Path, arguments: &[&str], says: &[&str]) {
     says.iter().for_each(|part| assert!(error.contains(part), "{arguments:?} lacks {part:?}: {error}"));
 }
 
+/// The file of that name in a folder of a run, where one has it.
+fn left(folder: &Path, file: &str) -> Option<PathBuf> {
+    let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+    runs.map(|entry| entry.path().join(file)).find(|path| path.exists())
+}
+
+/// Begins a command and ends it by SIGTERM once its run has a file.
+fn interrupt(folder: &Path, arguments: &[&str], begun: &str) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
+        .current_dir(folder)
+        .env("DUALK_CACHE", "off")
+        .args(arguments)
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while left(folder, begun).is_none() && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(143), "{log}");
+    assert!(log.contains("stopped by signal 15 after step") && log.contains("--resume"), "{log}");
+}
+
 fn run_folder(printed: &str) -> String {
     printed.lines().find_map(|line| line.strip_prefix("run: ")).unwrap().to_owned()
 }
@@ -250,27 +276,8 @@ fn a_signal_saves_and_stops() {
     let folder = folder.path();
     write(folder);
     let long = ["kge", "train", "tree.toml", "--set", "train.steps=1000000"];
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .current_dir(folder)
-        .args(long)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let left = |file: &str| {
-        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
-        runs.map(|entry| entry.path().join(file)).find(|path| path.exists())
-    };
-    // Until training has begun.
-    while left("metrics.jsonl").is_none() && child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
-    }
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(143), "{log}");
-    assert!(log.contains("stopped by signal 15 after step") && log.contains("--resume"), "{log}");
-    assert!(left("resume/state.safetensors").is_some());
+    interrupt(folder, &long, "metrics.jsonl");
+    assert!(left(folder, "resume/state.safetensors").is_some());
 }
 
 #[test]
@@ -487,6 +494,12 @@ fn an_experiment_trains_the_vectors_of_a_manifest_once() {
     let eval = dualk(folder, &["eval", &run]);
     let said = String::from_utf8_lossy(&eval.stderr).into_owned();
     assert!(eval.status.success() && !said.contains("recorded") && !said.contains("since the run"), "{said}");
+    // The weights hold the vectors: the graph may be gone by then, which is said.
+    fs::rename(folder.join("known"), folder.join("gone")).unwrap();
+    let eval = dualk(folder, &["eval", &run]);
+    let said = String::from_utf8_lossy(&eval.stderr).into_owned();
+    assert!(eval.status.success() && !said.contains("recorded") && said.contains("since the run"), "{said}");
+    fs::rename(folder.join("gone"), folder.join("known")).unwrap();
     let check = dualk(folder, &["check", "with.toml", "--leaks", "--no-memory"]);
     let lines = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(check.status.success() && lines.contains("vectors x: sources: 2 taken as they are"), "{lines}");
@@ -572,28 +585,9 @@ fn an_interrupted_training_of_vectors_goes_on() {
     write_both(folder);
     fs::write(folder.join("x.toml"), VECTORS.replace("steps = 3000", "steps = 40000")).unwrap();
     let (whole, _, _) = run_with(folder, "off", &["--set", "output.runs=whole"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .current_dir(folder)
-        .env("DUALK_CACHE", "off")
-        .args(["run", "with.toml", "--device", "cpu"])
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let left = |file: &str| {
-        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
-        runs.map(|entry| entry.path().join(file)).find(|path| path.exists())
-    };
-    // Until the data are there: signals are looked at, and vectors come next.
-    while left("log.txt").is_none() && child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
-    }
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(143), "{log}");
-    assert!(log.contains("stopped by signal 15 after step") && log.contains("--resume"), "{log}");
-    assert!(left("resume/vectors-node_init-kge.safetensors").is_some());
+    // Signals are looked at once the data are there, and vectors come next.
+    interrupt(folder, &["run", "with.toml", "--device", "cpu"], "log.txt");
+    assert!(left(folder, "resume/vectors-node_init-kge.safetensors").is_some());
     let (resumed, _, log) = run_with(folder, "off", &["--resume"]);
     assert!(log.contains("its vectors") && log.contains("of the vectors"), "{log}");
     assert_eq!(resumed["stages"], whole["stages"]);

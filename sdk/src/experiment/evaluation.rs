@@ -147,7 +147,7 @@ pub(super) fn model_of_stage(
     weights: &Path,
     data: &Dataset,
 ) -> Result<(Model, Box<dyn Objective>)> {
-    let model = fresh_model(plan, &untrained(plan, data)?, data, &plan.training_device(), |_| {})?;
+    let model = fresh_model(plan, &untrained(plan)?, data, &plan.training_device(), |_| {})?;
     let (model, objective) = led_to(plan, stage, data, model)?;
     Ok((load_weights(model, weights)?, objective))
 }

@@ -94,9 +94,9 @@ pub(super) fn identity(plan: &Plan) -> Result<Identity> {
             files.insert(format!("{slot} {} {option}", component.r#type), file);
         }
     }
-    for named in &plan.embeddings {
-        files.insert(format!("{} {}", named.part, named.option), named.made_from()?);
-    }
+    // As of files above: those that cannot be read are left out.
+    let made = plan.embeddings.iter().filter_map(|named| Some((named, named.made_from().ok()?)));
+    files.extend(made.map(|(named, made)| (format!("{} {}", named.part, named.option), made)));
     files.extend(knowledge_files(&plan.manifest)?);
     let plugins: Map<String, Value> =
         plan.registry.plugins().iter().map(|p| (p.name.clone(), json!(p.sha256))).collect();

@@ -68,18 +68,15 @@ pub(super) fn is_begun(run: &RunDir) -> bool {
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(VECTORS))
 }
 
-/// Folders with vectors that were not trained, in the shape of those that are: for models whose weights are read afterwards, or
-/// of no consequence.
-pub(super) fn untrained(plan: &Plan, data: &Dataset) -> Result<Made> {
+/// Folders with vectors that were not trained, from which features have the shape that they have from trained ones: for models whose
+/// weights are read afterwards, or of no consequence.
+pub(super) fn untrained(plan: &Plan) -> Result<Made> {
     let mut made = Made::default();
-    with_cohort(plan, data, |cohort| {
-        plan.embeddings.iter().try_for_each(|named| {
-            let folder = made.temporary()?;
-            named.placed(named.embedding.untrained(cohort))?.write(&folder)?;
-            made.add(named, folder);
-            Ok(())
-        })
-    })?;
+    for named in &plan.embeddings {
+        let folder = made.temporary()?;
+        named.placed(named.embedding.untrained())?.write(&folder)?;
+        made.add(named, folder);
+    }
     Ok(made)
 }
 

@@ -35,7 +35,7 @@ pub(super) fn rehearse(plan: &mut Plan, data: &Dataset) -> Result<Vec<StageMemor
     for stage in &mut plan.manifest.stage {
         stage.epochs = Some(EPOCHS);
     }
-    let mut model = fresh_model(plan, &untrained(plan, data)?, data, &plan.training_device(), |_| {})?;
+    let mut model = fresh_model(plan, &untrained(plan)?, data, &plan.training_device(), |_| {})?;
     let (mut optimizer, mut found) = (Optimizer::new(), Vec::new());
     for index in 0..plan.manifest.stage.len() {
         let mut stage = OpenStage::new(plan, index, data)?;

@@ -100,7 +100,7 @@ impl<'a> Underway<'a> {
         let (mut notes, device) = (Vec::new(), self.plan.training_device());
         let made = match &checkpoint {
             // It has the weights of all parts.
-            Some(_) => untrained(self.plan, self.data)?,
+            Some(_) => untrained(self.plan)?,
             None => self.made()?,
         };
         let model = fresh_model(self.plan, &made, self.data, &device, |note| notes.push(note))?;

@@ -193,16 +193,18 @@ impl KgeExperiment {
         Ok(Some(LinkMetrics::new(&ranks, self.ties(), 0, self.manifest.seed).both.mrr))
     }
 
-    /// Vectors before the first step, which have the shape and the names of trained ones.
+    /// Vectors before the first step, as wide as trained ones, of an entity that no code is: those of codes are zeros then, in the shape of
+    /// trained ones. No file of the graph is read.
     ///
     /// # Errors
-    /// Those of reading the graph.
-    pub(in crate::experiment) fn untrained(&self, cohort: &OfCohort<'_>) -> Result<Vectors> {
-        let read = || -> Result<Vectors> {
-            let (graph, _) = self.read_graph(Some(cohort))?;
+    /// When the model panics.
+    pub(in crate::experiment) fn untrained(&self) -> Result<Vectors> {
+        let one = || std::iter::once(String::new()).collect();
+        let graph = KnowledgeGraph { entities: one(), relations: one(), ..KnowledgeGraph::default() };
+        let make = || {
             let Checkpoint { parameters, seconds, history, .. } = self.fresh(&graph);
-            Ok(Vectors { graph, parameters, history, valid_mrr: None, seconds })
+            Ok(Vectors { graph: graph.clone(), parameters, history, valid_mrr: None, seconds })
         };
-        self.placed(guard::catch(read))
+        self.placed(guard::catch(make))
     }
 }
