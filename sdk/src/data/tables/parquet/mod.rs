@@ -1,5 +1,7 @@
 //! Parquet files, one row group at a time, their columns as text.
 
+mod lengths;
+
 use super::record::Fault;
 use super::rows::Texts;
 use super::scan::{OnBadRow, Row, Scanned};
@@ -9,15 +11,19 @@ use crate::{Error, Result};
 use arrow::datatypes::Field;
 use polars_arrow as arrow;
 use polars_buffer::Buffer;
+use polars_parquet::parquet::read::deserialize_metadata;
 use polars_parquet::read::schema::parquet_to_arrow_schema;
 use polars_parquet::read::{
-    BasicDecompressor, ColumnChunkMetadata, FileMetadata, PageReader, ParquetType, column_iter_to_arrays, read_metadata,
+    BasicDecompressor, ColumnChunkMetadata, FileMetadata, PageReader, ParquetType, column_iter_to_arrays,
 };
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+
+/// Why a file cannot be read.
+type Unreadable = Box<dyn std::error::Error + Send + Sync>;
 
 /// Rows that one thread looks at.
 const SLICE: usize = 1 << 14;
@@ -29,7 +35,7 @@ pub struct Parquet {
 }
 
 /// What went wrong while reading.
-fn unreadable(path: &Path, e: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn unreadable(path: &Path, e: impl Into<Unreadable>) -> Error {
     let error = Error::user("the table cannot be read as Parquet").at_file(path).because(e);
     error.help("copy or download the file again and compare its checksum")
 }
@@ -49,7 +55,8 @@ impl Parquet {
         if start != b"PAR1" {
             return Ok(None);
         }
-        let metadata = guard::attempt(|| read_metadata(&mut file)).map_err(|e| unreadable(path, e))?;
+        let end = end(&mut file).map_err(|e| unreadable(path, e))?;
+        let metadata = guard::attempt(|| metadata(end)).map_err(|e| unreadable(path, e))?;
         Ok(Some(Self { metadata: Arc::new(metadata.map_err(|e| unreadable(path, e))?) }))
     }
 
@@ -91,7 +98,8 @@ impl Parquet {
             };
             let chunks = fields.iter().map(chunk).collect::<Result<Vec<_>>>()?;
             let decoded = chunks.into_par_iter().map(|(field, column, bytes)| {
-                let texts = guard::attempt(|| texts(&field, column, bytes)).map_err(|e| unreadable(path, e))?;
+                let texts = guard::attempt(|| texts(&field, column, bytes, group.num_rows()));
+                let texts = texts.map_err(|e| unreadable(path, e))?;
                 let texts = texts.map_err(|e| unreadable(path, e))?;
                 match texts.len() == group.num_rows() {
                     true => Ok(texts),
@@ -170,6 +178,31 @@ fn look<A: Default>(
     (found, scanned, None)
 }
 
+/// The bytes of a file's metadata, which are its last but eight.
+fn end(file: &mut File) -> Result<Vec<u8>, Unreadable> {
+    let size = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(8)))?;
+    let mut last = [0; 8];
+    file.read_exact(&mut last)?;
+    let [a, b, c, d, magic @ ..] = last;
+    if magic != *b"PAR1" {
+        return Err("it must end with `PAR1`".into());
+    }
+    let length = u64::from(u32::from_le_bytes([a, b, c, d]));
+    let start = size.checked_sub(8 + length).ok_or("its metadata would be longer than the file")?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn metadata(bytes: Vec<u8>) -> Result<FileMetadata, Unreadable> {
+    lengths::metadata(&bytes)?;
+    let metadata = deserialize_metadata(Buffer::from(bytes))?;
+    metadata.row_groups.iter().try_for_each(|group| lengths::row_group(group.num_rows()))?;
+    Ok(metadata)
+}
+
 /// The bytes of a column of a row group.
 fn bytes(file: &mut File, column: &ColumnChunkMetadata) -> std::io::Result<Vec<u8>> {
     let range = column.byte_range();
@@ -182,12 +215,9 @@ fn bytes(file: &mut File, column: &ColumnChunkMetadata) -> std::io::Result<Vec<u
     }
 }
 
-/// The texts of a column of a row group.
-fn texts(
-    field: &Field,
-    column: &ColumnChunkMetadata,
-    bytes: Vec<u8>,
-) -> Result<Texts, Box<dyn std::error::Error + Send + Sync>> {
+/// The texts of a column of a row group of so many rows.
+fn texts(field: &Field, column: &ColumnChunkMetadata, bytes: Vec<u8>, rows: usize) -> Result<Texts, Unreadable> {
+    lengths::pages(&bytes, column, rows)?;
     let pages = PageReader::new(Cursor::new(Buffer::from(bytes)), column, Vec::new(), usize::MAX);
     let pages = BasicDecompressor::new(pages, Vec::new());
     let primitive = &column.descriptor().descriptor.primitive_type;
