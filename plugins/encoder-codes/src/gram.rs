@@ -2,9 +2,8 @@
 
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::tanh;
 use dualk_sdk::data::hierarchy::{Icd, ancestors};
-use dualk_sdk::ops::{PaddedSets, linear};
+use dualk_sdk::ops::{PaddedSets, linear, tanh};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 

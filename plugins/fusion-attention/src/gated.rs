@@ -1,8 +1,7 @@
 //! `gated`: attention whose scores pass a gate.
 
 use dualk_sdk::burn::nn::{DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
-use dualk_sdk::ops::{linear, softmax_pool};
+use dualk_sdk::ops::{linear, sigmoid, softmax_pool, tanh};
 use dualk_sdk::prelude::*;
 
 options! {

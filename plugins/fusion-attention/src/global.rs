@@ -2,8 +2,7 @@
 
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::DropoutConfig;
-use dualk_sdk::burn::tensor::activation::tanh;
-use dualk_sdk::ops::{PaddedSets, add_row, matmul, softmax_pool};
+use dualk_sdk::ops::{PaddedSets, add_row, matmul, softmax_pool, tanh};
 use dualk_sdk::prelude::*;
 
 options! {

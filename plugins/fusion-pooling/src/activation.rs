@@ -1,6 +1,7 @@
 //! What a pooled vector passes through.
 
-use dualk_sdk::burn::tensor::activation::{relu, tanh};
+use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::ops::tanh;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 

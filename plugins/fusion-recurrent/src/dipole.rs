@@ -3,8 +3,8 @@
 use crate::gates::{Gates, PackedSets, reversed};
 use crate::gru;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::{relu, tanh};
-use dualk_sdk::ops::{PaddedSets, Pooling, linear, pool};
+use dualk_sdk::burn::tensor::activation::relu;
+use dualk_sdk::ops::{PaddedSets, Pooling, linear, pool, tanh};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 

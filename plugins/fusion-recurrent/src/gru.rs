@@ -1,8 +1,7 @@
 //! `gru`: the last state of a gated recurrent unit.
 
 use crate::gates::{Gates, gate};
-use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
-use dualk_sdk::ops::linear;
+use dualk_sdk::ops::{linear, sigmoid, tanh};
 use dualk_sdk::prelude::*;
 
 options! {

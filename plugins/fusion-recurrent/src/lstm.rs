@@ -1,8 +1,7 @@
 //! `lstm`: the last output of a long short-term memory.
 
 use crate::gates::{Gates, gate};
-use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
-use dualk_sdk::ops::linear;
+use dualk_sdk::ops::{linear, sigmoid, tanh};
 use dualk_sdk::prelude::*;
 
 options! {

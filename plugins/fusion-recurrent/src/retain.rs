@@ -3,8 +3,7 @@
 use crate::gates::{Gates, PackedSets, reversed};
 use crate::gru;
 use dualk_sdk::burn::nn::{DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::tanh;
-use dualk_sdk::ops::{linear, softmax_pool};
+use dualk_sdk::ops::{linear, softmax_pool, tanh};
 use dualk_sdk::prelude::*;
 
 options! {

@@ -2,8 +2,7 @@
 
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::{sigmoid, tanh};
-use dualk_sdk::ops::linear;
+use dualk_sdk::ops::{linear, sigmoid, tanh};
 use dualk_sdk::prelude::*;
 
 /// r = σ(x W_ir + b_ir + h W_hr + b_hr), z = σ(x W_iz + b_iz + h W_hz + b_hz),

@@ -5,8 +5,8 @@ use crate::companions::Companions;
 use crate::histories::Histories;
 use dualk_sdk::burn::module::Initializer;
 use dualk_sdk::burn::nn::{DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::burn::tensor::activation::{leaky_relu, tanh};
-use dualk_sdk::ops::{Pooling, dot_attention, linear, max_over_edges, pool, softmax_pool, weighted_sums};
+use dualk_sdk::burn::tensor::activation::leaky_relu;
+use dualk_sdk::ops::{Pooling, dot_attention, linear, max_over_edges, pool, softmax_pool, tanh, weighted_sums};
 use dualk_sdk::prelude::*;
 
 options! {

@@ -47,6 +47,15 @@ impl Entropy {
     pub(super) const PLAIN: Self = Self { positive: 1.0, negative: 1.0, epsilon: 0.0 };
 }
 
+/// A function whose values lie between two bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Squash {
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The logistic function.
+    Sigmoid,
+}
+
 /// A parameter with its gradient and what Adam remembers of it.
 #[derive(ExtensionType, Debug, Clone)]
 pub struct Learning<B: Backend> {
@@ -277,6 +286,19 @@ pub trait Kernels: Backend {
 
     /// Gradient of `values` of [`Kernels::rectify`], from that of its output and the output.
     fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
+
+    /// Each number squashed.
+    ///
+    /// # Shapes
+    /// - output: that of `values`
+    fn squash(values: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+        composed::squash::<Self>(values, by)
+    }
+
+    /// Gradient of `values` of [`Kernels::squash`], from that of its output and the output.
+    fn squash_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+        composed::squash_backward::<Self>(gradient, output, by)
+    }
 
     /// The mean of −P y ln(σ(z) + ε) − N (1 − y) ln(1 − σ(z) + ε) over all logits z.
     ///

@@ -17,6 +17,7 @@
 //! | [`linear_relu`] | a linear layer, ReLU and dropout | O(m · k · n) | none |
 //! | [`binary_cross_entropy`], [`weighted_cross_entropy`] | losses over independent labels | O(numbers) | none |
 //! | [`dropout()`] | dropout without a mask | O(numbers) | none |
+//! | [`tanh`], [`sigmoid`] | activations between two bounds | O(numbers) | none |
 //!
 //! Each is a kernel written by hand for the CPU and, in CubeCL, for CUDA and wgpu, with a backward pass of its own.
 //! Outputs have one owner each, which adds in a fixed order: repeated calls give the same bits on the same device.
@@ -41,6 +42,7 @@ mod relational;
 mod relations;
 mod row_attention;
 mod set_attention;
+mod squash;
 #[cfg(test)]
 mod tests;
 
@@ -61,3 +63,4 @@ pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use relational::relational_convolution;
 pub use relations::Relations;
 pub use set_attention::softmax_pool;
+pub use squash::{sigmoid, tanh};

@@ -8,7 +8,7 @@ mod row_attention;
 mod rows;
 
 use super::dropped::Dropped;
-use super::kernels::{AdamStep, Entropy, Group, Kernels};
+use super::kernels::{AdamStep, Entropy, Group, Kernels, Squash};
 use super::{Csr, Precision, Relations};
 use attention::{EdgeAttention, SetAttention};
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -17,7 +17,7 @@ use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, NodeGuard, OpsKind};
 use burn_autodiff::{Autodiff, NodeId};
-use one_input::{CrossEntropy, Dropout, Largest, SparseProduct, Total};
+use one_input::{CrossEntropy, Dropout, Largest, SparseProduct, Squashed, Total};
 use products::{MatrixProduct, SegmentProduct};
 use relational::RelationalConvolution;
 use rows::{AddRow, Rectify, Said};
@@ -143,6 +143,12 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         record::<B, C, _, 2>(Rectify, guards, (output.clone(), dropped.scale), output)
     }
 
+    fn squash(values: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+        let guard = values.node();
+        let output = B::squash(values.into_primitive(), by);
+        record::<B, C, _, 1>(Squashed, [guard], (output.clone(), by), output)
+    }
+
     fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self> {
         let guard = logits.node();
         let [logits, targets] = [logits, targets].map(|t| t.into_primitive());
@@ -241,6 +247,10 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self> {
         Self::from_inner(B::rectify_backward(gradient.into_primitive(), output.into_primitive(), scale))
+    }
+
+    fn squash_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+        Self::from_inner(B::squash_backward(gradient.into_primitive(), output.into_primitive(), by))
     }
 
     fn cross_entropy_backward(

@@ -2,7 +2,7 @@
 
 use crate::ops::Csr;
 use crate::ops::dropped::Dropped;
-use crate::ops::kernels::{Entropy, Kernels};
+use crate::ops::kernels::{Entropy, Kernels, Squash};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
@@ -61,6 +61,18 @@ impl<B: Kernels> Backward<B, 1> for Dropout {
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dropped = ops.state;
         unary::<B, _>(ops.parents, ops.node, grads, |g| B::dropout(g, dropped));
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Squashed;
+
+impl<B: Kernels> Backward<B, 1> for Squashed {
+    type State = (FloatTensor<B>, Squash);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (output, by) = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |g| B::squash_backward(g, output, by));
     }
 }
 

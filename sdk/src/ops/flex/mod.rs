@@ -16,11 +16,12 @@ mod segments;
 mod set_attention;
 mod simd;
 mod sparse_product;
+mod squash;
 mod tile_scores;
 mod tiles;
 
 use super::dropped::Dropped;
-use super::kernels::{AdamStep, Entropy, Group, Kernels, Learning};
+use super::kernels::{AdamStep, Entropy, Group, Kernels, Learning, Squash};
 use super::{Csr, Precision, Relations};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -282,6 +283,18 @@ impl Kernels for Flex {
         of_type!(gradient, T => {
             dropout::rectify_backward(gradient.storage_mut::<T>(), numbers(&output), T::of(scale));
         });
+        gradient
+    }
+
+    fn squash(values: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+        let mut values = whole(values);
+        of_type!(values, T => squash::forward(values.storage_mut::<T>(), by));
+        values
+    }
+
+    fn squash_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+        let (mut gradient, output) = (whole(gradient), output.to_contiguous());
+        of_type!(gradient, T => squash::backward(gradient.storage_mut::<T>(), numbers(&output), by));
         gradient
     }
 

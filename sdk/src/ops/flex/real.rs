@@ -27,6 +27,7 @@ pub(super) trait Real:
     fn of64(value: f64) -> Self;
     fn fused(self, by: Self, plus: Self) -> Self;
     fn exp(self) -> Self;
+    fn tanh(self) -> Self;
     fn ln(self) -> Self;
     fn sqrt(self) -> Self;
     fn larger(self, other: Self) -> Self;
@@ -34,7 +35,7 @@ pub(super) trait Real:
 }
 
 macro_rules! real {
-    ($t:ident, $exp:path) => {
+    ($t:ident, $exp:path, $tanh:path) => {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -61,6 +62,11 @@ macro_rules! real {
             }
 
             #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
+            }
+
+            #[inline(always)]
             fn ln(self) -> Self {
                 self.ln()
             }
@@ -83,8 +89,8 @@ macro_rules! real {
     };
 }
 
-real!(f32, exp32);
-real!(f64, f64::exp);
+real!(f32, exp32, tanh32);
+real!(f64, f64::exp, f64::tanh);
 
 /// A number as a table holds it.
 pub(super) trait Stored<T>: Copy + Send + Sync {
@@ -156,6 +162,21 @@ pub(super) fn exp32(x: f32) -> f32 {
     (p * (r * r) + r + 1.0) * power
 }
 
+/// The hyperbolic tangent without branches, within 3 units in the last place: near 0 a polynomial (coefficients of Cephes'
+/// `tanhf`), elsewhere 1 − 2 / (e²ˣ + 1).
+#[inline(always)]
+pub(super) fn tanh32(x: f32) -> f32 {
+    let square = x * x;
+    let p = -5.704_988_7e-3;
+    let p = p * square + 2.063_909e-2;
+    let p = p * square - 5.373_971_6e-2;
+    let p = p * square + 0.133_314_42;
+    let p = p * square - 0.333_332_8;
+    let near = p * square * x + x;
+    let far = (1.0 - 2.0 / (exp32(2.0 * x.abs()) + 1.0)).copysign(x);
+    if x.abs() < 0.625 { near } else { far }
+}
+
 /// acc += w · row.
 #[inline(always)]
 pub(super) fn add_scaled<T: Real, const FMA: bool>(acc: &mut [T], w: T, row: &[T]) {
@@ -208,6 +229,18 @@ mod tests {
             assert!(error < 2.0 * f32::EPSILON as f64, "exp({x}) is off by {error:e}");
         }
         assert!(exp32(-1e30) < 1e-37 && exp32(f32::MIN) >= 0.0);
+    }
+
+    #[test]
+    fn tanh32_is_within_three_units_of_the_last_place() {
+        for i in -200_000..=200_000 {
+            let x = i as f32 * 1e-4;
+            let exact = (x as f64).tanh();
+            let error = (tanh32(x) as f64 - exact).abs();
+            assert!(error <= 3.0 * f32::EPSILON as f64 * exact.abs(), "tanh({x}) is off by {error:e}");
+        }
+        assert_eq!([1e30, f32::INFINITY, -1e30, f32::NEG_INFINITY].map(tanh32), [1.0, 1.0, -1.0, -1.0]);
+        assert!(tanh32(f32::NAN).is_nan());
     }
 
     /// Halves between two neighbours go to the even one, what is beyond the largest to infinity, as IEEE 754 rounds.

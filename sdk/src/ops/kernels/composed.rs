@@ -1,6 +1,6 @@
 //! Kernels put together from others, for backends without one for all of it.
 
-use super::Kernels;
+use super::{Kernels, Squash};
 use crate::ops::Precision;
 use crate::ops::dropped::Dropped;
 use crate::ops::relations::Relations;
@@ -56,4 +56,27 @@ fn sizes<B: Kernels>(h: &FloatTensor<B>, weight: &FloatTensor<B>) -> [usize; 3] 
 
 fn reshaped<B: Kernels>(tensor: FloatTensor<B>, rows: usize, columns: usize) -> FloatTensor<B> {
     B::float_reshape(tensor, [rows, columns].into())
+}
+
+/// [`Kernels::squash`] by burn's own functions.
+pub(in super::super) fn squash<B: Kernels>(values: FloatTensor<B>, by: Squash) -> FloatTensor<B> {
+    match by {
+        Squash::Tanh => B::float_tanh(values),
+        Squash::Sigmoid => B::sigmoid(values),
+    }
+}
+
+/// [`Kernels::squash_backward`] by burn's own functions.
+pub(in super::super) fn squash_backward<B: Kernels>(
+    gradient: FloatTensor<B>,
+    output: FloatTensor<B>,
+    by: Squash,
+) -> FloatTensor<B> {
+    match by {
+        Squash::Sigmoid => B::sigmoid_backward(output, gradient),
+        Squash::Tanh => {
+            let square = B::float_mul(output.clone(), output);
+            B::float_mul(gradient, B::float_add_scalar(B::float_neg(square), 1f32.into()))
+        }
+    }
 }

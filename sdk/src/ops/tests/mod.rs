@@ -7,6 +7,7 @@ mod products;
 mod relational;
 mod row_attention;
 mod sets;
+mod squash;
 mod together;
 
 use crate::graph::Graph;

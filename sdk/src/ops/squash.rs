@@ -1,0 +1,32 @@
+//! Activations between two bounds.
+
+use super::kernels::{Kernels, Squash};
+use burn::backend::Dispatch;
+use burn::tensor::{Device, Tensor, activation};
+
+/// The hyperbolic tangent, as [`activation::tanh`] has it, and on other devices than the CPU that itself. On the CPU it
+/// takes vector instructions, where burn calls the C library for each number.
+///
+/// # Shapes
+/// - output: that of `values`
+pub fn tanh<const D: usize>(values: Tensor<D>) -> Tensor<D> {
+    match is_for_kernel(&values) {
+        true => Tensor::from_dispatch(Dispatch::squash(values.into_dispatch(), Squash::Tanh)),
+        false => activation::tanh(values),
+    }
+}
+
+/// The logistic function, as [`activation::sigmoid`] has it, and on other devices than the CPU that itself; see [`tanh`].
+///
+/// # Shapes
+/// - output: that of `values`
+pub fn sigmoid<const D: usize>(values: Tensor<D>) -> Tensor<D> {
+    match is_for_kernel(&values) {
+        true => Tensor::from_dispatch(Dispatch::squash(values.into_dispatch(), Squash::Sigmoid)),
+        false => activation::sigmoid(values),
+    }
+}
+
+fn is_for_kernel<const D: usize>(values: &Tensor<D>) -> bool {
+    values.device().without_autodiff() == Device::flex() && values.shape().num_elements() > 0
+}
