@@ -200,7 +200,8 @@ fn compare(key: &str, rule: &Json, value: &Value, found: &mut Vec<Error>) {
             let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
             let (Some(number), Some(range)) = (number, Range::declared(rule)) else { return };
             if !range.contains(number) {
-                found.push(Error::user(format!("expected {range}, found {number}")).at_key(key));
+                let finite = if number == f64::INFINITY && range.is_open() { " and finite" } else { "" };
+                found.push(Error::user(format!("expected {range}{finite}, found {number}")).at_key(key));
             }
         }
     }
@@ -230,6 +231,11 @@ impl Range {
         let (above, below) = (bound("exclusiveMinimum"), bound("exclusiveMaximum"));
         let infinite = rule.get("x-infinite").is_some();
         [least, most, above, below].iter().any(Option::is_some).then_some(Self { least, most, above, below, infinite })
+    }
+
+    /// Whether only `inf` is too large.
+    fn is_open(&self) -> bool {
+        self.most.is_none() && self.below.is_none() && !self.infinite
     }
 
     fn contains(&self, number: f64) -> bool {

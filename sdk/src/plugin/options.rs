@@ -150,7 +150,7 @@ mod tests {
             ("dropout = 1", "`dropout`: expected at least 0 and less than 1, found 1"),
             ("dropout = nan", "`dropout`: expected at least 0 and less than 1, found NaN"),
             ("weight = -0.5", "`weight`: expected a number of at least 0, found -0.5"),
-            ("weight = inf", "`weight`: expected a number of at least 0, found inf"),
+            ("weight = inf", "`weight`: expected a number of at least 0 and finite, found inf"),
             ("inner = 1.5", "`inner`: expected more than 0 and less than 1, found 1.5"),
             ("part = 0", "`part`: expected more than 0 and at most 1, found 0"),
         ] {

@@ -286,7 +286,7 @@ mod tests {
             "`data.source[0].strength`: expected 0 to 1, found 1.5\n  --> manifest:6:",
             "`data.source[1].levels[1]`: expected a number above 0, found 0\n  --> manifest:10:",
             "`train.steps`: expected a number of at least 1, found 0\n  --> manifest:12:",
-            "`train.lr`: expected a number of at least 0, found inf\n  --> manifest:13:",
+            "`train.lr`: expected a number of at least 0 and finite, found inf\n  --> manifest:13:",
             "`train.schedule.hold`: expected at least 0 and less than 1, found 1\n  --> manifest:14:",
             "`output.checkpoint_minutes`: expected a number of at least 0, or inf, found NaN\n  --> manifest:16:",
         ] {
