@@ -1,6 +1,6 @@
-//! Charts as SVG inside of a page: drawn by plotters, coloured by the page's style sheet.
+//! Charts as SVG, drawn by plotters: inside of a page, coloured by its style sheet, or as files of their own.
 
-use super::html::{escape, table};
+use super::html::{escape, light, table};
 use crate::{Error, Result};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -72,6 +72,8 @@ pub struct Chart {
     pub phases: Vec<(f64, String)>,
     /// Whether the vertical axis ends at 1 where values are parts.
     pub part: bool,
+    /// Whether the vertical axis begins below the least value, and not at 0.
+    pub zoomed: bool,
     /// Whether both axes go from 0 to 1 and the diagonal is drawn, on which a calibrated model lies.
     pub diagonal: bool,
     /// A table that stands for the points, in place of one of theirs.
@@ -107,6 +109,41 @@ impl Chart {
         Ok(text + &self.numbers() + "</figure>\n")
     }
 
+    /// As a file: with its title above and its legend below, in the colours of a light page.
+    ///
+    /// # Errors
+    /// When it cannot be drawn.
+    pub fn picture(&self) -> Result<String> {
+        let line = 18;
+        let (below, height) = (line + HEIGHT, 2 * line + HEIGHT + line * self.series.len() as u32);
+        let text = |x: u32, y: u32, text: &str| {
+            format!(
+                "<text x=\"{x}\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"12\" fill=\"var(--ink)\">{}</text>",
+                escape(text)
+            )
+        };
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\">\n<rect width=\"{WIDTH}\" \
+             height=\"{height}\" fill=\"var(--page)\"/>\n{}\n",
+            text(8, 14, &self.title)
+        );
+        let inside = format!("<svg y=\"{line}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role");
+        out += &self.svg()?.replacen("<svg role", &inside, 1);
+        for (i, series) in self.series.iter().enumerate() {
+            let (y, colour) = (below + line * (i as u32 + 1), series.colour % SERIES.len());
+            let dash = if series.dashed { " stroke-dasharray=\"5 3\"" } else { "" };
+            let path = format!("M46 {0}H74", y - 4);
+            let _ = writeln!(
+                out,
+                "<path d=\"{path}\" stroke=\"var(--c{colour})\" stroke-width=\"2.5\"{dash}/>{}",
+                text(80, y, &series.name)
+            );
+        }
+        out += "</svg>\n";
+        let colours = (0..SERIES.len()).map(|i| format!("c{i}")).chain(["ink", "line", "page"].map(str::to_owned));
+        Ok(colours.fold(out, |out, name| out.replace(&format!("var(--{name})"), light(&name))))
+    }
+
     /// The points as a table, for those who cannot see the lines or want to copy them.
     fn numbers(&self) -> String {
         let mut xs: Vec<f64> = self.series.iter().flat_map(|s| s.points.iter().map(|p| p.0)).collect();
@@ -128,7 +165,7 @@ impl Chart {
         let points = || self.series.iter().flat_map(|s| s.points.iter()).filter(|p| p.1.is_finite());
         let (mut left, mut right, mut top) = (f64::MAX, f64::MIN, 0.0f64);
         points().for_each(|&(x, y)| (left, right, top) = (left.min(x), right.max(x), top.max(y)));
-        let bottom = points().fold(0.0f64, |low, p| low.min(p.1));
+        let least = points().fold(if self.zoomed { f64::MAX } else { 0.0 }, |low, p| low.min(p.1));
         if left > right {
             return Ok("<p class=\"soft\">nothing to show</p>".to_owned());
         }
@@ -139,8 +176,10 @@ impl Chart {
         }
         let top = match self.diagonal || self.part && top > 0.5 {
             true => 1.0,
-            false => nice(if top > bottom { top } else { bottom + 1.0 }),
+            false => nice(if top > least { top } else { least + 1.0 }),
         };
+        // A tenth of the height stays free below the least value.
+        let bottom = if self.zoomed { least - (top - least) / 9.0 } else { least };
         let mut out = String::new();
         self.draw(&mut out, left..right, bottom..top)
             .map_err(|e| Error::program(format!("cannot draw the chart {}: {e}", self.title)))?;

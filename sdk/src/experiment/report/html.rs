@@ -4,6 +4,12 @@ use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");
 
+/// The colour that a name of the style sheet stands for on a light page.
+pub fn light(name: &str) -> &'static str {
+    let rest = STYLE.split_once(&format!("--{name}: ")).map_or("", |(_, rest)| rest);
+    rest.split([';', ' ', '}']).next().unwrap_or_default()
+}
+
 /// A page with a navigation over its sections: identifier, title and contents of each.
 pub fn page(title: &str, about: &str, sections: &[(&str, &str, String)]) -> String {
     let mut text = format!(

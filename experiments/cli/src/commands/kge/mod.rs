@@ -1,5 +1,6 @@
 //! `dualk kge`: embeddings of knowledge graphs.
 
+mod curves;
 mod eval;
 mod graph;
 mod nearest;
@@ -28,6 +29,8 @@ enum What {
     Train(train::Train),
     /// Rank the test triples of a finished run again.
     Eval(eval::Eval),
+    /// Draw how runs ranked their validation triples while they were trained.
+    Curves(curves::Curves),
     /// Draw a part of a hierarchy in polar coordinates.
     Plot(plot::Plot),
     /// Show the entities that are nearest to one.
@@ -42,13 +45,15 @@ const EXAMPLES: &str = "Examples:
   dualk kge graph experiments/icd9-kg.toml --codes prepared/vocabulary.json
   dualk kge eval runs/wn18rr-small-1a2b3c4d
   dualk kge nearest runs/icd9-kg-1a2b3c4d 428.0
-  dualk kge plot runs/icd9-kg-1a2b3c4d --root 390-459.99 --out heart.svg";
+  dualk kge plot runs/icd9-kg-1a2b3c4d --root 390-459.99 --out heart.svg
+  dualk kge curves runs/wn18rr-small-1a2b3c4d runs/wn18rr-laptop-5e6f7a8b";
 
 impl Kge {
     pub fn run(self) -> Result<()> {
         match self.what {
             What::Train(command) => command.run(),
             What::Eval(command) => command.run(),
+            What::Curves(command) => command.run(),
             What::Plot(command) => command.run(),
             What::Nearest(command) => command.run(),
             What::Graph(command) => command.run(),
