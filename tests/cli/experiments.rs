@@ -146,6 +146,9 @@ fn captions_and_oracles_are_of_what_enters() {
         let stages = format!("stage=[{{ type = \"finetune\", epochs = 1, task = {task} }}]");
         let (outcome, _) = run(folder.path(), &[format!("model.lab={lab}").as_str(), stages.as_str()]);
         let stage = &outcome.stages[0];
+        let mut inputs = stage.inputs.clone().unwrap();
+        inputs.sort_unstable();
+        assert_eq!(inputs, ["all_visits", "head", "labs"]);
         let oracle = stage.rows.iter().find(|row| row.name == "oracle, given what is observed").unwrap();
         (stage.caption.clone(), oracle.metrics.clone())
     };

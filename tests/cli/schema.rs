@@ -23,7 +23,7 @@ fn misfit(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<Strin
         Value::Object(object) => object,
         other => return wrong(other == &Value::Bool(false)),
     };
-    const KNOWN: [&str; 25] = [
+    const KNOWN: [&str; 26] = [
         "type",
         "properties",
         "additionalProperties",
@@ -46,10 +46,12 @@ fn misfit(root: &Value, schema: &Value, value: &Value, at: &str) -> Option<Strin
         "$ref",
         "required",
         "maxItems",
-        // Of our own: what is there for `compat` alone, what an experiment makes from a manifest, and what may be `inf`.
+        // Of our own: what is there for `compat` alone, what an experiment makes from a manifest, what may be `inf`, and what a model
+        // sees.
         "x-compat",
         "x-made-by",
         "x-infinite",
+        "x-input",
     ];
     object.keys().for_each(|key| assert!(KNOWN.contains(&key.as_str()), "this test does not know `{key}`"));
     if let Some(name) = object.get("$ref").and_then(Value::as_str) {

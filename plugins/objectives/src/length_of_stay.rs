@@ -17,9 +17,11 @@ options! {
         /// split those of valid and test are in no pretraining and not in the graph.
         pub single: bool = false,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        #[schemars(extend("x-input" = true))]
         pub head: TaskHead = TaskHead::Full,
         /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
         /// before it, or `none`; of the visits before only where they are seen.
+        #[schemars(extend("x-input" = true))]
         pub labs: Labs = Labs::History,
     }
 }

@@ -22,9 +22,11 @@ options! {
         /// Kinds of codes that the stay must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
         pub needs: Vec<String> = Vec::new(),
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        #[schemars(extend("x-input" = true))]
         pub head: TaskHead = TaskHead::Full,
         /// Whose abnormal items enter: of the `last` visit before the next stay, of the `history` before it as far as that is
         /// seen, or `none`.
+        #[schemars(extend("x-input" = true))]
         pub labs: Before = Before::History,
     }
 }

@@ -14,9 +14,11 @@ options! {
         /// What is learnt: the `mean` of the days, with the losses `mse` or `huber`, or the `log_mean`, with `poisson`.
         pub learns: Learns = Learns::Mean,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        #[schemars(extend("x-input" = true))]
         pub head: TaskHead = TaskHead::Full,
         /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
         /// before it, or `none`; of the visits before only where they are seen.
+        #[schemars(extend("x-input" = true))]
         pub labs: Labs = Labs::History,
     }
 }

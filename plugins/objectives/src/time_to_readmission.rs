@@ -13,9 +13,11 @@ options! {
         #[schemars(range(min = 1))]
         pub horizon: u32 = 365,
         /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
+        #[schemars(extend("x-input" = true))]
         pub head: TaskHead = TaskHead::Full,
         /// Whose abnormal items enter: of the `last` visit before the next stay, of the `history` before it as far as that is
         /// seen, or `none`.
+        #[schemars(extend("x-input" = true))]
         pub labs: Before = Before::History,
     }
 }

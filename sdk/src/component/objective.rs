@@ -276,7 +276,8 @@ fn one_each(columns: &[Option<u32>], names: Vec<String>) -> Option<Vec<String>> 
     is_whole.then(|| asked.into_values().collect())
 }
 
-/// Options of an objective.
+/// Options of an objective. Those that say what a model sees of a patient, and nothing of what it is asked, are marked with
+/// `#[schemars(extend("x-input" = true))]`: runs that differ in them are compared, and others are refused.
 pub trait BuildObjective: Component {
     /// Checks the options.
     fn build(self) -> Result<Box<dyn Objective>>;

@@ -16,11 +16,15 @@ use std::path::{Path, PathBuf};
 /// Changes when the files of an entry do.
 pub(super) const FORM: u32 = 5;
 
+/// The key of a schema that marks an option that says what a model sees, and nothing of what it is asked.
+const INPUT: &str = "x-input";
+
 /// The options of a component whose schema has a key with this value.
-fn options_with(registry: &Registry, slot: Slot, name: &str, key: &str, value: &str) -> Vec<String> {
+fn options_with(registry: &Registry, slot: Slot, name: &str, key: &str, value: impl Into<Value>) -> Vec<String> {
+    let value: Value = value.into();
     let Ok(info) = registry.info(slot, name) else { return Vec::new() };
     let properties = info.schema.get("properties").and_then(|p| p.as_object());
-    let has = |option: &Value| option.get(key).and_then(Value::as_str) == Some(value);
+    let has = |option: &Value| option.get(key) == Some(&value);
     properties.into_iter().flatten().filter(|(_, option)| has(option)).map(|(name, _)| name.clone()).collect()
 }
 
@@ -32,6 +36,11 @@ pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<S
 /// Those of them that are a [`MadeFolder`].
 pub(super) fn made_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
     options_with(registry, slot, name, MadeFolder::MARK, MadeFolder::EMBEDDING)
+}
+
+/// The options of an objective that say what a model sees of a patient, and nothing of what it is asked.
+pub(super) fn input_options(registry: &Registry, objective: &str) -> Vec<String> {
+    options_with(registry, Slot::Objective, objective, INPUT, true)
 }
 
 /// The paths in the options of a component, by option; of a folder of embeddings that of their file.

@@ -67,6 +67,9 @@ pub struct StageOutcome {
     pub stage: String,
     /// What it learnt.
     pub objective: String,
+    /// Options of the objective that say what a model sees, and nothing of what it is asked; `None` in runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<String>>,
     /// Number of test examples.
     pub examples: usize,
     /// Number of patients that these are of; `None` in runs of older versions.

@@ -1,5 +1,6 @@
 //! The test of a stage: a table of baselines, the model and oracles, and the same by patient.
 
+use super::components::input_options;
 use super::oracles::oracles;
 use super::outcome::{Row, StageOutcome};
 use super::patients::PatientTable;
@@ -34,9 +35,11 @@ pub(super) fn test(
     if let Some(row) = rows.iter_mut().rev().find(|row: &&mut Row| !row.is_oracle()) {
         row.measures.extend(on_valid(stage, tested.model));
     }
+    let objective = stage.options().objective().1.r#type;
     let outcome = StageOutcome {
         stage: stage.name(),
-        objective: stage.options().objective().1.r#type,
+        inputs: Some(input_options(&stage.plan.registry, &objective)),
+        objective,
         examples: stage.parts.test.len(),
         patients: Some(by_patient.number()),
         epoch: tested.epoch,

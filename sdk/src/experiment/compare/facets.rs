@@ -22,9 +22,6 @@ pub struct Facets {
 /// Keys that do not make another configuration: names, seeds, and where results and plugins are.
 const ASIDE: [&str; 6] = ["name", "seed", "output", "plugin", "sweep", "evaluate_only"];
 
-/// Options of a task that say what a model sees of a patient, and not what it is asked.
-const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
-
 impl Facets {
     /// Of a resolved manifest.
     pub fn of(manifest: &Table) -> Self {
@@ -107,11 +104,11 @@ impl Facets {
         }
     }
 
-    /// What the last tested stage is asked, without how the answer is computed.
-    pub fn task(&self) -> String {
+    /// What the last tested stage is asked, without the options of its objective that say what a model sees: `inputs`.
+    pub fn task(&self, inputs: &[&str]) -> String {
         match self.task.as_deref().and_then(|path| self.get(path)) {
             Some(Facet::Component(name, options)) => {
-                let asked = options.iter().filter(|(key, _)| !INPUTS.contains(&key.as_str()));
+                let asked = options.iter().filter(|(key, _)| !inputs.contains(&key.as_str()));
                 let options: Vec<String> = asked.map(|(k, v)| format!("{k} = {}", short(v))).collect();
                 if options.is_empty() { name.clone() } else { format!("{name} {{ {} }}", options.join(", ")) }
             }
@@ -271,7 +268,7 @@ mod tests {
 
     /// The task of a manifest with these stages.
     fn task(stages: &str) -> String {
-        Facets::of(&toml::from_str(stages).unwrap()).task()
+        Facets::of(&toml::from_str(stages).unwrap()).task(&["labs"])
     }
 
     #[test]

@@ -11,6 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
+/// What runs of older versions do not say: options of their objectives that say what a model sees.
+const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
+
 /// A finished run.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -90,6 +93,14 @@ impl Record {
         &self.outcome.stages[self.outcome.stages.len() - 1]
     }
 
+    /// What the model was asked, whatever it sees.
+    fn task(&self) -> String {
+        match &self.tested().inputs {
+            Some(inputs) => self.facets.task(&inputs.iter().map(String::as_str).collect::<Vec<_>>()),
+            None => self.facets.task(&INPUTS),
+        }
+    }
+
     /// Metrics of the trained model.
     pub fn model(&self) -> &Metrics {
         let tested = self.tested();
@@ -149,7 +160,7 @@ pub(super) fn same_question(first: &Record, other: &Record) -> Result<()> {
     if objectives[0] != objectives[1] {
         return different(first, other, "tasks", objectives);
     }
-    let tasks = [first, other].map(|r| r.facets.task());
+    let tasks = [first, other].map(Record::task);
     if tasks[0] != tasks[1] { different(first, other, "tasks", tasks) } else { Ok(()) }
 }
 

@@ -36,6 +36,7 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
     let stage = StageOutcome {
         stage: "1-finetune".into(),
         objective: objective.into(),
+        inputs: None,
         examples: values.len(),
         patients: None,
         epoch: seed as usize + 2,
@@ -63,6 +64,37 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
     };
     fs::write(path.join("patients-1-finetune.json"), serde_json::to_string(&table).unwrap()).unwrap();
     path
+}
+
+/// A run whose task has a further option, and what the run says of the options that say what a model sees.
+fn asked(folder: &Path, name: &str, option: &str, inputs: Option<&[&str]>) -> Record {
+    let run = write(folder, name, 1, &[0.5, 0.6], "diagnosis");
+    let file = run.join("manifest.toml");
+    let manifest = fs::read_to_string(&file).unwrap();
+    fs::write(&file, manifest.replace("'diagnosis' }", &format!("'diagnosis', {option} }}"))).unwrap();
+    let file = run.join("result.json");
+    let mut outcome: Outcome = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    outcome.stages[0].inputs = inputs.map(|all| all.iter().map(|&key| key.to_owned()).collect());
+    fs::write(&file, serde_json::to_string(&outcome).unwrap()).unwrap();
+    Record::read(&run).unwrap()
+}
+
+#[test]
+fn options_that_say_what_is_seen_make_no_other_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = |options: [&str; 2], inputs: [Option<&[&str]>; 2]| {
+        let [a, b] = [0, 1].map(|i| asked(folder.path(), ["a", "b"][i], options[i], inputs[i]));
+        comparable(&a, &b)
+    };
+    let (windows, labs) = (["window = 1", "window = 2"], ["labs = 'last'", "labs = 'none'"]);
+    pair(windows, [Some(&["window"]); 2]).unwrap();
+    // An objective whose `labs` are what it asks about does not mark them.
+    let error = pair(labs, [Some(&[]); 2]).unwrap_err().to_string();
+    assert!(error.starts_with("these runs have different tasks"), "{error}");
+    // Runs of older versions say nothing of it.
+    pair(labs, [None; 2]).unwrap();
+    pair(labs, [None, Some(&["labs"])]).unwrap();
+    assert!(pair(windows, [None; 2]).is_err());
 }
 
 fn near(found: f64, expected: f64, tolerance: f64) {

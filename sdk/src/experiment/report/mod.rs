@@ -319,6 +319,7 @@ mod tests {
         let stage = StageOutcome {
             stage: "1-finetune".into(),
             objective: "diagnosis".into(),
+            inputs: None,
             examples: 7,
             patients: None,
             epoch: 0,
