@@ -136,6 +136,14 @@ impl Table {
         Ok(Self { path: path.to_owned(), header, own, columns, separator, first, parquet: None })
     }
 
+    /// The same table with other columns, so that its file is opened once where it is read several times.
+    ///
+    /// # Errors
+    /// When a column is missing.
+    pub fn only(&self, columns: &[&str]) -> Result<Self> {
+        self.clone().with(columns)
+    }
+
     /// Asks for a column more when the table has it once, in any case; what it is called here.
     pub fn also(&mut self, column: &str) -> Option<String> {
         let mut same = self.header.iter().filter(|h| h.eq_ignore_ascii_case(column));

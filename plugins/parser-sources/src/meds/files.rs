@@ -1,7 +1,8 @@
-//! The files of a data set, and what it says of codes.
+//! The tables of a data set, and what it says of codes.
 
 use super::Meds;
 use dualk_sdk::data::tables::Table;
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::fs;
@@ -10,7 +11,36 @@ use std::path::{Path, PathBuf};
 /// What is read of events.
 pub const COLUMNS: [&str; 4] = ["subject_id", "time", "code", "numeric_value"];
 
+/// Files with mistakes that are named.
+const ENOUGH: usize = 10;
+
+/// The tables of a data set.
+pub struct Tables {
+    /// Events, in the order of the paths of their files.
+    pub events: Vec<Table>,
+    /// What is said of codes, where it is there.
+    codes: Option<Table>,
+}
+
 impl Meds {
+    /// The tables. A folder of other files has as many mistakes as files: some are enough.
+    pub fn open(&self) -> Result<Tables> {
+        let (mut mistakes, mut events) = (Mistakes::default(), Vec::new());
+        let codes = mistakes.note(self.codes());
+        for file in mistakes.note(self.files()).unwrap_or_default() {
+            events.extend(mistakes.note(events_in(&file)));
+            if mistakes.len() >= ENOUGH {
+                break;
+            }
+        }
+        mistakes.finish(codes.map(|codes| Tables { events, codes }))
+    }
+
+    /// The table that says what codes mean, where the data set has it.
+    pub fn codes(&self) -> Result<Option<Table>> {
+        Table::open_if_there(&self.options.root.as_path().join("metadata"), "codes", &["code"])
+    }
+
     /// The files of events in the order of their paths.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
         let root = self.options.root.as_path();
@@ -26,18 +56,25 @@ impl Meds {
             false => Ok(files),
         }
     }
+}
 
+impl Tables {
     /// What the data set says of codes, where it does: their descriptions.
     pub fn descriptions(&self) -> Result<HashMap<String, String>> {
-        let folder = self.options.root.as_path().join("metadata");
-        let Some(table) = Table::open_if_there(&folder, "codes", &["code"])? else { return Ok(HashMap::new()) };
-        let mut table = table;
+        let Some(mut table) = self.codes.clone() else { return Ok(HashMap::new()) };
         let Some(description) = table.also("description") else { return Ok(HashMap::new()) };
         let rows = table.read()?;
         let described = |(code, text): (Option<&str>, Option<&str>)| Some((code?.to_owned(), text?.to_owned()));
         let found = rows.texts("code")?.zip(rows.texts(&description)?).filter_map(described).collect();
         Ok(found)
     }
+}
+
+/// The events of a file.
+fn events_in(file: &Path) -> Result<Table> {
+    let mut table = Table::at(file, &COLUMNS)?;
+    table.also("race");
+    Ok(table)
 }
 
 /// Parquet files in a folder and below.

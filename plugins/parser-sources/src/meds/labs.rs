@@ -1,13 +1,13 @@
 //! Laboratory items: results that are abnormal, or parts of their values.
 
 use super::events::{Counts, number};
-use super::files::COLUMNS;
+use super::files::Tables;
 use super::subjects::All;
 use super::visits::BEFORE_THE_FIRST;
 use super::{Meds, MedsOptions, Visits};
 use crate::Abnormal;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
-use dualk_sdk::data::tables::{NOT_IN_COHORT, Table};
+use dualk_sdk::data::tables::NOT_IN_COHORT;
 use dualk_sdk::data::{LabItem, Step};
 use dualk_sdk::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -27,9 +27,10 @@ impl Default for Labs {
 
 impl Meds {
     /// The laboratory codes that have results, in the order of the alphabet, and where their values are cut.
-    pub fn labs(&self, rule: Option<Rule>, context: &ParserContext<'_>) -> Result<Labs> {
+    pub fn labs(&self, tables: &Tables, rule: Option<Rule>, context: &ParserContext<'_>) -> Result<Labs> {
         let Some(rule) = rule else { return Ok(Labs::default()) };
-        let cuts = self.results(self.cut_from(rule, context)?.as_ref(), context.progress)?.cuts(rule);
+        let from = self.cut_from(tables, rule, context)?;
+        let cuts = self.results(tables, from.as_ref(), context.progress)?.cuts(rule);
         let names: Vec<String> = match &cuts {
             Cuts::None => Vec::new(),
             Cuts::Intervals(of) => of.keys().cloned().collect::<BTreeSet<_>>().into_iter().collect(),
@@ -41,23 +42,28 @@ impl Meds {
 
     /// The subjects whose results say where values are cut; `None` for all. Who is learnt from is known once there are visits:
     /// events are read without laboratory results first.
-    fn cut_from(&self, rule: Rule, context: &ParserContext<'_>) -> Result<Option<HashSet<i64>>> {
+    fn cut_from(&self, tables: &Tables, rule: Rule, context: &ParserContext<'_>) -> Result<Option<HashSet<i64>>> {
         if context.learns.is_none() {
             return Ok(None);
         }
         let (abnormal, events) = (Abnormal::None, BTreeMap::new());
         let options = MedsOptions { abnormal, quantiles: 0, events, ..self.options.clone() };
-        let mut cohort = Self { options }.parse(context)?;
+        let mut cohort = Self { options }.cohort(tables, context)?;
         context.cut_from(&mut cohort, rule);
         Ok(Some(cohort.cut_from.iter().map(|&p| cohort.patients[p as usize]).collect()))
     }
 
     /// The results of every laboratory code of some subjects or all, by which they are cut.
-    fn results(&self, from: Option<&HashSet<i64>>, progress: &dyn Progress) -> Result<Results<String>> {
-        let (files, mut ids, mut results) = (self.files()?, None, Results::default());
-        let mut task = progress.begin("lab results", "files", Some(files.len() as u64));
-        for file in &files {
-            let table = Table::at(file, &COLUMNS)?;
+    fn results(
+        &self,
+        tables: &Tables,
+        from: Option<&HashSet<i64>>,
+        progress: &dyn Progress,
+    ) -> Result<Results<String>> {
+        let (mut ids, mut results) = (None, Results::default());
+        let mut task = progress.begin("lab results", "files", Some(tables.events.len() as u64));
+        for table in &tables.events {
+            let table = table.only(&["subject_id", "code", "numeric_value"])?;
             let rows = table.read()?;
             let subjects = from.map(|_| Self::subjects(&rows, &mut ids)).transpose()?.unwrap_or_default();
             let counts = |i: usize| from.is_none_or(|from| from.contains(&subjects[i]));

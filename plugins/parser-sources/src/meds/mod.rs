@@ -13,11 +13,11 @@ use crate::Abnormal;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::{EventSets, read_mapping};
-use dualk_sdk::data::tables::Table;
 use dualk_sdk::data::{Step, icd};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
-use files::COLUMNS;
+use files::Tables;
+use std::collections::HashMap;
 use visits::BEFORE_THE_FIRST;
 
 /// Reads the events of one file after the other. A subject's are in one file, as the standard has it; what is in several
@@ -26,43 +26,45 @@ struct Meds {
     options: MedsOptions,
 }
 
-/// Files with mistakes that are named.
-const ENOUGH: usize = 10;
 /// How codes of procedures begin in data sets of MIMIC-IV and others that are made in the same way; edition and code follow.
 const PROCEDURE: &str = "PROCEDURE//ICD//";
 
 impl Parser for Meds {
     fn check(&self) -> Result<()> {
-        let mut mistakes = Mistakes::default();
-        for file in mistakes.note(self.files().map_err(|e| e.at_key("root"))).unwrap_or_default() {
-            mistakes.note(Table::at(&file, &COLUMNS).map_err(|e| e.at_key("root")));
-            // A folder of other files has as many mistakes as files.
-            if mistakes.len() >= ENOUGH {
-                break;
-            }
-        }
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
-        mistakes.done()
+        self.checked().map(drop)
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let codes = self.options.root.as_path().join("metadata/codes.parquet");
-        let files = self.files().ok()?.into_iter().chain(codes.is_file().then_some(codes));
+        let codes = self.codes().ok()?.map(|table| table.path().to_owned());
+        let files = self.files().ok()?.into_iter().chain(codes);
         let split = self.options.abnormal != Abnormal::None;
         Some(Inputs { files: files.collect(), split, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.check()?;
+        self.cohort(&self.checked()?, context)
+    }
+}
+
+impl Meds {
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Tables> {
+        let mut mistakes = Mistakes::default();
+        let tables = mistakes.note(self.open().map_err(|e| e.at_key("root")));
+        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
+        mistakes.finish(tables)
+    }
+
+    fn cohort(&self, tables: &Tables, context: &ParserContext<'_>) -> Result<Cohort> {
         let options = &self.options;
         Coding::published(context.compat, options.code_system, options.icd_map.given())?;
         let rule = options.abnormal.rule(options.quantiles)?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let further = options.events.keys().map(|kind| EventSets::new(kind, options.drug_map.given()));
         let mut further = further.collect::<Result<Vec<_>>>()?;
-        let labs = self.labs(rule, context)?;
-        let all = self.all(&labs, &mut coding, &mut further, context.progress)?;
+        let labs = self.labs(tables, rule, context)?;
+        let all = self.all(tables, &labs, &mut coding, &mut further, context.progress)?;
         let events = Step::new("events", all.counts.events)
             .lost("without a code", all.counts.without_code)
             .lost("without a time", all.counts.without_time);
@@ -76,20 +78,26 @@ impl Parser for Meds {
         })?;
         cohort.set_titles(|code| coding.title(code));
         further.into_iter().for_each(|sets| sets.add_to(&mut cohort));
-        let described = self.descriptions()?;
-        for (kind, beginning) in &options.events {
-            cohort.set_event_titles(kind, |rest| {
-                let code = format!("{beginning}{rest}");
-                let procedure = || code.strip_prefix(PROCEDURE).and_then(icd::procedure_title_of).map(str::to_owned);
-                described.get(&code).cloned().or_else(procedure)
-            });
-        }
+        let described =
+            if rule.is_some() || !options.events.is_empty() { tables.descriptions()? } else { HashMap::new() };
+        self.set_event_titles(&described, &mut cohort);
         if let Some(rule) = rule {
             self.add_labs(&all, &labs, rule, &described, &mut cohort)?;
             // The cohort remembers whose results they were.
             context.cut_from(&mut cohort, rule);
         }
         Ok(cohort)
+    }
+
+    /// Titles of codes of further kinds: what the data set says of them, else those of procedures of the ICD.
+    fn set_event_titles(&self, described: &HashMap<String, String>, cohort: &mut Cohort) {
+        for (kind, beginning) in &self.options.events {
+            cohort.set_event_titles(kind, |rest| {
+                let code = format!("{beginning}{rest}");
+                let procedure = || code.strip_prefix(PROCEDURE).and_then(icd::procedure_title_of).map(str::to_owned);
+                described.get(&code).cloned().or_else(procedure)
+            });
+        }
     }
 }
 

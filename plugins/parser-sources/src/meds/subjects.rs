@@ -2,7 +2,7 @@
 
 use super::Meds;
 use super::events::{Counts, Subject};
-use super::files::COLUMNS;
+use super::files::Tables;
 use super::labs::Labs;
 use super::visits::{Grouped, visits};
 use dualk_sdk::data::coding::Coding;
@@ -11,7 +11,6 @@ use dualk_sdk::data::tables::{Rows, Table};
 use dualk_sdk::data::{Ids, PatientFacts, Stays};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 /// All visits, numbered from 1.
 #[derive(Default)]
@@ -44,21 +43,19 @@ impl Meds {
     /// Reads every file, and groups the events of each subject once its last file was read.
     pub fn all(
         &self,
+        tables: &Tables,
         labs: &Labs,
         coding: &mut Coding,
         further: &mut [EventSets],
         progress: &dyn Progress,
     ) -> Result<All> {
-        let files = self.files()?;
         let (mut all, mut ids) = (All::default(), None);
-        let (last, mut waiting) = (Self::last_files(&files, &mut ids)?, HashMap::<i64, Subject>::new());
-        let mut task = progress.begin("events", "files", Some(files.len() as u64));
-        for (place, file) in files.iter().enumerate() {
-            let mut table = Table::at(file, &COLUMNS)?;
-            table.also("race");
+        let (last, mut waiting) = (Self::last_files(&tables.events, &mut ids)?, HashMap::<i64, Subject>::new());
+        let mut task = progress.begin("events", "files", Some(tables.events.len() as u64));
+        for (place, table) in tables.events.iter().enumerate() {
             let rows = table.read()?;
             let subjects = Self::subjects(&rows, &mut ids)?;
-            let mut found = self.events(&table, &rows, labs, coding, &subjects, &mut all.counts)?;
+            let mut found = self.events(table, &rows, labs, coding, &subjects, &mut all.counts)?;
             // One that has nothing in its last file that counts, and something in an earlier one.
             for subject in subjects.iter().filter(|subject| last[*subject] == place) {
                 if let Some(earlier) = waiting.remove(subject) {
@@ -82,10 +79,10 @@ impl Meds {
     }
 
     /// For each subject the last file that it is in.
-    fn last_files(files: &[PathBuf], ids: &mut Option<Ids>) -> Result<HashMap<i64, usize>> {
+    fn last_files(events: &[Table], ids: &mut Option<Ids>) -> Result<HashMap<i64, usize>> {
         let mut last = HashMap::new();
-        for (place, file) in files.iter().enumerate() {
-            let table = Table::at(file, &COLUMNS[..1])?;
+        for (place, table) in events.iter().enumerate() {
+            let table = table.only(&["subject_id"])?;
             let subjects = Self::subjects(&table.read()?, ids)?;
             last.extend(subjects.into_iter().map(|subject| (subject, place)));
         }

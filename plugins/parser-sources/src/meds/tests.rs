@@ -280,6 +280,13 @@ fn values_may_be_cut_and_codes_described() {
     assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[][..], &[1], &[0, 1]]);
     let none = MedsOptions { quantiles: 2, abnormal: Abnormal::None, ..options(&folder) };
     assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
+    // Descriptions may be a text, by which the cohort is cached as by events.
+    fs::remove_file(folder.path().join("metadata/codes.parquet")).unwrap();
+    folder.write("metadata/codes.csv", "code,description\nLAB//50931//mg/dL,Sugar\n");
+    let cohort = parse(options(&folder), false).unwrap();
+    assert_eq!(cohort.lab_names, ["Sugar (50931//mg/dL)"]);
+    let inputs = options(&folder).build().unwrap().inputs().unwrap();
+    assert!(inputs.files.iter().any(|file| file.ends_with("metadata/codes.csv")), "{inputs:?}");
 }
 
 #[test]
