@@ -53,7 +53,8 @@ pub struct Inputs {
     pub split: bool,
 }
 
-/// Reads raw tables into a [`Cohort`].
+/// Reads raw tables into a [`Cohort`]. An experiment builds one and asks it for all that is below, in any order and some of it
+/// several times: files may have changed in between.
 pub trait Parser: Send + Sync {
     /// Checks what can be known without reading everything: files exist, have their columns.
     fn check(&self) -> Result<()> {

@@ -67,7 +67,6 @@ fn check_nodes(cohort: &Cohort, nodes: &[String]) -> Result<()> {
 /// The cohort: from the cache, or parsed and added to it.
 fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Cohort> {
     let parser = plan.parser()?;
-    let parser = parser.as_ref();
     let key = cache.map(|_| cohort_key(plan, parser)).transpose()?.flatten();
     let Some((cache, key)) = cache.zip(key) else { return parsed(plan, parser, progress) };
     if let Some(entry) = cache.get(COHORT, &key)

@@ -102,7 +102,7 @@ impl Experiment {
     /// The same, of which an option of the parser has another value.
     pub(super) fn with_parser_option(mut self, name: &str, value: Value) -> Result<Self> {
         self.plan.manifest.data.parser.options.insert(name.to_owned(), value);
-        self.plan.parser()?; // checks the value
+        self.plan.build_parser()?;
         Ok(self)
     }
 
@@ -340,5 +340,60 @@ impl Experiment {
     /// Runs code that may panic, and adds the manifest's lines to its error.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.plan.placed(guard::catch(work))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+    use crate::component::{BuildParser, Component, Inputs, Parser, ParserContext, ParserSlot};
+    use crate::data::Cohort;
+    use crate::plugin::Registrar;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static BUILT: AtomicUsize = AtomicUsize::new(0);
+
+    crate::options! {
+        /// Options of `counted`.
+        struct Counted {}
+    }
+
+    impl Component for Counted {
+        const NAME: &'static str = "counted";
+        const ABOUT: &'static str = "Counts how often it is built.";
+    }
+
+    impl BuildParser for Counted {
+        fn build(self) -> Result<Box<dyn Parser>> {
+            BUILT.fetch_add(1, Ordering::Relaxed);
+            Ok(Box::new(self))
+        }
+    }
+
+    impl Parser for Counted {
+        fn inputs(&self) -> Option<Inputs> {
+            Some(Inputs::default())
+        }
+
+        fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {
+            Err(Error::user("there are no patients"))
+        }
+    }
+
+    fn register(registrar: &mut Registrar<'_>) {
+        registrar.add::<ParserSlot, Counted>();
+    }
+
+    #[test]
+    fn a_parser_is_built_once_for_all_that_is_asked_of_it() {
+        let registry = Registry::new().with(register).unwrap();
+        let manifest = Manifest::parse("name = \"x\"\ndata.parser = \"counted\"\n", &[]).unwrap();
+        let experiment = Experiment::data_only(manifest, registry).unwrap();
+        experiment.check().unwrap();
+        experiment.identity().unwrap();
+        let error = experiment.prepare(&Silent).map(drop).unwrap_err();
+        assert_eq!(error.message(), "there are no patients");
+        assert_eq!(BUILT.load(Ordering::Relaxed), 1);
     }
 }

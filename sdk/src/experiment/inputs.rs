@@ -104,7 +104,7 @@ pub(super) fn identity(plan: &Plan) -> Result<Identity> {
         "manifest": manifest,
         "sdk": sdk(),
         "plugins": plugins,
-        "data": data_files(plan.parser()?.as_ref())?,
+        "data": data_files(plan.parser()?)?,
         "files": files,
         "device": plan.device.name,
         "threads": rayon::current_num_threads(),

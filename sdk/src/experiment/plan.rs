@@ -21,6 +21,8 @@ pub(super) struct Plan {
     pub registry: Registry,
     pub device: NamedDevice,
     pub source: Source,
+    /// That of the manifest, once it is built: one for all that an experiment asks of it.
+    pub parser: Option<Box<dyn Parser>>,
     /// The manifests of embeddings that parts of the model name.
     pub embeddings: Vec<NamedEmbedding>,
     /// What its parts say of the model, once they are known.
@@ -28,8 +30,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn parser(&self) -> Result<Box<dyn Parser>> {
-        self.make::<ParserSlot>("data.parser", self.manifest.data.parser.clone())
+    pub fn parser(&self) -> Result<&dyn Parser> {
+        self.parser.as_deref().ok_or_else(|| Error::program("no parser was built").at_key("data.parser"))
+    }
+
+    /// Builds the parser that the manifest names, which checks the values of its options.
+    pub fn build_parser(&mut self) -> Result<()> {
+        self.parser = Some(self.make::<ParserSlot>("data.parser", self.manifest.data.parser.clone())?);
+        Ok(())
     }
 
     pub fn recipe(&self) -> Result<Box<dyn Recipe>> {

@@ -49,7 +49,7 @@ fn resolved(
 ) -> Result<Plan> {
     let device = device::open("cpu")?;
     let checked = Checked { tells_visits_apart: true, sees_items: true, unasked: Vec::new() };
-    let mut plan = Plan { manifest, registry, device, source, embeddings: Vec::new(), checked };
+    let mut plan = Plan { manifest, registry, device, source, parser: None, embeddings: Vec::new(), checked };
     let found = resolve(&mut plan);
     plan.placed(found)?;
     Ok(plan)
@@ -71,9 +71,8 @@ fn data(plan: &mut Plan) -> Result<()> {
 fn parser(plan: &mut Plan) -> Result<()> {
     let written = plan.manifest.data.parser.clone();
     plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", written)?;
-    // Building it checks the values of its options.
-    let parser = plan.parser()?;
-    known_to(parser.as_ref(), &plan.manifest.data.knowledge, "data.knowledge")
+    plan.build_parser()?;
+    known_to(plan.parser()?, &plan.manifest.data.knowledge, "data.knowledge")
 }
 
 /// Looks whether the parser knows what sources, which stand at `key`, ask it for, before it reads anything.
@@ -192,7 +191,7 @@ fn embedding(plan: &mut Plan, manifest: &Path) -> Result<KgeExperiment> {
     let embedding = KgeExperiment::of(KgeManifest::load(manifest, &[])?, &mut plan.registry)?;
     // A parser that cannot be built is a mistake of its own.
     if let Ok(parser) = plan.parser() {
-        embedding.placed(known_to(parser.as_ref(), &embedding.manifest.data.source, "data.source"))?;
+        embedding.placed(known_to(parser, &embedding.manifest.data.source, "data.source"))?;
     }
     Ok(embedding)
 }
