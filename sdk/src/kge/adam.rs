@@ -25,7 +25,7 @@ use std::collections::HashMap;
 /// A table of parameters with the moments of Adam.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
-    /// Numbers of a row.
+    /// Width of a row.
     pub width: usize,
     /// The parameters, row after row.
     pub values: Vec<f32>,
@@ -106,7 +106,7 @@ impl<'a> Part<'a> {
         &self.values[start..start + self.width]
     }
 
-    /// Asks for all numbers of a row.
+    /// Prefetches a row and its moments into the cache.
     pub fn prefetch(&self, row: u32) {
         let start = (row as usize - self.offset) * self.width;
         for table in [&self.values, &self.first, &self.second] {
@@ -149,7 +149,7 @@ vectorized_fn! {
     }
 }
 
-/// Adam of one run: coefficients, schedule of the rate, number of steps.
+/// Adam of one run: coefficients, schedule of the learning rate, number of steps.
 #[derive(Debug, Clone)]
 pub struct Adam {
     /// Learning rate before the schedule.
@@ -162,7 +162,7 @@ pub struct Adam {
     pub epsilon: f64,
     /// Steps of the run.
     pub steps: u32,
-    /// How the rate falls.
+    /// Schedule of the learning rate.
     pub schedule: KgeSchedule,
     /// What happens to rows without a gradient.
     pub unused: Unused,
@@ -297,7 +297,7 @@ pub(super) struct Late {
     sums: HashMap<u32, f64>,
 }
 
-/// Terms of a sum are left out from this part of the first on.
+/// Terms of a sum that are below this fraction of the first are left out.
 const LEAST: f64 = 1e-9;
 /// How many sums are remembered.
 const SUMS: usize = 1 << 16;

@@ -16,7 +16,7 @@ pub const EMBEDDINGS: &str = "model.safetensors";
 /// Embeddings with the names of their rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embeddings {
-    /// The numbers; without moments where they come from a finished run.
+    /// The parameters; without moments where they come from a finished run.
     pub parameters: Parameters,
     /// Name of each entity.
     pub entities: Names,
@@ -158,7 +158,7 @@ impl Parameters {
         [("entities", &self.entities), ("relations", &self.relations), ("shared", &self.shared)]
     }
 
-    /// Refuses numbers that are not finite, and names the first; `place` says where training stands.
+    /// Refuses parameters that are not finite, and names the first; `place` says where training stands.
     pub(crate) fn check_finite(&self, place: &str, entities: &Names, relations: &Names) -> Result<()> {
         let first = |(name, table): (&'static str, &Table)| {
             let at = table.values.iter().position(|x| !x.is_finite())?;
@@ -174,7 +174,7 @@ impl Parameters {
         Err(error.help("try a smaller learning rate"))
     }
 
-    /// How many numbers there are.
+    /// How many parameters there are.
     pub fn count(&self) -> usize {
         self.tables().iter().map(|(_, table)| table.values.len()).sum()
     }

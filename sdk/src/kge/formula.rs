@@ -1,7 +1,7 @@
 //! The equations of the models that kernels for GPUs know.
 
 /// Which equations a model's scores follow. In each dimension an entity has (x, y), a relation (r₀, r₁, r₂) and a query
-/// (q₀, q₁, q₂), as far as the model has them; rows hold all first numbers, then all second ones.
+/// (q₀, q₁, q₂), as far as the model has them. A row holds the first component of all dimensions, then the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Equation {
     /// γ − w₀ Σ|sin π(x s + q₀)| − w₁ ‖q₁ y − q₂‖₂; both weights are trained.
@@ -17,7 +17,7 @@ pub enum Equation {
 }
 
 impl Equation {
-    /// Numbers of an entity in a dimension.
+    /// Components of an entity in a dimension.
     pub fn of_entity(self) -> usize {
         match self {
             Self::Hake | Self::Rotate | Self::Complex => 2,
@@ -25,7 +25,7 @@ impl Equation {
         }
     }
 
-    /// Numbers of a relation in a dimension.
+    /// Components of a relation in a dimension.
     pub fn of_relation(self) -> usize {
         match self {
             Self::Hake => 3,
@@ -34,7 +34,7 @@ impl Equation {
         }
     }
 
-    /// Numbers of a query in a dimension.
+    /// Components of a query in a dimension.
     pub fn of_query(self) -> usize {
         match self {
             Self::Hake => 3,

@@ -1,4 +1,4 @@
-//! From ranks to the numbers of a table.
+//! Metrics of a ranking, by ranks.
 
 use super::model::Side;
 use super::rank::{Rank, Ties};
@@ -15,13 +15,13 @@ pub struct RankMetrics {
     pub mrr: f64,
     /// Mean rank.
     pub mr: f64,
-    /// Part of the ranks that are 1.
+    /// Fraction of the ranks that are 1.
     #[serde(rename = "hits@1")]
     pub hits1: f64,
-    /// Part of the ranks up to 3.
+    /// Fraction of the ranks up to 3.
     #[serde(rename = "hits@3")]
     pub hits3: f64,
-    /// Part of the ranks up to 10.
+    /// Fraction of the ranks up to 10.
     #[serde(rename = "hits@10")]
     pub hits10: f64,
     /// Adjusted mean rank index, 1 − (MR − 1)/(E(MR) − 1): 0 for a random order, 1 for the best.

@@ -26,7 +26,7 @@ pub struct Queries<'a> {
     pub rows: &'a [u32],
 }
 
-/// An embedding model: rows of numbers for entities and relations, and a score of triples.
+/// An embedding model: a vector, which is a row of a table, for each entity and relation, and a score of triples.
 ///
 /// A triple with one open side is first turned into a *query*, once; then many candidates for that side are scored
 /// against it. So the work per candidate touches a row of the candidate and a row of the query and nothing else, and the
@@ -35,27 +35,27 @@ pub struct Queries<'a> {
 ///
 /// Rows are plain slices; methods may be called from several threads.
 pub trait EmbeddingModel: Send + Sync {
-    /// Numbers of an entity.
+    /// Width of the vector of an entity.
     fn entity_width(&self) -> usize;
 
-    /// Numbers of a relation.
+    /// Width of the vector of a relation.
     fn relation_width(&self) -> usize;
 
-    /// Numbers of a query.
+    /// Width of a query.
     fn query_width(&self) -> usize;
 
     /// Numbers that the forward pass keeps of a pair of query and candidate.
     fn saved(&self) -> usize;
 
-    /// First values of the parameters that all triples share; often none.
+    /// Initial values of the parameters that all triples share; often none.
     fn shared(&self) -> Vec<f32> {
         Vec::new()
     }
 
-    /// First values of an entity; `uniform` draws from [0, 1).
+    /// Initial values of an entity; `uniform` draws from [0, 1).
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]);
 
-    /// First values of a relation; `uniform` draws from [0, 1).
+    /// Initial values of a relation; `uniform` draws from [0, 1).
     fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]);
 
     /// The query of a triple whose side `open` is asked for, by the entity on the other side and the relation.

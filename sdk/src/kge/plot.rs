@@ -65,7 +65,7 @@ impl Subtree {
     }
 }
 
-/// The number of an entity, or an error with names that are near.
+/// The index of an entity, or an error with names that are near.
 pub(super) fn entity(graph: &KnowledgeGraph, name: &str) -> Result<u32> {
     graph.entities.get(name).ok_or_else(|| {
         let start: String = name.chars().take(2).collect();

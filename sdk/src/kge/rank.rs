@@ -1,4 +1,4 @@
-//! Ranks of the true answers among all entities, without the other known ones.
+//! Filtered ranks: each true answer among all entities, without the other known ones.
 
 use super::known::Known;
 use super::model::{EmbeddingModel, Queries, Side};
@@ -23,7 +23,7 @@ pub struct Rank {
     pub above: u32,
     /// Other entities with the same score.
     pub equal: u32,
-    /// Of these, the ones with a smaller number.
+    /// Of these, the ones with a smaller index.
     pub equal_before: u32,
     /// Entities that were ranked, the true one included.
     pub candidates: u32,
@@ -81,7 +81,7 @@ pub trait Scorer: Sync {
 pub struct Trained<'a> {
     /// The model.
     pub model: &'a dyn EmbeddingModel,
-    /// Its numbers.
+    /// Its parameters.
     pub parameters: &'a Parameters,
 }
 

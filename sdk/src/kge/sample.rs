@@ -53,7 +53,7 @@ impl Used {
     }
 }
 
-/// One step's work. A *cell* is a triple's number times [`candidates`](Self::candidates) plus that of a candidate, of
+/// One step's work. A *cell* is a triple's index times [`candidates`](Self::candidates) plus that of a candidate, of
 /// which the first is the true answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {

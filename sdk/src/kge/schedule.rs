@@ -1,19 +1,19 @@
-//! How the learning rate falls, and what becomes of rows that a step does not use.
+//! Schedules of the learning rate, and what becomes of rows that a step does not use.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate falls.
+/// Schedule of the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum KgeSchedule {
     /// A tenth from half of the steps on, where Adam starts anew.
     Published,
-    /// Always the same.
+    /// Constant.
     Constant,
-    /// Constant at first, then falling to 0 in a straight line.
+    /// Constant at first, then linear to 0.
     Linear {
-        /// Part of the steps before it falls.
+        /// Fraction of the steps before it decays.
         #[serde(default)]
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         hold: f64,
@@ -21,7 +21,7 @@ pub enum KgeSchedule {
 }
 
 impl KgeSchedule {
-    /// Part of the learning rate in a step.
+    /// What the learning rate is multiplied with in a step.
     pub fn factor(self, step: u32, steps: u32) -> f64 {
         match self {
             Self::Published if step >= steps / 2 => 0.1,

@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KgeSplit {
-    /// Part of the triples to choose settings on.
+    /// Fraction of the triples for validation: to choose settings on.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub valid: f64,
-    /// Part of the triples to report on.
+    /// Fraction of the triples for the test: to report on.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
     pub test: f64,
     /// Seed of the shuffle.
@@ -32,7 +32,7 @@ impl Default for KgeSplit {
 
 impl KgeSplit {
     pub(crate) fn check(&self) -> Result<()> {
-        // A part that is out of range is named already.
+        // A fraction that is out of range is named already.
         let (sum, is_said) = (self.valid + self.test, self.valid >= 1.0 || self.test >= 1.0);
         match is_said || sum.is_nan() || sum < 1.0 {
             true => Ok(()),
@@ -40,7 +40,7 @@ impl KgeSplit {
         }
     }
 
-    /// Splits distinct triples. All triples between the same two entities, in whatever direction, go to the same part, so
+    /// Splits distinct triples. All triples between the same two entities, in whatever direction, go to the same split, so
     /// that no test triple has its inverse in training; every entity and every relation keeps a triple in training.
     pub(crate) fn apply(&self, entities: Names, relations: Names, triples: &[Triple]) -> KnowledgeGraph {
         let mut pairs: BTreeMap<(u32, u32), Vec<Triple>> = BTreeMap::new();
@@ -133,7 +133,7 @@ impl KnowledgeGraph {
         ]
     }
 
-    /// How many triples are there more than once, in a part and in training beside another.
+    /// How many triples a split has more than once, and how many of valid and test training has, too.
     fn repeats(&self) -> String {
         let [train, valid, test] = [&self.train, &self.valid, &self.test];
         let again = |part: &[Triple]| part.len() - part.iter().collect::<HashSet<_>>().len();

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// All numbers of a model, with the moments of Adam.
+/// All parameters of a model, with the moments of Adam.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parameters {
     /// A row an entity.
@@ -28,7 +28,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// First values, drawn from a generator of this seed.
+    /// Initial values, drawn from a generator of this seed.
     pub fn new(model: &dyn EmbeddingModel, entities: usize, relations: usize, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(u64::MAX);
@@ -65,7 +65,7 @@ struct Group {
 /// Trains a model batch by batch.
 pub struct Stepper<'a> {
     model: &'a dyn EmbeddingModel,
-    /// The numbers that are trained. Rows are moved on to the next step that uses them, as far as the window tells of it; the rest
+    /// The parameters. Rows are moved on to the next step that uses them, as far as the window tells of it; the rest
     /// follows when they are used, and in [`into_parameters`](Stepper::into_parameters).
     pub parameters: Parameters,
     adam: Adam,
@@ -150,7 +150,7 @@ impl<'a> Stepper<'a> {
         loss
     }
 
-    /// All numbers, as dense Adam has them after the last step but for rows that were moved on to steps which did not follow.
+    /// All parameters, as dense Adam has them after the last step but for rows that were moved on to steps which did not follow.
     pub fn into_parameters(mut self) -> Parameters {
         self.parameters.catch_up(self.next, &mut self.late);
         self.parameters

@@ -106,7 +106,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// All numbers after the last step, to go on from. Rows that it did not use are moved on as far as the window of their last use
+    /// All parameters after the last step, to go on from. Rows that it did not use are moved on as far as the window of their last use
     /// reached.
     ///
     /// # Errors
@@ -119,7 +119,7 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// All numbers, as they are after the last step.
+    /// All parameters, as they are after the last step.
     ///
     /// # Errors
     /// When the device fails.

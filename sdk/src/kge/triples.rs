@@ -1,4 +1,4 @@
-//! A knowledge graph: triples over named entities and relations, in three parts.
+//! A knowledge graph: triples over named entities and relations, in three splits.
 
 use crate::data::knowledge::{Names, Triple};
 use crate::data::tables::{lines, text};
@@ -23,8 +23,8 @@ pub struct KnowledgeGraph {
 
 impl KnowledgeGraph {
     /// Reads `train.txt`, `valid.txt` and `test.txt` of a folder, lines of `head<TAB>relation<TAB>tail`. Entities and
-    /// relations have the numbers of `entities.dict` and `relations.dict` (`number<TAB>name`) where these are, else those
-    /// of their first use. Entities that occur in valid or test alone are kept.
+    /// relations have the ids of `entities.dict` and `relations.dict` (`id<TAB>name`) where these are, else ids in the
+    /// order of their first use. Entities that occur in valid or test alone are kept.
     ///
     /// # Errors
     /// Name the file and line.
@@ -35,19 +35,19 @@ impl KnowledgeGraph {
             return Err(error.help("give the folder that holds train.txt, valid.txt and test.txt"));
         }
         let (entities, relations) = (dictionary(folder, "entities.dict")?, dictionary(folder, "relations.dict")?);
-        let fixed = (entities.is_some(), relations.is_some());
+        let given = (entities.is_some(), relations.is_some());
         let (entities, relations) = (entities.unwrap_or_default(), relations.unwrap_or_default());
         let mut graph = Self { entities, relations, ..Self::default() };
-        graph.train = graph.part(folder, "train", fixed)?;
-        graph.valid = graph.part(folder, "valid", fixed)?;
-        graph.test = graph.part(folder, "test", fixed)?;
+        graph.train = graph.split(folder, "train", given)?;
+        graph.valid = graph.split(folder, "valid", given)?;
+        graph.test = graph.split(folder, "test", given)?;
         match graph.train.is_empty() {
             true => Err(Error::user("there is no triple to learn from").at_file(folder.join("train.txt"))),
             false => Ok(graph),
         }
     }
 
-    fn part(&mut self, folder: &Path, name: &str, fixed: (bool, bool)) -> Result<Vec<Triple>> {
+    fn split(&mut self, folder: &Path, name: &str, given: (bool, bool)) -> Result<Vec<Triple>> {
         let path = folder.join(format!("{name}.txt"));
         let mut triples = Vec::new();
         for (number, line) in lines(&text(&path)?) {
@@ -62,17 +62,17 @@ impl KnowledgeGraph {
                 ))
                 .at_line(&path, number));
             };
-            let mut id = |names: bool, fixed: bool, name: &str| {
+            let mut id = |names: bool, given: bool, name: &str| {
                 let (all, what) =
                     if names { (&mut self.entities, "entities") } else { (&mut self.relations, "relations") };
                 match all.get(name) {
                     Some(id) => Ok(id),
-                    None if !fixed => Ok(all.add(name)),
+                    None if !given => Ok(all.add(name)),
                     None => Err(Error::user(format!("`{name}` is not in {what}.dict")).at_line(&path, number)),
                 }
             };
-            let (head, tail) = (id(true, fixed.0, head)?, id(true, fixed.0, tail)?);
-            triples.push(Triple { head, relation: id(false, fixed.1, relation)?, tail });
+            let (head, tail) = (id(true, given.0, head)?, id(true, given.0, tail)?);
+            triples.push(Triple { head, relation: id(false, given.1, relation)?, tail });
         }
         Ok(triples)
     }
@@ -119,7 +119,7 @@ impl KnowledgeGraph {
     }
 }
 
-/// Reads `number<TAB>name` lines, whose numbers count from 0; `None` when there is no such file.
+/// Reads `id<TAB>name` lines, whose ids count from 0; `None` when there is no such file.
 fn dictionary(folder: &Path, name: &str) -> Result<Option<Names>> {
     let path = folder.join(name);
     if !path.is_file() {
@@ -129,14 +129,14 @@ fn dictionary(folder: &Path, name: &str) -> Result<Option<Names>> {
     for (line_number, line) in lines(&text(&path)?) {
         let refuse = |message: String| Err(Error::user(message).at_line(&path, line_number));
         match line.trim_end_matches('\r').split_once('\t') {
-            Some((number, name)) if number.trim().parse() == Ok(names.len()) => {
+            Some((id, name)) if id.trim().parse() == Ok(names.len()) => {
                 if names.get(name).is_some() {
                     return refuse(format!("`{name}` is there twice"));
                 }
                 names.add(name);
             }
-            Some((number, _)) => return refuse(format!("expected the number {}, found `{number}`", names.len())),
-            None => return refuse("expected a number and a name with a tab between".to_owned()),
+            Some((id, _)) => return refuse(format!("expected the id {}, found `{id}`", names.len())),
+            None => return refuse("expected an id and a name with a tab between".to_owned()),
         }
     }
     Ok(Some(names))

@@ -65,7 +65,7 @@ impl KgeExperiment {
         Self { stop, ..self }
     }
 
-    /// The model, without numbers.
+    /// The model, without parameters.
     pub fn model(&self) -> &dyn EmbeddingModel {
         &*self.model
     }

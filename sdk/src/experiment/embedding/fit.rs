@@ -15,7 +15,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Checkpoints take at most this part of the time.
+/// Checkpoints take at most this fraction of the time.
 const PART_OF_TIME: u32 = 20;
 
 /// What training goes by beside its manifest.
@@ -222,7 +222,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// As for `dualk run`, a hundredth of the steps being an epoch: when the pause is over, and at the end of an epoch,
-    /// unless checkpoints would take more than their part of the time. Without a pause after every step, whatever it costs.
+    /// unless checkpoints would take more than their share of the time. Without a pause after every step, whatever it costs.
     fn is_due(&self, epoch_ended: bool) -> bool {
         if self.records.checkpoint.is_none() {
             return false;

@@ -115,7 +115,7 @@ pub struct TrainOptions {
     /// Learning rate of Adam.
     #[schemars(range(min = 0.0))]
     pub lr: f64,
-    /// How the rate falls.
+    /// Schedule of the learning rate.
     pub schedule: KgeSchedule,
     /// What Adam does with rows that a step does not use.
     pub unused: Unused,

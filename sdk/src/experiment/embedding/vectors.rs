@@ -193,8 +193,8 @@ impl KgeExperiment {
         Ok(Some(LinkMetrics::new(&ranks, self.ties(), 0, self.manifest.seed).both.mrr))
     }
 
-    /// Vectors before the first step, as wide as trained ones, of an entity that no code is: those of codes are zeros then, in the shape of
-    /// trained ones. No file of the graph is read.
+    /// Untrained vectors of one entity that is no code, as wide as trained ones, so that codes have zeros of the right shape. No file of
+    /// the graph is read.
     ///
     /// # Errors
     /// When the model panics.

@@ -324,7 +324,7 @@ pub(super) fn gradient(
     (dx, dy, d0, d1, d2)
 }
 
-/// Number `part` of a row, zero where rows have only `parts`.
+/// Component `part` of a row in a dimension, zero where rows have only `parts`.
 #[cube]
 pub(super) fn number(
     table: &[f32],

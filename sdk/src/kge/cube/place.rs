@@ -42,20 +42,20 @@ impl Place {
         )
     }
 
-    /// Memory for so many numbers of 32 bits, at least one.
+    /// Memory for so many 32-bit floats, at least one.
     pub fn empty(&self, numbers: usize) -> CubeTensor {
         let shape = Shape::new([numbers.max(1)]);
         empty_device_contiguous_dtype(self.client.clone(), self.device.clone(), shape, DType::F32)
     }
 
-    /// A copy of these numbers.
+    /// A copy of these values.
     pub fn upload(&self, values: &[f32]) -> CubeTensor {
         let values = if values.is_empty() { &[0.0] } else { values };
         let handle = self.client.create(Bytes::from_elems(values.to_vec()));
         self.tensor(handle, values.len(), DType::F32)
     }
 
-    /// The numbers as they are when all work so far is done.
+    /// The values as they are when all work so far is done.
     ///
     /// # Errors
     /// When the device fails.
@@ -109,7 +109,7 @@ impl Lists {
         self.numbers.resize(self.numbers.len().next_multiple_of(ALIGNED), 0);
     }
 
-    /// One more list, of numbers with a point.
+    /// One more list, of floats.
     pub fn add_real(&mut self, list: impl IntoIterator<Item = f32>) {
         self.add(list.into_iter().map(f32::to_bits));
     }

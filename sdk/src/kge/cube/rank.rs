@@ -18,7 +18,7 @@ use burn_cubecl::cubecl::prelude::*;
 const SCORES: usize = 1 << 24;
 /// The most queries that are scored together.
 const BLOCK: usize = 512;
-/// Entities are counted in numbers of 32 bits that have a point.
+/// Entities are counted in 32-bit floats, which hold whole numbers up to this.
 const ENTITIES: usize = 1 << 24;
 
 /// Ranks by a trained model on a device.

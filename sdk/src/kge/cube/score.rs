@@ -196,7 +196,7 @@ pub(super) fn score_all<N: Size>(
     }
 }
 
-/// Where a score stands to that of the answer: 0 is below, 1 beside and 2 above, as what cannot be compared is.
+/// Where a score stands to that of the answer: 0 is below, 1 equal and 2 above, where NaN is, too.
 #[cube]
 fn standing(score: f32, truth: f32) -> u32 {
     let mut place = 0u32;
@@ -216,8 +216,8 @@ fn standing(score: f32, truth: f32) -> u32 {
     place
 }
 
-/// For each query how many entities stand above its answer, beside it, and beside and before it, without the answer itself
-/// and the other known ones: `[rows, 3]`. A cube for each query; counts below 2²⁴ are whole in 32 bits.
+/// For each query how many entities have a higher score than its answer, the same, and the same and a smaller index, without the
+/// answer itself and the other known ones: `[rows, 3]`. A cube for each query; counts below 2²⁴ are whole in 32 bits.
 #[cube(launch)]
 pub(super) fn count_above(
     scores: &[f32],
