@@ -68,6 +68,17 @@ fn preset(stage: &str, mode: Mode) -> Preset {
     }
 }
 
+/// What a stage freezes: its individual form everything but the head whose turn it is, and the lab layer, which these heads do
+/// not see; fine-tuning a lab layer that was trained.
+fn frozen(stage: &Stage, context: &StageContext<'_>) -> Vec<&'static str> {
+    let lab_is_trained = context.earlier.iter().any(|before| before.r#type == "lab");
+    match () {
+        () if stage.is_individual() => context.paths.iter().copied().filter(|path| *path != "lab").collect(),
+        () if stage.r#type == "finetune" && lab_is_trained => vec!["lab"],
+        () => Vec::new(),
+    }
+}
+
 impl Recipe for Dualk {
     fn types(&self) -> Vec<(&'static str, &'static str)> {
         vec![
@@ -121,14 +132,9 @@ impl Recipe for Dualk {
             // Its evaluation after the first epoch leaves training mode.
             stage.dropout_epochs = stage.dropout_epochs.or(Some(1));
         }
-        let lab_is_trained = context.earlier.iter().any(|before| before.r#type == "lab");
-        let frozen: Vec<&str> = match () {
-            // Everything but the head whose turn it is, and the lab layer, which these heads do not see.
-            () if stage.is_individual() => context.paths.iter().copied().filter(|path| *path != "lab").collect(),
-            () if finetunes && lab_is_trained => vec!["lab"],
-            () => Vec::new(),
-        };
-        stage.freeze = stage.freeze.or_else(|| Some(frozen.into_iter().map(str::to_owned).collect()));
+        if stage.freeze.is_none() {
+            stage.freeze = Some(frozen(&stage, context).into_iter().map(str::to_owned).collect());
+        }
         stage.test = stage.test.or(Some(finetunes));
         Ok(stage)
     }

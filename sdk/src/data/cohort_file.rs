@@ -39,9 +39,20 @@ const UNKNOWN: i64 = i64::MIN;
 /// # Errors
 /// When they cannot be written.
 pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
+    let ethnicities: BTreeSet<&str> = cohort.patient_facts.iter().filter_map(|f| f.ethnicity.as_deref()).collect();
+    let arrays = arrays_of(cohort, &ethnicities);
+    let tensors: Vec<Tensor<'_>> =
+        arrays.iter().map(|(name, values)| Tensor::list(name, Numbers::I64(values))).collect();
+    storage::tensors(&folder.join(ARRAYS), &tensors, &[])?;
+    let names = names_of(cohort, &ethnicities);
+    let text = serde_json::to_vec(&names).map_err(|e| Error::program(format!("cannot write {NAMES}: {e}")))?;
+    storage::write(&folder.join(NAMES), &text)
+}
+
+/// What is numbers, by name.
+fn arrays_of(cohort: &Cohort, ethnicities: &BTreeSet<&str>) -> Vec<(String, Vec<i64>)> {
     let wide = |values: &[u32]| values.iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
     let offsets = |values: &[usize]| values.iter().map(|&v| v as i64).collect::<Vec<_>>();
-    let ethnicities: BTreeSet<&str> = cohort.patient_facts.iter().filter_map(|f| f.ethnicity.as_deref()).collect();
     let ethnicity = |facts: &PatientFacts| match &facts.ethnicity {
         Some(text) => ethnicities.iter().take_while(|e| **e < text.as_str()).count() as i64,
         None => UNKNOWN,
@@ -75,78 +86,101 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
         ("lab_items.category", cohort.lab_items.iter().map(|item| item.category.map_or(-1, i64::from)).collect()),
     ];
     arrays.extend(plain.map(|(name, values)| (name.to_owned(), values)));
-    let file = folder.join(ARRAYS);
-    let tensors: Vec<Tensor<'_>> =
-        arrays.iter().map(|(name, values): &(String, Vec<i64>)| Tensor::list(name, Numbers::I64(values))).collect();
-    storage::tensors(&file, &tensors, &[])?;
-    let names = Names {
+    arrays
+}
+
+fn names_of(cohort: &Cohort, ethnicities: &BTreeSet<&str>) -> Names {
+    Names {
         codes: cohort.code_names.clone(),
         lab_categories: cohort.lab_categories.clone(),
         patients: cohort.patient_names.clone(),
         admissions: cohort.admission_names.clone(),
         code_titles: cohort.code_titles.clone(),
         lab_names: cohort.lab_names.clone(),
-        ethnicities: ethnicities.into_iter().map(str::to_owned).collect(),
+        ethnicities: ethnicities.iter().map(|&text| text.to_owned()).collect(),
         events: cohort.events.iter().map(|e| (e.kind.clone(), e.names.clone())).collect(),
         event_titles: cohort.events.iter().map(|e| e.titles.clone()).collect(),
         flow: cohort.flow.clone(),
         notes: cohort.notes.clone(),
-    };
-    let text = serde_json::to_vec(&names).map_err(|e| Error::program(format!("cannot write {NAMES}: {e}")))?;
-    storage::write(&folder.join(NAMES), &text)
+    }
+}
+
+/// The arrays of a file; each is `None` when it is not there or holds what it cannot.
+struct Arrays<'a>(SafeTensors<'a>);
+
+impl Arrays<'_> {
+    fn integers(&self, name: &str) -> Option<Vec<i64>> {
+        let view = self.0.tensor(name).ok().filter(|view| view.dtype() == Dtype::I64)?;
+        let (numbers, _) = view.data().as_chunks::<8>();
+        Some(numbers.iter().map(|b| i64::from_le_bytes(*b)).collect())
+    }
+
+    fn small(&self, name: &str) -> Option<Vec<u32>> {
+        self.integers(name)?.into_iter().map(|v| u32::try_from(v).ok()).collect()
+    }
+
+    fn offsets(&self, name: &str) -> Option<Vec<usize>> {
+        self.integers(&format!("{name}.offsets"))?.into_iter().map(|v| usize::try_from(v).ok()).collect()
+    }
+
+    fn rows(&self, name: &str) -> Option<Ragged<u32>> {
+        Ragged::from_parts(self.offsets(name)?, self.small(name)?)
+    }
+
+    /// Integers of which some are not known.
+    fn known(&self, name: &str) -> Option<Vec<Option<i64>>> {
+        Some(self.integers(name)?.into_iter().map(|v| (v != UNKNOWN).then_some(v)).collect())
+    }
+
+    fn patient_facts(&self, ethnicities: &[String]) -> Option<Vec<PatientFacts>> {
+        let facts = self.known("patients.sex")?.into_iter().zip(self.known("patients.ethnicity")?);
+        let patient = |(sex, ethnicity): (Option<i64>, Option<i64>)| PatientFacts {
+            sex: sex.map(|sex| if sex == 1 { Sex::Male } else { Sex::Female }),
+            ethnicity: ethnicity.and_then(|at| ethnicities.get(usize::try_from(at).ok()?)).cloned(),
+        };
+        Some(facts.map(patient).collect())
+    }
+
+    fn admission_facts(&self) -> Option<Vec<AdmissionFacts>> {
+        let times = self.known("admissions.start")?.into_iter().zip(self.known("admissions.end")?);
+        let others = self.known("admissions.age")?.into_iter().zip(self.known("admissions.died")?);
+        let age = |bits: i64| u32::try_from(bits).ok().map(f32::from_bits);
+        let facts = times.zip(others).map(|((start, end), (bits, died))| AdmissionFacts {
+            start,
+            end,
+            age: bits.and_then(age),
+            died: died.map(|d| d == 1),
+        });
+        Some(facts.collect())
+    }
 }
 
 /// Reads what [`save`] wrote; `None` when it does not make a cohort.
 pub(crate) fn load(folder: &Path) -> Option<Cohort> {
     let bytes = fs::read(folder.join(ARRAYS)).ok()?;
-    let tensors = SafeTensors::deserialize(&bytes).ok()?;
-    let array = |name: &str| -> Option<Vec<i64>> {
-        let view = tensors.tensor(name).ok().filter(|view| view.dtype() == Dtype::I64)?;
-        let (numbers, _) = view.data().as_chunks::<8>();
-        Some(numbers.iter().map(|b| i64::from_le_bytes(*b)).collect())
-    };
-    let small = |name: &str| -> Option<Vec<u32>> { array(name)?.into_iter().map(|v| u32::try_from(v).ok()).collect() };
-    let offsets =
-        |name: &str| -> Option<Vec<usize>> { array(name)?.into_iter().map(|v| usize::try_from(v).ok()).collect() };
+    let arrays = Arrays(SafeTensors::deserialize(&bytes).ok()?);
     let names: Names = serde_json::from_slice(&fs::read(folder.join(NAMES)).ok()?).ok()?;
-    let known = |values: Vec<i64>| values.into_iter().map(|v| (v != UNKNOWN).then_some(v));
-    let patient = |(sex, ethnicity): (Option<i64>, Option<i64>)| PatientFacts {
-        sex: sex.map(|sex| if sex == 1 { Sex::Male } else { Sex::Female }),
-        ethnicity: ethnicity.and_then(|at| names.ethnicities.get(usize::try_from(at).ok()?)).cloned(),
-    };
-    let patient_facts = known(array("patients.sex")?).zip(known(array("patients.ethnicity")?)).map(patient).collect();
-    let times = known(array("admissions.start")?).zip(known(array("admissions.end")?));
-    let others = known(array("admissions.age")?).zip(known(array("admissions.died")?));
-    let age = |bits: i64| u32::try_from(bits).ok().map(f32::from_bits);
-    let admission_facts = times.zip(others).map(|((start, end), (bits, died))| AdmissionFacts {
-        start,
-        end,
-        age: bits.and_then(age),
-        died: died.map(|d| d == 1),
-    });
-    let admission_facts = admission_facts.collect();
     let mut events = Vec::new();
     for (i, ((kind, of_kind), titles)) in names.events.into_iter().zip(names.event_titles).enumerate() {
-        let rows = Ragged::from_parts(offsets(&format!("events{i}.offsets"))?, small(&format!("events{i}"))?)?;
-        events.push(Events { kind, names: of_kind, titles, rows });
+        events.push(Events { kind, names: of_kind, titles, rows: arrays.rows(&format!("events{i}"))? });
     }
-    let items = array("lab_items")?.into_iter().zip(array("lab_items.category")?);
+    let items = arrays.integers("lab_items")?.into_iter().zip(arrays.integers("lab_items.category")?);
     let cohort = Cohort {
-        patients: array("patients")?,
-        admissions: Ragged::from_parts(offsets("admissions.offsets")?, array("admissions")?)?,
-        codes: Ragged::from_parts(offsets("codes.offsets")?, small("codes")?)?,
+        patients: arrays.integers("patients")?,
+        admissions: Ragged::from_parts(arrays.offsets("admissions")?, arrays.integers("admissions")?)?,
+        codes: arrays.rows("codes")?,
         code_names: names.codes,
-        labs: Ragged::from_parts(offsets("labs.offsets")?, small("labs")?)?,
+        labs: arrays.rows("labs")?,
         lab_items: items.map(|(id, category)| LabItem { id, category: u8::try_from(category).ok() }).collect(),
         lab_categories: names.lab_categories,
-        cut_from: small("patients.cut_from")?,
-        persons: small("patients.person")?,
+        cut_from: arrays.small("patients.cut_from")?,
+        persons: arrays.small("patients.person")?,
         patient_names: names.patients,
         admission_names: names.admissions,
         code_titles: names.code_titles,
         lab_names: names.lab_names,
-        patient_facts,
-        admission_facts,
+        patient_facts: arrays.patient_facts(&names.ethnicities)?,
+        admission_facts: arrays.admission_facts()?,
         events,
         nodes: Vec::new(),
         flow: names.flow,

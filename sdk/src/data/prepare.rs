@@ -266,6 +266,17 @@ fn patients(prepared: &Dataset) -> Vec<(String, Values)> {
         ("codes", Values::text_lists(codes)),
         ("abnormal_labs", Values::integer_lists(labs)),
     ]);
+    columns.extend(known_columns(cohort, &patient));
+    for events in &cohort.events {
+        let rows = events.rows.rows().map(|row| row.iter().map(|&e| events.names[e as usize].as_str()));
+        columns.push((events.kind.clone(), Values::text_lists(rows)));
+    }
+    columns
+}
+
+/// What is known of admissions and of the patients of each, as far as the cohort has it.
+fn known_columns(cohort: &Cohort, patient: &[usize]) -> Vec<(String, Values)> {
+    let mut columns = Vec::new();
     if !cohort.admission_facts.is_empty() {
         let facts = &cohort.admission_facts;
         let micros = |time: Option<i64>| time.and_then(|seconds| seconds.checked_mul(1_000_000));
@@ -288,10 +299,6 @@ fn patients(prepared: &Dataset) -> Vec<(String, Values)> {
     if !cohort.persons.is_empty() {
         let persons: Vec<u32> = patient.iter().map(|&p| cohort.persons[p]).collect();
         columns.push(("person".to_owned(), persons.into()));
-    }
-    for events in &cohort.events {
-        let rows = events.rows.rows().map(|row| row.iter().map(|&e| events.names[e as usize].as_str()));
-        columns.push((events.kind.clone(), Values::text_lists(rows)));
     }
     columns
 }

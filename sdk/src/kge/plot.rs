@@ -10,6 +10,9 @@ use std::fmt::Write;
 /// Colours of the levels, from the root on.
 const COLOURS: [&str; 6] = ["#b42318", "#dc6803", "#087443", "#0e7090", "#2563a8", "#7839ee"];
 const SIZE: f64 = 640.0;
+const CENTRE: f64 = SIZE / 2.0;
+/// The radius of the outermost ring.
+const RIM: f64 = CENTRE - 20.0;
 
 /// An entity and what is below it, level by level.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,14 @@ pub(super) fn entity(graph: &KnowledgeGraph, name: &str) -> Result<u32> {
     })
 }
 
+/// What is shown of a level.
+#[derive(Clone, Default)]
+struct Level {
+    entities: usize,
+    /// Angle and modulus, of each dimension of each entity.
+    points: Vec<(f32, f32)>,
+}
+
 /// The picture, and for each level the number of entities and the mean of the moduli.
 ///
 /// Every entity gives a point a dimension, at the angle of its phase. The radius is the logarithm of the modulus, from the
@@ -88,25 +99,7 @@ pub fn polar_svg(
     tree: &Subtree,
     title: &str,
 ) -> Result<(String, Vec<(usize, f64)>)> {
-    const LEAST: f32 = 1e-6;
-    let mut levels: Vec<Vec<(f32, f32)>> = Vec::new();
-    let mut counts = Vec::new();
-    for &(entity, level) in &tree.members {
-        let Some(points) = model.polar(embeddings.parameters.entities.row(entity)) else {
-            return Err(
-                Error::user("this model has no phases and moduli").help("`hake` has; train with model.type = \"hake\"")
-            );
-        };
-        levels.resize(levels.len().max(level + 1), Vec::new());
-        counts.resize(counts.len().max(level + 1), 0usize);
-        counts[level] += 1;
-        levels[level].extend(points);
-    }
-    let mut radii: Vec<f32> = levels.iter().flatten().map(|(_, r)| r.max(LEAST).ln()).collect();
-    radii.sort_by(f32::total_cmp);
-    let at = |part: f64| radii[((radii.len() - 1) as f64 * part) as usize];
-    let (low, high) = (at(0.02), at(0.98).max(at(0.02) + LEAST));
-    let centre = SIZE / 2.0;
+    let levels = levels(model, embeddings, tree)?;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {SIZE} {height}\" font-family=\"system-ui,sans-serif\" \
          font-size=\"13\"><rect width=\"100%\" height=\"100%\" fill=\"#fff\"/><title>{}</title>\n",
@@ -114,38 +107,66 @@ pub fn polar_svg(
         height = SIZE + 60.0
     );
     for ring in 1..=4 {
-        let r = (centre - 20.0) * f64::from(ring) / 4.0;
-        let _ = writeln!(svg, "<circle cx=\"{centre}\" cy=\"{centre}\" r=\"{r}\" fill=\"none\" stroke=\"#d8dde6\"/>");
+        let r = RIM * f64::from(ring) / 4.0;
+        let _ = writeln!(svg, "<circle cx=\"{CENTRE}\" cy=\"{CENTRE}\" r=\"{r}\" fill=\"none\" stroke=\"#d8dde6\"/>");
     }
-    // The root last, so that the many do not hide it.
-    for (level, points) in levels.iter().enumerate().rev() {
-        let size = if level == 0 { 2.2 } else { 1.1 };
-        let _ = writeln!(svg, "<g fill=\"{}\" fill-opacity=\"0.55\">", COLOURS[level % COLOURS.len()]);
-        for &(angle, modulus) in points {
-            let r = f64::from(((modulus.max(LEAST).ln() - low) / (high - low)).clamp(0.0, 1.0)) * (centre - 20.0);
-            let (sine, cosine) = f64::from(angle).sin_cos();
-            let _ =
-                write!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{size}\"/>", centre + r * cosine, centre - r * sine);
-        }
-        svg += "</g>\n";
-    }
+    draw_points(&mut svg, &levels);
     let mut summary = Vec::new();
-    for (level, points) in levels.iter().enumerate() {
+    for (i, Level { entities, points }) in levels.iter().enumerate() {
         let mean = points.iter().map(|(_, r)| f64::from(*r)).sum::<f64>() / points.len().max(1) as f64;
-        summary.push((counts[level], mean));
-        let (x, colour) = (20.0 + 150.0 * (level % 4) as f64, COLOURS[level % COLOURS.len()]);
-        let y = SIZE + 16.0 + 20.0 * (level / 4) as f64;
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{x}\" cy=\"{}\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"{y}\" fill=\"#1d2433\">level {level}: \
-             {} entities</text>",
-            y - 4.0,
-            x + 10.0,
-            counts[level]
-        );
+        summary.push((*entities, mean));
+        draw_label(&mut svg, i, *entities);
     }
     svg += "</svg>\n";
     Ok((svg, summary))
+}
+
+fn levels(model: &dyn EmbeddingModel, embeddings: &Embeddings, tree: &Subtree) -> Result<Vec<Level>> {
+    let mut levels: Vec<Level> = Vec::new();
+    for &(entity, level) in &tree.members {
+        let Some(points) = model.polar(embeddings.parameters.entities.row(entity)) else {
+            return Err(
+                Error::user("this model has no phases and moduli").help("`hake` has; train with model.type = \"hake\"")
+            );
+        };
+        levels.resize(levels.len().max(level + 1), Level::default());
+        levels[level].entities += 1;
+        levels[level].points.extend(points);
+    }
+    Ok(levels)
+}
+
+/// Draws the points, those of the root last, so that the many do not hide it.
+fn draw_points(svg: &mut String, levels: &[Level]) {
+    const LEAST: f32 = 1e-6;
+    let mut radii: Vec<f32> = levels.iter().flat_map(|level| &level.points).map(|(_, r)| r.max(LEAST).ln()).collect();
+    radii.sort_by(f32::total_cmp);
+    let at = |part: f64| radii[((radii.len() - 1) as f64 * part) as usize];
+    let (low, high) = (at(0.02), at(0.98).max(at(0.02) + LEAST));
+    for (i, Level { points, .. }) in levels.iter().enumerate().rev() {
+        let size = if i == 0 { 2.2 } else { 1.1 };
+        let _ = writeln!(svg, "<g fill=\"{}\" fill-opacity=\"0.55\">", COLOURS[i % COLOURS.len()]);
+        for &(angle, modulus) in points {
+            let r = f64::from(((modulus.max(LEAST).ln() - low) / (high - low)).clamp(0.0, 1.0)) * RIM;
+            let (sine, cosine) = f64::from(angle).sin_cos();
+            let _ =
+                write!(svg, "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{size}\"/>", CENTRE + r * cosine, CENTRE - r * sine);
+        }
+        *svg += "</g>\n";
+    }
+}
+
+/// Says below the picture which colour a level has, and how many entities.
+fn draw_label(svg: &mut String, level: usize, entities: usize) {
+    let (x, colour) = (20.0 + 150.0 * (level % 4) as f64, COLOURS[level % COLOURS.len()]);
+    let y = SIZE + 16.0 + 20.0 * (level / 4) as f64;
+    let _ = writeln!(
+        svg,
+        "<circle cx=\"{x}\" cy=\"{}\" r=\"5\" fill=\"{colour}\"/><text x=\"{}\" y=\"{y}\" fill=\"#1d2433\">level {level}: \
+         {entities} entities</text>",
+        y - 4.0,
+        x + 10.0
+    );
 }
 
 fn escape(text: &str) -> String {

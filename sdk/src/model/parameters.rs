@@ -235,6 +235,18 @@ pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
             param.map(|old| Tensor::from_data(data, &old.device()).set_require_grad(trains))
         }
     }
+    let mut load = Load { path: Vec::new(), values: tensors_of(file)?, problem: None };
+    let module = module.map(&mut load);
+    match load.problem {
+        None => Ok(module),
+        Some(problem) => Err(Error::user(format!("the weights do not fit the model: {problem}"))
+            .at_file(file)
+            .help("use the manifest that the weights were trained with")),
+    }
+}
+
+/// The tensors of a file of weights by name.
+fn tensors_of(file: &Path) -> Result<HashMap<String, TensorData>> {
     let bytes = fs::read(file).map_err(|e| Error::io("read weights", file, e))?;
     let damaged = |e: safetensors::SafeTensorError| Error::user(format!("these are no safetensors: {e}")).at_file(file);
     let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
@@ -245,12 +257,5 @@ pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
         };
         values.insert(name, TensorData::new::<f32, _>(floats, view.shape().to_vec()));
     }
-    let mut load = Load { path: Vec::new(), values, problem: None };
-    let module = module.map(&mut load);
-    match load.problem {
-        None => Ok(module),
-        Some(problem) => Err(Error::user(format!("the weights do not fit the model: {problem}"))
-            .at_file(file)
-            .help("use the manifest that the weights were trained with")),
-    }
+    Ok(values)
 }

@@ -55,6 +55,18 @@ enum Form {
     Markdown,
 }
 
+impl From<Form> for Format {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Table => Self::Table,
+            Form::Json => Self::Json,
+            Form::Csv => Self::Csv,
+            Form::Latex => Self::Latex,
+            Form::Markdown => Self::Markdown,
+        }
+    }
+}
+
 impl Compare {
     pub fn run(self) -> Result<()> {
         let runs = run_folders(&self.folders)?;
@@ -77,14 +89,7 @@ impl Compare {
             (Some(plan), [folder]) => plan.compare(folder, &options)?,
             _ => Comparison::of(&runs, &options)?,
         };
-        let format = match self.format {
-            Form::Table => Format::Table,
-            Form::Json => Format::Json,
-            Form::Csv => Format::Csv,
-            Form::Latex => Format::Latex,
-            Form::Markdown => Format::Markdown,
-        };
-        let text = table.render(format, self.references)?;
+        let text = table.render(self.format.into(), self.references)?;
         let write = |file: &PathBuf, text: &str| storage::replace(file, |new| storage::write(new, text.as_bytes()));
         match &self.out {
             Some(file) => write(file, &text)?,

@@ -52,32 +52,11 @@ impl Install {
             parts.metadata.clear();
         }
         let prefix = std::path::absolute(&self.prefix).map_err(|e| Error::io("find the folder", &self.prefix, e))?;
-        let (library, share) = (prefix.join("lib/dualk"), prefix.join("share/dualk"));
-        // Everything is there before anything of an earlier installation goes.
-        let (drafts, bin) = ((draft(&library)?, draft(&share)?), prefix.join("bin"));
-        let (new_library, new_share) = (drafts.0.path(), drafts.1.path());
-        let mut size = copy_all(&parts.libraries, new_library)?;
-        if !parts.metadata.is_empty() {
-            size += copy_all(&parts.metadata, &new_library.join("deps"))?;
-        }
+        let (library, share, bin) = (prefix.join("lib/dualk"), prefix.join("share/dualk"), prefix.join("bin"));
+        let program = bin.join(format!("dualk{EXE_SUFFIX}"));
         let package = package();
         let manifests = Manifests::of(package.as_deref())?;
-        size += manifests.copy(new_share)?;
-        if self.docs {
-            size += copy_folder(&documentation(&parts.program)?, &new_share.join("doc"))?;
-        }
-        let program = bin.join(format!("dualk{EXE_SUFFIX}"));
-        let new_program = draft(&bin.join("dualk-program"))?;
-        size += storage::copy(&parts.program, &new_program.path().join("dualk"))?;
-        // The new program with the new libraries and manifests, or the old one with the old.
-        for new in [new_library, new_share, new_program.path()] {
-            storage::sync_tree(new)?;
-        }
-        storage::exchange_all(&[
-            (new_library.to_owned(), library.clone()),
-            (new_share.to_owned(), share.clone()),
-            (new_program.path().join("dualk"), program.clone()),
-        ])?;
+        let size = self.put(&parts, &manifests, [&library, &share, &program])?;
         let plugins = parts.libraries.len().saturating_sub(2);
         let mut lines = vec![
             program.display().to_string(),
@@ -98,6 +77,32 @@ impl Install {
             lines.push(format!("{} is not on PATH", bin.display()));
         }
         Ok(lines)
+    }
+
+    /// Puts everything into place; the bytes that were written. All is there before anything of an earlier installation goes: the
+    /// new program has the new libraries and manifests, or the old one the old.
+    fn put(&self, parts: &Parts, manifests: &Manifests, [library, share, program]: [&Path; 3]) -> Result<u64> {
+        let (drafts, new_program) =
+            ((draft(library)?, draft(share)?), draft(&program.with_file_name("dualk-program"))?);
+        let (new_library, new_share) = (drafts.0.path(), drafts.1.path());
+        let mut size = copy_all(&parts.libraries, new_library)?;
+        if !parts.metadata.is_empty() {
+            size += copy_all(&parts.metadata, &new_library.join("deps"))?;
+        }
+        size += manifests.copy(new_share)?;
+        if self.docs {
+            size += copy_folder(&documentation(&parts.program)?, &new_share.join("doc"))?;
+        }
+        size += storage::copy(&parts.program, &new_program.path().join("dualk"))?;
+        for new in [new_library, new_share, new_program.path()] {
+            storage::sync_tree(new)?;
+        }
+        storage::exchange_all(&[
+            (new_library.to_owned(), library.to_owned()),
+            (new_share.to_owned(), share.to_owned()),
+            (new_program.path().join("dualk"), program.to_owned()),
+        ])?;
+        Ok(size)
     }
 }
 

@@ -2,8 +2,8 @@ use super::sweep::Sweep;
 use super::{CacheArgs, ManifestArgs};
 use crate::interrupt;
 use clap::Args;
-use dualk_sdk::experiment::Experiment;
 use dualk_sdk::experiment::sweep::{MemberProgress, exit_with_parent};
+use dualk_sdk::experiment::{Experiment, Outcome, RunDir};
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Progress, Result};
 use std::path::{Path, PathBuf};
@@ -82,6 +82,15 @@ fn first_comment(text: &str) -> Option<String> {
     (!sentence.is_empty()).then(|| sentence.to_owned())
 }
 
+fn show(outcome: &Outcome, run: &RunDir) {
+    println!("{}", outcome.table());
+    if let Some(verdict) = run.verdict() {
+        println!("→ {verdict}\n");
+    }
+    println!("{} parameters, {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
+    println!("run: {}", run.path().display());
+}
+
 impl Run {
     pub fn run(self) -> Result<()> {
         if let Some(signal) = self.stop_signal {
@@ -116,12 +125,7 @@ impl Run {
             true => experiment.resume(progress)?,
             false => experiment.run(progress)?,
         };
-        println!("{}", outcome.table());
-        if let Some(verdict) = run.verdict() {
-            println!("→ {verdict}\n");
-        }
-        println!("{} parameters, {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
-        println!("run: {}", run.path().display());
+        show(&outcome, &run);
         if let Some(member) = &member {
             member.finished(run.path());
         }

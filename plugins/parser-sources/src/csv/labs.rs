@@ -25,6 +25,23 @@ impl Items {
             None => drop(self.of.insert(name.to_owned(), category)),
         }
     }
+
+    /// Puts the items of every admission into the cohort, numbered by their names.
+    fn add_to(self, sets: LabSets<String>, rule: Rule, cohort: &mut Cohort) -> Result<()> {
+        let categories: Vec<String> = self.categories.into_iter().collect();
+        if categories.len() > usize::from(u8::MAX) {
+            let message = format!("found {} categories of laboratory items, and there may be 255", categories.len());
+            return Err(Error::user(message).at_key("category").help("leave the option out, or group the items"));
+        }
+        let (of, numbers): (_, HashMap<&String, i64>) = (&self.of, self.of.keys().zip(1..).collect());
+        sets.add_to(cohort, rule, |item| {
+            let category = of.get(item).map(|of| categories.partition_point(|c| c < of) as u8);
+            (LabItem { id: numbers.get(item).copied().unwrap_or_default(), category }, item.clone())
+        });
+        cohort.lab_categories =
+            categories.into_iter().map(|c| if c.is_empty() { "laboratory".to_owned() } else { c }).collect();
+        Ok(())
+    }
 }
 
 /// Adds the items of all sources to the cohort.
@@ -62,22 +79,7 @@ pub fn add(
         })?;
         cohort.flow.push(step);
     }
-    if items.of.is_empty() {
-        return Ok(());
-    }
-    let categories: Vec<String> = items.categories.into_iter().collect();
-    if categories.len() > usize::from(u8::MAX) {
-        let message = format!("found {} categories of laboratory items, and there may be 255", categories.len());
-        return Err(Error::user(message).at_key("category").help("leave the option out, or group the items"));
-    }
-    let numbers: HashMap<&String, i64> = items.of.keys().zip(1..).collect();
-    sets.add_to(cohort, rule, |item| {
-        let category = items.of.get(item).map(|of| categories.partition_point(|c| c < of) as u8);
-        (LabItem { id: numbers.get(item).copied().unwrap_or_default(), category }, item.clone())
-    });
-    cohort.lab_categories =
-        categories.into_iter().map(|c| if c.is_empty() { "laboratory".to_owned() } else { c }).collect();
-    Ok(())
+    if items.of.is_empty() { Ok(()) } else { items.add_to(sets, rule, cohort) }
 }
 
 /// Columns of the table of visits as items; what a star stood for is the item's name. `each` is shown what is written, with the

@@ -56,6 +56,16 @@ impl Subject {
         self.events.sort_by_key(|event| (event.time, event.what.order()));
     }
 
+    /// Takes what events say of the subject: its race, of which the first counts, and its sex.
+    fn describe(&mut self, race: Option<&str>, sex: Option<&str>) {
+        if let Some(race) = race {
+            self.facts.ethnicity.get_or_insert_with(|| race.to_owned());
+        }
+        if let Some(sex) = sex {
+            self.facts.sex = Sex::parse(sex);
+        }
+    }
+
     /// With what an earlier file has of the same subject.
     pub fn after(mut self, earlier: Self) -> Self {
         let later = std::mem::replace(&mut self.events, earlier.events);
@@ -79,6 +89,18 @@ pub struct Counts {
     pub without_number: u64,
     /// Results that are numbers and do not count.
     pub other_results: u64,
+}
+
+impl Counts {
+    /// Counts a laboratory event by what counts of it.
+    fn add_lab(&mut self, what: Option<&What>, has_value: bool) {
+        self.labs += 1;
+        match what {
+            Some(What::Result(..)) => {}
+            _ if has_value => self.other_results += 1,
+            _ => self.without_number += 1,
+        }
+    }
 }
 
 /// Subjects of a file.
@@ -110,11 +132,10 @@ impl Meds {
                 counts.without_code += 1;
                 continue;
             };
-            if let Some(race) = races[i].or_else(|| after(code, &["RACE//", "ETHNICITY//"])) {
-                found.entry(subjects[i]).or_default().facts.ethnicity.get_or_insert_with(|| race.to_owned());
-            }
-            if let Some(sex) = code.strip_prefix("GENDER//") {
-                found.entry(subjects[i]).or_default().facts.sex = Sex::parse(sex);
+            let race = races[i].or_else(|| after(code, &["RACE//", "ETHNICITY//"]));
+            let sex = code.strip_prefix("GENDER//");
+            if race.is_some() || sex.is_some() {
+                found.entry(subjects[i]).or_default().describe(race, sex);
             }
             // What has no time, such as a birthplace, belongs to no visit.
             let Some(time) = time else {
@@ -125,12 +146,7 @@ impl Meds {
             let value = || value.map(|value| number(rows, i, value)).transpose();
             let what = self.what(code, value, labs, coding)?;
             if code.starts_with(&self.options.lab) {
-                counts.labs += 1;
-                match what {
-                    Some(What::Result(..)) => {}
-                    _ if has_value => counts.other_results += 1,
-                    _ => counts.without_number += 1,
-                }
+                counts.add_lab(what.as_ref(), has_value);
             }
             let Some(what) = what else { continue };
             let Some(time) = dates.read(time) else {

@@ -12,7 +12,7 @@ use dualk_sdk::kge::{
 };
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Silent;
-use dualk_sdk::serde_json::json;
+use dualk_sdk::serde_json::{Value, json};
 use dualk_sdk::slots;
 use dualk_sdk::toml::Table;
 use dualk_sdk::{Error, Result};
@@ -86,6 +86,39 @@ struct Measured {
 impl Kge {
     pub fn run(self) -> Result<()> {
         set_threads(self.threads)?;
+        self.check()?;
+        let mut registry = Registry::new();
+        registry.require(Slot::KgeModel, &self.model).map_err(|e| e.at_key("--model"))?;
+        let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
+        let model = registry.make::<slots::kge_model>(&self.model, options)?;
+        let device = device::open(&self.device).map_err(|e| e.at_key("--device"))?;
+        forget_peak_memory();
+        let graph = self.graph();
+        let known = Known::new(&graph.train);
+        let options = self.samples();
+        let unused = if self.still { Unused::Still } else { Unused::Moved };
+        let (schedule, epsilon) = (KgeSchedule::Constant, 1e-8);
+        let adam = Adam { lr: 5e-5, beta1: 0.9, beta2: 0.999, epsilon, steps: options.steps, schedule, unused };
+        let parameters = Parameters::new(&*model, self.entities, self.relations, 1);
+        let mut trainer = Trainer::new(&*model, parameters, adam, window(&options), 0.5, &device)?;
+        let sampler = Sampler::new(&graph, &known, options, 0).at_once(trainer.batches_at_once());
+        let measured = self.train(&mut trainer, sampler)?;
+        let mut line = self.line(&*model, &device.name, measured, peak_memory_gib());
+        let parameters = trainer.into_parameters()?;
+        if self.ranked > 0 {
+            let (seconds, peak) = self.rank(&*model, parameters, &graph, known, &device)?;
+            line["ranked"] = json!(self.ranked);
+            line["rank_s"] = json!(seconds);
+            line["rank_peak_rss_gib"] = json!(peak);
+        }
+        let mut report = Report::new(self.format);
+        report.add(line);
+        report.finish();
+        Ok(())
+    }
+
+    /// Refuses sizes that no graph and no batch has.
+    fn check(&self) -> Result<()> {
         for (name, value) in
             [("--entities", self.entities), ("--relations", self.relations), ("--triples", self.triples)]
         {
@@ -100,43 +133,32 @@ impl Kge {
                 return Err(Error::user(format!("{name}: expected at least 1, found 0")));
             }
         }
-        let mut registry = Registry::new();
-        registry.require(Slot::KgeModel, &self.model).map_err(|e| e.at_key("--model"))?;
-        let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
-        let model = registry.make::<slots::kge_model>(&self.model, options)?;
-        let device = device::open(&self.device).map_err(|e| e.at_key("--device"))?;
-        forget_peak_memory();
-        let graph = self.graph();
-        let known = Known::new(&graph.train);
-        let steps = WARM + self.steps;
-        let options = SampleOptions {
+        Ok(())
+    }
+
+    fn samples(&self) -> SampleOptions {
+        SampleOptions {
             batch: self.batch,
             negatives: self.negatives,
             shared: self.shared,
             subsampling: true,
             // As in the middle of training, so that it is known when the rows of the last timed steps are used again.
-            steps: steps + 64,
+            steps: WARM + self.steps + 64,
             seed: 1,
-        };
-        let unused = if self.still { Unused::Still } else { Unused::Moved };
-        let (schedule, epsilon) = (KgeSchedule::Constant, 1e-8);
-        let adam = Adam { lr: 5e-5, beta1: 0.9, beta2: 0.999, epsilon, steps: options.steps, schedule, unused };
-        let parameters = Parameters::new(&*model, self.entities, self.relations, 1);
-        let mut trainer = Trainer::new(&*model, parameters, adam, window(&options), 0.5, &device)?;
-        let sampler = Sampler::new(&graph, &known, options, 0).at_once(trainer.batches_at_once());
-        let Measured { seconds, waits, rows, cells, loss } = self.train(&mut trainer, sampler)?;
+        }
+    }
+
+    /// What is reported of the steps.
+    fn line(&self, model: &dyn EmbeddingModel, device: &str, measured: Measured, peak: Option<f64>) -> Value {
+        let Measured { seconds, waits, rows, cells, loss } = measured;
         let n = f64::from(self.steps);
         let (times, waits) = (Times::new(seconds), Times::new(waits));
         let (rows, cells) = (rows as f64 / n, cells as f64 / n);
         let (width, query) = (model.entity_width() as f64, model.query_width() as f64);
-        let peak = peak_memory_gib();
-        let parameters = trainer.into_parameters()?;
-        let ranked = (self.ranked > 0).then(|| self.rank(&*model, parameters, &graph, known, &device)).transpose()?;
-        let mut report = Report::new(self.format);
-        let mut line = json!({
+        json!({
             "bench": "kge",
             "model": self.model,
-            "device": device.name,
+            "device": device,
             "threads": rayon::current_num_threads(),
             "batch": self.batch,
             "negatives": self.negatives,
@@ -157,15 +179,7 @@ impl Kge {
             "bytes_floor": rows * width * 4.0 * 7.0,
             // What both passes read and add to of queries, from caches.
             "bytes_queries": cells * query * 4.0 * 4.0,
-        });
-        if let Some((seconds, peak)) = ranked {
-            line["ranked"] = json!(self.ranked);
-            line["rank_s"] = json!(seconds);
-            line["rank_peak_rss_gib"] = json!(peak);
-        }
-        report.add(line);
-        report.finish();
-        Ok(())
+        })
     }
 
     /// Times the steps: one by one on the CPU, and on a device [`TOGETHER`] at a time, with one reading of the loss. From the end
