@@ -7,18 +7,18 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 /// A parameter with its gradient, when it has one.
-pub(super) struct Slope {
+pub(super) struct WithGradient {
     pub path: String,
     pub value: TensorData,
     pub gradient: Option<Vec<f32>>,
 }
 
 /// Every float parameter, with its gradient.
-pub(super) fn slopes<M: Module>(module: &M, gradients: Option<&Gradients>) -> Vec<Slope> {
+pub(super) fn with_gradients<M: Module>(module: &M, gradients: Option<&Gradients>) -> Vec<WithGradient> {
     struct Collect<'a> {
         path: Vec<String>,
         gradients: Option<&'a Gradients>,
-        found: Vec<Slope>,
+        found: Vec<WithGradient>,
     }
     impl ModuleVisitor for Collect<'_> {
         fn enter_module(&mut self, name: &str, _: &str) {
@@ -31,7 +31,7 @@ pub(super) fn slopes<M: Module>(module: &M, gradients: Option<&Gradients>) -> Ve
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let gradient = self.gradients.and_then(|g| param.val().grad(g)).map(|g| g.into_data().iter().collect());
-            self.found.push(Slope { path: self.path.join("."), value: param.val().into_data(), gradient });
+            self.found.push(WithGradient { path: self.path.join("."), value: param.val().into_data(), gradient });
         }
     }
     let mut collect = Collect { path: Vec::new(), gradients, found: Vec::new() };
@@ -107,7 +107,7 @@ pub(super) struct Function<'a, M> {
     pub input: TensorData,
     pub output: &'a dyn Fn(&M, Tensor<2>) -> Tensor<2>,
     /// Whether gradients must reach the input.
-    pub input_slope: bool,
+    pub input_gradient: bool,
 }
 
 impl<M: Module> Function<'_, M> {
@@ -126,13 +126,13 @@ impl<M: Module> Function<'_, M> {
     /// Compares gradients with finite differences: four numbers of each parameter and of the input, those of the largest
     /// gradient among them.
     pub fn compare(&self, device: &Device, findings: &mut Vec<String>) -> Result<()> {
-        if !self.input_slope && slopes(&self.module, None).is_empty() {
+        if !self.input_gradient && with_gradients(&self.module, None).is_empty() {
             return Ok(()); // nothing learns
         }
         // burn draws parameters when they are first asked for, which is not to be among what is repeated.
         seeded(device, || drop(parameters(&self.module)));
         let plain = self.outputs(&self.module, &self.input, device)?;
-        let input = Tensor::<2>::from_data(self.input.clone(), device).set_require_grad(self.input_slope);
+        let input = Tensor::<2>::from_data(self.input.clone(), device).set_require_grad(self.input_gradient);
         let out = seeded(device, || (self.output)(&self.module, input.clone()));
         let weights = TensorData::new(Self::weights(plain.len()), out.dims());
         let gradients = (out * Tensor::from_data(weights, device)).sum().backward();
@@ -140,13 +140,13 @@ impl<M: Module> Function<'_, M> {
         let size = plain.iter().map(|y| f64::from(y.abs())).fold(0.0, f64::max) * (plain.len() as f64).sqrt();
         let noise = 3e-6 * size.max(1e-3);
 
-        let mut parts = slopes(&self.module, Some(&gradients));
-        if self.input_slope && self.input.num_elements() > 0 {
+        let mut parts = with_gradients(&self.module, Some(&gradients));
+        if self.input_gradient && self.input.num_elements() > 0 {
             let gradient = input.grad(&gradients).map(|g| g.into_data().iter().collect());
-            parts.push(Slope { path: "the input".into(), value: self.input.clone(), gradient });
+            parts.push(WithGradient { path: "the input".into(), value: self.input.clone(), gradient });
         }
-        let last = if self.input_slope { parts.len().saturating_sub(1) } else { usize::MAX };
-        for (number, Slope { path, value, gradient }) in parts.iter().enumerate() {
+        let last = if self.input_gradient { parts.len().saturating_sub(1) } else { usize::MAX };
+        for (number, WithGradient { path, value, gradient }) in parts.iter().enumerate() {
             if value.num_elements() == 0 {
                 continue;
             }
@@ -182,18 +182,18 @@ fn compare_one(
     let scale = largest.and_then(|i| gradient.map(|g| f64::from(g[i].abs()))).unwrap_or(0.0);
     let mut felt = false;
     for index in chosen {
-        let slope = gradient.map_or(0.0, |g| f64::from(g[index]));
-        if !slope.is_finite() {
-            findings.push(format!("{path}: the gradient of number {index} is {slope}"));
+        let analytic = gradient.map_or(0.0, |g| f64::from(g[index]));
+        if !analytic.is_finite() {
+            findings.push(format!("{path}: the gradient of number {index} is {analytic}"));
             return Ok(());
         }
         // A step may cross a kink, as that of ReLU: one of three steps must agree.
         let mut nearest = (f64::INFINITY, 0.0);
         for step in STEPS {
             let numeric = (at(index, step)? - at(index, -step)?) / (2.0 * f64::from(step));
-            let allowed = 0.02 * slope.abs().max(numeric.abs()) + 2e-3 * scale + noise / f64::from(step);
+            let allowed = 0.02 * analytic.abs().max(numeric.abs()) + 2e-3 * scale + noise / f64::from(step);
             felt |= numeric.abs() > 2.0 * noise / f64::from(step);
-            let error = (numeric - slope).abs() / allowed;
+            let error = (numeric - analytic).abs() / allowed;
             if error < nearest.0 {
                 nearest = (error, numeric);
             }
@@ -204,7 +204,7 @@ fn compare_one(
         if gradient.is_some() && nearest.0 > 1.0 {
             let numeric = nearest.1;
             findings.push(format!(
-                "{path}: the gradient of number {index} is {slope:.5}, finite differences give {numeric:.5}"
+                "{path}: the gradient of number {index} is {analytic:.5}, finite differences give {numeric:.5}"
             ));
         }
     }

@@ -1,6 +1,6 @@
 //! Slots whose components are modules: graph encoders, fusions, lab encoders, heads.
 
-use super::gradients::{Function, repeatable, slopes, values};
+use super::gradients::{Function, repeatable, values, with_gradients};
 use super::inputs::{bits, codes, graph, histories, numbers, other_device, sets};
 use super::options::check_options;
 use super::{Examined, Report, Subject, check};
@@ -70,7 +70,7 @@ pub(super) fn check_module<M: Module>(
     subject: &Subject<'_>,
     cases: &[Case<'_, M>],
     width: impl Fn(&M) -> usize,
-    input_slope: bool,
+    input_gradient: bool,
     report: &mut Report,
 ) {
     let device = Device::flex();
@@ -81,7 +81,7 @@ pub(super) fn check_module<M: Module>(
     report.check("gradients of every parameter against finite differences", |findings| {
         let module = (case.build)(options.clone(), &learning)?;
         let (input, output) = (case.input.clone(), &*case.forward);
-        Function { module, input, output, input_slope }.compare(&learning, findings)
+        Function { module, input, output, input_gradient }.compare(&learning, findings)
     });
     report.check("save, load, the same output", |findings| {
         let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder", std::env::temp_dir(), e))?;
@@ -105,7 +105,7 @@ pub(super) fn check_module<M: Module>(
         }
         let fresh = || -> Result<Vec<TensorData>> {
             let module = (case.build)(options.clone(), &device)?;
-            Ok(slopes(&module, None).into_iter().map(|slope| slope.value).collect())
+            Ok(with_gradients(&module, None).into_iter().map(|parameter| parameter.value).collect())
         };
         repeatable(&device, || fresh().map_err(|e| e.to_string())).map(drop)
     });

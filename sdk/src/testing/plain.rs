@@ -101,7 +101,7 @@ impl Examined for slots::loss {
                 let value = loss.forward(x, Tensor::from_data(targets.clone(), &device));
                 value.unsqueeze_dim::<2>(0) // [1, 1]
             };
-            Function { module: Nothing {}, input: logits.clone(), output: &output, input_slope: true }
+            Function { module: Nothing {}, input: logits.clone(), output: &output, input_gradient: true }
                 .compare(&device, findings)
         });
         report.check("right answers cost less than wrong ones", |findings| {

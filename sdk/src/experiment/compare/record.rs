@@ -71,7 +71,7 @@ impl Record {
         let Some(tested) = outcome.stages.last().filter(|stage| model_row(stage).is_some()) else {
             return Err(Error::user("no stage of this run was tested")
                 .at_file(path)
-                .help("only fine-tuning is tested"));
+                .help("stages with test = true in the manifest are tested"));
         };
         let (path, facets, valid) = (path.to_owned(), Facets::of(&manifest), valid_of(epochs, tested));
         Ok(Self { path, manifest, facets, outcome, fingerprint, patients, valid })

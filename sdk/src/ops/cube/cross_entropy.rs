@@ -36,7 +36,7 @@ pub(super) fn forward(logits: CubeTensor, targets: CubeTensor, terms: Entropy) -
 pub(super) fn backward(gradient: CubeTensor, logits: CubeTensor, targets: CubeTensor, terms: Entropy) -> CubeTensor {
     let (shape, size) = (logits.shape(), logits.shape().num_elements());
     let output = empty_device_contiguous_dtype(logits.client.clone(), logits.device.clone(), shape, logits.dtype);
-    slopes::launch(
+    gradients::launch(
         &output.client,
         threads(size),
         CubeDim::new_1d(UNITS),
@@ -101,7 +101,7 @@ fn probabilities(z: f32, small: f32) -> (f32, f32) {
 }
 
 #[cube(launch)]
-fn slopes(
+fn gradients(
     gradient: &[f32],
     logits: &[f32],
     targets: &[f32],

@@ -22,10 +22,10 @@ pub(super) fn mean<T: Real>(logits: &[T], targets: &[T], terms: Entropy) -> T {
 }
 
 /// The gradient of each logit.
-pub(super) fn slopes<T: Real>(logits: &[T], targets: &[T], gradient: T, terms: Entropy) -> Vec<T> {
+pub(super) fn gradients<T: Real>(logits: &[T], targets: &[T], gradient: T, terms: Entropy) -> Vec<T> {
     let (p, n, epsilon) = weights::<T>(terms);
     let scale = gradient / T::of64(logits.len() as f64);
-    let slope = |(&z, &y): (&T, &T)| {
+    let of_logit = |(&z, &y): (&T, &T)| {
         let [there, absent] = probabilities(z);
         let (a, b) = match terms.epsilon {
             0.0 => (absent, there),
@@ -33,7 +33,7 @@ pub(super) fn slopes<T: Real>(logits: &[T], targets: &[T], gradient: T, terms: E
         };
         (n * (T::ONE - y) * b - p * y * a) * scale
     };
-    logits.iter().zip(targets).map(slope).collect()
+    logits.iter().zip(targets).map(of_logit).collect()
 }
 
 fn weights<T: Real>(terms: Entropy) -> (T, T, T) {

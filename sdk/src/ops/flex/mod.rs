@@ -311,8 +311,8 @@ impl Kernels for Flex {
     ) -> FloatTensor<Self> {
         let [gradient, logits, targets] = [gradient, logits, targets].map(|t| t.to_contiguous());
         of_type!(logits, T => {
-            let slopes = cross_entropy::slopes::<T>(numbers(&logits), numbers(&targets), numbers(&gradient)[0], terms);
-            made(slopes, logits.shape())
+            let gradient = numbers::<T>(&gradient)[0];
+            made(cross_entropy::gradients::<T>(numbers(&logits), numbers(&targets), gradient, terms), logits.shape())
         })
     }
 
