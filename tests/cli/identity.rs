@@ -7,7 +7,8 @@ use dualk_sdk::serde_json::{self, Value};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const DUALK: &str = env!("CARGO_BIN_EXE_dualk");
 
@@ -59,10 +60,67 @@ epochs = 2
         Self { folder, plugin }
     }
 
-    fn dualk(&self, arguments: &[&str]) -> Output {
+    /// An experiment of two tables that are both called `t.csv`, in folders of their own, and of a file that an option names.
+    fn of_tables(epochs: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut visits, mut codes) = ("patient,visit,time\n".to_owned(), "patient,visit,code\n".to_owned());
+        for (patient, visit) in (0..60).flat_map(|patient| [(patient, 1), (patient, 2)]) {
+            let id = 10 * patient + visit;
+            visits += &format!("{patient},{id},2150-0{visit}-01 10:00:00\n");
+            for code in 0..3 {
+                let code = ["25000", "2724", "4280", "4019"][(patient + visit + code) % 4];
+                codes += &format!("{patient},{id},{code}\n");
+            }
+        }
+        let manifest = format!(
+            r#"name = "known"
+[backend]
+device = "cpu"
+[data]
+parser = {{ type = "csv", visits = "a/t.csv", codes = "b/t.csv", written = "icd9", drug_map = "map.csv" }}
+split = {{ type = "random", train = 0.6, valid = 0.2, test = 0.2 }}
+[model]
+node_init = {{ type = "random", dim = 4 }}
+graph_encoder = {{ type = "gat", dims = [4] }}
+[output]
+runs = "runs"
+[[stage]]
+type = "finetune"
+task = {{ type = "diagnosis", head = "direct" }}
+epochs = {epochs}
+"#
+        );
+        let files = [("a/t.csv", visits), ("b/t.csv", codes), ("map.csv", "drug,code\naspirin,B01AC06\n".to_owned())];
+        ["a", "b"].iter().for_each(|name| fs::create_dir(folder.path().join(name)).unwrap());
+        files.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        fs::write(folder.path().join("known.toml"), manifest).unwrap();
+        Self { folder, plugin: PathBuf::new() }
+    }
+
+    /// Another text in a file.
+    fn change(&self, name: &str, from: &str, to: &str) {
+        let file = self.folder.path().join(name);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from));
+        fs::write(file, text.replace(from, to)).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(DUALK);
-        command.current_dir(self.folder.path()).env("DUALK_CACHE", self.folder.path().join("cache"));
-        command.args(arguments).output().unwrap()
+        command.current_dir(self.folder.path()).env("DUALK_CACHE", self.folder.path().join("cache")).args(arguments);
+        command
+    }
+
+    fn dualk(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Names in a folder, in order.
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path().join(folder)).into_iter().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
     }
 
     /// Runs it; the folder of the run, and what was said.
@@ -159,4 +217,52 @@ fn stages_from_the_cache_keep_what_they_took() {
         }
     }
     assert!(said.contains("1-pretrain-joint: from the cache") && said.contains("(trained in"), "{said}");
+}
+
+#[test]
+fn tables_of_one_name_are_told_apart() {
+    let place = Place::of_tables(2);
+    let (first, _) = place.run(&[]);
+    let read = json(first.join("identity.json"))["made_from"].take();
+    let tables: Vec<&String> = read["data"].as_object().unwrap().keys().collect();
+    assert_eq!(tables, ["a/t.csv", "b/t.csv"]);
+    // An hour later: the same patients, visits and codes come of it.
+    place.change("a/t.csv", " 10:00", " 11:00");
+    let (second, _) = place.run(&[]);
+    let (_, said) = place.eval(&first, &[]);
+    assert!(said.contains("since the run, something changed: data a/t.csv sha256: then "), "{said}");
+    // A file that an option names, and that no row is read of.
+    place.change("map.csv", "B01AC06", "N02BA01");
+    let (third, _) = place.run(&[]);
+    let (_, said) = place.eval(&second, &[]);
+    assert!(said.contains("since the run, something changed: files data.parser drug_map sha256: then "), "{said}");
+    assert!(first != second && second != third && place.names("runs").len() == 3, "{:?}", place.names("runs"));
+}
+
+#[test]
+fn an_interrupted_run_of_another_table_is_not_gone_on_with() {
+    let place = Place::of_tables(300);
+    let each_step = ["run", "known.toml", "--set", "output.checkpoint_minutes=0"];
+    let mut child = place.command(&each_step).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let has_checkpoint = |run: &String| place.names(&format!("runs/{run}/resume")).iter().any(|n| !n.starts_with('.'));
+    let begun = Instant::now();
+    while !place.names("runs").iter().any(has_checkpoint) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.change("a/t.csv", " 10:00", " 11:00");
+    let (_, said) = place.run(&["--resume"]);
+    let left =
+        said.lines().find(|line| line.starts_with("not going on with runs/known-")).unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        left.contains("something changed: data a/t.csv sha256: then ") && left.ends_with(": starting anew"),
+        "{left}"
+    );
+    // It waits for its own table.
+    place.change("a/t.csv", " 11:00", " 10:00");
+    let (_, said) = place.run(&["--resume"]);
+    assert!(said.lines().any(|line| line.starts_with("going on with runs/known-")), "{said}");
+    assert_eq!(place.names("runs").len(), 2);
 }

@@ -56,6 +56,11 @@ impl Parser for VisitTable {
         fs::File::open(&self.path).map(|_| ()).map_err(|e| Error::io("open the table", &self.path, e))
     }
 
+    // What runs are told apart by when a table changes, and the cache knows the cohort by.
+    fn inputs(&self) -> Option<Inputs> {
+        Some(Inputs { files: vec![self.path.clone()], ..Inputs::default() })
+    }
+
     fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {
         let text = fs::read_to_string(&self.path).map_err(|e| Error::io("read the table", &self.path, e))?;
         let mut patients: BTreeMap<i64, Vec<Visit<'_>>> = BTreeMap::new();

@@ -61,8 +61,8 @@ pub trait Parser: Send + Sync {
         Ok(())
     }
 
-    /// What the cohort is made from beside the options, for the cache; `None`, the default, when that cannot be told: the
-    /// cohort is then never cached.
+    /// What the cohort is made from beside the options, for the cache and the identity of a run; `None`, the default, when that
+    /// cannot be told: the cohort is then never cached, and a changed table is known by what came of it alone.
     fn inputs(&self) -> Option<Inputs> {
         None
     }

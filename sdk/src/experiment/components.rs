@@ -55,13 +55,6 @@ pub(super) fn paths(registry: &Registry, slot: Slot, component: &ComponentRef) -
     written.filter_map(path).collect()
 }
 
-/// The files that the options of a component name, by option. Those that cannot be read are left out: what needs them
-/// will say so.
-pub(super) fn files_of(registry: &Registry, slot: Slot, component: &ComponentRef) -> Vec<(String, Value)> {
-    let files = paths(registry, slot, component).into_iter();
-    files.filter_map(|(name, path)| Some((name, fingerprint(&path).ok()?))).collect()
-}
-
 /// The files of sources of a knowledge graph by content, by source and key; a prepared folder by those of its files that are
 /// read.
 ///

@@ -1,6 +1,8 @@
 //! Evaluating a finished run again, and making a run of weights from elsewhere.
 
 use super::dataset::dataset;
+use super::fingerprint::Fingerprint;
+use super::identity::Identity;
 use super::inputs::identity;
 use super::made::untrained;
 use super::model::{fresh_model, led_to};
@@ -53,23 +55,21 @@ pub(super) fn evaluate(
     let trained = recorded.trained.iter().find(|s| s.stage == name).map(|s| s.epoch);
     let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
     let (tested, _) = test(&stage, &Tested { model: &model, epoch, best_on_valid: None }, progress)?;
-    compare(plan, run, before, &tested, progress)?;
+    let identity = identity(plan)?.with_prepared(&Fingerprint::of(&data));
+    compare(run, &identity, before, &tested, progress);
     let seconds = start.elapsed().as_secs_f64();
     Ok(Outcome { seconds, device: plan.device.name.clone(), stages: vec![tested], ..recorded })
 }
 
 /// Says what differs from what the run recorded: metrics of the same weights, and what may have changed them.
 fn compare(
-    plan: &Plan,
     run: &RunDir,
+    identity: &Identity,
     recorded: Option<&StageOutcome>,
     now: &StageOutcome,
     progress: &dyn Progress,
-) -> Result<()> {
-    let causes = match run.identity() {
-        Some(then) => then.differences(&identity(plan)?),
-        None => Vec::new(),
-    };
+) {
+    let causes = run.identity().map(|then| then.differences(identity)).unwrap_or_default();
     let last = |outcome: &StageOutcome| outcome.model().map(|row| row.metrics.clone()).unwrap_or_default();
     let mut differing = Vec::new();
     for (name, then) in recorded.map(last).unwrap_or_default() {
@@ -85,7 +85,6 @@ fn compare(
     for cause in &causes {
         progress.line(&format!("warning: since the run, something changed: {cause}"));
     }
-    Ok(())
 }
 
 /// Makes a run of weights that were trained elsewhere.
@@ -100,7 +99,7 @@ pub(super) fn adopt(
     let index = stage_of(plan, None)?;
     let (model, objective) = model_of_stage(plan, index, weights, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
-    let run = create_run(plan, &identity(plan)?)?;
+    let run = create_run(plan, &identity(plan)?.with_prepared(&Fingerprint::of(&data)))?;
     let environment = write_environment(&run, plan)?;
     write_data(&run, &data)?;
     let name = stage.name();

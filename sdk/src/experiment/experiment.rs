@@ -139,7 +139,8 @@ impl Experiment {
         &self.plan.device
     }
 
-    /// What decides the results of this experiment.
+    /// What decides the results of this experiment, as far as it is known before the data are prepared. That of its run has
+    /// digests of cohort and split beside it.
     ///
     /// # Errors
     /// When a file that it reads cannot be read.

@@ -1,13 +1,15 @@
 //! What decides the results of a run.
 
+use super::fingerprint::Fingerprint;
+use crate::cache::Key;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Digits of the hash in the name of a run folder.
 const SHORT: usize = 16;
 
 /// Everything that decides the results of a run, as `identity.json` has it: the manifest without the places of output,
-/// the plugins and data files by content, the build of the SDK, device and threads.
+/// the plugins and data files by content, the build of the SDK, device and threads; of a run also what came of the tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
     /// SHA-256 of the rest, in hexadecimal.
@@ -17,6 +19,33 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Of all that decides the results.
+    pub(super) fn of(made_from: Value) -> Self {
+        Self { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from }
+    }
+
+    /// The same with the cohort and the split that were prepared: no parser can forget to name these.
+    pub(super) fn with_prepared(mut self, data: &Fingerprint) -> Self {
+        self.made_from["prepared"] = json!({ "cohort": data.cohort, "split": data.split });
+        Self::of(self.made_from)
+    }
+
+    /// Whether this one, which was read from a file, has the manifest of another. Reading JSON may change the last digit.
+    pub(super) fn has_manifest_of(&self, other: &Identity) -> bool {
+        let written = other.made_from["manifest"].to_string();
+        serde_json::from_str::<Value>(&written).is_ok_and(|manifest| self.made_from["manifest"] == manifest)
+    }
+
+    /// What differs in another one, in one line; `None` where nothing does.
+    pub(super) fn difference(&self, other: &Identity) -> Option<String> {
+        let all = self.differences(other);
+        let (first, more) = all.split_first()?;
+        Some(match more.len() {
+            0 => first.clone(),
+            n => format!("{first}; and {n} more"),
+        })
+    }
+
     /// The beginning of the hash, for names.
     pub fn short(&self) -> &str {
         &self.sha256[..SHORT.min(self.sha256.len())]
@@ -66,7 +95,6 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn what_differs_is_named() {
@@ -76,7 +104,8 @@ mod tests {
         };
         let (a, b) = (identity("aa", 2), identity("bb", 1));
         assert_eq!(a.differences(&b), ["plugins gat: then aa, now bb", "threads: then 2, now 1"]);
-        assert!(a.differences(&a).is_empty());
+        assert_eq!(a.difference(&b).unwrap(), "plugins gat: then aa, now bb; and 1 more");
+        assert!(a.differences(&a).is_empty() && a.difference(&a).is_none());
         assert_eq!(a.short().len(), SHORT);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::checkpoint::{Checkpoint, Inside};
 use super::dataset::dataset;
+use super::fingerprint::Fingerprint;
 use super::identity::Identity;
 use super::inputs::identity;
 use super::made::is_begun;
@@ -26,17 +27,20 @@ pub(super) fn run(
 ) -> Result<(Outcome, RunDir)> {
     check_trainable(plan)?;
     plan.check_embeddings()?;
-    let identity = identity(plan)?;
-    let (left, checkpoint) = left(plan, &identity, resume, progress);
+    let planned = identity(plan)?;
     let data = dataset(plan, cache, progress)?;
-    check_unchanged(plan, &identity)?;
+    check_unchanged(plan, &planned)?;
+    let fingerprint = Fingerprint::of(&data);
+    let identity = planned.with_prepared(&fingerprint);
+    let (left, checkpoint) = left(plan, &identity, resume, progress);
     let run = match left {
         Some(run) => run,
         None => create_run(plan, &identity)?,
     };
     let listening = stop.listen();
     let trained = guard::catch(|| {
-        let underway = Underway::open(plan, cache, stop, &run, checkpoint.as_ref(), &data, progress)?;
+        let data = (&data, fingerprint);
+        let underway = Underway::open(plan, cache, stop, &run, checkpoint.as_ref(), data, progress)?;
         underway.train(checkpoint)
     });
     drop(listening);
@@ -78,7 +82,7 @@ fn left(
     let output = &plan.manifest.output;
     let Some(run) = RunDir::unfinished(&output.runs, &plan.manifest.name, identity, output.access) else {
         if resume {
-            progress.line("no run of this experiment was interrupted: starting anew");
+            progress.line(&format!("{}: starting anew", nothing_left(plan, identity)));
         }
         return (None, None);
     };
@@ -102,6 +106,18 @@ fn left(
             (None, None)
         }
     }
+}
+
+/// Why no run can be gone on with: none was interrupted, or something has changed since.
+fn nothing_left(plan: &Plan, identity: &Identity) -> String {
+    let changed = |run: RunDir| {
+        let then = run.identity().filter(|then| then.has_manifest_of(identity))?;
+        let what = then.difference(identity)?;
+        Some(format!("not going on with {}, since which something changed: {what}", run.path().display()))
+    };
+    let interrupted = RunDir::interrupted(&plan.manifest.output.runs, &plan.manifest.name);
+    let changed = interrupted.into_iter().find_map(changed);
+    changed.unwrap_or_else(|| "no run of this experiment was interrupted".to_owned())
 }
 
 /// Where in the stages a checkpoint was written.

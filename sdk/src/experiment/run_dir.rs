@@ -66,15 +66,20 @@ impl RunDir {
     /// Takes over an unfinished run of this identity that no process writes to: the last one that has a checkpoint.
     pub fn unfinished(runs: &Path, name: &str, identity: &Identity, access: Access) -> Option<Self> {
         let target = runs.join(format!("{name}-{}", identity.short()));
-        let mut left: Vec<(SystemTime, PathBuf)> =
-            leftovers(&target).into_iter().filter_map(|path| Some((last_checkpoint(&path)?, path))).collect();
-        left.sort();
-        left.into_iter().rev().find_map(|(_, path)| {
+        last_first(leftovers(runs, &prefix(&target))).into_iter().find_map(|path| {
             let lock = lock_folder(&path)?;
             // Whoever finished it meanwhile took it away.
             last_checkpoint(&path)?;
             Some(Self { path, writing: Some(Writing { target: target.clone(), access, _lock: lock }) })
         })
+    }
+
+    /// Unfinished runs of this name that have a checkpoint and that no process writes to, whatever their identity; the last
+    /// first.
+    pub(super) fn interrupted(runs: &Path, name: &str) -> Vec<Self> {
+        let mut left = leftovers(runs, &format!("{name}-"));
+        left.retain(|path| path.to_string_lossy().contains(UNFINISHED) && lock_folder(path).is_some());
+        last_first(left).iter().map(|path| Self::at(path)).collect()
     }
 
     /// A finished run.
@@ -185,7 +190,7 @@ impl RunDir {
         // Only now: a run that was killed before goes on from there.
         let _ = fs::remove_dir_all(self.file(RESUME));
         let _ = fs::remove_file(self.file(STATUS));
-        for left in leftovers(&target) {
+        for left in leftovers(target.parent().unwrap_or(Path::new(".")), &prefix(&target)) {
             if lock_folder(&left).is_some() {
                 let _ = fs::remove_dir_all(&left);
             }
@@ -199,12 +204,19 @@ fn prefix(target: &Path) -> String {
     format!("{}{UNFINISHED}", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Folders of unfinished runs, or of replaced results that nobody took away.
-fn leftovers(target: &Path) -> Vec<PathBuf> {
-    let (parent, prefix) = (target.parent().unwrap_or(Path::new(".")), prefix(target));
-    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
-    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix));
+/// Folders of runs whose names begin so: of unfinished ones, or of replaced results that nobody took away.
+fn leftovers(runs: &Path, prefix: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
     named.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
+}
+
+/// Those that have a checkpoint, the last written first.
+fn last_first(runs: Vec<PathBuf>) -> Vec<PathBuf> {
+    let mut written: Vec<(SystemTime, PathBuf)> =
+        runs.into_iter().filter_map(|path| Some((last_checkpoint(&path)?, path))).collect();
+    written.sort();
+    written.into_iter().rev().map(|(_, path)| path).collect()
 }
 
 /// When the last checkpoint of an unfinished run was written.

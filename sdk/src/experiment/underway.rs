@@ -61,7 +61,7 @@ impl<'a> Underway<'a> {
         stop: &'a Stop,
         run: &'a RunDir,
         checkpoint: Option<&Checkpoint>,
-        data: &'a Dataset,
+        (data, fingerprint): (&'a Dataset, Fingerprint),
         progress: &'a dyn Progress,
     ) -> Result<Self> {
         let (kept, cache) = (cache, StageCache::new(plan, cache)?);
@@ -74,7 +74,6 @@ impl<'a> Underway<'a> {
         let recorder = Recorder::new(run, progress, stop, minutes, state, trackers);
         let environment = write_environment(run, plan)?;
         write_data(run, data)?;
-        let fingerprint = Fingerprint::of(data);
         fingerprint.write(run)?;
         run.status("running", "")?;
         match checkpoint {
