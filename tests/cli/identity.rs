@@ -115,6 +115,16 @@ epochs = {epochs}
         self.command(arguments).output().unwrap()
     }
 
+    /// A sweep over seeds: whether it went well, what it printed and what it said.
+    fn sweep(&self, seeds: &str, more: &[&str]) -> (bool, String, String) {
+        let seeds = format!("sweep.seeds={seeds}");
+        let sweep = ["sweep", "known.toml", "--out", "sweep", "--threads", "1", "--set", &seeds];
+        let output = self.dualk(&[&sweep[..], more].concat());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success() || output.status.code() == Some(2), "{}", text(&output.stderr));
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    }
+
     /// Names in a folder, in order.
     fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path().join(folder)).into_iter().flatten();
@@ -265,4 +275,46 @@ fn an_interrupted_run_of_another_table_is_not_gone_on_with() {
     let (_, said) = place.run(&["--resume"]);
     assert!(said.lines().any(|line| line.starts_with("going on with runs/known-")), "{said}");
     assert_eq!(place.names("runs").len(), 2);
+}
+
+#[test]
+fn a_sweep_asks_what_becomes_of_members_of_another_plugin() {
+    let place = Place::new();
+    assert!(place.sweep("[1]", &[]).0);
+    let plan = json(place.folder.path().join("sweep/sweep.json"));
+    place.rebuild();
+    let changed = "1 complete member was trained with something else: plugins dualk-plugin-fusion-recurrent: then ";
+    let (done, _, said) = place.sweep("[1,2]", &[]);
+    assert!(!done && said.contains(changed) && said.contains("--keep") && said.contains("--again"), "{said}");
+    assert_eq!(json(place.folder.path().join("sweep/sweep.json")), plan, "nothing was done");
+    let (done, listed, _) = place.sweep("[1,2]", &["--dry-run"]);
+    assert!(done && listed.contains(changed) && listed.contains("`--keep`"), "{listed}");
+
+    let mixed = "these runs were not all trained with the same: plugins dualk-plugin-fusion-recurrent\n";
+    let (done, table, said) = place.sweep("[1,2]", &["--keep"]);
+    assert!(done && said.contains(changed) && said.contains("they are kept") && table.contains(mixed), "{said}{table}");
+    assert!(said.contains("1 of 2 members are complete already") && place.names("sweep/runs").len() == 2, "{said}");
+    let compared = place.dualk(&["compare", "sweep"]);
+    assert!(String::from_utf8_lossy(&compared.stdout).contains(mixed), "{compared:?}");
+
+    let (done, table, said) = place.sweep("[1,2]", &["--again"]);
+    assert!(done && said.contains(changed) && said.contains("their earlier runs stay"), "{said}");
+    assert!(
+        said.contains("1 of 2 members are complete already") && !table.contains("not all trained"),
+        "{said}{table}"
+    );
+    assert_eq!(place.names("sweep/runs").len(), 3, "the earlier run stays");
+    let (done, _, said) = place.sweep("[1,2]", &[]);
+    assert!(done && said.contains("2 of 2 members are complete already") && !said.contains("something else"), "{said}");
+
+    // Runs of older versions do not say what they were trained with, and are compared as before.
+    for run in place.names("sweep/runs") {
+        fs::remove_file(place.folder.path().join("sweep/runs").join(run).join("identity.json")).unwrap();
+    }
+    let (done, _, said) = place.sweep("[1,2]", &[]);
+    assert!(
+        !done && said.contains("2 complete members were trained with something else: the run does not say"),
+        "{said}"
+    );
+    assert!(place.dualk(&["compare", "sweep"]).status.success() && place.dualk(&["report", "sweep"]).status.success());
 }

@@ -167,6 +167,11 @@ impl Experiment {
         Ok(self.plan.parser()?.inputs().is_some_and(|inputs| inputs.seed))
     }
 
+    /// Whether the parser says which files it reads.
+    pub(super) fn names_its_files(&self) -> Result<bool> {
+        Ok(self.plan.parser()?.inputs().is_some())
+    }
+
     /// Checks raw tables, files that the components read and those of knowledge graphs, as far as that is quick.
     ///
     /// # Errors

@@ -22,6 +22,12 @@ pub struct Run {
     /// Train once for each of these seeds, such as `1..5` (1 to 5) or `1,2,8`, and compare: a sweep over nothing else.
     #[arg(long, value_name = "SEEDS", value_parser = seeds, conflicts_with_all = ["resume", "member"])]
     seeds: Option<Seeds>,
+    /// With --seeds: keep complete runs that were trained with other plugins, tables or SDK, and train the others.
+    #[arg(long, requires = "seeds", conflicts_with = "again")]
+    keep: bool,
+    /// With --seeds: train complete runs again that were trained with other plugins, tables or SDK; the earlier ones stay.
+    #[arg(long, requires = "seeds")]
+    again: bool,
     /// Save and stop on this signal too, such as USR1 from a scheduler.
     #[arg(long, value_name = "SIGNAL", value_parser = interrupt::signal)]
     stop_signal: Option<i32>,
@@ -97,7 +103,7 @@ impl Run {
             interrupt::also_on(signal)?;
         }
         if let Some(Seeds(seeds)) = self.seeds {
-            return Sweep::of_seeds(self.manifest, self.cache, seeds).run();
+            return Sweep::of_seeds(self.manifest, self.cache, seeds, self.keep, self.again).run();
         }
         let file = self.manifest.manifest.clone();
         let member =

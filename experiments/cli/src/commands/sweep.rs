@@ -3,7 +3,7 @@ use crate::interrupt;
 use clap::Args;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::compare::{CompareOptions, Format};
-use dualk_sdk::experiment::sweep::{Finished, Plan, Sweep as Members, SweepRun};
+use dualk_sdk::experiment::sweep::{Changed, Finished, Plan, Sweep as Members, SweepRun};
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Error, Result, storage};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ In the manifest:
   seeds = [1, 2, 3]
   grid = { \"model.graph_encoder\" = [{ type = \"gat\" }, { type = \"gcn\" }] }
 
-The same command goes on where an earlier one was, and tries again what failed. Ctrl-C and SIGTERM let the members save
+The same command goes on where an earlier one was, and tries again what failed. Where plugins, tables or the SDK have changed
+since members were complete, it says so and asks for --keep or --again. Ctrl-C and SIGTERM let the members save
 a checkpoint first; a second one ends at once.";
 
 /// Arguments of `dualk sweep`.
@@ -49,6 +50,12 @@ pub struct Sweep {
     /// End at the first member that fails, and stop the others.
     #[arg(long)]
     fail_fast: bool,
+    /// Keep complete members that were trained with other plugins, tables or SDK, and train the others.
+    #[arg(long, conflicts_with = "again")]
+    keep: bool,
+    /// Train complete members again that were trained with other plugins, tables or SDK; their earlier runs stay.
+    #[arg(long)]
+    again: bool,
     #[command(flatten)]
     cache: CacheArgs,
     /// The seeds that are all there is to it.
@@ -58,7 +65,13 @@ pub struct Sweep {
 
 impl Sweep {
     /// The sweep over nothing but seeds that `dualk run --seeds` is.
-    pub(super) fn of_seeds(mut manifest: ManifestArgs, cache: CacheArgs, seeds: Vec<u64>) -> Self {
+    pub(super) fn of_seeds(
+        mut manifest: ManifestArgs,
+        cache: CacheArgs,
+        seeds: Vec<u64>,
+        keep: bool,
+        again: bool,
+    ) -> Self {
         manifest.settings.push(format!("sweep.seeds={seeds:?}"));
         let (out, jobs, threads, only) = (None, None, None, Some(seeds));
         Self {
@@ -70,6 +83,8 @@ impl Sweep {
             jobs,
             threads,
             fail_fast: false,
+            keep,
+            again,
             cache,
             only,
         }
@@ -99,6 +114,11 @@ impl Sweep {
             jobs: self.jobs,
             threads: self.threads,
             fail_fast: self.fail_fast,
+            changed: match (self.keep, self.again) {
+                (true, _) => Changed::Keep,
+                (_, true) => Changed::Again,
+                _ => Changed::Refuse,
+            },
             launch: &launch,
             estimate: &estimate,
             stop: interrupt::stop(),

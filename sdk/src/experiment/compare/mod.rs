@@ -3,6 +3,7 @@
 mod columns;
 mod facets;
 mod groups;
+mod origins;
 mod record;
 mod resample;
 mod text;
@@ -430,6 +431,7 @@ fn notes(records: &[Record], groups: &[Group<'_>], apart: bool) -> Vec<String> {
             "the rows have different seeds: their means are over different numbers of runs, or other ones".into(),
         );
     }
+    notes.extend(origins::note(records, groups));
     if apart {
         let note = "no intervals, differences by patient or p-values: the runs of a row are on different patients";
         notes.push(format!("{note}, and ± is over these, too"));

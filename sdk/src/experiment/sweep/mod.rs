@@ -3,6 +3,7 @@
 //! A member is a run in a process of its own: burn has one random generator a process. Members share trained stages
 //! through the cache, so a stage that several have in common is trained by the first of them, for whom the others wait.
 
+mod changed;
 mod costs;
 mod describe;
 mod folders;
@@ -15,6 +16,7 @@ mod run;
 mod work;
 mod worker;
 
+pub use changed::Changed;
 pub use costs::Costs;
 pub use folders::run_folders;
 pub use member::{MemberProgress, exit_with_parent};
@@ -22,6 +24,7 @@ pub use plan::{Plan, PlannedMember, State};
 pub use run::{Finished, SweepRun};
 
 use super::experiment::Experiment;
+use super::identity::Identity;
 use super::manifest::{Manifest, Source};
 use super::plan::to_toml;
 use crate::cache::Cache;
@@ -59,6 +62,8 @@ pub struct Member {
     pub seed: u64,
     /// Its resolved manifest. `output` is filled in where it runs.
     pub manifest: Manifest,
+    /// What decides its results, with the plugins of other members, too, and the threads of this process.
+    identity: Identity,
     /// What it trains and keeps in the cache, as far as keys are known, in this order: embeddings, then stages. Equal keys are
     /// one training.
     keys: Vec<String>,
@@ -133,8 +138,8 @@ impl Member {
         let digest = Sha256::digest(to_toml(&manifest)?.as_bytes());
         manifest.output = output;
         let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-        let (name, seed) = (String::new(), manifest.seed);
-        Ok(Self { id, name, setting: None, patients: None, seed, manifest, keys, embeddings, stages })
+        let (name, seed, identity) = (String::new(), manifest.seed, experiment.identity()?);
+        Ok(Self { id, name, setting: None, patients: None, seed, manifest, identity, keys, embeddings, stages })
     }
 
     /// Those of its keys that are of stages.

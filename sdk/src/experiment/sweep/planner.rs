@@ -100,6 +100,7 @@ impl Planner {
         if check {
             experiment.check()?;
         }
+        self.note_unknown_files(&experiment)?;
         let mut member = Member::of(&experiment)?;
         self.registry = experiment.into_registry();
         if self.facets.len() == row {
@@ -178,6 +179,19 @@ impl Planner {
         if self.facets.iter().any(|facets| !facets.differing(&self.facets[0], &["data.parser"]).is_empty()) {
             let note = "rows differ in `data.parser`: where that makes other patients of them, they are not compared";
             self.notes.push(note.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Says of a parser that does not name its files that the sweep sees changes in those alone that its options name.
+    fn note_unknown_files(&mut self, experiment: &Experiment) -> Result<()> {
+        let note = format!(
+            "the parser `{}` does not say which files it reads (`Parser::inputs`): the sweep does not see when one changes \
+             that no option names",
+            experiment.manifest().data.parser.r#type
+        );
+        if !experiment.names_its_files()? && !self.notes.contains(&note) {
+            self.notes.push(note);
         }
         Ok(())
     }

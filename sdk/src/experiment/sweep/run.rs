@@ -1,5 +1,6 @@
 //! Training the members of a sweep, several at once, each in a process of its own.
 
+use super::changed::Changed;
 use super::describe::describe;
 use super::plan::{Plan, State, finished_run, lock, member_folder};
 use super::work::{Limits, Work};
@@ -23,6 +24,8 @@ pub struct SweepRun<'a> {
     pub threads: Option<usize>,
     /// End at the first failure.
     pub fail_fast: bool,
+    /// What becomes of complete members that were trained with other plugins, data, SDK, device or threads.
+    pub changed: Changed,
     /// Makes the command that trains the member of a folder, which holds its `manifest.toml`.
     pub launch: &'a dyn Fn(&Path) -> Command,
     /// Makes the command that says what each stage of the same will hold, as `dualk check` does.
@@ -52,12 +55,13 @@ impl SweepRun<'_> {
     /// Trains every member that is not complete yet.
     ///
     /// # Errors
-    /// When the folder cannot be written, another sweep is at work in it, or it is asked to stop. A failed member is no
-    /// error of the sweep.
+    /// When the folder cannot be written, another sweep is at work in it, complete members were trained with something else and
+    /// it was not said what becomes of them, or it is asked to stop. A failed member is no error of the sweep.
     pub fn run(&self, sweep: &Sweep) -> Result<Finished> {
         let lock = lock(self.folder)?;
         let listening = self.stop.listen();
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
+        self.settle(sweep, threads)?;
         Plan::of(sweep, self.manifest, threads).write(self.folder)?;
         let (complete, remaining): (Vec<&Member>, Vec<&Member>) =
             sweep.members.iter().partition(|m| finished_run(self.folder, &m.id).is_some());
@@ -108,7 +112,7 @@ impl SweepRun<'_> {
     pub fn describe(&self, sweep: &Sweep, measured: Option<Costs>) -> Result<String> {
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         let costs = measured.unwrap_or_else(|| Costs::of(self.folder));
-        Ok(describe(sweep, self.folder, &costs, jobs, threads))
+        Ok(describe(sweep, self.folder, &costs, jobs, threads) + &self.said_of_changed(sweep, threads))
     }
 
     fn jobs_and_threads(&self, sweep: &Sweep) -> Result<(usize, usize)> {
