@@ -293,33 +293,70 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
             false => Err(Error::user("there is no such plugin file").at_key("path").at_file(plugin)),
         };
     }
-    let file = plugin_file_name(&text);
-    let exact = search_path().into_iter().map(|folder| folder.join(&file)).find(|path| path.is_file());
-    let current = |path: &PathBuf| listed(path).is_some_and(|found| found.stamp == Stamp::current());
-    // A file of that very name may have been left behind by another build.
-    exact.clone().filter(current).or_else(|| by_word(&text)).or(exact).ok_or_else(|| {
+    by_name(&text)?.ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
         let error = error.suggest(&text, short_names());
         error.help("for a plugin of your own, give the path of its shared library")
     })
 }
 
+/// The file of the search path that has this name, or else the only name with this word: `gat` for `encoder-gat`. One that
+/// another build left behind is taken where there is no other, so that loading it says so.
+fn by_name(text: &str) -> Result<Option<PathBuf>> {
+    let all = in_use();
+    let named = |wanted: &str, all: &[(String, PathBuf)]| -> Vec<PathBuf> {
+        all.iter().filter(|(name, _)| name == wanted).map(|(_, file)| file.clone()).collect()
+    };
+    let whole = text.replace('_', "-");
+    let mut files = named(&whole, &all);
+    if files.is_empty() {
+        let with_word = all.iter().map(|(name, _)| name).filter(|name| name.split('-').any(|part| part == text));
+        let with_word: BTreeSet<&String> = with_word.collect();
+        files = match with_word.first().filter(|_| with_word.len() == 1) {
+            Some(name) => named(name, &all),
+            None => named(&whole, &shipped()),
+        };
+    }
+    only(files, || format!("two plugin files are named `{text}`"))
+}
+
+/// The file that is meant by all of these: they are copies of one, or those of another build are passed over.
+///
+/// # Errors
+/// When two of them differ: neither is the one that was meant.
+fn only(mut files: Vec<PathBuf>, conflict: impl FnOnce() -> String) -> Result<Option<PathBuf>> {
+    let current = |file: &PathBuf| listed(file).is_some_and(|found| found.stamp == Stamp::current());
+    if files.iter().any(current) {
+        files.retain(current);
+    }
+    let Some((first, others)) = files.split_first() else { return Ok(None) };
+    match others.iter().find(|other| !same_bytes(first, other)) {
+        Some(second) => {
+            let origins = [first, second].map(|file| format!("plugin {}", file.display()));
+            Err(between(Error::user(conflict()), &origins[0], &origins[1]))
+        }
+        None => Ok(Some(first.clone())),
+    }
+}
+
+/// The error of two plugins of which neither is preferred, with both and how to choose.
+pub(super) fn between(error: Error, first: &str, second: &str) -> Error {
+    error
+        .help(format!("first:  {first}"))
+        .help(format!("second: {second}"))
+        .help("remove one of the two from the [[plugin]] entries or the folders where plugins are looked up,")
+        .help("or name the one that is meant in the manifest: [[plugin]] with path = \"…\"")
+}
+
 /// What the shipped plugins can be called: `gat` for `encoder-gat`, the whole name where two would share the word.
 fn short_names() -> Vec<String> {
-    let names: Vec<String> = in_use().into_iter().map(|(name, _)| name).collect();
+    let names: BTreeSet<String> = in_use().into_iter().map(|(name, _)| name).collect();
     let last = |name: &str| name.rsplit('-').next().unwrap_or_default().to_owned();
     let shared = |word: &str| names.iter().filter(|name| name.split('-').any(|part| part == word)).count() > 1;
     names.iter().map(|name| Some(last(name)).filter(|word| !shared(word)).unwrap_or_else(|| name.clone())).collect()
 }
 
-/// The only shipped plugin whose name has the word: `gat` for `encoder-gat`.
-fn by_word(word: &str) -> Option<PathBuf> {
-    let mut found = in_use().into_iter().filter(|(name, _)| name.split('-').any(|part| part == word));
-    let (_, file) = found.next()?;
-    found.next().is_none().then_some(file)
-}
-
-/// Plugins in the search path, by name and file, each name once.
+/// Plugins in the search path, by name and file, in the order of the folders. A name may have several files.
 pub(super) fn shipped() -> Vec<(String, PathBuf)> {
     let mut found: Vec<(String, PathBuf)> = Vec::new();
     for folder in search_path() {
@@ -329,12 +366,12 @@ pub(super) fn shipped() -> Vec<(String, PathBuf)> {
                 stem.strip_prefix("dualk_plugin_").map(|n| n.replace('_', "-"))
             });
             // Cargo keeps copies with a hash in their name.
-            if let Some(name) = name.filter(|n| !n.contains('.') && !found.iter().any(|(known, _)| known == n)) {
+            if let Some(name) = name.filter(|n| !n.contains('.')) {
                 found.push((name, path));
             }
         }
     }
-    found.sort();
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found
 }
 
@@ -400,24 +437,26 @@ pub(super) fn defaults(slot: Slot) -> Vec<String> {
 /// When two of them do: neither is the one that was meant.
 pub(super) fn provider(slot: Slot, name: &str) -> Result<Option<PathBuf>> {
     let brings = |i: &Listed| i.components.iter().any(|(s, n)| s == slot.name() && n == name);
-    let mut found: Vec<Listed> = in_use().into_iter().filter_map(|(_, file)| listed(&file)).filter(brings).collect();
-    let current = |i: &Listed| i.stamp == Stamp::current();
-    if found.iter().any(current) {
-        found.retain(current);
-    }
-    let Some(first) = found.first() else { return Ok(None) };
-    match found[1..].iter().find(|other| !same_bytes(&first.file, &other.file)) {
-        Some(second) => Err(Error::user(format!("two plugins bring a {slot} named `{name}`"))
-            .help(format!("first:  plugin {}", first.file.display()))
-            .help(format!("second: plugin {}", second.file.display()))
-            .help("remove one of the two from the folders where plugins are looked up")),
-        None => Ok(Some(first.file.clone())),
-    }
+    let files = in_use().into_iter().filter_map(|(_, file)| listed(&file)).filter(brings).map(|i| i.file);
+    only(files.collect(), || format!("two plugins bring a {slot} named `{name}`"))
 }
 
 /// Whether two files are copies of one.
 fn same_bytes(one: &Path, other: &Path) -> bool {
-    matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
+    is_one_file(one, other) || matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Whether two paths lead to one file, as cargo makes them with a link from `release` to `release/deps`.
+#[cfg(unix)]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let number = |file: &Path| fs::metadata(file).ok().map(|about| (about.dev(), about.ino()));
+    number(one).is_some_and(|found| Some(found) == number(other))
+}
+
+#[cfg(not(unix))]
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]

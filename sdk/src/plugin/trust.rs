@@ -99,9 +99,13 @@ impl PluginsLock {
         toml::from_str::<File>(text).map(|file| file.plugin).unwrap_or_default()
     }
 
-    fn check(&self, found: &Inspection) -> Result<()> {
+    fn holds(&self, found: &Inspection) -> bool {
         let is_it = |sha256: &str| sha256.eq_ignore_ascii_case(&found.sha256);
-        if self.plugins.iter().any(|locked| locked.sha256.as_deref().is_some_and(is_it)) {
+        self.plugins.iter().any(|locked| locked.sha256.as_deref().is_some_and(is_it))
+    }
+
+    fn check(&self, found: &Inspection) -> Result<()> {
+        if self.holds(found) {
             return Ok(());
         }
         let error = Error::user(format!("the plugin `{}` is not in the lock", found.name)).at_file(&found.file);
@@ -130,6 +134,11 @@ impl Trust {
     /// Hands every plugin to `announce` before it is loaded.
     pub fn announce(self, announce: impl Fn(&Inspection) + Send + Sync + 'static) -> Self {
         Self { announce: Some(Box::new(announce)), ..self }
+    }
+
+    /// Whether the lock has the plugin, or there is none.
+    pub(super) fn admits(&self, found: &Inspection) -> bool {
+        self.lock.as_ref().is_none_or(|lock| lock.holds(found))
     }
 
     /// Refuses a plugin, or announces it.

@@ -222,3 +222,71 @@ fn plugins_are_found_in_the_folders_of_the_path() {
     let error = stderr(&output);
     assert!(error.contains("two plugins bring a fusion named `gru`") && error.contains("of_two"), "{error}");
 }
+
+/// A file of a shipped name takes the place of the shipped one only where a manifest names it.
+#[test]
+fn a_changed_file_of_a_shipped_name_is_taken_only_where_it_is_named() {
+    let folder = crate::support::folder();
+    experiment(folder.path());
+    let elsewhere = folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let elsewhere = fs::canonicalize(elsewhere).unwrap();
+    let name = plugin_file_name("encoder-gcn");
+    let (shipped, changed) = (fs::canonicalize(beside(&name)).unwrap(), elsewhere.join(&name));
+    let bytes = fs::read(&shipped).unwrap();
+    let dualk = |arguments: &[&str]| {
+        program(DUALK, folder.path()).args(arguments).env("DUALK_PLUGIN_PATH", &elsewhere).output().unwrap()
+    };
+
+    fs::write(&changed, &bytes).unwrap();
+    let copy = dualk(&["check", "locked.toml", "--no-memory"]);
+    assert!(copy.status.success(), "a copy is no other plugin: {}", stderr(&copy));
+
+    fs::write(&changed, [&bytes[..], b"\0"].concat()).unwrap();
+    let manifest = fs::read_to_string(folder.path().join("locked.toml")).unwrap();
+    let named = |path: &str| manifest.replacen("[[plugin]]", &format!("[[plugin]]\npath = {path:?}\n\n[[plugin]]"), 1);
+    fs::write(folder.path().join("short.toml"), named("gcn")).unwrap();
+    for arguments in [&["check", "locked.toml"][..], &["list"], &["doctor"], &["check", "short.toml"]] {
+        let output = dualk(arguments);
+        let error = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        let sides = [shipped.display().to_string(), changed.display().to_string()];
+        for part in ["error: ", "two plugin", &sides[0], &sides[1], "[[plugin]] with path = "] {
+            assert!(error.contains(part), "{arguments:?} lacks {part:?}: {error}");
+        }
+    }
+
+    fs::write(folder.path().join("named.toml"), named(changed.to_str().unwrap())).unwrap();
+    let chosen = dualk(&["check", "named.toml", "--no-memory"]);
+    let said = stderr(&chosen);
+    assert!(chosen.status.success() && said.contains(&format!("{}\n  sha256 ", changed.display())), "{said}");
+    // What is chosen stays chosen where all others are looked at for a suggestion.
+    let mistyped = dualk(&["check", "named.toml", "--set", "model.visit_fusion.type=grru"]);
+    let error = stderr(&mistyped);
+    assert!(error.contains("no fusion is named `grru`") && !error.contains("two plugin"), "{error}");
+    let listed = dualk(&["list", "graph_encoder", "--plugin", changed.to_str().unwrap()]);
+    let printed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(printed.contains(&format!("from plugin {}", changed.display())), "{printed}{}", stderr(&listed));
+}
+
+/// Commands without a manifest go by the lock of the current folder.
+#[test]
+fn commands_that_load_all_plugins_load_only_those_of_the_lock() {
+    let folder = crate::support::folder();
+    experiment(folder.path());
+    for arguments in [&["doctor"][..], &["list"], &["schema"], &["plugin", "new", "mine", "--slot", "lab"]] {
+        let locked = [arguments, &["--locked"]].concat();
+        let error = fail(folder.path(), &locked, 2);
+        assert!(error.contains("plugins.lock") && error.contains("dualk plugin lock"), "{arguments:?}: {error}");
+    }
+    succeed(folder.path(), &["plugin", "lock", "locked.toml"]);
+    let printed = succeed(folder.path(), &["doctor", "--locked"]);
+    let found = printed.split_once("plugins found").unwrap().1;
+    assert!(found.contains("encoder-gcn") && !found.contains("encoder-gat"), "{found}");
+    let listed = succeed(folder.path(), &["list", "graph_encoder", "--locked"]);
+    assert!(listed.contains("gcn ") && !listed.contains("  gat "), "{listed}");
+    succeed(folder.path(), &["plugin", "new", "mine", "--slot", "lab", "--locked"]);
+    // The name of a component that is not there is said, and not what the lock lacks.
+    let error = fail(folder.path(), &["check", "locked.toml", "--locked", "--set", "model.graph_encoder.type=gcm"], 2);
+    assert!(error.contains("no graph_encoder is named `gcm`") && error.contains("did you mean `gcn`"), "{error}");
+}

@@ -1,14 +1,15 @@
-use super::WritableArg;
+use super::TrustArgs;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::device::{devices, missing_for_cuda};
 use dualk_sdk::plugin::{Stamp, search_path};
+use std::path::Path;
 
 /// Arguments of `dualk doctor`.
 #[derive(Args)]
 pub struct Doctor {
     #[command(flatten)]
-    writable: WritableArg,
+    trust: TrustArgs,
 }
 
 impl Doctor {
@@ -30,7 +31,7 @@ impl Doctor {
         }
         println!("\nplugins are looked up by name in");
         search_path().iter().for_each(|folder| println!("  {}", folder.display()));
-        let mut registry = self.writable.registry();
+        let mut registry = self.trust.registry(Path::new("."))?;
         registry.load_shipped()?;
         println!("\nplugins found");
         for plugin in registry.plugins() {

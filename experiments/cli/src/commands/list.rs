@@ -1,9 +1,9 @@
-use super::WritableArg;
+use super::TrustArgs;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::{ComponentInfo, OptionInfo};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk list`.
 #[derive(Args)]
@@ -14,15 +14,15 @@ pub struct List {
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
     #[command(flatten)]
-    writable: WritableArg,
+    trust: TrustArgs,
 }
 
 impl List {
     pub fn run(self) -> Result<()> {
         let slot = self.slot.as_deref().map(Slot::from_name).transpose()?;
-        let mut registry = self.writable.registry();
-        registry.load_shipped()?;
+        let mut registry = self.trust.registry(Path::new("."))?;
         self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
+        registry.load_shipped()?;
         for each in Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)) {
             println!("{each}");
             for info in registry.components().filter(|info| info.slot == each) {

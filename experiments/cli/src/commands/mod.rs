@@ -143,7 +143,8 @@ fn here_or_shipped(text: &str) -> std::result::Result<PathBuf, std::convert::Inf
 /// Which plugin files may be loaded.
 #[derive(Args)]
 pub struct TrustArgs {
-    /// Load only plugins of the plugins.lock beside the manifest; `dualk plugin lock` writes it.
+    /// Load only plugins of the plugins.lock beside the manifest, in the run's folder, or, where a command names neither, in the
+    /// current folder; `dualk plugin lock` writes it.
     #[arg(long)]
     locked: bool,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use super::Registry;
 use crate::component::Slot;
-use crate::plugin::loader::{self, Inspection, LoadedPlugin};
+use crate::plugin::loader::{self, Inspection, LoadedPlugin, Opened};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,10 @@ impl Registry {
     /// # Errors
     /// When there is no such file, it was not built for this SDK, its checksum differs, or a name is taken.
     pub fn load(&mut self, plugin: &Path, sha256: Option<&str>) -> Result<()> {
-        let opened = loader::open_file(&loader::locate(plugin)?)?;
+        self.load_opened(loader::open_file(&loader::locate(plugin)?)?, sha256)
+    }
+
+    fn load_opened(&mut self, opened: Opened, sha256: Option<&str>) -> Result<()> {
         let inspection = &opened.inspection;
         if self.plugins.iter().any(|p| p.sha256.as_ref() == Some(&inspection.sha256)) {
             return Ok(());
@@ -80,12 +83,23 @@ impl Registry {
         }
     }
 
-    /// Loads every plugin of the search path, for listings and suggestions.
+    /// Loads the plugins of the search path, for listings and suggestions: not those that the lock lacks, and none in the place
+    /// of one that is here by choice and brings the same component.
     ///
     /// # Errors
-    /// When one of them cannot be loaded.
+    /// When one of them cannot be loaded, or two bring one component.
     pub fn load_shipped(&mut self) -> Result<()> {
-        loader::in_use().into_iter().try_for_each(|(_, file)| self.load(&file, None))
+        let of_plugins = self.components().filter(|info| !self.is_builtin(info.slot, info.name));
+        let chosen: BTreeSet<(String, String)> =
+            of_plugins.map(|info| (info.slot.name().to_owned(), info.name.to_owned())).collect();
+        for (_, file) in loader::in_use() {
+            let opened = loader::open_file(&file)?;
+            let is_replaced = opened.inspection.components.iter().any(|component| chosen.contains(component));
+            if !is_replaced && self.trust.admits(&opened.inspection) {
+                self.load_opened(opened, None)?;
+            }
+        }
+        Ok(())
     }
 
     /// The component of a slot that serves where a manifest names none: one that is here already, or else one of the search

@@ -2,7 +2,7 @@
 
 mod loading;
 
-use super::loader::LoadedPlugin;
+use super::loader::{LoadedPlugin, between};
 use super::registrar::{ComponentInfo, Entry, Make, Registrar, origin};
 use super::trust::Trust;
 use crate::boundary::guard;
@@ -127,10 +127,7 @@ impl Registry {
             let key = (entry.info.slot, entry.info.name.to_owned());
             if let Some(first) = self.entries.get(&key) {
                 let message = format!("two plugins bring a {} named `{}`", entry.info.slot, entry.info.name);
-                return Err(Error::user(message)
-                    .help(format!("first:  {}", first.info.plugin))
-                    .help(format!("second: {plugin}"))
-                    .help("remove one of the two [[plugin]] entries"));
+                return Err(between(Error::user(message), &first.info.plugin, &plugin));
             }
             self.entries.insert(key, entry);
         }

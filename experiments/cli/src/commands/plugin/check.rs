@@ -1,11 +1,11 @@
-use crate::commands::WritableArg;
+use crate::commands::TrustArgs;
 use clap::Args;
 use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::inspect;
 use dualk_sdk::testing::{Report, examine};
 use dualk_sdk::toml::{Table, Value};
 use dualk_sdk::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk plugin check`.
 #[derive(Args)]
@@ -19,13 +19,13 @@ pub struct Check {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     #[command(flatten)]
-    writable: WritableArg,
+    trust: TrustArgs,
 }
 
 impl Check {
     pub fn run(self) -> Result<()> {
         let options = self.options()?;
-        let mut registry = self.writable.registry();
+        let mut registry = self.trust.registry(Path::new("."))?;
         registry.load(&self.file, None)?;
         let found = inspect(&self.file)?.components;
         let names: Vec<&str> = found.iter().map(|(_, name)| name.as_str()).collect();

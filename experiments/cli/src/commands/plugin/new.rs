@@ -1,6 +1,6 @@
 use super::scaffold::files;
 use super::sdk::Sdk;
-use crate::commands::WritableArg;
+use crate::commands::TrustArgs;
 use clap::Args;
 use dualk_sdk::component::Slot;
 use dualk_sdk::storage::{self, Access};
@@ -20,14 +20,14 @@ pub struct New {
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
     #[command(flatten)]
-    writable: WritableArg,
+    trust: TrustArgs,
 }
 
 impl New {
     pub fn run(self) -> Result<()> {
         let slot = Slot::from_name(&self.slot).map_err(|e| e.at_key("--slot"))?;
         check_name(&self.name)?;
-        check_free(&self.writable, slot, &self.name)?;
+        check_free(&self.trust, slot, &self.name)?;
         let sdk = Sdk::find()?;
         let folder = self.path.unwrap_or_else(|| PathBuf::from(&self.name));
         match check_folder(&folder)? {
@@ -75,8 +75,8 @@ const RESERVED: &str = "abstract alloc as async await become box break build bur
     yield";
 
 /// Refuses the name of a component that is shipped, since a manifest could not tell the two apart.
-fn check_free(writable: &WritableArg, slot: Slot, name: &str) -> Result<()> {
-    let mut registry = writable.registry();
+fn check_free(trust: &TrustArgs, slot: Slot, name: &str) -> Result<()> {
+    let mut registry = trust.registry(Path::new("."))?;
     registry.load_shipped()?;
     let taken = registry.components().find(|info| info.slot == slot && info.name == name);
     taken.map_or(Ok(()), |info| {
