@@ -500,6 +500,22 @@ fn an_experiment_trains_the_vectors_of_a_manifest_once() {
     let said = String::from_utf8_lossy(&eval.stderr).into_owned();
     assert!(eval.status.success() && !said.contains("recorded") && said.contains("since the run"), "{said}");
     fs::rename(folder.join("gone"), folder.join("known")).unwrap();
+    // So may their manifest, of which the run keeps a copy, and what it says by then is not that of the run.
+    let other = VECTORS.replace("dim = 4", "dim = 6");
+    for text in [None, Some(other)] {
+        fs::remove_file(folder.join("x.toml")).unwrap_or_default();
+        text.iter().for_each(|text| fs::write(folder.join("x.toml"), text).unwrap());
+        let eval = dualk(folder, &["eval", &run, "--locked"]);
+        let said = String::from_utf8_lossy(&eval.stderr).into_owned();
+        assert!(eval.status.success() && !said.contains("recorded") && !said.contains("since the run"), "{said}");
+    }
+    fs::remove_file(folder.join("x.toml")).unwrap();
+    succeed(folder, &["export", &run, "--out", "exported"]);
+    succeed(folder, &["scrub", &run, "--out", "shared"]);
+    let shared = fs::read_to_string(folder.join("shared/vectors-node_init-kge.toml")).unwrap();
+    assert!(shared.contains("path = \"hierarchy.csv\"") && shared.contains("name = \"x\""), "{shared}");
+    assert!(!shared.contains("output"), "{shared}");
+    fs::write(folder.join("x.toml"), VECTORS).unwrap();
     let check = dualk(folder, &["check", "with.toml", "--leaks", "--no-memory"]);
     let lines = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(check.status.success() && lines.contains("vectors x: sources: 2 taken as they are"), "{lines}");

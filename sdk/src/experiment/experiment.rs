@@ -6,7 +6,7 @@ use super::export::{Export, export};
 use super::identity::Identity;
 use super::inputs::identity;
 use super::leaks::check_leaks;
-use super::made::Making;
+use super::made::{Making, name_kept_manifests};
 use super::manifest::{Manifest, Source, SweepOptions};
 use super::model::{Entrance, fresh_model};
 use super::outcome::Outcome;
@@ -339,7 +339,9 @@ impl Experiment {
     /// The experiment of a finished run.
     fn of_run(folder: &Path, registry: Registry, cache: Option<Cache>) -> Result<(RunDir, Self)> {
         let run = RunDir::open(folder)?;
-        let this = Self::new(Manifest::load(&run.file("manifest.toml"), &[])?, registry)?;
+        let (mut manifest, source) = Manifest::load(&run.file("manifest.toml"), &[])?;
+        name_kept_manifests(&run, &mut manifest.model);
+        let this = Self::new((manifest, source), registry)?;
         Ok((run, this.with_cache(cache)))
     }
 

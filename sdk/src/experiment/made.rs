@@ -1,7 +1,7 @@
 //! The folders that parts of a model name by manifests: embeddings of knowledge graphs, trained or taken from the cache before
 //! the model is built.
 
-use super::embedding::{NamedEmbedding, Records, Vectors};
+use super::embedding::{NamedEmbedding, Records, VECTORS, Vectors, file_stem};
 use super::manifest::Model;
 use super::outcome::TrainedVectors;
 use super::plan::Plan;
@@ -17,9 +17,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use toml::Value;
-
-/// The kind of an entry of the cache, and what names in the folder of an unfinished run begin with.
-const VECTORS: &str = "vectors";
 
 const METRICS: &str = "metrics.jsonl";
 const TRAINED: &str = "trained.json";
@@ -60,6 +57,32 @@ impl Made {
         self.temporary.push(folder);
         Ok(path)
     }
+}
+
+/// Keeps the manifests of the embeddings in the folder of a run, so that it can be evaluated without them.
+pub(super) fn keep_manifests(plan: &Plan, run: &RunDir) -> Result<()> {
+    let copy =
+        |named: &NamedEmbedding| run.write(&copy_name(&named.file_stem()), named.embedding.resolved()?.as_bytes());
+    plan.embeddings.iter().try_for_each(copy)
+}
+
+/// Names the manifests of embeddings that a run keeps in the place of those that they are copies of. Runs of older versions have
+/// none.
+pub(super) fn name_kept_manifests(run: &RunDir, model: &mut Model) {
+    let parts: Vec<_> = model.named_parts().collect();
+    for (part, _, component) in parts {
+        for option in component.options.keys() {
+            let copy = copy_name(&file_stem(part, option));
+            if run.file(&copy).is_file() {
+                // Relative to the manifest of the run.
+                model.set_option(part, option, Value::String(copy));
+            }
+        }
+    }
+}
+
+fn copy_name(stem: &str) -> String {
+    format!("{stem}.toml")
 }
 
 /// Whether an unfinished run has vectors, or a checkpoint of their training.
@@ -172,7 +195,7 @@ impl Making<'_> {
 
     /// Where an unfinished run keeps vectors; the checkpoint of their training is beside it.
     fn kept(&self, named: &NamedEmbedding) -> Option<PathBuf> {
-        self.run.map(|run| run.file(RESUME).join(format!("{VECTORS}-{}-{}", named.part, named.option)))
+        self.run.map(|run| run.file(RESUME).join(named.file_stem()))
     }
 }
 

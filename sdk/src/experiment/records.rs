@@ -1,6 +1,7 @@
 //! What every run has beside what it learnt: its folder, what it ran on and with, and what is known of its data.
 
 use super::identity::Identity;
+use super::made::keep_manifests;
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::report::Contents;
@@ -14,7 +15,9 @@ use serde_json::{Value, json};
 /// A new folder for a run.
 pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
     let output = &plan.manifest.output;
-    RunDir::create(&output.runs, &plan.manifest.name, identity, &plan.text()?, output.access)
+    let run = RunDir::create(&output.runs, &plan.manifest.name, identity, &plan.text()?, output.access)?;
+    keep_manifests(plan, &run)?;
+    Ok(run)
 }
 
 /// What a run ran on and with: `environment.json`, which is returned, and `plugins.lock`.

@@ -1,5 +1,6 @@
 //! A copy of a run that can be shown to others.
 
+use super::embedding::VECTORS;
 use super::identity::Identity;
 use super::manifest::names_triples;
 use super::report::Contents;
@@ -42,35 +43,47 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
 }
 
 /// Settings and results of a run by the names of their files, without what is of this machine.
-fn hidden_files(run: &RunDir, mut manifest: toml::Table, is_graph: bool) -> Result<Vec<(&'static str, String)>> {
+fn hidden_files(run: &RunDir, manifest: toml::Table, is_graph: bool) -> Result<Vec<(String, String)>> {
     let program = |e: &dyn Display| Error::program(e.to_string());
     let result = match is_graph {
         true => json_of(run, "result.json")?,
         false => serde_json::to_value(run.outcome()?).map_err(|e| program(&e))?,
     };
-    manifest.remove("output");
     let epochs = read(run, "metrics.jsonl")?;
     let mut environment = json_of(run, "environment.json")?;
     hide_in_json(&mut environment);
-    let mut lock = table(run, "plugins.lock")?;
-    for table in [&mut manifest, &mut lock] {
-        table.iter_mut().for_each(|(_, value)| hide_in_toml(value));
-    }
-    let written = |table: &toml::Table| toml::to_string(table).map_err(|e| program(&e));
     let pretty = |value: &Value| format!("{value:#}\n");
     let mut files = vec![
-        ("manifest.toml", written(&manifest)?),
-        ("metrics.jsonl", epochs),
-        ("environment.json", pretty(&environment)),
-        ("plugins.lock", written(&lock)?),
-        ("result.json", pretty(&result)),
+        ("metrics.jsonl".to_owned(), epochs),
+        ("environment.json".to_owned(), pretty(&environment)),
+        ("result.json".to_owned(), pretty(&result)),
     ];
+    let mut tables =
+        vec![("manifest.toml".to_owned(), manifest), ("plugins.lock".to_owned(), table(run, "plugins.lock")?)];
+    for name in kept_manifests(run)? {
+        let kept = table(run, &name)?;
+        tables.push((name, kept));
+    }
+    for (name, mut table) in tables {
+        table.remove("output");
+        table.iter_mut().for_each(|(_, value)| hide_in_toml(value));
+        files.push((name, toml::to_string(&table).map_err(|e| program(&e))?));
+    }
     if let Some(Identity { sha256, made_from }) = run.identity() {
         let kept = ["sdk", "plugins", "device", "threads"].map(|key| (key.to_owned(), made_from[key].clone()));
         let kept: serde_json::Map<_, _> = kept.into_iter().collect();
-        files.push(("identity.json", pretty(&json!({ "sha256": sha256, "made_from": kept }))));
+        files.push(("identity.json".to_owned(), pretty(&json!({ "sha256": sha256, "made_from": kept }))));
     }
     Ok(files)
+}
+
+/// The copies of manifests of embeddings.
+fn kept_manifests(run: &RunDir) -> Result<Vec<String>> {
+    let entries = fs::read_dir(run.path()).map_err(|e| Error::io("read", run.path(), e))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut kept: Vec<String> = names.filter(|name| name.starts_with(VECTORS) && name.ends_with(".toml")).collect();
+    kept.sort();
+    Ok(kept)
 }
 
 fn read(run: &RunDir, name: &str) -> Result<String> {

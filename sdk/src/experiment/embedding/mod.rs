@@ -10,4 +10,4 @@ pub use curves::{ValidationCurve, curves_svg};
 pub use experiment::KgeExperiment;
 pub(super) use fit::Records;
 pub use manifest::{EvaluateOptions, KgeBackend, KgeData, KgeManifest, TrainOptions, kge_schema};
-pub(super) use vectors::{NamedEmbedding, Vectors, named_at};
+pub(super) use vectors::{NamedEmbedding, VECTORS, Vectors, file_stem, named_at};

@@ -15,6 +15,9 @@ use std::path::Path;
 /// The files of a folder with triples, whichever of them are there.
 const TRIPLES: [&str; 5] = ["train.txt", "valid.txt", "test.txt", "entities.dict", "relations.dict"];
 
+/// What names of files of embeddings in the folder of a run begin with.
+pub(in crate::experiment) const VECTORS: &str = "vectors";
+
 /// An option of a part of the model that names the manifest of an embedding in the place of its folder.
 pub(in crate::experiment) struct NamedEmbedding {
     /// Key of the part, such as `node_init`.
@@ -24,7 +27,17 @@ pub(in crate::experiment) struct NamedEmbedding {
     pub embedding: KgeExperiment,
 }
 
+/// What the files of an embedding that an option of a part names are called in the folder of a run, but for what follows.
+pub(in crate::experiment) fn file_stem(part: &str, option: &str) -> String {
+    format!("{VECTORS}-{part}-{option}")
+}
+
 impl NamedEmbedding {
+    /// The [name](file_stem) of its files.
+    pub fn file_stem(&self) -> String {
+        file_stem(self.part, &self.option)
+    }
+
     /// Its key in the experiment's manifest.
     pub fn key(&self) -> String {
         format!("model.{}.{}", self.part, self.option)
