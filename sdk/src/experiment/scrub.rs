@@ -16,9 +16,9 @@ use std::path::Path;
 const WEIGHTS: [&str; 2] = ["model.safetensors", "checkpoints"];
 
 /// Copies results, curves and settings of a finished run to the folder `out`: without weights (unless `with_weights`),
-/// logs, fingerprints of data files and the folders of this machine, of whose paths the last part remains. Nothing that
-/// a run writes names patients, admissions or values of theirs; the settings and the number of patients remain. Runs of
-/// knowledge graphs have no report.
+/// logs, measures by patient, fingerprints of data files and the folders of this machine, of whose paths the last part
+/// remains. Nothing else that a run writes names patients, admissions or values of theirs; the settings and the number of
+/// patients remain. Runs of knowledge graphs have no report.
 ///
 /// # Errors
 /// When the run is not finished, there is something at `out`, or a file cannot be read or written.

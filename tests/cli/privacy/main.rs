@@ -124,30 +124,59 @@ fn a_canary_is_told_from_a_checksum() {
     assert!(!holds(b"\"bytes\": 771200032", "7712") && holds(b"[0.5,77120003]", "7712"));
 }
 
-/// No file below a folder has a canary as text, nor an identifier as a number of 64 bits.
-fn searched(folder: &Path) -> usize {
-    let mut count = 0;
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            count += searched(&path);
-            continue;
-        }
-        count += 1;
-        // Measures by patient are patient data, as predictions are.
-        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("patients-")) {
-            continue;
-        }
-        let bytes = fs::read(&path).unwrap();
-        for canary in CANARIES {
-            assert!(!holds(&bytes, canary), "{} has {canary}", path.display());
-        }
-        let number = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
-        let is_identifier =
-            |n: i64| [77_120_000, 88_340_000, 99_450_000].iter().any(|from| (*from..from + 10_000).contains(&n));
-        assert!(!bytes.windows(8).any(|w| is_identifier(number(w))), "{} has an identifier", path.display());
+/// What was found in the files below a folder.
+#[derive(Default)]
+struct Search {
+    files: usize,
+    /// Those that have a canary as text, or an identifier as a number of 64 bits.
+    naming: Vec<PathBuf>,
+}
+
+impl Search {
+    fn of(folder: &Path) -> Self {
+        let mut found = Self::default();
+        found.below(folder);
+        found
     }
-    count
+
+    fn below(&mut self, folder: &Path) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                self.below(&path);
+                continue;
+            }
+            self.files += 1;
+            let bytes = fs::read(&path).unwrap();
+            let number = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+            let is_identifier =
+                |n: i64| [77_120_000, 88_340_000, 99_450_000].iter().any(|from| (*from..from + 10_000).contains(&n));
+            let names = CANARIES.iter().any(|canary| holds(&bytes, canary));
+            if names || bytes.windows(8).any(|w| is_identifier(number(w))) {
+                self.naming.push(path);
+            }
+        }
+    }
+}
+
+/// The files of a run, of which the measures by patient alone name patients, by whom comparisons pair.
+fn searched_run(run: &Path) -> usize {
+    let Search { files, naming } = Search::of(run);
+    let is_measures = |path: &&PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        path.parent() == Some(run) && name.starts_with("patients-") && name.ends_with(".json")
+    };
+    let (measures, others): (Vec<_>, Vec<_>) = naming.iter().partition(is_measures);
+    assert!(others.is_empty(), "{others:?}");
+    assert!(!measures.is_empty(), "what is found in no file at all is not searched for");
+    files
+}
+
+/// The files of a folder that names no patient.
+fn searched(folder: &Path) -> usize {
+    let Search { files, naming } = Search::of(folder);
+    assert!(naming.is_empty(), "{naming:?}");
+    files
 }
 
 fn run_of(folder: &Path) -> PathBuf {
@@ -173,7 +202,7 @@ fn no_identifier_is_printed_logged_reported_or_shared() {
     let run = run_of(folder.path());
     let output = dualk(folder.path(), &["eval", run.to_str().unwrap(), "--predictions", "logits.parquet"]);
     assert!(output.status.success(), "{}", printed(&output, "eval"));
-    assert!(searched(&run) >= 8, "the run's folder: log, report, results, weights");
+    assert!(searched_run(&run) >= 8, "the run's folder: log, report, results, weights");
     // The search finds what is there: predictions and prepared patients are patient data.
     let is_found = |path: PathBuf| {
         let bytes = fs::read(path).unwrap();

@@ -1,6 +1,6 @@
 //! The same for the tables of every parser, sound and broken.
 
-use super::{dualk, manifest, printed, run_of, searched};
+use super::{dualk, manifest, printed, run_of, searched, searched_run};
 use dualk_sdk::data::columns::{Values, write_parquet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -225,7 +225,7 @@ fn nothing_leaks(folder: &Path) {
         let text = printed(&output, &format!("{arguments:?}"));
         assert!(output.status.success(), "{arguments:?}: {text}");
     }
-    assert!(searched(&run) >= 8, "log, report, results, weights");
+    assert!(searched_run(&run) >= 8, "log, report, results, weights");
     assert!(searched(&folder.join("shared")) >= 6);
 }
 
