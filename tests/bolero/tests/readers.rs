@@ -1,14 +1,14 @@
 //! Sound inputs with changes that an engine thinks of.
 
+mod support;
+
 use dualk_bolero::import::pickle::Pickle;
 use dualk_bolero::import::torch;
 use dualk_bolero::{Error, is_described};
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::Path;
-
-/// A change: how, where, over how many bytes, and with what.
-type Edit = (u8, u16, u8, u32);
+use support::Edit;
 
 /// What means something to these readers.
 const WORDS: [&[u8]; 12] = [
@@ -27,25 +27,7 @@ const WORDS: [&[u8]; 12] = [
 ];
 
 fn edited(sound: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let mut bytes = sound.to_vec();
-    for &(how, at, length, with) in edits {
-        let at = usize::from(at) % (bytes.len() + 1);
-        let end = bytes.len().min(at + usize::from(length));
-        let mut number = with.to_le_bytes();
-        let piece = match how % 6 {
-            0 => Vec::new(),
-            1 => number[..1].to_vec(),
-            2 => number.to_vec(),
-            3 => {
-                number.reverse();
-                number.to_vec()
-            }
-            4 => bytes[at..end].repeat(2),
-            _ => WORDS[with as usize % WORDS.len()].to_vec(),
-        };
-        drop(bytes.splice(at..end, piece));
-    }
-    bytes
+    edits.iter().fold(sound.to_vec(), |bytes, &edit| support::edited(bytes, edit, &WORDS))
 }
 
 /// A value or an error of the user's.

@@ -7,6 +7,8 @@
 //! DUALK_FUZZ_SECONDS=3600 DUALK_FUZZ_MIB=1024 cargo test --release -p dualk-tests --test fuzz -- --exact pickle --nocapture
 //! ```
 //!
+//! `tests/bolero/run.sh` tries the same readers by what code an input reaches.
+//!
 //! `DUALK_FUZZ_SEED` begins elsewhere than at 1. What fails is made smaller and kept, with the command that tries it again;
 //! once it is mended, it belongs to `found/READER`, with which every run begins. What ended the process on the spot is in the
 //! folder `dualk-fuzz-READER-PROCESS` of temporary files: `DUALK_FUZZ_REPLAY` takes a folder, too.
