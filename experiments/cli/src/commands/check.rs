@@ -22,7 +22,7 @@ pub struct Check {
     /// the graph, the vocabulary, and the cut points of laboratory values.
     #[arg(long)]
     leaks: bool,
-    /// Print the memory of the stages as JSON, in bytes.
+    /// Print the memory of the computer that each stage takes as JSON, in bytes.
     #[arg(long, conflicts_with_all = ["resolved", "no_memory", "leaks"])]
     json: bool,
 }
@@ -72,8 +72,8 @@ fn expected_memory(experiment: Experiment, as_json: bool) -> Result<()> {
     let device = experiment.device().name.clone();
     let available = memory::available();
     let stages = experiment.rehearse(&Console::default())?;
-    if device != "cpu" {
-        eprintln!("memory of {device} is not counted, only that of the computer");
+    if let Some(note) = of_computer_alone(&device) {
+        eprintln!("{note}");
     }
     match as_json {
         true => println!("{}", json(&stages)?),
@@ -84,6 +84,16 @@ fn expected_memory(experiment: Experiment, as_json: bool) -> Result<()> {
         eprintln!("{warning}");
     }
     Ok(())
+}
+
+/// What is not known of a device with memory of its own: how much its allocator keeps in pages goes by the device.
+fn of_computer_alone(device: &str) -> Option<String> {
+    (device != "cpu").then(|| {
+        format!(
+            "below is memory of the computer; that of {device} is neither measured nor compared with what it has: nvidia-smi or the \
+             like shows it during a run"
+        )
+    })
 }
 
 fn json(stages: &[StageMemory]) -> Result<String> {
@@ -112,7 +122,14 @@ fn too_little(most: u64, available: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::too_little;
+    use super::{of_computer_alone, too_little};
+
+    #[test]
+    fn memory_of_another_device_is_said_to_be_unknown() {
+        let note = of_computer_alone("cuda:0").unwrap();
+        assert!(note.contains("memory of the computer") && note.contains("cuda:0 is neither measured"), "{note}");
+        assert_eq!(of_computer_alone("cpu"), None);
+    }
 
     #[test]
     fn a_machine_that_has_less_is_warned_of() {
