@@ -1,5 +1,7 @@
 //! Showing long work to a person.
 
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 /// Where progress goes: a terminal, a log, nowhere.
@@ -41,6 +43,11 @@ impl Task for Silent {
     fn finish(self: Box<Self>, _: &str) {}
 }
 
+/// A line on standard error. Work goes on where it cannot be written: on a full disk, or when nobody reads any more.
+pub(crate) fn say(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
 /// Progress bars with rate and remaining time on a terminal, plain lines elsewhere; both on standard error.
 #[derive(Debug, Clone, Copy)]
 pub struct Console {
@@ -49,7 +56,7 @@ pub struct Console {
 
 impl Default for Console {
     fn default() -> Self {
-        Self { terminal: std::io::IsTerminal::is_terminal(&std::io::stderr()) }
+        Self { terminal: stderr().is_terminal() }
     }
 }
 
@@ -71,7 +78,7 @@ impl Progress for Console {
     }
 
     fn line(&self, text: &str) {
-        eprintln!("{text}");
+        say(text);
     }
 }
 
@@ -104,7 +111,7 @@ impl Task for Bar {
         let prefix = self.0.prefix();
         self.0.finish_and_clear();
         if !summary.is_empty() {
-            eprintln!("{prefix:24} {summary}");
+            say(format_args!("{prefix:24} {summary}"));
         }
     }
 }
@@ -135,7 +142,7 @@ impl Task for Lines {
             }
             _ => format!(" {}", self.unit),
         };
-        eprintln!("{:24} {}{total} {rate:.1}/s {}", self.what, self.done, self.text);
+        say(format_args!("{:24} {}{total} {rate:.1}/s {}", self.what, self.done, self.text));
     }
 
     fn message(&mut self, text: &str) {
@@ -144,7 +151,7 @@ impl Task for Lines {
 
     fn finish(self: Box<Self>, summary: &str) {
         if !summary.is_empty() {
-            eprintln!("{:24} {summary}", self.what);
+            say(format_args!("{:24} {summary}", self.what));
         }
     }
 }

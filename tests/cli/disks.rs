@@ -1,4 +1,5 @@
-//! Disks that are really full or read-only, and tables that somebody writes while they are read, through the program.
+//! Disks that are really full or read-only, streams that are full or closed, and tables that somebody writes while they are read,
+//! through the program.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![cfg(target_os = "linux")]
@@ -127,6 +128,32 @@ fn a_read_only_folder_is_named() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.contains("not cached"), "{said}");
+}
+
+/// What is said of progress is not worth a run; a result that cannot be printed is an error, but where nobody reads it.
+#[test]
+fn what_cannot_be_printed_stops_no_training() {
+    let folder = tempfile::tempdir().unwrap();
+    place(folder.path());
+    let start = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        command.current_dir(folder.path()).env("DUALK_CACHE", "off").args(arguments);
+        command
+    };
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    let closed = || std::io::pipe().unwrap().1;
+    for training in [&["run", "small.toml"][..], &["kge", "train", "graph.toml"]] {
+        for output in [start(training).stderr(full()).output(), start(training).stderr(closed()).output()] {
+            let output = output.unwrap();
+            assert!(output.status.success(), "{training:?}: {:?}", output.status);
+            assert!(String::from_utf8(output.stdout).unwrap().contains("\nrun: runs/"), "{training:?}");
+        }
+    }
+    for printing in [&["run", "small.toml"][..], &["list"], &["schema"], &["cache", "ls", "--folder", "none"]] {
+        refused(&start(printing).stdout(full()).output().unwrap(), &["No space left on device", "standard output"]);
+    }
+    let output = start(&["list"]).stdout(closed()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(141), 0), "as if by SIGPIPE");
 }
 
 /// Tables like those of MIMIC-IV, whose laboratory events take a moment to read.

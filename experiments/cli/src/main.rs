@@ -1,5 +1,8 @@
 //! `dualk`: experiments on health records from the command line. Everything it does is in `dualk-sdk`.
 
+#[macro_use]
+mod output;
+
 mod commands;
 mod interrupt;
 mod memory;
@@ -28,8 +31,6 @@ const EXAMPLES: &str = "Examples:
   dualk eval runs/quickstart-1a2b3c4d5e6f7a8b";
 
 fn main() -> ExitCode {
-    // `dualk list | head` ends quietly.
-    sigpipe::reset();
     memory::keep();
     quiet_display();
     interrupt::watch();
@@ -39,12 +40,14 @@ fn main() -> ExitCode {
         if show_values {
             dualk_sdk::error::show_values();
         }
-        command.run()
+        command.run().and_then(|()| output::finish())
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            if error.blame() != output::CLOSED {
+                eprintln!("error: {error}");
+            }
             ExitCode::from(error.exit_code())
         }
     }

@@ -4,6 +4,7 @@
 //! 2:EIO` its second change of a name. Without the variable this costs one comparison an operation.
 
 use super::live;
+use crate::progress::say;
 use std::io;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +37,7 @@ pub(super) fn at<T>(step: Step, operation: impl FnOnce() -> io::Result<T>) -> io
         && plan.step.is_none_or(|only| only == step)
         && DONE.fetch_add(1, Ordering::Relaxed) + 1 == plan.number
     {
-        eprintln!("fault injected: {step:?}");
+        say(format_args!("fault injected: {step:?}"));
         return Err(io::Error::from_raw_os_error(plan.error));
     }
     operation()

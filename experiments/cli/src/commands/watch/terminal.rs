@@ -127,7 +127,7 @@ impl Raw {
         // SAFETY: the structure came from tcgetattr.
         #[allow(unsafe_code)]
         let set = unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &raw) } == 0;
-        print!("\x1b[?1049h");
+        switch("\x1b[?1049h");
         set.then_some(Self { before })
     }
 
@@ -146,11 +146,17 @@ impl Raw {
     }
 }
 
+/// Tells the terminal, which may be gone, to show another screen.
+#[cfg(unix)]
+fn switch(sequence: &str) {
+    let mut out = stdout().lock();
+    let _ = out.write_all(sequence.as_bytes()).and_then(|()| out.flush());
+}
+
 #[cfg(unix)]
 impl Drop for Raw {
     fn drop(&mut self) {
-        print!("\x1b[?1049l\x1b[?25h");
-        let _ = stdout().flush(); // the terminal may be gone
+        switch("\x1b[?1049l\x1b[?25h");
         // SAFETY: the structure came from tcgetattr.
         #[allow(unsafe_code)]
         unsafe {
