@@ -265,3 +265,25 @@ fn the_command_lists_and_removes() {
     assert!(cache(&["gc", "--unused", "0s"]).1.starts_with("removed 3 entries"));
     assert!(cache(&["ls"]).1.starts_with("0 entries"));
 }
+
+#[test]
+fn the_command_leaves_alone_what_is_not_the_caches_or_cannot_be_read() {
+    let place = Place::new();
+    let refused = |arguments: &[&str], says: &str| {
+        let output = place.dualk(&[&["cache"], arguments].concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(says), "{said}");
+    };
+    let thesis = place.path("work").join(format!("photos-{}", "0".repeat(32))).join("thesis.tex");
+    fs::create_dir_all(thesis.parent().unwrap()).unwrap();
+    fs::write(&thesis, "mine").unwrap();
+    refused(&["gc", "--all", "--folder", "work"], "not marked as a cache of dualk");
+    refused(&["verify", "--repair", "--folder", "work"], "found: photos-");
+    assert!(thesis.is_file());
+    place.run(&[]);
+    let cohort = place.entries().into_iter().find(|entry| entry.join("cohort.safetensors").exists()).unwrap();
+    fs::remove_file(cohort.join("cohort.safetensors")).unwrap();
+    fs::create_dir(cohort.join("cohort.safetensors")).unwrap();
+    refused(&["verify", "--repair"], "cannot be read, which nothing removes");
+    assert!(cohort.is_dir());
+}

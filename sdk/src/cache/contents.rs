@@ -1,6 +1,6 @@
 //! What an entry was written with, and whether it still is what was written.
 
-use super::{MANIFEST, key};
+use super::{MANIFEST, State, key};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -26,25 +26,25 @@ pub(super) struct FileContents {
 }
 
 /// The contents of the entry in a folder, as it says them itself.
-pub(super) fn read_contents(path: &Path) -> std::result::Result<Contents, String> {
-    let text = fs::read(path.join(MANIFEST)).map_err(|e| format!("{MANIFEST}: {e}"))?;
-    serde_json::from_slice(&text).map_err(|e| format!("{MANIFEST}: {e}"))
-}
-
-/// The first file that is not as it was written, or is gone.
 ///
 /// # Errors
-/// Names the first file that cannot be read.
-pub(super) fn damage(path: &Path, contents: &Contents) -> std::result::Result<Option<String>, String> {
+/// The state of an entry that does not.
+pub(super) fn read_contents(path: &Path) -> std::result::Result<Contents, State> {
+    let text = fs::read(path.join(MANIFEST)).map_err(|e| State::Unreadable(format!("{MANIFEST}: {e}")))?;
+    serde_json::from_slice(&text).map_err(|e| State::Damaged(format!("{MANIFEST}: {e}")))
+}
+
+/// The state of an entry by its files: the first that is not as it was written, is gone or cannot be read.
+pub(super) fn compared(path: &Path, contents: &Contents) -> State {
     for (name, written) in &contents.files {
         match file_contents(&path.join(name)) {
             Ok(found) if found == *written => {}
-            Ok(_) => return Ok(Some(format!("{name} differs from what was written"))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Some(format!("{name} is missing"))),
-            Err(e) => return Err(format!("{name}: {e}")),
+            Ok(_) => return State::Damaged(format!("{name} differs from what was written")),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return State::Damaged(format!("{name} is missing")),
+            Err(e) => return State::Unreadable(format!("{name}: {e}")),
         }
     }
-    Ok(None)
+    State::Complete
 }
 
 /// SHA-256 of a file, in hexadecimal.

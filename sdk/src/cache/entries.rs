@@ -1,6 +1,6 @@
 //! The entries as listings show them, and which of them are removed.
 
-use super::contents::{damage, read_contents};
+use super::contents::{compared, read_contents};
 use super::{Cache, MANIFEST, UNFINISHED, root};
 use crate::storage::lock_folder;
 use crate::{Error, Result};
@@ -37,6 +37,8 @@ pub enum State {
     Unfinished,
     /// A file is missing or differs from what was written, as the text says.
     Damaged(String),
+    /// A file cannot be read, as the text says: nobody knows what is in it, and nothing removes it.
+    Unreadable(String),
 }
 
 impl Cache {
@@ -68,10 +70,8 @@ impl Cache {
     pub fn verify(&self) -> Result<Vec<Entry>> {
         let mut entries = self.entries()?;
         for entry in entries.iter_mut().filter(|entry| entry.state == State::Complete) {
-            let found = read_contents(&entry.path).and_then(|contents| damage(&entry.path, &contents));
-            if let Some(what) = found.unwrap_or_else(Some) {
-                entry.state = State::Damaged(what);
-            }
+            let contents = read_contents(&entry.path);
+            entry.state = contents.map_or_else(|state| state, |contents| compared(&entry.path, &contents));
         }
         Ok(entries)
     }
@@ -84,8 +84,7 @@ impl Cache {
     /// removed.
     pub fn collect(&self, unused: Option<Duration>, bytes: Option<u64>) -> Result<Vec<Entry>> {
         if self.root.exists() {
-            // Caches of older versions have no marker yet.
-            root::claim(&self.root)?;
+            root::check_marked(&self.root)?;
         }
         let now = SystemTime::now();
         let age = |entry: &Entry| now.duration_since(entry.used).unwrap_or_default();
@@ -99,6 +98,7 @@ impl Cache {
             }
             State::Unfinished => age(entry) < ABANDONED || lock_folder(&entry.path).is_none(),
             State::Damaged(_) => false,
+            State::Unreadable(_) => true,
         });
         removed.iter().try_for_each(|entry| self.remove(entry))?;
         Ok(removed)
@@ -107,28 +107,29 @@ impl Cache {
     /// Removes an entry.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// When it cannot be removed, or cannot be read.
     pub fn remove(&self, entry: &Entry) -> Result<()> {
-        let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
-        if entry.path.parent() != Some(&self.root) || !root::is_own(&name) {
+        if let State::Unreadable(what) = &entry.state {
+            return Err(Error::user(format!("this cannot be read and is left alone: {what}")).at_file(&entry.path));
+        }
+        if entry.path.parent() != Some(&self.root) || !root::is_own(&entry.path) {
             return Err(Error::program("this is no entry of the cache").at_file(&entry.path));
         }
-        root::claim(&self.root)?;
-        fs::remove_dir_all(&entry.path).map_err(|e| Error::io("remove from the cache", &entry.path, e))
+        root::check_marked(&self.root)?;
+        self.take_away(&entry.path)
     }
 }
 
 fn entry(path: PathBuf) -> Entry {
-    let contents = read_contents(&path);
     let unfinished = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(UNFINISHED));
     let files = fs::read_dir(&path).into_iter().flatten().flatten();
     let bytes = files.filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
     let used = [path.join(MANIFEST), path.clone()].iter().find_map(|p| fs::metadata(p).and_then(|m| m.modified()).ok());
-    let state = match &contents {
-        _ if unfinished => State::Unfinished,
-        Ok(_) => State::Complete,
-        Err(what) => State::Damaged(what.clone()),
+    let (kind, about, state) = match read_contents(&path) {
+        _ if unfinished => (String::new(), String::new(), State::Unfinished),
+        Ok(contents) => (contents.kind, contents.about, State::Complete),
+        Err(state) => (String::new(), String::new(), state),
     };
-    let (kind, about) = contents.map(|c| (c.kind, c.about)).unwrap_or_default();
-    Entry { path, kind, about, bytes, used: used.unwrap_or(SystemTime::UNIX_EPOCH), state }
+    // What cannot be asked for its time is not known to be old.
+    Entry { path, kind, about, bytes, used: used.unwrap_or_else(SystemTime::now), state }
 }

@@ -4,8 +4,8 @@
 //! ([`Key`]). It is written under a temporary name, synchronised to disk and renamed, so that an entry is whole or not
 //! there: two runs that make the same entry at once both succeed, and a run that is killed leaves only a temporary
 //! folder, which [`Cache::collect`] removes. Nothing else in the folder is ever touched: one that has other things in
-//! it is refused. `entry.json` has the size and SHA-256 of every file; they are compared
-//! whenever an entry is read, and an entry that does not fit is made anew.
+//! it is refused, and nothing is removed from one without the marker of a cache. `entry.json` has the size and SHA-256
+//! of every file; they are compared whenever an entry is read, and an entry that does not fit is made anew.
 
 mod contents;
 mod entries;
@@ -18,9 +18,10 @@ pub use key::{Key, fingerprint};
 
 use crate::storage::{self, lock_new};
 use crate::{Error, Progress, Result};
-use contents::{Contents, damage, file_contents, read_contents};
+use contents::{Contents, compared, file_contents, read_contents};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -70,8 +71,8 @@ impl Cache {
             Ok(contents) if contents.key == key.hex() => contents,
             _ => return None,
         };
-        match damage(&path, &contents) {
-            Ok(None) => {
+        match compared(&path, &contents) {
+            State::Complete => {
                 // The time of its last use; of no consequence where the folder is read-only.
                 let _ = File::options()
                     .append(true)
@@ -79,20 +80,33 @@ impl Cache {
                     .and_then(|f| f.set_modified(SystemTime::now()));
                 Some(path)
             }
-            Ok(Some(_)) => {
-                self.set_aside(&path);
+            State::Damaged(_) => {
+                let _ = self.take_away(&path);
                 None
             }
-            Err(_) => None,
+            State::Unfinished | State::Unreadable(_) => None,
         }
     }
 
-    /// Takes an entry away under another name, so that nobody finds half of it, and removes it.
-    fn set_aside(&self, path: &Path) {
-        let Ok((aside, _lock)) = lock_new(&self.root, UNFINISHED) else { return };
-        // Over the empty folder.
-        let _ = storage::rename(path, &aside);
-        let _ = fs::remove_dir_all(aside);
+    /// Takes an entry away under the name of an unfinished one, so that nobody finds half of it, and removes it. That needs no
+    /// room on the disk.
+    fn take_away(&self, path: &Path) -> Result<()> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = match name.starts_with(UNFINISHED) {
+            true => path.to_owned(),
+            false => self.root.join(format!("{UNFINISHED}{name}")),
+        };
+        // Others may remove the same.
+        let gone = |done: io::Result<()>| match done {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove from the cache", path, e)),
+            _ => Ok(()),
+        };
+        if aside != path {
+            // Of somebody who was killed here.
+            gone(fs::remove_dir_all(&aside))?;
+            gone(storage::rename(path, &aside))?;
+        }
+        gone(fs::remove_dir_all(&aside))
     }
 
     /// Adds an entry, as [`Cache::put`]. A cache that cannot be written (a full disk, a read-only folder) is no reason to lose

@@ -68,6 +68,67 @@ fn what_is_not_the_caches_is_never_touched() {
     assert!(cache.get("demo", &key).is_some(), "what is there can still be read");
 }
 
+/// A name of the cache's own is not enough.
+#[test]
+fn a_folder_without_an_entry_of_ours_is_never_touched() {
+    let thesis = |root: &Path| {
+        let folder = root.join(format!("photos-{}", "0a".repeat(16)));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("thesis.tex"), "mine").unwrap();
+        folder.join("thesis.tex")
+    };
+    let unmarked = tempfile::tempdir().unwrap();
+    let (cache, mine) = (Cache::at(unmarked.path()), thesis(unmarked.path()));
+    let error = cache.collect(None, Some(0)).unwrap_err().to_string();
+    assert!(error.contains("not marked as a cache of dualk"), "{error}");
+    let error = cache.put("demo", &Key::of(json!(1)), "", |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("found: photos-"), "{error}");
+    assert!(mine.is_file() && !unmarked.path().join("CACHEDIR.TAG").exists());
+
+    let marked = tempfile::tempdir().unwrap();
+    let cache = Cache::at(marked.path());
+    put(&cache, &Key::of(json!(1)), "hello");
+    let mine = thesis(marked.path());
+    let error = cache.collect(None, Some(0)).unwrap_err().to_string();
+    assert!(error.contains("found: photos-") && mine.is_file(), "{error}");
+}
+
+/// Of files that cannot be read (a folder in their place is none for root, either) nobody knows what is in them.
+#[test]
+fn nothing_removes_what_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let keys = [1, 2].map(|n| Key::of(json!(n)));
+    for (key, file) in keys.iter().zip(["a.txt", MANIFEST]) {
+        put(&cache, key, "hello");
+        let file = cache.path("demo", key).join(file);
+        fs::remove_file(&file).unwrap();
+        fs::create_dir(&file).unwrap();
+    }
+    let verified = cache.verify().unwrap();
+    assert!(verified.iter().all(|entry| matches!(entry.state, State::Unreadable(_))), "{verified:?}");
+    verified.iter().for_each(|entry| assert_eq!(cache.remove(entry).unwrap_err().exit_code(), 2));
+    // Files are not compared here, so the first is complete.
+    assert_eq!(cache.collect(Some(Duration::from_secs(1000)), None).unwrap().len(), 0);
+    assert_eq!(cache.collect(Some(Duration::ZERO), Some(0)).unwrap().len(), 1);
+    assert!(cache.path("demo", &keys[1]).is_dir());
+}
+
+#[test]
+fn a_removal_that_was_killed_is_ended_by_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let key = Key::of(json!(1));
+    put(&cache, &key, "hello");
+    let path = cache.path("demo", &key);
+    let aside = folder.path().join(format!("{UNFINISHED}{}", path.file_name().unwrap().to_str().unwrap()));
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("a.txt"), "of another").unwrap();
+    assert_eq!(cache.collect(None, Some(0)).unwrap().len(), 1);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["CACHEDIR.TAG"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn an_entry_that_cannot_be_read_is_left_alone() {

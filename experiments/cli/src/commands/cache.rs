@@ -73,25 +73,38 @@ fn collect(cache: &Cache, unused: Option<Duration>, keep: Option<u64>) -> Result
         return Err(Error::user("nothing says what to remove")
             .help("give --unused 30d, --keep 20GB or --all; `dualk cache ls` shows what there is"));
     }
-    let removed = cache.collect(unused, keep)?;
-    println!("removed {}; {} left in {}", count(&removed), count(&cache.entries()?), cache.root().display());
+    let (removed, left) = (cache.collect(unused, keep)?, cache.entries()?);
+    println!("removed {}; {} left in {}", count(&removed), count(&left), cache.root().display());
+    left.iter()
+        .filter(|entry| is_unreadable(entry))
+        .for_each(|entry| eprintln!("warning: left alone: {}", line(entry)));
     Ok(())
 }
 
+fn is_unreadable(entry: &Entry) -> bool {
+    matches!(entry.state, State::Unreadable(_))
+}
+
 fn verify(cache: &Cache, repair: bool) -> Result<()> {
-    let entries = cache.verify()?;
+    let (unreadable, read): (Vec<Entry>, Vec<Entry>) = cache.verify()?.into_iter().partition(is_unreadable);
     let (damaged, sound): (Vec<Entry>, Vec<Entry>) =
-        entries.into_iter().partition(|entry| matches!(entry.state, State::Damaged(_)));
-    for entry in &damaged {
+        read.into_iter().partition(|entry| matches!(entry.state, State::Damaged(_)));
+    for entry in damaged.iter().chain(&unreadable) {
         println!("{}", line(entry));
     }
-    println!("{} sound, {} damaged", sound.len(), damaged.len());
-    match (damaged.is_empty(), repair) {
-        (true, _) => Ok(()),
-        (false, true) => damaged.iter().try_for_each(|entry| cache.remove(entry)),
-        (false, false) => Err(Error::user("the cache has damaged entries; a run that needs one makes it anew")
+    println!("{} sound, {} damaged, {} unreadable", sound.len(), damaged.len(), unreadable.len());
+    if repair {
+        damaged.iter().try_for_each(|entry| cache.remove(entry))?;
+    } else if !damaged.is_empty() {
+        return Err(Error::user("the cache has damaged entries; a run that needs one makes it anew")
             .at_file(cache.root())
-            .help("`dualk cache verify --repair` removes them now")),
+            .help("`dualk cache verify --repair` removes them now"));
+    }
+    match unreadable.is_empty() {
+        true => Ok(()),
+        false => Err(Error::user("the cache has entries that cannot be read, which nothing removes")
+            .at_file(cache.root())
+            .help("mend the rights or the disk, or remove their folders yourself")),
     }
 }
 
@@ -102,6 +115,7 @@ fn line(entry: &Entry) -> String {
         State::Complete => String::new(),
         State::Unfinished => "  unfinished".into(),
         State::Damaged(what) => format!("  damaged: {what}"),
+        State::Unreadable(what) => format!("  cannot be read: {what}"),
     };
     let name = entry.path.file_name().unwrap_or_default().to_string_lossy();
     format!("{:>6}  {:>9}  {:7} {}{state}  [{name}]", ago(age), size(entry.bytes), entry.kind, entry.about)
