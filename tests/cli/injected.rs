@@ -511,7 +511,7 @@ fn embeddings_of_graphs() {
     };
     let weights = whole(place.path());
     assert_eq!(weights.len(), 1);
-    let failures = fail_each(11, &train, graph, |folder, when| {
+    let failures = fail_each(23, &train, graph, |folder, when| {
         let found = whole(folder);
         assert!(found.is_empty() || found == weights, "{when}");
         let again = dualk(folder, &["kge", "train", "graph.toml", "--resume"], None);

@@ -81,6 +81,33 @@ fn left(folder: &Path, file: &str) -> Option<PathBuf> {
     runs.map(|entry| entry.path().join(file)).find(|path| path.exists())
 }
 
+/// The checkpoints of the only run whose names begin with `prefix`, in order.
+fn checkpoints(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+    let all = runs.flat_map(|run| fs::read_dir(run.path().join("resume")).into_iter().flatten().flatten());
+    let number = |name: String| name.strip_prefix(prefix)?.parse::<u64>().ok();
+    let numbered = all.filter(|entry| number(entry.file_name().into_string().unwrap()).is_some());
+    let mut found: Vec<PathBuf> = numbered.map(|entry| entry.path()).collect();
+    found.sort();
+    found
+}
+
+/// Begins a command and kills it once its run has so many checkpoints.
+fn kill_at(folder: &Path, arguments: &[&str], count: usize) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
+        .current_dir(folder)
+        .args(arguments)
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while checkpoints(folder, "").len() < count && child.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Begins a command and ends it by SIGTERM once its run has a file.
 fn interrupt(folder: &Path, arguments: &[&str], begun: &str) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
@@ -240,24 +267,9 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
     let settings = ["--set", "output.checkpoint_minutes=1e-9"];
     let name = run_folder(&succeed(folder, &[&["kge", "train", "tree.toml"], &settings[..]].concat()));
     fs::remove_dir_all(folder.join(&name)).unwrap();
-    let state = || {
-        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
-        runs.map(|entry| entry.path().join("resume/state.safetensors")).find(|file| file.exists())
-    };
-    assert!(state().is_none(), "a finished run needs no checkpoint");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .current_dir(folder)
-        .args([&["kge", "train", "tree.toml"], &settings[..]].concat())
-        .stderr(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    while state().is_none() && child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(state().is_some());
+    assert!(checkpoints(folder, "").is_empty(), "a finished run needs no checkpoint");
+    kill_at(folder, &[&["kge", "train", "tree.toml"], &settings[..]].concat(), 1);
+    assert!(!checkpoints(folder, "").is_empty());
     let output = dualk(folder, &[&["kge", "train", "tree.toml", "--resume"], &settings[..]].concat());
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && log.contains("going on after step"), "{log}");
@@ -266,7 +278,45 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
     let history = fs::read_to_string(folder.join(&run).join("metrics.jsonl")).unwrap();
     // A hundred, and two looks at the validation triples between.
     assert_eq!(history.lines().count(), 102);
-    assert!(state().is_none());
+    assert!(checkpoints(folder, "").is_empty());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    let whole = run_folder(&succeed(folder, &["kge", "train", "tree.toml"]));
+    let expected = tensors(&folder.join(&whole));
+    // A checkpoint after every step; the last of them damaged, and all.
+    let every = ["kge", "train", "tree.toml", "--set", "output.checkpoint_minutes=0"];
+    for (damaged, says) in [(1, "going on after step"), (2, "starting from the beginning")] {
+        fs::remove_dir_all(folder.join("runs")).unwrap();
+        kill_at(folder, &every, 2);
+        let found = checkpoints(folder, "");
+        let flip = |checkpoint: &PathBuf| {
+            let file = checkpoint.join("state.safetensors");
+            let mut bytes = fs::read(&file).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(file, bytes).unwrap();
+        };
+        let [older @ .., before, last] = &found[..] else { panic!("{found:?}") };
+        older.iter().for_each(|about_to_go| fs::remove_dir_all(about_to_go).unwrap());
+        [last, before][..damaged].iter().copied().for_each(flip);
+        let output = dualk(folder, &["kge", "train", "tree.toml", "--resume"]);
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && log.contains(says), "{log}");
+        let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        let named = format!("resume/{}: state.safetensors differs from what was written", name(last));
+        assert!(log.contains(&named), "{log}");
+        if damaged == 1 {
+            let step: u64 = name(before).parse().unwrap();
+            assert!(log.contains(&format!("going on after step {step}\n")), "{log}");
+        }
+        let run = run_folder(&String::from_utf8(output.stdout).unwrap());
+        assert!(tensors(&folder.join(&run)) == expected, "other numbers");
+    }
 }
 
 #[cfg(unix)]
@@ -277,7 +327,7 @@ fn a_signal_saves_and_stops() {
     write(folder);
     let long = ["kge", "train", "tree.toml", "--set", "train.steps=1000000"];
     interrupt(folder, &long, "metrics.jsonl");
-    assert!(left(folder, "resume/state.safetensors").is_some());
+    assert!(!checkpoints(folder, "").is_empty());
 }
 
 #[test]
@@ -603,7 +653,9 @@ fn an_interrupted_training_of_vectors_goes_on() {
     let (whole, _, _) = run_with(folder, "off", &["--set", "output.runs=whole"]);
     // Signals are looked at once the data are there, and vectors come next.
     interrupt(folder, &["run", "with.toml", "--device", "cpu"], "log.txt");
-    assert!(left(folder, "resume/vectors-node_init-kge.safetensors").is_some());
+    let checkpoints = checkpoints(folder, "vectors-node_init-kge-");
+    let last = checkpoints.last().unwrap().join("state.safetensors");
+    assert!(last.is_file());
     let (resumed, _, log) = run_with(folder, "off", &["--resume"]);
     assert!(log.contains("its vectors") && log.contains("of the vectors"), "{log}");
     assert_eq!(resumed["stages"], whole["stages"]);

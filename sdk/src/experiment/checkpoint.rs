@@ -1,13 +1,10 @@
-//! What an interrupted run goes on from: the last two states of its training, each in a folder of its own.
-//!
-//! A checkpoint is written beside the others, forced to the disk and renamed; `SHA256SUMS` has the digest of each of its
-//! files. One that does not fit its digests is named and left out, and the one before serves.
+//! What an interrupted run goes on from: the last [states](super::states) of its training.
 
 use super::outcome::{StageOutcome, TrainedStage, TrainedVectors};
-use super::run_dir::{RESUME, RunDir};
-use crate::cache::sha256_of;
+use super::run_dir::RunDir;
+use super::states::States;
 use crate::model::{Model, load_weights, save_weights};
-use crate::storage::{self, Access, Draft, own_folder};
+use crate::storage;
 use crate::train::{EpochRecord, Optimizer, Position};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -19,9 +16,6 @@ const STATE: &str = "state.cbor";
 const WEIGHTS: &str = "weights.safetensors";
 const BEST: &str = "best.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
-const SUMS: &str = "SHA256SUMS";
-/// Checkpoints that are kept.
-const KEPT: usize = 2;
 /// Changes when the files of a checkpoint do.
 const FORM: u32 = 2;
 
@@ -72,46 +66,21 @@ impl Checkpoint {
         best: Option<&Model>,
         optimizer: &Optimizer,
     ) -> Result<()> {
-        let all = run.file(RESUME);
-        own_folder(&all)?;
-        let before = numbered(&all);
-        let next = before.last().map_or(1, |(number, _)| number + 1);
-        let draft = Draft::beside(&all.join(format!("{next:08}")))?;
-        let folder = draft.path();
         let mut bytes = Vec::new();
         ciborium::into_writer(&State { form: FORM, ..state.clone() }, &mut bytes)
             .map_err(|e| Error::program(format!("cannot write a checkpoint: {e}")))?;
-        storage::write(&folder.join(STATE), &bytes)?;
-        save_weights(model, &folder.join(WEIGHTS))?;
-        optimizer.save(&folder.join(OPTIMIZER))?;
-        if let Some(best) = best {
-            save_weights(best, &folder.join(BEST))?;
-        }
-        let mut sums = String::new();
-        for name in [STATE, WEIGHTS, OPTIMIZER, BEST] {
-            let file = folder.join(name);
-            if file.exists() {
-                let sum = sha256_of(&file).map_err(|e| Error::io("read", &file, e))?;
-                sums += &format!("{sum}  {name}\n");
-            }
-        }
-        storage::write(&folder.join(SUMS), sums.as_bytes())?;
-        draft.commit(Access::Private)?;
-        for (_, old) in before.iter().rev().skip(KEPT - 1) {
-            fs::remove_dir_all(old).map_err(|e| Error::io("remove the checkpoint", old, e))?;
-        }
-        Ok(())
+        States::of(run, "").write(|folder| {
+            storage::write(&folder.join(STATE), &bytes)?;
+            save_weights(model, &folder.join(WEIGHTS))?;
+            optimizer.save(&folder.join(OPTIMIZER))?;
+            best.map_or(Ok(()), |best| save_weights(best, &folder.join(BEST)))
+        })
     }
 
-    /// The last checkpoint of a run that is whole; those after it that are not go to `damaged`, with what is wrong.
-    pub fn last(run: &RunDir, mut damaged: impl FnMut(&Path, &str)) -> Option<Self> {
-        numbered(&run.file(RESUME)).into_iter().rev().find_map(|(_, folder)| match read(&folder) {
-            Ok(state) => Some(Self { folder, state }),
-            Err(what) => {
-                damaged(&folder, &what);
-                None
-            }
-        })
+    /// The last checkpoint of a run that is whole; lines on those after it that are not go to `damaged`.
+    pub fn last(run: &RunDir, damaged: impl FnMut(String)) -> Option<Self> {
+        let whole = |folder: &Path| read(folder).map(|state| Self { folder: folder.to_owned(), state });
+        States::of(run, "").last(&[STATE, WEIGHTS, OPTIMIZER], whole, damaged)
     }
 
     /// `model` with the weights at the checkpoint, the best weights so far, and the optimizer.
@@ -125,32 +94,10 @@ impl Checkpoint {
 
 /// The state in a checkpoint whose files are as they were written.
 fn read(folder: &Path) -> std::result::Result<State, String> {
-    let sums = fs::read_to_string(folder.join(SUMS)).map_err(|e| format!("{SUMS}: {e}"))?;
-    for needed in [STATE, WEIGHTS, OPTIMIZER] {
-        if !sums.lines().any(|line| line.ends_with(&format!("  {needed}"))) {
-            return Err(format!("{SUMS} does not name {needed}"));
-        }
-    }
-    for line in sums.lines() {
-        let (sum, name) = line.split_once("  ").ok_or_else(|| format!("{SUMS} has a line without a name"))?;
-        let found = sha256_of(&folder.join(name)).map_err(|e| format!("{name}: {e}"))?;
-        if found != sum {
-            return Err(format!("{name} differs from what was written"));
-        }
-    }
     let bytes = fs::read(folder.join(STATE)).map_err(|e| format!("{STATE}: {e}"))?;
     let state: State = ciborium::from_reader(bytes.as_slice()).map_err(|e| format!("{STATE}: {e}"))?;
     match state.form {
         FORM => Ok(state),
         other => Err(format!("it is of form {other}, and this version reads form {FORM}")),
     }
-}
-
-/// Whole checkpoints by number, in order.
-fn numbered(all: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = fs::read_dir(all).into_iter().flatten().flatten();
-    let mut found: Vec<(u64, PathBuf)> =
-        entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path()))).collect();
-    found.sort();
-    found
 }

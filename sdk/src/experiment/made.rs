@@ -6,6 +6,7 @@ use super::manifest::Model;
 use super::outcome::TrainedVectors;
 use super::plan::Plan;
 use super::run_dir::{RESUME, RunDir};
+use super::states::States;
 use super::stop::Stop;
 use crate::cache::Cache;
 use crate::data::Dataset;
@@ -185,7 +186,7 @@ impl Making<'_> {
         let records = Records {
             task: &format!("vectors {}", named.embedding.manifest.name),
             metrics: None,
-            checkpoint: self.kept(named).map(|folder| folder.with_extension("safetensors")),
+            checkpoints: self.run.map(|run| States::of(run, format!("{}-", named.file_stem()))),
             minutes: self.plan.manifest.output.checkpoint_minutes,
             stop: self.stop,
             progress: self.progress,
@@ -193,7 +194,7 @@ impl Making<'_> {
         named.embedding.vectors(cohort, &records, self.log)
     }
 
-    /// Where an unfinished run keeps vectors; the checkpoint of their training is beside it.
+    /// Where an unfinished run keeps vectors; the checkpoints of their training are beside it.
     fn kept(&self, named: &NamedEmbedding) -> Option<PathBuf> {
         self.run.map(|run| run.file(RESUME).join(named.file_stem()))
     }

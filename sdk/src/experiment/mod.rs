@@ -41,6 +41,7 @@ mod run;
 mod run_dir;
 mod scrub;
 mod stage;
+mod states;
 mod stop;
 mod strata;
 pub mod sweep;

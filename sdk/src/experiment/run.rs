@@ -15,7 +15,6 @@ use super::underway::Underway;
 use crate::boundary::guard;
 use crate::cache::Cache;
 use crate::{Error, Progress, Result};
-use std::path::Path;
 
 /// Prepares the data, trains all stages and tests; with `resume` from the last checkpoint of a run of the same identity.
 pub(super) fn run(
@@ -91,8 +90,7 @@ fn left(
         progress.line(&format!("starting anew; --resume would go on with {folder}"));
         return (None, None);
     }
-    let damaged = |path: &Path, what: &str| progress.line(&format!("damaged checkpoint {}: {what}", path.display()));
-    match Checkpoint::last(&run, damaged) {
+    match Checkpoint::last(&run, |line| progress.line(&line)) {
         Some(checkpoint) => {
             progress.line(&format!("going on with {folder}: {}", place_of(plan, &checkpoint)));
             (Some(run), Some(checkpoint))

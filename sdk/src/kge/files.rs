@@ -7,6 +7,7 @@ use crate::data::knowledge::Names;
 use crate::storage::{Numbers, Tensor};
 use crate::{Error, Result, storage};
 use safetensors::SafeTensors;
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
@@ -41,12 +42,6 @@ fn matrix<'a>(name: String, table: &Table, values: &'a [f32]) -> Tensor<'a> {
     Tensor { name, shape: vec![table.last.len(), table.width], numbers: Numbers::F32(values) }
 }
 
-fn write(path: &Path, parts: &[Tensor<'_>], metadata: &[(&str, String)]) -> Result<()> {
-    let metadata: Vec<(String, String)> =
-        metadata.iter().map(|(key, text)| ((*key).to_owned(), text.clone())).collect();
-    storage::replace(path, |file| storage::tensors(file, parts, &metadata))
-}
-
 fn text_of(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::program("cannot write JSON").because(e))
 }
@@ -60,8 +55,9 @@ pub fn save_embeddings(path: &Path, parameters: &Parameters, graph: &KnowledgeGr
     let tables =
         [("vectors", &parameters.entities), ("relations", &parameters.relations), ("shared", &parameters.shared)];
     let parts = tables.map(|(name, table)| matrix(name.to_owned(), table, &table.values));
-    let metadata = [("codes", text_of(&graph.entities.list())?), ("relation_names", text_of(&graph.relations.list())?)];
-    write(path, &parts, &metadata)
+    let (codes, relations) = (text_of(&graph.entities.list())?, text_of(&graph.relations.list())?);
+    let metadata = [("codes".to_owned(), codes), ("relation_names".to_owned(), relations)];
+    storage::replace(path, |file| storage::tensors(file, &parts, &metadata))
 }
 
 /// Reads what [`save_embeddings`] wrote.
@@ -98,10 +94,10 @@ fn read_floats(file: &SafeTensors<'_>, name: &str) -> Option<(usize, Vec<f32>)> 
     Some((width, storage::floats(&view)?))
 }
 
-/// Writes what [`Checkpoint::load`] reads.
+/// Writes what [`Checkpoint::load`] reads into a folder that nobody reads yet.
 ///
 /// # Errors
-/// When the file cannot be written; an earlier one is still there then.
+/// When the file cannot be written.
 pub(crate) fn save_checkpoint(
     path: &Path,
     parameters: &Parameters,
@@ -117,17 +113,25 @@ pub(crate) fn save_checkpoint(
         parts.push(Tensor::list(format!("{name}.last"), Numbers::U32(&table.last)));
     }
     let metadata = [("step", step.to_string()), ("seconds", seconds.to_string()), ("history", history.to_owned())];
-    write(path, &parts, &metadata)
+    storage::tensors(path, &parts, &metadata.map(|(key, text)| (key.to_owned(), text)))
 }
 
 impl Checkpoint {
-    /// A checkpoint of parameters of the same shape as `expected`; `None` when there is none that can be read.
-    pub fn load(path: &Path, expected: &Parameters) -> Option<Self> {
-        let bytes = fs::read(path).ok()?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
-        let (file, metadata) = (SafeTensors::deserialize(&bytes).ok()?, header.metadata().clone()?);
+    /// A checkpoint of parameters of the same shape as `expected`.
+    ///
+    /// # Errors
+    /// Say why it cannot be read.
+    pub fn load(path: &Path, expected: &Parameters) -> Result<Self, String> {
+        let bytes = fs::read(path).map_err(|e| e.to_string())?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| e.to_string())?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| e.to_string())?;
+        let read = header.metadata().as_ref().and_then(|metadata| Self::read(&file, metadata, expected));
+        read.ok_or_else(|| "it is no training of parameters of this shape".to_owned())
+    }
+
+    fn read(file: &SafeTensors<'_>, metadata: &HashMap<String, String>, expected: &Parameters) -> Option<Self> {
         let table = |name: &str, like: &Table| -> Option<Table> {
-            let read = |part: &str| read_floats(&file, &format!("{name}.{part}")).map(|(_, values)| values);
+            let read = |part: &str| read_floats(file, &format!("{name}.{part}")).map(|(_, values)| values);
             let last = file.tensor(&format!("{name}.last")).ok()?;
             let (last, _) = last.data().as_chunks::<4>();
             let table = Table {
@@ -243,6 +247,7 @@ mod tests {
         assert_eq!(back, Checkpoint { parameters: parameters.clone(), step: 12, seconds: 1.5, history: "{}\n".into() });
         let mut other = parameters;
         other.entities = Table::new(3, vec![0.0; 15]);
-        assert!(Checkpoint::load(&a, &other).is_none());
+        assert!(Checkpoint::load(&a, &other).unwrap_err().contains("of this shape"));
+        assert!(Checkpoint::load(folder.path(), &other).is_err());
     }
 }

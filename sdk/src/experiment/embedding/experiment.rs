@@ -1,6 +1,6 @@
 //! Embedding a knowledge graph as an experiment: from a manifest to a run folder.
 
-use super::fit::{Records, checkpoint_file};
+use super::fit::{Records, last_checkpoint};
 use super::manifest::KgeManifest;
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
@@ -11,6 +11,7 @@ use crate::experiment::components::{absolute, component_identity, named, plugin_
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::run_dir::RunDir;
+use crate::experiment::states::States;
 use crate::experiment::stop::Stop;
 use crate::kge::{
     Adam, Backwards, Checkpoint, EMBEDDINGS, EmbeddingModel, Embeddings, KgeModelSlot, KgeOutcome, KnowledgeGraph,
@@ -174,20 +175,20 @@ impl KgeExperiment {
         };
         self.write_environment(run)?;
         lines.iter().try_for_each(|line| log(line))?;
-        let mut state = self.fresh(graph);
+        let (mut state, checkpoints) = (self.fresh(graph), States::of(run, ""));
         if resume {
-            match Checkpoint::load(&checkpoint_file(run), &state.parameters) {
+            match last_checkpoint(&checkpoints, &state.parameters, &log)? {
                 Some(saved) => {
                     state = saved;
                     log(&format!("going on after step {}", state.step))?;
                 }
-                None => log("there is no checkpoint of this manifest: starting from the beginning")?,
+                None => log("there is no whole checkpoint of this manifest: starting from the beginning")?,
             }
         }
         let records = Records {
             task: "training",
             metrics: Some(run.file("metrics.jsonl")),
-            checkpoint: Some(checkpoint_file(run)),
+            checkpoints: Some(checkpoints),
             minutes: self.manifest.output.checkpoint_minutes,
             stop: &self.stop,
             progress,

@@ -3,7 +3,7 @@
 use super::experiment::KgeExperiment;
 use crate::data::knowledge::Triple;
 use crate::device::NamedDevice;
-use crate::experiment::run_dir::{RESUME, RunDir};
+use crate::experiment::states::States;
 use crate::experiment::stop::Stop;
 use crate::kge::{
     Batch, Checkpoint, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, Parameters, RankMetrics, Sampler, Trained,
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Checkpoints take at most this fraction of the time.
 const PART_OF_TIME: u32 = 20;
+/// The file of a checkpoint.
+const STATE: &str = "state.safetensors";
 
 /// What training goes by beside its manifest.
 pub(in crate::experiment) struct Records<'a> {
@@ -24,8 +26,8 @@ pub(in crate::experiment) struct Records<'a> {
     pub task: &'a str,
     /// The file with a line a hundredth of the steps, if any.
     pub metrics: Option<PathBuf>,
-    /// The file of the checkpoint; without one nothing is kept of training that stops.
-    pub checkpoint: Option<PathBuf>,
+    /// The checkpoints; without them nothing is kept of training that stops.
+    pub checkpoints: Option<States>,
     /// Minutes between two checkpoints.
     pub minutes: f64,
     /// The wish to stop.
@@ -171,7 +173,7 @@ impl Training<'_> {
         }
         let (parameters, seconds, history) = (self.trainer.parameters()?, self.clock.seconds(), &self.history);
         self.check(&parameters, step)?;
-        self.keeper.save(|file| save_checkpoint(file, &parameters, step, seconds, history));
+        self.keeper.save(&parameters, step, seconds, history);
         match signal {
             None => Ok(()),
             Some(signal) => Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}"))),
@@ -224,7 +226,7 @@ impl<'a> Keeper<'a> {
     /// As for `dualk run`, a hundredth of the steps being an epoch: when the pause is over, and at the end of an epoch,
     /// unless checkpoints would take more than their share of the time. Without a pause after every step, whatever it costs.
     fn is_due(&self, epoch_ended: bool) -> bool {
-        if self.records.checkpoint.is_none() {
+        if self.records.checkpoints.is_none() {
             return false;
         }
         let since = self.last.elapsed();
@@ -232,10 +234,10 @@ impl<'a> Keeper<'a> {
     }
 
     /// Writes one. One that cannot be written stops no run: the reader is told once.
-    fn save(&mut self, write: impl FnOnce(&Path) -> Result<()>) {
-        let Some(file) = &self.records.checkpoint else { return };
+    fn save(&mut self, parameters: &Parameters, step: u32, seconds: f64, history: &str) {
+        let Some(states) = &self.records.checkpoints else { return };
         let begun = Instant::now();
-        let made = file.parent().map_or(Ok(()), storage::own_folder).and_then(|()| write(file));
+        let made = states.write(|folder| save_checkpoint(&folder.join(STATE), parameters, step, seconds, history));
         if let Err(error) = made
             && !std::mem::replace(&mut self.warned, true)
         {
@@ -251,21 +253,30 @@ fn sample(triples: &[Triple], most: usize) -> Vec<Triple> {
     triples.iter().copied().step_by(step).collect()
 }
 
-/// Where the checkpoint of an unfinished run is.
-pub(super) fn checkpoint_file(run: &RunDir) -> PathBuf {
-    run.file(RESUME).join("state.safetensors")
+/// Training of parameters like `fresh` at its last checkpoint that is whole, if there is one; lines on those after it go to `log`.
+pub(super) fn last_checkpoint(
+    states: &States,
+    fresh: &Parameters,
+    log: &dyn Fn(&str) -> Result<()>,
+) -> Result<Option<Checkpoint>> {
+    let read = |folder: &Path| Checkpoint::load(&folder.join(STATE), fresh).map_err(|e| format!("{STATE}: {e}"));
+    let mut damaged = Vec::new();
+    let last = states.last(&[STATE], read, |line| damaged.push(line));
+    damaged.iter().try_for_each(|line| log(line))?;
+    Ok(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::run_dir::RunDir;
 
     #[test]
     fn checkpoints_take_a_twentieth_of_the_time_at_most() {
         let stop = Stop::new();
         let is_due = |minutes: f64, ago: u64, cost: u64, epoch_ended: bool| {
-            let checkpoint = Some(PathBuf::from("state.safetensors"));
-            let records = Records { task: "", metrics: None, checkpoint, minutes, stop: &stop, progress: &Silent };
+            let checkpoints = Some(States::of(&RunDir::at(Path::new("run")), ""));
+            let records = Records { task: "", metrics: None, checkpoints, minutes, stop: &stop, progress: &Silent };
             let keeper = Keeper {
                 last: Instant::now().checked_sub(Duration::from_millis(ago)).unwrap(),
                 cost: Duration::from_millis(cost),

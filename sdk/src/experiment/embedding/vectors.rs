@@ -1,7 +1,7 @@
 //! Embeddings for a model that names their manifest: what they are made from, and making them.
 
 use super::experiment::KgeExperiment;
-use super::fit::Records;
+use super::fit::{Records, last_checkpoint};
 use crate::boundary::guard;
 use crate::cache::{Key, fingerprint};
 use crate::data::knowledge::{GraphSource, OfCohort};
@@ -159,7 +159,7 @@ impl KgeExperiment {
         told.map(|said| Ok(Key::of(said?).hex().to_owned())).collect()
     }
 
-    /// Trains vectors, going on from the checkpoint of the records where there is one, and ranks the validation triples;
+    /// Trains vectors, going on from the last checkpoint of the records where there is one, and ranks the validation triples;
     /// lines on the graph go to `log`.
     ///
     /// # Errors
@@ -188,7 +188,9 @@ impl KgeExperiment {
         }
         lines.iter().try_for_each(|line| log(line))?;
         let mut state = self.fresh(&graph);
-        if let Some(saved) = records.checkpoint.as_deref().and_then(|file| Checkpoint::load(file, &state.parameters)) {
+        let checkpoints = records.checkpoints.as_ref();
+        let saved = checkpoints.map(|of| last_checkpoint(of, &state.parameters, log)).transpose()?.flatten();
+        if let Some(saved) = saved {
             log(&format!("going on after step {} of the vectors", saved.step))?;
             state = saved;
         }
