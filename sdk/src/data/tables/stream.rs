@@ -66,13 +66,23 @@ pub fn unreadable(path: &Path, e: std::io::Error) -> Error {
     Error::user(message).at_file(path).because(e).help("copy or download the file again and compare its checksum")
 }
 
+/// The longest text that is read at once, in bytes. A few megabytes of gzip may be gigabytes of text.
+const LONGEST_TEXT: u64 = 1 << 29;
+
 /// A text file, without the mark that it is UTF-8.
 ///
 /// # Errors
-/// Names the first line that is not UTF-8.
+/// Names the first line that is not UTF-8, or the most bytes that a text may have.
 pub fn text(path: &Path) -> Result<String> {
+    text_up_to(path, LONGEST_TEXT)
+}
+
+fn text_up_to(path: &Path, most: u64) -> Result<String> {
     let mut text = Vec::new();
-    bytes(path)?.read_to_end(&mut text).map_err(|e| unreadable(path, e))?;
+    bytes(path)?.take(most + 1).read_to_end(&mut text).map_err(|e| unreadable(path, e))?;
+    if text.len() as u64 > most {
+        return Err(Error::user(format!("the text is longer than {most} bytes, the most that is read")).at_file(path));
+    }
     if text.starts_with(MARK) {
         text.drain(..MARK.len());
     }
@@ -92,14 +102,29 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// # Errors
 /// As of [`text`].
 pub fn first_of_lines(path: &Path) -> Result<Option<(usize, String)>> {
-    for (number, line) in (1..).zip(bytes(path)?.split(b'\n')) {
-        let line = String::from_utf8(line.map_err(|e| unreadable(path, e))?).map_err(|_| not_utf8(path, number))?;
+    let mut input = bytes(path)?;
+    for number in 1.. {
+        let line = line_up_to(&mut input, path, number)?;
+        if line.is_empty() {
+            break;
+        }
+        let line = String::from_utf8(line).map_err(|_| not_utf8(path, number))?;
         let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line);
         if !line.trim().is_empty() {
-            return Ok(Some((number, line.to_owned())));
+            return Ok(Some((number, line.strip_suffix('\n').unwrap_or(line).to_owned())));
         }
     }
     Ok(None)
+}
+
+/// The next line with its end; nothing at the end of the file.
+fn line_up_to(input: &mut impl BufRead, path: &Path, number: usize) -> Result<Vec<u8>> {
+    let mut line = Vec::new();
+    input.take(LONGEST_FIRST + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
+    match line.len() as u64 > LONGEST_FIRST {
+        true => Err(Error::user(format!("the line is longer than {LONGEST_FIRST} bytes")).at_line(path, number)),
+        false => Ok(line),
+    }
 }
 
 /// What to do about text that is not UTF-8.
@@ -169,6 +194,28 @@ mod tests {
         assert_eq!(first_line(&tabs, "name the columns").unwrap().1, b'\t');
         let error = heading(&vec![b'x'; LONGEST_FIRST as usize + 1]).unwrap_err().to_string();
         assert!(error.contains("longer than 1048576 bytes") && error.contains("t.csv:1"), "{error}");
+    }
+
+    #[test]
+    fn no_line_and_no_text_is_read_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.txt");
+        let write = |text: &[u8]| std::fs::write(&path, text).unwrap();
+        write(b"\xef\xbb\xbf\n \r\na\tb\r\nc\n");
+        assert_eq!(first_of_lines(&path).unwrap(), Some((3, "a\tb\r".to_owned())));
+        assert_eq!(text_up_to(&path, 14).unwrap(), "\n \r\na\tb\r\nc\n");
+        let error = text_up_to(&path, 13).unwrap_err().to_string();
+        assert!(error.contains("longer than 13 bytes") && error.contains("t.txt"), "{error}");
+        write(b"\n\n");
+        assert_eq!(first_of_lines(&path).unwrap(), None);
+        // A few kilobytes of gzip.
+        let file = std::fs::File::create(&path).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+        let mut endless = Read::chain(&b"\n"[..], std::io::repeat(b'x').take(LONGEST_FIRST + 1));
+        std::io::copy(&mut endless, &mut gzip).unwrap();
+        gzip.finish().unwrap();
+        let error = first_of_lines(&path).unwrap_err().to_string();
+        assert!(error.contains("longer than 1048576 bytes") && error.contains("t.txt:2"), "{error}");
     }
 
     /// By RFC 4180, 2.5 to 2.7; between tabs quotes are letters, as rows have them.

@@ -4,6 +4,9 @@ use super::{Id, Node};
 use std::collections::HashMap;
 use std::ops::Range;
 
+/// All that values, stack and memory may take, in bytes: an instruction of one byte may ask for a hundred.
+const MOST_BYTES: usize = 1 << 29;
+
 /// The machine: a stack of values, marks on it, and a memory.
 pub(super) struct Machine<'b> {
     pub(super) bytes: &'b [u8],
@@ -13,6 +16,8 @@ pub(super) struct Machine<'b> {
     pub(super) stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    /// Bytes that may still be taken.
+    pub(super) left: usize,
 }
 
 /// What an instruction gives, or why it cannot be carried out.
@@ -20,7 +25,8 @@ pub(super) type Step<T> = std::result::Result<T, String>;
 
 impl<'b> Machine<'b> {
     pub(super) fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes, at: 0, nodes: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
+        let (nodes, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), HashMap::new());
+        Self { bytes, at: 0, nodes, stack, marks, memo, left: MOST_BYTES }
     }
 }
 
@@ -46,13 +52,13 @@ impl Machine<'_> {
             0x80 => self.version()?,
             0x95 => drop(self.take::<8>()?), // a frame, which only helps readers of streams
             b'.' => return self.pop().map(Some),
-            b'(' => self.marks.push(self.stack.len()),
+            b'(' => self.mark()?,
             b'0' => drop(self.pop()?),
             b'1' => drop(self.above_mark()?),
             b'2' => self.repeat()?,
-            b'N' => self.push(Node::Nothing),
-            0x88 => self.push(Node::Bool(true)),
-            0x89 => self.push(Node::Bool(false)),
+            b'N' => self.push(Node::Nothing)?,
+            0x88 => self.push(Node::Bool(true))?,
+            0x89 => self.push(Node::Bool(false))?,
             b'K' => self.integer(u8::from_le_bytes)?,
             b'M' => self.integer(u16::from_le_bytes)?,
             b'J' => self.integer(i32::from_le_bytes)?,
@@ -64,14 +70,14 @@ impl Machine<'_> {
             b'C' | b'U' => self.raw::<1>()?,
             b'B' | b'T' => self.raw::<4>()?,
             0x8e | 0x96 => self.raw::<8>()?,
-            b')' | b']' | 0x8f => self.push(Node::List(Vec::new())),
+            b')' | b']' | 0x8f => self.push(Node::List(Vec::new()))?,
             0x85 => self.tuple(1)?,
             0x86 => self.tuple(2)?,
             0x87 => self.tuple(3)?,
             b't' | b'l' | 0x91 => self.list()?,
             b'a' => self.append()?,
             b'e' | 0x90 => self.append_all()?,
-            b'}' => self.push(Node::Dict(Vec::new())),
+            b'}' => self.push(Node::Dict(Vec::new()))?,
             b'd' => self.dict()?,
             b's' => self.set()?,
             b'u' => self.set_all()?,
@@ -132,9 +138,30 @@ impl Machine<'_> {
         Ok(range)
     }
 
-    pub(super) fn push(&mut self, node: Node) {
+    /// Takes memory.
+    pub(super) fn spend(&mut self, bytes: usize) -> Step<()> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or_else(|| format!("the values of the file take more than {MOST_BYTES} bytes"))?;
+        Ok(())
+    }
+
+    pub(super) fn push(&mut self, node: Node) -> Step<()> {
+        self.spend(size_of::<Node>() + node.beside())?;
         self.nodes.push(node);
-        self.stack.push(self.nodes.len() - 1);
+        self.put(self.nodes.len() - 1)
+    }
+
+    /// Puts a value on the stack.
+    pub(super) fn put(&mut self, id: Id) -> Step<()> {
+        self.spend(size_of::<Id>())?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Step<()> {
+        self.spend(size_of::<usize>())?;
+        self.marks.push(self.stack.len());
+        Ok(())
     }
 
     pub(super) fn pop(&mut self) -> Step<Id> {
@@ -156,9 +183,7 @@ impl Machine<'_> {
 
     /// Puts the top of the stack on it once more.
     fn repeat(&mut self) -> Step<()> {
-        let top = self.top()?;
-        self.stack.push(top);
-        Ok(())
+        self.put(self.top()?)
     }
 
     fn remember_as<const N: usize>(&mut self) -> Step<()> {
@@ -168,6 +193,8 @@ impl Machine<'_> {
 
     fn remember(&mut self, place: u64) -> Step<()> {
         let top = self.top()?;
+        // With what a table keeps free.
+        self.spend(2 * size_of::<(u64, Id)>())?;
         self.memo.insert(place, top);
         Ok(())
     }
@@ -175,7 +202,6 @@ impl Machine<'_> {
     fn recall<const N: usize>(&mut self) -> Step<()> {
         let place = self.unsigned::<N>()?;
         let id = *self.memo.get(&place).ok_or("something is recalled that was never kept")?;
-        self.stack.push(id);
-        Ok(())
+        self.put(id)
     }
 }

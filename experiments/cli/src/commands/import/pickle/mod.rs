@@ -3,7 +3,7 @@
 //! A pickle is a program for a stack machine that may call any function. This machine knows the instructions that build
 //! values, and of functions only those that NumPy and PyTorch write for arrays and tensors, which it carries out itself.
 //! Whatever else a file asks for is refused with its place. Values lie in one list and name each other by number, so that
-//! neither deep nor repeated nesting costs more than the file's length.
+//! neither deep nor repeated nesting costs more than the file's length, and what they take in all is limited.
 
 mod machine;
 mod objects;
@@ -57,6 +57,21 @@ pub enum Node {
         shape: Vec<usize>,
         strides: Vec<usize>,
     },
+}
+
+impl Node {
+    /// Bytes that it takes beside its own.
+    fn beside(&self) -> usize {
+        match self {
+            Self::List(items) => size_of_val(&items[..]),
+            Self::Dict(entries) => size_of_val(&entries[..]),
+            Self::Array { shape, .. } => size_of_val(&shape[..]),
+            Self::Tensor { shape, strides, .. } => size_of_val(&shape[..]) + size_of_val(&strides[..]),
+            Self::Numbers { kind, .. } => kind.len(),
+            Self::Storage { key, .. } => key.len(),
+            _ => 0,
+        }
+    }
 }
 
 /// A pickle that was read.

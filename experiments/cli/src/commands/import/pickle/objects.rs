@@ -4,8 +4,12 @@ use super::machine::{Machine, Step};
 use super::{Id, Node};
 use std::ops::Range;
 
-/// As NumPy has it. A file that repeats one long shape would else ask for more memory than there is.
-const MOST_DIMENSIONS: usize = 64;
+/// Most dimensions of an array or tensor.
+const MOST_DIMENSIONS: usize = 8;
+/// Most arguments of a call that are looked at.
+const MOST_ARGUMENTS: usize = 8;
+/// The longest name of a type of numbers, in bytes.
+const LONGEST_TYPE: usize = 16;
 
 /// Classes and functions that a file may name.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,10 +61,7 @@ impl Machine<'_> {
         let text = |range| std::str::from_utf8(&self.bytes[range]).map_err(|_| "a name that is not UTF-8".to_owned());
         let (module, name) = (text(module)?, text(name)?);
         match Known::find(module, name) {
-            Some(known) => {
-                self.push(Node::Known(known));
-                Ok(())
-            }
+            Some(known) => self.push(Node::Known(known)),
             None => {
                 let shown: String = format!("{module}.{name}").chars().filter(|c| !c.is_control()).take(80).collect();
                 Err(format!("the file asks for `{shown}`, which is not among what is known"))
@@ -94,17 +95,18 @@ impl Machine<'_> {
     pub(super) fn call(&mut self) -> Step<()> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Node::Known(function) = self.nodes[function] else { return Err("a call of what is no function".into()) };
-        let arguments = self.items(arguments)?.to_vec();
+        let arguments = self.items(arguments)?;
+        let (count, arguments) = (arguments.len(), arguments[..arguments.len().min(MOST_ARGUMENTS)].to_vec());
         let node = match (function, &arguments[..]) {
             (Known::OrderedDict, []) => Node::Dict(Vec::new()),
             // The state comes with the next instruction.
             (Known::Reconstruct, [_, ..]) => Node::Array { shape: vec![], numbers: 0, data: 0..0 },
             (Known::Dtype, [kind, ..]) => match &self.nodes[*kind] {
-                Node::Text(range) => {
+                Node::Text(range) if range.len() <= LONGEST_TYPE => {
                     let kind = String::from_utf8_lossy(&self.bytes[range.clone()]).into_owned();
                     Node::Numbers { kind, little: true }
                 }
-                _ => return Err("a type of numbers without a name".into()),
+                _ => return Err("a type of numbers without a name, or with a long one".into()),
             },
             (Known::RebuildTensor, [storage, offset, shape, strides, ..]) => Node::Tensor {
                 storage: *storage,
@@ -112,14 +114,10 @@ impl Machine<'_> {
                 shape: self.sizes(*shape)?,
                 strides: self.sizes(*strides)?,
             },
-            (Known::RebuildParameter, [tensor, ..]) => {
-                self.stack.push(*tensor);
-                return Ok(());
-            }
-            _ => return Err(format!("a call of {function:?} with {} arguments", arguments.len())),
+            (Known::RebuildParameter, [tensor, ..]) => return self.put(*tensor),
+            _ => return Err(format!("a call of {function:?} with {count} arguments")),
         };
-        self.push(node);
-        Ok(())
+        self.push(node)
     }
 
     /// The state of an object: of arrays and types of numbers; what a dict carries beside its entries does not count.
@@ -137,6 +135,7 @@ impl Machine<'_> {
                 if self.nodes[fortran] != Node::Bool(false) && shape.len() > 1 {
                     return Err("an array in Fortran's order".into());
                 }
+                self.spend(size_of_val(&shape[..]))?;
                 self.nodes[object] = Node::Array { shape, numbers, data };
             }
             Node::Numbers { kind, .. } => {
@@ -162,7 +161,6 @@ impl Machine<'_> {
         };
         let key = String::from_utf8_lossy(&self.bytes[key.clone()]).into_owned();
         let node = Node::Storage { kind, key, count: self.whole(count)? };
-        self.push(node);
-        Ok(())
+        self.push(node)
     }
 }
