@@ -8,7 +8,7 @@
 //! asked for. Here there are two kernels for each way in which the factors lie.
 
 use super::vectors::times_vector;
-use super::{dims, empty, reshaped, thread_number, threads};
+use super::{check_countable, dims, empty, reshaped, thread_number, threads};
 use crate::ops::Precision;
 use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
@@ -43,6 +43,7 @@ pub(super) fn product(left: CubeTensor, right: CubeTensor, transposed: [bool; 2]
     if m == 1 {
         return reshaped(times_vector(CubeBackend::float_transpose(right), left), 1, n);
     }
+    [&left, &right].into_iter().for_each(check_countable);
     if precision == Precision::Tf32 {
         return CubeBackend::float_matmul(left, right);
     }

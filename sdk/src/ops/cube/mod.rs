@@ -238,6 +238,14 @@ fn with_pitch(matrix: CubeTensor) -> (CubeTensor, usize) {
     (matrix, pitch)
 }
 
+/// Refuses a matrix, as it lies, whose numbers kernels cannot count.
+fn check_countable(matrix: &CubeTensor) {
+    let (strides, [rows, columns]) = (matrix.meta.strides(), dims(matrix));
+    let last = rows.saturating_sub(1).saturating_mul(strides[0]) + columns.saturating_sub(1).saturating_mul(strides[1]);
+    let numbers = rows.saturating_mul(columns).max(last + 1);
+    in_32_bits(numbers, || format!("a table of {rows} rows and {columns} columns"));
+}
+
 fn dims(tensor: &CubeTensor) -> [usize; 2] {
     let shape = tensor.shape();
     [shape[0], shape[1]]

@@ -2,6 +2,7 @@
 
 mod dropout;
 mod edges;
+mod large;
 mod losses;
 mod products;
 mod relational;
