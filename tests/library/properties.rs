@@ -302,6 +302,30 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: config().cases.div_ceil(5), ..config() })]
+
+    #[test]
+    fn losses_of_a_thousand_patients_are_those_of_their_batches(
+        (n, edges) in edges(),
+        visits in vec(vec(vec(0..9usize, 1..5), 1..4), 1000),
+        order in vec(any::<u32>(), 1000), size in 1..1001usize, seed in any::<u16>(),
+    ) {
+        let graph = Graph::new(n, &edges).unwrap();
+        let examples = examples(&visits, n);
+        let encoder = Encoder::new(&graph, u64::from(seed));
+        let all: Vec<usize> = (0..examples.len()).collect();
+        let mut shuffled = all.clone();
+        shuffled.sort_by_key(|&i| order[i]);
+        let whole = encoder.loss(&examples, &all);
+        for size in [size, 32, 256, 999, 1000] {
+            let losses = shuffled.chunks(size).map(|part| part.len() as f64 * encoder.loss(&examples, part));
+            let mean = losses.sum::<f64>() / all.len() as f64;
+            prop_assert!((mean - whole).abs() <= 1e-5 * whole.abs().max(1.0), "batches of {}: {} and {}", size, mean, whole);
+        }
+    }
+}
+
 /// A cohort with these codes by patient and visit, prepared; `None` where there are too few patients to divide.
 fn prepared(visits: &[Vec<Vec<u32>>], train: f64, valid: f64, seed: u32) -> Option<Dataset> {
     let names: Vec<String> = (0..30).map(|c| format!("{}.{}", 400 + c / 3, c % 3)).collect();
