@@ -477,7 +477,7 @@ type = "transe"
 dim = 4
 
 [train]
-steps = 40
+steps = 4
 batch = 16
 negatives = 4
 
@@ -511,7 +511,7 @@ fn embeddings_of_graphs() {
     };
     let weights = whole(place.path());
     assert_eq!(weights.len(), 1);
-    let failures = fail_each(23, &train, graph, |folder, when| {
+    let failures = fail_each(1, &train, graph, |folder, when| {
         let found = whole(folder);
         assert!(found.is_empty() || found == weights, "{when}");
         let again = dualk(folder, &["kge", "train", "graph.toml", "--resume"], None);
@@ -519,7 +519,7 @@ fn embeddings_of_graphs() {
         assert_eq!(whole(folder), weights, "{when}");
         assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 1, "{when}");
     });
-    assert!(failures > 10, "{failures}");
+    assert!(failures > 40, "{failures}");
 }
 
 /// Dictionaries of one graph with the triples of another would be read, and mean something else.
