@@ -333,22 +333,26 @@ fn run_folders_are_private_unless_widened() {
 /// A loss that stops being a number ends the stage with its place; what was good before is kept.
 #[test]
 fn a_loss_that_is_not_finite_names_its_place_and_keeps_the_last_checkpoint() {
-    let manifest = MANIFEST.replace(
-        "epochs = 4\n",
-        "epochs = 4\nlr = 0.001\nschedule = { type = \"piecewise\", from = [2], lr = [1e30] }\n",
-    );
-    let place = Place::new(&manifest);
-    let output = place.run(&["run", "small.toml"]);
-    let error = said(&output);
-    assert_eq!(output.status.code(), Some(2), "{error}");
-    for part in ["4-finetune, epoch 3, step", "not finite", "--resume", "kept with its checkpoints"] {
-        assert!(error.contains(part), "lacks {part:?}: {error}");
+    // A rate that makes the loss infinite, and one that no 32-bit number holds: a parameter is damaged first.
+    for (lr, parts) in [
+        ("1e30", ["stage 4-finetune, epoch 3, step", "not finite"]),
+        ("1e300", ["stage 4-finetune, epoch 3, before step", "the parameter `"]),
+    ] {
+        let schedule = format!("schedule = {{ type = \"piecewise\", from = [2], lr = [{lr}] }}");
+        let manifest = MANIFEST.replace("epochs = 4\n", &format!("epochs = 4\nlr = 0.001\n{schedule}\n"));
+        let place = Place::new(&manifest);
+        let output = place.run(&["run", "small.toml"]);
+        let error = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        for part in parts.into_iter().chain(["--resume", "kept with its checkpoints"]) {
+            assert!(error.contains(part), "lacks {part:?}: {error}");
+        }
+        let [run] = &place.runs()[..] else { panic!("{:?}", place.runs()) };
+        let status: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
+        assert_eq!(status["state"], "failed");
+        assert!(status["reason"].as_str().unwrap().contains("epoch 3"), "{status}");
+        assert!(run.join("metrics.jsonl").is_file() && run.join("log.txt").is_file());
     }
-    let [run] = &place.runs()[..] else { panic!("{:?}", place.runs()) };
-    let status: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
-    assert_eq!(status["state"], "failed");
-    assert!(status["reason"].as_str().unwrap().contains("epoch 3"), "{status}");
-    assert!(run.join("metrics.jsonl").is_file() && run.join("log.txt").is_file());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::run_dir::RunDir;
 use super::stop::Stop;
 use super::tracking::Trackers;
 use crate::model::{Model, first_not_finite};
-use crate::train::{EpochRecord, Keeper, Moment, Optimizer};
+use crate::train::{EpochRecord, Keeper, Moment, Optimizer, Position};
 use crate::{Error, Progress, Result, memory, storage};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -201,8 +201,8 @@ impl Keeper for Recorder<'_> {
         }
         // What is damaged is not kept in place of what is not.
         if let Some((path, number)) = first_not_finite(moment.model) {
-            let position = moment.position();
-            let place = format!("epoch {}, before step {}", position.epoch + 1, position.step + 1);
+            let Position { epoch, step, .. } = moment.position();
+            let place = format!("stage {}, epoch {}, before step {}", moment.stage, epoch + 1, step + 1);
             return Err(Error::user(format!("{place}: the parameter `{path}` has {number}"))
                 .help("lower the stage's `lr`, or check the node features for extreme values"));
         }

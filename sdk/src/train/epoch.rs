@@ -172,6 +172,7 @@ impl<'a> Steps<'a> {
         let Epoch { keeper, best, from, .. } = self.epoch;
         let (spent, score) = (self.start.elapsed() + from.spent, scored(*best));
         keeper.look(&Moment {
+            stage: self.epoch.fit.name,
             model,
             optimizer: self.optimizer,
             best: best.map(|best| &best.model),

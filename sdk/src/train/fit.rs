@@ -97,7 +97,8 @@ impl Fit<'_> {
             position = Position { epoch: epoch + 1, best: scored(best.as_ref()), ..Position::default() };
             let (best, position) = (best.as_ref().map(|best| &best.model), position.clone());
             let optimizer = &optimizer;
-            keeper.look(&Moment { model: &model, optimizer, best, epoch_ended: true, position, losses: None })?;
+            let (stage, losses) = (self.name, None);
+            keeper.look(&Moment { stage, model: &model, optimizer, best, epoch_ended: true, position, losses })?;
             state.model = model;
         }
         let last = (position.epoch.saturating_sub(1), state.model);

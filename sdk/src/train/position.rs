@@ -44,6 +44,8 @@ pub struct Start {
 
 /// Training between two steps.
 pub struct Moment<'a> {
+    /// The stage, with the head whose turn it is.
+    pub stage: &'a str,
     /// The model.
     pub model: &'a Model,
     /// The optimizer.
