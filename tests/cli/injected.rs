@@ -161,6 +161,22 @@ fn prepare() {
     assert!(failures > 15, "{failures}");
 }
 
+/// The checkpoint at the end of a stage goes by the measures of its patients: they are on the disk before, and not with
+/// the results at the end alone.
+#[test]
+fn measures_of_patients_are_forced_to_the_disk_with_their_stage() {
+    let is_named = |number: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        manifest(folder.path());
+        let output = dualk(folder.path(), &["run", "small.toml", "--no-cache"], Some(&format!("sync {number}:EIO")));
+        let said = said(&output);
+        assert!(said.contains("fault injected"), "no sync before the results is theirs: {said}");
+        let run = fs::read_dir(folder.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+        !output.status.success() && said.contains("patients-2-finetune.json") && !run.join("result.json").exists()
+    };
+    assert!((1..).any(is_named));
+}
+
 #[test]
 fn run_and_its_cache() {
     let place = tempfile::tempdir().unwrap();

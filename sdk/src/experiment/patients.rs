@@ -4,7 +4,7 @@
 
 use super::run_dir::RunDir;
 use crate::train::{Ranked, numbered};
-use crate::{Error, Result};
+use crate::{Error, Result, storage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,7 +42,8 @@ impl PatientTable {
     pub(super) fn write(&self, run: &RunDir, stage: &str) -> Result<()> {
         let text = serde_json::to_vec(self);
         let text = text.map_err(|e| Error::program(format!("cannot write measures by patient: {e}")))?;
-        run.write(&file(stage), &text)
+        // A checkpoint at the end of the stage goes by it.
+        storage::replace(&run.file(&file(stage)), |new| storage::write(new, &text))
     }
 
     /// Whom each example is of, by number from 0 in the order in which they come first: the person, whose examples are not

@@ -48,17 +48,21 @@ impl States {
     }
 
     /// The last state that is whole, with all of the files `needed`, and that `read` can read. Lines on those after it go to
-    /// `damaged`.
+    /// `damaged`; they are set aside, so that the next one that is written keeps the whole one, and not them.
     pub fn last<T>(
         &self,
         needed: &[&str],
         read: impl Fn(&Path) -> Result<T, String>,
         mut damaged: impl FnMut(String),
     ) -> Option<T> {
-        self.numbered().into_iter().rev().find_map(|(_, folder)| {
+        let mut others = Vec::new();
+        let whole = self.numbered().into_iter().rev().find_map(|(_, folder)| {
             let state = check(&folder, needed).and_then(|()| read(&folder));
-            state.map_err(|what| damaged(format!("damaged checkpoint {}: {what}", folder.display()))).ok()
-        })
+            let state = state.map_err(|what| damaged(format!("damaged checkpoint {}: {what}", folder.display())));
+            state.map_err(|()| others.push(folder)).ok()
+        })?;
+        others.iter().for_each(|folder| set_aside(folder));
+        Some(whole)
     }
 
     /// Their folders by number, in order.
@@ -70,6 +74,13 @@ impl States {
         found.sort();
         found
     }
+}
+
+/// Gives a damaged state a name that is no number, in place of an earlier one.
+fn set_aside(folder: &Path) {
+    let aside = folder.with_extension("damaged");
+    let _ = fs::remove_dir_all(&aside);
+    let _ = storage::rename(folder, &aside);
 }
 
 /// The digests of the files in a folder, as `sha256sum` writes them.
@@ -135,11 +146,17 @@ mod tests {
         assert!(
             lines[0].starts_with("damaged checkpoint ") && lines[0].ends_with("3: a differs from what was written")
         );
+        // It is set aside: what is written next keeps the whole one.
+        write("three").unwrap();
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
         assert!(last(&["a"]).1[0].contains("vectors-00000003: a: "));
         write("four").unwrap();
         assert_eq!(last(&["a"]).0.as_deref(), Some("four"));
-        assert_eq!(fs::read_dir(of_other_work.parent().unwrap()).unwrap().count(), 3, "two, and that of other work");
+        assert_eq!(
+            fs::read_dir(of_other_work.parent().unwrap()).unwrap().count(),
+            4,
+            "two, the damaged one, and that of other work"
+        );
     }
 }
