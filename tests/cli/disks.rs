@@ -156,6 +156,37 @@ fn what_cannot_be_printed_stops_no_training() {
     assert_eq!((output.status.code(), output.stderr.len()), (Some(141), 0), "as if by SIGPIPE");
 }
 
+/// A limit on the size of files, in place of a disk that gets full while a run trains: no checkpoint and no weights can be
+/// written. What was recorded stays.
+#[test]
+fn a_run_whose_weights_cannot_be_written_is_kept_as_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    // 22 MB of node features; the limit is 16 MiB, more than a plugin has.
+    let model = MODEL.replace("type = \"random\", dim = 8", "type = \"random\", dim = 100000");
+    fs::write(folder.path().join("small.toml"), format!("{MADE_UP}{model}")).unwrap();
+    let output = Command::new("sh")
+        .current_dir(folder.path())
+        .env("DUALK_CACHE", "off")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 32768; exec \"$@\"",
+            "sh",
+            env!("CARGO_BIN_EXE_dualk"),
+            "run",
+            "small.toml",
+        ])
+        .output()
+        .unwrap();
+    refused(&output, &["File too large", "1-finetune.safetensors", "kept, without a checkpoint to go on from"]);
+    let runs: Vec<PathBuf> = fs::read_dir(folder.path().join("runs")).unwrap().map(|e| e.unwrap().path()).collect();
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    let read = |name: &str| fs::read_to_string(run.join(name)).unwrap();
+    assert_eq!(read("metrics.jsonl").lines().count(), 1);
+    assert!(read("log.txt").contains("failed: cannot write: File too large"), "{}", read("log.txt"));
+    let status = read("status.json");
+    assert!(status.contains("\"failed\"") && status.contains("File too large"), "{status}");
+}
+
 /// Tables like those of MIMIC-IV, whose laboratory events take a moment to read.
 fn write_tables(folder: &Path) {
     let raw = folder.join("raw");

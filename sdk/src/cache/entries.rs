@@ -2,7 +2,7 @@
 
 use super::contents::{compared, read_contents};
 use super::{Cache, MANIFEST, UNFINISHED, root};
-use crate::storage::lock_folder;
+use crate::storage::{is_held, sweep};
 use crate::{Error, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -96,11 +96,13 @@ impl Cache {
                 left += if keep { entry.bytes } else { 0 };
                 keep
             }
-            State::Unfinished => age(entry) < ABANDONED || lock_folder(&entry.path).is_none(),
+            State::Unfinished => age(entry) < ABANDONED || is_held(&entry.path),
             State::Damaged(_) => false,
             State::Unreadable(_) => true,
         });
         removed.iter().try_for_each(|entry| self.remove(entry))?;
+        // Locks of killed runs.
+        sweep(&self.root, UNFINISHED, |_| ());
         Ok(removed)
     }
 

@@ -16,7 +16,7 @@ pub(crate) use contents::sha256_of;
 pub use entries::{Entry, State};
 pub use key::{Key, fingerprint};
 
-use crate::storage::{self, lock_new};
+use crate::storage::{self, Temporary};
 use crate::{Error, Progress, Result};
 use contents::{Contents, compared, file_contents, read_contents};
 use std::collections::BTreeMap;
@@ -131,8 +131,8 @@ impl Cache {
     pub fn put(&self, kind: &str, key: &Key, about: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let target = self.path(kind, key);
         root::claim(&self.root)?;
-        let draft = Unfinished::new(&self.root)?;
-        let folder = &draft.path;
+        let draft = Temporary::new(&self.root, UNFINISHED)?;
+        let folder = draft.path();
         write(folder)?;
         let fail = |e| Error::io("write to the cache", folder, e);
         let mut files = BTreeMap::new();
@@ -157,27 +157,6 @@ impl Cache {
             Err(_) if target.is_dir() => Ok(()),
             Err(e) => Err(fail(e)),
         }
-    }
-}
-
-/// An entry being written, which goes unless it got its name.
-struct Unfinished {
-    path: PathBuf,
-    _lock: File,
-}
-
-impl Unfinished {
-    fn new(root: &Path) -> Result<Self> {
-        let (path, lock) = lock_new(root, UNFINISHED)?;
-        storage::remember(&path);
-        Ok(Self { path, _lock: lock })
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-        storage::forget(&self.path);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::contents::read_contents;
 use super::{MANIFEST, UNFINISHED};
-use crate::storage::{self, own_folder};
+use crate::storage::{self, LOCK, own_folder};
 use crate::{Error, Result};
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
@@ -113,7 +113,8 @@ fn strangers(root: &Path) -> Result<Vec<String>> {
         let own = folder && if marked { is_own(&path) } else { is_entry(&path) };
         // Another process may be writing the marker.
         let marker = marked && name == MARKER || name.starts_with(&format!(".{MARKER}."));
-        !(own || marker)
+        let lock = marked && name.strip_suffix(LOCK).is_some_and(|entry| entry.starts_with(UNFINISHED));
+        !(own || marker || lock)
     };
     let mut names: Vec<String> = found.iter().filter(|entry| is_stranger(entry)).map(|e| name_of(&e.path())).collect();
     names.sort();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Digits of the hash in the name of a run folder.
-const SHORT: usize = 16;
+pub(super) const SHORT: usize = 16;
 
 /// Everything that decides the results of a run, as `identity.json` has it: the manifest without the places of output,
 /// the plugins and data files by content, the build of the SDK, device and threads; of a run also what came of the tables.

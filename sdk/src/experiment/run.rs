@@ -79,7 +79,7 @@ fn left(
     progress: &dyn Progress,
 ) -> (Option<RunDir>, Option<Checkpoint>) {
     let output = &plan.manifest.output;
-    let Some(run) = RunDir::unfinished(&output.runs, &plan.manifest.name, identity, output.access) else {
+    let Some(run) = RunDir::unfinished(&output.runs, &plan.manifest.name, identity, output.access, progress) else {
         if resume {
             progress.line(&format!("{}: starting anew", nothing_left(plan, identity)));
         }

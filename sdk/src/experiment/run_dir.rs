@@ -1,22 +1,29 @@
 //! The folder of a run. It is written under a name of its own and exchanged for an earlier result when the run is
 //! complete.
 //!
-//! A run in progress is `NAME-HASH.unfinished-XXXXXX`, locked as long as its process lives. Killed, stopped or failed, it
-//! keeps that name, its log and its checkpoints, and `status.json` says what happened; a run that goes on with it takes
-//! it over. The hash covers everything that decides the results ([`Identity`]).
+//! A run in progress is `NAME-HASH.unfinished-XXXXXX`, whose `identity.json` is locked as long as its process lives. Killed,
+//! stopped or failed, it keeps that name, its log and its checkpoints, and `status.json` says what happened; a run that goes
+//! on with it takes it over. The hash covers everything that decides the results ([`Identity`]). What others put into a
+//! folder is carried over to the one that takes its place.
 
-use super::identity::Identity;
+use super::identity::{Identity, SHORT};
 use super::outcome::Outcome;
-use crate::storage::{self, Access, exchange, lock_folder, lock_new, own_folder, sync_tree};
-use crate::{Error, Result};
+use super::recorder::METRICS;
+use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
+use crate::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::fs::{self, File};
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 const UNFINISHED: &str = ".unfinished-";
 const STATUS: &str = "status.json";
+const IDENTITY: &str = "identity.json";
+const RESULT: &str = "result.json";
 /// State of a run that is complete, but for its name.
 const FINISHED: &str = "finished";
 /// What only an unfinished run has: checkpoints to go on from.
@@ -33,7 +40,10 @@ pub struct RunDir {
 struct Writing {
     target: PathBuf,
     access: Access,
-    _lock: File,
+    /// Whether the folder of all runs is this process's.
+    made_runs: bool,
+    /// Of `identity.json`; none where the file system has no locks.
+    _lock: Option<File>,
 }
 
 /// How a run that is not finished stands.
@@ -52,33 +62,60 @@ impl RunDir {
     /// # Errors
     /// When the folder cannot be created.
     pub fn create(runs: &Path, name: &str, identity: &Identity, manifest: &str, access: Access) -> Result<Self> {
+        let made_runs = !runs.exists();
         own_folder(runs)?;
         let target = runs.join(format!("{name}-{}", identity.short()));
-        let (path, lock) = lock_new(runs, &prefix(&target))?;
-        let run = Self { path, writing: Some(Writing { target, access, _lock: lock }) };
+        let path = new_folder(runs, &prefix(&target))?;
+        let mut run = Self { path, writing: Some(Writing { target, access, made_runs, _lock: None }) };
+        run.write_json(IDENTITY, identity)?;
+        let lock = hold(&run.file(IDENTITY)).ok();
+        if let Some(writing) = &mut run.writing {
+            writing._lock = lock;
+        }
         own_folder(&run.file("checkpoints"))?;
         run.write("manifest.toml", manifest.as_bytes())?;
-        run.write_json("identity.json", identity)?;
+        // Last: a run that has a state is locked, or left by its process.
         run.status("running", "")?;
         Ok(run)
     }
 
-    /// Takes over an unfinished run of this identity that no process writes to: the last one that has a checkpoint.
-    pub fn unfinished(runs: &Path, name: &str, identity: &Identity, access: Access) -> Option<Self> {
+    /// Takes over an unfinished run of this identity that no process writes to: the last one that has a checkpoint. One
+    /// that cannot be locked may have such a process, and is named.
+    pub fn unfinished(
+        runs: &Path,
+        name: &str,
+        identity: &Identity,
+        access: Access,
+        progress: &dyn Progress,
+    ) -> Option<Self> {
         let target = runs.join(format!("{name}-{}", identity.short()));
-        last_first(leftovers(runs, &prefix(&target))).into_iter().find_map(|path| {
-            let lock = lock_folder(&path)?;
+        let prefix = prefix(&target);
+        last_first(leftovers(runs, |name| is_own(name, &prefix))).into_iter().find_map(|path| {
+            let lock = match hold(&path.join(IDENTITY)) {
+                Ok(lock) => Some(lock),
+                Err(TryLockError::WouldBlock) => return None,
+                Err(TryLockError::Error(e)) => {
+                    progress.line(&format!("{} cannot be locked and is left alone: {e}", path.display()));
+                    return None;
+                }
+            };
             // Whoever finished it meanwhile took it away.
             last_checkpoint(&path)?;
-            Some(Self { path, writing: Some(Writing { target: target.clone(), access, _lock: lock }) })
+            let writing = Writing { target: target.clone(), access, made_runs: false, _lock: lock };
+            Some(Self { path, writing: Some(writing) })
         })
     }
 
     /// Unfinished runs of this name that have a checkpoint and that no process writes to, whatever their identity; the last
     /// first.
     pub(super) fn interrupted(runs: &Path, name: &str) -> Vec<Self> {
-        let mut left = leftovers(runs, &format!("{name}-"));
-        left.retain(|path| path.to_string_lossy().contains(UNFINISHED) && lock_folder(path).is_some());
+        let of_name = |folder: &str| {
+            let start = folder.rsplit_once(UNFINISHED).map(|(start, _)| start);
+            let hash = start.and_then(|start| start.strip_prefix(name)?.strip_prefix('-'));
+            hash.is_some_and(|hash| hash.len() == SHORT && is_own(folder, &format!("{name}-{hash}{UNFINISHED}")))
+        };
+        let mut left = leftovers(runs, of_name);
+        left.retain(|path| hold(&path.join(IDENTITY)).is_ok());
         last_first(left).iter().map(|path| Self::at(path)).collect()
     }
 
@@ -89,7 +126,7 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<Self> {
         let is_there = |name: &str| path.join(name).is_file();
         let status = read_status(path).filter(|status| status.state != FINISHED);
-        if is_there("manifest.toml") && is_there("result.json") && status.is_none() {
+        if is_there("manifest.toml") && is_there(RESULT) && status.is_none() {
             return Ok(Self { path: path.to_owned(), writing: None });
         }
         if let Some(Status { state, reason }) = status {
@@ -97,7 +134,11 @@ impl RunDir {
                 "running" => "this run is not finished: it is in progress, or was killed".to_owned(),
                 _ => format!("this run is not finished: it {state}: {reason}"),
             };
-            return Err(Error::user(message).at_file(path).help("`dualk run MANIFEST --resume` goes on with it"));
+            let error = Error::user(message).at_file(path);
+            return Err(match last_checkpoint(path) {
+                Some(_) => error.help("`dualk run MANIFEST --resume` goes on with it"),
+                None => error.help("it has no checkpoint to go on from"),
+            });
         }
         Err(Error::user("this is no run folder: it lacks manifest.toml or result.json")
             .at_file(path)
@@ -138,14 +179,14 @@ impl RunDir {
 
     /// The results of a finished run.
     pub fn outcome(&self) -> Result<Outcome> {
-        let file = self.file("result.json");
+        let file = self.file(RESULT);
         let text = fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
         serde_json::from_slice(&text).map_err(|e| Error::user(format!("this is no result: {e}")).at_file(file))
     }
 
     /// What decided the results; `None` for runs of older versions.
     pub fn identity(&self) -> Option<Identity> {
-        serde_json::from_slice(&fs::read(self.file("identity.json")).ok()?).ok()
+        serde_json::from_slice(&fs::read(self.file(IDENTITY)).ok()?).ok()
     }
 
     /// Says how the run stands, while it is not finished.
@@ -153,49 +194,76 @@ impl RunDir {
         self.write_json(STATUS, &json!({ "state": state, "reason": reason, "process": std::process::id() }))
     }
 
-    /// Keeps what there is of a run that ended with `error`, and says so in the error; without a checkpoint nothing is
+    /// Keeps what there is of a run that ended with `error`, and says so in the error. Before the first epoch nothing is
     /// worth keeping, and nothing is kept.
     pub(crate) fn end_with(&self, error: Error) -> Error {
         if self.writing.is_none() {
             return error;
         }
-        if last_checkpoint(&self.path).is_none() {
-            let _ = fs::remove_dir_all(&self.path);
-            let _ = self.path.parent().map(fs::remove_dir); // only when it is empty
+        if !is_worth_keeping(&self.path) {
+            self.discard();
             return error;
         }
         let state = if matches!(error.blame(), crate::error::Blame::Signal(_)) { "stopped" } else { "failed" };
         let text = error.to_string();
         let _ = self.status(state, text.lines().next().unwrap_or_default());
         let _ = self.append("log.txt", &format!("{state}: {text}"));
-        error
-            .help(format!("kept with its checkpoints: {}", self.path.display()))
-            .help("go on with the same command and --resume")
+        let folder = self.path.display();
+        match last_checkpoint(&self.path) {
+            Some(_) => error
+                .help(format!("kept with its checkpoints: {folder}"))
+                .help("go on with the same command and --resume"),
+            None => error.help(format!("kept, without a checkpoint to go on from: {folder}")),
+        }
     }
 
     /// Gives the run its name, in one step, in place of an earlier run of the same identity. Unfinished runs of that
-    /// identity that no process writes to go: their result is there now.
+    /// identity that no process writes to go: their result is there now. What others put into these folders is carried over.
     ///
     /// # Errors
-    /// When the folder cannot be written; the run then stays under its temporary name.
+    /// When the folder cannot be written; the run has [ended](Self::end_with) with that error then.
     pub fn finish(mut self) -> Result<Self> {
         let Some(Writing { target, access, .. }) = &self.writing else { return Ok(self) };
-        let target = target.clone();
-        self.status(FINISHED, "")?;
-        access.give(&self.path)?;
-        sync_tree(&self.path)?;
-        exchange(&self.path, &target)?;
-        self.path = target.clone();
-        self.writing = None;
+        let (target, access) = (target.clone(), *access);
+        let own = match self.put_at(&target, access) {
+            Ok(own) => own,
+            Err(error) => return Err(self.end_with(error)),
+        };
+        let replaced = std::mem::replace(&mut self.path, target.clone());
         // Only now: a run that was killed before goes on from there.
         let _ = fs::remove_dir_all(self.file(RESUME));
         let _ = fs::remove_file(self.file(STATUS));
-        for left in leftovers(target.parent().unwrap_or(Path::new(".")), &prefix(&target)) {
-            if lock_folder(&left).is_some() {
-                let _ = fs::remove_dir_all(&left);
+        let is_replaced = |left: &Path| left.file_name() == replaced.file_name();
+        let (runs, prefix) = (target.parent().unwrap_or(Path::new(".")), prefix(&target));
+        let mut left = leftovers(runs, |name| is_own(name.strip_suffix(ASIDE).unwrap_or(name), &prefix));
+        left.sort_by_key(|left| !is_replaced(left));
+        for left in left {
+            let lock = hold(&left.join(IDENTITY));
+            if is_replaced(&left) || lock.is_ok() && is_begun(&left) {
+                absorb(&left, &target, &own);
             }
         }
+        self.writing = None;
         Ok(self)
+    }
+
+    /// Forces the run to the disk and exchanges it for what is at `target`; the names that a run has.
+    fn put_at(&self, target: &Path, access: Access) -> Result<HashSet<OsString>> {
+        self.status(FINISHED, "")?;
+        access.give(&self.path)?;
+        sync_tree(&self.path)?;
+        let mut own = names_in(&self.path).map_err(|e| Error::io("read the folder", &self.path, e))?;
+        own.extend([RESUME, STATUS].map(OsString::from));
+        exchange(&self.path, target)?;
+        Ok(own)
+    }
+
+    /// Removes a run, and the folder of all runs where this process made it and nothing is in it.
+    fn discard(&self) {
+        let _ = fs::remove_dir_all(&self.path);
+        if self.writing.as_ref().is_some_and(|writing| writing.made_runs) {
+            let _ = self.path.parent().map(fs::remove_dir); // only when it is empty
+        }
     }
 }
 
@@ -204,10 +272,10 @@ fn prefix(target: &Path) -> String {
     format!("{}{UNFINISHED}", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Folders of runs whose names begin so: of unfinished ones, or of replaced results that nobody took away.
-fn leftovers(runs: &Path, prefix: &str) -> Vec<PathBuf> {
+/// Folders of runs with such names: of unfinished ones, or of replaced results that nobody took away.
+fn leftovers(runs: &Path, is_left: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(runs).into_iter().flatten().flatten();
-    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    let named = entries.filter(|entry| is_left(&entry.file_name().to_string_lossy()));
     named.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
 }
 
@@ -217,6 +285,33 @@ fn last_first(runs: Vec<PathBuf>) -> Vec<PathBuf> {
         runs.into_iter().filter_map(|path| Some((last_checkpoint(&path)?, path))).collect();
     written.sort();
     written.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// Whether a folder is a run that was locked before: it has a state, or results.
+fn is_begun(run: &Path) -> bool {
+    [STATUS, RESULT].iter().any(|name| run.join(name).exists())
+}
+
+/// Moves what others put into `left` to `target`, which took its place, and removes the rest; a run has the names `own`.
+/// What `target` has by the same name stays where it is.
+fn absorb(left: &Path, target: &Path, own: &HashSet<OsString>) {
+    let Ok(names) = names_in(left) else { return };
+    let stays = |name: &&OsString| {
+        let place = target.join(name);
+        place.exists() || fs::rename(left.join(name), place).is_err()
+    };
+    if names.difference(own).filter(stays).count() == 0 {
+        let _ = fs::remove_dir_all(left);
+    }
+}
+
+fn names_in(folder: &Path) -> io::Result<HashSet<OsString>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+/// Whether a run has learnt something: an epoch is recorded, or a checkpoint is there.
+fn is_worth_keeping(run: &Path) -> bool {
+    last_checkpoint(run).is_some() || fs::metadata(run.join(METRICS)).is_ok_and(|metrics| metrics.len() > 0)
 }
 
 /// When the last checkpoint of an unfinished run was written.
@@ -234,9 +329,146 @@ impl Drop for RunDir {
     /// A run that neither finished nor ended with an error is kept like one that was killed; an
     /// empty-handed one goes.
     fn drop(&mut self) {
-        if self.writing.is_some() && last_checkpoint(&self.path).is_none() {
-            let _ = fs::remove_dir_all(&self.path);
-            let _ = self.path.parent().map(fs::remove_dir); // only when it is empty
+        if self.writing.is_some() && !is_worth_keeping(&self.path) {
+            self.discard();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    fn identity() -> Identity {
+        Identity { sha256: "0123456789abcdef".to_owned(), made_from: json!({}) }
+    }
+
+    fn create(runs: &Path) -> RunDir {
+        RunDir::create(runs, "a", &identity(), "", Access::Private).unwrap()
+    }
+
+    fn unfinished(runs: &Path) -> Option<RunDir> {
+        RunDir::unfinished(runs, "a", &identity(), Access::Private, &Silent)
+    }
+
+    fn checkpoint(run: &RunDir) {
+        fs::create_dir_all(run.file(RESUME).join("00000001")).unwrap();
+    }
+
+    /// As when its process is killed.
+    fn kill(mut run: RunDir) -> PathBuf {
+        run.writing = None;
+        run.path.clone()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            names_in(folder).unwrap().iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_failed_run_is_kept_once_an_epoch_is_recorded_and_the_users_folder_always() {
+        let folder = tempfile::tempdir().unwrap();
+        let [made, users] = ["made", "users"].map(|name| folder.path().join(name));
+        fs::create_dir(&users).unwrap();
+        for (runs, stays) in [(&made, false), (&users, true)] {
+            let run = create(runs);
+            run.write(METRICS, b"").unwrap();
+            let error = run.end_with(Error::user("no")).to_string();
+            assert!(error == "no" && !run.path().exists());
+            drop(run);
+            assert_eq!(runs.exists(), stays);
+            drop(create(runs));
+            assert_eq!(runs.exists(), stays);
+        }
+        let run = create(&made);
+        run.append(METRICS, "{}").unwrap();
+        let error = run.end_with(Error::user("the disk is full")).to_string();
+        let path = run.path().to_owned();
+        drop(run);
+        assert!(error.contains(&format!("without a checkpoint to go on from: {}", path.display())), "{error}");
+        let status = read_status(&path).unwrap();
+        assert_eq!((status.state.as_str(), status.reason.as_str()), ("failed", "the disk is full"));
+        let error = RunDir::open(&path).unwrap_err().to_string();
+        assert!(error.contains("it failed: the disk is full") && !error.contains("--resume"), "{error}");
+        assert!(unfinished(&made).is_none());
+    }
+
+    #[test]
+    fn a_run_that_cannot_get_its_name_is_failed_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = create(folder.path());
+        checkpoint(&run);
+        let path = run.path().to_owned();
+        run.writing.as_mut().unwrap().target = folder.path().join("none/a");
+        let error = run.finish().unwrap_err().to_string();
+        assert!(error.contains("kept with its checkpoints"), "{error}");
+        assert_eq!(read_status(&path).unwrap().state, "failed");
+    }
+
+    #[test]
+    fn what_others_put_into_a_run_is_there_after_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let finish = |text: &str| {
+            let run = create(folder.path());
+            ["manifest.toml", RESULT].iter().for_each(|name| run.write(name, text.as_bytes()).unwrap());
+            checkpoint(&run);
+            run.finish().unwrap()
+        };
+        let run = finish("one");
+        run.write("notes.md", b"mine").unwrap();
+        own_folder(&run.file("export")).unwrap();
+        run.write("export/codes.parquet", b"vectors").unwrap();
+        // One that was killed, with notes as well.
+        let killed = create(folder.path());
+        ["notes.md", "why.md"].iter().for_each(|name| killed.write(name, b"other").unwrap());
+        checkpoint(&killed);
+        let killed = kill(killed);
+        let run = finish("two");
+        let read = |name: &str| fs::read_to_string(run.file(name)).unwrap();
+        assert_eq!([read(RESULT), read("notes.md"), read("export/codes.parquet")], ["two", "mine", "vectors"]);
+        assert_eq!(read("why.md"), "other");
+        assert_eq!(
+            names(run.path()),
+            ["checkpoints", "export", IDENTITY, "manifest.toml", "notes.md", RESULT, "why.md"]
+        );
+        // Two notes by one name: both stay.
+        assert_eq!(fs::read(killed.join("notes.md")).unwrap(), b"other");
+        fs::remove_file(killed.join("notes.md")).unwrap();
+        finish("three");
+        assert_eq!(names(folder.path()), ["a-0123456789abcdef"]);
+    }
+
+    #[test]
+    fn only_runs_of_the_form_of_their_names_and_with_a_true_lock_are_taken_over_or_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let lives = create(folder.path());
+        checkpoint(&lives);
+        assert!(unfinished(folder.path()).is_none(), "its process lives");
+        let copy = |end: &str| {
+            let copy = PathBuf::from(format!("{}{end}", lives.path().display()));
+            fs::create_dir_all(copy.join(RESUME).join("00000001")).unwrap();
+            for name in [STATUS, IDENTITY] {
+                fs::copy(lives.file(name), copy.join(name)).unwrap();
+            }
+            copy
+        };
+        let backup = copy("-backup");
+        assert!(unfinished(folder.path()).is_none(), "a backup is no run");
+        // A folder that cannot be locked: what is there is no file.
+        let unlocked = folder.path().join("a-0123456789abcdef.unfinished-AbC123");
+        fs::create_dir_all(unlocked.join(RESUME).join("00000001")).unwrap();
+        fs::create_dir(unlocked.join(IDENTITY)).unwrap();
+        fs::write(unlocked.join(STATUS), "{}").unwrap();
+        assert!(unfinished(folder.path()).is_none());
+        create(folder.path()).finish().unwrap();
+        assert!(lives.path().is_dir() && backup.is_dir() && unlocked.is_dir());
+        let path = kill(lives);
+        assert_eq!(unfinished(folder.path()).unwrap().path().file_name(), path.file_name());
+        create(folder.path()).finish().unwrap();
+        assert!(!path.exists() && backup.is_dir() && unlocked.is_dir());
     }
 }

@@ -4,7 +4,8 @@ use super::fault::{Step, at};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
 use std::path::Path;
 
 /// Who may read a result, beside its owner.
@@ -33,7 +34,7 @@ impl Access {
     }
 
     #[cfg(unix)]
-    fn give_all(self, path: &Path) -> std::io::Result<()> {
+    fn give_all(self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let is_folder = fs::symlink_metadata(path)?.is_dir();
         if is_folder {
@@ -53,7 +54,7 @@ impl Access {
     }
 
     #[cfg(not(unix))]
-    fn give_all(self, _: &Path) -> std::io::Result<()> {
+    fn give_all(self, _: &Path) -> io::Result<()> {
         Ok(())
     }
 }
@@ -66,14 +67,23 @@ pub fn own_folder(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
+    at(Step::Create, || private().recursive(true).create(path)).map_err(|e| Error::io("create the folder", path, e))
+}
+
+/// Creates a folder for its owner alone, in one that is there.
+pub(super) fn private_folder(path: &Path) -> io::Result<()> {
+    private().create(path)
+}
+
+fn private() -> DirBuilder {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut builder = DirBuilder::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
-    at(Step::Create, || builder.create(path)).map_err(|e| Error::io("create the folder", path, e))
+    builder
 }
 
 /// Creates a folder and those above it that are missing, with the rights that the user gives to all new folders.

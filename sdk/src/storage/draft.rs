@@ -3,21 +3,22 @@
 use super::access::{Access, own_folder};
 use super::fault::{Step, at};
 use super::file::{renamed, sync_tree};
-use super::live::{forget, remember};
+use super::temporary::{Temporary, beside, sweep};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Ends the name of what was in a place, while two renames put something else there.
+pub(crate) const ASIDE: &str = ".old";
+
 /// A folder being written. Its name is its own, it is locked as long as its process lives, and it goes unless it is
-/// [committed](Draft::commit). What a killed process leaves is recognised by its name and the missing lock, and goes with
-/// the next draft for the same place.
+/// [committed](Draft::commit). What a killed process leaves goes with the next draft for the same place.
 #[derive(Debug)]
 pub struct Draft {
-    path: PathBuf,
+    folder: Temporary,
     target: PathBuf,
-    _lock: File,
 }
 
 impl Draft {
@@ -31,15 +32,13 @@ impl Draft {
         let parent = target.parent().unwrap_or(&target).to_owned();
         own_folder(&parent)?;
         let prefix = prefix(&target);
-        sweep(&parent, &prefix);
-        let (path, lock) = lock_new(&parent, &prefix)?;
-        remember(&path);
-        Ok(Self { path, target, _lock: lock })
+        sweep(&parent, &prefix, |left| settle(left, &target));
+        Ok(Self { folder: Temporary::new(&parent, &prefix)?, target })
     }
 
     /// The folder to write to.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// Forces everything to the disk and puts the folder in its place; what was there goes afterwards.
@@ -47,9 +46,9 @@ impl Draft {
     /// # Errors
     /// What was there, or the new folder, is there then.
     pub fn commit(self, access: Access) -> Result<()> {
-        access.give(&self.path)?;
-        sync_tree(&self.path)?;
-        exchange(&self.path, &self.target)
+        access.give(self.path())?;
+        sync_tree(self.path())?;
+        exchange(self.path(), &self.target)
         // What was there now has the draft's name, and goes with it.
     }
 }
@@ -66,8 +65,7 @@ pub fn folder(target: &Path, access: Access, fill: impl FnOnce(&Path) -> Result<
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-        forget(&self.path);
+        settle(self.path(), &self.target);
     }
 }
 
@@ -76,52 +74,29 @@ fn prefix(target: &Path) -> String {
     format!(".{}.new-", target.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// Creates a folder whose name begins with `prefix`, and locks it.
+/// Ends what two renames began: what was in the place of `target` goes back there when nothing else is, and else goes.
+fn settle(new: &Path, target: &Path) {
+    let aside = beside(new, ASIDE);
+    let _ = match fs::symlink_metadata(target) {
+        Ok(_) => fs::remove_dir_all(&aside),
+        Err(_) => fs::rename(&aside, target),
+    };
+}
+
+/// Refuses a folder to write that holds something, or is a file.
 ///
 /// # Errors
-/// When it cannot be created.
-pub(crate) fn lock_new(parent: &Path, prefix: &str) -> Result<(PathBuf, File)> {
-    let fail = |e| Error::io("create a folder", parent, e);
-    // Somebody who sweeps may take the new folder for a left one, before it is locked.
-    for _ in 0..100 {
-        let path = at(Step::Create, || own_temporary(parent, prefix)).map_err(fail)?;
-        if let Some(lock) = lock_folder(&path) {
-            return Ok((path, lock));
-        }
-    }
-    Err(Error::user("no folder can be locked here").at_file(parent).help("does the file system support locks?"))
-}
-
-fn own_temporary(parent: &Path, prefix: &str) -> io::Result<PathBuf> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o700));
-    }
-    Ok(builder.tempdir_in(parent)?.keep())
-}
-
-/// Locks a folder until the file is dropped, or its process ends in whatever way; `None` where somebody else has, or the
-/// folder is gone.
-pub fn lock_folder(path: &Path) -> Option<File> {
-    let folder = File::open(path).ok()?;
-    match folder.try_lock() {
-        Err(TryLockError::WouldBlock) => None,
-        // File systems without locks: nobody else can tell, either.
-        Ok(()) | Err(TryLockError::Error(_)) => path.is_dir().then_some(folder),
-    }
-}
-
-/// Removes folders whose names begin with `prefix` and that nobody has locked.
-pub fn sweep(parent: &Path, prefix: &str) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let named = entry.file_name().to_string_lossy().starts_with(prefix);
-        if named && path.is_dir() && !path.is_symlink() && lock_folder(&path).is_some() {
-            let _ = fs::remove_dir_all(&path);
-        }
+/// Name it.
+pub fn check_free(out: &Path) -> Result<()> {
+    let free = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_) => fs::symlink_metadata(out).is_err(),
+    };
+    match free {
+        true => Ok(()),
+        false => Err(Error::user("the output is there already and not empty; nothing was written")
+            .at_file(out)
+            .help("give another folder, or an empty one")),
     }
 }
 
@@ -129,75 +104,78 @@ pub fn sweep(parent: &Path, prefix: &str) {
 /// name `new`. A `target` that is not there is a plain change of name.
 ///
 /// # Errors
-/// Either the old one or the new one is in its place then.
+/// The old one is in its place then.
 pub fn exchange(new: &Path, target: &Path) -> Result<()> {
     exchange_all(&[(new.to_owned(), target.to_owned())])
 }
 
-/// Puts several new files or folders in their places, all of them or none; what was there then has the name of the new
-/// one.
+/// Puts several new files or folders in their places, all of them or none, and forces their names to the disk; what was
+/// there then has the name of the new one.
 ///
 /// # Errors
-/// Either all old ones or all new ones are in their places then.
+/// All old ones are in their places then.
 pub fn exchange_all(pairs: &[(PathBuf, PathBuf)]) -> Result<()> {
     for (done, (new, target)) in pairs.iter().enumerate() {
         if let Err(e) = put(new, target) {
-            pairs[..done].iter().rev().for_each(|(new, target)| take_back(new, target));
+            take_back(&pairs[..done]);
             return Err(Error::io("put what is new in its place", target, e));
         }
     }
     let parents: BTreeSet<&Path> = pairs.iter().map(|(_, target)| target.parent().unwrap_or(target)).collect();
     let sync = |parent: &Path| at(Step::Sync, || File::open(parent)?.sync_all());
-    parents.into_iter().try_for_each(|parent| sync(parent).map_err(|e| Error::io("write", parent, e)))
+    let synced = parents.into_iter().try_for_each(|parent| sync(parent).map_err(|e| Error::io("write", parent, e)));
+    synced.inspect_err(|_| take_back(pairs))
 }
 
 fn put(new: &Path, target: &Path) -> io::Result<()> {
-    match at(Step::Rename, || swap(new, target))? {
-        Swapped::Yes => Ok(()),
-        Swapped::NothingThere => at(Step::Rename, || fs::rename(new, target)),
-        Swapped::Unknown => {
-            let aside = new.with_extension("old");
-            at(Step::Rename, || fs::rename(target, &aside))?;
-            if let Err(e) = at(Step::Rename, || fs::rename(new, target)) {
-                let _ = fs::rename(&aside, target);
-                return Err(e);
-            }
-            let _ = fs::rename(&aside, new); // else the next draft sweeps it
-            Ok(())
+    if fs::symlink_metadata(target).is_err() {
+        return at(Step::Rename, || fs::rename(new, target));
+    }
+    match at(Step::Rename, || swap(new, target)) {
+        // This file system cannot, or this system.
+        Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            // Nobody who ends the program comes between the two.
+            at(Step::Rename, || swap_by_renames(new, target))
         }
+        swapped => swapped,
     }
 }
 
-/// Undoes [`put`], as far as the system lets it.
-fn take_back(new: &Path, target: &Path) {
-    let _ = match new.exists() {
-        true => put(new, target),
-        false => fs::rename(target, new),
-    };
+/// The same by changes of names. What was there waits under a name that nothing else has.
+fn swap_by_renames(new: &Path, target: &Path) -> io::Result<()> {
+    let aside = beside(new, ASIDE);
+    fs::rename(target, &aside)?;
+    if let Err(e) = fs::rename(new, target) {
+        let _ = fs::rename(&aside, target); // else the draft tries again when it goes
+        return Err(e);
+    }
+    let _ = fs::rename(&aside, new); // else it goes with the draft under that name
+    Ok(())
 }
 
-enum Swapped {
-    Yes,
-    NothingThere,
-    /// This file system cannot.
-    Unknown,
+/// Undoes [`put`], last first, as far as the system lets it.
+fn take_back(pairs: &[(PathBuf, PathBuf)]) {
+    for (new, target) in pairs.iter().rev() {
+        let _ = match new.exists() {
+            true => put(new, target),
+            false => fs::rename(target, new),
+        };
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
-fn swap(new: &Path, target: &Path) -> io::Result<Swapped> {
+fn swap(new: &Path, target: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use rustix::io::Errno;
     match renameat_with(CWD, new, CWD, target, RenameFlags::EXCHANGE) {
-        Ok(()) => Ok(Swapped::Yes),
-        Err(Errno::NOENT) if !target.exists() => Ok(Swapped::NothingThere),
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Swapped::Unknown),
-        Err(e) => Err(e.into()),
+        Err(Errno::OPNOTSUPP) => Err(io::ErrorKind::Unsupported.into()),
+        swapped => swapped.map_err(io::Error::from),
     }
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-fn swap(_: &Path, target: &Path) -> io::Result<Swapped> {
-    Ok(if target.exists() { Swapped::Unknown } else { Swapped::NothingThere })
+fn swap(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
@@ -230,16 +208,68 @@ mod tests {
     #[test]
     fn what_killed_processes_left_goes_and_what_others_write_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let target = folder.path().join("out");
+        let at = |name: &str| folder.path().join(name);
+        let target = at("out");
         let other = Draft::beside(&target).unwrap();
-        fs::create_dir(folder.path().join(".out.new-killed")).unwrap();
-        for mine in ["out.new-x", ".other.new-x", "out-backup"] {
-            fs::create_dir(folder.path().join(mine)).unwrap();
-        }
+        // A killed process leaves folder and lock.
+        fs::create_dir(at(".out.new-killed")).unwrap();
+        fs::write(at(".out.new-killed.lock"), "").unwrap();
+        // The user's, some of them by names that a draft might have.
+        let mine = ["out.new-x", ".other.new-x", "out-backup", ".out.new-ideas", ".out.new-sketch"];
+        mine.iter().for_each(|name| fs::create_dir(at(name)).unwrap());
         drop(Draft::beside(&target).unwrap());
         assert!(other.path().is_dir());
-        assert_eq!(names(folder.path()).len(), 4, "{:?}", names(folder.path()));
-        assert!(!folder.path().join(".out.new-killed").exists());
+        for gone in [".out.new-killed", ".out.new-killed.lock"] {
+            assert!(!at(gone).exists(), "{gone}");
+        }
+        drop(other);
+        assert_eq!(
+            names(folder.path()),
+            [".other.new-x", ".out.new-ideas", ".out.new-sketch", "out-backup", "out.new-x"]
+        );
+    }
+
+    /// What file systems do that cannot exchange two folders.
+    #[test]
+    fn two_renames_use_no_name_of_others_and_a_kill_between_them_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let make = |name: &str, text: &str| {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("a"), text).unwrap();
+        };
+        let read = |name: &str| fs::read_to_string(at(name).join("a")).unwrap();
+        ["out", ".out.old", "out.old"].iter().for_each(|name| make(name, name));
+        let draft = Draft::beside(&at("out")).unwrap();
+        fs::write(draft.path().join("a"), "new").unwrap();
+        swap_by_renames(draft.path(), &at("out")).unwrap();
+        assert_eq!(fs::read_to_string(draft.path().join("a")).unwrap(), "out");
+        drop(draft);
+        assert_eq!([read("out"), read(".out.old"), read("out.old")], ["new", ".out.old", "out.old"]);
+        // Killed between them: the old result is back with the next draft. Killed after them: it goes.
+        for (kept, text) in [(false, "old"), (true, "new")] {
+            if !kept {
+                fs::remove_dir_all(at("out")).unwrap();
+            }
+            make(".out.new-AbC123", "half");
+            make(".out.new-AbC123.old", "old");
+            fs::write(at(".out.new-AbC123.lock"), "").unwrap();
+            drop(Draft::beside(&at("out")).unwrap());
+            assert_eq!(read("out"), text);
+            assert_eq!(names(folder.path()), [".out.old", "out", "out.old"]);
+            fs::write(at("out").join("a"), "new").unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_holds_something_is_not_free() {
+        let folder = tempfile::tempdir().unwrap();
+        check_free(folder.path()).unwrap();
+        check_free(&folder.path().join("none")).unwrap();
+        fs::write(folder.path().join("mine"), "").unwrap();
+        for taken in [folder.path().to_owned(), folder.path().join("mine")] {
+            assert!(check_free(&taken).unwrap_err().to_string().contains("not empty"), "{}", taken.display());
+        }
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub(super) enum Step {
 }
 
 /// Errors that a test may ask for: names and numbers of Linux.
-const ERRORS: [(&str, i32); 5] = [("EIO", 5), ("EACCES", 13), ("EMFILE", 24), ("ENOSPC", 28), ("EROFS", 30)];
+const ERRORS: [(&str, i32); 7] =
+    [("EIO", 5), ("EACCES", 13), ("EINVAL", 22), ("EMFILE", 24), ("ENOSPC", 28), ("EROFS", 30), ("ENOSYS", 38)];
 
 const STEPS: [(&str, Step); 4] =
     [("create", Step::Create), ("write", Step::Write), ("sync", Step::Sync), ("rename", Step::Rename)];

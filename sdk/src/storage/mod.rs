@@ -9,13 +9,15 @@ mod draft;
 mod fault;
 mod file;
 mod live;
+mod temporary;
 mod tensors;
 
 pub use access::{Access, common_folder, own_folder};
-pub(crate) use draft::lock_new;
-pub use draft::{Draft, exchange, exchange_all, folder, lock_folder, sweep};
+pub(crate) use draft::ASIDE;
+pub use draft::{Draft, check_free, exchange, exchange_all, folder};
 pub use file::{Cause, Output, append, blank, copy, create, replace, sync_tree, write};
 pub(crate) use file::{rename, sync_folder};
 pub use live::{abandon, forget, remember};
+pub(crate) use temporary::{LOCK, Temporary, hold, is_held, is_own, new_folder, sweep};
 pub(crate) use tensors::floats;
 pub use tensors::{Numbers, Tensor, tensors};

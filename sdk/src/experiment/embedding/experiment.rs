@@ -135,7 +135,7 @@ impl KgeExperiment {
     /// `resume`.
     ///
     /// # Errors
-    /// Leave no folder behind, but the last checkpoint.
+    /// Leave the run with what it recorded and its last checkpoint, and no folder where there is neither.
     pub fn train(&self, resume: bool, progress: &dyn Progress) -> Result<(KgeOutcome, RunDir)> {
         self.placed(guard::catch(|| self.run(resume, progress)))
     }
@@ -146,17 +146,19 @@ impl KgeExperiment {
         let device = self.device()?;
         let (text, (graph, lines)) = (self.resolved()?, self.read_graph(None)?);
         let identity = self.identity(&text, &graph, &device.name)?;
-        let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access)).flatten();
+        let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access, progress)).flatten();
         let run = match left {
             Some(run) => run,
             None => RunDir::create(&output.runs, name, &identity, &text, output.access)?,
         };
-        match self.run_in(&run, &graph, &lines, resume, progress) {
-            Ok(mut outcome) => {
-                outcome.seconds = start.elapsed().as_secs_f64();
-                run.write_json("result.json", &outcome)?;
-                Ok((outcome, run.finish()?))
-            }
+        let trained = guard::catch(|| {
+            let mut outcome = self.run_in(&run, &graph, &lines, resume, progress)?;
+            outcome.seconds = start.elapsed().as_secs_f64();
+            run.write_json("result.json", &outcome)?;
+            Ok(outcome)
+        });
+        match trained {
+            Ok(outcome) => Ok((outcome, run.finish()?)),
             Err(error) => Err(run.end_with(error)),
         }
     }

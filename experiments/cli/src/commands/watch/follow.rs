@@ -73,7 +73,9 @@ impl Follow {
     pub fn look(&mut self) -> Result<Standing> {
         let folder = self.folder();
         let folder = folder.ok_or_else(|| {
-            Error::user("the run is gone").at_file(&self.given).help("a run that fails leaves no folder")
+            Error::user("the run is gone")
+                .at_file(&self.given)
+                .help("a run that fails before its first epoch leaves no folder")
         })?;
         let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
         // The last line may be half written.
