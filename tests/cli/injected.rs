@@ -7,6 +7,7 @@
 use dualk_sdk::experiment::read_events;
 use dualk_sdk::plugin::Stamp;
 use std::collections::BTreeMap;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -404,9 +405,13 @@ fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
 fn installations_are_never_mixed() {
     let install = ["install", "--without-metadata", "--prefix", "prefix"];
     let before = |folder: &Path| {
-        for (file, text) in
-            [("bin/dualk", "old"), ("bin/other", "theirs"), ("lib/dualk/old", ""), ("share/dualk/old", "")]
-        {
+        let library = format!("lib/dualk/{DLL_PREFIX}dualk_plugin_old{DLL_SUFFIX}");
+        for (file, text) in [
+            ("bin/dualk", "old"),
+            ("bin/other", "theirs"),
+            (library.as_str(), ""),
+            ("share/dualk/experiments/old.toml", ""),
+        ] {
             let file = folder.join("prefix").join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, text).unwrap();
@@ -429,6 +434,24 @@ fn installations_are_never_mixed() {
     assert!(failures >= 5, "{failures}");
     let renames = (1..).take_while(|n| fails(&format!("rename {n}"), *n, &install, &before, &check)).count();
     assert_eq!(renames, 3, "libraries, manifests, program");
+}
+
+#[test]
+fn installations_take_the_place_of_installations_alone() {
+    for (theirs, named) in [("lib/dualk/notes.md", "`notes.md`"), ("share/dualk/thesis/a.txt", "`thesis`")] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("prefix").join(theirs);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "theirs").unwrap();
+        let before = listing(folder.path());
+        let output = dualk(folder.path(), &["install", "--without-metadata", "--prefix", "prefix"], None);
+        let said = said(&output);
+        assert!(
+            output.status.code() == Some(2) && said.contains(named) && said.contains("nothing was installed"),
+            "{said}"
+        );
+        assert_eq!(listing(folder.path()), before);
+    }
 }
 
 /// Here `tar` writes a word, and the other tools nothing.
@@ -489,25 +512,34 @@ fn made_up_tables_are_all_there_or_none() {
 #[test]
 fn knowledge_of_made_up_patients_is_of_one_world() {
     let synth = ["synth", "--of", "small.toml", "known"];
-    let old: BTreeMap<_, _> =
-        ["hierarchy.csv", "knowledge.tsv"].map(|name| (PathBuf::from(name), b"old".to_vec())).into();
     let before = |folder: &Path| {
         manifest(folder);
         fs::create_dir(folder.join("known")).unwrap();
-        old.iter().for_each(|(name, text)| fs::write(folder.join("known").join(name), text).unwrap());
     };
     let place = tempfile::tempdir().unwrap();
     before(place.path());
     let output = dualk(place.path(), &synth, None);
     assert!(output.status.success(), "{}", said(&output));
     let new = contents(&place.path().join("known"));
-    assert!(new.keys().eq(old.keys()) && new.values().all(|text| text != b"old"));
+    assert!(new.keys().eq([Path::new("hierarchy.csv"), Path::new("knowledge.tsv")]), "{:?}", new.keys());
+    keeps_what_is_there(&synth, place.path(), "known");
     let failures = fail_each(1, &synth, before, |folder, when| {
         let found = contents(&folder.join("known"));
-        assert!(found == old || found == new, "neither the old graph nor the new one: {when}");
+        assert!(found.is_empty() || found == new, "half of the graph: {when}");
         assert_eq!(leftovers(&folder.join("known")), [""; 0], "{when}");
     });
     assert!(failures > 8, "{failures}");
+}
+
+/// A command that writes to `out` of `folder`, where something is, refuses and changes nothing of it.
+fn keeps_what_is_there(command: &[&str], folder: &Path, out: &str) {
+    for (name, _) in contents(&folder.join(out)) {
+        fs::write(folder.join(out).join(name), "theirs").unwrap();
+    }
+    let before = contents(folder);
+    let output = dualk(folder, command, None);
+    assert!(output.status.code() == Some(2) && said(&output).contains("not empty"), "{}", said(&output));
+    assert!(contents(folder) == before, "{command:?}");
 }
 
 const GRAPH: &str = r#"name = "graph"
@@ -571,20 +603,15 @@ fn embeddings_of_graphs() {
 fn graphs_are_written_whole_or_not_at_all() {
     const FILES: [&str; 5] = ["entities.dict", "relations.dict", "test.txt", "train.txt", "valid.txt"];
     let write = ["kge", "graph", "graph.toml", "--out", "written"];
-    let old: BTreeMap<_, _> = FILES.map(|name| (PathBuf::from(name), b"old".to_vec())).into();
-    let before = |folder: &Path| {
-        graph(folder);
-        fs::create_dir(folder.join("written")).unwrap();
-        FILES.iter().for_each(|name| fs::write(folder.join("written").join(name), "old").unwrap());
-    };
     let place = tempfile::tempdir().unwrap();
-    before(place.path());
+    graph(place.path());
     assert!(dualk(place.path(), &write, None).status.success());
     let new = contents(&place.path().join("written"));
-    assert!(new.keys().eq(old.keys()) && new.values().all(|text| text != b"old"));
-    let failures = fail_each(1, &write, before, |folder, when| {
+    assert!(new.keys().eq(FILES.map(Path::new)), "{:?}", new.keys());
+    keeps_what_is_there(&write, place.path(), "written");
+    let failures = fail_each(1, &write, graph, |folder, when| {
         let found = contents(&folder.join("written"));
-        assert!(found == old || found == new, "neither the old graph nor the new one: {when}");
+        assert!(found.is_empty() || found == new, "half of the graph: {when}");
     });
     assert!(failures > 20, "{failures}");
 }

@@ -94,11 +94,7 @@ impl Files {
             let message = format!("{} patients have at most {most} lab rows, found {}", self.patients, self.lab_rows);
             return Err(Error::user(message).at_key("--lab-rows").help("ask for more patients"));
         }
-        if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) || out.is_file() {
-            return Err(Error::user("the folder to write is not empty")
-                .at_file(out)
-                .help("name one that is not there"));
-        }
+        storage::check_free(out)?;
         let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         storage::common_folder(parent)?;
         storage::folder(out, Access::Private, |new| {

@@ -15,7 +15,6 @@ use crate::storage::Access;
 use crate::{Error, Progress, Result, storage};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What to export.
@@ -46,7 +45,7 @@ pub(super) fn export(
     export: &Export<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<PathBuf>> {
-    empty(export.out)?;
+    storage::check_free(export.out)?;
     let stage = stage_of(plan, export.checkpoint)?;
     let weights = export.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
@@ -116,14 +115,4 @@ fn codes(data: &Dataset, embeddings: Tensor<2>) -> Vec<(String, Values)> {
         ("embedding", Values::vectors(vectors, width)),
     ];
     columns.map(|(name, values)| (name.to_owned(), values)).into()
-}
-
-/// Refuses a folder that holds something.
-fn empty(folder: &Path) -> Result<()> {
-    let holds = |mut entries: fs::ReadDir| entries.next().is_some();
-    if folder.is_file() || fs::read_dir(folder).is_ok_and(holds) {
-        let error = Error::user("the output is there already; nothing was written").at_file(folder);
-        return Err(error.help("give another folder with --out"));
-    }
-    Ok(())
 }

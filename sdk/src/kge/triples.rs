@@ -82,11 +82,13 @@ impl KnowledgeGraph {
         self.train.iter().chain(&self.valid).chain(&self.test)
     }
 
-    /// Writes the graph in the form that [`read`](Self::read) takes, dictionaries included: all files or none.
+    /// Writes the graph in the form that [`read`](Self::read) takes, dictionaries included, into a folder that is absent or
+    /// empty: all files or none.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When the folder holds something, or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
+        storage::check_free(folder)?;
         let is_new = !folder.exists();
         storage::common_folder(folder)?;
         let written = self.write_files(folder);
@@ -159,5 +161,9 @@ mod tests {
         let again = folder.path().join("again");
         graph.write(&again).unwrap();
         assert_eq!(KnowledgeGraph::read(&again).unwrap(), graph);
+        // A graph of somebody else's has files by these names, too.
+        let error = graph.write(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("not empty"), "{error}");
+        assert!(fs::read_to_string(folder.path().join("train.txt")).unwrap().starts_with("a\r\tr"));
     }
 }

@@ -54,6 +54,8 @@ impl Install {
         let prefix = std::path::absolute(&self.prefix).map_err(|e| Error::io("find the folder", &self.prefix, e))?;
         let (library, share, bin) = (prefix.join("lib/dualk"), prefix.join("share/dualk"), prefix.join("bin"));
         let program = bin.join(format!("dualk{EXE_SUFFIX}"));
+        replaceable(&library, is_library)?;
+        replaceable(&share, |name| ["experiments", "doc"].contains(&name))?;
         let package = package();
         let manifests = Manifests::of(package.as_deref())?;
         let size = self.put(&parts, &manifests, [&library, &share, &program])?;
@@ -221,6 +223,30 @@ fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// What an installation has in lib/dualk: libraries of Rust, of the SDK and of plugins, and their metadata.
+fn is_library(name: &str) -> bool {
+    let library = name.strip_prefix(DLL_PREFIX).and_then(|name| name.strip_suffix(DLL_SUFFIX));
+    name == "deps" || library.is_some_and(|stem| ["dualk_", "std-"].iter().any(|begin| stem.starts_with(begin)))
+}
+
+/// Whether a folder may be replaced: absent, or holding nothing but what an installation has.
+fn replaceable(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+    let names = match fs::read_dir(folder) {
+        Err(_) if fs::symlink_metadata(folder).is_err() => return Ok(()),
+        entries => entries.and_then(Iterator::collect::<std::io::Result<Vec<_>>>),
+    };
+    let names = names.map_err(|e| Error::io("read the folder", folder, e))?;
+    let names = names.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut others: Vec<String> = names.filter(|name| !is_ours(name)).collect();
+    others.sort();
+    match others.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::user(format!("the folder holds what no installation has: `{first}`"))
+            .at_file(folder)
+            .help("nothing was installed: move it elsewhere, or give another --prefix")),
+    }
 }
 
 /// A folder that will take the place of `folder`, for all to read.

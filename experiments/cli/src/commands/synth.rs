@@ -5,7 +5,7 @@ use dualk_sdk::experiment::Manifest;
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Console;
 use dualk_sdk::toml::{Table, Value};
-use dualk_sdk::{Error, Result};
+use dualk_sdk::{Error, Result, storage};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk synth`.
@@ -50,7 +50,10 @@ impl Synth {
     pub fn run(self) -> Result<()> {
         let Self { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, knowledge, of, out } = self;
         match of {
-            Some(manifest) => patients_of(&manifest)?.write(&out, knowledge.unwrap_or(1.0))?,
+            Some(manifest) => {
+                storage::check_free(&out)?;
+                patients_of(&manifest)?.write(&out, knowledge.unwrap_or(1.0))?;
+            }
             None => {
                 let files = Files { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, knowledge };
                 files.write(&out, &Console::default())?;

@@ -2,7 +2,7 @@ use super::KgeManifestArgs;
 use clap::Args;
 use dualk_sdk::data::codes::prefixes;
 use dualk_sdk::serde_json::{Value, from_str};
-use dualk_sdk::{Error, Result};
+use dualk_sdk::{Error, Result, storage};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk kge graph`.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub struct Graph {
     #[command(flatten)]
     manifest: KgeManifestArgs,
-    /// Write the graph to this folder: train.txt, valid.txt, test.txt and dictionaries.
+    /// Write the graph to this folder, which must be absent or empty: train.txt, valid.txt, test.txt and dictionaries.
     #[arg(long, short)]
     out: Option<PathBuf>,
     /// Count how many codes of a cohort are in the graph: the vocabulary.json of `dualk prepare`, or a file with a code a
@@ -21,6 +21,7 @@ pub struct Graph {
 
 impl Graph {
     pub fn run(self) -> Result<()> {
+        self.out.as_deref().map_or(Ok(()), storage::check_free)?;
         let (graph, lines) = self.manifest.experiment()?.graph()?;
         lines.iter().for_each(|line| println!("{line}"));
         if let Some(file) = &self.codes {
