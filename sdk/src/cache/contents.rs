@@ -1,6 +1,6 @@
 //! What an entry was written with, and whether it still is what was written.
 
-use super::{MANIFEST, State, key};
+use super::{MANIFEST, key};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -23,6 +23,19 @@ pub(super) struct Contents {
 pub(super) struct FileContents {
     pub bytes: u64,
     pub sha256: String,
+}
+
+/// Whether an entry can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It is complete; its files were not compared.
+    Complete,
+    /// Being written, or left by a run that was killed.
+    Unfinished,
+    /// A file is missing or differs from what was written, as the text says.
+    Damaged(String),
+    /// A file cannot be read, as the text says: nobody knows what is in it, and nothing removes it.
+    Unreadable(String),
 }
 
 /// The contents of the entry in a folder, as it says them itself.

@@ -1,6 +1,6 @@
 //! The entries as listings show them, and which of them are removed.
 
-use super::contents::{compared, read_contents};
+use super::contents::{State, compared, read_contents};
 use super::{Cache, MANIFEST, UNFINISHED, root};
 use crate::storage::{is_held, sweep};
 use crate::{Error, Result};
@@ -26,19 +26,6 @@ pub struct Entry {
     pub used: SystemTime,
     /// Its state.
     pub state: State,
-}
-
-/// Whether an entry can be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// It is complete; its files were not compared.
-    Complete,
-    /// Being written, or left by a run that was killed.
-    Unfinished,
-    /// A file is missing or differs from what was written, as the text says.
-    Damaged(String),
-    /// A file cannot be read, as the text says: nobody knows what is in it, and nothing removes it.
-    Unreadable(String),
 }
 
 impl Cache {

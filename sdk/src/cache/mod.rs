@@ -12,8 +12,9 @@ mod entries;
 mod key;
 mod root;
 
+pub use contents::State;
 pub(crate) use contents::sha256_of;
-pub use entries::{Entry, State};
+pub use entries::Entry;
 pub use key::{Key, fingerprint};
 
 use crate::storage::{self, Temporary};

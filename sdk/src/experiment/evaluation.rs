@@ -55,7 +55,7 @@ pub(super) fn evaluate(
     let trained = recorded.trained.iter().find(|s| s.stage == name).map(|s| s.epoch);
     let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
     let (tested, _) = test(&stage, &Tested { model: &model, epoch, best_on_valid: None }, progress)?;
-    let identity = identity(plan)?.with_prepared(&Fingerprint::of(&data));
+    let identity = identity(plan)?.with_prepared(Fingerprint::of(&data).prepared());
     compare(run, &identity, before, &tested, progress);
     let seconds = start.elapsed().as_secs_f64();
     Ok(Outcome { seconds, device: plan.device.name.clone(), stages: vec![tested], ..recorded })
@@ -99,7 +99,7 @@ pub(super) fn adopt(
     let index = stage_of(plan, None)?;
     let (model, objective) = model_of_stage(plan, index, weights, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
-    let run = create_run(plan, &identity(plan)?.with_prepared(&Fingerprint::of(&data)))?;
+    let run = create_run(plan, &identity(plan)?.with_prepared(Fingerprint::of(&data).prepared()))?;
     let environment = write_environment(&run, plan)?;
     write_data(&run, &data)?;
     let name = stage.name();

@@ -4,6 +4,7 @@ use super::run_dir::RunDir;
 use crate::data::{Dataset, Ragged};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
 
@@ -56,6 +57,11 @@ impl Fingerprint {
             valid: splits.valid.len(),
             test: splits.test.len(),
         }
+    }
+
+    /// The part of it in the identity of a run.
+    pub(super) fn prepared(&self) -> Value {
+        json!({ "cohort": self.cohort, "split": self.split })
     }
 
     /// Of a run; `None` where an older version wrote none.

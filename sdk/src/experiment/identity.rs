@@ -1,9 +1,8 @@
 //! What decides the results of a run.
 
-use super::fingerprint::Fingerprint;
 use crate::cache::Key;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Digits of the hash in the name of a run folder.
 pub(super) const SHORT: usize = 16;
@@ -24,9 +23,9 @@ impl Identity {
         Self { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from }
     }
 
-    /// The same with the cohort and the split that were prepared: no parser can forget to name these.
-    pub(super) fn with_prepared(mut self, data: &Fingerprint) -> Self {
-        self.made_from["prepared"] = json!({ "cohort": data.cohort, "split": data.split });
+    /// The same with digests of the cohort and the split that were prepared: no parser can forget to name these.
+    pub(super) fn with_prepared(mut self, prepared: Value) -> Self {
+        self.made_from["prepared"] = prepared;
         Self::of(self.made_from)
     }
 
@@ -95,6 +94,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_differs_is_named() {

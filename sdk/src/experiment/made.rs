@@ -5,7 +5,7 @@ use super::embedding::{NamedEmbedding, Records, VECTORS, Vectors, file_stem};
 use super::manifest::Model;
 use super::outcome::TrainedVectors;
 use super::plan::Plan;
-use super::run_dir::{RESUME, RunDir};
+use super::run_dir::{METRICS, RESUME, RunDir};
 use super::states::States;
 use super::stop::Stop;
 use crate::cache::Cache;
@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use toml::Value;
 
-const METRICS: &str = "metrics.jsonl";
 const TRAINED: &str = "trained.json";
 
 /// What is known of vectors beside them.

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, Inside, State};
 use super::outcome::{Outcome, StageOutcome, TrainedStage, TrainedVectors};
-use super::run_dir::RunDir;
+use super::run_dir::{METRICS, RunDir};
 use super::stop::Stop;
 use super::tracking::Trackers;
 use crate::model::{Model, first_not_finite};
@@ -11,8 +11,6 @@ use crate::{Error, Progress, Result, memory, storage};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// The file of a run with a line an epoch.
-pub(super) const METRICS: &str = "metrics.jsonl";
 /// Checkpoints at ends of epochs take at most this part of the time.
 const PART_OF_TIME: u32 = 20;
 

@@ -30,7 +30,7 @@ pub(super) fn run(
     let data = dataset(plan, cache, progress)?;
     check_unchanged(plan, &planned)?;
     let fingerprint = Fingerprint::of(&data);
-    let identity = planned.with_prepared(&fingerprint);
+    let identity = planned.with_prepared(fingerprint.prepared());
     let (left, checkpoint) = left(plan, &identity, resume, progress);
     let run = match left {
         Some(run) => run,

@@ -8,7 +8,6 @@
 
 use super::identity::{Identity, SHORT};
 use super::outcome::Outcome;
-use super::recorder::METRICS;
 use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
 use crate::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// The file of a run with a line an epoch.
+pub(super) const METRICS: &str = "metrics.jsonl";
 const UNFINISHED: &str = ".unfinished-";
 const STATUS: &str = "status.json";
 const IDENTITY: &str = "identity.json";
