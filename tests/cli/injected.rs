@@ -182,9 +182,14 @@ fn without_an_exchange_a_result_is_replaced_by_two_renames() {
         done(prepare("3", None));
         let old = out();
         // The renames before that of the folder are of its files, and no other way leads around these.
-        let fails = |number: &usize| !prepare("4", Some(&format!("rename {number}:{answer}"))).status.success();
-        let of_files = (1..).take_while(|number| fails(number) && out() == old).count();
-        let new = out();
+        let with_fault = |number: usize| prepare("4", Some(&format!("rename {number}:{answer}")));
+        let mut of_files = 0;
+        let replaced = (1..).map(with_fault).find(|output| {
+            of_files += usize::from(out() == old);
+            output.status.success()
+        });
+        let (new, said) = (out(), said(&replaced.unwrap()));
+        assert!(said.contains("fault injected"), "{said}");
         done(prepare("4", None));
         assert!(of_files > 0 && new != old && new == out(), "{answer}");
         assert_eq!(leftovers(folder.path()), [".out.old"]);
@@ -415,6 +420,7 @@ fn installations_are_never_mixed() {
             ("bin/other", "theirs"),
             (library.as_str(), ""),
             ("share/dualk/experiments/old.toml", ""),
+            ("share/dualk/installed.txt", &format!("{DLL_PREFIX}dualk_plugin_old{DLL_SUFFIX}\nexperiments/old.toml\n")),
         ] {
             let file = folder.join("prefix").join(file);
             fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -442,7 +448,13 @@ fn installations_are_never_mixed() {
 
 #[test]
 fn installations_take_the_place_of_installations_alone() {
-    for (theirs, named) in [("lib/dualk/notes.md", "`notes.md`"), ("share/dualk/thesis/a.txt", "`thesis`")] {
+    let plugin = format!("{DLL_PREFIX}dualk_plugin_mine{DLL_SUFFIX}");
+    for (theirs, named) in [
+        ("lib/dualk/notes.md", "`notes.md`"),
+        (&format!("lib/dualk/{plugin}"), &format!("`{plugin}`")),
+        ("share/dualk/thesis/a.txt", "`thesis/a.txt`"),
+        ("share/dualk/experiments/mine.toml", "`experiments/mine.toml`"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prefix").join(theirs);
         fs::create_dir_all(file.parent().unwrap()).unwrap();

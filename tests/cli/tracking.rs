@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-use dualk_sdk::experiment::read_events;
+use dualk_sdk::experiment::{RunDir, read_events};
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -60,6 +60,19 @@ fn run(folder: &Path, settings: &[&str]) -> (PathBuf, String) {
     assert!(output.status.success(), "{error}");
     let printed = String::from_utf8(output.stdout).unwrap();
     (folder.join(printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap()), error)
+}
+
+/// All that is in the folder of a run is known to be the run's: anything else is carried over to the next one.
+#[test]
+fn the_names_of_a_run_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (run, _) = run(folder.path(), &[]);
+    let names: Vec<_> = fs::read_dir(run).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().any(|name| name == "tensorboard") && names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(RunDir::is_own_name(&name), "{name}");
+    }
+    assert!(!["notes.md", "export", "log.txt.bak", ".hidden"].into_iter().any(RunDir::is_own_name));
 }
 
 fn events(run: &Path) -> PathBuf {

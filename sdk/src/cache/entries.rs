@@ -2,7 +2,7 @@
 
 use super::contents::{State, compared, read_contents};
 use super::{Cache, MANIFEST, UNFINISHED, root};
-use crate::storage::{is_held, sweep};
+use crate::storage::{is_held, sweep_locks};
 use crate::{Error, Result};
 use std::fs;
 use std::path::PathBuf;
@@ -70,9 +70,11 @@ impl Cache {
     /// When the folder carries no marker of the cache, has other things in it, cannot be read, or an entry cannot be
     /// removed.
     pub fn collect(&self, unused: Option<Duration>, bytes: Option<u64>) -> Result<Vec<Entry>> {
-        if self.root.exists() {
-            root::check_marked(&self.root)?;
+        let fail = |e| Error::io("read the cache", &self.root, e);
+        if !self.root.exists() || fs::read_dir(&self.root).map_err(fail)?.next().is_none() {
+            return Ok(Vec::new());
         }
+        root::check_marked(&self.root)?;
         let now = SystemTime::now();
         let age = |entry: &Entry| now.duration_since(entry.used).unwrap_or_default();
         let mut left = 0;
@@ -88,8 +90,7 @@ impl Cache {
             State::Unreadable(_) => true,
         });
         removed.iter().try_for_each(|entry| self.remove(entry))?;
-        // Locks of killed runs.
-        sweep(&self.root, UNFINISHED, |_| ());
+        sweep_locks(&self.root, UNFINISHED);
         Ok(removed)
     }
 

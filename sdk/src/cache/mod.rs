@@ -70,6 +70,10 @@ impl Cache {
         let path = self.path(kind, key);
         let contents = match read_contents(&path) {
             Ok(contents) if contents.key == key.hex() => contents,
+            Err(State::Damaged(_)) => {
+                let _ = self.take_away(&path);
+                return None;
+            }
             _ => return None,
         };
         match compared(&path, &contents) {

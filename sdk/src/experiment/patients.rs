@@ -43,7 +43,9 @@ impl PatientTable {
         let text = serde_json::to_vec(self);
         let text = text.map_err(|e| Error::program(format!("cannot write measures by patient: {e}")))?;
         // A checkpoint at the end of the stage goes by it.
-        storage::replace(&run.file(&file(stage)), |new| storage::write(new, &text))
+        let path = run.file(&file(stage));
+        storage::write(&path, &text)?;
+        storage::sync_file(&path)
     }
 
     /// Whom each example is of, by number from 0 in the order in which they come first: the person, whose examples are not

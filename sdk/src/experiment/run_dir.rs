@@ -12,7 +12,6 @@ use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, ow
 use crate::{Error, Progress, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -21,10 +20,33 @@ use std::time::SystemTime;
 
 /// The file of a run with a line an epoch.
 pub(super) const METRICS: &str = "metrics.jsonl";
-const UNFINISHED: &str = ".unfinished-";
+pub(super) const UNFINISHED: &str = ".unfinished-";
 const STATUS: &str = "status.json";
 const IDENTITY: &str = "identity.json";
 const RESULT: &str = "result.json";
+/// What runs write.
+const OWN: [&str; 18] = [
+    "manifest.toml",
+    IDENTITY,
+    STATUS,
+    "environment.json",
+    "plugins.lock",
+    "data.json",
+    "summary.json",
+    "vocabulary.json",
+    "changes.json",
+    "log.txt",
+    METRICS,
+    "metrics.parquet",
+    RESULT,
+    "report.html",
+    "model.safetensors",
+    "checkpoints",
+    "tensorboard",
+    RESUME,
+];
+/// How names begin of which runs write several.
+const OWN_PREFIXES: [&str; 2] = ["patients-", "vectors-"];
 /// State of a run that is complete, but for its name.
 const FINISHED: &str = "finished";
 /// What only an unfinished run has: checkpoints to go on from.
@@ -69,7 +91,11 @@ impl RunDir {
         let path = new_folder(runs, &prefix(&target))?;
         let mut run = Self { path, writing: Some(Writing { target, access, made_runs, _lock: None }) };
         run.write_json(IDENTITY, identity)?;
-        let lock = hold(&run.file(IDENTITY)).ok();
+        let identity = run.file(IDENTITY);
+        // Whoever looks for runs that were left may hold it for a moment. None where the file system has no locks.
+        let file = File::options().read(true).write(true).open(&identity);
+        let file = file.map_err(|e| Error::io("open", &identity, e))?;
+        let lock = file.lock().is_ok().then_some(file);
         if let Some(writing) = &mut run.writing {
             writing._lock = lock;
         }
@@ -195,6 +221,16 @@ impl RunDir {
         self.write_json(STATUS, &json!({ "state": state, "reason": reason, "process": std::process::id() }))
     }
 
+    /// Whether runs write a file or folder of this name; every other one in their folders is somebody else's.
+    pub fn is_own_name(name: &str) -> bool {
+        let named = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        match name.strip_prefix('.') {
+            // What a killed process was about to give its name: `.NAME.XXXXXX`.
+            Some(rest) => named(rest) || OWN.iter().any(|own| is_own(rest, &format!("{own}."))),
+            None => named(name) || OWN.contains(&name),
+        }
+    }
+
     /// Keeps what there is of a run that ended with `error`, and says so in the error. Before the first epoch nothing is
     /// worth keeping, and nothing is kept.
     pub(crate) fn end_with(&self, error: Error) -> Error {
@@ -226,10 +262,9 @@ impl RunDir {
     pub fn finish(mut self) -> Result<Self> {
         let Some(Writing { target, access, .. }) = &self.writing else { return Ok(self) };
         let (target, access) = (target.clone(), *access);
-        let own = match self.put_at(&target, access) {
-            Ok(own) => own,
-            Err(error) => return Err(self.end_with(error)),
-        };
+        if let Err(error) = self.put_at(&target, access) {
+            return Err(self.end_with(error));
+        }
         let replaced = std::mem::replace(&mut self.path, target.clone());
         // Only now: a run that was killed before goes on from there.
         let _ = fs::remove_dir_all(self.file(RESUME));
@@ -241,22 +276,19 @@ impl RunDir {
         for left in left {
             let lock = hold(&left.join(IDENTITY));
             if is_replaced(&left) || lock.is_ok() && is_begun(&left) {
-                absorb(&left, &target, &own);
+                absorb(&left, &target);
             }
         }
         self.writing = None;
         Ok(self)
     }
 
-    /// Forces the run to the disk and exchanges it for what is at `target`; the names that a run has.
-    fn put_at(&self, target: &Path, access: Access) -> Result<HashSet<OsString>> {
+    /// Forces the run to the disk and exchanges it for what is at `target`.
+    fn put_at(&self, target: &Path, access: Access) -> Result<()> {
         self.status(FINISHED, "")?;
         access.give(&self.path)?;
         sync_tree(&self.path)?;
-        let mut own = names_in(&self.path).map_err(|e| Error::io("read the folder", &self.path, e))?;
-        own.extend([RESUME, STATUS].map(OsString::from));
-        exchange(&self.path, target)?;
-        Ok(own)
+        exchange(&self.path, target)
     }
 
     /// Removes a run, and the folder of all runs where this process made it and nothing is in it.
@@ -293,20 +325,21 @@ fn is_begun(run: &Path) -> bool {
     [STATUS, RESULT].iter().any(|name| run.join(name).exists())
 }
 
-/// Moves what others put into `left` to `target`, which took its place, and removes the rest; a run has the names `own`.
-/// What `target` has by the same name stays where it is.
-fn absorb(left: &Path, target: &Path, own: &HashSet<OsString>) {
+/// Moves what others put into `left` to `target`, which took its place, and removes the rest. What `target` has by the
+/// same name stays where it is.
+fn absorb(left: &Path, target: &Path) {
     let Ok(names) = names_in(left) else { return };
+    let others = names.iter().filter(|name| !RunDir::is_own_name(&name.to_string_lossy()));
     let stays = |name: &&OsString| {
         let place = target.join(name);
         place.exists() || fs::rename(left.join(name), place).is_err()
     };
-    if names.difference(own).filter(stays).count() == 0 {
+    if others.filter(stays).count() == 0 {
         let _ = fs::remove_dir_all(left);
     }
 }
 
-fn names_in(folder: &Path) -> io::Result<HashSet<OsString>> {
+fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
     fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
 }
 
@@ -436,6 +469,17 @@ mod tests {
             names(run.path()),
             ["checkpoints", "export", IDENTITY, "manifest.toml", "notes.md", RESULT, "why.md"]
         );
+        // Those in a run that is completed go nowhere, nor do earlier ones of that name.
+        let other = create(folder.path());
+        ["manifest.toml", RESULT, "notes.md"].iter().for_each(|name| other.write(name, b"later").unwrap());
+        other.write("tensorboard.md", b"mine").unwrap();
+        let run = other.finish().unwrap();
+        assert_eq!(fs::read(run.file("notes.md")).unwrap(), b"later");
+        assert!(run.file("why.md").exists() && run.file("tensorboard.md").exists());
+        let kept = leftovers(folder.path(), |name| name.contains(UNFINISHED));
+        let earlier = kept.iter().filter(|left| fs::read(left.join("notes.md")).is_ok_and(|text| text == b"mine"));
+        assert_eq!(earlier.count(), 1);
+        kept.iter().filter(|left| **left != killed).for_each(|left| fs::remove_dir_all(left).unwrap());
         // Two notes by one name: both stay.
         assert_eq!(fs::read(killed.join("notes.md")).unwrap(), b"other");
         fs::remove_file(killed.join("notes.md")).unwrap();

@@ -80,6 +80,11 @@ impl RankMetrics {
         let Self { mrr, mr, hits1, hits3, hits10, amri, .. } = self;
         [("mrr", mrr), ("mr", mr), ("hits@1", hits1), ("hits@3", hits3), ("hits@10", hits10), ("amri", amri)]
     }
+
+    /// A metric by its name, NaN for one that there is not.
+    pub fn get(&self, name: &str) -> f64 {
+        self.clone().named().into_iter().find(|(known, _)| *known == name).map_or(f64::NAN, |(_, value)| value)
+    }
 }
 
 /// The metrics of all ranks and of each side.

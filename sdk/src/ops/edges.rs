@@ -186,8 +186,8 @@ pub(super) fn dot_by_tables(
     ends.attend_to(bias.into_iter().fold(scores, |scores, bias| scores + bias), ends.at_sources(values))
 }
 
-/// Whether there are kernels for attention by rows of both ends.
-fn on_cpu(tensor: &Tensor<2>) -> bool {
+/// Whether a tensor is on the CPU, for which there are kernels that other devices lack.
+pub(super) fn on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.device().without_autodiff() == Device::flex()
 }
 

@@ -1,8 +1,9 @@
 //! Activations between two bounds.
 
+use super::edges::on_cpu;
 use super::kernels::{Kernels, Squash};
 use burn::backend::Dispatch;
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Tensor, activation};
 
 /// The hyperbolic tangent, as [`activation::tanh`] has it, and on other devices than the CPU that itself. On the CPU it
 /// takes vector instructions, where burn calls the C library for each number.
@@ -28,5 +29,5 @@ pub fn sigmoid<const D: usize>(values: Tensor<D>) -> Tensor<D> {
 }
 
 fn is_for_kernel<const D: usize>(values: &Tensor<D>) -> bool {
-    values.device().without_autodiff() == Device::flex() && values.shape().num_elements() > 0
+    on_cpu(values) && values.shape().num_elements() > 0
 }

@@ -158,6 +158,16 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     at(Step::Sync, || File::open(folder)?.sync_all())
 }
 
+/// Forces a file and its name to the disk.
+///
+/// # Errors
+/// Name the file.
+pub(crate) fn sync_file(path: &Path) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let synced = at(Step::Sync, || File::open(path)?.sync_all()).and_then(|()| sync_folder(folder));
+    synced.map_err(|e| Error::io("write", path, e))
+}
+
 /// Forces a folder and all in it to the disk.
 ///
 /// # Errors

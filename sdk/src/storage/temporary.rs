@@ -70,7 +70,10 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
         forget(&self.path);
-        let _ = fs::remove_file(&self.lock);
+        // By the lock the next one finds a folder that does not go.
+        if fs::symlink_metadata(&self.path).is_err() {
+            let _ = fs::remove_file(&self.lock);
+        }
         forget(&self.lock);
     }
 }
@@ -78,13 +81,26 @@ impl Drop for Temporary {
 /// Removes temporary folders whose names begin with `prefix` and whose processes no longer live; each is given to `first`
 /// before.
 pub(crate) fn sweep(parent: &Path, prefix: &str, first: impl Fn(&Path)) {
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(folder) = name.strip_suffix(LOCK).filter(|folder| is_own(folder, prefix)) else { continue };
-        if let Some(left) = Temporary::left(parent.join(folder)) {
-            first(left.path());
-        }
+    for left in locked(parent, prefix).filter_map(Temporary::left) {
+        first(left.path());
     }
+}
+
+/// Removes locks of processes that no longer live whose folders are gone.
+pub(crate) fn sweep_locks(parent: &Path, prefix: &str) {
+    for path in locked(parent, prefix).filter(|path| fs::symlink_metadata(path).is_err()) {
+        drop(Temporary::left(path));
+    }
+}
+
+/// Temporary folders whose names begin with `prefix`, by the locks beside them.
+fn locked(parent: &Path, prefix: &str) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries.filter_map(move |entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let folder = name.strip_suffix(LOCK).filter(|folder| is_own(folder, prefix))?;
+        Some(parent.join(folder))
+    })
 }
 
 /// Whether a process lives that writes to the temporary folder `path`. Where the lock cannot be tried, one may.

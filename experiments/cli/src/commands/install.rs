@@ -4,11 +4,17 @@ use clap::Args;
 use dualk_sdk::plugin::{Stamp, inspect};
 use dualk_sdk::storage::{self, Draft};
 use dualk_sdk::{Error, Result};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX, EXE_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
+
+/// The file in share/dualk with the names of what was installed there and in lib/dualk, a line each.
+const LIST: &str = "installed.txt";
+/// Folders that are an installation's as they are: metadata, and documentation.
+const DEPS: &str = "deps";
+const DOC: &str = "doc";
 
 /// Arguments of `dualk install`.
 #[derive(Args)]
@@ -54,11 +60,11 @@ impl Install {
         let prefix = std::path::absolute(&self.prefix).map_err(|e| Error::io("find the folder", &self.prefix, e))?;
         let (library, share, bin) = (prefix.join("lib/dualk"), prefix.join("share/dualk"), prefix.join("bin"));
         let program = bin.join(format!("dualk{EXE_SUFFIX}"));
-        replaceable(&library, is_library)?;
-        replaceable(&share, |name| ["experiments", "doc"].contains(&name))?;
         let package = package();
         let manifests = Manifests::of(package.as_deref())?;
-        let size = self.put(&parts, &manifests, [&library, &share, &program])?;
+        let names = names(&parts, &manifests);
+        replaceable(&library, &share, &names)?;
+        let size = self.put(&parts, &manifests, &names, [&library, &share, &program])?;
         let plugins = parts.libraries.len().saturating_sub(2);
         let mut lines = vec![
             program.display().to_string(),
@@ -83,17 +89,25 @@ impl Install {
 
     /// Puts everything into place; the bytes that were written. All is there before anything of an earlier installation goes: the
     /// new program has the new libraries and manifests, or the old one the old.
-    fn put(&self, parts: &Parts, manifests: &Manifests, [library, share, program]: [&Path; 3]) -> Result<u64> {
+    fn put(
+        &self,
+        parts: &Parts,
+        manifests: &Manifests,
+        names: &BTreeSet<PathBuf>,
+        [library, share, program]: [&Path; 3],
+    ) -> Result<u64> {
         let (drafts, new_program) =
             ((draft(library)?, draft(share)?), draft(&program.with_file_name("dualk-program"))?);
         let (new_library, new_share) = (drafts.0.path(), drafts.1.path());
         let mut size = copy_all(&parts.libraries, new_library)?;
         if !parts.metadata.is_empty() {
-            size += copy_all(&parts.metadata, &new_library.join("deps"))?;
+            size += copy_all(&parts.metadata, &new_library.join(DEPS))?;
         }
         size += manifests.copy(new_share)?;
+        let list: String = names.iter().map(|name| format!("{}\n", name.display())).collect();
+        storage::write(&new_share.join(LIST), list.as_bytes())?;
         if self.docs {
-            size += copy_folder(&documentation(&parts.program)?, &new_share.join("doc"))?;
+            size += copy_folder(&documentation(&parts.program)?, &new_share.join(DOC))?;
         }
         size += storage::copy(&parts.program, &new_program.path().join("dualk"))?;
         for new in [new_library, new_share, new_program.path()] {
@@ -131,10 +145,15 @@ impl Manifests {
         Ok(Self { root, files })
     }
 
+    /// Where one of them is in the clone.
+    fn place<'a>(&self, file: &'a Path) -> &'a Path {
+        file.strip_prefix(&self.root).unwrap_or(file)
+    }
+
     /// Copies them to where they are in the clone; the bytes that were written.
     fn copy(&self, share: &Path) -> Result<u64> {
         let copied = self.files.iter().map(|file| {
-            let place = share.join(file.strip_prefix(&self.root).unwrap_or(file));
+            let place = share.join(self.place(file));
             copy_all(std::slice::from_ref(file), place.parent().unwrap_or(share))
         });
         copied.sum()
@@ -225,28 +244,48 @@ fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What an installation has in lib/dualk: libraries of Rust, of the SDK and of plugins, and their metadata.
-fn is_library(name: &str) -> bool {
-    let library = name.strip_prefix(DLL_PREFIX).and_then(|name| name.strip_suffix(DLL_SUFFIX));
-    name == "deps" || library.is_some_and(|stem| ["dualk_", "std-"].iter().any(|begin| stem.starts_with(begin)))
+/// The names of what an installation puts into lib/dualk and share/dualk.
+fn names(parts: &Parts, manifests: &Manifests) -> BTreeSet<PathBuf> {
+    let libraries = parts.libraries.iter().map(|path| PathBuf::from(name_of(path)));
+    let manifests = manifests.files.iter().map(|file| manifests.place(file).to_owned());
+    libraries.chain(manifests).chain([PathBuf::from(LIST)]).collect()
 }
 
-/// Whether a folder may be replaced: absent, or holding nothing but what an installation has.
-fn replaceable(folder: &Path, is_ours: impl Fn(&str) -> bool) -> Result<()> {
-    let names = match fs::read_dir(folder) {
-        Err(_) if fs::symlink_metadata(folder).is_err() => return Ok(()),
-        entries => entries.and_then(Iterator::collect::<std::io::Result<Vec<_>>>),
-    };
-    let names = names.map_err(|e| Error::io("read the folder", folder, e))?;
-    let names = names.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut others: Vec<String> = names.filter(|name| !is_ours(name)).collect();
-    others.sort();
-    match others.first() {
-        None => Ok(()),
-        Some(first) => Err(Error::user(format!("the folder holds what no installation has: `{first}`"))
-            .at_file(folder)
-            .help("nothing was installed: move it elsewhere, or give another --prefix")),
+/// Refuses folders with files that neither the new installation has nor the one before put there.
+fn replaceable(library: &Path, share: &Path, new: &BTreeSet<PathBuf>) -> Result<()> {
+    let before = fs::read_to_string(share.join(LIST)).unwrap_or_default();
+    let before: BTreeSet<&Path> = before.lines().map(Path::new).collect();
+    for (folder, as_it_is) in [(library, DEPS), (share, DOC)] {
+        let mut names = Vec::new();
+        files_below(folder, Path::new(""), as_it_is, &mut names)?;
+        names.sort();
+        if let Some(name) = names.iter().find(|name| !new.contains(*name) && !before.contains(name.as_path())) {
+            let what = format!("the folder holds what no installation put there: `{}`", name.display());
+            return Err(Error::user(what)
+                .at_file(folder)
+                .help("nothing was installed: move it elsewhere, or give another --prefix"));
+        }
     }
+    Ok(())
+}
+
+/// The files of a folder at any depth, by their places in it, but for those in a folder of the name `but` at its top.
+fn files_below(folder: &Path, place: &Path, but: &str, found: &mut Vec<PathBuf>) -> Result<()> {
+    let here = folder.join(place);
+    let entries = match fs::read_dir(&here) {
+        Err(_) if fs::symlink_metadata(&here).is_err() => return Ok(()),
+        entries => entries.map_err(|e| Error::io("read the folder", &here, e))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io("read the folder", &here, e))?;
+        let place = place.join(entry.file_name());
+        match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true if place == Path::new(but) => {}
+            true => files_below(folder, &place, but, found)?,
+            false => found.push(place),
+        }
+    }
+    Ok(())
 }
 
 /// A folder that will take the place of `folder`, for all to read.

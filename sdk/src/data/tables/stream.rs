@@ -81,7 +81,9 @@ fn text_up_to(path: &Path, most: u64) -> Result<String> {
     let mut text = Vec::new();
     bytes(path)?.take(most + 1).read_to_end(&mut text).map_err(|e| unreadable(path, e))?;
     if text.len() as u64 > most {
-        return Err(Error::user(format!("the text is longer than {most} bytes, the most that is read")).at_file(path));
+        return Err(Error::user(format!("the text is longer than {most} bytes, the most that is read"))
+            .at_file(path)
+            .help("tables with a heading have no limit; split other texts into several files"));
     }
     if text.starts_with(MARK) {
         text.drain(..MARK.len());
@@ -122,7 +124,9 @@ fn line_up_to(input: &mut impl BufRead, path: &Path, number: usize) -> Result<Ve
     let mut line = Vec::new();
     input.take(LONGEST_FIRST + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
     match line.len() as u64 > LONGEST_FIRST {
-        true => Err(Error::user(format!("the line is longer than {LONGEST_FIRST} bytes")).at_line(path, number)),
+        true => Err(Error::user(format!("the line is longer than {LONGEST_FIRST} bytes"))
+            .at_line(path, number)
+            .help("is it a text of lines?")),
         false => Ok(line),
     }
 }

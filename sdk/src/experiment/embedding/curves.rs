@@ -61,12 +61,9 @@ pub fn curves_svg(curves: &[ValidationCurve], metric: &str) -> Result<String> {
     if !names.contains(&metric) {
         return Err(Error::user(format!("there is no metric `{metric}`")).suggest(metric, names));
     }
-    let value = |metrics: &RankMetrics| {
-        metrics.clone().named().into_iter().find(|(name, _)| *name == metric).map_or(f64::NAN, |(_, value)| value)
-    };
     let series = |(i, curve): (usize, &ValidationCurve)| Series {
         name: curve.name.clone(),
-        points: curve.points.iter().map(|(_, seconds, metrics)| (seconds / 60.0, value(metrics))).collect(),
+        points: curve.points.iter().map(|(_, seconds, metrics)| (seconds / 60.0, metrics.get(metric))).collect(),
         colour: i,
         dashed: i >= 6,
     };

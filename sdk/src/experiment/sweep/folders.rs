@@ -1,6 +1,7 @@
 //! Which runs are meant by folders that people name.
 
 use super::Plan;
+use crate::experiment::run_dir::UNFINISHED;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +22,8 @@ pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         } else {
             let entries = fs::read_dir(path).map_err(|e| Error::io("read the folder", path, e))?;
             let mut runs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_run(p)).collect();
-            runs.retain(|p| !p.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')));
+            let is_left = |name: &str| name.starts_with('.') || name.contains(UNFINISHED);
+            runs.retain(|p| !p.file_name().is_some_and(|name| is_left(&name.to_string_lossy())));
             runs.sort();
             if runs.is_empty() {
                 return Err(Error::user("this is no run, no sweep and no folder of finished runs")

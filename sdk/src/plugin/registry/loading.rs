@@ -79,7 +79,11 @@ impl Registry {
         }
         match loader::provider(slot, name)? {
             Some(file) => self.load(&file, None),
-            None => self.load_shipped().and_then(|()| self.entry(slot, name).map(|_| ())),
+            None => {
+                // For suggestions: what cannot be loaded is no mistake of who asks for something else.
+                let _ = self.load_shipped();
+                self.entry(slot, name).map(|_| ())
+            }
         }
     }
 

@@ -22,14 +22,20 @@ impl Curves {
         let curves = self.runs.iter().map(|run| ValidationCurve::read(run)).collect::<Result<Vec<_>>>()?;
         let svg = curves_svg(&curves, &self.metric)?;
         storage::replace(&self.out, |new| storage::write(new, svg.as_bytes()))?;
+        let metric = &self.metric;
         let width = curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0).max(3);
-        println!("{:width$}     steps  minutes  valid mrr  test mrr", "run");
+        println!(
+            "{:width$}     steps  minutes  {:>13}  {:>12}",
+            "run",
+            format!("valid {metric}"),
+            format!("test {metric}")
+        );
         for ValidationCurve { name, outcome, points } in &curves {
             for (step, seconds, metrics) in points {
-                println!("{name:width$}  {step:8}  {:7.1}  {:9.4}", seconds / 60.0, metrics.mrr);
+                println!("{name:width$}  {step:8}  {:7.1}  {:13.4}", seconds / 60.0, metrics.get(metric));
             }
-            let (minutes, mrr) = (outcome.train_seconds / 60.0, outcome.test.both.mrr);
-            println!("{name:width$}       end  {minutes:7.1}             {mrr:8.4}");
+            let (minutes, test) = (outcome.train_seconds / 60.0, outcome.test.both.get(metric));
+            println!("{name:width$}       end  {minutes:7.1}  {:13}  {test:12.4}", "");
         }
         println!("{}", self.out.display());
         Ok(())

@@ -3,27 +3,62 @@
 //! Polars takes a file's word for how many values a page holds and how long a list is, and a length for which there is no
 //! memory ends the process: no panic, nothing to catch.
 
-use super::Unreadable;
+use super::{AGAIN, Unreadable};
+use polars_parquet::parquet::compression::Compression;
 use polars_parquet::read::ColumnChunkMetadata;
 use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
 use polars_parquet_format::thrift::{Error as Thrift, ProtocolErrorKind};
 use polars_parquet_format::{FileMetaData, PageHeader, PageType};
+use std::fmt;
 use std::io::Cursor;
 
-/// Most rows of a row group: no writer of note makes larger ones (pyarrow has this very limit).
-const MOST_ROWS: usize = 1 << 26;
+/// Most rows of a row group, as many as fit in memory. A million are usual, pyarrow writes 2²⁶ at most.
+const MOST_ROWS: usize = 1 << 27;
 /// A page may become as many bytes, whatever it was compressed to.
 const FREE: usize = 1 << 26;
-/// And as many for each compressed byte: the most that DEFLATE reaches.
-const RATIO: usize = 1032;
 /// Bytes that Thrift's reader counts for one byte of a list, at most.
 const COUNTED: usize = 10;
+
+/// Why a file is refused, and what to do.
+#[derive(Debug)]
+pub struct Refused {
+    what: String,
+    pub help: &'static str,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A file that is not as it was written.
+pub fn damaged(what: impl Into<String>) -> Unreadable {
+    Box::new(Refused { what: what.into(), help: AGAIN })
+}
+
+/// The most bytes that a page of so many compressed ones becomes.
+fn most(compression: Compression, compressed: usize) -> usize {
+    let ratio = match compression {
+        // A block of one byte repeated: 128 KiB in 4 bytes.
+        Compression::Zstd => 1 << 15,
+        // A copy of up to 16 MiB in a few.
+        Compression::Brotli => 1 << 22,
+        // DEFLATE; Snappy and LZ4 reach less.
+        _ => 1032,
+    };
+    compressed.saturating_mul(ratio).saturating_add(FREE)
+}
 
 /// Refuses metadata with lists that are longer than the metadata.
 pub fn metadata(bytes: &[u8]) -> Result<(), Unreadable> {
     let mut protocol = TCompactInputProtocol::new(bytes, bytes.len().saturating_mul(COUNTED));
     match FileMetaData::read_from_in_protocol(&mut protocol) {
-        Err(Thrift::Protocol(e)) if e.kind == ProtocolErrorKind::SizeLimit => Err(e.message.into()),
+        Err(Thrift::Protocol(e)) if e.kind == ProtocolErrorKind::SizeLimit => {
+            Err(damaged("a list in its metadata is longer than the metadata"))
+        }
         // Polars, which is to read it, takes some that this reader does not.
         _ => Ok(()),
     }
@@ -44,7 +79,7 @@ pub fn pages(bytes: &[u8], column: &ColumnChunkMetadata, rows: usize) -> Result<
     let values = usize::try_from(column.num_values())?;
     let (mut rest, mut left) = (Cursor::new(bytes), values);
     if values > rows {
-        return Err("a column has more values than its row group has rows".into());
+        return Err(damaged("a column has more values than its row group has rows"));
     }
     // A dictionary is read even when there are no values.
     while rest.position() == 0 || left > 0 {
@@ -57,25 +92,25 @@ pub fn pages(bytes: &[u8], column: &ColumnChunkMetadata, rows: usize) -> Result<
         let compressed = usize::try_from(header.compressed_page_size)?;
         let end = (rest.position() as usize).saturating_add(compressed);
         if end > bytes.len() {
-            return Err("a page is longer than its column".into());
+            return Err(damaged("a page is longer than its column"));
         }
         rest.set_position(end as u64);
-        page(&header, compressed, &mut left)?;
+        page(&header, most(column.compression(), compressed), &mut left)?;
     }
     Ok(())
 }
 
-/// Refuses a page; takes its values from those that are `left`.
-fn page(header: &PageHeader, compressed: usize, left: &mut usize) -> Result<(), Unreadable> {
+/// Refuses a page that would be longer than `most` bytes; takes its values from those that are `left`.
+fn page(header: &PageHeader, most: usize, left: &mut usize) -> Result<(), Unreadable> {
     let size = usize::try_from(header.uncompressed_page_size)?;
-    if size > compressed.saturating_mul(RATIO).saturating_add(FREE) {
-        return Err("a page is much longer than what it was compressed to".into());
+    if size > most {
+        return Err(damaged("a page is much longer than what it was compressed to"));
     }
     let (values, missing) = match header.type_ {
         PageType::DICTIONARY_PAGE => {
             let values = header.dictionary_page_header.as_ref().map_or(0, |page| page.num_values);
             return match usize::try_from(values)? > size {
-                true => Err("a dictionary has more values than bytes".into()),
+                true => Err(damaged("a dictionary has more values than bytes")),
                 false => Ok(()),
             };
         }
@@ -87,7 +122,7 @@ fn page(header: &PageHeader, compressed: usize, left: &mut usize) -> Result<(), 
     };
     let (values, missing) = (usize::try_from(values)?, usize::try_from(missing)?);
     if values > *left || missing > values {
-        return Err("a page has more values than its column".into());
+        return Err(damaged("a page has more values than its column"));
     }
     *left -= values;
     Ok(())
@@ -95,11 +130,12 @@ fn page(header: &PageHeader, compressed: usize, left: &mut usize) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Parquet;
+    use super::super::{Parquet, unreadable};
     use super::*;
     use crate::data::columns::write_parquet;
     use polars_parquet_format::thrift::protocol::TCompactOutputProtocol;
     use polars_parquet_format::{DataPageHeader, DataPageHeaderV2, DictionaryPageHeader, Encoding};
+    use std::path::Path;
 
     /// What is said of a column of ten rows whose first page has this header and no more than its bytes.
     fn refused(header: &PageHeader) -> Option<String> {
@@ -153,7 +189,17 @@ mod tests {
     fn lists_longer_than_the_metadata_are_refused() {
         // A version, then a list of 2^31 - 1 structures.
         let list = [0x15, 0x02, 0x19, 0xfc, 0xff, 0xff, 0xff, 0xff, 0x07];
-        assert!(metadata(&list).unwrap_err().to_string().contains("more bytes than allowed"));
-        assert!(row_group(1 << 26).is_ok() && row_group((1 << 26) + 1).is_err());
+        assert!(metadata(&list).unwrap_err().to_string().contains("longer than the metadata"));
+        assert!(row_group(1 << 27).is_ok());
+        let error = unreadable(Path::new("t.parquet"), row_group((1 << 27) + 1).unwrap_err()).to_string();
+        assert!(error.contains("has 134217729 rows") && error.contains("smaller row groups"), "{error}");
+    }
+
+    /// As fastparquet writes a column of twenty million numbers, of which a few are different, with Zstandard.
+    #[test]
+    fn pages_may_be_as_small_as_their_compression_makes_them() {
+        assert!(most(Compression::Zstd, 14_816) > 160_000_017);
+        assert!(most(Compression::Snappy, 1 << 20) > 20 << 20);
+        assert!(most(Compression::Snappy, 14_816) < 160_000_017);
     }
 }

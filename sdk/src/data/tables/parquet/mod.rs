@@ -9,6 +9,7 @@ use super::{Table, values};
 use crate::boundary::guard;
 use crate::{Error, Result};
 use arrow::datatypes::Field;
+use lengths::{Refused, damaged};
 use polars_arrow as arrow;
 use polars_buffer::Buffer;
 use polars_parquet::parquet::read::deserialize_metadata;
@@ -21,6 +22,9 @@ use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+
+/// What to do about a file that is damaged.
+const AGAIN: &str = "copy or download the file again and compare its checksum";
 
 /// Why a file cannot be read.
 type Unreadable = Box<dyn std::error::Error + Send + Sync>;
@@ -36,8 +40,10 @@ pub struct Parquet {
 
 /// What went wrong while reading.
 fn unreadable(path: &Path, e: impl Into<Unreadable>) -> Error {
-    let error = Error::user("the table cannot be read as Parquet").at_file(path).because(e);
-    error.help("copy or download the file again and compare its checksum")
+    match e.into().downcast::<Refused>() {
+        Ok(e) => Error::user(format!("the table cannot be read as Parquet: {e}")).at_file(path).help(e.help),
+        Err(e) => Error::user("the table cannot be read as Parquet").at_file(path).because(e).help(AGAIN),
+    }
 }
 
 /// Adds the place of a row, counted from 0.
@@ -186,10 +192,10 @@ fn end(file: &mut File) -> Result<Vec<u8>, Unreadable> {
     file.read_exact(&mut last)?;
     let [a, b, c, d, magic @ ..] = last;
     if magic != *b"PAR1" {
-        return Err("it must end with `PAR1`".into());
+        return Err(damaged("it must end with `PAR1`"));
     }
     let length = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let start = size.checked_sub(8 + length).ok_or("its metadata would be longer than the file")?;
+    let start = size.checked_sub(8 + length).ok_or_else(|| damaged("its metadata would be longer than the file"))?;
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(length).read_to_end(&mut bytes)?;
