@@ -118,7 +118,7 @@ impl Chart {
         let (below, height) = (line + HEIGHT, 2 * line + HEIGHT + line * self.series.len() as u32);
         let text = |x: u32, y: u32, text: &str| {
             format!(
-                "<text x=\"{x}\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"12\" fill=\"var(--ink)\">{}</text>",
+                "<text x=\"{x}\" y=\"{y}\" font-family=\"sans-serif\" font-size=\"10\" fill=\"var(--ink)\">{}</text>",
                 escape(text)
             )
         };
@@ -176,10 +176,11 @@ impl Chart {
         }
         let top = match self.diagonal || self.part && top > 0.5 {
             true => 1.0,
+            // A twentieth of the height stays free on both sides.
+            false if self.zoomed && top > least => top + (top - least) / 18.0,
             false => nice(if top > least { top } else { least + 1.0 }),
         };
-        // A tenth of the height stays free below the least value.
-        let bottom = if self.zoomed { least - (top - least) / 9.0 } else { least };
+        let bottom = if self.zoomed { least - (top - least) / 19.0 } else { least };
         let mut out = String::new();
         self.draw(&mut out, left..right, bottom..top)
             .map_err(|e| Error::program(format!("cannot draw the chart {}: {e}", self.title)))?;

@@ -67,9 +67,10 @@ pub fn metadata(bytes: &[u8]) -> Result<(), Unreadable> {
 /// Refuses a row group of more rows than fit in memory.
 pub fn row_group(rows: usize) -> Result<(), Unreadable> {
     match rows > MOST_ROWS {
-        true => {
-            Err(format!("a row group has {rows} rows; at most {MOST_ROWS} are taken, so write smaller ones").into())
-        }
+        true => Err(Box::new(Refused {
+            what: format!("a row group has {rows} rows, and at most {MOST_ROWS} are taken"),
+            help: "write it with smaller row groups: a million rows are usual",
+        })),
         false => Ok(()),
     }
 }
