@@ -3,6 +3,7 @@
 // What these call the SDK.
 extern crate self as dualk_sdk;
 
+#[allow(dead_code)]
 #[path = "../../../sdk/src/error.rs"]
 pub mod error;
 
