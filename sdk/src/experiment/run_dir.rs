@@ -258,7 +258,7 @@ impl RunDir {
     /// identity that no process writes to go: their result is there now. What others put into these folders is carried over.
     ///
     /// # Errors
-    /// When the folder cannot be written; the run has [ended](Self::end_with) with that error then.
+    /// When the folder cannot be written; the run is kept and marked as failed then.
     pub fn finish(mut self) -> Result<Self> {
         let Some(Writing { target, access, .. }) = &self.writing else { return Ok(self) };
         let (target, access) = (target.clone(), *access);
