@@ -71,7 +71,7 @@ for name in $parts; do
         ;;
     parity)
         # Small work: all at once.
-        (part 240 parity-ops bin/test-dualk_sdk ops optimizer model) &
+        (part 240 parity-ops bin/test-dualk_sdk --include-ignored ops optimizer model) &
         (part 240 parity-models bin/test-golden_models --skip dropout) &
         (part 240 parity-reference bin/test-golden_reference --skip dropout) &
         (part 240 parity-pyg bin/test-golden_pyg) &

@@ -1,15 +1,18 @@
 //! The four training stages against the published code, step by step and without randomness.
 
+#[path = "support/plugins.rs"]
+mod plugins;
 mod support;
 
 mod golden {
+    use crate::plugins;
     use crate::support::{
         Values, device, device_name, read_parameters, relative, renamed, set_parameters, with_prefix,
     };
     use dualk_sdk::data::{Cohort, Dataset, LabItem};
     use dualk_sdk::experiment::{Experiment, Manifest, Observers, Trained};
     use dualk_sdk::model::Model;
-    use dualk_sdk::plugin::{Registrar, Registry};
+    use dualk_sdk::plugin::Registrar;
     use dualk_sdk::prelude::*;
     use dualk_sdk::progress::Silent;
     use dualk_sdk::serde_json::Value;
@@ -160,19 +163,7 @@ shuffle = false
             finetune.number("epochs"),
             finetune.number("batch"),
         );
-        let registry = [
-            register,
-            dualk_plugin_fusion_attention::register,
-            dualk_plugin_encoder_gat::register,
-            dualk_plugin_init_codes::register,
-            dualk_plugin_init_hake::register,
-            dualk_plugin_head_layers::register,
-            dualk_plugin_lab_layers::register,
-            dualk_plugin_losses::register,
-            dualk_plugin_objectives::register,
-            dualk_plugin_recipe_dualk::register,
-        ];
-        let registry = registry.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
+        let registry = plugins::registry(&[register, dualk_plugin_init_hake::register]);
         let manifest = Manifest::parse(&text, &[]).unwrap_or_else(|e| panic!("{e}"));
         Experiment::new(manifest, registry).unwrap_or_else(|e| panic!("{e}")).without_cache()
     }

@@ -1,8 +1,10 @@
 //! What experiments do before they read the sources of a knowledge graph, and what they prepare for the head that looks at
 //! one.
 
+#[path = "support/plugins.rs"]
+mod plugins;
+
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 
@@ -27,18 +29,7 @@ type = "finetune"
 task = "diagnosis"
 "#
     );
-    let plugins = [
-        dualk_plugin_encoder_gcn::register,
-        dualk_plugin_fusion_attention::register,
-        dualk_plugin_init_codes::register,
-        dualk_plugin_head_layers::register,
-        dualk_plugin_lab_layers::register,
-        dualk_plugin_losses::register,
-        dualk_plugin_objectives::register,
-        dualk_plugin_parser_synthetic::register,
-        dualk_plugin_recipe_dualk::register,
-    ];
-    let registry = plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
+    let registry = plugins::registry(&[dualk_plugin_parser_synthetic::register]);
     Experiment::new(Manifest::parse(&text, &[]).unwrap(), registry).unwrap().without_cache()
 }
 

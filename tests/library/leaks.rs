@@ -1,8 +1,10 @@
 //! `dualk check --leaks`: what is in order is said, and what is not is named.
 
+#[path = "support/plugins.rs"]
+mod plugins;
+
 use dualk_plugin_parser_synthetic::SyntheticOptions;
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use std::fs;
@@ -142,20 +144,8 @@ graph_encoder = {{ type = "gcn", dims = [4] }}
 {stages}
 "#
     );
-    let plugins = [
-        dualk_plugin_encoder_gcn::register,
-        dualk_plugin_fusion_attention::register,
-        dualk_plugin_init_codes::register,
-        dualk_plugin_head_layers::register,
-        dualk_plugin_lab_layers::register,
-        dualk_plugin_losses::register,
-        dualk_plugin_objectives::register,
-        dualk_plugin_parser_sources::register,
-        dualk_plugin_parser_synthetic::register,
-        dualk_plugin_recipe_dualk::register,
-        register,
-    ];
-    let registry = plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
+    let registry =
+        plugins::registry(&[dualk_plugin_parser_sources::register, dualk_plugin_parser_synthetic::register, register]);
     let manifest = Manifest::parse(&text, settings).unwrap();
     Ok(Experiment::new(manifest, registry)?.without_cache())
 }

@@ -1,7 +1,9 @@
 //! The manifests of the published experiments against the settings of the published notebook and scripts.
 
+#[path = "support/plugins.rs"]
+mod plugins;
+
 use dualk_sdk::experiment::{ComponentRef, Experiment, Manifest};
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::recipe::{Mode, Stage};
 use dualk_sdk::train::{Algorithm, Select};
 use std::path::{Path, PathBuf};
@@ -21,20 +23,7 @@ fn resolved(name: &str) -> Manifest {
         set.push(format!("stage[3].task.path={chronic:?}"));
     }
     let manifest = Manifest::load(&experiments().join(format!("{name}.toml")), &set).unwrap_or_else(|e| panic!("{e}"));
-    let registry = [
-        dualk_plugin_fusion_attention::register,
-        dualk_plugin_encoder_gat::register,
-        dualk_plugin_encoder_gcn::register,
-        dualk_plugin_init_codes::register,
-        dualk_plugin_init_hake::register,
-        dualk_plugin_head_layers::register,
-        dualk_plugin_lab_layers::register,
-        dualk_plugin_losses::register,
-        dualk_plugin_parser_mimic::register,
-        dualk_plugin_objectives::register,
-        dualk_plugin_recipe_dualk::register,
-    ];
-    let registry = registry.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap());
+    let registry = plugins::registry(&[dualk_plugin_init_hake::register, dualk_plugin_parser_mimic::register]);
     Experiment::new(manifest, registry).unwrap_or_else(|e| panic!("{name}: {e}")).manifest().clone()
 }
 

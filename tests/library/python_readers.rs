@@ -1,6 +1,9 @@
 //! Every Parquet file that is written opens in Python: with pandas and pyarrow, and with Polars and DuckDB where they are. And
 //! in R, with the package arrow. `DUALK_PYTHON` names another Python than `python3`, `DUALK_RSCRIPT` another Rscript.
 
+#[path = "support/plugins.rs"]
+mod plugins;
+
 use dualk_plugin_parser_sources::{CsvOptions, Written};
 use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::{SplitOptions, prepare, write};
@@ -158,18 +161,7 @@ fn files_of_a_run_open_in_r() {
 }
 
 fn registry() -> Registry {
-    let plugins = [
-        dualk_plugin_encoder_gat::register,
-        dualk_plugin_fusion_attention::register,
-        dualk_plugin_head_layers::register,
-        dualk_plugin_init_codes::register,
-        dualk_plugin_lab_layers::register,
-        dualk_plugin_losses::register,
-        dualk_plugin_objectives::register,
-        dualk_plugin_parser_synthetic::register,
-        dualk_plugin_recipe_dualk::register,
-    ];
-    plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap())
+    plugins::registry(&[dualk_plugin_parser_synthetic::register])
 }
 
 /// A run of made-up patients.

@@ -1,5 +1,8 @@
 //! Several threads use the SDK at once: a training that others predict, check and prepare beside gives what it gives alone.
 
+#[path = "support/plugins.rs"]
+mod plugins;
+
 use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::cache::{Cache, Key, State};
 use dualk_sdk::device::generator;
@@ -13,20 +16,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-const PLUGINS: [fn(&mut dualk_sdk::plugin::Registrar<'_>); 9] = [
-    dualk_plugin_encoder_gat::register,
-    dualk_plugin_fusion_attention::register,
-    dualk_plugin_head_layers::register,
-    dualk_plugin_init_codes::register,
-    dualk_plugin_lab_layers::register,
-    dualk_plugin_losses::register,
-    dualk_plugin_objectives::register,
-    dualk_plugin_parser_synthetic::register,
-    dualk_plugin_recipe_dualk::register,
-];
-
 fn registry() -> Registry {
-    PLUGINS.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap())
+    plugins::registry(&[dualk_plugin_parser_synthetic::register])
 }
 
 /// With dropout, whose generator is the process's.

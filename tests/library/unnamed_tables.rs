@@ -1,5 +1,8 @@
 //! A parser that does not say which files it reads: what came of them tells runs apart.
 
+#[path = "support/plugins.rs"]
+mod plugins;
+
 use dualk_plugin_parser_synthetic::SyntheticOptions;
 use dualk_sdk::experiment::{Evaluation, Experiment, Manifest};
 use dualk_sdk::plugin::{Registrar, Registry};
@@ -43,18 +46,7 @@ fn register(registrar: &mut Registrar<'_>) {
 }
 
 fn registry() -> Registry {
-    let plugins = [
-        dualk_plugin_encoder_gat::register,
-        dualk_plugin_fusion_attention::register,
-        dualk_plugin_head_layers::register,
-        dualk_plugin_init_codes::register,
-        dualk_plugin_lab_layers::register,
-        dualk_plugin_losses::register,
-        dualk_plugin_objectives::register,
-        dualk_plugin_recipe_dualk::register,
-        register,
-    ];
-    plugins.into_iter().fold(Registry::new(), |registry, plugin| registry.with(plugin).unwrap())
+    plugins::registry(&[register])
 }
 
 fn experiment(folder: &Path) -> Experiment {

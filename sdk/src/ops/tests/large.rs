@@ -11,11 +11,10 @@ use burn::tensor::{Device, Tensor};
 const SIDE: usize = 1 << 16;
 
 #[test]
+#[ignore = "on the CPU numbers are counted in 64 bits; `DUALK_TEST_DEVICE` names another device"]
 fn tables_that_kernels_cannot_count_are_refused_before_there_is_memory_for_them() {
     let (device, _) = device();
-    if device.clone().without_autodiff() == Device::flex() {
-        return; // There numbers are counted in 64 bits.
-    }
+    assert!(device.clone().without_autodiff() != Device::flex(), "DUALK_TEST_DEVICE names no device but the CPU");
     keep_panics_quiet();
     let ones = |rows: usize, columns: usize| Tensor::<2>::ones([rows, columns], &device);
     let table = || ones(1, 1).expand([SIDE, SIDE]);

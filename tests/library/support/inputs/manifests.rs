@@ -1,27 +1,16 @@
 //! Manifests of experiments.
 
+#[path = "../plugins.rs"]
+mod plugins;
+
 use super::{Files, texts};
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::plugin::{Registrar, Registry};
 use dualk_sdk::prelude::*;
 use dualk_sdk::toml;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use std::fs;
 use std::path::Path;
-
-const PLUGINS: [fn(&mut Registrar<'_>); 10] = [
-    dualk_plugin_encoder_gcn::register,
-    dualk_plugin_encoder_gat::register,
-    dualk_plugin_fusion_attention::register,
-    dualk_plugin_head_layers::register,
-    dualk_plugin_init_codes::register,
-    dualk_plugin_lab_layers::register,
-    dualk_plugin_losses::register,
-    dualk_plugin_objectives::register,
-    dualk_plugin_parser_synthetic::register,
-    dualk_plugin_recipe_dualk::register,
-];
 
 const MANIFEST: &str = r#"
 name = "random"
@@ -80,7 +69,7 @@ pub fn published_manifests() -> Vec<Files> {
 /// Reads `m.toml` and checks what it asks for.
 pub fn read_manifest(folder: &Path) -> Result<()> {
     let loaded = Manifest::load(&folder.join("m.toml"), &[])?;
-    let registry = PLUGINS.into_iter().try_fold(Registry::new(), |registry, plugin| registry.with(plugin))?;
+    let registry = plugins::registry(&[dualk_plugin_parser_synthetic::register]);
     Experiment::new(loaded, registry)?.without_cache().check()
 }
 

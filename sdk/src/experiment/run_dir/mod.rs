@@ -6,15 +6,16 @@
 //! on with it takes it over. The hash covers everything that decides the results ([`Identity`]). What others put into a
 //! folder is carried over to the one that takes its place.
 
+mod left;
+
 use super::identity::{Identity, SHORT};
 use super::outcome::Outcome;
 use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
 use crate::{Error, Progress, Result};
+use left::{absorb, is_begun, last_first, leftovers, prefix};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -24,29 +25,6 @@ pub(super) const UNFINISHED: &str = ".unfinished-";
 const STATUS: &str = "status.json";
 const IDENTITY: &str = "identity.json";
 const RESULT: &str = "result.json";
-/// What runs write.
-const OWN: [&str; 18] = [
-    "manifest.toml",
-    IDENTITY,
-    STATUS,
-    "environment.json",
-    "plugins.lock",
-    "data.json",
-    "summary.json",
-    "vocabulary.json",
-    "changes.json",
-    "log.txt",
-    METRICS,
-    "metrics.parquet",
-    RESULT,
-    "report.html",
-    "model.safetensors",
-    "checkpoints",
-    "tensorboard",
-    RESUME,
-];
-/// How names begin of which runs write several.
-const OWN_PREFIXES: [&str; 2] = ["patients-", "vectors-"];
 /// State of a run that is complete, but for its name.
 const FINISHED: &str = "finished";
 /// What only an unfinished run has: checkpoints to go on from.
@@ -221,16 +199,6 @@ impl RunDir {
         self.write_json(STATUS, &json!({ "state": state, "reason": reason, "process": std::process::id() }))
     }
 
-    /// Whether runs write a file or folder of this name; every other one in their folders is somebody else's.
-    pub fn is_own_name(name: &str) -> bool {
-        let named = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        match name.strip_prefix('.') {
-            // What a killed process was about to give its name: `.NAME.XXXXXX`.
-            Some(rest) => named(rest) || OWN.iter().any(|own| is_own(rest, &format!("{own}."))),
-            None => named(name) || OWN.contains(&name),
-        }
-    }
-
     /// Keeps what there is of a run that ended with `error`, and says so in the error. Before the first epoch nothing is
     /// worth keeping, and nothing is kept.
     pub(crate) fn end_with(&self, error: Error) -> Error {
@@ -300,49 +268,6 @@ impl RunDir {
     }
 }
 
-/// How names of unfinished runs begin.
-fn prefix(target: &Path) -> String {
-    format!("{}{UNFINISHED}", target.file_name().unwrap_or_default().to_string_lossy())
-}
-
-/// Folders of runs with such names: of unfinished ones, or of replaced results that nobody took away.
-fn leftovers(runs: &Path, is_left: impl Fn(&str) -> bool) -> Vec<PathBuf> {
-    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
-    let named = entries.filter(|entry| is_left(&entry.file_name().to_string_lossy()));
-    named.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
-}
-
-/// Those that have a checkpoint, the last written first.
-fn last_first(runs: Vec<PathBuf>) -> Vec<PathBuf> {
-    let mut written: Vec<(SystemTime, PathBuf)> =
-        runs.into_iter().filter_map(|path| Some((last_checkpoint(&path)?, path))).collect();
-    written.sort();
-    written.into_iter().rev().map(|(_, path)| path).collect()
-}
-
-/// Whether a folder is a run that was locked before: it has a state, or results.
-fn is_begun(run: &Path) -> bool {
-    [STATUS, RESULT].iter().any(|name| run.join(name).exists())
-}
-
-/// Moves what others put into `left` to `target`, which took its place, and removes the rest. What `target` has by the
-/// same name stays where it is.
-fn absorb(left: &Path, target: &Path) {
-    let Ok(names) = names_in(left) else { return };
-    let others = names.iter().filter(|name| !RunDir::is_own_name(&name.to_string_lossy()));
-    let stays = |name: &&OsString| {
-        let place = target.join(name);
-        place.exists() || fs::rename(left.join(name), place).is_err()
-    };
-    if others.filter(stays).count() == 0 {
-        let _ = fs::remove_dir_all(left);
-    }
-}
-
-fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {
-    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
-}
-
 /// Whether a run has learnt something: an epoch is recorded, or a checkpoint is there.
 fn is_worth_keeping(run: &Path) -> bool {
     last_checkpoint(run).is_some() || fs::metadata(run.join(METRICS)).is_ok_and(|metrics| metrics.len() > 0)
@@ -370,150 +295,4 @@ impl Drop for RunDir {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::progress::Silent;
-
-    fn identity() -> Identity {
-        Identity { sha256: "0123456789abcdef".to_owned(), made_from: json!({}) }
-    }
-
-    fn create(runs: &Path) -> RunDir {
-        RunDir::create(runs, "a", &identity(), "", Access::Private).unwrap()
-    }
-
-    fn unfinished(runs: &Path) -> Option<RunDir> {
-        RunDir::unfinished(runs, "a", &identity(), Access::Private, &Silent)
-    }
-
-    fn checkpoint(run: &RunDir) {
-        fs::create_dir_all(run.file(RESUME).join("00000001")).unwrap();
-    }
-
-    /// As when its process is killed.
-    fn kill(mut run: RunDir) -> PathBuf {
-        run.writing = None;
-        run.path.clone()
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            names_in(folder).unwrap().iter().map(|name| name.to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_failed_run_is_kept_once_an_epoch_is_recorded_and_the_users_folder_always() {
-        let folder = tempfile::tempdir().unwrap();
-        let [made, users] = ["made", "users"].map(|name| folder.path().join(name));
-        fs::create_dir(&users).unwrap();
-        for (runs, stays) in [(&made, false), (&users, true)] {
-            let run = create(runs);
-            run.write(METRICS, b"").unwrap();
-            let error = run.end_with(Error::user("no")).to_string();
-            assert!(error == "no" && !run.path().exists());
-            drop(run);
-            assert_eq!(runs.exists(), stays);
-            drop(create(runs));
-            assert_eq!(runs.exists(), stays);
-        }
-        let run = create(&made);
-        run.append(METRICS, "{}").unwrap();
-        let error = run.end_with(Error::user("the disk is full")).to_string();
-        let path = run.path().to_owned();
-        drop(run);
-        assert!(error.contains(&format!("without a checkpoint to go on from: {}", path.display())), "{error}");
-        let status = read_status(&path).unwrap();
-        assert_eq!((status.state.as_str(), status.reason.as_str()), ("failed", "the disk is full"));
-        let error = RunDir::open(&path).unwrap_err().to_string();
-        assert!(error.contains("it failed: the disk is full") && !error.contains("--resume"), "{error}");
-        assert!(unfinished(&made).is_none());
-    }
-
-    #[test]
-    fn a_run_that_cannot_get_its_name_is_failed_and_told() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut run = create(folder.path());
-        checkpoint(&run);
-        let path = run.path().to_owned();
-        run.writing.as_mut().unwrap().target = folder.path().join("none/a");
-        let error = run.finish().unwrap_err().to_string();
-        assert!(error.contains("kept with its checkpoints"), "{error}");
-        assert_eq!(read_status(&path).unwrap().state, "failed");
-    }
-
-    #[test]
-    fn what_others_put_into_a_run_is_there_after_the_next() {
-        let folder = tempfile::tempdir().unwrap();
-        let finish = |text: &str| {
-            let run = create(folder.path());
-            ["manifest.toml", RESULT].iter().for_each(|name| run.write(name, text.as_bytes()).unwrap());
-            checkpoint(&run);
-            run.finish().unwrap()
-        };
-        let run = finish("one");
-        run.write("notes.md", b"mine").unwrap();
-        own_folder(&run.file("export")).unwrap();
-        run.write("export/codes.parquet", b"vectors").unwrap();
-        // One that was killed, with notes as well.
-        let killed = create(folder.path());
-        ["notes.md", "why.md"].iter().for_each(|name| killed.write(name, b"other").unwrap());
-        checkpoint(&killed);
-        let killed = kill(killed);
-        let run = finish("two");
-        let read = |name: &str| fs::read_to_string(run.file(name)).unwrap();
-        assert_eq!([read(RESULT), read("notes.md"), read("export/codes.parquet")], ["two", "mine", "vectors"]);
-        assert_eq!(read("why.md"), "other");
-        assert_eq!(
-            names(run.path()),
-            ["checkpoints", "export", IDENTITY, "manifest.toml", "notes.md", RESULT, "why.md"]
-        );
-        // Those in a run that is completed go nowhere, nor do earlier ones of that name.
-        let other = create(folder.path());
-        ["manifest.toml", RESULT, "notes.md"].iter().for_each(|name| other.write(name, b"later").unwrap());
-        other.write("tensorboard.md", b"mine").unwrap();
-        let run = other.finish().unwrap();
-        assert_eq!(fs::read(run.file("notes.md")).unwrap(), b"later");
-        assert!(run.file("why.md").exists() && run.file("tensorboard.md").exists());
-        let kept = leftovers(folder.path(), |name| name.contains(UNFINISHED));
-        let earlier = kept.iter().filter(|left| fs::read(left.join("notes.md")).is_ok_and(|text| text == b"mine"));
-        assert_eq!(earlier.count(), 1);
-        kept.iter().filter(|left| **left != killed).for_each(|left| fs::remove_dir_all(left).unwrap());
-        // Two notes by one name: both stay.
-        assert_eq!(fs::read(killed.join("notes.md")).unwrap(), b"other");
-        fs::remove_file(killed.join("notes.md")).unwrap();
-        finish("three");
-        assert_eq!(names(folder.path()), ["a-0123456789abcdef"]);
-    }
-
-    #[test]
-    fn only_runs_of_the_form_of_their_names_and_with_a_true_lock_are_taken_over_or_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let lives = create(folder.path());
-        checkpoint(&lives);
-        assert!(unfinished(folder.path()).is_none(), "its process lives");
-        let copy = |end: &str| {
-            let copy = PathBuf::from(format!("{}{end}", lives.path().display()));
-            fs::create_dir_all(copy.join(RESUME).join("00000001")).unwrap();
-            for name in [STATUS, IDENTITY] {
-                fs::copy(lives.file(name), copy.join(name)).unwrap();
-            }
-            copy
-        };
-        let backup = copy("-backup");
-        assert!(unfinished(folder.path()).is_none(), "a backup is no run");
-        // A folder that cannot be locked: what is there is no file.
-        let unlocked = folder.path().join("a-0123456789abcdef.unfinished-AbC123");
-        fs::create_dir_all(unlocked.join(RESUME).join("00000001")).unwrap();
-        fs::create_dir(unlocked.join(IDENTITY)).unwrap();
-        fs::write(unlocked.join(STATUS), "{}").unwrap();
-        assert!(unfinished(folder.path()).is_none());
-        create(folder.path()).finish().unwrap();
-        assert!(lives.path().is_dir() && backup.is_dir() && unlocked.is_dir());
-        let path = kill(lives);
-        assert_eq!(unfinished(folder.path()).unwrap().path().file_name(), path.file_name());
-        create(folder.path()).finish().unwrap();
-        assert!(!path.exists() && backup.is_dir() && unlocked.is_dir());
-    }
-}
+mod tests;

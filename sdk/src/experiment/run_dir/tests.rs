@@ -1,0 +1,144 @@
+//! What becomes of runs, and of what others put into their folders.
+
+use super::left::names_in;
+use super::*;
+use crate::progress::Silent;
+
+fn identity() -> Identity {
+    Identity { sha256: "0123456789abcdef".to_owned(), made_from: json!({}) }
+}
+
+fn create(runs: &Path) -> RunDir {
+    RunDir::create(runs, "a", &identity(), "", Access::Private).unwrap()
+}
+
+fn unfinished(runs: &Path) -> Option<RunDir> {
+    RunDir::unfinished(runs, "a", &identity(), Access::Private, &Silent)
+}
+
+fn checkpoint(run: &RunDir) {
+    fs::create_dir_all(run.file(RESUME).join("00000001")).unwrap();
+}
+
+/// As when its process is killed.
+fn kill(mut run: RunDir) -> PathBuf {
+    run.writing = None;
+    run.path.clone()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = names_in(folder).unwrap().iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_failed_run_is_kept_once_an_epoch_is_recorded_and_the_users_folder_always() {
+    let folder = tempfile::tempdir().unwrap();
+    let [made, users] = ["made", "users"].map(|name| folder.path().join(name));
+    fs::create_dir(&users).unwrap();
+    for (runs, stays) in [(&made, false), (&users, true)] {
+        let run = create(runs);
+        run.write(METRICS, b"").unwrap();
+        let error = run.end_with(Error::user("no")).to_string();
+        assert!(error == "no" && !run.path().exists());
+        drop(run);
+        assert_eq!(runs.exists(), stays);
+        drop(create(runs));
+        assert_eq!(runs.exists(), stays);
+    }
+    let run = create(&made);
+    run.append(METRICS, "{}").unwrap();
+    let error = run.end_with(Error::user("the disk is full")).to_string();
+    let path = run.path().to_owned();
+    drop(run);
+    assert!(error.contains(&format!("without a checkpoint to go on from: {}", path.display())), "{error}");
+    let status = read_status(&path).unwrap();
+    assert_eq!((status.state.as_str(), status.reason.as_str()), ("failed", "the disk is full"));
+    let error = RunDir::open(&path).unwrap_err().to_string();
+    assert!(error.contains("it failed: the disk is full") && !error.contains("--resume"), "{error}");
+    assert!(unfinished(&made).is_none());
+}
+
+#[test]
+fn a_run_that_cannot_get_its_name_is_failed_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = create(folder.path());
+    checkpoint(&run);
+    let path = run.path().to_owned();
+    run.writing.as_mut().unwrap().target = folder.path().join("none/a");
+    let error = run.finish().unwrap_err().to_string();
+    assert!(error.contains("kept with its checkpoints"), "{error}");
+    assert_eq!(read_status(&path).unwrap().state, "failed");
+}
+
+#[test]
+fn what_others_put_into_a_run_is_there_after_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let finish = |text: &str| {
+        let run = create(folder.path());
+        ["manifest.toml", RESULT].iter().for_each(|name| run.write(name, text.as_bytes()).unwrap());
+        checkpoint(&run);
+        run.finish().unwrap()
+    };
+    let run = finish("one");
+    run.write("notes.md", b"mine").unwrap();
+    own_folder(&run.file("export")).unwrap();
+    run.write("export/codes.parquet", b"vectors").unwrap();
+    // One that was killed, with notes as well.
+    let killed = create(folder.path());
+    ["notes.md", "why.md"].iter().for_each(|name| killed.write(name, b"other").unwrap());
+    checkpoint(&killed);
+    let killed = kill(killed);
+    let run = finish("two");
+    let read = |name: &str| fs::read_to_string(run.file(name)).unwrap();
+    assert_eq!([read(RESULT), read("notes.md"), read("export/codes.parquet")], ["two", "mine", "vectors"]);
+    assert_eq!(read("why.md"), "other");
+    assert_eq!(names(run.path()), ["checkpoints", "export", IDENTITY, "manifest.toml", "notes.md", RESULT, "why.md"]);
+    // Those in a run that is completed go nowhere, nor do earlier ones of that name.
+    let other = create(folder.path());
+    ["manifest.toml", RESULT, "notes.md"].iter().for_each(|name| other.write(name, b"later").unwrap());
+    other.write("tensorboard.md", b"mine").unwrap();
+    let run = other.finish().unwrap();
+    assert_eq!(fs::read(run.file("notes.md")).unwrap(), b"later");
+    assert!(run.file("why.md").exists() && run.file("tensorboard.md").exists());
+    let kept = leftovers(folder.path(), |name| name.contains(UNFINISHED));
+    let earlier = kept.iter().filter(|left| fs::read(left.join("notes.md")).is_ok_and(|text| text == b"mine"));
+    assert_eq!(earlier.count(), 1);
+    kept.iter().filter(|left| **left != killed).for_each(|left| fs::remove_dir_all(left).unwrap());
+    // Two notes by one name: both stay.
+    assert_eq!(fs::read(killed.join("notes.md")).unwrap(), b"other");
+    fs::remove_file(killed.join("notes.md")).unwrap();
+    finish("three");
+    assert_eq!(names(folder.path()), ["a-0123456789abcdef"]);
+}
+
+#[test]
+fn only_runs_of_the_form_of_their_names_and_with_a_true_lock_are_taken_over_or_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let lives = create(folder.path());
+    checkpoint(&lives);
+    assert!(unfinished(folder.path()).is_none(), "its process lives");
+    let copy = |end: &str| {
+        let copy = PathBuf::from(format!("{}{end}", lives.path().display()));
+        fs::create_dir_all(copy.join(RESUME).join("00000001")).unwrap();
+        for name in [STATUS, IDENTITY] {
+            fs::copy(lives.file(name), copy.join(name)).unwrap();
+        }
+        copy
+    };
+    let backup = copy("-backup");
+    assert!(unfinished(folder.path()).is_none(), "a backup is no run");
+    // A folder that cannot be locked: what is there is no file.
+    let unlocked = folder.path().join("a-0123456789abcdef.unfinished-AbC123");
+    fs::create_dir_all(unlocked.join(RESUME).join("00000001")).unwrap();
+    fs::create_dir(unlocked.join(IDENTITY)).unwrap();
+    fs::write(unlocked.join(STATUS), "{}").unwrap();
+    assert!(unfinished(folder.path()).is_none());
+    create(folder.path()).finish().unwrap();
+    assert!(lives.path().is_dir() && backup.is_dir() && unlocked.is_dir());
+    let path = kill(lives);
+    assert_eq!(unfinished(folder.path()).unwrap().path().file_name(), path.file_name());
+    create(folder.path()).finish().unwrap();
+    assert!(!path.exists() && backup.is_dir() && unlocked.is_dir());
+}
