@@ -18,6 +18,11 @@ pub trait Task: Send {
     /// `by` more units are done.
     fn advance(&mut self, by: u64);
 
+    /// So many units were done before this process: they count, but not for the rate.
+    fn go_on_from(&mut self, done: u64) {
+        self.advance(done);
+    }
+
     /// Text shown beside the bar, such as the current loss.
     fn message(&mut self, text: &str);
 
@@ -71,6 +76,7 @@ impl Progress for Console {
             unit: unit.into(),
             total,
             done: 0,
+            before: 0,
             text: String::new(),
             start: now,
             last: now,
@@ -103,6 +109,11 @@ impl Task for Bar {
         self.0.inc(by);
     }
 
+    fn go_on_from(&mut self, done: u64) {
+        self.0.set_position(done);
+        self.0.reset_eta();
+    }
+
     fn message(&mut self, text: &str) {
         self.0.set_message(text.to_owned());
     }
@@ -122,9 +133,25 @@ struct Lines {
     unit: String,
     total: Option<u64>,
     done: u64,
+    /// Of these before this process.
+    before: u64,
     text: String,
     start: Instant,
     last: Instant,
+}
+
+impl Lines {
+    /// The line after so many seconds.
+    fn after(&self, seconds: f64) -> String {
+        let rate = (self.done - self.before) as f64 / seconds;
+        let total = match self.total {
+            Some(total) if rate > 0.0 => {
+                format!("/{total} {} ETA {:.0} s", self.unit, total.saturating_sub(self.done) as f64 / rate)
+            }
+            _ => format!(" {}", self.unit),
+        };
+        format!("{:24} {}{total} {rate:.1}/s {}", self.what, self.done, self.text)
+    }
 }
 
 impl Task for Lines {
@@ -134,15 +161,11 @@ impl Task for Lines {
             return;
         }
         self.last = Instant::now();
-        let seconds = self.start.elapsed().as_secs_f64();
-        let rate = self.done as f64 / seconds;
-        let total = match self.total {
-            Some(total) if rate > 0.0 => {
-                format!("/{total} {} ETA {:.0} s", self.unit, total.saturating_sub(self.done) as f64 / rate)
-            }
-            _ => format!(" {}", self.unit),
-        };
-        say(format_args!("{:24} {}{total} {rate:.1}/s {}", self.what, self.done, self.text));
+        say(self.after(self.start.elapsed().as_secs_f64()));
+    }
+
+    fn go_on_from(&mut self, done: u64) {
+        (self.done, self.before) = (done, done);
     }
 
     fn message(&mut self, text: &str) {
@@ -153,5 +176,21 @@ impl Task for Lines {
         if !summary.is_empty() {
             say(format_args!("{:24} {summary}", self.what));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_before_is_no_part_of_the_rate() {
+        let now = Instant::now();
+        let (what, unit) = ("training".to_owned(), "steps".to_owned());
+        let mut task =
+            Lines { what, unit, total: Some(10_000), done: 0, before: 0, text: String::new(), start: now, last: now };
+        task.go_on_from(5800);
+        task.advance(100);
+        assert_eq!(task.after(10.0).trim_end(), "training                 5900/10000 steps ETA 410 s 10.0/s");
     }
 }

@@ -182,6 +182,16 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     assert!(near.lines().skip(1).any(|line| line.trim().split("  ").nth(1).unwrap().starts_with("403.1")), "{near}");
     refuse(folder, &["kge", "nearest", &run, "999.9"], &["there is no entity `999.9`"]);
 
+    let shown = succeed(folder, &["kge", "curves", &run, "--metric", "hits@10", "--out", "curves.svg"]);
+    let looks: Vec<&Value> = lines.iter().filter_map(|line| line.get("valid")).collect();
+    for (line, look) in shown.lines().skip(1).zip(&looks) {
+        let value: f64 = line.split_whitespace().last().unwrap().parse().unwrap();
+        assert!((value - look["hits@10"].as_f64().unwrap()).abs() < 1e-4, "{shown}");
+    }
+    assert!(shown.contains("valid hits@10") && shown.lines().count() == looks.len() + 3, "{shown}");
+    assert!(fs::read_to_string(folder.join("curves.svg")).unwrap().starts_with("<svg xmlns"));
+    refuse(folder, &["kge", "curves", &run, "--metric", "hits"], &["there is no metric `hits`", "hits@1"]);
+
     let shown = succeed(folder, &["kge", "plot", &run, "--root", "390-459.99", "--out", "picture.svg"]);
     assert!(shown.contains("level  entities") && shown.contains("picture.svg"), "{shown}");
     let entities: Vec<&str> = shown.lines().skip(1).take(4).map(|l| l.split_whitespace().nth(1).unwrap()).collect();

@@ -2,7 +2,7 @@
 
 use super::contents::read_contents;
 use super::{MANIFEST, UNFINISHED};
-use crate::storage::{self, LOCK, own_folder};
+use crate::storage::{self, LOCK, is_own as is_random, own_folder};
 use crate::{Error, Result};
 use std::fs::{self, DirEntry};
 use std::io::{self, ErrorKind};
@@ -37,7 +37,9 @@ fn is_gone(path: &Path) -> bool {
 pub(super) fn is_own(folder: &Path) -> bool {
     let name = name_of(folder);
     let entry = || !is_gone(&folder.join(MANIFEST)) || is_gone(folder);
-    name.starts_with(UNFINISHED) || is_name(&name) && entry()
+    // Of an entry that is being written, and of one that is being removed.
+    let unfinished = |name: &str| is_random(name, UNFINISHED) || name.strip_prefix(UNFINISHED).is_some_and(is_name);
+    unfinished(&name) || is_name(&name) && entry()
 }
 
 /// Whether a folder says itself that it is an entry of this name.

@@ -81,7 +81,8 @@ fn left(
     let output = &plan.manifest.output;
     let Some(run) = RunDir::unfinished(&output.runs, &plan.manifest.name, identity, output.access, progress) else {
         if resume {
-            progress.line(&format!("{}: starting anew", nothing_left(plan, identity)));
+            let why = RunDir::why_none_is_left(&output.runs, &plan.manifest.name, identity);
+            progress.line(&format!("{why}: starting anew"));
         }
         return (None, None);
     };
@@ -104,18 +105,6 @@ fn left(
             (None, None)
         }
     }
-}
-
-/// Why no run can be gone on with: none was interrupted, or something has changed since.
-fn nothing_left(plan: &Plan, identity: &Identity) -> String {
-    let changed = |run: RunDir| {
-        let then = run.identity().filter(|then| then.has_manifest_of(identity))?;
-        let what = then.difference(identity)?;
-        Some(format!("not going on with {}, since which something changed: {what}", run.path().display()))
-    };
-    let interrupted = RunDir::interrupted(&plan.manifest.output.runs, &plan.manifest.name);
-    let changed = interrupted.into_iter().find_map(changed);
-    changed.unwrap_or_else(|| "no run of this experiment was interrupted".to_owned())
 }
 
 /// Where in the stages a checkpoint was written.

@@ -63,7 +63,7 @@ impl Epoch<'_> {
         let rest = order.get(first * fit.batch..).unwrap_or_default();
         let what = format!("{} {}/{}", fit.name, epoch + 1, fit.epochs);
         let mut task = fit.progress.begin(&what, "examples", Some(order.len() as u64));
-        task.advance((order.len() - rest.len()) as u64);
+        task.go_on_from((order.len() - rest.len()) as u64);
         let mut steps = Steps::new(self, model.device(), optimizer, order.len(), seed);
         let by_visit = model.tells_visits_apart();
         let (send, batches) = sync_channel(PREFETCHED_BATCHES);

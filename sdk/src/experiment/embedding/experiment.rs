@@ -147,12 +147,17 @@ impl KgeExperiment {
         let (text, (graph, lines)) = (self.resolved()?, self.read_graph(None)?);
         let identity = self.identity(&text, &graph, &device.name)?;
         let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access, progress)).flatten();
+        if resume && left.is_none() {
+            let why = RunDir::why_none_is_left(&output.runs, name, &identity);
+            progress.line(&format!("{why}: starting anew"));
+        }
+        let goes_on = left.is_some();
         let run = match left {
             Some(run) => run,
             None => RunDir::create(&output.runs, name, &identity, &text, output.access)?,
         };
         let trained = guard::catch(|| {
-            let mut outcome = self.run_in(&run, &graph, &lines, resume, progress)?;
+            let mut outcome = self.run_in(&run, &graph, &lines, goes_on, progress)?;
             outcome.seconds = start.elapsed().as_secs_f64();
             run.write_json("result.json", &outcome)?;
             Ok(outcome)
@@ -168,7 +173,7 @@ impl KgeExperiment {
         run: &RunDir,
         graph: &KnowledgeGraph,
         lines: &[String],
-        resume: bool,
+        goes_on: bool,
         progress: &dyn Progress,
     ) -> Result<KgeOutcome> {
         let log = |line: &str| {
@@ -178,7 +183,7 @@ impl KgeExperiment {
         self.write_environment(run)?;
         lines.iter().try_for_each(|line| log(line))?;
         let (mut state, checkpoints) = (self.fresh(graph), States::of(run, ""));
-        if resume {
+        if goes_on {
             match last_checkpoint(&checkpoints, &state.parameters, &log)? {
                 Some(saved) => {
                     state = saved;

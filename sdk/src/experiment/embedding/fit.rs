@@ -51,7 +51,7 @@ impl KgeExperiment {
         let sampler = Sampler::new(graph, &known, options, first).at_once(trainer.batches_at_once());
         let prefetched = trainer.prefetched_batches();
         let mut task = progress.begin(records.task, "steps", Some(u64::from(train.steps)));
-        task.advance(u64::from(first));
+        task.go_on_from(u64::from(first));
         let _listening = records.stop.listen();
         if let Some(file) = &records.metrics {
             storage::write(file, history.as_bytes())?;

@@ -1,7 +1,8 @@
 //! What runs leave in the folder of all runs, and what of their own folders is theirs.
 
 use super::{IDENTITY, METRICS, RESULT, RESUME, RunDir, STATUS, UNFINISHED, last_checkpoint};
-use crate::storage::is_own;
+use crate::experiment::identity::{Identity, SHORT};
+use crate::storage::{hold, is_own};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -37,6 +38,17 @@ pub fn prefix(target: &Path) -> String {
 }
 
 impl RunDir {
+    /// Why no run of this identity can be gone on with: none was interrupted, or something has changed since.
+    pub(in crate::experiment) fn why_none_is_left(runs: &Path, name: &str, identity: &Identity) -> String {
+        let changed = |run: Self| {
+            let then = run.identity().filter(|then| then.has_manifest_of(identity))?;
+            let what = then.difference(identity)?;
+            Some(format!("not going on with {}, since which something changed: {what}", run.path().display()))
+        };
+        let changed = interrupted(runs, name).into_iter().find_map(changed);
+        changed.unwrap_or_else(|| "no run of this experiment was interrupted".to_owned())
+    }
+
     /// Whether runs write a file or folder of this name; every other one in their folders is somebody else's.
     pub fn is_own_name(name: &str) -> bool {
         let named = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
@@ -46,6 +58,19 @@ impl RunDir {
             None => named(name) || OWN.contains(&name),
         }
     }
+}
+
+/// Unfinished runs of this name that have a checkpoint and that no process writes to, whatever their identity; the last
+/// first.
+fn interrupted(runs: &Path, name: &str) -> Vec<RunDir> {
+    let of_name = |folder: &str| {
+        let start = folder.rsplit_once(UNFINISHED).map(|(start, _)| start);
+        let hash = start.and_then(|start| start.strip_prefix(name)?.strip_prefix('-'));
+        hash.is_some_and(|hash| hash.len() == SHORT && is_own(folder, &format!("{name}-{hash}{UNFINISHED}")))
+    };
+    let mut left = leftovers(runs, of_name);
+    left.retain(|path| hold(&path.join(IDENTITY)).is_ok());
+    last_first(left).iter().map(|path| RunDir::at(path)).collect()
 }
 
 /// Folders of runs with such names: of unfinished ones, or of replaced results that nobody took away.

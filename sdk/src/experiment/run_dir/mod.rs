@@ -8,7 +8,7 @@
 
 mod left;
 
-use super::identity::{Identity, SHORT};
+use super::identity::Identity;
 use super::outcome::Outcome;
 use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
 use crate::{Error, Progress, Result};
@@ -109,19 +109,6 @@ impl RunDir {
             let writing = Writing { target: target.clone(), access, made_runs: false, _lock: lock };
             Some(Self { path, writing: Some(writing) })
         })
-    }
-
-    /// Unfinished runs of this name that have a checkpoint and that no process writes to, whatever their identity; the last
-    /// first.
-    pub(super) fn interrupted(runs: &Path, name: &str) -> Vec<Self> {
-        let of_name = |folder: &str| {
-            let start = folder.rsplit_once(UNFINISHED).map(|(start, _)| start);
-            let hash = start.and_then(|start| start.strip_prefix(name)?.strip_prefix('-'));
-            hash.is_some_and(|hash| hash.len() == SHORT && is_own(folder, &format!("{name}-{hash}{UNFINISHED}")))
-        };
-        let mut left = leftovers(runs, of_name);
-        left.retain(|path| hold(&path.join(IDENTITY)).is_ok());
-        last_first(left).iter().map(|path| Self::at(path)).collect()
     }
 
     /// A finished run.
