@@ -175,7 +175,7 @@ fn collecting_removes_the_old_the_surplus_and_the_unfinished() {
         let manifest = cache.path("demo", key).join(MANIFEST);
         File::options().append(true).open(manifest).unwrap().set_modified(hours(n)).unwrap();
     }
-    let killed = folder.path().join(format!("{UNFINISHED}abc"));
+    let killed = folder.path().join(format!("{UNFINISHED}AbC123"));
     fs::create_dir(&killed).unwrap();
     assert!(cache.collect(None, None).unwrap().is_empty(), "another run may be writing it");
     age(&killed, 2);
