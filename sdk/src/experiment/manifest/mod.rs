@@ -1,5 +1,6 @@
 //! The manifest of an experiment: what `dualk run` reads.
 
+mod keys;
 mod random;
 mod schema;
 mod source;

@@ -1,5 +1,6 @@
 //! Manifest files: TOML with `extends` and command-line settings, and where each key was written.
 
+use super::keys::{from_start, join, key_of, place, step_into, steps};
 use crate::error::Place;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -134,26 +135,25 @@ impl Source {
             Some(value) => value,
             None => Value::String(text.to_owned()),
         };
-        let steps: Vec<&str> = key.split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+        let steps = from_start(&self.table, &steps(key));
         if steps.iter().any(|s| s.is_empty()) {
             return Err(usage());
         }
         self.assign(&steps, value).map_err(|e| e.help(format!("in --set {setting}")))?;
-        let path = steps.iter().fold(String::new(), |path, step| join(&path, step));
-        self.origins.insert(path, Origin { file: None, line: 0, column: 0 });
+        self.origins.insert(key_of(&steps), Origin { file: None, line: 0, column: 0 });
         Ok(())
     }
 
     /// Gives a key the value that another key holds for it, so that errors name the line of that one.
     pub(in crate::experiment) fn set_from(&mut self, key: &str, value: Value, written_at: &str) -> Result<()> {
-        let steps: Vec<&str> = key.split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+        let steps = from_start(&self.table, &steps(key));
         let usage = || Error::user(format!("expected a dotted key such as model.graph_encoder, found `{key}`"));
         if steps.iter().any(|s| s.is_empty()) {
             return Err(self.place(usage().at_key(written_at)));
         }
         let origin = self.origin(written_at).cloned();
         self.assign(&steps, value).map_err(|e| self.place(e.at_key(written_at)))?;
-        let path = steps.iter().fold(String::new(), |path, step| join(&path, step));
+        let path = key_of(&steps);
         // Nothing inside of the old value is where it was.
         let inside = |other: &String| other.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['.', '[']));
         self.origins.retain(|other, _| !inside(other));
@@ -161,7 +161,7 @@ impl Source {
         Ok(())
     }
 
-    fn assign(&mut self, steps: &[&str], value: Value) -> Result<()> {
+    fn assign(&mut self, steps: &[String], value: Value) -> Result<()> {
         let mut root = Value::Table(std::mem::take(&mut self.table));
         let outcome = assign(&mut root, steps, value);
         if let Value::Table(table) = root {
@@ -248,23 +248,11 @@ fn bases(extends: Option<Value>) -> Result<Vec<(String, String)>> {
     }
 }
 
-fn join(path: &str, step: &str) -> String {
-    match (path.is_empty(), step.parse::<usize>()) {
-        (_, Ok(index)) => format!("{path}[{index}]"),
-        (true, _) => step.to_owned(),
-        (false, _) => format!("{path}.{step}"),
-    }
-}
-
 /// The value of a dotted key.
 fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
-    let mut steps = key.split(['.', '[']).map(|s| s.trim_end_matches(']'));
+    let mut steps = steps(key).into_iter();
     let first = table.get(steps.next()?)?;
-    steps.try_fold(first, |at, step| match at {
-        Value::Table(table) => table.get(step),
-        Value::Array(items) => items.get(step.parse::<usize>().ok()?),
-        _ => None,
-    })
+    steps.try_fold(first, step_into)
 }
 
 fn note_table(path: &str, table: &DeTable<'_>, locate: &impl Fn(usize) -> Origin, out: &mut BTreeMap<String, Origin>) {
@@ -314,14 +302,14 @@ fn merge(base: &mut Table, over: Table) {
 
 /// Takes a key out of a table, wherever it is; whether it was there.
 pub(super) fn remove(table: &mut Table, key: &str) -> bool {
-    let steps: Vec<&str> = key.split(['.', '[']).map(|s| s.trim_end_matches(']')).collect();
+    let steps = steps(key);
     let Some((last, before)) = steps.split_last() else { return false };
     let Some((first, inner)) = before.split_first() else { return table.remove(*last).is_some() };
     let mut at = table.get_mut(*first);
     for step in inner {
         at = match at {
             Some(Value::Table(table)) => table.get_mut(*step),
-            Some(Value::Array(items)) => step.parse::<usize>().ok().and_then(|i| items.get_mut(i)),
+            Some(Value::Array(items)) => place(step, items.len()).and_then(|i| items.get_mut(i)),
             _ => None,
         };
     }
@@ -332,7 +320,7 @@ pub(super) fn remove(table: &mut Table, key: &str) -> bool {
     }
 }
 
-fn assign(at: &mut Value, steps: &[&str], value: Value) -> Result<()> {
+fn assign(at: &mut Value, steps: &[String], value: Value) -> Result<()> {
     let Some((step, rest)) = steps.split_first() else {
         *at = value;
         return Ok(());
@@ -340,17 +328,21 @@ fn assign(at: &mut Value, steps: &[&str], value: Value) -> Result<()> {
     match at {
         Value::Table(table) => {
             // A component may be written as its name alone.
-            if let Some(Value::String(name)) = table.get(*step).filter(|_| !rest.is_empty()) {
+            if let Some(Value::String(name)) = table.get(step).filter(|_| !rest.is_empty()) {
                 let named = Table::from_iter([("type".to_owned(), Value::String(name.clone()))]);
-                table.insert((*step).to_owned(), Value::Table(named));
+                table.insert(step.clone(), Value::Table(named));
             }
-            let entry = table.entry((*step).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+            let entry = table.entry(step.clone()).or_insert_with(|| Value::Table(Table::new()));
             assign(entry, rest, value)
         }
         Value::Array(items) => {
             let length = items.len();
-            let item = step.parse::<usize>().ok().and_then(|i| items.get_mut(i));
-            let missing = || Error::user(format!("there is no item {step}: the list has {length}, counted from 0"));
+            let item = place(step, length).and_then(|i| items.get_mut(i));
+            let missing = || {
+                let message =
+                    format!("there is no item {step}: the list has {length}, counted from 0, or from the end from -1");
+                Error::user(message)
+            };
             assign(item.ok_or_else(missing)?, rest, value)
         }
         _ => Err(Error::user(format!("`{step}` is inside a value that is no table"))),
@@ -391,6 +383,9 @@ mod tests {
         source.set("name=plain-text").unwrap();
         let expected = "loss = { type = 'bce', positive = 2.0 }\nname = 'plain-text'\nstage = [{ epochs = 3 }]";
         assert_eq!(source.table, toml::from_str::<Table>(expected).unwrap());
+        source.set("stage[-1].epochs=4").unwrap();
+        assert_eq!(source.table["stage"], toml::from_str::<Table>("stage = [{ epochs = 4 }]").unwrap()["stage"]);
+        assert!(source.is_set("stage[0].epochs") && !source.is_set("stage[-1].epochs"));
         assert!(source.set("stage[4].epochs=3").unwrap_err().to_string().contains("the list has 1"));
         assert!(source.set("nonsense").is_err());
     }

@@ -1,5 +1,6 @@
 //! `[sweep]`: which members `dualk sweep` makes of a manifest.
 
+use super::keys::{overlap, says, steps};
 use super::random::RandomSearch;
 use crate::{Error, Result};
 use schemars::JsonSchema;
@@ -79,7 +80,7 @@ impl SweepOptions {
     /// The settings that each configuration is tuned by; one that changes nothing where it is not.
     ///
     /// # Errors
-    /// Name the key, from `sweep` on: a key that is tuned is set by no configuration.
+    /// Name the key, from `sweep` on: a key that is tuned is set by no configuration. One may set what holds it, without it.
     pub fn tunings(&self, configurations: &[Configuration]) -> Result<Vec<Vec<Setting>>> {
         let all = grid(&self.tune, "sweep.tune")?;
         let Some(first) = all.first() else { return Ok(vec![Vec::new()]) };
@@ -87,7 +88,7 @@ impl SweepOptions {
         first.iter().try_for_each(of_same_patients)?;
         let set = configurations.iter().flat_map(|one| &one.settings);
         for (setting, tuned) in set.flat_map(|s| first.iter().map(move |t| (s, t))) {
-            if overlap(&setting.key, &tuned.key) {
+            if says(&setting.key, &setting.value, &tuned.key) {
                 let message = format!("`{}` is tuned, and so is set by no configuration", tuned.key);
                 let error = Error::user(message).at_key(&setting.written_at);
                 return Err(error.help("leave it out of `sweep.tune`, or here"));
@@ -173,7 +174,7 @@ fn listed(entry: &Table, at: &str) -> Result<Configuration> {
 
 /// Refuses what is the same in all members.
 fn may_differ(setting: &Setting) -> Result<()> {
-    let first = setting.key.split(['.', '[']).next().unwrap_or_default();
+    let first = steps(&setting.key).into_iter().next().unwrap_or_default();
     if !["seed", "sweep", "output", "extends", "name"].contains(&first) {
         return Ok(());
     }
@@ -194,14 +195,6 @@ fn of_same_patients(setting: &Setting) -> Result<()> {
             .at_key(&setting.written_at)
             .help("seeds of cohort and split in `sweep.grid` make runs of a row on other patients")),
     }
-}
-
-/// Whether two dotted keys are one, or one holds the other.
-fn overlap(a: &str, b: &str) -> bool {
-    let below = |key: &str, other: &str| {
-        key.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    };
-    below(a, b) || below(b, a)
 }
 
 /// Most configurations of a sweep.
@@ -320,7 +313,8 @@ mod tests {
         let tune = "tune = { 'model.head.width' = [1, 2] }";
         let cases = [
             ("'model.head.width' = 3", true),
-            ("'model.head' = { type = 'mlp' }", true),
+            ("'model.head' = { type = 'mlp', width = 4 }", true),
+            ("'model.head' = { type = 'mlp' }", false),
             ("'model.head.width.more' = 1", true),
             ("'model.head.widths' = 1", false),
             ("'model.lab' = 'none'", false),
@@ -335,6 +329,19 @@ mod tests {
                 }
                 false => assert_eq!(found.unwrap().len(), 2, "{entry}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_last_stage_is_tuned_however_many_a_row_has() {
+        let tune = "tune = { 'stage[-1].lr' = [1, 2] }";
+        let tunings = |entry: &str| {
+            let sweep = options(&format!("{tune}\nlist = [{{ {entry} }}]"));
+            sweep.tunings(&sweep.configurations().unwrap()).map(|all| all.len()).map_err(|error| error.to_string())
+        };
+        assert_eq!(tunings("stage = [{ lr = 3 }, { epochs = 2 }]"), Ok(2));
+        for entry in ["stage = [{ epochs = 2 }, { lr = 3 }]", "'stage[1].lr' = 3", "'stage[-1].lr' = 3"] {
+            assert!(tunings(entry).unwrap_err().contains("is tuned"), "{entry}");
         }
     }
 

@@ -42,7 +42,7 @@ pub struct BaselineContext<'a> {
     pub test: &'a Examples,
     /// Whether the model sees laboratory items, so that baselines may look at them too.
     pub labs: bool,
-    /// Whether the model tells visits apart: by their codes, and by their items where these are known by visit.
+    /// Whether the model tells items of different visits apart, where they are known by visit.
     pub by_visit: bool,
 }
 
@@ -173,11 +173,6 @@ struct Features {
     test: Ragged<u32>,
 }
 
-/// How many ages of visits a regression may tell apart: one where the model does not.
-fn ages(context: &BaselineContext<'_>) -> usize {
-    if context.by_visit { AGES } else { 1 }
-}
-
 /// Decades of a patient's age, the last one open, which are features.
 const DECADES: usize = 10;
 /// Features of a patient's age and sex.
@@ -222,15 +217,19 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
     }
 }
 
-/// A logistic regression a head. Of those on codes and items by visit, where visits can be told apart, and on all of them as
-/// one set, each without a ridge and with one of several [strengths](logistic::STRENGTHS), they are those with the best
+/// The features in each way that a regression may look at them: by the ages of visits, where anybody has several, and as one set.
+/// All models are given visits in order, whatever they make of it.
+fn views(context: &BaselineContext<'_>) -> Vec<Features> {
+    let several = |examples: &&Examples| examples.visits.rows().any(|visits| visits.len() > 1);
+    let ordered = [context.train, context.valid, context.test].iter().any(several);
+    ordered.then_some(AGES).into_iter().chain([1]).map(|ages| features(context, ages)).collect()
+}
+
+/// A logistic regression a head. Of those in each of the [`views`], each without a ridge and with one of several [strengths](logistic::STRENGTHS), they are those with the best
 /// metric on valid, which is the one that chooses the epoch of a model; the first where it is undefined.
 fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
-    let most = ages(context);
-    let views: Vec<Features> =
-        if most > 1 { vec![features(context, most), features(context, 1)] } else { vec![features(context, 1)] };
     let mut best: Option<(f64, Vec<Vec<f32>>)> = None;
-    for Features { width, train, valid, test } in &views {
+    for Features { width, train, valid, test } in &views(context) {
         let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
         let fit = |(head, spec): (usize, &HeadSpec)| {
             LogisticRegression::fit(*width, spec.outputs, (train, &targets[head]), (valid, &valid_targets[head]))

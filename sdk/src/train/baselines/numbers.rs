@@ -1,7 +1,7 @@
 //! Baselines where targets are numbers: the mean, and a ridge regression; where they are times, a Cox regression.
 
 use super::cox::Cox;
-use super::{BaselineContext, Features, Scored, ages, features};
+use super::{BaselineContext, Features, Scored, views};
 use crate::component::Link;
 use crate::data::Ragged;
 use crate::train::Scale;
@@ -14,9 +14,6 @@ const TOLERANCE: f64 = 1e-8;
 /// Lower bound of means before their logarithm is taken.
 const LEAST: f64 = 1e-3;
 
-/// The prediction for an example, from its features.
-type Fitted = Box<dyn Fn(&[u32]) -> f64>;
-
 /// The mean of the training examples, and a ridge regression; for times to an event, whose order alone is asked for, a Cox
 /// regression.
 pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored> {
@@ -24,17 +21,17 @@ pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored
         Link::LogMean => mean.max(LEAST).ln() as f32,
         Link::Mean | Link::LogHazard => mean as f32,
     };
-    let (features, tests) = (features(context, ages(context)), context.test.len());
-    let scored = |name: &str, of: &dyn Fn(&[f32], &[f32]) -> Fitted| {
+    let (views, tests) = (views(context), context.test.len());
+    // From a column of training and valid examples to the predictions for those of test.
+    let scored = |name: &str, of: &dyn Fn(&[f32], &[f32]) -> Vec<f64>| {
         let each = context.heads.iter().enumerate().map(|(head, spec)| {
             let mut scores = vec![0f32; tests * spec.outputs];
             for c in 0..spec.outputs {
                 let column =
                     |numbers: &[f32]| -> Vec<f32> { numbers.iter().skip(c).step_by(spec.outputs).copied().collect() };
-                let fitted = of(&column(context.train.numbers_of(head)), &column(context.valid.numbers_of(head)));
-                for row in 0..tests {
-                    scores[row * spec.outputs + c] = inverse(fitted(features.test.row(row)));
-                }
+                let found = of(&column(context.train.numbers_of(head)), &column(context.valid.numbers_of(head)));
+                let places = scores.iter_mut().skip(c).step_by(spec.outputs);
+                places.zip(found).for_each(|(score, found)| *score = inverse(found));
             }
             scores
         });
@@ -42,19 +39,13 @@ pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored
     };
     let wide = |numbers: &[f32]| -> Vec<f64> { numbers.iter().map(|&y| f64::from(y)).collect() };
     match link {
-        Link::LogHazard => vec![scored("Cox regression", &|train, valid| {
-            let fitted = Cox::chosen(&features, train, valid);
-            Box::new(move |row| fitted.of(row))
-        })],
+        Link::LogHazard => vec![scored("Cox regression", &|train, valid| Cox::on_test(&views, train, valid))],
         Link::Mean | Link::LogMean => vec![
             scored("mean", &|train, _| {
                 let mean = wide(train).iter().sum::<f64>() / train.len().max(1) as f64;
-                Box::new(move |_| mean)
+                vec![mean; tests]
             }),
-            scored("ridge regression", &|train, valid| {
-                let fitted = Ridge::chosen(&features, &wide(train), &wide(valid));
-                Box::new(move |row| fitted.of(row))
-            }),
+            scored("ridge regression", &|train, valid| Ridge::chosen(&views, &wide(train), &wide(valid))),
         ],
     }
 }
@@ -66,16 +57,18 @@ struct Ridge {
 }
 
 impl Ridge {
-    /// The one of [`RIDGES`] with the lowest error on valid; the strongest without valid examples.
-    fn chosen(features: &Features, train: &[f64], valid: &[f64]) -> Self {
-        let error = |fitted: &Self| -> f64 {
-            let each = features.valid.rows().zip(valid);
+    /// Predictions for test by the view and the one of [`RIDGES`] with the lowest error on valid; by the strongest without valid
+    /// examples.
+    fn chosen(views: &[Features], train: &[f64], valid: &[f64]) -> Vec<f64> {
+        let error = |view: &Features, fitted: &Self| -> f64 {
+            let each = view.valid.rows().zip(valid);
             each.map(|(row, y)| (fitted.of(row) - y).powi(2)).sum()
         };
-        let fitted = RIDGES.iter().rev().map(|&strength| Self::fit(&features.train, features.width, train, strength));
-        let scored = fitted.map(|fitted| (error(&fitted), fitted));
+        let settings = views.iter().flat_map(|view| RIDGES.iter().rev().map(move |&strength| (view, strength)));
+        let fitted = settings.map(|(view, strength)| (view, Self::fit(&view.train, view.width, train, strength)));
+        let scored = fitted.map(|(view, fitted)| (error(view, &fitted), view, fitted));
         let best = scored.reduce(|best, next| if next.0 < best.0 { next } else { best });
-        best.map_or(Self { weights: vec![0.0; features.width], bias: 0.0 }, |(_, fitted)| fitted)
+        best.map(|(_, view, fitted)| view.test.rows().map(|row| fitted.of(row)).collect()).unwrap_or_default()
     }
 
     /// By conjugate gradients on the normal equations of features and targets less their means.
@@ -146,5 +139,17 @@ mod tests {
             assert!((ours - expected).abs() < 1e-6, "{ours} {expected}");
         }
         assert!((fitted.bias - bias).abs() < 1e-6, "{}", fitted.bias);
+    }
+
+    #[test]
+    fn the_view_that_is_best_on_valid_is_taken() {
+        let rows = |shown: fn(u32) -> bool| -> Ragged<u32> { (0..8).map(|i| 0..u32::from(shown(i))).collect() };
+        let view = |of: Ragged<u32>| Features { width: 1, train: of.clone(), valid: of.clone(), test: of };
+        let views = [view(rows(|_| true)), view(rows(|i| i < 4))];
+        let targets: Vec<f64> = (0..8).map(|i| if i < 4 { 1.0 } else { 0.0 }).collect();
+        // The mean and, of 8 examples with a feature that half of them have, w = 2 / (2 + 1) at λ = 1.
+        for (found, y) in Ridge::chosen(&views, &targets, &targets).into_iter().zip(&targets) {
+            assert!((found - (0.5 + (y - 0.5) * 2.0 / 3.0)).abs() < 1e-6, "{found} for {y}");
+        }
     }
 }

@@ -89,7 +89,7 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
     let heads = Again.heads(&data).unwrap();
     let of = |examples: &Examples, labs: bool| {
         let context = context(&data, &heads, examples, examples, labs);
-        let found = features(&context, ages(&context));
+        let found = features(&context, AGES);
         (found.width, found.test.row(0).to_vec())
     };
     // Padding and the code of the last visit, of the one before, and of the first two; then the items of these.
@@ -148,6 +148,25 @@ fn a_regression_learns_from_items_of_the_visit_before_the_last() {
     // As one set, the item in the third visit alone and that in the last alone are the same.
     let one = logits(&as_set);
     assert_eq!(one[0b0100], one[0b1000]);
+}
+
+#[test]
+fn a_regression_tells_visits_apart_whatever_a_model_does() {
+    const EXAMPLES: usize = 16;
+    let (data, rows) = (data(&["a", "b"]), 4 * EXAMPLES);
+    let shown = |row: usize| abnormal(row / 4, row % 4);
+    let examples = Examples {
+        codes: Arc::new((0..rows).map(|row| 1..2 + u32::from(shown(row))).collect()),
+        visits: (0..EXAMPLES as u32).map(|i| 4 * i..4 * i + 4).collect(),
+        labs: (0..EXAMPLES).map(|_| []).collect(),
+        targets: vec![(0..EXAMPLES).map(|i| 0..u32::from(abnormal(i, 2))).collect()],
+        ..Examples::default()
+    };
+    let heads = Again.heads(&data).unwrap();
+    let context = BaselineContext { by_visit: false, ..context(&data, &heads, &examples, &examples, false) };
+    for (i, logits) in regressions(&context)[0].chunks(2).enumerate() {
+        assert_eq!(logits[0] > 0.0, abnormal(i, 2), "example {i}: {logits:?}");
+    }
 }
 
 /// Measures how large its logits are, by a name that says whether that is good.

@@ -1,0 +1,97 @@
+//! Dotted keys, such as `stage[0].epochs`: names of tables, and places in lists from 0, or from the end by `-1` and so on.
+
+use toml::{Table, Value};
+
+/// The steps of a dotted key.
+pub(super) fn steps(key: &str) -> Vec<&str> {
+    key.split(['.', '[']).map(|step| step.trim_end_matches(']')).collect()
+}
+
+/// The key of steps.
+pub(super) fn key_of(steps: &[String]) -> String {
+    steps.iter().fold(String::new(), |path, step| join(&path, step))
+}
+
+/// A key with one more step.
+pub(super) fn join(path: &str, step: &str) -> String {
+    match (path.is_empty(), step.parse::<isize>()) {
+        (_, Ok(index)) => format!("{path}[{index}]"),
+        (true, _) => step.to_owned(),
+        (false, _) => format!("{path}.{step}"),
+    }
+}
+
+/// The value of a step inside another.
+pub(super) fn step_into<'a>(at: &'a Value, step: &str) -> Option<&'a Value> {
+    match at {
+        Value::Table(table) => table.get(step),
+        Value::Array(items) => items.get(place(step, items.len())?),
+        _ => None,
+    }
+}
+
+/// The place of a step in a list of this length.
+pub(super) fn place(step: &str, length: usize) -> Option<usize> {
+    let index = step.parse::<isize>().ok()?;
+    let place = if index < 0 { length.checked_add_signed(index)? } else { index.unsigned_abs() };
+    (place < length).then_some(place)
+}
+
+/// The steps with places that are counted from the end of lists counted from the start, where there are such lists.
+pub(super) fn from_start(table: &Table, steps: &[&str]) -> Vec<String> {
+    let mut at: Option<&Value> = None;
+    let mut found = Vec::with_capacity(steps.len());
+    for (i, step) in steps.iter().enumerate() {
+        let step = match at {
+            Some(Value::Array(items)) => place(step, items.len()).map_or_else(|| (*step).to_owned(), |p| p.to_string()),
+            _ => (*step).to_owned(),
+        };
+        at = if i == 0 { table.get(&step) } else { at.and_then(|at| step_into(at, &step)) };
+        found.push(step);
+    }
+    found
+}
+
+/// Whether two dotted keys may be one, or one hold the other: a place from the end of a list can be any of its places.
+pub(super) fn overlap(a: &str, b: &str) -> bool {
+    let from_end = |step: &str| step.parse::<isize>().is_ok_and(|place| place < 0);
+    steps(a).into_iter().zip(steps(b)).all(|(a, b)| a == b || from_end(a) || from_end(b))
+}
+
+/// Whether setting `key` to `value` says what `inner` is: that very key, one inside of it, or one that holds it and has it in the value.
+pub(super) fn says(key: &str, value: &Value, inner: &str) -> bool {
+    let below = steps(inner).into_iter().skip(steps(key).len());
+    overlap(key, inner) && below.clone().try_fold(value, step_into).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_from_either_end() {
+        let found = ["0", "2", "3", "-1", "-3", "-4", "x"].map(|step| place(step, 3));
+        assert_eq!(found, [Some(0), Some(2), None, Some(2), Some(0), None, None]);
+        let table: Table = toml::from_str("stage = [{ a = 1 }, { a = [5, 6] }]").unwrap();
+        let of = |key: &str| key_of(&from_start(&table, &steps(key)));
+        assert_eq!(of("stage[-1].a[-2]"), "stage[1].a[0]");
+        // What is not there keeps its name.
+        for key in ["stage[-3].a", "stage[1].b[-1]", "other[-1]"] {
+            assert_eq!(of(key), key);
+        }
+    }
+
+    #[test]
+    fn keys_overlap_where_one_may_hold_the_other() {
+        for (a, b, expected) in [
+            ("stage[0].lr", "stage[0].lr", true),
+            ("stage[0].lr", "stage[1].lr", false),
+            ("stage[-1].lr", "stage[1].lr", true),
+            ("stage[-1].lr", "stage[1].epochs", false),
+            ("stage", "stage[-1].lr", true),
+            ("model.head", "model.heads", false),
+        ] {
+            assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{a} {b}");
+        }
+    }
+}
