@@ -94,6 +94,17 @@ fn checkpoints(folder: &Path, prefix: &str) -> Vec<PathBuf> {
 
 /// Begins a command and kills it once its run has so many checkpoints.
 fn kill_at(folder: &Path, arguments: &[&str], count: usize) {
+    kill_once(folder, arguments, |found| found.len() >= count);
+}
+
+/// Begins a command and kills it once its run has a checkpoint after so many steps.
+fn kill_after(folder: &Path, arguments: &[&str], steps: u64) {
+    let number = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().parse::<u64>().unwrap();
+    kill_once(folder, arguments, |found| found.last().is_some_and(|last| number(last) >= steps));
+}
+
+/// Begins a command and kills it once its run has such checkpoints.
+fn kill_once(folder: &Path, arguments: &[&str], has: impl Fn(&[PathBuf]) -> bool) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
         .current_dir(folder)
         .args(arguments)
@@ -101,7 +112,7 @@ fn kill_at(folder: &Path, arguments: &[&str], count: usize) {
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    while checkpoints(folder, "").len() < count && child.try_wait().unwrap().is_none() {
+    while !has(&checkpoints(folder, "")) && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
     child.kill().unwrap();
@@ -271,24 +282,38 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
     let folder = folder.path();
     write(folder);
     let whole = run_folder(&succeed(folder, &["kge", "train", "tree.toml"]));
-    let expected = tensors(&folder.join(&whole));
+    let (expected, lines) = (tensors(&folder.join(&whole)), history(&folder.join(&whole)));
+    // A hundred, and two looks at the validation triples between.
+    assert_eq!(lines.len(), 102);
     fs::remove_dir_all(folder.join(&whole)).unwrap();
-    // Checkpoints after every step, and a process that is killed when there is one.
-    let settings = ["--set", "output.checkpoint_minutes=1e-9"];
-    let name = run_folder(&succeed(folder, &[&["kge", "train", "tree.toml"], &settings[..]].concat()));
+    // Checkpoints after every step, and a process that is killed once there is one after these.
+    let every = ["kge", "train", "tree.toml", "--set", "output.checkpoint_minutes=1e-9"];
+    let name = run_folder(&succeed(folder, &every));
     fs::remove_dir_all(folder.join(&name)).unwrap();
     assert!(checkpoints(folder, "").is_empty(), "a finished run needs no checkpoint");
-    kill_at(folder, &[&["kge", "train", "tree.toml"], &settings[..]].concat(), 1);
-    assert!(!checkpoints(folder, "").is_empty());
-    let output = dualk(folder, &[&["kge", "train", "tree.toml", "--resume"], &settings[..]].concat());
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && log.contains("going on after step"), "{log}");
-    let run = run_folder(&String::from_utf8(output.stdout).unwrap());
-    assert!(tensors(&folder.join(&run)) == expected, "other numbers");
-    let history = fs::read_to_string(folder.join(&run).join("metrics.jsonl")).unwrap();
-    // A hundred, and two looks at the validation triples between.
-    assert_eq!(history.lines().count(), 102);
-    assert!(checkpoints(folder, "").is_empty());
+    for steps in [1, 400, 900] {
+        kill_after(folder, &every, steps);
+        assert!(!checkpoints(folder, "").is_empty(), "{steps}");
+        let output = dualk(folder, &[&every[..], &["--resume"]].concat());
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && log.contains("going on after step"), "{log}");
+        let run = folder.join(run_folder(&String::from_utf8(output.stdout).unwrap()));
+        assert!(tensors(&run) == expected, "other numbers after {steps} steps");
+        assert_eq!(history(&run), lines, "after {steps} steps");
+        assert!(checkpoints(folder, "").is_empty());
+        fs::remove_dir_all(run).unwrap();
+    }
+}
+
+/// The lines of a run's `metrics.jsonl` without their times.
+fn history(run: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let line = |line: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().remove("seconds").unwrap();
+        line
+    };
+    text.lines().map(line).collect()
 }
 
 #[test]

@@ -113,7 +113,8 @@ fn of(rows: &[(String, f64)], name: &str) -> f64 {
     rows.iter().find(|row| row.0.starts_with(name)).unwrap_or_else(|| panic!("no {name} in {rows:?}")).1
 }
 
-/// Whoever knows the code is off by at most a third of the days, and by a sixth on average: 1.3 of 7.5 days.
+/// Whoever knows the code is off by at most a third of the days, and by a sixth on average: 1.3 of 7.5 days. The ridge regression knows
+/// it, and which visit was the last.
 #[test]
 fn days_of_stays_are_learnt_with_each_loss_for_numbers() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +125,8 @@ fn days_of_stays_are_learnt_with_each_loss_for_numbers() {
         let rows = rows(folder.path(), task, loss, "MAE");
         let (mean, ridge, model) = (of(&rows, "mean"), of(&rows, "ridge regression"), of(&rows, "numbers, epoch"));
         assert!(of(&rows, "own stays before") > 2.0 && mean > 4.0, "{rows:?}");
-        assert!(model < 2.0 && model < 0.6 * ridge.min(mean), "{loss}: {rows:?}");
+        assert!(model < 2.0 && model < 0.6 * mean, "{loss}: {rows:?}");
+        assert!((1.1..1.5).contains(&ridge), "{loss}: {rows:?}");
     }
 }
 
@@ -188,8 +190,8 @@ fn times_to_the_next_stay_are_ordered() {
     write_visits(folder.path());
     let rows = rows(folder.path(), r#"{ type = "time_to_readmission", head = "direct" }"#, r#""cox""#, "C-index");
     assert!(of(&rows, "numbers, epoch") > 0.8 && of(&rows, "own last time") < 0.6, "{rows:?}");
-    // It knows which codes there were and not which was last: statsmodels and lifelines give 0.81 for such patients.
-    assert!((0.75..0.87).contains(&of(&rows, "Cox regression")), "{rows:?}");
+    // It knows which code was last, by which times go: where it did not, it had 0.81, as statsmodels and lifelines have.
+    assert!(of(&rows, "Cox regression") > 0.85, "{rows:?}");
 }
 
 #[test]

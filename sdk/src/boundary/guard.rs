@@ -1,10 +1,16 @@
 //! Panics inside plugins end the run with an error that names the plugin.
 
-use crate::{Error, Result};
+use crate::{Error, Result, error};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+/// Calls of [`catch`] that run now, on all threads.
+static WATCHED: AtomicUsize = AtomicUsize::new(0);
+/// Where a thread panicked last that waits for no call into a plugin, but is waited for.
+static OF_WORKER: Mutex<Option<String>> = Mutex::new(None);
 
 thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
@@ -30,9 +36,21 @@ pub fn refuse(error: Error) -> ! {
 
 /// Calls into a plugin. A panic there goes on as one that [`catch`] turns into an error naming `origin`.
 pub fn run<R>(origin: &str, call: impl FnOnce() -> R) -> R {
+    named(origin, call, |message| message)
+}
+
+/// As [`run`], of a plugin that has cells of tables at hand: the words of a panic may hold some, and are hidden as values are.
+pub fn run_on_cells<R>(origin: &str, call: impl FnOnce() -> R) -> R {
+    named(origin, call, error::value)
+}
+
+fn named<R>(origin: &str, call: impl FnOnce() -> R, told: fn(String) -> String) -> R {
     watched(call).unwrap_or_else(|payload| match payload.is::<PluginPanic>() || payload.is::<Refusal>() {
         true => resume_unwind(payload),
-        false => resume_unwind(Box::new(PluginPanic { origin: origin.to_owned(), message: message_of(&*payload) })),
+        false => {
+            let message = told(words_of(&*payload)) + &place_of_last();
+            resume_unwind(Box::new(PluginPanic { origin: origin.to_owned(), message }))
+        }
     })
 }
 
@@ -41,7 +59,10 @@ pub fn run<R>(origin: &str, call: impl FnOnce() -> R) -> R {
 /// # Errors
 /// What `call` returns, or the panic, with the plugin that it happened in.
 pub fn catch<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
-    watched(call).unwrap_or_else(|payload| {
+    WATCHED.fetch_add(1, Ordering::Relaxed);
+    let outcome = watched(call);
+    WATCHED.fetch_sub(1, Ordering::Relaxed);
+    outcome.unwrap_or_else(|payload| {
         Err(payload.downcast::<Refusal>().map_or_else(error_of, |refusal| {
             LAST.take();
             refusal.0
@@ -70,17 +91,21 @@ pub fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, String> {
     watched(call).map_err(|payload| message_of(&*payload))
 }
 
-/// Keeps panics that become errors off standard error, and notes their place for the error. It wraps the panic hook of
-/// the process, so it is for programs to ask for; the first call counts.
+/// Keeps panics that become errors off standard error, and notes their place for the error; those of threads without a name, which
+/// go on in the thread that waits for them, too. It wraps the panic hook of the process, so it is for programs to ask for; the first
+/// call counts.
 pub fn keep_panics_quiet() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = take_hook();
-        set_hook(Box::new(move |info| match DEPTH.get() {
-            0 => previous(info),
-            _ => {
-                let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
-                LAST.set(Some(place));
+        set_hook(Box::new(move |info| {
+            let place = || info.location().map(|l| format!(" ({}:{})", l.file(), l.line()));
+            if DEPTH.get() > 0 {
+                LAST.set(place());
+            } else if WATCHED.load(Ordering::Relaxed) > 0 && std::thread::current().name().is_none() {
+                *OF_WORKER.lock().unwrap_or_else(PoisonError::into_inner) = place();
+            } else {
+                previous(info);
             }
         }));
     });
@@ -95,12 +120,21 @@ fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text.as_str(),
-        _ => "no message",
-    };
-    format!("{text}{}", LAST.take().unwrap_or_default())
+    words_of(payload) + &place_of_last()
+}
+
+fn words_of(payload: &(dyn Any + Send)) -> String {
+    match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "no message".to_owned(),
+    }
+}
+
+/// Where this thread panicked last, or one that it waited for, if that was noted.
+fn place_of_last() -> String {
+    let of_worker = || OF_WORKER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    LAST.take().or_else(of_worker).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -136,5 +170,14 @@ mod tests {
         let error = error.unwrap_err();
         assert_eq!(error.exit_code(), 1);
         assert!(error.to_string().starts_with("inner (libinner.so) panicked: boom 7 ("), "{error}");
+    }
+
+    #[test]
+    fn words_of_a_panic_that_may_hold_cells_are_hidden() {
+        keep_panics_quiet();
+        let error = catch(|| -> Result<()> { run_on_cells("parser `own`", || panic!("patient {}", 77_120_000)) });
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("parser `own` panicked: (--show-values shows it) ("), "{error}");
+        assert!(error.contains("guard.rs:") && !error.contains("77120000"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Builds, Component, Slot, SlotKind};
 use crate::boundary::Guarded;
-use crate::boundary::guard::run;
+use crate::boundary::guard::run_on_cells as run;
 use crate::data::Cohort;
 use crate::data::knowledge::Fact;
 use crate::data::labs::Rule;

@@ -29,10 +29,18 @@ pub struct Embeddings {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Checkpoint {
     pub parameters: Parameters,
+    pub done: Done,
+}
+
+/// How far training is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Done {
     /// Steps that were done.
     pub step: u32,
     /// Seconds that they took.
     pub seconds: f64,
+    /// Sum and number of the losses since the last line.
+    pub losses: (f64, u32),
     /// Lines of `metrics.jsonl` so far.
     pub history: String,
 }
@@ -98,13 +106,7 @@ fn read_floats(file: &SafeTensors<'_>, name: &str) -> Option<(usize, Vec<f32>)> 
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(crate) fn save_checkpoint(
-    path: &Path,
-    parameters: &Parameters,
-    step: u32,
-    seconds: f64,
-    history: &str,
-) -> Result<()> {
+pub(crate) fn save_checkpoint(path: &Path, parameters: &Parameters, done: &Done) -> Result<()> {
     let mut parts = Vec::new();
     for (name, table) in parameters.tables() {
         for (kind, values) in [("values", &table.values), ("first", &table.first), ("second", &table.second)] {
@@ -112,7 +114,13 @@ pub(crate) fn save_checkpoint(
         }
         parts.push(Tensor::list(format!("{name}.last"), Numbers::U32(&table.last)));
     }
-    let metadata = [("step", step.to_string()), ("seconds", seconds.to_string()), ("history", history.to_owned())];
+    let Done { step, seconds, losses: (sum, number), history } = done;
+    let metadata = [
+        ("step", step.to_string()),
+        ("seconds", seconds.to_string()),
+        ("losses", format!("{sum} {number}")),
+        ("history", history.clone()),
+    ];
     storage::tensors(path, &parts, &metadata.map(|(key, text)| (key.to_owned(), text)))
 }
 
@@ -148,12 +156,14 @@ impl Checkpoint {
         let [(entities, a), (relations, b), (shared, c)] = expected.tables();
         let parameters =
             Parameters { entities: table(entities, a)?, relations: table(relations, b)?, shared: table(shared, c)? };
-        Some(Self {
-            parameters,
+        let (sum, number) = metadata.get("losses")?.split_once(' ')?;
+        let done = Done {
             step: metadata.get("step")?.parse().ok()?,
             seconds: metadata.get("seconds")?.parse().ok()?,
+            losses: (sum.parse().ok()?, number.parse().ok()?),
             history: metadata.get("history")?.clone(),
-        })
+        };
+        Some(Self { parameters, done })
     }
 }
 
@@ -242,9 +252,10 @@ mod tests {
         assert_eq!(view.tensor("vectors").unwrap().shape(), [4, 3]);
         assert_eq!(view.tensor("relations").unwrap().shape(), [2, 2]);
 
-        save_checkpoint(&a, &parameters, 12, 1.5, "{}\n").unwrap();
+        let done = Done { step: 12, seconds: 1.5, losses: (0.1 + 0.2, 7), history: "{}\n".into() };
+        save_checkpoint(&a, &parameters, &done).unwrap();
         let back = Checkpoint::load(&a, &parameters).unwrap();
-        assert_eq!(back, Checkpoint { parameters: parameters.clone(), step: 12, seconds: 1.5, history: "{}\n".into() });
+        assert_eq!(back, Checkpoint { parameters: parameters.clone(), done });
         let mut other = parameters;
         other.entities = Table::new(3, vec![0.0; 15]);
         assert!(Checkpoint::load(&a, &other).unwrap_err().contains("of this shape"));

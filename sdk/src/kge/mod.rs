@@ -30,7 +30,7 @@ pub use adam::{Adam, Rates, Table};
 pub use baseline::Backwards;
 #[cfg(cube)]
 pub use cube::{DeviceRanker, DeviceStepper};
-pub(crate) use files::{Checkpoint, save_checkpoint};
+pub(crate) use files::{Checkpoint, Done, save_checkpoint};
 pub use files::{EMBEDDINGS, Embeddings, load_embeddings, save_embeddings};
 pub use formula::{Equation, Formula};
 pub use known::Known;

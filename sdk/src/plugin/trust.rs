@@ -157,18 +157,22 @@ impl Trust {
 }
 
 /// Refuses a file that somebody else than this user and root can change, or put another one in the place of: by
-/// writing it, as its owner, or in any of the folders above it. What lies beside the program is as safe as that is, and
-/// only the file itself is looked at.
+/// writing it, as its owner, or in any of the folders above it. Above the folder that holds the program as well, what lies beside it
+/// is as safe as that is, and no more is looked at.
 #[cfg(unix)]
 fn refuse_world_writable(found: &Inspection) -> Result<()> {
     let beside_program = || {
         let program = std::env::current_exe().and_then(fs::canonicalize).ok()?;
         let folder = program.parent()?;
         let installed = fs::canonicalize(folder.join("../lib/dualk")).ok();
-        let own = found.file.parent()?;
-        Some(own == folder || Some(own) == installed.as_deref())
+        match found.file.parent()? {
+            own if own == folder => Some(2),
+            // The file, `dualk` and `lib`.
+            own if Some(own) == installed.as_deref() => Some(3),
+            _ => None,
+        }
     };
-    let looked_at = if beside_program() == Some(true) { 1 } else { usize::MAX };
+    let looked_at = beside_program().unwrap_or(usize::MAX);
     for path in found.file.ancestors().take(looked_at) {
         if let Some((who, remedy)) = others_may_change(path) {
             return Err(Error::user(format!(

@@ -32,6 +32,20 @@ fn an_installed_dualk_needs_nothing_of_the_clone() {
     let listed = succeed(&anywhere, &["list", "graph_encoder"]);
     assert!(listed.contains(&format!("from plugin {}", lib.display())), "{listed}");
     succeed(&anywhere, &["check", prefix.join("share/dualk/experiments/quickstart.toml").to_str().unwrap()]);
+    #[cfg(unix)]
+    for changed in [&lib, lib.parent().unwrap()] {
+        use std::os::unix::fs::PermissionsExt;
+        let before = fs::metadata(changed).unwrap().permissions();
+        fs::set_permissions(changed, fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = dualk(&anywhere, &["list", "graph_encoder"]);
+        assert_eq!(refused.status.code(), Some(2));
+        let error = stderr(&refused);
+        assert!(
+            error.contains("anyone on this machine may change the plugin") && error.contains("chmod o-w"),
+            "{error}"
+        );
+        fs::set_permissions(changed, before).unwrap();
+    }
     let lacking = dualk(&anywhere, &["plugin", "new", "lacking", "--slot", "loss"]);
     assert_eq!(lacking.status.code(), Some(2));
     assert!(stderr(&lacking).contains("no metadata (`deps`) to compile plugins against"), "{}", stderr(&lacking));

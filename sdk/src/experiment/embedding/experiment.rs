@@ -14,9 +14,9 @@ use crate::experiment::run_dir::RunDir;
 use crate::experiment::states::States;
 use crate::experiment::stop::Stop;
 use crate::kge::{
-    Adam, Backwards, Checkpoint, EMBEDDINGS, EmbeddingModel, Embeddings, KgeModelSlot, KgeOutcome, KnowledgeGraph,
-    Known, LinkMetrics, Parameters, Rank, SampleOptions, Ties, Trained, load_embeddings, ranks, ranks_on,
-    save_embeddings,
+    Adam, Backwards, Checkpoint, Done, EMBEDDINGS, EmbeddingModel, Embeddings, KgeModelSlot, KgeOutcome,
+    KnowledgeGraph, Known, LinkMetrics, Parameters, Rank, SampleOptions, Ties, Trained, load_embeddings, ranks,
+    ranks_on, save_embeddings,
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
@@ -187,7 +187,7 @@ impl KgeExperiment {
             match last_checkpoint(&checkpoints, &state.parameters, &log)? {
                 Some(saved) => {
                     state = saved;
-                    log(&format!("going on after step {}", state.step))?;
+                    log(&format!("going on after step {}", state.done.step))?;
                 }
                 None => log("there is no whole checkpoint of this manifest: starting from the beginning")?,
             }
@@ -204,14 +204,14 @@ impl KgeExperiment {
         save_embeddings(&run.file(EMBEDDINGS), &state.parameters, graph)?;
         let trained = Trained { model: self.model(), parameters: &state.parameters };
         let outcome = self.evaluated(graph, &trained, progress)?;
-        Ok(KgeOutcome { parameters: state.parameters.count(), train_seconds: state.seconds, ..outcome })
+        Ok(KgeOutcome { parameters: state.parameters.count(), train_seconds: state.done.seconds, ..outcome })
     }
 
     /// Before the first step.
     pub(super) fn fresh(&self, graph: &KnowledgeGraph) -> Checkpoint {
         let (entities, relations) = (graph.entities.len(), graph.relations.len());
         let parameters = Parameters::new(self.model(), entities, relations, self.manifest.seed);
-        Checkpoint { parameters, step: 0, seconds: 0.0, history: String::new() }
+        Checkpoint { parameters, done: Done::default() }
     }
 
     /// What decides the results: manifest, graph, plugins and the build of the SDK.

@@ -6,8 +6,8 @@ use crate::device::NamedDevice;
 use crate::experiment::states::States;
 use crate::experiment::stop::Stop;
 use crate::kge::{
-    Batch, Checkpoint, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, Parameters, RankMetrics, Sampler, Trained,
-    Trainer, ranks_on, save_checkpoint, window,
+    Batch, Checkpoint, Done, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, Parameters, RankMetrics, Sampler,
+    Trained, Trainer, ranks_on, save_checkpoint, window,
 };
 use crate::progress::{Silent, Task};
 use crate::{Error, Progress, Result, storage};
@@ -45,7 +45,7 @@ impl KgeExperiment {
         let (train, model, progress) = (&self.manifest.train, self.model(), records.progress);
         let options = self.sample_options();
         let (window, known) = (window(&options), Known::new(&graph.train));
-        let Checkpoint { parameters, step: first, seconds: before, history } = state;
+        let Checkpoint { parameters, done: Done { step: first, seconds: before, losses, history } } = state;
         let device = self.device()?;
         let trainer = Trainer::new(model, parameters, self.adam(), window, train.adversarial as f32, &device)?;
         let sampler = Sampler::new(graph, &known, options, first).at_once(trainer.batches_at_once());
@@ -68,7 +68,7 @@ impl KgeExperiment {
             task,
             keeper: Keeper::new(records),
             clock: Clock { begun: Instant::now(), looked: Duration::ZERO, before },
-            losses: (0.0, 0),
+            losses,
             history,
         };
         std::thread::scope(|scope| {
@@ -171,9 +171,10 @@ impl Training<'_> {
         if signal.is_none() && !self.keeper.is_due(epoch_ended) {
             return Ok(());
         }
-        let (parameters, seconds, history) = (self.trainer.parameters()?, self.clock.seconds(), &self.history);
+        let parameters = self.trainer.parameters()?;
         self.check(&parameters, step)?;
-        self.keeper.save(&parameters, step, seconds, history);
+        let (seconds, history) = (self.clock.seconds(), self.history.clone());
+        self.keeper.save(&parameters, &Done { step, seconds, losses: self.losses, history });
         match signal {
             None => Ok(()),
             Some(signal) => Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}"))),
@@ -190,7 +191,7 @@ impl Training<'_> {
         let parameters = self.trainer.into_parameters()?;
         parameters.check_finite(&format!("after step {step}"), &graph.entities, &graph.relations)?;
         self.task.finish(&format!("{step} steps in {seconds:.1} s"));
-        Ok(Checkpoint { parameters, step, seconds, history: self.history })
+        Ok(Checkpoint { parameters, done: Done { step, seconds, losses: self.losses, history: self.history } })
     }
 }
 
@@ -234,10 +235,10 @@ impl<'a> Keeper<'a> {
     }
 
     /// Writes one. One that cannot be written stops no run: the reader is told once.
-    fn save(&mut self, parameters: &Parameters, step: u32, seconds: f64, history: &str) {
+    fn save(&mut self, parameters: &Parameters, done: &Done) {
         let Some(states) = &self.records.checkpoints else { return };
         let begun = Instant::now();
-        let made = states.write(|folder| save_checkpoint(&folder.join(STATE), parameters, step, seconds, history));
+        let made = states.write(|folder| save_checkpoint(&folder.join(STATE), parameters, done));
         if let Err(error) = made
             && !std::mem::replace(&mut self.warned, true)
         {

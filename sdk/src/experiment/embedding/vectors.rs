@@ -7,7 +7,9 @@ use crate::cache::{Key, fingerprint};
 use crate::data::knowledge::{GraphSource, OfCohort};
 use crate::error::Blame;
 use crate::experiment::components::{FORM, sdk, source_files, without_paths, written};
-use crate::kge::{Checkpoint, EMBEDDINGS, KnowledgeGraph, LinkMetrics, Parameters, Trained, ranks_on, save_embeddings};
+use crate::kge::{
+    Checkpoint, Done, EMBEDDINGS, KnowledgeGraph, LinkMetrics, Parameters, Trained, ranks_on, save_embeddings,
+};
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -191,10 +193,10 @@ impl KgeExperiment {
         let checkpoints = records.checkpoints.as_ref();
         let saved = checkpoints.map(|of| last_checkpoint(of, &state.parameters, log)).transpose()?.flatten();
         if let Some(saved) = saved {
-            log(&format!("going on after step {} of the vectors", saved.step))?;
+            log(&format!("going on after step {} of the vectors", saved.done.step))?;
             state = saved;
         }
-        let Checkpoint { parameters, seconds, history, .. } = self.fit(&graph, state, records)?;
+        let Checkpoint { parameters, done: Done { seconds, history, .. } } = self.fit(&graph, state, records)?;
         let valid_mrr = self.valid_mrr(&graph, &parameters, records)?;
         Ok(Vectors { graph, parameters, history, valid_mrr, seconds })
     }
@@ -217,7 +219,7 @@ impl KgeExperiment {
         let one = || std::iter::once(String::new()).collect();
         let graph = KnowledgeGraph { entities: one(), relations: one(), ..KnowledgeGraph::default() };
         let make = || {
-            let Checkpoint { parameters, seconds, history, .. } = self.fresh(&graph);
+            let Checkpoint { parameters, done: Done { seconds, history, .. } } = self.fresh(&graph);
             Ok(Vectors { graph: graph.clone(), parameters, history, valid_mrr: None, seconds })
         };
         self.placed(guard::catch(make))
