@@ -2,7 +2,7 @@
 
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Needs, Seen, Stay};
-use dualk_sdk::data::AdmissionFacts;
+use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY};
 use dualk_sdk::prelude::*;
 
 options! {
@@ -39,12 +39,11 @@ impl BuildObjective for LengthOfStay {
 }
 
 const CLASSES: usize = 10;
-const DAY: i64 = 86_400;
 
 /// The class of a stay, where its times are known.
 fn class_of(facts: &AdmissionFacts) -> Option<u32> {
     let (start, end) = facts.start.zip(facts.end)?;
-    Some(class((end - start).div_euclid(DAY)))
+    Some(class((end - start).div_euclid(SECONDS_PER_DAY)))
 }
 
 /// The class of a number of whole days.

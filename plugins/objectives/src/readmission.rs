@@ -2,7 +2,7 @@
 
 use crate::next_visit::{self, TaskHead};
 use crate::stays::{self, Before, Needs, Seen, Stay};
-use dualk_sdk::data::AdmissionFacts;
+use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -55,8 +55,6 @@ impl BuildObjective for Readmission {
     }
 }
 
-const DAY: i64 = 86_400;
-
 impl Readmission {
     fn facts<'a>(&self, data: &'a Dataset) -> Result<&'a [AdmissionFacts]> {
         match self.from {
@@ -72,7 +70,7 @@ impl Readmission {
             From::Start => facts[row].start,
         };
         let (from, next) = from.zip(facts.get(row + 1)?.start)?;
-        Some((next - from).div_euclid(DAY) < i64::from(self.days))
+        Some((next - from).div_euclid(SECONDS_PER_DAY) < i64::from(self.days))
     }
 }
 

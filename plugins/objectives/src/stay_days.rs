@@ -1,7 +1,7 @@
 //! `stay_days`: how many days a stay lasts, as a number.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, DAY};
+use crate::stays;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -52,7 +52,7 @@ fn asked(data: &Dataset, split: Split) -> Result<Vec<(Range<usize>, f32)>> {
     let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
     let days = |row: usize| {
         let (start, end) = facts[row].start.zip(facts[row].end)?;
-        Some(((end - start) as f64 / DAY).max(0.0) as f32)
+        Some(stays::days_between(start, end).max(0.0) as f32)
     };
     let of_patient = |&patient: &usize| {
         let rows = data.cohort.admissions.range(patient);

@@ -2,7 +2,7 @@
 //! multi-visit patient may be asked about, not the last alone.
 
 use crate::next_visit;
-use dualk_sdk::data::{AdmissionFacts, Events};
+use dualk_sdk::data::{AdmissionFacts, Events, SECONDS_PER_DAY};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -131,8 +131,10 @@ pub fn numbers(
     Examples { numbers: vec![numbers], ..examples(data, &stays, labs) }
 }
 
-/// Seconds of a day.
-pub const DAY: f64 = 86_400.0;
+/// The days between two times in seconds.
+pub fn days_between(start: i64, end: i64) -> f64 {
+    (end - start) as f64 / SECONDS_PER_DAY as f64
+}
 
 /// Examples of stays, with the laboratory items that `labs` says, of visits before the stay only where they are seen.
 pub fn examples(data: &Dataset, stays: &[Stay], labs: Labs) -> Examples {

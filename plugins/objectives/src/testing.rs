@@ -1,6 +1,6 @@
 //! Data for the tests of tasks about stays.
 
-use dualk_sdk::data::{AdmissionFacts, LabItem, SplitOptions, prepare};
+use dualk_sdk::data::{AdmissionFacts, LabItem, SECONDS_PER_DAY, SplitOptions, prepare};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -8,7 +8,6 @@ use std::collections::HashMap;
 /// r modulo 7 is 3, has a drug unless r modulo 4 is 0, and in it item r modulo 3 is abnormal; the o-th of a patient begins on
 /// day 100·o + 10·o².
 pub fn data() -> Dataset {
-    const DAY: i64 = 86_400;
     let mut cohort = Cohort {
         code_names: ["428.0", "250.00", "401.9"].map(String::from).to_vec(),
         lab_items: (0..3).map(|id| LabItem { id, category: Some(0) }).collect(),
@@ -21,12 +20,12 @@ pub fn data() -> Dataset {
         cohort.patients.push(patient);
         cohort.admissions.push((0..visits).map(|v| row + v));
         for order in 0..visits {
-            let start = (100 * order + 10 * order * order) * DAY;
+            let start = (100 * order + 10 * order * order) * SECONDS_PER_DAY;
             cohort.codes.push([(row % 3) as u32]);
             cohort.labs.push([(row % 3) as u32]);
             cohort.admission_facts.push(AdmissionFacts {
                 start: Some(start),
-                end: Some(start + row % 16 * DAY),
+                end: Some(start + row % 16 * SECONDS_PER_DAY),
                 age: None,
                 died: Some(row % 7 == 3),
             });

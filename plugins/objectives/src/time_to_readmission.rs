@@ -1,7 +1,7 @@
 //! `time_to_readmission`: when the next admission comes.
 
 use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Before, DAY};
+use crate::stays::{self, Before};
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Numbers;
 use std::ops::Range;
@@ -43,7 +43,7 @@ impl TimeToReadmission {
         let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         let time = |row: usize| {
             let (end, next) = facts[row].end.zip(facts[row + 1].start)?;
-            let (days, horizon) = (((next - end) as f64 / DAY).max(SHORTEST), f64::from(self.horizon));
+            let (days, horizon) = (stays::days_between(end, next).max(SHORTEST), f64::from(self.horizon));
             Some(if days <= horizon { days } else { -horizon } as f32)
         };
         let of_patient = |&patient: &usize| {

@@ -39,6 +39,6 @@ pub use ids::Ids;
 pub use prepare::{prepare, prepare_for, write};
 pub use split::{SplitOptions, split};
 pub use stays::Stays;
-pub use time::{Dates, seconds, year_of, years_between};
+pub use time::{Dates, SECONDS_PER_DAY, seconds, year_of, years_between};
 pub use visits::Visits;
 pub use vocabulary::{build_vocabulary, vocabulary_of};

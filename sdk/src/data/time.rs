@@ -4,6 +4,9 @@ use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime::BrokenDownTime;
 
+/// Seconds of a day.
+pub const SECONDS_PER_DAY: i64 = 86_400;
+
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Seconds since 1970 of a date such as `2166-05-20`, perhaps with a time such as `19:16:52` or `19:16` behind a blank or a

@@ -1,6 +1,6 @@
 //! Identifiers of codes and laboratory items.
 
-use super::{Cohort, Visits, Vocabulary};
+use super::{Cohort, SECONDS_PER_DAY, Visits, Vocabulary};
 
 /// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier. Codes of
 /// the further kinds of [`Cohort::nodes`] come last, as `kind:name`; in a visit they stand behind its diagnoses.
@@ -55,14 +55,13 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
 
 /// When each admission began, in days since the first of its patient; NaN where that is not known.
 fn days(cohort: &Cohort) -> Vec<f32> {
-    const DAY: f64 = 86_400.0;
     let facts = &cohort.admission_facts;
     let of_patient = |p: usize| {
         let rows = cohort.admissions.range(p);
         let starts = facts[rows].iter().map(|facts| facts.start);
         let first = starts.clone().flatten().min().unwrap_or(0);
         starts
-            .map(move |start| start.map_or(f32::NAN, |start| ((start - first) as f64 / DAY) as f32))
+            .map(move |start| start.map_or(f32::NAN, |start| ((start - first) as f64 / SECONDS_PER_DAY as f64) as f32))
             .collect::<Vec<_>>()
     };
     (0..cohort.patients.len()).flat_map(of_patient).collect()

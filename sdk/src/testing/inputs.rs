@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::data::{
-    AdmissionFacts, Batch, Cohort, Dataset, LabItem, PatientFacts, Ragged, Sets, Sex, SplitOptions, prepare,
+    AdmissionFacts, Batch, Cohort, Dataset, LabItem, PatientFacts, Ragged, SECONDS_PER_DAY, Sets, Sex, SplitOptions,
+    prepare,
 };
 use crate::graph::Graph;
 use burn::tensor::{Device, TensorData};
@@ -82,17 +83,17 @@ pub fn dataset() -> Result<Dataset> {
         })
         .collect();
     for patient in 0..PATIENTS {
-        let mut start = 86_400 * (10_000 + patient);
+        let mut start = SECONDS_PER_DAY * (10_000 + patient);
         for visit in 0..1 + patient % 4 {
             let row = cohort.admission_facts.len() as i64;
             let facts = AdmissionFacts {
                 start: Some(start),
-                end: Some(start + row % 18 * 86_400),
+                end: Some(start + row % 18 * SECONDS_PER_DAY),
                 age: Some((40 + patient % 50) as f32),
                 died: Some(row % 7 == 3),
             };
             cohort.admission_facts.push(facts);
-            start += 86_400 * (20 + 20 * ((patient + visit) % 3));
+            start += SECONDS_PER_DAY * (20 + 20 * ((patient + visit) % 3));
         }
     }
     for kind in ["procedures", "drugs"] {

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use dualk_sdk::cache::{Cache, Entry, State};
+use dualk_sdk::data::SECONDS_PER_DAY;
 use dualk_sdk::{Error, Result};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -135,12 +136,14 @@ fn size(bytes: u64) -> String {
     }
 }
 
+const DAY: u64 = SECONDS_PER_DAY as u64;
+
 fn ago(age: Duration) -> String {
     match age.as_secs() {
         s @ 0..60 => format!("{s} s"),
         s @ 60..3600 => format!("{} min", s / 60),
-        s @ 3600..172_800 => format!("{} h", s / 3600),
-        s => format!("{} d", s / 86_400),
+        s if s < 2 * DAY => format!("{} h", s / 3600),
+        s => format!("{} d", s / DAY),
     }
 }
 
@@ -154,7 +157,7 @@ fn quantity(text: &str, units: &[(&str, u64)], example: &str) -> std::result::Re
 }
 
 fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let units = [("s", 1), ("min", 60), ("h", 3600), ("d", 86_400), ("w", 604_800)];
+    let units = [("s", 1), ("min", 60), ("h", 3600), ("d", DAY), ("w", 7 * DAY)];
     quantity(text, &units, "12h, 30d or 8w").map(Duration::from_secs)
 }
 

@@ -2,7 +2,7 @@
 
 use super::Visits;
 use super::events::{Event, What};
-use dualk_sdk::data::{AdmissionFacts, years_between};
+use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY, years_between};
 
 /// A visit of one subject.
 #[derive(Default)]
@@ -24,8 +24,6 @@ pub struct Grouped {
     pub results_without: u64,
 }
 
-const DAY: i64 = 86_400;
-
 /// Why something belongs to no visit.
 pub const BEFORE_THE_FIRST: &str = "before the first admission";
 
@@ -36,7 +34,7 @@ pub fn visits(events: Vec<Event>, by: Visits) -> Grouped {
     let find = |what: What| events.iter().find(|event| event.what == what).map(|event| event.time);
     let (birth, death) = (find(What::Birth), find(What::Death));
     for event in events {
-        let today = Some(event.time.div_euclid(DAY));
+        let today = Some(event.time.div_euclid(SECONDS_PER_DAY));
         let begins = match by {
             Visits::Admission => event.what == What::Admission,
             Visits::Day => today != day,

@@ -2,7 +2,7 @@
 
 use super::Omop;
 use super::tables::Tables;
-use dualk_sdk::data::{Dates, Ids, PatientFacts, Sex, Stays, seconds, years_between};
+use dualk_sdk::data::{Dates, Ids, PatientFacts, SECONDS_PER_DAY, Sex, Stays, seconds, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -22,8 +22,6 @@ pub const PERSON: [&str; 6] = [
 /// The standard concept of males, and of females.
 const MALE: &str = "8507";
 const FEMALE: &str = "8532";
-
-const DAY: i64 = 86_400;
 
 /// What is known of a person.
 #[derive(Default, Clone)]
@@ -50,7 +48,7 @@ impl Omop {
             // A death has a date alone, and the day on which a visit ends is its own.
             let death = person.and_then(|person| person.death);
             let within = |(start, end): (i64, i64)| {
-                death.is_some_and(|death| death >= start.div_euclid(DAY) * DAY && death <= end)
+                death.is_some_and(|death| death >= start.div_euclid(SECONDS_PER_DAY) * SECONDS_PER_DAY && death <= end)
             };
             facts.died = facts.start.zip(facts.end).filter(|_| deaths_are_known).map(within);
         });

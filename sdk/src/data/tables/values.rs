@@ -1,7 +1,7 @@
 //! Columns of Parquet as the text that a CSV file would have.
 
 use super::rows::Texts;
-use crate::data::time::time_at;
+use crate::data::time::{SECONDS_PER_DAY, time_at};
 use arrow::array::{Array, BinaryViewArray, BooleanArray, PrimitiveArray, Utf8ViewArray};
 use arrow::datatypes::{ArrowDataType as Type, TimeUnit};
 use arrow::types::NativeType;
@@ -105,7 +105,7 @@ fn time(texts: &mut Texts, value: i64, unit: TimeUnit) -> bool {
 }
 
 fn day(texts: &mut Texts, days: i32) -> bool {
-    match time_at(i64::from(days) * 86_400) {
+    match time_at(i64::from(days) * SECONDS_PER_DAY) {
         Some(at) => texts.write(format_args!("{}", at.date())),
         None => display(texts, days),
     }
