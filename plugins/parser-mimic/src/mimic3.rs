@@ -5,10 +5,9 @@ use crate::visits::{Columns, Identified, Listed, Visits};
 use crate::{Mimic3Options, diagnoses, labs};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Table, check_folder};
-use dualk_sdk::data::{Dates, Ids, Sex, Step, years_between};
+use dualk_sdk::data::{CodeTables, Dates, Ids, Sex, Step, years_between};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
@@ -57,11 +56,9 @@ impl Mimic3 {
 
     /// The tables, once all that can be known without reading them is as it should be.
     fn checked(&self) -> Result<Tables> {
-        let mut mistakes = Mistakes::default();
-        let tables = mistakes.note(self.open());
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(None, self.options.group.given()));
-        mistakes.finish(tables)
+        let Mimic3Options { group, drug_map, .. } = &self.options;
+        let tables = CodeTables { icd_map: None, group: group.given(), drug_map: drug_map.given() };
+        tables.checked(self.open())
     }
 }
 

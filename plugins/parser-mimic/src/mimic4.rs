@@ -3,10 +3,9 @@
 use crate::events::{self, Source};
 use crate::{Mimic4Options, admissions, diagnoses, labs};
 use dualk_sdk::component::Inputs;
-use dualk_sdk::data::Dates;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::tables::{Table, check_folder};
+use dualk_sdk::data::{CodeTables, Dates};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 
@@ -43,12 +42,9 @@ impl Mimic4 {
 
     /// The tables, once all that can be known without reading them is as it should be.
     fn checked(&self) -> Result<Tables> {
-        let options = &self.options;
-        let mut mistakes = Mistakes::default();
-        let tables = mistakes.note(self.open());
-        mistakes.note(options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(options.icd_map.given(), options.group.given()));
-        mistakes.finish(tables)
+        let Mimic4Options { icd_map, group, drug_map, .. } = &self.options;
+        let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
+        tables.checked(self.open())
     }
 }
 

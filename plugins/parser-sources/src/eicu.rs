@@ -4,11 +4,10 @@ use crate::Abnormal;
 use crate::events::{Places, Source};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
-use dualk_sdk::data::events::read_mapping;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
 use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table, check_folder};
-use dualk_sdk::data::{AdmissionFacts, Ids, LabItem, Sex, Stays, Step};
+use dualk_sdk::data::{AdmissionFacts, CodeTables, Ids, LabItem, Sex, Stays, Step};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::source_options;
@@ -101,11 +100,9 @@ impl Eicu {
 
     /// The tables, once all that can be known without reading them is as it should be.
     fn checked(&self) -> Result<Tables> {
-        let mut mistakes = Mistakes::default();
-        let tables = mistakes.note(self.open());
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(None, self.options.group.given()));
-        mistakes.finish(tables)
+        let EicuOptions { group, drug_map, .. } = &self.options;
+        let tables = CodeTables { icd_map: None, group: group.given(), drug_map: drug_map.given() };
+        tables.checked(self.open())
     }
 }
 

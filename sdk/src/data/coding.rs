@@ -77,7 +77,7 @@ impl Coding {
     ///
     /// # Errors
     /// Name the key and the file.
-    pub fn check(icd_map: Option<&Path>, groups: Option<&Path>) -> Result<()> {
+    pub(super) fn check(icd_map: Option<&Path>, groups: Option<&Path>) -> Result<()> {
         let mut mistakes = Mistakes::default();
         for (path, columns, key) in [(icd_map, ["ICD10", "ICD9"], "icd_map"), (groups, ["code", "group"], "group")] {
             mistakes.note(path.map(|path| Table::at(path, &columns).map_err(|e| e.at_key(key))).transpose());

@@ -37,6 +37,7 @@ pub use facts::{AdmissionFacts, Demographics, Events, PatientFacts, Sex};
 pub use flow::Step;
 pub use ids::Ids;
 pub use prepare::{prepare, prepare_for, write};
+pub use source_options::CodeTables;
 pub use split::{SplitOptions, split};
 pub use stays::Stays;
 pub use time::{Dates, SECONDS_PER_DAY, seconds, year_of, years_between};

@@ -1,4 +1,35 @@
-//! Options that parsers of tables share, each declared once.
+//! Options that parsers of tables share, each declared once, and the check of those that name tables.
+
+use super::coding::Coding;
+use super::events::read_mapping;
+use crate::Result;
+use crate::error::Mistakes;
+use std::path::Path;
+
+/// The tables that the options `icd_map`, `group` and `drug_map` of a parser name, each where one is given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CodeTables<'a> {
+    /// Equivalences of ICD-10-CM and ICD-9-CM.
+    pub icd_map: Option<&'a Path>,
+    /// Groups of codes.
+    pub group: Option<&'a Path>,
+    /// Codes that stand for drugs.
+    pub drug_map: Option<&'a Path>,
+}
+
+impl CodeTables<'_> {
+    /// The tables of the source as they were `opened`, once these can be used too.
+    ///
+    /// # Errors
+    /// All mistakes together, those of the source first; each names its key.
+    pub fn checked<T>(self, opened: Result<T>) -> Result<T> {
+        let mut mistakes = Mistakes::default();
+        let opened = mistakes.note(opened);
+        mistakes.note(self.drug_map.map(read_mapping).transpose());
+        mistakes.note(Coding::check(self.icd_map, self.group));
+        mistakes.finish(opened)
+    }
+}
 
 /// Declares the options of a parser as [`options!`](crate::options!) does, with those that it `shares` with others: a parser
 /// names the ones that it has, and what the default of `code_system` is. A key means the same wherever it is.
@@ -95,4 +126,23 @@ macro_rules! source_options {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($own:tt)* } shares { $($shared:tt)* }) => {
         $crate::source_options! { @add [$(#[$meta])* $vis struct $name] [$($own)*] $($shared)* }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn all_tables_that_cannot_be_used_are_named_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = folder.path().join("wrong.csv");
+        std::fs::write(&wrong, "a,b\n1,2\n").unwrap();
+        let tables = CodeTables { icd_map: Some(&wrong), group: Some(&wrong), drug_map: Some(&wrong) };
+        let error = tables.checked::<()>(Err(Error::user("there is no table").at_key("root"))).unwrap_err().to_string();
+        let places: Vec<Option<usize>> =
+            ["root", "drug_map", "icd_map", "group"].iter().map(|key| error.find(&format!("`{key}`: "))).collect();
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{error}");
+        assert_eq!(CodeTables::default().checked(Ok(3)).unwrap(), 3);
+    }
 }

@@ -9,9 +9,8 @@ mod visits;
 pub use options::{CsvOptions, Written};
 
 use dualk_sdk::component::Inputs;
+use dualk_sdk::data::CodeTables;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::events::read_mapping;
-use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use layout::Layout;
 use std::collections::HashMap;
@@ -24,11 +23,9 @@ struct Csv {
 impl Csv {
     /// The tables, once all that can be known without reading them is as it should be.
     fn checked(&self) -> Result<Layout> {
-        let mut mistakes = Mistakes::default();
-        let tables = mistakes.note(Layout::open(&self.options));
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
-        mistakes.finish(tables)
+        let CsvOptions { icd_map, group, drug_map, .. } = &self.options;
+        let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
+        tables.checked(Layout::open(&self.options))
     }
 }
 

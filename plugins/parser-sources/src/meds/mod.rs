@@ -12,9 +12,8 @@ pub use options::{MedsOptions, Visits};
 use crate::Abnormal;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::events::{EventSets, read_mapping};
-use dualk_sdk::data::{Step, icd};
-use dualk_sdk::error::Mistakes;
+use dualk_sdk::data::events::EventSets;
+use dualk_sdk::data::{CodeTables, Step, icd};
 use dualk_sdk::prelude::*;
 use files::Tables;
 use std::collections::HashMap;
@@ -49,11 +48,9 @@ impl Parser for Meds {
 impl Meds {
     /// The tables, once all that can be known without reading them is as it should be.
     fn checked(&self) -> Result<Tables> {
-        let mut mistakes = Mistakes::default();
-        let tables = mistakes.note(self.open().map_err(|e| e.at_key("root")));
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
-        mistakes.finish(tables)
+        let MedsOptions { icd_map, group, drug_map, .. } = &self.options;
+        let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
+        tables.checked(self.open().map_err(|e| e.at_key("root")))
     }
 
     fn cohort(&self, tables: &Tables, context: &ParserContext<'_>) -> Result<Cohort> {

@@ -12,10 +12,8 @@ pub use options::{OmopCodes, OmopOptions, Ranges};
 use crate::events::Source;
 use concepts::NO_CONCEPT;
 use dualk_sdk::component::Inputs;
-use dualk_sdk::data::Step;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::events::read_mapping;
-use dualk_sdk::error::Mistakes;
+use dualk_sdk::data::{CodeTables, Step};
 use dualk_sdk::prelude::*;
 use tables::Tables;
 
@@ -27,11 +25,9 @@ struct Omop {
 impl Omop {
     /// The tables, once all that can be known without reading them is as it should be.
     fn checked(&self) -> Result<Tables> {
-        let mut mistakes = Mistakes::default();
-        let tables = mistakes.note(self.open());
-        mistakes.note(self.options.drug_map.given().map(read_mapping).transpose());
-        mistakes.note(Coding::check(self.options.icd_map.given(), self.options.group.given()));
-        mistakes.finish(tables)
+        let OmopOptions { icd_map, group, drug_map, .. } = &self.options;
+        let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
+        tables.checked(self.open())
     }
 }
 
