@@ -99,6 +99,11 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
 }
 
+/// The fields of a line between tabs. Whatever ends the line is part of none.
+pub fn fields(line: &str) -> std::str::Split<'_, char> {
+    line.trim_end_matches(['\r', '\n']).split('\t')
+}
+
 /// The first of the [`lines`] of a text file, of which no more is read; `None` where all are blank.
 ///
 /// # Errors
@@ -220,6 +225,13 @@ mod tests {
         gzip.finish().unwrap();
         let error = first_of_lines(&path).unwrap_err().to_string();
         assert!(error.contains("longer than 1048576 bytes") && error.contains("t.txt:2"), "{error}");
+    }
+
+    #[test]
+    fn tabs_are_between_fields_and_ends_of_lines_in_none() {
+        let split = |line| fields(line).collect::<Vec<_>>();
+        assert_eq!(split("a\tb\r\t\r\r"), ["a", "b\r", ""]);
+        assert_eq!(split("a b\n"), ["a b"]);
     }
 
     /// By RFC 4180, 2.5 to 2.7; between tabs quotes are letters, as rows have them.
