@@ -12,8 +12,8 @@ vectorized_fn! {
     /// - `parts`: `[negatives]`, overwritten
     pub(super) fn log_likelihood(scores: &mut [f32], parts: &mut [f32], alpha: f32, share: f32) -> f32, FMA, {
         let Some((positive, negatives)) = scores.split_first_mut() else { return 0.0 };
-        let (likelihood, derivative) = log_sigmoid::<FMA>(*positive);
-        *positive = -share * derivative;
+        let (likelihood, gradient) = log_sigmoid::<FMA>(*positive);
+        *positive = -share * gradient;
         let highest = negatives.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         if highest == f32::NEG_INFINITY {
             negatives.fill(0.0);
@@ -25,15 +25,15 @@ vectorized_fn! {
         let sum: f32 = parts.iter().sum();
         for (part, score) in parts.iter_mut().zip(negatives) {
             let p = *part / sum;
-            let (likelihood, derivative) = log_sigmoid::<FMA>(-score.max(-1e30));
+            let (likelihood, gradient) = log_sigmoid::<FMA>(-score.max(-1e30));
             *part = p * likelihood;
-            *score = share * p * derivative;
+            *score = share * p * gradient;
         }
         likelihood + parts.iter().sum::<f32>()
     }
 }
 
-/// log σ(x), and its derivative σ(−x).
+/// log σ(x), and its gradient σ(−x).
 #[inline(always)]
 fn log_sigmoid<const FMA: bool>(x: f32) -> (f32, f32) {
     let e = exp::<FMA>(-x.abs());
@@ -84,9 +84,9 @@ mod tests {
         for x in points.flat_map(|x| [x, -x]) {
             let exact = f64::from(x).min(0.0) - (-f64::from(x).abs()).exp().ln_1p();
             let expected = 1.0 / (1.0 + f64::from(x).exp());
-            for (log, derivative) in [log_sigmoid::<true>(x), log_sigmoid::<false>(x)] {
+            for (log, gradient) in [log_sigmoid::<true>(x), log_sigmoid::<false>(x)] {
                 assert!((f64::from(log) - exact).abs() < 3e-7 * exact.abs().max(1.0), "log σ({x}) = {log}");
-                assert!((f64::from(derivative) - expected).abs() < 3e-7, "σ({}) = {derivative}", -x);
+                assert!((f64::from(gradient) - expected).abs() < 3e-7, "σ({}) = {gradient}", -x);
             }
         }
     }

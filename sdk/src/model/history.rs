@@ -175,8 +175,9 @@ impl History {
         let [own_of, own, near_of, near, item_of, item] =
             [&self.own_of, &self.own, &self.near_of, &self.near, &self.item_of, &self.item]
                 .map(|parameter| parameter.val().into_dispatch());
-        let said = Dispatch::said(own_of, own, near_of, near, item_of, item, lists, batch.len()); // [2 · nodes + items, batch]
-        weighted_sums(self.matrix.clone(), Tensor::from_dispatch(said)).transpose()
+        let scores = Dispatch::copy_scores(own_of, own, near_of, near, item_of, item, lists, batch.len());
+        let scores = Tensor::from_dispatch(scores); // [2 · nodes + items, batch]
+        weighted_sums(self.matrix.clone(), scores).transpose()
     }
 }
 

@@ -47,9 +47,9 @@ impl Entropy {
     pub(super) const PLAIN: Self = Self { positive: 1.0, negative: 1.0, epsilon: 0.0 };
 }
 
-/// A function whose values lie between two bounds.
+/// An activation whose values lie between two bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Squash {
+pub enum Activation {
     /// The hyperbolic tangent.
     Tanh,
     /// The logistic function.
@@ -287,17 +287,17 @@ pub trait Kernels: Backend {
     /// Gradient of `values` of [`Kernels::rectify`], from that of its output and the output.
     fn rectify_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, scale: f32) -> FloatTensor<Self>;
 
-    /// Each number squashed.
+    /// An activation of each number.
     ///
     /// # Shapes
     /// - output: that of `values`
-    fn squash(values: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
-        composed::squash::<Self>(values, by)
+    fn activate(values: FloatTensor<Self>, by: Activation) -> FloatTensor<Self> {
+        composed::activate::<Self>(values, by)
     }
 
-    /// Gradient of `values` of [`Kernels::squash`], from that of its output and the output.
-    fn squash_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
-        composed::squash_backward::<Self>(gradient, output, by)
+    /// Gradient of `values` of [`Kernels::activate`], from that of its output and the output.
+    fn activate_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Activation) -> FloatTensor<Self> {
+        composed::activate_backward::<Self>(gradient, output, by)
     }
 
     /// The mean of −P y ln(σ(z) + ε) − N (1 − y) ln(1 − σ(z) + ε) over all logits z.
@@ -321,14 +321,14 @@ pub trait Kernels: Backend {
     /// - `lists`: `[rows + 1 + numbers]`; output: `[rows, columns]`, in 32 bits
     fn marks(lists: IntTensor<Self>, rows: usize, columns: usize) -> FloatTensor<Self>;
 
-    /// What codes and items say, patient by patient, in the copy path of a head. A list for each code and then for each
-    /// item, if these enter; members are patient · ages + age.
+    /// The scores that codes and items of each patient give to columns in the copy path of a head. A list for each code and then
+    /// for each item, if these enter; members are patient · ages + age.
     ///
     /// # Shapes
     /// - `own`, `near`: `[1, ages]`; `own_of`, `near_of`: `[codes, ages]`; `item`: `[1, 1]`; `item_of`: `[items, 1]`
-    /// - output: `[lists + codes, patients]`: what codes say for themselves, for their neighbours, and items
+    /// - output: `[lists + codes, patients]`: scores of codes for themselves, of codes for their neighbours, and of items
     #[allow(clippy::too_many_arguments)]
-    fn said(
+    fn copy_scores(
         own_of: FloatTensor<Self>,
         own: FloatTensor<Self>,
         near_of: FloatTensor<Self>,
@@ -339,8 +339,8 @@ pub trait Kernels: Backend {
         patients: usize,
     ) -> FloatTensor<Self>;
 
-    /// Gradients of `own_of`, `near_of` and `item_of` of [`Kernels::said`], from that of its output.
-    fn said_backward(
+    /// Gradients of `own_of`, `near_of` and `item_of` of [`Kernels::copy_scores`], from that of its output.
+    fn copy_scores_backward(
         gradient: FloatTensor<Self>,
         own_of: FloatTensor<Self>,
         item_of: FloatTensor<Self>,

@@ -24,6 +24,7 @@
 //! Those that hold tables of edges × width are put together from such kernels, and so is [`relational_convolution`] on GPUs,
 //! where it holds tables of rows × batch · k. [`PaddedSets`] serves what no kernel covers, such as recurrences.
 
+mod activations;
 mod adjacency;
 mod attention;
 mod autodiff;
@@ -42,11 +43,11 @@ mod relational;
 mod relations;
 mod row_attention;
 mod set_attention;
-mod squash;
 #[cfg(test)]
 mod tests;
 
 pub use crate::sparse::{Csr, Precision, Sets, Transposed};
+pub use activations::{sigmoid, tanh};
 pub use adjacency::Adjacency;
 pub use attention::attention;
 pub(crate) use dense::multiplying;
@@ -63,4 +64,3 @@ pub use product::{Pooling, pool, propagate, weighted_sums};
 pub use relational::relational_convolution;
 pub use relations::Relations;
 pub use set_attention::softmax_pool;
-pub use squash::{sigmoid, tanh};

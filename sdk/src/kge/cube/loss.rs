@@ -63,7 +63,7 @@ pub(super) fn losses(
                 weight = share * ((x - top) * alpha).exp() / total;
                 x = -x;
             }
-            // log σ(x), and its derivative σ(−x).
+            // log σ(x), and its gradient σ(−x).
             let e = (-x.abs()).exp();
             let mut likelihood = -(1.0f32 + e).ln();
             let mut slope = 1.0f32 / (1.0f32 + e);

@@ -8,7 +8,7 @@ mod row_attention;
 mod rows;
 
 use super::dropped::Dropped;
-use super::kernels::{AdamStep, Entropy, Group, Kernels, Squash};
+use super::kernels::{Activation, AdamStep, Entropy, Group, Kernels};
 use super::{Csr, Precision, Relations};
 use attention::{EdgeAttention, SetAttention};
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -17,10 +17,10 @@ use burn_autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn_autodiff::grads::Gradients;
 use burn_autodiff::ops::{Backward, NodeGuard, OpsKind};
 use burn_autodiff::{Autodiff, NodeId};
-use one_input::{CrossEntropy, Dropout, Largest, SparseProduct, Squashed, Total};
+use one_input::{Activated, CrossEntropy, Dropout, Largest, SparseProduct, Total};
 use products::{MatrixProduct, SegmentProduct};
 use relational::RelationalConvolution;
-use rows::{AddRow, Rectify, Said};
+use rows::{AddRow, CopyScores, Rectify};
 use std::sync::Arc;
 
 impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
@@ -143,10 +143,10 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         record::<B, C, _, 2>(Rectify, guards, (output.clone(), dropped.scale), output)
     }
 
-    fn squash(values: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+    fn activate(values: FloatTensor<Self>, by: Activation) -> FloatTensor<Self> {
         let guard = values.node();
-        let output = B::squash(values.into_primitive(), by);
-        record::<B, C, _, 1>(Squashed, [guard], (output.clone(), by), output)
+        let output = B::activate(values.into_primitive(), by);
+        record::<B, C, _, 1>(Activated, [guard], (output.clone(), by), output)
     }
 
     fn cross_entropy(logits: FloatTensor<Self>, targets: FloatTensor<Self>, terms: Entropy) -> FloatTensor<Self> {
@@ -156,7 +156,7 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         record::<B, C, _, 1>(CrossEntropy, [guard], ([logits, targets], terms), output)
     }
 
-    fn said(
+    fn copy_scores(
         own_of: FloatTensor<Self>,
         own: FloatTensor<Self>,
         near_of: FloatTensor<Self>,
@@ -170,8 +170,8 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let guards = tensors.each_ref().map(|t| t.node());
         let [own_of, own, near_of, near, item_of, item] = tensors.map(|t| t.into_primitive());
         let kept = [own_of.clone(), item_of.clone()];
-        let output = B::said(own_of, own, near_of, near, item_of, item, lists.clone(), patients);
-        record::<B, C, _, 6>(Said, guards, (kept, lists), output)
+        let output = B::copy_scores(own_of, own, near_of, near, item_of, item, lists.clone(), patients);
+        record::<B, C, _, 6>(CopyScores, guards, (kept, lists), output)
     }
 
     // What follows has no gradients: they are the backward passes themselves, and the optimiser.
@@ -249,8 +249,8 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         Self::from_inner(B::rectify_backward(gradient.into_primitive(), output.into_primitive(), scale))
     }
 
-    fn squash_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
-        Self::from_inner(B::squash_backward(gradient.into_primitive(), output.into_primitive(), by))
+    fn activate_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Activation) -> FloatTensor<Self> {
+        Self::from_inner(B::activate_backward(gradient.into_primitive(), output.into_primitive(), by))
     }
 
     fn cross_entropy_backward(
@@ -267,14 +267,14 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         Self::from_inner(B::marks(lists, rows, columns))
     }
 
-    fn said_backward(
+    fn copy_scores_backward(
         gradient: FloatTensor<Self>,
         own_of: FloatTensor<Self>,
         item_of: FloatTensor<Self>,
         lists: Arc<Csr>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [gradient, own_of, item_of] = [gradient, own_of, item_of].map(|t| t.into_primitive());
-        let (own_of, near_of, item_of) = B::said_backward(gradient, own_of, item_of, lists);
+        let (own_of, near_of, item_of) = B::copy_scores_backward(gradient, own_of, item_of, lists);
         (Self::from_inner(own_of), Self::from_inner(near_of), Self::from_inner(item_of))
     }
 

@@ -2,7 +2,7 @@
 
 use crate::ops::Csr;
 use crate::ops::dropped::Dropped;
-use crate::ops::kernels::{Entropy, Kernels, Squash};
+use crate::ops::kernels::{Activation, Entropy, Kernels};
 use burn::backend::TensorMetadata;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::Shape;
@@ -65,14 +65,14 @@ impl<B: Kernels> Backward<B, 1> for Dropout {
 }
 
 #[derive(Debug)]
-pub(super) struct Squashed;
+pub(super) struct Activated;
 
-impl<B: Kernels> Backward<B, 1> for Squashed {
-    type State = (FloatTensor<B>, Squash);
+impl<B: Kernels> Backward<B, 1> for Activated {
+    type State = (FloatTensor<B>, Activation);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (output, by) = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |g| B::squash_backward(g, output, by));
+        unary::<B, _>(ops.parents, ops.node, grads, |g| B::activate_backward(g, output, by));
     }
 }
 

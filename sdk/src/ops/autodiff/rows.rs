@@ -48,16 +48,16 @@ impl<B: Kernels> Backward<B, 2> for Rectify {
 }
 
 #[derive(Debug)]
-pub(super) struct Said;
+pub(super) struct CopyScores;
 
-impl<B: Kernels> Backward<B, 6> for Said {
+impl<B: Kernels> Backward<B, 6> for CopyScores {
     type State = ([FloatTensor<B>; 2], Arc<Csr>);
 
     fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
         let ([own_of, item_of], lists) = ops.state;
         let items = lists.len() > own_of.shape()[0];
-        let (own_of, near_of, item_of) = B::said_backward(gradient, own_of, item_of, lists);
+        let (own_of, near_of, item_of) = B::copy_scores_backward(gradient, own_of, item_of, lists);
         let [of_own_of, of_own, of_near_of, of_near, of_item_of, of_item] = ops.parents;
         let tables = [(of_own_of, of_own, own_of), (of_near_of, of_near, near_of), (of_item_of, of_item, item_of)];
         // Items that do not enter have no gradient.

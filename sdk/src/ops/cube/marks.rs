@@ -1,4 +1,4 @@
-//! A matrix of zeros and ones from the columns that its rows list: a thread for each number.
+//! Multi-hot rows from the columns that they list: a thread for each number.
 
 use super::{UNITS, empty, thread_number, threads};
 use burn::tensor::DType;
@@ -6,7 +6,11 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-/// The matrix.
+/// Multi-hot rows: 1 in the columns that a row lists, else 0. `lists` has where each row's columns begin and end, and then the
+/// columns.
+///
+/// # Shapes
+/// - `lists`: `[rows + 1 + numbers]`; output: `[rows, columns]`, in 32 bits
 pub(super) fn matrix(lists: CubeTensor, rows: usize, columns: usize) -> CubeTensor {
     assert!(lists.dtype == DType::I32, "lists of whole numbers of 32 bits, not {:?}", lists.dtype);
     let output = empty(&CubeTensor { dtype: DType::F32, ..lists.clone() }, rows, columns);

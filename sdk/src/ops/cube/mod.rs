@@ -6,6 +6,7 @@
 
 mod adam;
 mod buffers;
+mod copy_scores;
 mod cross_entropy;
 mod dropout;
 mod edge_attention;
@@ -14,7 +15,6 @@ mod marks;
 mod matrix_product;
 mod narrow;
 pub(crate) mod reduce;
-mod said;
 mod set_attention;
 mod sparse_product;
 mod vectors;
@@ -191,7 +191,7 @@ impl Kernels for CubeBackend {
         marks::matrix(into_contiguous(lists), rows, columns)
     }
 
-    fn said(
+    fn copy_scores(
         own_of: FloatTensor<Self>,
         own: FloatTensor<Self>,
         near_of: FloatTensor<Self>,
@@ -201,16 +201,16 @@ impl Kernels for CubeBackend {
         lists: Arc<Csr>,
         patients: usize,
     ) -> FloatTensor<Self> {
-        said::forward([own_of, own, near_of, near, item_of, item].map(ready), &lists, patients)
+        copy_scores::forward([own_of, own, near_of, near, item_of, item].map(ready), &lists, patients)
     }
 
-    fn said_backward(
+    fn copy_scores_backward(
         gradient: FloatTensor<Self>,
         own_of: FloatTensor<Self>,
         item_of: FloatTensor<Self>,
         lists: Arc<Csr>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        said::backward(ready(gradient), dims(&own_of), dims(&item_of)[0], &lists)
+        copy_scores::backward(ready(gradient), dims(&own_of), dims(&item_of)[0], &lists)
     }
 
     fn adam(group: Group<Self>, count: usize, step: AdamStep) -> Group<Self> {

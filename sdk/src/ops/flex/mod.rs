@@ -1,6 +1,8 @@
 //! Kernels on the CPU. Rows of the output are divided among threads; each row has one owner.
 
+mod activations;
 mod adam;
+mod copy_scores;
 mod cross_entropy;
 mod dot_attention;
 mod dropout;
@@ -11,17 +13,15 @@ mod largest;
 mod real;
 mod relational;
 mod row_attention;
-mod said;
 mod segments;
 mod set_attention;
 mod simd;
 mod sparse_product;
-mod squash;
 mod tile_scores;
 mod tiles;
 
 use super::dropped::Dropped;
-use super::kernels::{AdamStep, Entropy, Group, Kernels, Learning, Squash};
+use super::kernels::{Activation, AdamStep, Entropy, Group, Kernels, Learning};
 use super::{Csr, Precision, Relations};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -286,15 +286,15 @@ impl Kernels for Flex {
         gradient
     }
 
-    fn squash(values: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+    fn activate(values: FloatTensor<Self>, by: Activation) -> FloatTensor<Self> {
         let mut values = whole(values);
-        of_type!(values, T => squash::forward(values.storage_mut::<T>(), by));
+        of_type!(values, T => activations::forward(values.storage_mut::<T>(), by));
         values
     }
 
-    fn squash_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Squash) -> FloatTensor<Self> {
+    fn activate_backward(gradient: FloatTensor<Self>, output: FloatTensor<Self>, by: Activation) -> FloatTensor<Self> {
         let (mut gradient, output) = (whole(gradient), output.to_contiguous());
-        of_type!(gradient, T => squash::backward(gradient.storage_mut::<T>(), numbers(&output), by));
+        of_type!(gradient, T => activations::backward(gradient.storage_mut::<T>(), numbers(&output), by));
         gradient
     }
 
@@ -329,7 +329,7 @@ impl Kernels for Flex {
         made(output, [rows, columns])
     }
 
-    fn said(
+    fn copy_scores(
         own_of: FloatTensor<Self>,
         own: FloatTensor<Self>,
         near_of: FloatTensor<Self>,
@@ -343,17 +343,17 @@ impl Kernels for Flex {
             [own_of, own, near_of, near, item_of, item].map(|t| t.to_contiguous());
         let [codes, ages] = dims(&own_of);
         of_type!(own_of, T => {
-            let tables = said::Tables {
+            let tables = copy_scores::Tables {
                 own: (numbers::<T>(&own_of), numbers(&own)),
                 near: (numbers(&near_of), numbers(&near)),
                 item: (numbers(&item_of), numbers(&item)),
                 ages,
             };
-            made(said::forward(tables, codes, &lists, patients), [codes + lists.len(), patients])
+            made(copy_scores::forward(tables, codes, &lists, patients), [codes + lists.len(), patients])
         })
     }
 
-    fn said_backward(
+    fn copy_scores_backward(
         gradient: FloatTensor<Self>,
         own_of: FloatTensor<Self>,
         item_of: FloatTensor<Self>,
@@ -362,7 +362,7 @@ impl Kernels for Flex {
         let gradient = gradient.to_contiguous();
         let (codes, items) = (dims(&own_of), dims(&item_of));
         of_type!(gradient, T => {
-            let [own, near, item] = said::backward::<T>(numbers(&gradient), codes, items[0], &lists);
+            let [own, near, item] = copy_scores::backward::<T>(numbers(&gradient), codes, items[0], &lists);
             (made(own, codes), made(near, codes), made(item, items))
         })
     }

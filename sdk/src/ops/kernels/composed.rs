@@ -1,6 +1,6 @@
 //! Kernels put together from others, for backends without one for all of it.
 
-use super::{Kernels, Squash};
+use super::{Activation, Kernels};
 use crate::ops::Precision;
 use crate::ops::dropped::Dropped;
 use crate::ops::relations::Relations;
@@ -58,23 +58,23 @@ fn reshaped<B: Kernels>(tensor: FloatTensor<B>, rows: usize, columns: usize) -> 
     B::float_reshape(tensor, [rows, columns].into())
 }
 
-/// [`Kernels::squash`] by burn's own functions.
-pub(in super::super) fn squash<B: Kernels>(values: FloatTensor<B>, by: Squash) -> FloatTensor<B> {
+/// [`Kernels::activate`] by burn's own functions.
+pub(in super::super) fn activate<B: Kernels>(values: FloatTensor<B>, by: Activation) -> FloatTensor<B> {
     match by {
-        Squash::Tanh => B::float_tanh(values),
-        Squash::Sigmoid => B::sigmoid(values),
+        Activation::Tanh => B::float_tanh(values),
+        Activation::Sigmoid => B::sigmoid(values),
     }
 }
 
-/// [`Kernels::squash_backward`] by burn's own functions.
-pub(in super::super) fn squash_backward<B: Kernels>(
+/// [`Kernels::activate_backward`] by burn's own functions.
+pub(in super::super) fn activate_backward<B: Kernels>(
     gradient: FloatTensor<B>,
     output: FloatTensor<B>,
-    by: Squash,
+    by: Activation,
 ) -> FloatTensor<B> {
     match by {
-        Squash::Sigmoid => B::sigmoid_backward(output, gradient),
-        Squash::Tanh => {
+        Activation::Sigmoid => B::sigmoid_backward(output, gradient),
+        Activation::Tanh => {
             let square = B::float_mul(output.clone(), output);
             B::float_mul(gradient, B::float_add_scalar(B::float_neg(square), 1f32.into()))
         }

@@ -1,5 +1,6 @@
 //! Every kernel against a plain formulation, on the device that `DUALK_TEST_DEVICE` names (`cpu` by default).
 
+mod activations;
 mod dropout;
 mod edges;
 mod large;
@@ -8,7 +9,6 @@ mod products;
 mod relational;
 mod row_attention;
 mod sets;
-mod squash;
 mod together;
 
 use crate::graph::Graph;

@@ -1,18 +1,18 @@
-//! What codes and items say in the copy path of a head: a thread for each list and patient, and for each number of the tables
-//! in the backward pass.
+//! Scores that codes and items give to columns in the copy path of a head: a thread for each list and patient, and for each
+//! number of the tables in the backward pass.
 
 use super::{Csr, UNITS, buffers, dims, empty, thread_number, threads};
 use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-/// What is said, from `own_of`, `own`, `near_of`, `near`, `item_of` and `item`.
+/// The scores, from `own_of`, `own`, `near_of`, `near`, `item_of` and `item`.
 pub(super) fn forward(tables: [CubeTensor; 6], lists: &Csr, patients: usize) -> CubeTensor {
     let [own_of, own, near_of, near, item_of, item] = tables;
     let [codes, ages] = dims(&own_of);
     let (rows, on_device) = (codes + lists.len(), buffers::lists(lists, &own_of));
     let output = empty(&own_of, rows, patients);
-    say::launch(
+    scores::launch(
         &output.client,
         threads(rows * patients),
         CubeDim::new_1d(UNITS),
@@ -34,7 +34,7 @@ pub(super) fn forward(tables: [CubeTensor; 6], lists: &Csr, patients: usize) -> 
     output
 }
 
-/// Gradients of the tables of codes and items, from that of what is said.
+/// Gradients of the tables of codes and items, from that of the scores.
 pub(super) fn backward(
     gradient: CubeTensor,
     [codes, ages]: [usize; 2],
@@ -45,7 +45,7 @@ pub(super) fn backward(
     let on_device = buffers::lists(lists, &gradient);
     let (own_of, near_of) = (empty(&gradient, codes, ages), empty(&gradient, codes, ages));
     let item_of = empty(&gradient, items, 1);
-    hear::launch(
+    gradients::launch(
         &gradient.client,
         threads(codes * ages + items),
         CubeDim::new_1d(UNITS),
@@ -66,7 +66,7 @@ pub(super) fn backward(
 }
 
 #[cube(launch)]
-fn say(
+fn scores(
     offsets: &[u32],
     members: &[u32],
     weights: &[f32],
@@ -87,7 +87,7 @@ fn say(
         terminate!();
     }
     let (row, patient) = (number / patients, number % patients);
-    // Codes speak twice: for themselves and for their neighbours.
+    // Codes have two scores: for themselves and for their neighbours.
     let mut list = row;
     if row >= codes {
         list = row - codes;
@@ -97,21 +97,21 @@ fn say(
         let member = members[k] as usize;
         if member / ages == patient {
             let age = member % ages;
-            let speech = if row < codes {
+            let score = if row < codes {
                 own_of[row * ages + age] + own[age]
             } else if list < codes {
                 near_of[list * ages + age] + near[age]
             } else {
                 item_of[list - codes] + item[0]
             };
-            sum += weights[k] * speech;
+            sum += weights[k] * score;
         }
     }
     output[number] = sum;
 }
 
 #[cube(launch)]
-fn hear(
+fn gradients(
     offsets: &[u32],
     members: &[u32],
     weights: &[f32],

@@ -1,7 +1,7 @@
 //! Activations between two bounds.
 
 use super::edges::on_cpu;
-use super::kernels::{Kernels, Squash};
+use super::kernels::{Activation, Kernels};
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, activation};
 
@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, activation};
 /// - output: that of `values`
 pub fn tanh<const D: usize>(values: Tensor<D>) -> Tensor<D> {
     match is_for_kernel(&values) {
-        true => Tensor::from_dispatch(Dispatch::squash(values.into_dispatch(), Squash::Tanh)),
+        true => Tensor::from_dispatch(Dispatch::activate(values.into_dispatch(), Activation::Tanh)),
         false => activation::tanh(values),
     }
 }
@@ -23,7 +23,7 @@ pub fn tanh<const D: usize>(values: Tensor<D>) -> Tensor<D> {
 /// - output: that of `values`
 pub fn sigmoid<const D: usize>(values: Tensor<D>) -> Tensor<D> {
     match is_for_kernel(&values) {
-        true => Tensor::from_dispatch(Dispatch::squash(values.into_dispatch(), Squash::Sigmoid)),
+        true => Tensor::from_dispatch(Dispatch::activate(values.into_dispatch(), Activation::Sigmoid)),
         false => activation::sigmoid(values),
     }
 }

@@ -2,27 +2,27 @@
 
 use super::real::Real;
 use super::simd::vectorized;
-use crate::ops::kernels::Squash;
+use crate::ops::kernels::Activation;
 use rayon::prelude::*;
 
 /// Numbers a task.
 const PIECE: usize = 1 << 14;
 
-/// Each number squashed.
-pub(super) fn forward<T: Real>(values: &mut [T], by: Squash) {
+/// The activation of each number.
+pub(super) fn forward<T: Real>(values: &mut [T], by: Activation) {
     values.par_chunks_mut(PIECE).for_each(|values| match by {
-        Squash::Tanh => tangents(values),
-        Squash::Sigmoid => logistics(values),
+        Activation::Tanh => tangents(values),
+        Activation::Sigmoid => logistics(values),
     });
 }
 
-/// The gradient of what was squashed, from that of the output: 1 − y² and y (1 − y) times as large.
-pub(super) fn backward<T: Real>(gradient: &mut [T], output: &[T], by: Squash) {
+/// The gradient of the input, from that of the output y: 1 − y² and y (1 − y) times as large.
+pub(super) fn backward<T: Real>(gradient: &mut [T], output: &[T], by: Activation) {
     gradient.par_chunks_mut(PIECE).zip(output.par_chunks(PIECE)).for_each(|(gradient, output)| {
         for (g, &y) in gradient.iter_mut().zip(output) {
             *g *= match by {
-                Squash::Tanh => T::ONE - y * y,
-                Squash::Sigmoid => y * (T::ONE - y),
+                Activation::Tanh => T::ONE - y * y,
+                Activation::Sigmoid => y * (T::ONE - y),
             };
         }
     });

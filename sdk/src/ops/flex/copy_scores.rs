@@ -1,9 +1,9 @@
-//! What codes and items say in the copy path of a head.
+//! Scores that codes and items give to columns in the copy path of a head.
 
 use super::Csr;
 use super::real::Real;
 
-/// For codes themselves, their neighbours and items: what each says beside all, and what all say.
+/// Of codes for themselves, of codes for their neighbours and of items: the weights of each, and those that all share.
 #[derive(Clone, Copy)]
 pub(super) struct Tables<'a, T> {
     pub own: (&'a [T], &'a [T]),
@@ -16,23 +16,23 @@ pub(super) struct Tables<'a, T> {
 pub(super) fn forward<T: Real>(tables: Tables<'_, T>, codes: usize, lists: &Csr, patients: usize) -> Vec<T> {
     let ages = tables.ages;
     let mut output = vec![T::ZERO; (codes + lists.len()) * patients];
-    let mut say = |row: usize, member: usize, weight: T, (each, all): (T, T)| {
-        output[row * patients + member / ages] += weight * (each + all);
+    let mut add = |row: usize, member: usize, weight: T, (own, shared): (T, T)| {
+        output[row * patients + member / ages] += weight * (own + shared);
     };
     for (list, member, weight) in entries::<T>(lists) {
         let age = member % ages;
         let at = list * ages + age;
         if list < codes {
-            say(list, member, weight, (tables.own.0[at], tables.own.1[age]));
-            say(codes + list, member, weight, (tables.near.0[at], tables.near.1[age]));
+            add(list, member, weight, (tables.own.0[at], tables.own.1[age]));
+            add(codes + list, member, weight, (tables.near.0[at], tables.near.1[age]));
         } else {
-            say(codes + list, member, weight, (tables.item.0[list - codes], tables.item.1[0]));
+            add(codes + list, member, weight, (tables.item.0[list - codes], tables.item.1[0]));
         }
     }
     output
 }
 
-/// Gradients of what each says: of codes `[codes, ages]` twice, and of items.
+/// Gradients of the weights of each: of codes `[codes, ages]` twice, and of items.
 pub(super) fn backward<T: Real>(gradient: &[T], [codes, ages]: [usize; 2], items: usize, lists: &Csr) -> [Vec<T>; 3] {
     let patients = gradient.len() / (codes + lists.len()).max(1);
     let [mut own, mut near, mut item] = [codes * ages, codes * ages, items].map(|size| vec![T::ZERO; size]);
