@@ -63,7 +63,7 @@ fn knowledge(graph: &str, sources: &[GraphSource], key: &str, data: &Dataset) ->
 fn counted_there(source: &GraphSource, key: &str) -> Result<BTreeSet<[String; 3]>> {
     let (found, _) = Triples::join(std::slice::from_ref(source), key, 0, None)?;
     let (entities, relations) = (found.entities.list(), found.relations.list());
-    let name = |names: &[String], number: u32| names[number as usize].clone();
+    let name = |names: &[String], id: u32| names[id as usize].clone();
     let named = |t: &Triple| [name(entities, t.head), name(relations, t.relation), name(entities, t.tail)];
     Ok(found.triples.iter().map(named).collect())
 }

@@ -3,7 +3,7 @@
 //! The test of a stage writes them; [`patient_table`] is the only reader.
 
 use super::run_dir::RunDir;
-use crate::train::{Ranked, numbered};
+use crate::train::{Ranked, group_ids};
 use crate::{Error, Result, storage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub(super) fn area(measure: &str) -> Option<fn(&Ranked, &[u8]) -> f64> {
 pub struct PatientTable {
     /// The patient of each test example, in the order of the split.
     pub patients: Vec<String>,
-    /// The person that each is, by number, where several patients are one; else nothing.
+    /// The person that each is, by id, where several patients are one; else nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub persons: Vec<usize>,
     /// For each row of the table and each metric that is a mean over examples, a value an example; `None` where the metric
@@ -48,15 +48,15 @@ impl PatientTable {
         storage::sync_file(&path)
     }
 
-    /// Whom each example is of, by number from 0 in the order in which they come first: the person, whose examples are not
-    /// independent, whichever patients they are of.
-    pub fn numbers(&self) -> Vec<usize> {
-        if self.persons.is_empty() { numbered(&self.patients) } else { numbered(&self.persons) }
+    /// The person that each example is of, as [`group_ids`] counts them: examples of a person are not independent, whichever
+    /// patients they are of.
+    pub fn person_ids(&self) -> Vec<usize> {
+        if self.persons.is_empty() { group_ids(&self.patients) } else { group_ids(&self.persons) }
     }
 
     /// How many patients the examples are of.
     pub fn number(&self) -> usize {
-        numbered(&self.patients).into_iter().max().map_or(0, |last| last + 1)
+        group_ids(&self.patients).into_iter().max().map_or(0, |last| last + 1)
     }
 
     /// The values of a row and metric, NaN where undefined.

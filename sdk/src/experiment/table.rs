@@ -10,7 +10,7 @@ use crate::component::HeadSpec;
 use crate::data::Cohort;
 use crate::train::{
     ACCURACY, Assessment, Interval, Metrics, Ranked, Resamples, Scored, assess, assess_binary, assess_numbers,
-    derive_seed, drawn_f1, drawn_numbers, metrics_of, numbered,
+    derive_seed, drawn_f1, drawn_numbers, group_ids, metrics_of,
 };
 
 /// Seed of the bootstrap: the same for all experiments, so that runs on the same patients compare in pairs.
@@ -214,9 +214,9 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The person that each example is of, by number; what is no patient with visits stands for itself.
+/// The person that each example is of, by id; what is no patient with visits stands for itself.
 fn persons(about: &[Option<About>], cohort: &Cohort) -> Vec<usize> {
-    numbered(about.iter().enumerate().map(|(i, about)| about.map(|about| cohort.person(about.index)).ok_or(i)))
+    group_ids(about.iter().enumerate().map(|(i, about)| about.map(|about| cohort.person(about.index)).ok_or(i)))
 }
 
 /// Where the metrics of an objective cut recall off.

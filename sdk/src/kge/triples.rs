@@ -9,9 +9,9 @@ use std::path::Path;
 /// A knowledge graph with its split.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnowledgeGraph {
-    /// Entities by index.
+    /// Entities by id.
     pub entities: Names,
-    /// Relations by index.
+    /// Relations by id.
     pub relations: Names,
     /// Triples to learn from.
     pub train: Vec<Triple>,
@@ -106,9 +106,10 @@ impl KnowledgeGraph {
             storage::write(&new.path().join(name), text.as_bytes())
         };
         let (entities, relations) = (self.entities.list(), self.relations.list());
-        let numbered = |names: &[String]| names.iter().enumerate().map(|(i, name)| format!("{i}\t{name}\n")).collect();
-        write("entities.dict", numbered(entities))?;
-        write("relations.dict", numbered(relations))?;
+        let with_ids =
+            |names: &[String]| names.iter().enumerate().map(|(id, name)| format!("{id}\t{name}\n")).collect();
+        write("entities.dict", with_ids(entities))?;
+        write("relations.dict", with_ids(relations))?;
         for (name, part) in [("train.txt", &self.train), ("valid.txt", &self.valid), ("test.txt", &self.test)] {
             let line = |t: &Triple| {
                 let (head, tail) = (&entities[t.head as usize], &entities[t.tail as usize]);

@@ -24,18 +24,18 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Numbers from 0 of equal things, in the order in which they come first: of each example that of its patient.
+/// Group ids: equal things have the same, from 0 in the order in which they come first. Of examples, those of their patients.
 ///
 /// ```
-/// assert_eq!(dualk_sdk::train::numbered(["b", "a", "b"]), [0, 1, 0]);
+/// assert_eq!(dualk_sdk::train::group_ids(["b", "a", "b"]), [0, 1, 0]);
 /// ```
-pub fn numbered<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize> {
-    let mut numbers = HashMap::new();
-    let number = |thing| {
-        let next = numbers.len();
-        *numbers.entry(thing).or_insert(next)
+pub fn group_ids<T: Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<usize> {
+    let mut ids = HashMap::new();
+    let id = |thing| {
+        let next = ids.len();
+        *ids.entry(thing).or_insert(next)
     };
-    things.into_iter().map(number).collect()
+    things.into_iter().map(id).collect()
 }
 
 /// Patients drawn with replacement, as many as there are, [`RESAMPLES`] times; each brings all of its examples, which are
@@ -51,7 +51,7 @@ pub struct Resamples {
 }
 
 impl Resamples {
-    /// Draws, where example `i` is one of patient `patients[i]`, as [`numbered`] counts them.
+    /// Draws, where example `i` is one of patient `patients[i]`, as [`group_ids`] counts them.
     pub fn new(patients: &[usize], seed: u64) -> Self {
         let (examples, number) = (patients.len(), patients.iter().max().map_or(0, |last| last + 1));
         let mut counts = vec![0u8; examples * RESAMPLES];
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn all_examples_of_a_patient_are_drawn_together() {
-        let patients = numbered(["b", "a", "b", "c"]);
+        let patients = group_ids(["b", "a", "b", "c"]);
         assert_eq!(patients, [0, 1, 0, 2]);
         let (examples, alone) = (Resamples::new(&patients, 3), Resamples::new(&one_each(3), 3));
         for (counts, drawn) in examples.counts.chunks(4).zip(alone.counts.chunks(3)) {

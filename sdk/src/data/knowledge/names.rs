@@ -1,4 +1,4 @@
-//! Triples of numbered entities and relations, and their names.
+//! Triples of entities and relations by their ids, and the names of both.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ pub struct Triple {
     pub tail: u32,
 }
 
-/// Names with numbers from 0, in order of first use.
+/// Names with ids from 0, in order of first use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     list: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The number of a name, which is added when it is new.
+    /// The id of a name, which is added when it is new.
     pub fn add(&mut self, name: &str) -> u32 {
         if let Some(&known) = self.index.get(name) {
             return known;
@@ -32,12 +32,12 @@ impl Names {
         id
     }
 
-    /// The number of a name.
+    /// The id of a name.
     pub fn get(&self, name: &str) -> Option<u32> {
         self.index.get(name).copied()
     }
 
-    /// All names, by index.
+    /// All names, by id.
     pub fn list(&self) -> &[String] {
         &self.list
     }
@@ -63,8 +63,8 @@ impl<S: AsRef<str>> FromIterator<S> for Names {
     }
 }
 
-/// Leaves out entities in fewer than `least` triples until none is left, and numbers what remains anew, in the order of the
-/// old numbers.
+/// Leaves out entities in fewer than `least` triples until none is left, and gives what remains new ids, in the order of the old
+/// ones.
 pub(super) fn filter(
     entities: &Names,
     relations: &Names,
@@ -90,10 +90,10 @@ pub(super) fn filter(
         list.collect::<Names>()
     };
     let (new_entities, new_relations) = (kept(entities, &|t| [t.head, t.tail]), kept(relations, &|t| [t.relation; 2]));
-    let renumber = |from: &Names, to: &Names| -> Vec<u32> {
+    let new_ids = |from: &Names, to: &Names| -> Vec<u32> {
         from.list().iter().map(|name| to.get(name).unwrap_or(u32::MAX)).collect()
     };
-    let (entity, relation) = (renumber(entities, &new_entities), renumber(relations, &new_relations));
+    let (entity, relation) = (new_ids(entities, &new_entities), new_ids(relations, &new_relations));
     for t in &mut triples {
         *t = Triple {
             head: entity[t.head as usize],

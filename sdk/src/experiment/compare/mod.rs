@@ -212,7 +212,7 @@ impl Comparison {
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         let baseline = baseline_of(&names, options)?;
         let patients = records.iter().find_map(|record| record.patients.as_ref());
-        let mut columns = Columns::new(&metrics, patients.map(PatientTable::numbers).unwrap_or_default());
+        let mut columns = Columns::new(&metrics, patients.map(PatientTable::person_ids).unwrap_or_default());
         let mut comparison = Self {
             primary: primary(&metrics).to_owned(),
             rows: rows(records, &groups, &metrics, &mut columns),
