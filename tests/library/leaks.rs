@@ -52,7 +52,7 @@ impl Objective for ReaderOptions {
             Split::Test => data.splits.test.clone(),
         };
         if self.single && split == Split::Test {
-            let [_, _, test] = data.splits.single_parts(&data.cohort);
+            let [_, _, test] = data.splits.single_splits(&data.cohort);
             patients.extend(test);
         }
         let seen = |p: usize| if self.blind { 0..0 } else { data.cohort.admissions.range(p) };
@@ -155,7 +155,7 @@ fn what_is_in_order_is_said() {
     for task in ["{ type = \"reader\" }", "{ type = \"diagnosis\" }"] {
         let lines = found(task).unwrap_or_else(|e| panic!("{task}: {e}"));
         assert_eq!(lines.len(), 5, "{lines:?}");
-        assert!(lines[0].contains("no patient is in two parts"), "{lines:?}");
+        assert!(lines[0].contains("no patient is in two splits"), "{lines:?}");
         assert!(lines[2].contains("are counted in the admissions of pretraining patients"), "{lines:?}");
         assert!(lines[4].contains("none on two sides"), "{lines:?}");
     }
@@ -187,7 +187,7 @@ fn test_patients_that_pretraining_sees_are_a_leak() {
     }
     // Who says so has them kept out of everything that is learnt.
     let lines = found("{ type = \"reader\", single = true, says = true }").unwrap();
-    let (single, held) = (number_after(&lines[0], "single"), number_after(&lines[0], "two parts,"));
+    let (single, held) = (number_after(&lines[0], "single"), number_after(&lines[0], "two splits,"));
     assert!(0 < held && held < single / 2 && lines[0].ends_with("of single are not learnt from"), "{lines:?}");
     assert!(lines[4].contains("none on two sides") && !lines[4].contains("pretraining"), "{lines:?}");
     // The published split keeps nobody out.
@@ -200,7 +200,7 @@ fn test_patients_that_pretraining_sees_are_a_leak() {
 #[test]
 fn who_is_kept_out_of_pretraining_is_learnt_from_by_no_stage() {
     let error = found("{ type = \"reader\", says = true, greedy = true }").unwrap_err().to_string();
-    assert!(error.contains("its train examples share") && error.contains("patients with another part"), "{error}");
+    assert!(error.contains("its train examples share") && error.contains("patients with another split"), "{error}");
     // Where nobody is kept out, all may be learnt from.
     assert!(found("{ type = \"reader\", greedy = true }").is_ok());
 }

@@ -254,7 +254,7 @@ proptest! {
         let splits = &data.splits;
         let parts: Vec<usize> = [&splits.train, &splits.valid, &splits.test].into_iter().flatten().copied().collect();
         let again: BTreeSet<usize> = parts.iter().copied().collect();
-        prop_assert_eq!(again.len(), parts.len(), "a patient is in two parts");
+        prop_assert_eq!(again.len(), parts.len(), "a patient is in two splits");
         let several: BTreeSet<usize> = (0..data.cohort.patients.len()).filter(|&p| data.cohort.visits(p) > 1).collect();
         prop_assert_eq!(again, several, "those of several visits, and no others");
         // Numbers of codes name the codes of the cohort, whatever the split.

@@ -218,7 +218,7 @@ mod tests {
         }
         asked.sort_unstable();
         assert_eq!(asked, (0..data.cohort.admissions.values().len() as u32).collect::<Vec<_>>());
-        // The share of the part is that of the patients with several stays, but for less than one patient.
+        // The fraction in the split is that of the patients with several stays, but for less than one patient.
         let of = |split| stays::patients(&data, split, true).len() - next_visit::patients(&data, split).len();
         let several: usize = parts.iter().map(|&split| next_visit::patients(&data, split).len()).sum();
         for split in parts {
@@ -237,7 +237,7 @@ mod tests {
         assert!(task.asks_about_single() && !LengthOfStay::default().asks_about_single());
         let data = prepare_for(data().cohort, &SplitOptions::default(), true).unwrap();
         let learnt = &data.splits.pretrain;
-        let [train, valid, test] = data.splits.single_parts(&data.cohort);
+        let [train, valid, test] = data.splits.single_splits(&data.cohort);
         assert!(!valid.is_empty() && !test.is_empty() && train.iter().all(|p| learnt.contains(p)));
         assert!(valid.iter().chain(&test).all(|p| !learnt.contains(p)));
         for split in [Split::Train, Split::Valid] {

@@ -40,7 +40,7 @@ pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Dataset) -> Vec<H
     }]
 }
 
-/// Multi-visit patients of a part.
+/// Multi-visit patients of a split.
 pub fn patients(data: &Dataset, split: Split) -> &[usize] {
     match split {
         Split::Train => &data.splits.train,
@@ -50,7 +50,7 @@ pub fn patients(data: &Dataset, split: Split) -> &[usize] {
 }
 
 impl NextVisit {
-    /// Examples of a part: visits up to the one that is asked for, the items that enter, and `label` of that visit, which
+    /// Examples of a split: visits up to the one that is asked for, the items that enter, and `label` of that visit, which
     /// is given as a row of the cohort's admissions. Valid and test ask for the last visit of each patient alone.
     pub fn examples(&self, data: &Dataset, split: Split, label: impl Fn(usize) -> Vec<u32>) -> Examples {
         let (mut visits, mut labs, mut targets) = (Ragged::new(), Ragged::new(), Ragged::new());

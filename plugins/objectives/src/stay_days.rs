@@ -46,7 +46,7 @@ impl BuildObjective for StayDays {
     }
 }
 
-/// The stays of a part: the visits that are seen, the last of which is asked about, and its days. A stay that ends before it
+/// The stays of a split: the visits that are seen, the last of which is asked about, and its days. A stay that ends before it
 /// begins has 0.
 fn asked(data: &Dataset, split: Split) -> Result<Vec<(Range<usize>, f32)>> {
     let facts = stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;

@@ -93,11 +93,11 @@ impl<'a> Needs<'a> {
     }
 }
 
-/// Patients of a part. With `single`, those who have one visit are divided as the others are.
+/// Patients of a split. With `single`, those who have one visit are divided as the others are.
 pub fn patients(data: &Dataset, split: Split, single: bool) -> Vec<usize> {
     let mut patients = next_visit::patients(data, split).to_vec();
     if single {
-        let [train, valid, test] = data.splits.single_parts(&data.cohort);
+        let [train, valid, test] = data.splits.single_splits(&data.cohort);
         patients.extend(match split {
             Split::Train => train,
             Split::Valid => valid,

@@ -252,7 +252,7 @@ pub trait Objective: Send + Sync {
         None
     }
 
-    /// Whether it asks about patients with one visit, too, as [`Splits::single_parts`](crate::data::Splits::single_parts) divides
+    /// Whether it asks about patients with one visit, too, as [`Splits::single_splits`](crate::data::Splits::single_splits) divides
     /// them. With a random split nothing is then learnt from those of valid and test; else pretraining sees all of them.
     fn asks_about_single(&self) -> bool {
         false

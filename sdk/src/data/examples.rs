@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// Visits that are told apart by whoever looks at a history: the last that is seen, the one before, and all earlier ones.
 pub const AGES: usize = 3;
 
-/// The examples of one objective and one part of the split. Entry `i` of each field belongs to example `i`.
+/// The examples of one objective and one split. Entry `i` of each field belongs to example `i`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Examples {
     /// What each visit holds; [`Examples::visits`] points into its rows.

@@ -26,7 +26,7 @@ pub fn prepare(cohort: Cohort, options: &SplitOptions) -> Result<Dataset> {
 }
 
 /// The same for stages that ask about patients with one visit, too, where `single` says so: with a random split those of
-/// [`Splits::single_parts`] that are in valid or test are not learnt from.
+/// [`Splits::single_splits`] that are in valid or test are not learnt from.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -52,7 +52,7 @@ pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Resu
 fn sides(options: &SplitOptions, single: bool, cohort: &Cohort, vocabulary: &Vocabulary) -> Result<Splits> {
     let mut splits = split(options, cohort, vocabulary)?;
     if single && options.is_random() {
-        let [_, valid, test] = splits.single_parts(cohort);
+        let [_, valid, test] = splits.single_splits(cohort);
         let held: HashSet<usize> = valid.into_iter().chain(test).collect();
         splits.pretrain.retain(|p| !held.contains(p));
     }

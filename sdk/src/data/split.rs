@@ -81,8 +81,8 @@ impl SplitOptions {
     }
 }
 
-/// Divides the patients of `cohort`. A random split has nobody on two sides who is several patients: single-visit patients who
-/// are the same person as one of valid or test are not among those to pretrain on.
+/// Divides the patients of `cohort`. A random split puts all patients who are one person into the same split, and leaves those with
+/// one visit out of pretraining who are the same person as a patient of valid or test.
 ///
 /// # Errors
 /// When the options ask for more patients than there are; manifest keys are relative to the split's table.
@@ -106,7 +106,8 @@ pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -
     Ok(Splits { single, pretrain, train, valid, test })
 }
 
-type Parts = (Vec<usize>, Vec<usize>, Vec<usize>);
+/// The patients of train, valid and test.
+type TrainValidTest = (Vec<usize>, Vec<usize>, Vec<usize>);
 
 fn published(
     cohort: &Cohort,
@@ -115,7 +116,7 @@ fn published(
     train_num: usize,
     test_num: usize,
     seed: u32,
-) -> Result<Parts> {
+) -> Result<TrainValidTest> {
     let common = common_patients(cohort, vocabulary, multi);
     let Some(valid_num) = train_num.checked_add(test_num).and_then(|n| multi.len().checked_sub(n)) else {
         let message = format!(
@@ -161,22 +162,28 @@ fn common_patients(cohort: &Cohort, vocabulary: &Vocabulary, multi: &[usize]) ->
     common
 }
 
-fn random(cohort: &Cohort, multi: &[usize], valid_part: f64, test_part: f64, seed: u32) -> Result<Parts> {
+fn random(
+    cohort: &Cohort,
+    multi: &[usize],
+    valid_fraction: f64,
+    test_fraction: f64,
+    seed: u32,
+) -> Result<TrainValidTest> {
     let mut persons = by_person(cohort, multi);
     let order = RandomState::new(seed).permutation(persons.len());
     let mut left: Vec<Vec<usize>> = order.iter().map(|&i| std::mem::take(&mut persons[i])).collect();
-    let count = |part: f64| (part * multi.len() as f64).round() as usize;
-    let test = take(&mut left, count(test_part));
-    let valid = take(&mut left, count(valid_part));
+    let count = |fraction: f64| (fraction * multi.len() as f64).round() as usize;
+    let test = take(&mut left, count(test_fraction));
+    let valid = take(&mut left, count(valid_fraction));
     if left.is_empty() {
         let number = multi.len();
         let message =
-            format!("valid = {valid_part} and test = {test_part} leave none of {number} patients to train on");
+            format!("valid = {valid_fraction} and test = {test_fraction} leave none of {number} patients to train on");
         return Err(Error::user(message).at_key("train"));
     }
-    let sorted = |mut part: Vec<usize>| {
-        part.sort_unstable();
-        part
+    let sorted = |mut split: Vec<usize>| {
+        split.sort_unstable();
+        split
     };
     Ok((sorted(left.concat()), sorted(valid), sorted(test)))
 }
@@ -198,50 +205,50 @@ fn by_person(cohort: &Cohort, patients: &[usize]) -> Vec<Vec<usize>> {
 /// Takes so many patients, or nearly so many, for none is parted from others of the same person: from the end of `left` the
 /// persons that fit, then the smallest of the others where that is no further from the number. Somebody is left.
 fn take(left: &mut Vec<Vec<usize>>, number: usize) -> Vec<usize> {
-    let (mut part, mut too_many) = (Vec::new(), Vec::new());
+    let (mut taken, mut too_many) = (Vec::new(), Vec::new());
     while let Some(person) = left.pop() {
-        match part.len() + person.len() <= number {
-            true => part.extend(person),
+        match taken.len() + person.len() <= number {
+            true => taken.extend(person),
             false => too_many.push(person),
         }
     }
     left.extend(too_many.into_iter().rev());
     let smallest = (0..left.len()).rev().min_by_key(|&i| left[i].len());
-    let near = |&i: &usize| left.len() > 1 && left[i].len() <= 2 * (number - part.len());
+    let near = |&i: &usize| left.len() > 1 && left[i].len() <= 2 * (number - taken.len());
     if let Some(i) = smallest.filter(near) {
-        part.extend(left.remove(i));
+        taken.extend(left.remove(i));
     }
-    part
+    taken
 }
 
 /// Seed of the draw that divides patients with one visit.
 const SINGLE_SEED: u32 = 42;
 
 impl Splits {
-    /// Patients with one visit as parts of their own, train, valid and test, for tasks that ask about them too: divided at
-    /// random as the others are. Who is the same person as one of the others is in the same part.
-    pub fn single_parts(&self, cohort: &Cohort) -> [Vec<usize>; 3] {
+    /// Patients with one visit in splits of their own, train, valid and test, for tasks that ask about them too: divided at
+    /// random as the others are. Those who are the same person as one of the others are in the same split.
+    pub fn single_splits(&self, cohort: &Cohort) -> [Vec<usize>; 3] {
         let others = [&self.train, &self.valid, &self.test];
         let known: HashMap<usize, usize> =
-            (0..3).flat_map(|part| others[part].iter().map(move |&p| (cohort.person(p), part))).collect();
-        let mut parts: [Vec<usize>; 3] = Default::default();
+            (0..3).flat_map(|split| others[split].iter().map(move |&p| (cohort.person(p), split))).collect();
+        let mut splits: [Vec<usize>; 3] = Default::default();
         let mut free = Vec::new();
         for &p in &self.single {
             match known.get(&cohort.person(p)) {
-                Some(&part) => parts[part].push(p),
+                Some(&split) => splits[split].push(p),
                 None => free.push(p),
             }
         }
-        let all = others.iter().map(|part| part.len()).sum::<usize>().max(1);
+        let all = others.iter().map(|split| split.len()).sum::<usize>().max(1);
         let cut = |several: usize| several * free.len() / all;
         let ends = [cut(self.train.len()), cut(self.train.len() + self.valid.len())];
         let persons = by_person(cohort, &free);
         let mut before = 0;
         for i in RandomState::new(SINGLE_SEED).permutation(persons.len()) {
-            parts[ends.partition_point(|&end| end <= before)].extend(&persons[i]);
+            splits[ends.partition_point(|&end| end <= before)].extend(&persons[i]);
             before += persons[i].len();
         }
-        parts
+        splits
     }
 }
 
@@ -285,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_disjoint_and_complete() {
+    fn splits_are_disjoint_and_complete() {
         let visits: Vec<usize> = (0..200).map(|i| 1 + i % 4).collect();
         for options in [SplitOptions::default(), SplitOptions::Dualk { train: 100, test: 20, seed: 42 }] {
             let split = run(&options, &visits).unwrap();
@@ -298,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn options_refuse_unknown_keys_and_impossible_parts() {
+    fn options_refuse_unknown_keys_and_impossible_fractions() {
         let parse = |text: &str| toml::from_str::<SplitOptions>(text);
         assert_eq!(
             parse("type = 'dualk'\ntrain = 8000\ntest = 1000").unwrap(),
@@ -342,7 +349,7 @@ mod tests {
         for seed in 0..20 {
             let options = SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed };
             let split = split(&options, &cohort, &Vocabulary::default()).unwrap();
-            let sides = [&split.pretrain, &split.valid, &split.test].map(|part| persons(part));
+            let sides = [&split.pretrain, &split.valid, &split.test].map(|patients| persons(patients));
             for (i, j) in [(0, 1), (0, 2), (1, 2)] {
                 assert!(sides[i].is_disjoint(&sides[j]), "seed {seed}: {i} {j}");
             }
@@ -351,8 +358,8 @@ mod tests {
             assert!(split.train.iter().all(|p| split.pretrain.contains(p)));
             held += split.single.iter().filter(|p| !split.pretrain.contains(p)).count();
             // A fifth, to a patient.
-            for part in [&split.valid, &split.test] {
-                assert!(part.len().abs_diff((60 - split.single.len()).div_ceil(5)) <= 1, "{}", part.len());
+            for held_out in [&split.valid, &split.test] {
+                assert!(held_out.len().abs_diff((60 - split.single.len()).div_ceil(5)) <= 1, "{}", held_out.len());
             }
         }
         assert!(held > 0);
@@ -369,11 +376,11 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_as_near_to_what_is_asked_as_persons_allow() {
+    fn splits_are_as_near_to_what_is_asked_as_persons_allow() {
         let sizes = |persons: &[usize], number: usize| {
             let mut left: Vec<Vec<usize>> = persons.iter().map(|&n| vec![0; n]).collect();
-            let part = take(&mut left, number).len();
-            (part, left.iter().map(Vec::len).collect::<Vec<_>>())
+            let taken = take(&mut left, number).len();
+            (taken, left.iter().map(Vec::len).collect::<Vec<_>>())
         };
         assert_eq!(sizes(&[1, 1, 1, 1], 2), (2, vec![1, 1]));
         assert_eq!(sizes(&[1, 3, 1, 2], 2), (2, vec![1, 3, 1]));
@@ -388,14 +395,14 @@ mod tests {
     fn single_visit_patients_are_divided_with_their_persons() {
         let cohort = cohort_of_persons();
         let split = split(&SplitOptions::default(), &cohort, &Vocabulary::default()).unwrap();
-        let parts = split.single_parts(&cohort);
-        let mut all = parts.concat();
+        let singles = split.single_splits(&cohort);
+        let mut all = singles.concat();
         all.sort_unstable();
         assert_eq!(all, split.single);
-        let mut part_of = HashMap::new();
-        for (part, others) in [&split.train, &split.valid, &split.test].into_iter().enumerate() {
-            for &p in others.iter().chain(&parts[part]) {
-                assert_eq!(*part_of.entry(cohort.person(p)).or_insert(part), part);
+        let mut split_of = HashMap::new();
+        for (which, others) in [&split.train, &split.valid, &split.test].into_iter().enumerate() {
+            for &p in others.iter().chain(&singles[which]) {
+                assert_eq!(*split_of.entry(cohort.person(p)).or_insert(which), which);
             }
         }
     }

@@ -188,7 +188,7 @@ impl Experiment {
         self.guarded(look)
     }
 
-    /// Prepares the data and looks at every part of every stage: which patients it holds, and on which side they are.
+    /// Prepares the data and looks at every split of every stage: which patients it holds, and of which split they are.
     /// Returns a line for each thing that was found in order.
     ///
     /// # Errors

@@ -8,13 +8,13 @@ use crate::data::{Dataset, Examples, SplitOptions, build_vocabulary};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Looks at every part of every stage: which patients it holds, and on which side they are. A line for each thing that was
+/// Looks at every split of every stage: which patients it holds, and of which split they are. A line for each thing that was
 /// found in order.
 ///
 /// # Errors
 /// Names what two sides share.
 pub(super) fn check_leaks(plan: &Plan, data: &Dataset) -> Result<Vec<String>> {
-    let mut lines = vec![parts(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
+    let mut lines = vec![disjoint_splits(data)?, identifiers(data)?, graph(data)?, vocabulary(data)?];
     lines.extend(cuts(&plan.manifest.data.split, data)?);
     lines.extend(knowledge("knowledge", &plan.manifest.data.knowledge, "data.knowledge", data)?);
     for named in &plan.embeddings {
@@ -80,7 +80,7 @@ fn counted_here(data: &Dataset, levels: &[f64]) -> BTreeSet<[String; 3]> {
     data.graph.iter().filter(|(source, target, _)| source != target).filter_map(named).collect()
 }
 
-/// The examples of a stage against the parts of the split, by person.
+/// The examples of a stage against the splits of the dataset, by person.
 fn stage(name: &str, objective: &dyn Objective, data: &Dataset) -> Result<String> {
     let splits = &data.splits;
     let [pretrain, train, valid, test] =
@@ -125,11 +125,12 @@ fn named(stage: &str, what: &str, examples: &Examples) -> Result<()> {
     }
 }
 
-/// Refuses examples of a stage that share persons with `both` another part, or are reported on and `pretrained`.
+/// Refuses examples of a stage of which `both` persons are in another split, too, or which are tested and of which `pretrained`
+/// persons are in pretraining.
 fn on_one_side(stage: &str, split: Split, what: &str, both: usize, pretrained: usize, data: &Dataset) -> Result<()> {
     if both > 0 {
         let whose = whose(both, data);
-        let message = format!("stage {stage}: its {what} examples share {whose} with another part of the split");
+        let message = format!("stage {stage}: its {what} examples share {whose} with another split");
         return Err(leak(message));
     }
     if split == Split::Test && pretrained > 0 {
@@ -161,28 +162,29 @@ fn whose(number: usize, data: &Dataset) -> String {
     format!("{number} {what}")
 }
 
-fn parts(data: &Dataset) -> Result<String> {
+/// Whether each patient is in one split.
+fn disjoint_splits(data: &Dataset) -> Result<String> {
     let splits = &data.splits;
-    let parts =
+    let by_name =
         [("train", &splits.train), ("valid", &splits.valid), ("test", &splits.test), ("single", &splits.single)];
     let mut side = vec![None; data.cohort.patients.len()];
-    for (name, patients) in parts {
+    for (name, patients) in by_name {
         for &p in patients {
             if let Some(other) = side[p].replace(name) {
-                return Err(shared(&format!("the part `{name}`"), &format!("`{other}`"), p));
+                return Err(shared(&format!("the split `{name}`"), &format!("`{other}`"), p));
             }
         }
     }
     if let Some(&p) = splits.pretrain.iter().find(|&&p| matches!(side[p], Some("valid" | "test"))) {
         return Err(shared("pretraining", "valid or test", p));
     }
-    let sizes: Vec<String> = parts.iter().map(|(name, patients)| format!("{name} {}", patients.len())).collect();
+    let sizes: Vec<String> = by_name.iter().map(|(name, patients)| format!("{name} {}", patients.len())).collect();
     let learnt: HashSet<usize> = splits.pretrain.iter().copied().collect();
     let held = match splits.single.iter().filter(|p| !learnt.contains(p)).count() {
         0 => String::new(),
         n => format!(", {n} of single are not learnt from"),
     };
-    Ok(format!("split: {}: no patient is in two parts{}{held}", sizes.join(", "), persons_apart(data)?))
+    Ok(format!("split: {}: no patient is in two splits{}{held}", sizes.join(", "), persons_apart(data)?))
 }
 
 /// Whether any person is on two sides as several patients; nothing where each patient is a person.
@@ -271,7 +273,8 @@ fn graph(data: &Dataset) -> Result<String> {
     }
 }
 
-/// Codes that nobody has who is learnt from. The published vocabulary has them; it is said and no error.
+/// How many codes of the vocabulary no training patient has. The published vocabulary has such codes: they are reported, and no
+/// error.
 fn vocabulary(data: &Dataset) -> Result<String> {
     let mut known = vec![false; data.vocabulary.nodes()];
     for &p in data.splits.pretrain.iter().chain(&data.splits.train) {
@@ -295,5 +298,5 @@ fn shared(what: &str, with: &str, p: usize) -> Error {
 fn leak(message: String) -> Error {
     let slot = Slot::Objective;
     Error::user(format!("a leak: {message}"))
-        .help(format!("look at `data.split`, and at the {slot} of the stage: parts must not share patients"))
+        .help(format!("look at `data.split`, and at the {slot} of the stage: splits must not share patients"))
 }

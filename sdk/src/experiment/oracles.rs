@@ -15,7 +15,7 @@ pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored
     let (plan, data, objective, heads) = (stage.plan, stage.data, stage.objective.as_ref(), model.head_specs());
     let asks: Vec<Asks> = (0..heads.len()).map(|head| objective.asks(data, head)).collect();
     let next = objective.asked_visit() == AskedVisit::Next && asks.iter().all(|a| matches!(a, Asks::Codes(_)));
-    let about = about_of(&stage.parts.test, data).into_iter();
+    let about = about_of(&stage.splits.test, data).into_iter();
     let visits: Option<Vec<usize>> = about.map(|about| about?.asked(AskedVisit::Next, data)).collect();
     let (Some(visits), true) = (visits, next) else {
         return Ok(Vec::new());

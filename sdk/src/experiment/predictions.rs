@@ -21,7 +21,7 @@ const ABOUT: [&str; 5] = ["patient", "admission", "time", "visits", "targets"];
 /// and number.
 pub(super) fn write_predictions(model: &Model, stage: &OpenStage<'_>, out: &Path) -> Result<()> {
     stage.check_testable()?;
-    let (data, objective, test) = (stage.data, stage.objective.as_ref(), &stage.parts.test);
+    let (data, objective, test) = (stage.data, stage.objective.as_ref(), &stage.splits.test);
     let about: Option<Vec<About>> = about_of(test, data).into_iter().collect();
     let Some(about) = about else {
         return Err(Error::user("the examples of this stage are no patients with visits: they have no predictions")

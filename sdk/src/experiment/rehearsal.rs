@@ -3,7 +3,7 @@
 use super::made::untrained;
 use super::model::fresh_model;
 use super::plan::Plan;
-use super::stage::{OpenStage, Parts};
+use super::stage::{OpenStage, SplitExamples};
 use super::training::{Keeping, Observers, train};
 use crate::data::{Dataset, Examples, Ragged};
 use crate::model::Model;
@@ -41,7 +41,7 @@ pub(super) fn rehearse(plan: &mut Plan, data: &Dataset) -> Result<Vec<StageMemor
         let mut stage = OpenStage::new(plan, index, data)?;
         model = stage.enter(model)?;
         let rest = bytes_of_logits(&stage, &model);
-        stage.parts = some(&stage.parts, BATCHES * stage.options().batch());
+        stage.splits = some(&stage.splits, BATCHES * stage.options().batch());
         memory::forget_peak();
         let mut on_epoch = |_: &EpochRecord| -> Result<()> { Ok(()) };
         let mut observers = Observers { on_epoch: &mut on_epoch, on_step: None, progress: &Silent };
@@ -60,16 +60,16 @@ fn bytes_of_logits(stage: &OpenStage<'_>, model: &Model) -> u64 {
         return 0;
     }
     let outputs: u64 = model.head_specs().iter().map(|head| head.outputs as u64).sum();
-    let largest = stage.parts.valid.len().max(stage.parts.test.len());
+    let largest = stage.splits.valid.len().max(stage.splits.test.len());
     outputs * BYTES * largest.saturating_sub(EVALUATED) as u64
 }
 
 /// Enough of the examples for a rehearsal.
-fn some(parts: &Parts, train: usize) -> Parts {
-    Parts {
-        train: first(&parts.train, train),
-        valid: first(&parts.valid, EVALUATED),
-        test: first(&parts.test, EVALUATED),
+fn some(splits: &SplitExamples, train: usize) -> SplitExamples {
+    SplitExamples {
+        train: first(&splits.train, train),
+        valid: first(&splits.valid, EVALUATED),
+        test: first(&splits.test, EVALUATED),
     }
 }
 

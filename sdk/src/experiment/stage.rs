@@ -9,21 +9,21 @@ use crate::data::{Dataset, Examples};
 use crate::model::Model;
 use crate::{Error, Result};
 
-/// Examples of a stage.
-pub(super) struct Parts {
+/// Examples of a stage by split.
+pub(super) struct SplitExamples {
     pub train: Examples,
     pub valid: Examples,
     pub test: Examples,
 }
 
-impl Parts {
+impl SplitExamples {
     fn of(plan: &Plan, objective: &dyn Objective, data: &Dataset) -> Result<Self> {
         let examples = |split| examples(plan, objective, data, split);
         Ok(Self { train: examples(Split::Train)?, valid: examples(Split::Valid)?, test: examples(Split::Test)? })
     }
 }
 
-/// The examples of a part, with age and sex where these enter the model.
+/// The examples of a split, with age and sex where these enter the model.
 pub(super) fn examples(plan: &Plan, objective: &dyn Objective, data: &Dataset, split: Split) -> Result<Examples> {
     let mut examples = objective.examples(data, split)?;
     if plan.manifest.model.demographics {
@@ -40,7 +40,7 @@ pub(super) struct OpenStage<'a> {
     pub index: usize,
     pub data: &'a Dataset,
     pub objective: Box<dyn Objective>,
-    pub parts: Parts,
+    pub splits: SplitExamples,
 }
 
 impl<'a> OpenStage<'a> {
@@ -50,8 +50,8 @@ impl<'a> OpenStage<'a> {
 
     /// The same, its objective being made already.
     pub fn with(plan: &'a Plan, index: usize, data: &'a Dataset, objective: Box<dyn Objective>) -> Result<Self> {
-        let parts = Parts::of(plan, objective.as_ref(), data)?;
-        Ok(Self { plan, index, data, objective, parts })
+        let splits = SplitExamples::of(plan, objective.as_ref(), data)?;
+        Ok(Self { plan, index, data, objective, splits })
     }
 
     /// What the manifest says of it.
@@ -87,7 +87,7 @@ impl<'a> OpenStage<'a> {
 
     /// Refuses to test where there is nobody to test on.
     pub fn check_testable(&self) -> Result<()> {
-        match self.parts.test.is_empty() {
+        match self.splits.test.is_empty() {
             false => Ok(()),
             true => Err(Error::user("no test patient has examples for this objective")
                 .at_key(format!("stage[{}].{}", self.index, self.options().objective().0))

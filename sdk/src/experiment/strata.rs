@@ -1,7 +1,7 @@
 //! Parts of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, and its
 //! chapter.
 
-use super::stage::Parts;
+use super::stage::SplitExamples;
 use crate::component::Asks;
 use crate::data::hierarchy::{self, Icd};
 use crate::data::icd::body_system;
@@ -12,9 +12,15 @@ use std::collections::BTreeMap;
 const BINS: usize = 5;
 
 /// What divides the labels of a head on test.
-pub(super) fn divisions(asks: &Asks, head: usize, columns: usize, parts: &Parts, data: &Dataset) -> Vec<Division> {
-    let frequency = by_frequency(columns, head, parts);
-    let more = [by_novelty(asks, head, &parts.test), by_chapter(asks, head, &parts.test, data)];
+pub(super) fn divisions(
+    asks: &Asks,
+    head: usize,
+    columns: usize,
+    splits: &SplitExamples,
+    data: &Dataset,
+) -> Vec<Division> {
+    let frequency = by_frequency(columns, head, splits);
+    let more = [by_novelty(asks, head, &splits.test), by_chapter(asks, head, &splits.test, data)];
     std::iter::once(frequency).chain(more.into_iter().flatten()).collect()
 }
 
@@ -29,9 +35,9 @@ pub(super) struct Division {
 }
 
 /// Labels by how frequent their code is in training.
-fn by_frequency(columns: usize, head: usize, parts: &Parts) -> Division {
+fn by_frequency(columns: usize, head: usize, splits: &SplitExamples) -> Division {
     let mut counts = vec![0u32; columns];
-    parts.train.targets[head].values().iter().for_each(|&c| counts[c as usize] += 1);
+    splits.train.targets[head].values().iter().for_each(|&c| counts[c as usize] += 1);
     let mut order: Vec<usize> = (0..columns).collect();
     order.sort_by_key(|&c| (counts[c], c));
     let mut bins = vec![0; columns];
@@ -39,7 +45,7 @@ fn by_frequency(columns: usize, head: usize, parts: &Parts) -> Division {
     Division {
         by: "code frequency",
         parts: (0..BINS).map(|b| format!("{}–{} %", 100 * b / BINS, 100 * (b + 1) / BINS)).collect(),
-        of: parts.test.targets[head].values().iter().map(|&c| bins[c as usize]).collect(),
+        of: splits.test.targets[head].values().iter().map(|&c| bins[c as usize]).collect(),
     }
 }
 
@@ -97,7 +103,7 @@ mod tests {
 
     /// Ten labels, label c of which c training examples have; three test examples, the first and second of whom had codes 1 and 3
     /// before.
-    fn parts() -> Parts {
+    fn splits() -> SplitExamples {
         let train = Examples {
             targets: vec![(0..10u32).map(|row| row + 1..10).collect()],
             labs: (0..10).map(|_| []).collect(),
@@ -110,19 +116,19 @@ mod tests {
             labs: (0..3).map(|_| []).collect(),
             ..Examples::default()
         };
-        Parts { train, valid: Examples::default(), test }
+        SplitExamples { train, valid: Examples::default(), test }
     }
 
     /// GRAM (Choi et al., KDD 2017): labels by how often they are in training, five bins of as many labels.
     #[test]
     fn bins_have_as_many_codes_the_rarest_first() {
-        let found = by_frequency(10, 0, &parts());
+        let found = by_frequency(10, 0, &splits());
         assert_eq!((found.by, found.of), ("code frequency", vec![0, 1, 4, 1, 2]));
         assert_eq!(found.parts, ["0–20 %", "20–40 %", "40–60 %", "60–80 %", "80–100 %"]);
         // Seven labels in five bins; those that are as frequent by their number.
         let test = Examples { targets: vec![std::iter::once(0..7u32).collect()], ..Examples::default() };
         let train = Examples { targets: vec![[[5u32]].into_iter().collect()], ..Examples::default() };
-        let found = by_frequency(7, 0, &Parts { train, valid: Examples::default(), test });
+        let found = by_frequency(7, 0, &SplitExamples { train, valid: Examples::default(), test });
         assert_eq!(found.of, [0, 0, 1, 2, 2, 4, 3]);
     }
 
@@ -130,10 +136,10 @@ mod tests {
     #[test]
     fn labels_are_repeated_where_the_patient_had_the_code_in_a_visit_that_is_seen() {
         let asks = Asks::Codes((0..11u32).map(|code| code.checked_sub(1)).collect());
-        let found = by_novelty(&asks, 0, &parts().test).unwrap();
+        let found = by_novelty(&asks, 0, &splits().test).unwrap();
         assert_eq!((found.by, found.of), ("had before", vec![1, 1, 0, 1, 0]));
         assert_eq!(found.parts, ["new", "repeated"]);
-        assert!(by_novelty(&Asks::Nothing, 0, &parts().test).is_none());
+        assert!(by_novelty(&Asks::Nothing, 0, &splits().test).is_none());
     }
 
     fn titles(codes: &[&str]) -> Vec<Option<&'static str>> {

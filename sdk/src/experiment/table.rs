@@ -40,12 +40,12 @@ pub(super) struct Table<'a> {
 
 impl<'a> Table<'a> {
     pub fn new(stage: &'a OpenStage<'a>, heads: &'a [HeadSpec]) -> Self {
-        let OpenStage { data, objective, parts, .. } = stage;
+        let OpenStage { data, objective, splits, .. } = stage;
         let of = |head: usize| {
             let asks = objective.asks(data, head);
-            divisions(&asks, head, heads[head].outputs, parts, data)
+            divisions(&asks, head, heads[head].outputs, splits, data)
         };
-        let about = about_of(&parts.test, data);
+        let about = about_of(&splits.test, data);
         let persons = persons(&about, &data.cohort);
         Self {
             stage,
@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
 
     /// A row, and what it is for each example.
     fn row(&self, scored: &Scored) -> (Row, Values) {
-        let metrics = metrics_of(self.stage.objective.as_ref(), self.heads, &scored.heads, &self.stage.parts.test);
+        let metrics = metrics_of(self.stage.objective.as_ref(), self.heads, &scored.heads, &self.stage.splits.test);
         let ks = if self.is_exclusive() { vec![1] } else { cut_offs(&metrics) };
         let mut row = Row { name: scored.name.clone(), metrics, ..Row::default() };
         let mut values = Values::new();
@@ -105,7 +105,7 @@ impl<'a> Table<'a> {
 
     /// Adds what is measured of a head.
     fn add_head(&self, head: usize, scored: &Scored, ks: &[usize], row: &mut Row, values: &mut Values) {
-        let (test, link) = (&self.stage.parts.test, self.stage.objective.link());
+        let (test, link) = (&self.stage.splits.test, self.stage.objective.link());
         let (scores, targets, outputs) = (&scored.heads[head], &test.targets[head], self.heads[head].outputs);
         let mut found = match (link, outputs) {
             (Some(link), columns) => assess_numbers(scores, columns, test.numbers_of(head), link),
@@ -139,7 +139,7 @@ impl<'a> Table<'a> {
     /// Intervals of what is no mean over examples, of one head: areas of a yes/no question, errors and order of numbers, and the
     /// weighted F1 of a ranking where it is among the `metrics`.
     fn no_means(&self, scored: &Scored, metrics: &Metrics) -> Vec<Interval> {
-        let test = &self.stage.parts.test;
+        let test = &self.stage.splits.test;
         let ([scores], [HeadSpec { outputs, .. }]) = (scored.heads.as_slice(), self.heads) else { return Vec::new() };
         match self.stage.objective.link() {
             Some(link) => {
@@ -157,7 +157,7 @@ impl<'a> Table<'a> {
 
     /// Intervals of the areas of a yes/no question.
     fn areas(&self, scores: &[f32]) -> Vec<Interval> {
-        let truth = self.stage.parts.test.targets[0].rows().map(|row| !row.is_empty());
+        let truth = self.stage.splits.test.targets[0].rows().map(|row| !row.is_empty());
         let examples = scores.iter().map(|&score| f64::from(score)).zip(truth);
         let Some(ranked) = Ranked::new(examples) else { return Vec::new() };
         let interval = |name: &&str| {
@@ -169,7 +169,7 @@ impl<'a> Table<'a> {
 
     /// Measures of parts of the patients, and of a ranking those of parts of the labels before them.
     fn strata(&self, head: usize, scored: &Scored, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
-        let (test, columns) = (&self.stage.parts.test, self.heads[head].outputs);
+        let (test, columns) = (&self.stage.splits.test, self.heads[head].outputs);
         let scores = &scored.heads[head];
         match self.stage.objective.link() {
             Some(link) => {

@@ -4,7 +4,7 @@ use super::components::input_options;
 use super::oracles::oracles;
 use super::outcome::{Row, StageOutcome};
 use super::patients::PatientTable;
-use super::stage::{OpenStage, Parts};
+use super::stage::{OpenStage, SplitExamples};
 use super::table::Table;
 use crate::model::Model;
 use crate::progress::Silent;
@@ -40,7 +40,7 @@ pub(super) fn test(
         stage: stage.name(),
         inputs: Some(input_options(&stage.plan.registry, &objective)),
         objective,
-        examples: stage.parts.test.len(),
+        examples: stage.splits.test.len(),
         patients: Some(by_patient.number()),
         epoch: tested.epoch,
         caption: stage.caption(tested.model),
@@ -58,7 +58,7 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
     let task = progress.begin("baselines", "", None);
     let by_visit = model.tells_visits_apart();
     let labs = stage.plan.sees_labs(by_visit);
-    let Parts { train, valid, test } = &stage.parts;
+    let SplitExamples { train, valid, test } = &stage.splits;
     let (data, objective, heads) = (stage.data, stage.objective.as_ref(), model.head_specs());
     let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs, by_visit });
     task.finish("");
@@ -68,7 +68,7 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
 /// Scores of the model, after those of the weights that were best on valid where others were selected.
 fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
     let scored = |name: String, model: &Model| {
-        let heads = predict(model, &stage.data.graph, &stage.parts.test, &mut Silent);
+        let heads = predict(model, &stage.data.graph, &stage.splits.test, &mut Silent);
         Scored { name, heads, scale: Scale::of(stage.objective.as_ref()) }
     };
     let best = tested.best_on_valid.map(|(epoch, model)| scored(format!("best on valid, epoch {}", epoch + 1), model));
@@ -79,7 +79,7 @@ fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
 /// What stands beside the loss on test, to see what was learnt by heart: that on valid, where targets are numbers the metrics
 /// on valid. Nothing where nobody is in that part.
 fn on_valid(stage: &OpenStage<'_>, model: &Model) -> Metrics {
-    let (valid, objective) = (&stage.parts.valid, stage.objective.as_ref());
+    let (valid, objective) = (&stage.splits.valid, stage.objective.as_ref());
     match objective.link() {
         _ if valid.is_empty() => Vec::new(),
         None => vec![("valid log loss".to_owned(), valid_log_loss(stage, model))],
@@ -92,7 +92,7 @@ fn on_valid(stage: &OpenStage<'_>, model: &Model) -> Metrics {
 
 /// The mean loss of a model on valid, over heads.
 fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> f64 {
-    let valid = &stage.parts.valid;
+    let valid = &stage.splits.valid;
     let (heads, scale) = (model.head_specs(), Scale::of(stage.objective.as_ref()));
     let mut sums = vec![0.0; heads.len()];
     predict_blocks(model, &stage.data.graph, valid, &mut Silent, |logits, batch| {

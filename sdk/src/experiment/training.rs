@@ -115,16 +115,16 @@ impl Training<'_> {
         frozen: &'a [String],
         observers: &Observers<'o>,
     ) -> Fit<'a> {
-        let OpenStage { plan, index, data, objective, parts } = self.stage;
+        let OpenStage { plan, index, data, objective, splits } = self.stage;
         let (options, compat) = (self.stage.options(), plan.manifest.is_compat());
         Fit {
             name,
             graph: &data.graph,
             objective: objective.as_ref(),
             loss: self.loss.as_ref(),
-            train: &parts.train,
-            valid: &parts.valid,
-            watch: compat.then_some(&parts.test),
+            train: &splits.train,
+            valid: &splits.valid,
+            watch: compat.then_some(&splits.test),
             heads,
             frozen,
             dropout_in_frozen: compat,

@@ -200,7 +200,7 @@ impl Published {
         rows(numbers, codes.to_vec(), |code| format!("the code {code}"), &self.folder)
     }
 
-    /// Patients of each part must be the published ones: else predictions are of others.
+    /// Patients of each split must be the published ones: else predictions are of others.
     fn compare_patients(&self, data: &Dataset) -> Result<()> {
         let splits = &data.splits;
         for ((part, published), ours) in
