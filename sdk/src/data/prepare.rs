@@ -173,15 +173,15 @@ impl Cohort {
 ///
 /// # Errors
 /// When `out` holds anything but the result of an earlier call, which is replaced.
-pub fn write(prepared: &Dataset, out: &Path) -> Result<()> {
+pub fn write(dataset: &Dataset, out: &Path) -> Result<()> {
     replaceable(out)?;
     storage::folder(out, Access::Private, |new| {
-        write_json(&new.join(SUMMARY), &prepared.summary())?;
-        write_json(&new.join("splits.json"), &splits(prepared))?;
-        write_json(&new.join("vocabulary.json"), &vocabulary(prepared))?;
-        write_parquet(&new.join("patients.parquet"), patients(prepared))?;
-        write_parquet(&new.join("graph.parquet"), graph(prepared))?;
-        write_tensors(&new.join("tensors.safetensors"), prepared)
+        write_json(&new.join(SUMMARY), &dataset.summary())?;
+        write_json(&new.join("splits.json"), &splits(dataset))?;
+        write_json(&new.join("vocabulary.json"), &vocabulary(dataset))?;
+        write_parquet(&new.join("patients.parquet"), patients(dataset))?;
+        write_parquet(&new.join("graph.parquet"), graph(dataset))?;
+        write_tensors(&new.join("tensors.safetensors"), dataset)
     })
 }
 
@@ -205,14 +205,14 @@ fn replaceable(out: &Path) -> Result<()> {
     }
 }
 
-fn splits(prepared: &Dataset) -> Value {
-    let cohort = &prepared.cohort;
+fn splits(dataset: &Dataset) -> Value {
+    let cohort = &dataset.cohort;
     let id = |&p: &usize| match cohort.patient_names.get(p) {
         Some(name) => Value::from(name.as_str()),
         None => Value::from(cohort.patients[p]),
     };
-    let ids = |part: &[usize]| -> Vec<Value> { part.iter().map(id).collect() };
-    let splits = &prepared.splits;
+    let ids = |patients: &[usize]| -> Vec<Value> { patients.iter().map(id).collect() };
+    let splits = &dataset.splits;
     json!({
         "single": ids(&splits.single),
         "pretrain": ids(&splits.pretrain),
@@ -222,20 +222,20 @@ fn splits(prepared: &Dataset) -> Value {
     })
 }
 
-fn vocabulary(prepared: &Dataset) -> Value {
-    let vocabulary = &prepared.vocabulary;
+fn vocabulary(dataset: &Dataset) -> Value {
+    let vocabulary = &dataset.vocabulary;
     let code_map = |n: usize| -> Map<String, Value> {
         vocabulary.codes[1..=n].iter().zip(1..).map(|(code, id)| (code.clone(), Value::from(id))).collect()
     };
     let items = |items: &[u32]| -> Map<String, Value> {
-        let id = |&item: &u32| prepared.cohort.lab_items[item as usize].id.to_string();
+        let id = |&item: &u32| dataset.cohort.lab_items[item as usize].id.to_string();
         items.iter().zip(1..).map(|(item, number)| (id(item), Value::from(number))).collect()
     };
-    let categories = prepared.cohort.lab_categories.iter().zip(&vocabulary.category_labs);
+    let categories = dataset.cohort.lab_categories.iter().zip(&vocabulary.category_labs);
     let mut labs: Map<String, Value> = categories.map(|(name, labs)| (name.clone(), items(labs).into())).collect();
     labs.insert("all".into(), items(&vocabulary.labs).into());
     let all = vocabulary.codes.len() - 1;
-    let cohort = &prepared.cohort;
+    let cohort = &dataset.cohort;
     let titles: Map<String, Value> = cohort.titles().into_iter().map(|(code, title)| (code, title.into())).collect();
     let items = cohort.lab_items.iter().zip(&cohort.lab_names).filter(|(_, name)| !name.is_empty());
     let items: Map<String, Value> = items.map(|(item, name)| (item.id.to_string(), name.as_str().into())).collect();
@@ -249,8 +249,8 @@ fn vocabulary(prepared: &Dataset) -> Value {
 }
 
 /// One row an admission.
-fn patients(prepared: &Dataset) -> Vec<(String, Values)> {
-    let cohort = &prepared.cohort;
+fn patients(dataset: &Dataset) -> Vec<(String, Values)> {
+    let cohort = &dataset.cohort;
     let (mut patient, mut order) = (Vec::new(), Vec::new());
     for (p, row) in cohort.admissions.rows().enumerate() {
         patient.extend(row.iter().map(|_| p));
@@ -303,8 +303,8 @@ fn known_columns(cohort: &Cohort, patient: &[usize]) -> Vec<(String, Values)> {
     columns
 }
 
-fn graph(prepared: &Dataset) -> Vec<(String, Values)> {
-    let mut edges: Vec<(u32, u32, f32)> = prepared.graph.iter().collect();
+fn graph(dataset: &Dataset) -> Vec<(String, Values)> {
+    let mut edges: Vec<(u32, u32, f32)> = dataset.graph.iter().collect();
     edges.sort_unstable_by_key(|e| (e.0, e.1));
     named([
         ("source", edges.iter().map(|e| e.0).collect::<Vec<_>>().into()),
@@ -324,13 +324,13 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
 }
 
 /// Ragged arrays over admissions: identifiers of codes, columns of labs; and the admissions of each patient.
-fn write_tensors(path: &Path, prepared: &Dataset) -> Result<()> {
-    let labs: super::Ragged<u32> = (0..prepared.cohort.labs.len()).map(|row| prepared.visit_labs(row)).collect();
-    let codes = &prepared.vocabulary.admission_codes;
+fn write_tensors(path: &Path, dataset: &Dataset) -> Result<()> {
+    let labs: super::Ragged<u32> = (0..dataset.cohort.labs.len()).map(|row| dataset.visit_labs(row)).collect();
+    let codes = &dataset.vocabulary.admission_codes;
     let wide = |values: &[u32]| values.iter().map(|&v| v as i64).collect();
     let offsets = |values: &[usize]| values.iter().map(|&v| v as i64).collect();
     let arrays: [(&str, Vec<i64>); 5] = [
-        ("patients.offsets", offsets(prepared.cohort.admissions.offsets())),
+        ("patients.offsets", offsets(dataset.cohort.admissions.offsets())),
         ("codes.offsets", offsets(codes.offsets())),
         ("codes.ids", wide(codes.values())),
         ("labs.offsets", offsets(labs.offsets())),

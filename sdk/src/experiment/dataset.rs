@@ -25,15 +25,15 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
         flow::check(&cohort.flow, limit).map_err(|e| e.within_key("data"))?;
     }
     let single = plan.asks_about_single()?;
-    let mut prepared = prepare_for(cohort, &data.split, single).map_err(|e| e.within_key("data.split"))?;
-    prepared.graph = prepared.graph.with_precision(plan.manifest.backend.precision);
+    let mut dataset = prepare_for(cohort, &data.split, single).map_err(|e| e.within_key("data.split"))?;
+    dataset.graph = dataset.graph.with_precision(plan.manifest.backend.precision);
     if !plan.checked.tells_visits_apart {
-        prepared.labs_by_visit = None;
+        dataset.labs_by_visit = None;
     }
     if !data.knowledge.is_empty() {
-        prepared.knowledge = Some(Arc::new(knowledge(plan, &prepared)?));
+        dataset.knowledge = Some(Arc::new(knowledge(plan, &dataset)?));
     }
-    Ok(prepared)
+    Ok(dataset)
 }
 
 /// What the knowledge graph of the manifest says of codes and items.

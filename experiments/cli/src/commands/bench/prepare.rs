@@ -108,21 +108,21 @@ fn measure(folder: &Path) -> Result<Value> {
         let admissions = splits.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
         cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)
     })?;
-    let prepared = Dataset { cohort, vocabulary, splits, graph, knowledge: None, labs_by_visit: None };
+    let dataset = Dataset { cohort, vocabulary, splits, graph, knowledge: None, labs_by_visit: None };
     phases.time("datasets", || {
-        let patients = &prepared.splits.pretrain;
-        let labels = (prepared.last_visit_codes(patients), prepared.last_visit_labs(patients));
+        let patients = &dataset.splits.pretrain;
+        let labels = (dataset.last_visit_codes(patients), dataset.last_visit_labs(patients));
         Ok(std::hint::black_box(labels))
     })?;
     let out = tempfile::tempdir().map_err(|e| Error::io("create a folder", std::env::temp_dir(), e))?;
-    phases.time("write", || write(&prepared, &out.path().join("prepared")))?;
+    phases.time("write", || write(&dataset, &out.path().join("prepared")))?;
     Ok(json!({
         "seconds": start.elapsed().as_secs_f64(),
         "peak_rss_gib": peak_memory_gib(),
-        "admissions": prepared.cohort.admissions.values().len(),
-        "codes": prepared.cohort.codes.values().len(),
-        "lab_items": prepared.cohort.labs.values().len(),
-        "edges": prepared.graph.edges(),
+        "admissions": dataset.cohort.admissions.values().len(),
+        "codes": dataset.cohort.codes.values().len(),
+        "lab_items": dataset.cohort.labs.values().len(),
+        "edges": dataset.graph.edges(),
         "phases": phases.seconds(),
     }))
 }
