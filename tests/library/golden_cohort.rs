@@ -218,7 +218,7 @@ mod golden {
     #[cfg_attr(not(golden_tables), ignore = "needs cohort-a of the golden numbers")]
     fn rare_codes_and_label_sums() {
         for case in cases() {
-            let rare = case.data.seldom_labels(RARE_THRESHOLD);
+            let rare = case.data.rare_labels(RARE_THRESHOLD);
             assert_eq!(rare.len() as u64, case.expected["counts"]["rare_codes"].as_u64().unwrap(), "{}", case.name);
             let mut rare_sum = Vec::new();
             for (part, patients) in parts(case) {

@@ -1,4 +1,4 @@
-//! `rare`: the codes of the next visit among those that are seldom seen.
+//! `rare`: the codes of the next visit among those that few patients have.
 
 use crate::next_visit::{self, NextVisit, TaskHead};
 use crate::tasks::{RARE_THRESHOLD, rare_train_codes};
@@ -68,7 +68,7 @@ impl Rare {
 
     fn codes(&self, data: &Dataset) -> Vec<u32> {
         match self.by {
-            RareBy::Total => data.seldom_labels(self.most.unwrap_or(RARE_THRESHOLD)),
+            RareBy::Total => data.rare_labels(self.most.unwrap_or(RARE_THRESHOLD)),
             RareBy::Train => rare_train_codes(data, self.least, self.most.unwrap_or(20), self.sample, self.seed),
         }
     }

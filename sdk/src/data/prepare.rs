@@ -93,8 +93,8 @@ pub(crate) fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String
     counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n as u64)).collect()
 }
 
-/// Labels of at most so many patients are counted in summaries.
-const SELDOM: u64 = 3;
+/// Summaries count the labels of at most so many patients as rare.
+const RARE: u64 = 3;
 
 fn notes(cohort: &Cohort) -> String {
     let notes: Vec<String> = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}")).collect();
@@ -126,7 +126,7 @@ impl Dataset {
             "valid": splits.valid.len(),
             "test": splits.test.len(),
             "edges": self.graph.edges(),
-            "rare_codes": self.seldom_labels(SELDOM).len(),
+            "rare_codes": self.rare_labels(RARE).len(),
         });
         match counts {
             Value::Object(counts) => counts,

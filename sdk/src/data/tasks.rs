@@ -30,8 +30,8 @@ impl Dataset {
         counts
     }
 
-    /// Codes to predict that are labels of at most `most` of all multi-visit patients, none included.
-    pub fn seldom_labels(&self, most: u64) -> Vec<u32> {
+    /// Codes to predict that at most `most` of all multi-visit patients have as a label; those that none has are among them.
+    pub fn rare_labels(&self, most: u64) -> Vec<u32> {
         let everyone = [&self.splits.train[..], &self.splits.valid[..], &self.splits.test[..]].concat();
         let counts = self.label_counts(&everyone);
         (0..counts.len() as u32).filter(|&c| counts[c as usize] <= most).collect()

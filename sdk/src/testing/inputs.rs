@@ -45,7 +45,7 @@ pub(super) fn sets() -> Sets {
 }
 
 /// Data to try an objective on: 80 made-up patients with one to four visits, codes of ICD-9-CM in which those of the
-/// first visits come back, heart failure (428.*) and seldom codes among them, and three categories of laboratory items.
+/// first visits come back, heart failure (428.*) and rare codes among them, and three categories of laboratory items.
 ///
 /// # Errors
 /// None that a user could cause.
@@ -67,9 +67,9 @@ pub fn dataset() -> Result<Dataset> {
         cohort.admissions.push((0..visits).map(|visit| admission + visit));
         admission += visits;
         for visit in 0..visits {
-            let seldom = (patient % 4 == 3 && visit == 3).then_some((COMMON + (patient / 4) as usize - 1) as u32);
+            let rare = (patient % 4 == 3 && visit == 3).then_some((COMMON + (patient / 4) as usize - 1) as u32);
             let new = rng.random_range(0..COMMON as u32);
-            let codes: Vec<u32> = own.iter().copied().chain([new]).chain(seldom).collect();
+            let codes: Vec<u32> = own.iter().copied().chain([new]).chain(rare).collect();
             let labs: BTreeSet<u32> = codes.iter().map(|code| code % 12).collect();
             cohort.codes.push(codes);
             cohort.labs.push(labs);
