@@ -54,7 +54,7 @@ pub use reference::ComponentRef;
 
 /// What a slot is for the registry: from which context which object is made. One file of this folder a slot.
 pub trait SlotKind: 'static {
-    /// Its name.
+    /// The slot.
     const SLOT: Slot;
     /// What the experiment gives to build with; `()` where options alone decide.
     type Context<'a>;

@@ -45,7 +45,7 @@ pub struct HeadSpec {
     pub outputs: usize,
     /// Whether heads of later stages may see what it sees last.
     pub keep: bool,
-    /// The heads that stand, untrained, for kept ones where no earlier stage kept any.
+    /// Heads with initial parameters that it sees in place of kept ones where no earlier stage kept any.
     pub untrained: Vec<HeadSpec>,
 }
 
@@ -71,7 +71,8 @@ impl HeadSpec {
         Self { keep: true, ..self }
     }
 
-    /// The same over what kept heads see last, before its other vectors; `untrained` stand for them where no stage kept any.
+    /// The same with what kept heads [embed](super::Head::embed) before its other vectors. Where no earlier stage kept any, the heads
+    /// `untrained` take their place, with initial parameters.
     pub fn over_kept(mut self, untrained: Vec<HeadSpec>) -> Self {
         self.inputs.insert(0, HeadInput::Kept);
         Self { untrained, ..self }

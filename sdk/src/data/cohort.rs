@@ -33,7 +33,7 @@ pub struct Cohort {
     pub labs: Ragged<u32>,
     /// Laboratory items, ascending by identifier.
     pub lab_items: Vec<LabItem>,
-    /// Names of the laboratory categories, such as `hematology`; each gets a pretraining decoder.
+    /// Names of the laboratory categories, such as `hematology`, for objectives that ask about each of them.
     pub lab_categories: Vec<String>,
     /// Patients whose results say where the values of laboratory items are cut, as ascending indices into
     /// [`Cohort::patients`]; nothing where none are cut. [`ParserContext::cut_from`](crate::component::ParserContext::cut_from)

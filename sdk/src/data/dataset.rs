@@ -5,7 +5,7 @@ use super::{Cohort, Ragged, Visits};
 use crate::graph::Graph;
 use std::sync::{Arc, OnceLock};
 
-/// Numbers for codes and laboratory items. Identifier 0 is padding.
+/// Identifiers of codes and laboratory items. 0 is padding.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Vocabulary {
     /// Text of each code by identifier; entry 0 is empty. First the codes of multi-visit patients, then the others.
@@ -25,8 +25,9 @@ pub struct Vocabulary {
 pub struct Splits {
     /// Patients with one admission.
     pub single: Vec<usize>,
-    /// Patients used for pretraining and for the disease graph: those to train on, and those with one admission but for whoever
-    /// is reported on.
+    /// Patients to pretrain on and to count the disease graph in: those of `train` and those with one admission, of whom a random
+    /// split leaves out who is the same person as a patient of valid or test, or is in valid or test as one of
+    /// [`Splits::single_splits`].
     pub pretrain: Vec<usize>,
     /// Multi-visit patients to train on.
     pub train: Vec<usize>,

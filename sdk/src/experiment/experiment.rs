@@ -235,10 +235,10 @@ impl Experiment {
         fresh_model(plan, &made, data, device, note)
     }
 
-    /// Gives the model the heads of a stage: new ones, or those that the joint stage kept for the individual one.
+    /// Gives the model the heads of a stage: new ones, or those that an earlier stage kept where they train in turn.
     ///
     /// # Errors
-    /// When the objective refuses the data, a head cannot be made, or an individual stage finds none that a joint one kept.
+    /// When the objective refuses the data, a head cannot be made, or heads are to train in turn and no earlier stage kept them.
     pub fn enter_stage(
         &self,
         model: Model,

@@ -7,7 +7,7 @@ use crate::component::*;
 use crate::data::Dataset;
 use crate::device::generator;
 use crate::model::{History, HistoryMap, Model, draw_parameters};
-use crate::recipe::no_joint_stage;
+use crate::recipe::no_heads_to_train;
 use crate::train::derive_seed;
 use crate::{Error, Result};
 use burn::tensor::Device;
@@ -55,7 +55,7 @@ pub(super) struct Entrance<'a> {
 }
 
 impl Entrance<'_> {
-    /// Gives the model the heads of the stage: new ones, or those that the joint stage kept for the individual one.
+    /// Gives the model the heads of the stage: new ones, or those that an earlier stage kept where they train in turn.
     pub fn enter(&self, model: Model) -> Result<Model> {
         generator::alone(|| {
             generator::seed(self.device, derive_seed(self.plan.manifest.seed, &[1, self.index as u64]));
@@ -63,7 +63,7 @@ impl Entrance<'_> {
             match self.plan.manifest.stage[self.index].is_individual() {
                 false => self.with_new_heads(model, specs).map(draw_parameters),
                 true if model.kept_specs() == specs => Ok(model.kept_as_heads()),
-                true => Err(no_joint_stage().within_key(&format!("stage[{}]", self.index))),
+                true => Err(no_heads_to_train().within_key(&format!("stage[{}]", self.index))),
             }
         })
     }

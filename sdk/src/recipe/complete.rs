@@ -64,17 +64,18 @@ fn open(stage: &Stage) -> Option<&'static str> {
     stage.loss().is_open().then_some("loss")
 }
 
-/// Refuses an individual stage without a joint one of the same objective before it; all of them with their components.
+/// Refuses a stage that trains heads in turn where no stage before it trained those of the same objective together; all of them
+/// with their components.
 pub(crate) fn check_turns(stage: &Stage, earlier: &[Stage]) -> Result<()> {
-    let joint = |before: &Stage| before.mode() == Mode::Joint && before.objective().1 == stage.objective().1;
-    match stage.is_individual() && !earlier.iter().any(joint) {
-        true => Err(no_joint_stage()),
+    let together = |before: &Stage| before.mode() == Mode::Joint && before.objective().1 == stage.objective().1;
+    match stage.is_individual() && !earlier.iter().any(together) {
+        true => Err(no_heads_to_train()),
         false => Ok(()),
     }
 }
 
-/// An individual stage without heads to train.
-pub(crate) fn no_joint_stage() -> Error {
+/// The error of a stage that trains heads in turn where no earlier one made them.
+pub(crate) fn no_heads_to_train() -> Error {
     Error::user("an individual stage trains the heads of an earlier joint stage")
         .at_key("mode")
         .help("put a stage with mode = \"joint\" and the same objective before it")

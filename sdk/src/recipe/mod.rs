@@ -7,7 +7,7 @@ mod complete;
 mod stage;
 
 pub use complete::completed;
-pub(crate) use complete::{check_turns, completed_stage, no_joint_stage};
+pub(crate) use complete::{check_turns, completed_stage, no_heads_to_train};
 pub use stage::{Mode, Stage};
 
 use crate::Result;

@@ -72,7 +72,7 @@ pub struct Stage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub patience: Option<usize>,
-    /// Epochs, from the first, in which dropout acts; an individual stage counts them for each head. Default: by type.
+    /// Epochs, from the first, in which dropout acts; counted for each head where heads train in turn. Default: by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout_epochs: Option<usize>,
     /// Whether each epoch takes the examples in an order of its own. Default: true.
@@ -91,7 +91,7 @@ const LR: f64 = 1e-3;
 pub enum Mode {
     /// All together.
     Joint,
-    /// Each head of the earlier joint stage in turn, everything else frozen.
+    /// The heads that an earlier stage trained together, each in turn while the others are frozen.
     Individual,
 }
 

@@ -40,9 +40,9 @@ impl Numbers<'_> {
 /// A tensor to write.
 #[derive(Debug, Clone)]
 pub struct Tensor<'a> {
-    /// Its name.
+    /// Name in the file, such as `codes.offsets`.
     pub name: String,
-    /// Its lengths.
+    /// Length along each axis; none of a scalar.
     pub shape: Vec<usize>,
     /// Its numbers, row after row.
     pub numbers: Numbers<'a>,

@@ -18,7 +18,7 @@ pub struct EpochRecord {
     /// Metrics on valid.
     #[serde(with = "as_map")]
     pub valid: Metrics,
-    /// Metrics on test; only with `compat = "dualk"`, whose code looks at it.
+    /// Metrics on test where a published code watches these during training; else nothing.
     #[serde(with = "as_map", default, skip_serializing_if = "Vec::is_empty")]
     pub test: Metrics,
     /// Learning rate.
@@ -31,7 +31,7 @@ impl EpochRecord {
     /// As a line of JSON.
     ///
     /// # Errors
-    /// None that is known of.
+    /// When it cannot be written as JSON, which is a defect of this program.
     pub fn to_json(&self) -> crate::Result<String> {
         serde_json::to_string(self).map_err(|e| crate::Error::program(format!("cannot write metrics: {e}")))
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 /// A relation and its edges, from heads to tails, ascending, each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Relation {
-    /// Its name.
+    /// Name, as triples have it, such as `is_a`; `other` of those that were joined.
     pub name: String,
     /// Pairs of nodes.
     pub edges: Vec<(u32, u32)>,
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn seldom_relations_become_one() {
+    fn rare_relations_become_one() {
         let facts =
             [("428.0", "a", "428.1"), ("428.0", "b", "584.9"), ("428.1", "b", "584.9"), ("584.9", "c", "428.0")];
         let graph = linked(&facts).unwrap().with_relations(2);

@@ -28,7 +28,7 @@ impl Comparison {
     /// The comparison in a form. References stand in tables for people, and in JSON and CSV where `references` asks.
     ///
     /// # Errors
-    /// None that is known of.
+    /// When it cannot be written as JSON, which is a defect of this program.
     pub fn render(&self, format: Format, references: Option<bool>) -> Result<String> {
         Ok(match format {
             Format::Table => self.table(references.unwrap_or(true)),

@@ -41,7 +41,7 @@ impl<'a> Line<'a> {
     fn new(records: &'a [EpochRecord]) -> Self {
         let mut phases: Vec<(f64, String)> = Vec::new();
         for (i, record) in records.iter().enumerate() {
-            // The heads of individual pretraining are one phase.
+            // Heads that train in turn are one phase.
             let stage = record.stage.split(':').next().unwrap_or_default();
             let name = stage.split_once('-').map_or(stage, |(_, name)| name);
             if phases.last().is_none_or(|(_, last)| last != name) {

@@ -33,7 +33,7 @@ impl Costs {
         let records = text.lines().filter_map(|line| serde_json::from_str::<EpochRecord>(line).ok());
         let mut stages: BTreeMap<String, (f64, usize)> = BTreeMap::new();
         for record in records {
-            // The heads of individual pretraining are one stage.
+            // Heads that train in turn are one stage.
             let stage = record.stage.split(':').next().unwrap_or_default().to_owned();
             let entry = stages.entry(stage).or_default();
             *entry = (entry.0 + record.seconds, entry.1.max(record.epoch + 1));

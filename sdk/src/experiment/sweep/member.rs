@@ -116,7 +116,7 @@ pub(super) fn position(folder: &Path) -> Position {
     position
 }
 
-/// Of `4-finetune 3/40`: three stages and two epochs are complete. Individual pretraining counts an epoch of each head.
+/// Of `4-finetune 3/40`: three stages and two epochs are complete. Where heads train in turn, the epochs are those of one head.
 fn of_task(task: &str) -> Option<(usize, usize)> {
     let (stage, epoch) = task.rsplit_once(' ')?;
     let number: usize = stage.split('-').next()?.parse().ok()?;

@@ -77,11 +77,11 @@ impl EventFile {
 /// A number of an event file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// Its step.
+    /// The step that it belongs to.
     pub step: i64,
-    /// Its name.
+    /// Its tag, such as `4-finetune/valid/R@10`.
     pub tag: String,
-    /// Its value.
+    /// The number.
     pub value: f32,
 }
 

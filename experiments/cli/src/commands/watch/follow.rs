@@ -20,7 +20,7 @@ pub struct Standing {
     pub title: String,
     /// All epochs so far.
     pub records: Vec<EpochRecord>,
-    /// Stages with their epochs, of individual pretraining for one head.
+    /// Stages with their epochs, those of one head where heads train in turn.
     pub planned: Vec<(String, usize)>,
     /// The last lines of the log.
     pub log: Vec<String>,
@@ -111,7 +111,7 @@ impl Standing {
             let records = self.records.iter().filter(of_stage).count();
             let mut heads: Vec<&str> = self.records.iter().filter(of_stage).map(|r| r.stage.as_str()).collect();
             heads.dedup();
-            // Individual pretraining has as many rounds as heads; how many that are shows while it trains.
+            // Heads that train in turn have these epochs each; how many heads there are shows while they train.
             let all_of_stage = epochs * heads.len().max(1);
             done += records.min(all_of_stage);
             all += all_of_stage;
