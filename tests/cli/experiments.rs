@@ -230,8 +230,17 @@ fn tables_have_measures_by_sex_and_age() {
             let of = strata.iter().filter(|s| s.by == by && s.measure == whole);
             assert_eq!(of.map(|s| s.number).sum::<usize>(), stage.examples, "{task}, {by}");
         }
+        // Parts of labels and means over patients have intervals, areas within a part none.
+        let ranking = measures == ["R@10"];
+        for part in strata.iter().filter(|s| s.number > 20) {
+            match part.interval {
+                Some([low, high]) => assert!(ranking && low <= part.value && part.value <= high, "{part:?}"),
+                None => assert!(!ranking, "{part:?}"),
+            }
+        }
         let report = fs::read_to_string(path.join("report.html")).unwrap();
         assert!(report.contains("by sex") && report.contains("by age"), "{task}");
+        assert!(report.contains("±: half a 95 % interval over test patients, of recall"), "{task}");
     }
 }
 

@@ -3,7 +3,7 @@
 use super::about::About;
 use crate::component::Link;
 use crate::data::{Cohort, Ragged, Sex};
-use crate::train::{Scale, assess_binary, assess_numbers};
+use crate::train::{Resamples, Scale, assess_binary, assess_numbers};
 use std::ops::Range;
 
 /// How many visits are seen of a patient.
@@ -24,12 +24,14 @@ pub(super) struct Groups {
 }
 
 /// A measure of some examples.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Measured {
     pub name: String,
     pub value: f64,
     /// How many examples it is of.
     pub number: usize,
+    /// Ends of its 95 % interval, where it is a mean over examples.
+    pub interval: Option<[f64; 2]>,
 }
 
 /// What divides the patients of examples: how many visits are seen of them, their sex, and their age at the last of these.
@@ -68,10 +70,16 @@ fn divided<const N: usize>(
 }
 
 /// The mean of a measure over those of `examples` that have it; nothing when none has.
-pub(super) fn mean_of(name: &str, values: &[f64], examples: &[usize]) -> Option<Measured> {
-    let here: Vec<f64> = examples.iter().map(|&i| values[i]).filter(|value| !value.is_nan()).collect();
-    let number = here.len();
-    (number > 0).then(|| Measured { name: name.to_owned(), value: here.iter().sum::<f64>() / number as f64, number })
+pub(super) fn mean_of(name: &str, values: &[f64], examples: &[usize], resamples: &Resamples) -> Option<Measured> {
+    let here = examples.iter().map(|&i| (i as u32, values[i], 1.0)).filter(|(_, value, _)| !value.is_nan());
+    let here: Vec<(u32, f64, f64)> = here.collect();
+    let (number, sum) = (here.len(), here.iter().map(|(_, value, _)| value).sum::<f64>());
+    (number > 0).then(|| Measured {
+        name: name.to_owned(),
+        value: sum / number as f64,
+        number,
+        interval: resamples.of_ratio(name, &here).map(|interval| [interval.low, interval.high]),
+    })
 }
 
 /// The measures of a yes/no question for `examples` alone, without those that are undefined there.
@@ -81,7 +89,7 @@ pub(super) fn yes_no(scores: &[f32], targets: &Ragged<u32>, scale: Scale, exampl
     let found = assess_binary(&scores, &targets, scale);
     let measured = |name: &str| {
         let value = found.get(name).filter(|value| !value.is_nan())?;
-        Some(Measured { name: name.to_owned(), value, number: examples.len() })
+        Some(Measured { name: name.to_owned(), value, number: examples.len(), interval: None })
     };
     YES_NO.into_iter().filter_map(measured).collect()
 }
@@ -101,7 +109,7 @@ pub(super) fn of_numbers(
     };
     let found = assess_numbers(&rows(scores), columns, &rows(numbers), link).overall;
     let defined = found.into_iter().filter(|(_, value)| !value.is_nan());
-    defined.map(|(name, value)| Measured { name, value, number: examples.len() }).collect()
+    defined.map(|(name, value)| Measured { name, value, number: examples.len(), interval: None }).collect()
 }
 
 #[cfg(test)]
@@ -146,9 +154,13 @@ mod tests {
     #[test]
     fn a_mean_is_over_those_who_have_the_measure() {
         let values = [0.5, f64::NAN, 1.0, 0.0];
-        let expected = Measured { name: "R@10".into(), value: 0.75, number: 2 };
-        assert_eq!(mean_of("R@10", &values, &[0, 1, 2]), Some(expected));
-        assert_eq!(mean_of("R@10", &values, &[1]), None);
+        let resamples = Resamples::new(&[0, 1, 2, 3], 0);
+        let mean = |examples: &[usize]| mean_of("R@10", &values, examples, &resamples);
+        // Draws have the first, the third or both of them.
+        let expected = Measured { name: "R@10".into(), value: 0.75, number: 2, interval: Some([0.5, 1.0]) };
+        assert_eq!(mean(&[0, 1, 2]), Some(expected));
+        assert_eq!(mean(&[1]), None);
+        assert_eq!(mean(&[1, 2]).unwrap().interval, None, "one patient is the same in every draw");
     }
 
     /// By hand. Of examples 0, 1, 3 and 5 the positives 0 and 5 score 2 and −1, the negatives 1 and 3 score 0 and −2: three of
@@ -192,7 +204,7 @@ mod tests {
         assert_eq!(names, ["MAE", "RMSE"]);
         // Rows of two numbers: 1 and 2 off by nothing and by one, of the second example.
         let pairs = of_numbers((&[9.0, 9.0, 1.0, 2.0], &[0.0, 0.0, 1.0, 3.0]), 2, Link::Mean, &[1]);
-        assert_eq!(pairs[0], Measured { name: "MAE".into(), value: 0.5, number: 1 });
+        assert_eq!(pairs[0], Measured { name: "MAE".into(), value: 0.5, number: 1, interval: None });
         let scores = [0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.0, 9.0];
         let times = [5.0, 3.0, -3.0, 8.0, 1.0, -8.0, 2.5, 20.0];
         let found = of_numbers((&scores, &times), 1, Link::LogHazard, &[0, 1, 2, 3, 4, 5, 6]);

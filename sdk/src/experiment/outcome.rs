@@ -43,6 +43,9 @@ pub struct Stratum {
     pub value: f64,
     /// How many labels or patients it is of.
     pub number: usize,
+    /// Ends of the 95 % interval of a bootstrap over patients, of what is a part of the labels or a mean over patients.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<[f64; 2]>,
 }
 
 /// Pairs of name and value; what is no number as null.

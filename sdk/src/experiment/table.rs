@@ -187,27 +187,30 @@ impl<'a> Table<'a> {
     /// Recall of parts of the labels, and recall of parts of the patients.
     fn of_ranking(&self, head: usize, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
         let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
-        let by_label = self.labels[head].iter().flat_map(|division| of_labels(division, &found.ranks, k, prefix));
+        let targets = self.stage.parts.test.targets[head].rows().zip(0..);
+        let whose = targets.flat_map(|(row, example)| std::iter::repeat_n(example, row.len()));
+        let labels: Vec<(u32, bool)> = whose.zip(found.ranks.iter().map(|&rank| (rank as usize) < k)).collect();
+        let mut strata = Vec::new();
+        for division in &self.labels[head] {
+            let by = format!("{prefix}{}", division.by);
+            let parts = of_labels(division, &labels, k, &self.resamples).into_iter();
+            strata.extend(parts.map(|(part, measured)| stratum(&by, part, measured)));
+        }
         let name = if self.is_exclusive() { ACCURACY.to_owned() } else { format!("R@{}", ks[0]) };
         let recall = found.each.iter().find(|(n, _)| *n == name).map(|(_, values)| values);
-        let by_patient = self.by_patient(prefix, |examples| {
-            recall.and_then(|values| mean_of(&name, values, examples)).into_iter().collect()
-        });
-        by_label.chain(by_patient).collect()
+        strata.extend(self.by_patient(prefix, |examples| {
+            recall.and_then(|values| mean_of(&name, values, examples, &self.resamples)).into_iter().collect()
+        }));
+        strata
     }
 
     /// What is measured of each part of the patients.
     fn by_patient(&self, prefix: &str, measure: impl Fn(&[usize]) -> Vec<Measured>) -> Vec<Stratum> {
         let mut strata = Vec::new();
         for Groups { by, parts } in &self.groups {
+            let by = format!("{prefix}{by}");
             for (part, examples) in parts {
-                strata.extend(measure(examples).into_iter().map(|Measured { name, value, number }| Stratum {
-                    by: format!("{prefix}{by}"),
-                    part: (*part).to_owned(),
-                    measure: name,
-                    value,
-                    number,
-                }));
+                strata.extend(measure(examples).into_iter().map(|measured| stratum(&by, part, measured)));
             }
         }
         strata
@@ -225,21 +228,37 @@ fn cut_offs(metrics: &Metrics) -> Vec<usize> {
     if ks.is_empty() { KS.to_vec() } else { ks }
 }
 
+/// What is measured of a part.
+fn stratum(by: &str, part: &str, Measured { name, value, number, interval }: Measured) -> Stratum {
+    Stratum { by: by.to_owned(), part: part.to_owned(), measure: name, value, number, interval }
+}
+
 /// How many labels of each part are among the first `k`.
-fn of_labels(division: &Division, ranks: &[u32], k: usize, prefix: &str) -> Vec<Stratum> {
-    let mut sums = vec![(0usize, 0usize); division.parts.len()];
-    for (&rank, &part) in ranks.iter().zip(&division.of) {
-        sums[part] = (sums[part].0 + usize::from((rank as usize) < k), sums[part].1 + 1);
+///
+/// `labels`: of each positive its example, and whether it is among these.
+fn of_labels<'a>(
+    division: &'a Division,
+    labels: &[(u32, bool)],
+    k: usize,
+    resamples: &Resamples,
+) -> Vec<(&'a str, Measured)> {
+    // Of each part the examples that have labels there, with how many are found and how many there are.
+    let mut terms: Vec<Vec<(u32, f64, f64)>> = vec![Vec::new(); division.parts.len()];
+    for (&(example, found), &part) in labels.iter().zip(&division.of) {
+        let hit = f64::from(u8::from(found));
+        match terms[part].last_mut() {
+            Some(last) if last.0 == example => (last.1, last.2) = (last.1 + hit, last.2 + 1.0),
+            _ => terms[part].push((example, hit, 1.0)),
+        }
     }
-    let parts = division.parts.iter().zip(sums).filter(|(_, (_, number))| *number > 0);
-    let stratum = |(part, (hits, number)): (&String, (usize, usize))| Stratum {
-        by: format!("{prefix}{}", division.by),
-        part: part.clone(),
-        measure: format!("labels among the first {k}"),
-        value: hits as f64 / number as f64,
-        number,
+    let name = format!("labels among the first {k}");
+    let parts = division.parts.iter().zip(terms).filter(|(_, terms)| !terms.is_empty());
+    let measured = |(part, terms): (&'a String, Vec<(u32, f64, f64)>)| {
+        let (hits, number) = terms.iter().fold((0.0, 0.0), |(a, b), term| (a + term.1, b + term.2));
+        let interval = resamples.of_ratio(&name, &terms).map(|interval| [interval.low, interval.high]);
+        (part.as_str(), Measured { name: name.clone(), value: hits / number, number: number as usize, interval })
     };
-    parts.map(stratum).collect()
+    parts.map(measured).collect()
 }
 
 #[cfg(test)]
@@ -251,10 +270,17 @@ mod tests {
     fn labels_of_a_part_are_counted_among_the_first() {
         let parts = ["new", "none", "repeated"].map(String::from).to_vec();
         let division = Division { by: "had before", parts, of: vec![2, 0, 2, 0, 2] };
-        let found = of_labels(&division, &[0, 3, 9, 40, 10], 10, "codes: ");
-        let found: Vec<_> = found.iter().map(|s| (s.part.as_str(), s.value, s.number)).collect();
-        assert_eq!(found, [("new", 0.5, 2), ("repeated", 2.0 / 3.0, 3)]);
-        let stratum = &of_labels(&division, &[0, 3, 9, 40, 10], 10, "codes: ")[0];
-        assert_eq!((stratum.by.as_str(), stratum.measure.as_str()), ("codes: had before", "labels among the first 10"));
+        // Three patients: the first has two labels of one part, and the third alone has one of the other part that is found.
+        let labels = [(0, true), (1, false), (1, true), (2, true), (2, false)];
+        let found = of_labels(&division, &labels, 10, &Resamples::new(&[0, 1, 2], 0));
+        let values: Vec<_> = found.iter().map(|(part, of)| (*part, of.value, of.number, of.interval)).collect();
+        let (new, repeated) = (values[0], values[1]);
+        // Draws have labels of the second patient alone, of the third alone, or of both.
+        assert_eq!(new, ("new", 0.5, 2, Some([0.0, 1.0])));
+        assert_eq!((repeated.0, repeated.1, repeated.2), ("repeated", 2.0 / 3.0, 3));
+        // Those of the third patient are not found: it is drawn never, or twice or thrice.
+        assert!(repeated.3.is_some_and(|[low, high]| low <= 1.0 / 3.0 && high == 1.0), "{repeated:?}");
+        let alone = stratum("codes: had before", "new", found[0].1.clone());
+        assert_eq!((alone.by.as_str(), alone.measure.as_str()), ("codes: had before", "labels among the first 10"));
     }
 }

@@ -96,23 +96,28 @@ impl Resamples {
     /// Intervals of means over examples, of the values that are numbers. What examples of fewer than two patients have is left out.
     pub fn of_means(&self, each: &[(String, Vec<f64>)]) -> Vec<Interval> {
         let of = |(name, values): &(String, Vec<f64>)| {
-            let known: Vec<(u32, f64)> =
-                (0..).zip(values.iter().copied()).filter(|(_, value): &(u32, f64)| !value.is_nan()).collect();
-            // What is known of one patient alone is the same in every draw.
-            let of = |example: u32| self.patients[example as usize];
-            if known.iter().all(|(example, _)| of(*example) == of(known[0].0)) {
-                return None;
-            }
-            self.interval(name, |counts| {
-                let (mut sum, mut number) = (0.0, 0.0);
-                for &(example, value) in &known {
-                    let count = f64::from(counts[example as usize]);
-                    (sum, number) = (sum + count * value, number + count);
-                }
-                sum / number
-            })
+            let known = (0u32..).zip(values).filter(|(_, value)| !value.is_nan());
+            self.of_ratio(name, &known.map(|(example, &value)| (example, value, 1.0)).collect::<Vec<_>>())
         };
         each.iter().filter_map(of).collect()
+    }
+
+    /// The interval of a ratio of two sums over examples. A term is the number of an example and what it adds to each sum.
+    /// `None` where all terms are of one patient: these are the same in every draw.
+    pub fn of_ratio(&self, name: &str, terms: &[(u32, f64, f64)]) -> Option<Interval> {
+        let patient = |term: &(u32, f64, f64)| self.patients[term.0 as usize];
+        let first = patient(terms.first()?);
+        if terms.iter().all(|term| patient(term) == first) {
+            return None;
+        }
+        self.interval(name, |counts| {
+            let (mut above, mut below) = (0.0, 0.0);
+            for &(example, a, b) in terms {
+                let count = f64::from(counts[example as usize]);
+                (above, below) = (above + count * a, below + count * b);
+            }
+            above / below
+        })
     }
 }
 
@@ -219,6 +224,23 @@ mod tests {
         // As if they were as many patients, it is far too small.
         let alone = &Resamples::new(&one_each(patients.len()), 1).of_means(&each)[0];
         assert!(alone.error < 0.7 * error, "{alone:?}, {error} by the formula");
+    }
+
+    /// Cochran, Sampling Techniques (1977), section 2.11: of n patients with a_i of b_i labels the part found, r = Σ a / Σ b, has the
+    /// variance n / (n − 1) Σ (a_i − r b_i)² / (Σ b_i)². Those without a label are drawn, too, and add nothing.
+    #[test]
+    fn the_error_of_a_ratio_is_that_of_the_textbook() {
+        let labels = |patient: u32| f64::from(patient % 4);
+        let found = |patient: u32| (labels(patient) * f64::from(patient * 7919 % 300) / 300.0).round();
+        let terms: Vec<_> = (0..300).map(|p| (p, found(p), labels(p))).filter(|term| term.2 > 0.0).collect();
+        let (above, below) = terms.iter().fold((0.0, 0.0), |(a, b), term| (a + term.1, b + term.2));
+        let squares: f64 = terms.iter().map(|term| (term.1 - above / below * term.2).powi(2)).sum();
+        let error = (300.0 / 299.0 * squares).sqrt() / below;
+        let drawn = Resamples::new(&one_each(300), 1);
+        let interval = drawn.of_ratio("a", &terms).unwrap();
+        assert!((interval.error / error - 1.0).abs() < 0.1, "{interval:?}, {error} by the formula");
+        assert!(interval.low < above / below && above / below < interval.high, "{interval:?}");
+        assert!(drawn.of_ratio("a", &terms[..1]).is_none() && drawn.of_ratio("a", &[]).is_none());
     }
 
     #[test]

@@ -67,7 +67,8 @@ impl<'a> Shown<'a> {
         let row = |(s, values): &(&Stratum, [Option<f64>; 2])| {
             let known = others.iter().zip(values).filter(|((_, row), _)| row.is_some());
             let bar = bar(s.value, most, *values);
-            let mut cells = vec![escape(&s.part), bar, s.number.to_string(), number(Some(s.value))];
+            let spread = s.interval.map_or(String::new(), |[low, high]| format!(" ±{:.3}", (high - low) / 2.0));
+            let mut cells = vec![escape(&s.part), bar, s.number.to_string(), number(Some(s.value)) + &spread];
             cells.extend(known.map(|(_, value)| number(*value)));
             cells
         };
@@ -154,7 +155,8 @@ pub fn strata(stage: &StageOutcome) -> String {
     let [(_, rule), (_, oracle)] = shown.others();
     let named = |row: Option<&Row>, what: &str| row.map_or(String::new(), |r| format!("; {what}: {}", r.name));
     let legend = format!(
-        "Model and bar: {}{}{}. Few labels or patients make a value uncertain.",
+        "Model and bar: {}{}{}. ±: half a 95 % interval over test patients, of recall; few labels or patients make any value \
+         uncertain.",
         shown.model.name,
         named(rule, "best rule and dot"),
         named(oracle, "oracle and line")
