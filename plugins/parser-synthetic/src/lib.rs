@@ -2,7 +2,7 @@
 //!
 //! Every disease is a hidden chain of states over visits: healthy, deranged, diagnosed and, for chronic ones, progressed.
 //! Laboratory items turn abnormal with derangement, codes come with the diagnosis; chronic diseases stay, acute ones come
-//! and go. Diseases come in clusters. Rare variants of chronic codes are told by hierarchy and knowledge graph alone.
+//! and go. Diseases come in clusters. Hierarchy and knowledge graph tell which chronic code a rare variant is one of.
 //! Because the chains are known, so are the best predictions: `hidden::oracle` computes them.
 //!
 //! The tables of `dualk synth` are of an older and simpler kind of patients, in `generate` and `world`: how fast they are

@@ -1,5 +1,5 @@
-//! Parts of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, and its
-//! chapter.
+//! Parts of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, both at once,
+//! and its chapter.
 
 use super::stage::SplitExamples;
 use crate::component::Asks;
@@ -20,7 +20,9 @@ pub(super) fn divisions(
     data: &Dataset,
 ) -> Vec<Division> {
     let frequency = by_frequency(columns, head, splits);
-    let more = [by_novelty(asks, head, &splits.test), by_chapter(asks, head, &splits.test, data)];
+    let novelty = by_novelty(asks, head, &splits.test);
+    let both = novelty.as_ref().map(|novelty| by_both(novelty, &frequency));
+    let more = [novelty, both, by_chapter(asks, head, &splits.test, data)];
     std::iter::once(frequency).chain(more.into_iter().flatten()).collect()
 }
 
@@ -96,6 +98,18 @@ fn by_novelty(asks: &Asks, head: usize, test: &Examples) -> Option<Division> {
     Some(Division { by: "had before", parts: vec!["new".to_owned(), "repeated".to_owned()], of })
 }
 
+/// Labels by both at once: a rare code that a patient had is known from the history, and one that is new is not.
+fn by_both(novelty: &Division, frequency: &Division) -> Division {
+    let bins = frequency.parts.len();
+    let names = novelty.parts.iter().flat_map(|part| frequency.parts.iter().map(move |bin| format!("{part}, {bin}")));
+    let place = |(&part, &bin): (&usize, &usize)| part * bins + bin;
+    Division {
+        by: "had before and code frequency",
+        parts: names.collect(),
+        of: novelty.of.iter().zip(&frequency.of).map(place).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +154,18 @@ mod tests {
         assert_eq!((found.by, found.of), ("had before", vec![1, 1, 0, 1, 0]));
         assert_eq!(found.parts, ["new", "repeated"]);
         assert!(by_novelty(&Asks::Nothing, 0, &splits().test).is_none());
+    }
+
+    /// By hand, of the labels of the two tests above: 2 and 4 of the second patient are one repeated in the second fifth and one new
+    /// in the third.
+    #[test]
+    fn new_codes_are_told_by_their_frequency() {
+        let asks = Asks::Codes((0..11u32).map(|code| code.checked_sub(1)).collect());
+        let splits = splits();
+        let found = by_both(&by_novelty(&asks, 0, &splits.test).unwrap(), &by_frequency(10, 0, &splits));
+        let named: Vec<&str> = found.of.iter().map(|&part| found.parts[part].as_str()).collect();
+        let expected = ["repeated, 0–20 %", "repeated, 20–40 %", "new, 80–100 %", "repeated, 20–40 %", "new, 40–60 %"];
+        assert_eq!((found.parts.len(), named), (10, expected.to_vec()));
     }
 
     fn titles(codes: &[&str]) -> Vec<Option<&'static str>> {

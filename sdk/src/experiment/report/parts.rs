@@ -175,6 +175,7 @@ fn heading(by: &str) -> &str {
         "code frequency" => "rarest in training first",
         "history" => "visits seen",
         "had before" => "codes",
+        "had before and code frequency" => "codes, rarest in training first",
         "age" => "age at the last visit seen",
         other => other,
     }
@@ -186,6 +187,7 @@ fn divided(by: &str) -> String {
     let said = match division(by) {
         "code frequency" => "by the frequency of the code",
         "had before" => "new and repeated codes",
+        "had before and code frequency" => "new and repeated codes by their frequency",
         "chapter" => "by the chapter of the code",
         "history" => "by the length of the history",
         _ => plain.as_str(),
