@@ -161,6 +161,18 @@ fn captions_and_oracles_are_of_what_enters() {
     assert_eq!(tested("none", "target"), ("no labs".to_owned(), before));
 }
 
+/// Rows that learn from every visit have several times the examples of others.
+#[test]
+fn captions_say_who_learns_from_every_visit() {
+    let folder = tempfile::tempdir().unwrap();
+    for task in ["diagnosis", "heart_failure"] {
+        let task = format!("{{ type = {task:?}, head = \"direct\", all_visits = true }}");
+        let stages = format!("stage=[{{ type = \"finetune\", epochs = 1, task = {task} }}]");
+        let (outcome, _) = run(folder.path(), &[stages.as_str()]);
+        assert_eq!(outcome.stages[0].caption, "learns from every visit · labs of all visits before", "{task}");
+    }
+}
+
 #[test]
 fn the_same_manifest_gives_the_same_digits() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

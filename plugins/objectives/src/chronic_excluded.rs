@@ -72,4 +72,8 @@ impl Objective for WithoutChronic {
     fn labs(&self) -> Option<Labs> {
         Some(self.task.labs)
     }
+
+    fn caption(&self) -> String {
+        self.task.caption()
+    }
 }

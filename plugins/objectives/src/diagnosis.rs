@@ -61,4 +61,8 @@ impl Objective for Diagnosis {
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }
+
+    fn caption(&self) -> String {
+        self.task().caption()
+    }
 }

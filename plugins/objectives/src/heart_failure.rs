@@ -75,4 +75,8 @@ impl Objective for HeartFailure {
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }
+
+    fn caption(&self) -> String {
+        self.task().caption()
+    }
 }

@@ -50,6 +50,11 @@ pub fn patients(data: &Dataset, split: Split) -> &[usize] {
 }
 
 impl NextVisit {
+    /// What a reader of the table must know of it, beside whose items enter.
+    pub fn caption(&self) -> String {
+        if self.all_visits { "learns from every visit".to_owned() } else { String::new() }
+    }
+
     /// Examples of a split: visits up to the one that is asked for, the items that enter, and `label` of that visit, which
     /// is given as a row of the cohort's admissions. Valid and test ask for the last visit of each patient alone.
     pub fn examples(&self, data: &Dataset, split: Split, label: impl Fn(usize) -> Vec<u32>) -> Examples {

@@ -114,4 +114,8 @@ impl Objective for Rare {
     fn labs(&self) -> Option<Labs> {
         Some(self.labs)
     }
+
+    fn caption(&self) -> String {
+        self.task().caption()
+    }
 }

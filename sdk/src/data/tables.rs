@@ -18,7 +18,7 @@ pub use record::Fault;
 pub use rows::Rows;
 pub use scan::{OnBadRow, Row, Scanned};
 pub use stream::text;
-pub(crate) use stream::{fields, first_of_lines, lines};
+pub(crate) use stream::{first_of_lines, lines, tab_fields};
 
 use crate::error::Mistakes;
 use crate::{Error, Result};

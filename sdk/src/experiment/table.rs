@@ -187,7 +187,7 @@ impl<'a> Table<'a> {
     /// Recall of parts of the labels, and recall of parts of the patients.
     fn of_ranking(&self, head: usize, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
         let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
-        let targets = self.stage.parts.test.targets[head].rows().zip(0..);
+        let targets = self.stage.splits.test.targets[head].rows().zip(0..);
         let whose = targets.flat_map(|(row, example)| std::iter::repeat_n(example, row.len()));
         let labels: Vec<(u32, bool)> = whose.zip(found.ranks.iter().map(|&rank| (rank as usize) < k)).collect();
         let mut strata = Vec::new();

@@ -1,7 +1,7 @@
 //! A knowledge graph: triples over named entities and relations, in three splits.
 
 use crate::data::knowledge::{Names, Triple};
-use crate::data::tables::{fields, lines, text};
+use crate::data::tables::{lines, tab_fields, text};
 use crate::{Error, Result, storage};
 use std::fs;
 use std::path::Path;
@@ -52,11 +52,11 @@ impl KnowledgeGraph {
         let mut triples = Vec::new();
         for (number, line) in lines(&text(&path)?) {
             // In every field, as in dictionaries: a name that ends so could not be read back.
-            let mut parts = fields(line).map(|field| field.trim_end_matches('\r'));
+            let mut parts = tab_fields(line).map(|field| field.trim_end_matches('\r'));
             let (Some(head), Some(relation), Some(tail), None) =
                 (parts.next(), parts.next(), parts.next(), parts.next())
             else {
-                let found = fields(line).count();
+                let found = tab_fields(line).count();
                 return Err(Error::user(format!(
                     "expected head, relation and tail with tabs between, found {found} fields"
                 ))

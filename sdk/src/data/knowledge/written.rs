@@ -1,6 +1,6 @@
 //! Triples in the rows of a table: which columns are head, relation and tail.
 
-use crate::data::tables::{Table, fields, first_of_lines, lines, text};
+use crate::data::tables::{Table, first_of_lines, lines, tab_fields, text};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -120,13 +120,13 @@ impl Form<'_> {
 /// The fields of the first line that is not blank, between tabs; none where there is no such line.
 fn first_fields(path: &Path) -> Result<Vec<String>> {
     let first = first_of_lines(path)?.map_or_else(String::new, |(_, line)| line);
-    Ok(fields(&first).map(str::to_owned).collect())
+    Ok(tab_fields(&first).map(str::to_owned).collect())
 }
 
 /// Head, relation and tail in a line of a table that does not name its columns; the name of all relations, where it is given, in
 /// place of what the line has.
 pub(super) fn triple<'l>(line: &'l str, relation: Option<&'l str>) -> Result<[&'l str; 3]> {
-    let fields: Vec<&str> = fields(line).collect();
+    let fields: Vec<&str> = tab_fields(line).collect();
     match (&fields[..], relation) {
         (&[head, own, tail], _) => Ok([head, relation.unwrap_or(own), tail]),
         (&[head, tail], Some(relation)) => Ok([head, relation, tail]),

@@ -100,7 +100,7 @@ pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// The fields of a line between tabs. Whatever ends the line is part of none.
-pub fn fields(line: &str) -> std::str::Split<'_, char> {
+pub fn tab_fields(line: &str) -> std::str::Split<'_, char> {
     line.trim_end_matches(['\r', '\n']).split('\t')
 }
 
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn tabs_are_between_fields_and_ends_of_lines_in_none() {
-        let split = |line| fields(line).collect::<Vec<_>>();
+        let split = |line| tab_fields(line).collect::<Vec<_>>();
         assert_eq!(split("a\tb\r\t\r\r"), ["a", "b\r", ""]);
         assert_eq!(split("a b\n"), ["a b"]);
     }
