@@ -250,6 +250,18 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     let shown = succeed(folder, &["kge", "graph", "known.toml"]);
     let lines = fs::read_to_string(folder.join("known/knowledge.tsv")).unwrap().lines().count();
     assert!(lines > 40 && shown.contains(&format!("source 1: {lines} triples, and 0 that were there")), "{shown}");
+    // The tables beside it are of the same patients.
+    let tables = "data.parser={ type = \"mimic4\", root = \"known\", icd_map = \"known/icd10-icd9.csv\" }";
+    succeed(folder, &["prepare", "with.toml", "--out", "made"]);
+    succeed(folder, &["prepare", "with.toml", "--out", "read", "--set", tables]);
+    let splits = |out: &str| fs::read(folder.join(out).join("splits.json")).unwrap();
+    assert!(splits("made") == splits("read"));
+    let vocabulary = |out: &str| {
+        let bytes = fs::read(folder.join(out).join("vocabulary.json")).unwrap();
+        let found: Value = from_slice(&bytes).unwrap();
+        [found["code_map"].clone(), found["labs"].clone()]
+    };
+    assert_eq!(vocabulary("made"), vocabulary("read"));
     let other = manifest.replace("type = \"synthetic\"", "type = \"mimic4\"");
     fs::write(folder.join("other.toml"), other).unwrap();
     refuse(

@@ -35,6 +35,33 @@ fn tables_and_cohort_agree() {
 }
 
 #[test]
+fn tables_have_age_and_sex_where_patients_have() {
+    let options = SyntheticOptions {
+        patients: 60,
+        clusters: 4,
+        codes: 60,
+        labs: 30,
+        multi: 1.0,
+        further: 0.95,
+        max_visits: 20,
+        ..SyntheticOptions::default()
+    };
+    for demographics in [0.0, 0.5] {
+        let folder = tempfile::tempdir().unwrap();
+        let cohort = generate(&SyntheticOptions { demographics, ..options.clone() }, 5);
+        write_raw(&cohort, folder.path()).unwrap();
+        let read = parse(folder.path()).unwrap();
+        assert!(cohort.admissions.rows().any(|visits| visits.len() > 9));
+        for p in 0..cohort.patients.len() {
+            for visit in cohort.admissions.range(p) {
+                assert_eq!(read.demographics(p, visit), cohort.demographics(p, visit), "{demographics}");
+            }
+        }
+        assert_eq!(bare(read), bare(cohort));
+    }
+}
+
+#[test]
 fn compressed_tables_give_the_same() {
     let folder = tempfile::tempdir().unwrap();
     write_raw(&made_up(), folder.path()).unwrap();

@@ -22,6 +22,6 @@ pub use files::Files;
 pub use hidden::simulate::generate;
 pub use knowledge::{Fact, Knowledge};
 pub use options::{Synthetic, SyntheticOptions};
-pub use raw::write_raw;
+pub use raw::{write_patients, write_raw};
 
 dualk_sdk::export_plugin! { parser: SyntheticOptions }

@@ -1,29 +1,53 @@
 //! A cohort as the raw tables that `mimic4` reads.
 
+use crate::{Knowledge, SyntheticOptions, generate};
+use dualk_sdk::data::Sex;
 use dualk_sdk::prelude::*;
+use dualk_sdk::storage::{self, Access};
 use std::fmt::Write;
 use std::path::Path;
 
 const ICD10_HEART_FAILURE: &str = "I509";
 const ICD9_HEART_FAILURE: &str = "4280";
+/// The year in which patients have the age that their row says.
+const YEAR: usize = 2150;
+
+/// Writes the patients that the parser makes up by these options into the folder `out`: their tables as [`write_raw`] does, and
+/// what there is to know of them with this `strength` as [`Knowledge::write`] does. All of it or nothing.
+///
+/// # Errors
+/// When `out` holds something, `strength` is no chance, or a file cannot be written.
+pub fn write_patients(options: &SyntheticOptions, strength: f64, out: &Path) -> Result<()> {
+    storage::check_free(out)?;
+    let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    storage::common_folder(parent)?;
+    storage::folder(out, Access::Private, |new| {
+        Knowledge::of_patients(options).write(new, strength)?;
+        write_raw(&generate(options, options.seed), new)
+    })
+}
 
 /// Writes `cohort` into `folder` as patients, admissions, diagnoses_icd, labevents and d_labitems, with the table
 /// `icd10-icd9.csv` beside them. Some codes are written as ICD-10, and rows are added that a parser must leave out:
-/// normal results and those without an admission.
+/// normal results and those without an admission. Age and sex are those of the first admission, or empty.
 ///
 /// # Errors
 /// When a file cannot be written.
 pub fn write_raw(cohort: &Cohort, folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+    storage::common_folder(folder)?;
     let mut patients = String::from("subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n");
     let mut admissions = String::from("subject_id,hadm_id,admittime,admission_type\n");
     let mut diagnoses = String::from("subject_id,hadm_id,seq_num,icd_code,icd_version\n");
     let mut events = String::from("labevent_id,subject_id,hadm_id,itemid,charttime,flag,comments\n");
     for (p, &subject) in cohort.patients.iter().enumerate() {
-        row(&mut patients, format_args!("{subject},F,60,2150,2014 - 2016,"));
+        let known = cohort.demographics(p, cohort.admissions.range(p).start);
+        let sex = known.sex.map_or("", |sex| if sex == Sex::Female { "F" } else { "M" });
+        let age = known.age.map_or(String::new(), |age| age.to_string());
+        row(&mut patients, format_args!("{subject},{sex},{age},{YEAR},2014 - 2016,"));
         for (order, at) in cohort.admissions.range(p).enumerate() {
             let admission = cohort.admissions.values()[at];
-            let time = format!("{}-03-0{} 08:00:00", 2150 + order / 9, 1 + order % 9);
+            // Within a year as long as there are no more than ninety: the age is that of the year.
+            let time = format!("{}-{:02}-0{} 08:00:00", YEAR + order / 90, 3 + order / 9 % 10, 1 + order % 9);
             row(&mut admissions, format_args!("{subject},{admission},{time},EW EMER."));
             for (seq, &code) in cohort.codes.row(at).iter().enumerate() {
                 let code = cohort.code_names[code as usize].replace('.', "");
@@ -60,7 +84,7 @@ pub fn write_raw(cohort: &Cohort, folder: &Path) -> Result<()> {
     ];
     for (name, text) in tables {
         let path = folder.join(format!("{name}.csv"));
-        std::fs::write(&path, text).map_err(|e| Error::io("write the table", &path, e))?;
+        storage::write(&path, text.as_bytes())?;
     }
     Ok(())
 }

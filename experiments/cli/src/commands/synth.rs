@@ -1,11 +1,11 @@
 use clap::Args;
-use dualk_plugin_parser_synthetic::{Files, Knowledge, SyntheticOptions};
+use dualk_plugin_parser_synthetic::{Files, SyntheticOptions, write_patients};
 use dualk_sdk::component::{Component, Slot};
 use dualk_sdk::experiment::Manifest;
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Console;
 use dualk_sdk::toml::{Table, Value};
-use dualk_sdk::{Error, Result, storage};
+use dualk_sdk::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk synth`.
@@ -38,7 +38,7 @@ pub struct Synth {
     /// Write a knowledge graph too, and the hierarchy of the codes: the chance that a fact of it is right, from 0 to 1.
     #[arg(long, value_name = "CHANCE")]
     knowledge: Option<f64>,
-    /// Write graph and hierarchy of the patients that the parser `synthetic` of this manifest makes up, and no tables.
+    /// Write tables, graph and hierarchy of the patients that the parser `synthetic` of this manifest makes up.
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["patients", "lab_rows", "seed", "gzip", "codes", "labs", "multi",
         "incidental"])]
     of: Option<PathBuf>,
@@ -50,10 +50,7 @@ impl Synth {
     pub fn run(self) -> Result<()> {
         let Self { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, knowledge, of, out } = self;
         match of {
-            Some(manifest) => {
-                storage::check_free(&out)?;
-                patients_of(&manifest)?.write(&out, knowledge.unwrap_or(1.0))?;
-            }
+            Some(manifest) => write_patients(&patients_of(&manifest)?, knowledge.unwrap_or(1.0), &out)?,
             None => {
                 let files = Files { patients, lab_rows, seed, gzip, codes, labs, multi, incidental, knowledge };
                 files.write(&out, &Console::default())?;
@@ -64,14 +61,14 @@ impl Synth {
     }
 }
 
-/// What there is to know of the patients of a manifest.
-fn patients_of(manifest: &Path) -> Result<Knowledge> {
+/// By which options the patients of a manifest are made up.
+fn patients_of(manifest: &Path) -> Result<SyntheticOptions> {
     let (Manifest { data, .. }, source) = Manifest::load(manifest, &[])?;
     let found = match data.parser.r#type.as_str() {
         SyntheticOptions::NAME => options_of(data.parser.options).map_err(|e| e.within_key("data.parser")),
         other => Err(Error::user(format!("expected `synthetic`, found `{other}`")).at_key("data.parser.type")),
     };
-    found.map(|options| Knowledge::of_patients(&options)).map_err(|e| source.place(e))
+    found.map_err(|e| source.place(e))
 }
 
 /// The options, checked as any component's are.
