@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 
-use dualk_sdk::serde_json::{Value, from_slice, from_str};
+use dualk_sdk::dualk_sdk::serde_json::{Value, from_slice, from_str};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -318,10 +318,10 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
 }
 
 /// The lines of a run's `metrics.jsonl` without their times.
-fn history(run: &Path) -> Vec<serde_json::Value> {
+fn history(run: &Path) -> Vec<dualk_sdk::serde_json::Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let line = |line: &str| {
-        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut line: dualk_sdk::serde_json::Value = dualk_sdk::serde_json::from_str(line).unwrap();
         line.as_object_mut().unwrap().remove("seconds").unwrap();
         line
     };
