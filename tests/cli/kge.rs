@@ -318,10 +318,10 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
 }
 
 /// The lines of a run's `metrics.jsonl` without their times.
-fn history(run: &Path) -> Vec<dualk_sdk::serde_json::Value> {
+fn history(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let line = |line: &str| {
-        let mut line: dualk_sdk::serde_json::Value = dualk_sdk::serde_json::from_str(line).unwrap();
+        let mut line: Value = from_str(line).unwrap();
         line.as_object_mut().unwrap().remove("seconds").unwrap();
         line
     };

@@ -6,16 +6,18 @@ use crate::{Mimic3Options, diagnoses, labs};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
-use dualk_sdk::data::tables::{Table, check_folder};
+use dualk_sdk::data::tables::{Opened, Table, check_folder, files_in};
 use dualk_sdk::data::{CodeTables, Dates, Ids, Sex, Step, years_between};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Reads MIMIC-III: all admissions, in the order of their times; a patient stands where its first admission does.
-#[derive(Debug, Clone)]
 pub struct Mimic3 {
-    pub(crate) options: Mimic3Options,
+    options: Mimic3Options,
+    tables: Opened<Tables>,
 }
 
 /// The tables that are needed.
@@ -29,8 +31,27 @@ struct Tables {
     events: Vec<Source>,
 }
 
+impl Tables {
+    fn files(&self) -> Vec<PathBuf> {
+        let labs = self.labs.iter().flat_map(labs::Tables::tables);
+        let named = [&self.admissions.0, &self.diagnoses].into_iter().chain(&self.patients).chain(labs);
+        let tables = named.chain(self.events.iter().flat_map(Source::tables));
+        tables.map(|table| table.path().to_owned()).collect()
+    }
+}
+
 impl Mimic3 {
+    pub(crate) fn new(options: Mimic3Options) -> Self {
+        Self { options, tables: Opened::default() }
+    }
+
+    fn tables(&self) -> Result<Arc<Tables>> {
+        self.tables.get(files_in(self.options.root.as_path()), || self.open())
+    }
+
     fn open(&self) -> Result<Tables> {
+        #[cfg(test)]
+        tests::count_opening();
         let options = &self.options;
         let root = options.root.as_path();
         let open =
@@ -55,10 +76,10 @@ impl Mimic3 {
     }
 
     /// The tables, once all that can be known without reading them is as it should be.
-    fn checked(&self) -> Result<Tables> {
+    fn checked(&self) -> Result<Arc<Tables>> {
         let Mimic3Options { group, drug_map, .. } = &self.options;
         let tables = CodeTables { icd_map: None, group: group.given(), drug_map: drug_map.given() };
-        tables.checked(self.open())
+        tables.checked(self.tables())
     }
 }
 
@@ -68,12 +89,9 @@ impl Parser for Mimic3 {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let tables = self.open().ok()?;
-        let labs = tables.labs.iter().flat_map(labs::Tables::tables);
-        let tables_of_events = tables.events.iter().flat_map(Source::tables);
-        let named = [&tables.admissions.0, &tables.diagnoses].into_iter().chain(&tables.patients).chain(labs);
-        let files = named.chain(tables_of_events).map(|table| table.path().to_owned()).collect();
-        Some(Inputs { files, split: tables.labs.as_ref().is_some_and(labs::Tables::cuts), ..Inputs::default() })
+        let tables = self.tables().ok()?;
+        let split = tables.labs.as_ref().is_some_and(labs::Tables::cuts);
+        Some(Inputs { files: tables.files(), split, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -142,8 +160,26 @@ mod tests {
     use super::*;
     use dualk_sdk::data::events::EventKind;
     use dualk_sdk::progress::Silent;
-    use std::fs;
+    use std::cell::Cell;
+    use std::fs::{self, File};
     use std::path::Path;
+    use std::time::SystemTime;
+
+    thread_local! {
+        /// How often this thread opened the tables of a parser.
+        static OPENED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub fn count_opening() {
+        OPENED.set(OPENED.get() + 1);
+    }
+
+    /// Makes files look as if nobody had written to them for long.
+    fn settle(folder: &Path) {
+        for file in files_in(folder) {
+            File::options().append(true).open(file).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+    }
 
     fn write(folder: &Path, name: &str, content: &str) {
         fs::write(folder.join(name), content).unwrap();
@@ -162,6 +198,37 @@ mod tests {
                     5,21,51222,abnormal\n5,,50912,abnormal\n";
         write(folder.path(), "LABEVENTS.csv", labs);
         folder
+    }
+
+    /// Each column is found by the heading of the file that is read.
+    #[test]
+    fn tables_are_opened_once_and_again_where_one_changed() {
+        OPENED.set(0);
+        let folder = folder();
+        settle(folder.path());
+        let parser = Mimic3Options { root: FilePath(folder.path().to_owned()), labs: false, ..Default::default() };
+        let parser = parser.build().unwrap();
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
+        // As `dualk run` asks it.
+        let patients = || {
+            parser.check().unwrap();
+            let before = parser.inputs().unwrap();
+            let cohort = parser.parse(&context).unwrap();
+            assert_eq!(before, parser.inputs().unwrap());
+            (cohort.patients, before.files.len())
+        };
+        assert_eq!((patients(), OPENED.replace(0)), ((vec![7, 5], 2), 1));
+        parser.check().unwrap();
+        // The columns of patients and admissions change places, and nothing else.
+        let admissions = "\"ROW_ID\",\"HADM_ID\",\"SUBJECT_ID\",\"ADMITTIME\"\n1,12,7,2101-02-01 00:00:00\n\
+                          2,21,5,2101-01-01 00:00:00\n3,11,7,2101-01-01 00:00:00\n4,31,6,2101-01-01 00:00:00\n";
+        write(folder.path(), "ADMISSIONS.csv", admissions);
+        assert_eq!(parser.parse(&context).unwrap().patients, [7, 5]);
+        // Whoever comes later is found, too.
+        write(folder.path(), "PATIENTS.csv", "SUBJECT_ID,GENDER,DOB\n5,F,2041-01-03\n7,M,\n");
+        settle(folder.path());
+        OPENED.set(0);
+        assert_eq!((patients(), OPENED.get()), ((vec![7, 5], 3), 1));
     }
 
     #[test]

@@ -4,15 +4,17 @@ use crate::events::{self, Source};
 use crate::{Mimic4Options, admissions, diagnoses, labs};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::tables::{Table, check_folder};
+use dualk_sdk::data::tables::{Opened, Table, check_folder, files_in};
 use dualk_sdk::data::{CodeTables, Dates};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Reads MIMIC-IV.
-#[derive(Debug, Clone)]
 pub struct Mimic4 {
-    pub(crate) options: Mimic4Options,
+    options: Mimic4Options,
+    tables: Opened<Tables>,
 }
 
 /// The tables that are needed.
@@ -23,7 +25,23 @@ struct Tables {
     events: Vec<Source>,
 }
 
+impl Tables {
+    fn files(&self) -> Vec<PathBuf> {
+        let tables = self.admissions.tables().into_iter().chain([&self.diagnoses]).chain(self.labs.tables());
+        let tables = tables.chain(self.events.iter().flat_map(Source::tables));
+        tables.map(|table| table.path().to_owned()).collect()
+    }
+}
+
 impl Mimic4 {
+    pub(crate) fn new(options: Mimic4Options) -> Self {
+        Self { options, tables: Opened::default() }
+    }
+
+    fn tables(&self) -> Result<Arc<Tables>> {
+        self.tables.get(files_in(self.options.root.as_path()), || self.open())
+    }
+
     fn open(&self) -> Result<Tables> {
         let options = &self.options;
         let root = options.root.as_path();
@@ -41,10 +59,10 @@ impl Mimic4 {
     }
 
     /// The tables, once all that can be known without reading them is as it should be.
-    fn checked(&self) -> Result<Tables> {
+    fn checked(&self) -> Result<Arc<Tables>> {
         let Mimic4Options { icd_map, group, drug_map, .. } = &self.options;
         let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
-        tables.checked(self.open())
+        tables.checked(self.tables())
     }
 }
 
@@ -54,11 +72,8 @@ impl Parser for Mimic4 {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let Tables { admissions, diagnoses, labs, events } = self.open().ok()?;
-        let tables = admissions.tables().into_iter().chain([&diagnoses]).chain(labs.tables());
-        let tables = tables.chain(events.iter().flat_map(Source::tables));
-        let files = tables.map(|table| table.path().to_owned()).collect();
-        Some(Inputs { files, split: labs.cuts(), ..Inputs::default() })
+        let tables = self.tables().ok()?;
+        Some(Inputs { files: tables.files(), split: tables.labs.cuts(), ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {

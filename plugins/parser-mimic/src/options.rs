@@ -30,7 +30,7 @@ impl BuildParser for Mimic4Options {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
         Dates::of_option(&self.date_format)?;
-        Ok(Box::new(Mimic4 { options: self }))
+        Ok(Box::new(Mimic4::new(self)))
     }
 }
 
@@ -60,6 +60,6 @@ impl BuildParser for Mimic3Options {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
         Dates::of_option(&self.date_format)?;
-        Ok(Box::new(Mimic3 { options: self }))
+        Ok(Box::new(Mimic3::new(self)))
     }
 }

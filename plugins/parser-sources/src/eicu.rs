@@ -6,12 +6,14 @@ use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::labs::{self, Rule};
-use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table, check_folder};
+use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Opened, Pass, Row, Seen, Table, check_folder, files_in};
 use dualk_sdk::data::{AdmissionFacts, CodeTables, Ids, LabItem, Sex, Stays, Step};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::source_options;
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 source_options! {
     /// Options of `eicu`.
@@ -38,7 +40,7 @@ impl BuildParser for EicuOptions {
     fn build(self) -> Result<Box<dyn Parser>> {
         self.root.required("root")?;
         self.abnormal.rule(self.quantiles)?;
-        Ok(Box::new(Eicu { options: self }))
+        Ok(Box::new(Eicu { options: self, tables: Opened::default() }))
     }
 }
 
@@ -47,6 +49,7 @@ impl BuildParser for EicuOptions {
 /// stands beside; their order is not known.
 struct Eicu {
     options: EicuOptions,
+    tables: Opened<Tables>,
 }
 
 /// The categories of laboratory items, and the `labtypeid` of each.
@@ -71,7 +74,20 @@ struct Tables {
     events: Vec<Source>,
 }
 
+impl Tables {
+    fn files(&self) -> Vec<PathBuf> {
+        let labs = self.labs.iter().map(|(table, _)| table);
+        let tables = [&self.patients, &self.diagnoses].into_iter().chain(labs);
+        let tables = tables.chain(self.events.iter().map(Source::table));
+        tables.map(|table| table.path().to_owned()).collect()
+    }
+}
+
 impl Eicu {
+    fn tables(&self) -> Result<Arc<Tables>> {
+        self.tables.get(files_in(self.options.root.as_path()), || self.open())
+    }
+
     fn open(&self) -> Result<Tables> {
         let options = &self.options;
         let root = options.root.as_path();
@@ -99,10 +115,10 @@ impl Eicu {
     }
 
     /// The tables, once all that can be known without reading them is as it should be.
-    fn checked(&self) -> Result<Tables> {
+    fn checked(&self) -> Result<Arc<Tables>> {
         let EicuOptions { group, drug_map, .. } = &self.options;
         let tables = CodeTables { icd_map: None, group: group.given(), drug_map: drug_map.given() };
-        tables.checked(self.open())
+        tables.checked(self.tables())
     }
 }
 
@@ -112,11 +128,8 @@ impl Parser for Eicu {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let Tables { patients, diagnoses, labs, events, .. } = self.open().ok()?;
-        let tables = [Some(&patients), Some(&diagnoses), labs.as_ref().map(|labs| &labs.0)].into_iter().flatten();
-        let tables = tables.chain(events.iter().map(Source::table));
-        let files = tables.map(|table| table.path().to_owned()).collect();
-        Some(Inputs { files, split: labs.is_some(), ..Inputs::default() })
+        let tables = self.tables().ok()?;
+        Some(Inputs { files: tables.files(), split: tables.labs.is_some(), ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {

@@ -54,7 +54,8 @@ pub struct Inputs {
 }
 
 /// Reads raw tables into a [`Cohort`]. An experiment builds one and asks it for all that is below, in any order and some of it
-/// several times: files may have changed in between.
+/// several times: files may have changed in between. [`Opened`](crate::data::tables::Opened) keeps tables from one call to the
+/// next as long as they have not.
 pub trait Parser: Send + Sync {
     /// Checks what can be known without reading everything: files exist, have their columns.
     fn check(&self) -> Result<()> {

@@ -5,6 +5,7 @@
 //! blocks, which all threads split.
 
 mod blocks;
+mod opened;
 mod parquet;
 mod pass;
 mod record;
@@ -13,6 +14,7 @@ mod scan;
 mod stream;
 mod values;
 
+pub use opened::Opened;
 pub use pass::{NOT_IN_COHORT, Pass, Seen};
 pub use record::Fault;
 pub use rows::Rows;
@@ -251,13 +253,26 @@ fn written(folder: &Path, name: &str) -> Option<String> {
     tables_in(folder).into_iter().find(|table| table.eq_ignore_ascii_case(name))
 }
 
+/// What the names of tables' files end with, the longest first.
+const ENDS: [&str; 3] = [".csv.gz", ".csv", ".parquet"];
+
+/// The name of the table that a file is by its name.
+fn table_of(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_string_lossy();
+    ENDS.iter().find_map(|end| name.strip_suffix(end).map(str::to_owned))
+}
+
+/// The files in a folder that are tables by their names, in order; none where the folder cannot be read.
+pub fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<PathBuf> = files.filter(|file| table_of(file).is_some()).collect();
+    files.sort_unstable();
+    files
+}
+
 /// Tables in a folder.
 fn tables_in(folder: &Path) -> Vec<String> {
-    let names =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
-    let table =
-        |name: String| [".csv.gz", ".csv", ".parquet"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned));
-    let mut tables: Vec<String> = names.filter_map(table).collect();
+    let mut tables: Vec<String> = files_in(folder).iter().filter_map(|file| table_of(file)).collect();
     tables.sort_unstable();
     tables.dedup();
     tables

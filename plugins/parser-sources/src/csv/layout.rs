@@ -2,7 +2,7 @@
 
 use super::{CsvOptions, Written};
 use dualk_sdk::data::events::{EventKind, EventTable, check_kinds};
-use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::tables::{Table, files_in};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,21 @@ pub struct Layout {
     pub events: Vec<(String, Source)>,
 }
 
+/// Every file that may be one of them: those that the options name, and those beside visits where there are other kinds.
+pub fn files(options: &CsvOptions) -> Vec<PathBuf> {
+    let named = [&options.visits, &options.codes, &options.labs, &options.procedures, &options.drugs];
+    let beside = match options.event_tables.is_empty() {
+        true => Vec::new(),
+        false => files_in(folder_of(options.visits.as_path())),
+    };
+    named.into_iter().filter_map(|file| file.given()).map(Path::to_owned).chain(beside).collect()
+}
+
+/// The folder of the table of visits.
+fn folder_of(visits: &Path) -> &Path {
+    visits.parent().unwrap_or(Path::new(""))
+}
+
 impl Layout {
     /// Finds tables and columns.
     ///
@@ -37,12 +52,15 @@ impl Layout {
     /// Name the key, the file and what is missing in it.
     pub fn open(options: &CsvOptions) -> Result<Self> {
         let path = options.visits.required("visits")?;
-        Table::at(path, &[]).map_err(|e| e.at_key("visits"))?;
+        let table = Table::at(path, &[]).map_err(|e| e.at_key("visits"))?;
         let mut mistakes = Mistakes::default();
-        let visits = mistakes.note(visits(path, options));
-        let codes = mistakes.note(codes(path, options));
+        let visits = mistakes.note(visits(&table, options));
+        let codes = mistakes.note(codes(&table, options));
         let one = |file: &FilePath, key: &'static str, column: &str, extra: &[&str]| {
-            let open = |path| source(path, key, options, vec![column.to_owned()], extra);
+            let open = |path| {
+                let table = Table::at(path, &[]).map_err(|e| e.at_key(key))?;
+                source(&table, key, options, vec![column.to_owned()], extra)
+            };
             file.given().map(open).transpose()
         };
         let results = [&options.flag, &options.value, &options.low, &options.high, &options.category];
@@ -82,38 +100,38 @@ impl Layout {
 /// The table of visits, its columns that need not be there, and those that are laboratory items.
 type Opened = (Table, [Option<String>; 5], Vec<String>);
 
-fn visits(path: &Path, options: &CsvOptions) -> Result<Opened> {
+fn visits(table: &Table, options: &CsvOptions) -> Result<Opened> {
     let named = [&options.patient, &options.visit, &options.time].map(String::as_str);
     let mut needed: Vec<&str> = named.into_iter().filter(|column| !column.is_empty()).collect();
-    let items = matching(path, "items", &options.items, options)?;
+    let items = matching(table, "items", &options.items, options)?;
     needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
-    let mut visits = Table::at(path, &needed).map_err(|e| e.at_key("visits"))?;
+    let mut visits = table.only(&needed).map_err(|e| e.at_key("visits"))?;
     let facts = [&options.end, &options.age, &options.sex, &options.ethnicity, &options.died];
     let facts = facts.map(|column| if column.is_empty() { None } else { visits.also(column) });
     Ok((visits, facts, items))
 }
 
 /// The table of codes, which may be that of visits.
-fn codes(visits: &Path, options: &CsvOptions) -> Result<Source> {
+fn codes(visits: &Table, options: &CsvOptions) -> Result<Source> {
     let version = (options.written == Written::Version).then_some(options.version.as_str());
-    let path = options.codes.given().unwrap_or(visits);
-    let columns = matching(path, "code", &options.code, options)?;
-    source(path, "codes", options, columns, version.as_slice())
+    let own = options.codes.given().map(|path| Table::at(path, &[])).transpose().map_err(|e| e.at_key("code"))?;
+    let table = own.as_ref().unwrap_or(visits);
+    let columns = matching(table, "code", &options.code, options)?;
+    source(table, "codes", options, columns, version.as_slice())
 }
 
 /// A table of another kind, beside that of visits.
 fn further(visits: &Path, key: &str, options: &CsvOptions, written: &EventTable) -> Result<Source> {
-    let folder = visits.parent().unwrap_or(Path::new(""));
-    let table = Table::open(folder, &written.table, &[]).map_err(|e| e.at_key(key))?;
-    source(table.path(), key, options, vec![written.code.clone()], &[])
+    let table = Table::open(folder_of(visits), &written.table, &[]).map_err(|e| e.at_key(key))?;
+    source(&table, key, options, vec![written.code.clone()], &[])
 }
 
-/// Opens a table whose rows belong to visits.
-fn source(path: &Path, key: &str, options: &CsvOptions, cells: Vec<String>, extra: &[&str]) -> Result<Source> {
+/// A table whose rows belong to visits.
+fn source(table: &Table, key: &str, options: &CsvOptions, cells: Vec<String>, extra: &[&str]) -> Result<Source> {
     let mut needed: Vec<&str> = cells.iter().map(String::as_str).collect();
     needed.extend(extra.iter().filter(|column| !cells.iter().any(|cell| cell == *column)));
     needed.dedup();
-    let mut table = Table::at(path, &needed).map_err(|e| e.at_key(key))?;
+    let mut table = table.only(&needed).map_err(|e| e.at_key(key))?;
     let patient = table.also(&options.patient);
     // Where visits have no identifiers, their time is one.
     let visit = if options.visit.is_empty() { &options.time } else { &options.visit };
@@ -121,22 +139,18 @@ fn source(path: &Path, key: &str, options: &CsvOptions, cells: Vec<String>, extr
     if visit.is_none() {
         let wanted = if options.visit.is_empty() { &options.time } else { &options.visit };
         let error = Error::user(format!("the column `{wanted}` is missing: rows must say to which visit they belong"));
-        return Err(table.suggest(error.at_key(key).at_file(path), wanted, &needed));
+        return Err(table.suggest(error.at_key(key).at_file(table.path()), wanted, &needed));
     }
     if patient.is_none() && options.visit.is_empty() {
         let error = Error::user(format!("the column `{}` is missing: a time alone is no visit", options.patient));
-        return Err(table.suggest(error.at_key(key).at_file(path), &options.patient, &needed));
+        return Err(table.suggest(error.at_key(key).at_file(table.path()), &options.patient, &needed));
     }
     Ok(Source { table, patient, visit, cells })
 }
 
 /// The columns of a table that have these names, in the order of the names; those that a star stands for, in the order of
 /// the file.
-fn matching(path: &Path, key: &str, names: &[String], options: &CsvOptions) -> Result<Vec<String>> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let table = Table::at(path, &[]).map_err(|e| e.at_key(key))?;
+fn matching(table: &Table, key: &str, names: &[String], options: &CsvOptions) -> Result<Vec<String>> {
     let mut found: Vec<String> = Vec::new();
     for name in names {
         let before = found.len();
@@ -150,7 +164,7 @@ fn matching(path: &Path, key: &str, names: &[String], options: &CsvOptions) -> R
         if found.len() == before {
             let error = Error::user(format!("no column of this table is called `{name}`")).at_key(key);
             let known = [&options.patient, &options.visit, &options.time].map(String::as_str);
-            return Err(table.suggest(error.at_file(path), name, &known));
+            return Err(table.suggest(error.at_file(table.path()), name, &known));
         }
     }
     Ok(found)

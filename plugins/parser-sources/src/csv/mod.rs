@@ -11,21 +11,28 @@ pub use options::{CsvOptions, Written};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::CodeTables;
 use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::tables::Opened;
 use dualk_sdk::prelude::*;
 use layout::Layout;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Reads any tables that have a column for the patient.
 struct Csv {
     options: CsvOptions,
+    layout: Opened<Layout>,
 }
 
 impl Csv {
+    fn layout(&self) -> Result<Arc<Layout>> {
+        self.layout.get(layout::files(&self.options), || Layout::open(&self.options))
+    }
+
     /// The tables, once all that can be known without reading them is as it should be.
-    fn checked(&self) -> Result<Layout> {
+    fn checked(&self) -> Result<Arc<Layout>> {
         let CsvOptions { icd_map, group, drug_map, .. } = &self.options;
         let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
-        tables.checked(Layout::open(&self.options))
+        tables.checked(self.layout())
     }
 }
 
@@ -35,7 +42,7 @@ impl Parser for Csv {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let layout = Layout::open(&self.options).ok()?;
+        let layout = self.layout().ok()?;
         Some(Inputs { files: layout.files(), split: self.options.quantiles > 0, ..Inputs::default() })
     }
 

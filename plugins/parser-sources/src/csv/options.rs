@@ -126,6 +126,6 @@ impl BuildParser for CsvOptions {
             let error = Error::user("results have either a flag or a value that says whether they are abnormal");
             return Err(error.at_key("flag").help("leave one of `flag` and `value` out"));
         }
-        Ok(Box::new(Csv { options: self }))
+        Ok(Box::new(Csv { options: self, layout: Default::default() }))
     }
 }

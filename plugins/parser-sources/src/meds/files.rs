@@ -1,12 +1,13 @@
 //! The tables of a data set, and what it says of codes.
 
 use super::Meds;
-use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::tables::{Table, files_in};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is read of events.
 pub const COLUMNS: [&str; 4] = ["subject_id", "time", "code", "numeric_value"];
@@ -19,12 +20,18 @@ pub struct Tables {
     /// Events, in the order of the paths of their files.
     pub events: Vec<Table>,
     /// What is said of codes, where it is there.
-    codes: Option<Table>,
+    codes: Arc<Option<Table>>,
 }
 
 impl Meds {
-    /// The tables. A folder of other files has as many mistakes as files: some are enough.
-    pub fn open(&self) -> Result<Tables> {
+    /// The tables.
+    pub fn tables(&self) -> Result<Arc<Tables>> {
+        let files = self.files().unwrap_or_default().into_iter().chain(files_in(&self.metadata()));
+        self.tables.get(files.collect(), || self.open())
+    }
+
+    /// Opens them. A folder of other files has as many mistakes as files: some are enough.
+    fn open(&self) -> Result<Tables> {
         let (mut mistakes, mut events) = (Mistakes::default(), Vec::new());
         let codes = mistakes.note(self.codes());
         for file in mistakes.note(self.files()).unwrap_or_default() {
@@ -37,8 +44,13 @@ impl Meds {
     }
 
     /// The table that says what codes mean, where the data set has it.
-    pub fn codes(&self) -> Result<Option<Table>> {
-        Table::open_if_there(&self.options.root.as_path().join("metadata"), "codes", &["code"])
+    pub fn codes(&self) -> Result<Arc<Option<Table>>> {
+        let folder = self.metadata();
+        self.codes.get(files_in(&folder), || Table::open_if_there(&folder, "codes", &["code"]))
+    }
+
+    fn metadata(&self) -> PathBuf {
+        self.options.root.as_path().join("metadata")
     }
 
     /// The files of events in the order of their paths.
@@ -61,7 +73,7 @@ impl Meds {
 impl Tables {
     /// What the data set says of codes, where it does: their descriptions.
     pub fn descriptions(&self) -> Result<HashMap<String, String>> {
-        let Some(mut table) = self.codes.clone() else { return Ok(HashMap::new()) };
+        let Some(mut table) = (*self.codes).clone() else { return Ok(HashMap::new()) };
         let Some(description) = table.also("description") else { return Ok(HashMap::new()) };
         let rows = table.read()?;
         let described = |(code, text): (Option<&str>, Option<&str>)| Some((code?.to_owned(), text?.to_owned()));

@@ -13,16 +13,21 @@ use crate::Abnormal;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::EventSets;
+use dualk_sdk::data::tables::{Opened, Table};
 use dualk_sdk::data::{CodeTables, Step, icd};
 use dualk_sdk::prelude::*;
 use files::Tables;
 use std::collections::HashMap;
+use std::sync::Arc;
 use visits::BEFORE_THE_FIRST;
 
 /// Reads the events of one file after the other. A subject's are in one file, as the standard has it; what is in several
 /// waits for the last of them.
 struct Meds {
     options: MedsOptions,
+    /// What is said of codes, where the data set has it.
+    codes: Opened<Option<Table>>,
+    tables: Opened<Tables>,
 }
 
 /// How codes of procedures begin in data sets of MIMIC-IV and others that are made in the same way; edition and code follow.
@@ -34,8 +39,8 @@ impl Parser for Meds {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let codes = self.codes().ok()?.map(|table| table.path().to_owned());
-        let files = self.files().ok()?.into_iter().chain(codes);
+        let codes = self.codes().ok()?;
+        let files = self.files().ok()?.into_iter().chain(codes.iter().map(|table| table.path().to_owned()));
         let split = self.options.abnormal != Abnormal::None;
         Some(Inputs { files: files.collect(), split, ..Inputs::default() })
     }
@@ -47,10 +52,10 @@ impl Parser for Meds {
 
 impl Meds {
     /// The tables, once all that can be known without reading them is as it should be.
-    fn checked(&self) -> Result<Tables> {
+    fn checked(&self) -> Result<Arc<Tables>> {
         let MedsOptions { icd_map, group, drug_map, .. } = &self.options;
         let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
-        tables.checked(self.open().map_err(|e| e.at_key("root")))
+        tables.checked(self.tables().map_err(|e| e.at_key("root")))
     }
 
     fn cohort(&self, tables: &Tables, context: &ParserContext<'_>) -> Result<Cohort> {

@@ -75,6 +75,6 @@ impl BuildParser for MedsOptions {
             return Err(Error::user("diagnoses have the keys icd9 and icd10").at_key("events.diagnoses"));
         }
         self.abnormal.rule(self.quantiles)?;
-        Ok(Box::new(Meds { options: self }))
+        Ok(Box::new(Meds { options: self, codes: Default::default(), tables: Default::default() }))
     }
 }

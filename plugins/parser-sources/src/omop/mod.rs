@@ -9,25 +9,31 @@ mod visits;
 
 pub use options::{OmopCodes, OmopOptions, Ranges};
 
-use crate::events::Source;
 use concepts::NO_CONCEPT;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::tables::{Opened, files_in};
 use dualk_sdk::data::{CodeTables, Step};
 use dualk_sdk::prelude::*;
+use std::sync::Arc;
 use tables::Tables;
 
 /// Reads OMOP tables: visits of a person in the order of their starts, then of the file.
 struct Omop {
     options: OmopOptions,
+    tables: Opened<Tables>,
 }
 
 impl Omop {
+    fn tables(&self) -> Result<Arc<Tables>> {
+        self.tables.get(files_in(self.options.root.as_path()), || self.open())
+    }
+
     /// The tables, once all that can be known without reading them is as it should be.
-    fn checked(&self) -> Result<Tables> {
+    fn checked(&self) -> Result<Arc<Tables>> {
         let OmopOptions { icd_map, group, drug_map, .. } = &self.options;
         let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: drug_map.given() };
-        tables.checked(self.open())
+        tables.checked(self.tables())
     }
 }
 
@@ -37,14 +43,9 @@ impl Parser for Omop {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let Tables { visits, conditions, measurements, persons, deaths, concepts, events, .. } = self.open().ok()?;
-        let split = measurements.as_ref().is_some_and(|(_, rule)| rule.cuts());
-        let measurements = measurements.as_ref().map(|measurements| &measurements.0);
-        let persons = persons.as_ref().map(|persons| &persons.0);
-        let others = [measurements, persons, deaths.as_ref(), concepts.as_ref()].into_iter().flatten();
-        let tables = [&visits, &conditions].into_iter().chain(others).chain(events.iter().map(Source::table));
-        let files = tables.map(|table| table.path().to_owned()).collect();
-        Some(Inputs { files, split, ..Inputs::default() })
+        let tables = self.tables().ok()?;
+        let split = tables.measurements.as_ref().is_some_and(|(_, rule)| rule.cuts());
+        Some(Inputs { files: tables.files(), split, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {

@@ -80,6 +80,6 @@ impl BuildParser for OmopOptions {
             true => drop(Rule::of(self.quantiles, Rule::Said)?),
             false => not_read(self.quantiles, "labs = false")?,
         }
-        Ok(Box::new(Omop { options: self }))
+        Ok(Box::new(Omop { options: self, tables: Default::default() }))
     }
 }

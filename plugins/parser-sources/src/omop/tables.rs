@@ -7,6 +7,7 @@ use dualk_sdk::data::labs::Rule;
 use dualk_sdk::data::tables::{Table, check_folder};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
+use std::path::PathBuf;
 
 /// The tables that the options ask for, opened, with the columns that they have.
 pub struct Tables {
@@ -20,6 +21,18 @@ pub struct Tables {
     pub deaths: Option<Table>,
     pub concepts: Option<Table>,
     pub events: Vec<Source>,
+}
+
+impl Tables {
+    /// Their files.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let measurements = self.measurements.as_ref().map(|(table, _)| table);
+        let persons = self.persons.as_ref().map(|(table, _)| table);
+        let others = [measurements, persons, self.deaths.as_ref(), self.concepts.as_ref()].into_iter().flatten();
+        let tables = [&self.visits, &self.conditions].into_iter().chain(others);
+        let tables = tables.chain(self.events.iter().map(Source::table));
+        tables.map(|table| table.path().to_owned()).collect()
+    }
 }
 
 impl Omop {
