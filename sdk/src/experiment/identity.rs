@@ -2,7 +2,7 @@
 
 use crate::cache::Key;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// Digits of the hash in the name of a run folder.
 pub(super) const SHORT: usize = 16;
@@ -29,10 +29,9 @@ impl Identity {
         Self::of(self.made_from)
     }
 
-    /// Whether this one, which was read from a file, has the manifest of another. Reading JSON may change the last digit.
+    /// Whether this one has the manifest of another.
     pub(super) fn has_manifest_of(&self, other: &Identity) -> bool {
-        let written = other.made_from["manifest"].to_string();
-        serde_json::from_str::<Value>(&written).is_ok_and(|manifest| self.made_from["manifest"] == manifest)
+        are_same(&self.made_from["manifest"], &other.made_from["manifest"])
     }
 
     /// What differs in another one, in one line; `None` where nothing does.
@@ -73,10 +72,28 @@ fn compare(place: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>) {
                 compare(&format!("{place} {key}"), &at(a), &at(b), found);
             }
         }
-        // One of them was read from a file, by which the last digit of a number may change.
-        _ if ours == theirs || serde_json::from_str::<Value>(&theirs.to_string()).is_ok_and(|read| read == *ours) => {}
+        _ if are_same(ours, theirs) => {}
         _ => found.push(format!("{place}: then {}, now {}", shown(ours), shown(theirs))),
     }
+}
+
+/// Whether two values are the same, one of which may have been read from a file.
+fn are_same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || are_close(a, b),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| are_same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| are_same(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+/// Whether two numbers with a fraction differ by no more than reading JSON may change them: by some units in the last place,
+/// each at most 2.3e-16 of the number.
+fn are_close(a: &Number, b: &Number) -> bool {
+    let fraction = |number: &Number| number.as_f64().filter(|_| number.is_f64());
+    fraction(a).zip(fraction(b)).is_some_and(|(a, b)| (a - b).abs() <= 1e-15 * a.abs().max(b.abs()))
 }
 
 /// A value on part of a line.
@@ -108,5 +125,27 @@ mod tests {
         assert_eq!(a.difference(&b).unwrap(), "plugins gat: then aa, now bb; and 1 more");
         assert!(a.differences(&a).is_empty() && a.difference(&a).is_none());
         assert_eq!(a.short().len(), SHORT);
+    }
+
+    #[test]
+    fn what_reading_changes_in_the_last_place_is_the_same() {
+        let identity = |number: Value| Identity {
+            sha256: "0".repeat(64),
+            made_from: json!({ "manifest": { "stage": [{ "lr": number }] }, "files": { "weight": number } }),
+        };
+        let same = |a: &Identity, b: &Identity| (a.has_manifest_of(b), a.difference(b).is_none());
+        for number in (1..1000).map(|n| f64::from(n) / 997.0) {
+            let now = identity(json!(number));
+            let read: Identity = serde_json::from_str(&serde_json::to_string(&now).unwrap()).unwrap();
+            let next = identity(json!(f64::from_bits(number.to_bits() + 1)));
+            assert_eq!([same(&read, &now), same(&now, &read), same(&next, &now)], [(true, true); 3], "{number}");
+            // As near as anybody writes it.
+            assert_eq!(same(&identity(json!(number + 1e-12)), &now), (false, false), "{number}");
+        }
+        let differ =
+            [(json!(1), json!(1.0)), (json!(1), json!(2)), (json!(0.5), json!("0.5")), (json!([0.5]), json!([]))];
+        for (a, b) in differ {
+            assert_eq!(same(&identity(a.clone()), &identity(b.clone())), (false, false), "{a} {b}");
+        }
     }
 }
