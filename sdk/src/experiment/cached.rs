@@ -125,7 +125,7 @@ pub(super) fn stage_keys(plan: &Plan) -> Result<Vec<Key>> {
 
 /// What the first stage depends on beside itself; `None` when that is not known.
 fn before_stages(plan: &Plan) -> Result<Option<Value>> {
-    let Some(cohort) = cohort_key(plan, plan.parser()?)? else { return Ok(None) };
+    let Some(cohort) = cohort_key(plan, plan.parser.as_ref())? else { return Ok(None) };
     let manifest = &plan.manifest;
     let mut model = Vec::new();
     let has = |key: &str| !plan.checked.unasked.contains(&key);

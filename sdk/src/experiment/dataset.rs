@@ -39,7 +39,7 @@ pub(super) fn dataset(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progres
 /// What the knowledge graph of the manifest says of codes and items.
 fn knowledge(plan: &Plan, data: &Dataset) -> Result<Knowledge> {
     const KEY: &str = "data.knowledge";
-    let (parser, codes) = (plan.parser()?, &data.vocabulary.codes);
+    let (parser, codes) = (&plan.parser, &data.vocabulary.codes);
     let cohort = OfCohort { codes, facts: &|strength| parser.knowledge(strength) };
     let (triples, _) = Triples::join(&plan.manifest.data.knowledge, KEY, 0, Some(&cohort))?;
     Knowledge::new(&triples, codes, &data.item_ids()).ok_or_else(|| {
@@ -66,7 +66,7 @@ fn check_nodes(cohort: &Cohort, nodes: &[String]) -> Result<()> {
 
 /// The cohort: from the cache, or parsed and added to it.
 fn cohort(plan: &Plan, cache: Option<&Cache>, progress: &dyn Progress) -> Result<Cohort> {
-    let parser = plan.parser()?;
+    let parser = plan.parser.as_ref();
     let key = cache.map(|_| cohort_key(plan, parser)).transpose()?.flatten();
     let Some((cache, key)) = cache.zip(key) else { return parsed(plan, parser, progress) };
     if let Some(entry) = cache.get(COHORT, &key)

@@ -101,8 +101,7 @@ impl Experiment {
 
     /// The same, of which an option of the parser has another value.
     pub(super) fn with_parser_option(mut self, name: &str, value: Value) -> Result<Self> {
-        self.plan.manifest.data.parser.options.insert(name.to_owned(), value);
-        self.plan.build_parser()?;
+        self.plan.set_parser_option(name, value)?;
         Ok(self)
     }
 
@@ -163,13 +162,13 @@ impl Experiment {
     }
 
     /// Whether the parser makes patients up by the experiment's seed.
-    pub(super) fn is_made_up_by_seed(&self) -> Result<bool> {
-        Ok(self.plan.parser()?.inputs().is_some_and(|inputs| inputs.seed))
+    pub(super) fn is_made_up_by_seed(&self) -> bool {
+        self.plan.parser.inputs().is_some_and(|inputs| inputs.seed)
     }
 
     /// Whether the parser says which files it reads.
-    pub(super) fn names_its_files(&self) -> Result<bool> {
-        Ok(self.plan.parser()?.inputs().is_some())
+    pub(super) fn names_its_files(&self) -> bool {
+        self.plan.parser.inputs().is_some()
     }
 
     /// Checks raw tables, files that the components read and those of knowledge graphs, as far as that is quick.
@@ -179,8 +178,7 @@ impl Experiment {
     pub fn check(&self) -> Result<()> {
         let look = || {
             let mut mistakes = Mistakes::default();
-            let parser = self.plan.parser();
-            mistakes.note(parser.and_then(|parser| parser.check().map_err(|e| e.within_key("data.parser"))));
+            mistakes.note(self.plan.parser.check().map_err(|e| e.within_key("data.parser")));
             mistakes.note(self.plan.check_knowledge());
             mistakes.note(self.plan.check_embeddings());
             mistakes.done()

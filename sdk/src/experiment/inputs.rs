@@ -113,7 +113,7 @@ pub(super) fn identity(plan: &Plan) -> Result<Identity> {
     if let Some(table) = manifest.as_object_mut() {
         table.shift_remove("output");
     }
-    let inputs = plan.parser()?.inputs();
+    let inputs = plan.parser.inputs();
     let mut files = option_files(plan, inputs.as_ref());
     // As of the files of options: those that cannot be read are left out.
     let made = plan.embeddings.iter().filter_map(|named| Some((named, named.made_from().ok()?)));

@@ -105,8 +105,7 @@ pub(super) fn untrained(plan: &Plan) -> Result<Made> {
 
 /// Calls `work` with what sources that read no file go by.
 fn with_cohort<T>(plan: &Plan, data: &Dataset, work: impl FnOnce(&OfCohort<'_>) -> Result<T>) -> Result<T> {
-    let parser = plan.parser()?;
-    let facts = |strength: f64| parser.knowledge(strength);
+    let facts = |strength: f64| plan.parser.knowledge(strength);
     work(&OfCohort { codes: &data.vocabulary.codes, facts: &facts })
 }
 

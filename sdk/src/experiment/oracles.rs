@@ -23,7 +23,7 @@ pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored
     let (compat, seed) = (plan.manifest.is_compat(), plan.manifest.seed);
     let context = ParserContext { progress: &Silent, compat, seed, learns: None };
     let under_way = stage.labs(model) == Some(Labs::Target);
-    let oracles = plan.parser()?.oracles(&context, &data.cohort, &visits, under_way)?;
+    let oracles = plan.parser.oracles(&context, &data.cohort, &visits, under_way)?;
     let codes = data.vocabulary.codes.iter().enumerate();
     let nodes: HashMap<&str, usize> = codes.map(|(i, code)| (code.as_str(), i)).collect();
     let columns_of = |asks: &Asks| -> Vec<Option<usize>> {

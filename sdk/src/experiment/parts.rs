@@ -209,6 +209,13 @@ pub(super) struct Checked {
     pub unasked: Vec<&'static str>,
 }
 
+impl Checked {
+    /// Of a model whose parts nobody looked at.
+    pub fn unseen() -> Self {
+        Self { tells_visits_apart: true, sees_items: true, unasked: Vec::new() }
+    }
+}
+
 /// Attempts to build parts: their mistakes, and the keys of those that are known to be wrong.
 struct Attempts<'a> {
     wrong: Vec<&'static str>,

@@ -12,7 +12,7 @@ use crate::plugin::Registry;
 use crate::recipe::{Recipe, RecipeSlot};
 use crate::{Error, Result};
 use burn::tensor::Device;
-use toml::Table;
+use toml::{Table, Value};
 
 /// What an experiment does, with what: all later steps take it as it is.
 pub(super) struct Plan {
@@ -21,32 +21,29 @@ pub(super) struct Plan {
     pub registry: Registry,
     pub device: NamedDevice,
     pub source: Source,
-    /// That of the manifest, once it is built: one for all that an experiment asks of it.
-    pub parser: Option<Box<dyn Parser>>,
+    /// That of the manifest: one for all that an experiment asks of it.
+    pub parser: Box<dyn Parser>,
     /// The manifests of embeddings that parts of the model name.
     pub embeddings: Vec<NamedEmbedding>,
-    /// What its parts say of the model, once they are known.
+    /// What its parts say of the model.
     pub checked: Checked,
 }
 
 impl Plan {
-    pub fn parser(&self) -> Result<&dyn Parser> {
-        self.parser.as_deref().ok_or_else(|| Error::program("no parser was built").at_key("data.parser"))
-    }
-
-    /// Builds the parser that the manifest names, which checks the values of its options.
-    pub fn build_parser(&mut self) -> Result<()> {
-        self.parser = Some(self.make::<ParserSlot>("data.parser", self.manifest.data.parser.clone())?);
+    /// Gives an option of the parser another value, which builds it anew.
+    pub fn set_parser_option(&mut self, name: &str, value: Value) -> Result<()> {
+        let parser = &mut self.manifest.data.parser;
+        parser.options.insert(name.to_owned(), value);
+        self.parser = make::<ParserSlot>(&self.registry, "data.parser", parser.clone())?;
         Ok(())
     }
 
     pub fn recipe(&self) -> Result<Box<dyn Recipe>> {
-        self.make::<RecipeSlot>("recipe", self.manifest.recipe.clone().unwrap_or_default())
+        make::<RecipeSlot>(&self.registry, "recipe", self.manifest.recipe.clone().unwrap_or_default())
     }
 
     pub fn objective(&self, stage: usize) -> Result<Box<dyn Objective>> {
-        let (key, objective) = self.manifest.stage[stage].objective();
-        self.make::<ObjectiveSlot>(&format!("stage[{stage}].{key}"), objective)
+        objective_of(&self.registry, stage, &self.manifest.stage[stage])
     }
 
     /// Whether a stage asks about patients with one visit, too.
@@ -56,7 +53,7 @@ impl Plan {
     }
 
     pub fn loss(&self, stage: usize) -> Result<Box<dyn Loss>> {
-        self.make::<LossSlot>(&format!("stage[{stage}].loss"), self.manifest.stage[stage].loss())
+        loss_of(&self.registry, stage, &self.manifest.stage[stage])
     }
 
     /// Looks at the options and the files of the knowledge graph's sources, as far as that is quick.
@@ -113,13 +110,25 @@ impl Plan {
     pub fn table(&self) -> Result<Table> {
         table_of(&self.manifest)
     }
+}
 
-    fn make<K>(&self, key: &str, component: ComponentRef) -> Result<K::Object>
-    where
-        K: for<'a> SlotKind<Context<'a> = ()>,
-    {
-        self.registry.make::<K>(&component.r#type, component.options).map_err(|e| e.within_key(key))
-    }
+/// Builds the component that stands at a key of the manifest.
+pub(super) fn make<K>(registry: &Registry, key: &str, component: ComponentRef) -> Result<K::Object>
+where
+    K: for<'a> SlotKind<Context<'a> = ()>,
+{
+    registry.make::<K>(&component.r#type, component.options).map_err(|e| e.within_key(key))
+}
+
+/// The objective of stage `index`.
+pub(super) fn objective_of(registry: &Registry, index: usize, stage: &Stage) -> Result<Box<dyn Objective>> {
+    let (key, objective) = stage.objective();
+    make::<ObjectiveSlot>(registry, &format!("stage[{index}].{key}"), objective)
+}
+
+/// The loss of stage `index`.
+pub(super) fn loss_of(registry: &Registry, index: usize, stage: &Stage) -> Result<Box<dyn Loss>> {
+    make::<LossSlot>(registry, &format!("stage[{index}].loss"), stage.loss())
 }
 
 /// A manifest as TOML text.

@@ -5,15 +5,15 @@ use super::components::{absolute, made_options, named, plugin_path, resolve_comp
 use super::embedding::{KgeExperiment, KgeManifest, NamedEmbedding, named_at};
 use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
 use super::parts::{Building, Checked};
-use super::plan::Plan;
+use super::plan::{Plan, loss_of, make, objective_of};
 use crate::component::*;
-use crate::data::knowledge::GraphSource;
-use crate::device;
+use crate::data::knowledge::{GraphSource, check_files};
+use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
 use crate::ops::Precision;
 use crate::options::within_ranges;
 use crate::plugin::Registry;
-use crate::recipe::{Recipe, StageContext, check_turns, completed_stage};
+use crate::recipe::{Recipe, RecipeSlot, StageContext, check_turns, completed_stage};
 use crate::{Error, Result};
 use burn::tensor::Device;
 use std::collections::BTreeSet;
@@ -22,57 +22,270 @@ use toml::{Table, Value};
 
 /// The plan of a manifest.
 pub(super) fn plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
-    resolved(manifest, registry, all)
+    resolved(manifest, registry, Draft::all)
 }
 
 /// The same of its plugins, `[data]` and its stages: what these ask about decides who is learnt from.
 pub(super) fn data_plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
-    resolved(manifest, registry, |plan| {
-        data(plan)?;
-        if plan.manifest.stage.is_empty() {
-            return Ok(());
+    resolved(manifest, registry, |draft| {
+        let found = draft.tables()?;
+        if !draft.manifest.stage.is_empty() {
+            let recipe = draft.recipe()?;
+            (0..draft.manifest.stage.len()).try_for_each(|i| draft.stage(recipe.as_ref(), i))?;
         }
-        let recipe = recipe(plan)?;
-        (0..plan.manifest.stage.len()).try_for_each(|i| stage(plan, recipe.as_ref(), i))
+        Ok(found)
     })
 }
 
 /// The same of its plugins and `[data]` alone.
 pub(super) fn table_plan(manifest: (Manifest, Source), registry: Registry) -> Result<Plan> {
-    resolved(manifest, registry, data)
+    resolved(manifest, registry, Draft::tables)
 }
 
 fn resolved(
     (manifest, source): (Manifest, Source),
     registry: Registry,
-    resolve: impl FnOnce(&mut Plan) -> Result<()>,
+    resolve: impl FnOnce(&mut Draft) -> Result<Found>,
 ) -> Result<Plan> {
-    let device = device::open("cpu")?;
-    let checked = Checked { tells_visits_apart: true, sees_items: true, unasked: Vec::new() };
-    let mut plan = Plan { manifest, registry, device, source, parser: None, embeddings: Vec::new(), checked };
-    let found = resolve(&mut plan);
-    plan.placed(found)?;
-    Ok(plan)
+    let mut draft = Draft { manifest, registry, source };
+    let found = resolve(&mut draft);
+    let Draft { manifest, registry, source } = draft;
+    let Found { parser, device, embeddings, checked } = found.map_err(|e| source.place(e))?;
+    Ok(Plan { manifest, registry, device, source, parser, embeddings, checked })
 }
 
-fn data(plan: &mut Plan) -> Result<()> {
-    plugins(plan)?;
-    knowledge(plan);
-    let mut mistakes = Mistakes::default();
-    mistakes.note(parser(plan));
-    // Without a plan nobody else will look at files.
-    if !mistakes.is_empty() {
-        mistakes.note(plan.check_knowledge());
+/// A manifest whose defaults are being filled in, with the components that are found.
+struct Draft {
+    manifest: Manifest,
+    registry: Registry,
+    source: Source,
+}
+
+/// What a plan has beside its [`Draft`].
+struct Found {
+    parser: Box<dyn Parser>,
+    device: NamedDevice,
+    embeddings: Vec<NamedEmbedding>,
+    checked: Checked,
+}
+
+impl Draft {
+    fn all(&mut self) -> Result<Found> {
+        let mut mistakes = Mistakes::default();
+        let parser = self.data(&mut mistakes);
+        mistakes.note(within_ranges(&self.manifest.output).map_err(|e| e.within_key("output")));
+        let device = mistakes.note(self.backend());
+        let Some(recipe) = mistakes.note(self.recipe()) else { return mistakes.finish(None) };
+        let (embeddings, checked) = self.model(recipe.as_ref(), parser.as_deref(), &mut mistakes);
+        for i in 0..self.manifest.stage.len() {
+            mistakes.note(self.stage(recipe.as_ref(), i));
+        }
+        let found = parser.zip(device).map(|(parser, device)| Found { parser, device, embeddings, checked });
+        mistakes.finish(found)
     }
-    mistakes.done()
-}
 
-/// Completes the parser.
-fn parser(plan: &mut Plan) -> Result<()> {
-    let written = plan.manifest.data.parser.clone();
-    plan.manifest.data.parser = component(plan, Slot::Parser, "data.parser", written)?;
-    plan.build_parser()?;
-    known_to(plan.parser()?, &plan.manifest.data.knowledge, "data.knowledge")
+    /// Plugins and `[data]`, for work on tables, which no model sees.
+    fn tables(&mut self) -> Result<Found> {
+        let mut mistakes = Mistakes::default();
+        let parser = self.data(&mut mistakes);
+        let parser = mistakes.finish(parser)?;
+        Ok(Found { parser, device: device::open("cpu")?, embeddings: Vec::new(), checked: Checked::unseen() })
+    }
+
+    /// Loads the plugins and completes `[data]`; its parser, as soon as that can be built.
+    fn data(&mut self, mistakes: &mut Mistakes) -> Option<Box<dyn Parser>> {
+        // Components of a plugin that is not there would be missing too.
+        mistakes.note(self.plugins())?;
+        self.knowledge();
+        let parser = mistakes.note(self.parser());
+        let sources = &self.manifest.data.knowledge;
+        let known = parser.as_deref().map(|parser| known_to(parser, sources, "data.knowledge"));
+        // Without a plan nobody else will look at files.
+        if known.and_then(|known| mistakes.note(known)).is_none() {
+            mistakes.note(check_files(sources, "data.knowledge"));
+        }
+        parser
+    }
+
+    /// Completes the parser, and builds it, which checks the values of its options.
+    fn parser(&mut self) -> Result<Box<dyn Parser>> {
+        let written = self.manifest.data.parser.clone();
+        self.manifest.data.parser = self.component(Slot::Parser, "data.parser", written)?;
+        make::<ParserSlot>(&self.registry, "data.parser", self.manifest.data.parser.clone())
+    }
+
+    /// Makes the paths of the knowledge graph's sources absolute.
+    fn knowledge(&mut self) {
+        for (i, part) in self.manifest.data.knowledge.iter_mut().enumerate() {
+            for (key, path) in part.paths().into_iter().filter(|(_, path)| path.given().is_some()) {
+                path.0 = absolute(&self.source.folder_of(&format!("data.knowledge[{i}].{key}")), path.as_path());
+            }
+        }
+    }
+
+    /// Loads the manifest's plugins.
+    fn plugins(&mut self) -> Result<()> {
+        let mut mistakes = Mistakes::default();
+        for (i, plugin) in self.manifest.plugin.iter_mut().enumerate() {
+            let key = format!("plugin[{i}]");
+            let path = plugin_path(&plugin.path, &self.source.folder_of(&key));
+            mistakes.note(self.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key)));
+            plugin.path = path.to_string_lossy().into_owned();
+        }
+        mistakes.done()
+    }
+
+    /// Opens the device, and checks that it can do what is asked for.
+    fn backend(&self) -> Result<NamedDevice> {
+        let device = device::open(&self.manifest.backend.device)?;
+        match self.manifest.backend.precision == Precision::Tf32 && !device.name.starts_with("cuda") {
+            true => {
+                Err(Error::user(format!("on {} matrices are multiplied in 32 bits alone, found \"tf32\"", device.name))
+                    .at_key("backend.precision")
+                    .help("use precision = \"f32\" or \"bf16\", or a device of CUDA"))
+            }
+            false => Ok(device),
+        }
+    }
+
+    fn recipe(&mut self) -> Result<Box<dyn Recipe>> {
+        let written = self.manifest.recipe.clone().unwrap_or_default();
+        let written = named(&self.registry, Slot::Recipe, "recipe", written)?;
+        let completed = self.component(Slot::Recipe, "recipe", written)?;
+        self.manifest.recipe = Some(completed.clone());
+        make::<RecipeSlot>(&self.registry, "recipe", completed)
+    }
+
+    /// Completes the parts of the model, and builds each at a small size: the embeddings that they name by manifests, and what
+    /// the parts say of the model.
+    fn model(
+        &mut self,
+        recipe: &dyn Recipe,
+        parser: Option<&dyn Parser>,
+        mistakes: &mut Mistakes,
+    ) -> (Vec<NamedEmbedding>, Checked) {
+        self.manifest.model.complete(recipe);
+        let (mut wrong, mut embeddings) = (Vec::new(), Vec::new());
+        let completed = self.manifest.model.clone();
+        for (key, slot, written) in completed.parts().filter(|(key, _, _)| !completed.lacks(key)) {
+            match mistakes.note(self.part(key, slot, written, parser)) {
+                Some((part, named)) => {
+                    self.manifest.model.set_part(key, part);
+                    embeddings.extend(named);
+                }
+                None => wrong.push(key),
+            }
+        }
+        let (registry, model, device) = (&self.registry, &self.manifest.model, &Device::flex());
+        let knows = !self.manifest.data.knowledge.is_empty();
+        let checked = Building { registry, model, device, unasked: &[] }.check(wrong, knows, mistakes);
+        let history = self.manifest.model.head.history.unwrap_or(!self.manifest.is_compat());
+        self.manifest.model.head.history = Some(history);
+        (embeddings, checked)
+    }
+
+    /// A completed part of the model, with the embeddings that it names by manifests.
+    fn part(
+        &mut self,
+        key: &'static str,
+        slot: Slot,
+        written: ComponentRef,
+        parser: Option<&dyn Parser>,
+    ) -> Result<(ComponentRef, Vec<NamedEmbedding>)> {
+        let key_of = format!("model.{key}");
+        let part = named(&self.registry, slot, &key_of, written)?;
+        let part = resolve_component(&mut self.registry, &self.source, slot, &key_of, part)?;
+        let embeddings = self.embeddings(key, slot, &part, parser)?;
+        Ok((part, embeddings))
+    }
+
+    /// Reads the manifests of embeddings that a part of the model names in the place of folders.
+    fn embeddings(
+        &mut self,
+        part: &'static str,
+        slot: Slot,
+        component: &ComponentRef,
+        parser: Option<&dyn Parser>,
+    ) -> Result<Vec<NamedEmbedding>> {
+        let mut embeddings = Vec::new();
+        for option in made_options(&self.registry, slot, &component.r#type) {
+            let path = component.options.get(&option).and_then(Value::as_str).unwrap_or_default();
+            let folder = MadeFolder(path.into());
+            if !folder.is_to_be_made() {
+                continue;
+            }
+            let key = format!("model.{part}.{option}");
+            if slot == Slot::Head {
+                return Err(Error::user(
+                    "expected a run folder, found a manifest: embeddings are made for parts before the heads",
+                )
+                .at_key(key)
+                .help("`dualk kge train` prints the folder of its run"));
+            }
+            let embedding = self.embedding(&folder.0, parser).map_err(|e| named_at(e, &key))?;
+            embeddings.push(NamedEmbedding { part, option, embedding });
+        }
+        Ok(embeddings)
+    }
+
+    /// The embedding of a manifest. A parser that cannot be built is a mistake of its own.
+    fn embedding(&mut self, manifest: &Path, parser: Option<&dyn Parser>) -> Result<KgeExperiment> {
+        let embedding = KgeExperiment::of(KgeManifest::load(manifest, &[])?, &mut self.registry)?;
+        if let Some(parser) = parser {
+            embedding.placed(known_to(parser, &embedding.manifest.data.source, "data.source"))?;
+        }
+        Ok(embedding)
+    }
+
+    fn stage(&mut self, recipe: &dyn Recipe, i: usize) -> Result<()> {
+        let (earlier, paths) = (&self.manifest.stage[..i], self.manifest.model.paths());
+        let context = StageContext { compat: self.manifest.is_compat(), earlier, paths: &paths };
+        let mut stage = completed_stage(recipe, self.manifest.stage[i].clone(), &context)?;
+        let (key, objective) = stage.objective();
+        let mut mistakes = Mistakes::default();
+        let objective = mistakes.note(self.component(Slot::Objective, &format!("stage[{i}].{key}"), objective));
+        let loss = mistakes.note(self.component(Slot::Loss, &format!("stage[{i}].loss"), stage.loss()));
+        let (objective, loss) = mistakes.finish(objective.zip(loss))?;
+        stage.loss = Some(loss);
+        match key {
+            "task" => stage.task = Some(objective),
+            _ => stage.objective = Some(objective),
+        }
+        check_turns(&stage, &self.manifest.stage[..i]).map_err(|e| e.within_key(&format!("stage[{i}]")))?;
+        self.manifest.stage[i] = stage;
+        // Building them checks the values of their options.
+        let stage = &self.manifest.stage[i];
+        let (objective, loss) = (objective_of(&self.registry, i, stage)?, loss_of(&self.registry, i, stage)?);
+        match objective.link() == loss.link() {
+            true => Ok(()),
+            false => Err(self.other_targets(i, objective.link(), loss.link())),
+        }
+    }
+
+    /// The error of a loss for other targets than those of the stage's objective, with the losses that are for these.
+    fn other_targets(&mut self, stage: usize, wanted: Option<Link>, found: Option<Link>) -> Error {
+        let name = |link: Option<Link>| link.map_or("labels", Link::name);
+        let (objective, loss) = (self.manifest.stage[stage].objective().1, self.manifest.stage[stage].loss());
+        let (task, loss) = (objective.r#type, loss.r#type);
+        let message = format!("targets of `{task}` are {}, and `{loss}` compares {}", name(wanted), name(found));
+        let error = Error::user(message).at_key(format!("stage[{stage}].loss"));
+        let registry = &mut self.registry;
+        if registry.load_shipped().is_err() {
+            return error;
+        }
+        let losses = registry.components().filter(|info| info.slot == Slot::Loss).map(|info| info.name);
+        let fits = |name: &&str| registry.make::<LossSlot>(name, Table::new()).is_ok_and(|loss| loss.link() == wanted);
+        let losses: Vec<String> = losses.filter(fits).map(|name| format!("`{name}`")).collect();
+        error.help(format!("losses for {}: {}", name(wanted), losses.join(", ")))
+    }
+
+    fn component(&mut self, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
+        let written = match self.manifest.is_compat() {
+            true => with_published_defaults(&mut self.registry, slot, key, written)?,
+            false => written,
+        };
+        resolve_component(&mut self.registry, &self.source, slot, key, written)
+    }
 }
 
 /// Looks whether the parser knows what sources, which stand at `key`, ask it for, before it reads anything.
@@ -84,165 +297,6 @@ fn known_to(parser: &dyn Parser, sources: &[GraphSource], key: &str) -> Result<(
         }
     }
     Ok(())
-}
-
-/// Makes the paths of the knowledge graph's sources absolute.
-fn knowledge(plan: &mut Plan) {
-    let Plan { manifest, source, .. } = plan;
-    for (i, part) in manifest.data.knowledge.iter_mut().enumerate() {
-        for (key, path) in part.paths().into_iter().filter(|(_, path)| path.given().is_some()) {
-            path.0 = absolute(&source.folder_of(&format!("data.knowledge[{i}].{key}")), path.as_path());
-        }
-    }
-}
-
-/// Loads the manifest's plugins.
-fn plugins(plan: &mut Plan) -> Result<()> {
-    let mut mistakes = Mistakes::default();
-    for (i, plugin) in plan.manifest.plugin.iter_mut().enumerate() {
-        let key = format!("plugin[{i}]");
-        let path = plugin_path(&plugin.path, &plan.source.folder_of(&key));
-        mistakes.note(plan.registry.load(&path, plugin.sha256.as_deref()).map_err(|e| e.within_key(&key)));
-        plugin.path = path.to_string_lossy().into_owned();
-    }
-    // Components of a plugin that is not there would be missing too.
-    mistakes.done()
-}
-
-fn all(plan: &mut Plan) -> Result<()> {
-    let mut mistakes = Mistakes::default();
-    mistakes.note(data(plan));
-    mistakes.note(within_ranges(&plan.manifest.output).map_err(|e| e.within_key("output")));
-    mistakes.note(backend(plan));
-    let Some(recipe) = mistakes.note(recipe(plan)) else { return mistakes.done() };
-    model(plan, recipe.as_ref(), &mut mistakes);
-    for i in 0..plan.manifest.stage.len() {
-        let found = stage(plan, recipe.as_ref(), i);
-        mistakes.note(found);
-    }
-    mistakes.done()
-}
-
-/// Opens the device, and checks that it can do what is asked for.
-fn backend(plan: &mut Plan) -> Result<()> {
-    plan.device = device::open(&plan.manifest.backend.device)?;
-    let (precision, device) = (plan.manifest.backend.precision, &plan.device.name);
-    match precision == Precision::Tf32 && !device.starts_with("cuda") {
-        true => Err(Error::user(format!("on {device} matrices are multiplied in 32 bits alone, found \"tf32\""))
-            .at_key("backend.precision")
-            .help("use precision = \"f32\" or \"bf16\", or a device of CUDA")),
-        false => Ok(()),
-    }
-}
-
-fn recipe(plan: &mut Plan) -> Result<Box<dyn Recipe>> {
-    let written = plan.manifest.recipe.clone().unwrap_or_default();
-    let written = named(&plan.registry, Slot::Recipe, "recipe", written)?;
-    plan.manifest.recipe = Some(component(plan, Slot::Recipe, "recipe", written)?);
-    plan.recipe()
-}
-
-/// Completes the parts of the model, and builds each at a small size.
-fn model(plan: &mut Plan, recipe: &dyn Recipe, mistakes: &mut Mistakes) {
-    plan.manifest.model.complete(recipe);
-    let mut wrong = Vec::new();
-    let completed = plan.manifest.model.clone();
-    for (key, slot, written) in completed.parts().filter(|(key, _, _)| !completed.lacks(key)) {
-        let key_of = format!("model.{key}");
-        let part = named(&plan.registry, slot, &key_of, written);
-        let part = part.and_then(|part| resolve_component(&mut plan.registry, &plan.source, slot, &key_of, part));
-        let part = part.and_then(|part| embeddings(plan, key, slot, &part).map(|()| part));
-        match mistakes.note(part) {
-            Some(part) => plan.manifest.model.set_part(key, part),
-            None => wrong.push(key),
-        }
-    }
-    let (registry, model, device) = (&plan.registry, &plan.manifest.model, &Device::flex());
-    let knows = !plan.manifest.data.knowledge.is_empty();
-    plan.checked = Building { registry, model, device, unasked: &[] }.check(wrong, knows, mistakes);
-    let history = plan.manifest.model.head.history.unwrap_or(!plan.manifest.is_compat());
-    plan.manifest.model.head.history = Some(history);
-}
-
-/// Reads the manifests of embeddings that a part of the model names in the place of folders.
-fn embeddings(plan: &mut Plan, part: &'static str, slot: Slot, component: &ComponentRef) -> Result<()> {
-    for option in made_options(&plan.registry, slot, &component.r#type) {
-        let path = component.options.get(&option).and_then(Value::as_str).unwrap_or_default();
-        let folder = MadeFolder(path.into());
-        if !folder.is_to_be_made() {
-            continue;
-        }
-        let key = format!("model.{part}.{option}");
-        if slot == Slot::Head {
-            return Err(Error::user(
-                "expected a run folder, found a manifest: embeddings are made for parts before the heads",
-            )
-            .at_key(key)
-            .help("`dualk kge train` prints the folder of its run"));
-        }
-        let embedding = embedding(plan, &folder.0).map_err(|e| named_at(e, &key))?;
-        plan.embeddings.push(NamedEmbedding { part, option, embedding });
-    }
-    Ok(())
-}
-
-/// The embedding of a manifest.
-fn embedding(plan: &mut Plan, manifest: &Path) -> Result<KgeExperiment> {
-    let embedding = KgeExperiment::of(KgeManifest::load(manifest, &[])?, &mut plan.registry)?;
-    // A parser that cannot be built is a mistake of its own.
-    if let Ok(parser) = plan.parser() {
-        embedding.placed(known_to(parser, &embedding.manifest.data.source, "data.source"))?;
-    }
-    Ok(embedding)
-}
-
-fn stage(plan: &mut Plan, recipe: &dyn Recipe, i: usize) -> Result<()> {
-    let (earlier, paths) = (&plan.manifest.stage[..i], plan.manifest.model.paths());
-    let context = StageContext { compat: plan.manifest.is_compat(), earlier, paths: &paths };
-    let mut stage = completed_stage(recipe, plan.manifest.stage[i].clone(), &context)?;
-    let (key, objective) = stage.objective();
-    let mut mistakes = Mistakes::default();
-    let objective = mistakes.note(component(plan, Slot::Objective, &format!("stage[{i}].{key}"), objective));
-    let loss = mistakes.note(component(plan, Slot::Loss, &format!("stage[{i}].loss"), stage.loss()));
-    let (objective, loss) = mistakes.finish(objective.zip(loss))?;
-    stage.loss = Some(loss);
-    match key {
-        "task" => stage.task = Some(objective),
-        _ => stage.objective = Some(objective),
-    }
-    check_turns(&stage, &plan.manifest.stage[..i]).map_err(|e| e.within_key(&format!("stage[{i}]")))?;
-    plan.manifest.stage[i] = stage;
-    // Building them checks the values of their options.
-    let (objective, loss) = (plan.objective(i)?, plan.loss(i)?);
-    match objective.link() == loss.link() {
-        true => Ok(()),
-        false => Err(other_targets(plan, i, objective.link(), loss.link())),
-    }
-}
-
-/// The error of a loss for other targets than those of the stage's objective, with the losses that are for these.
-fn other_targets(plan: &mut Plan, stage: usize, wanted: Option<Link>, found: Option<Link>) -> Error {
-    let name = |link: Option<Link>| link.map_or("labels", Link::name);
-    let (objective, loss) = (plan.manifest.stage[stage].objective().1, plan.manifest.stage[stage].loss());
-    let (task, loss) = (objective.r#type, loss.r#type);
-    let message = format!("targets of `{task}` are {}, and `{loss}` compares {}", name(wanted), name(found));
-    let error = Error::user(message).at_key(format!("stage[{stage}].loss"));
-    let registry = &mut plan.registry;
-    if registry.load_shipped().is_err() {
-        return error;
-    }
-    let losses = registry.components().filter(|info| info.slot == Slot::Loss).map(|info| info.name);
-    let fits = |name: &&str| registry.make::<LossSlot>(name, Table::new()).is_ok_and(|loss| loss.link() == wanted);
-    let losses: Vec<String> = losses.filter(fits).map(|name| format!("`{name}`")).collect();
-    error.help(format!("losses for {}: {}", name(wanted), losses.join(", ")))
-}
-
-fn component(plan: &mut Plan, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {
-    let written = match plan.manifest.is_compat() {
-        true => with_published_defaults(&mut plan.registry, slot, key, written)?,
-        false => written,
-    };
-    resolve_component(&mut plan.registry, &plan.source, slot, key, written)
 }
 
 /// Fills in what the published code has where a manifest with `compat` says nothing: options name it in their schema as

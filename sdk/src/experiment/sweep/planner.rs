@@ -100,7 +100,7 @@ impl Planner {
         if check {
             experiment.check()?;
         }
-        self.note_unknown_files(&experiment)?;
+        self.note_unknown_files(&experiment);
         let mut member = Member::of(&experiment)?;
         self.registry = experiment.into_registry();
         if self.facets.len() == row {
@@ -184,16 +184,15 @@ impl Planner {
     }
 
     /// Says of a parser that does not name its files that the sweep sees changes in those alone that its options name.
-    fn note_unknown_files(&mut self, experiment: &Experiment) -> Result<()> {
+    fn note_unknown_files(&mut self, experiment: &Experiment) {
         let note = format!(
             "the parser `{}` does not say which files it reads (`Parser::inputs`): the sweep does not see when one changes \
              that no option names",
             experiment.manifest().data.parser.r#type
         );
-        if !experiment.names_its_files()? && !self.notes.contains(&note) {
+        if !experiment.names_its_files() && !self.notes.contains(&note) {
             self.notes.push(note);
         }
-        Ok(())
     }
 
     /// Seeds of a sweep are those of training: a parser that makes patients up by the experiment's seed gets that of the
@@ -202,7 +201,7 @@ impl Planner {
         let base = self.base.seed;
         let info = experiment.registry().info(Slot::Parser, &experiment.manifest().data.parser.r#type)?;
         let has_seed = info.schema.get("properties").and_then(|p| p.get("seed")).is_some();
-        if seed == base || !has_seed || !experiment.is_made_up_by_seed()? {
+        if seed == base || !has_seed || !experiment.is_made_up_by_seed() {
             return Ok(experiment);
         }
         let note = format!("the cohort is that of seed {base} in all members: seeds are of training alone");
