@@ -1,4 +1,4 @@
-//! The modules of the SDK stand in layers: each may know those below it, and none above.
+//! The modules of the SDK stand in layers: each may know those below it, and none above. Its tests are held to that, too.
 
 use dualk_sdk::component::Slot;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,10 +26,10 @@ const LAYERS: [&str; 24] = [
     "recipe",
     "plugin",
     "kge",
-    "experiment",
     "slots",
-    "testing",
     "prelude",
+    "testing",
+    "experiment",
     "lib",
 ];
 
@@ -88,9 +88,8 @@ fn the_book_lists_every_slot() {
     }
 }
 
-/// The code of a file without comments and without its tests.
+/// The code of a file without comments.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
@@ -167,9 +166,6 @@ fn no_module_knows_one_above_it() {
         let own = relative.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
         assert!(LAYERS.contains(&own.as_str()), "sdk/src/{own} has no layer: give it one in tests/library/layers.rs");
         seen.insert(own.clone());
-        if relative.ends_with("tests.rs") || relative.components().any(|part| part.as_os_str() == "tests") {
-            continue;
-        }
         let (text, inside) = (code(&fs::read_to_string(&file).unwrap()), inside(&root, &own));
         let begun = beginnings(&text).into_iter().filter(|name| !inside.contains(*name)).map(str::to_owned);
         for other in named(&text, "crate::").into_iter().chain(begun).filter_map(|name| module(&name)) {
@@ -200,7 +196,7 @@ fn exports(main: &str) -> BTreeMap<&str, &str> {
     lists.flat_map(|(module, names)| words(names).map(move |name| (name, module))).collect()
 }
 
-/// The modules inside of a module, each with the others that it names.
+/// The modules inside of a module, each with the others that it names, in its tests, too.
 fn modules_of(own: &str) -> BTreeMap<String, BTreeSet<String>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src").join(own);
     let main = code(&fs::read_to_string(root.join("mod.rs")).unwrap());
@@ -210,13 +206,17 @@ fn modules_of(own: &str) -> BTreeMap<String, BTreeSet<String>> {
     for file in files(&root) {
         let parts = parts(file.strip_prefix(&root).unwrap());
         let depth = parts.len() - usize::from(parts.last().unwrap() == "mod");
-        if depth == 0 || parts.iter().any(|part| part.ends_with("tests")) {
+        if depth == 0 {
             continue;
         }
         let text = code(&fs::read_to_string(&file).unwrap());
-        let names = [named(&text, &format!("crate::{own}::")), named(&text, &"super::".repeat(depth))];
+        let (used, tests) = text.split_once("\nmod tests {").unwrap_or((text.as_str(), ""));
+        let path = format!("crate::{own}::");
+        // Tests at the end of a file are one module deeper.
+        let above = [(used, "super::".repeat(depth)), (tests, "super::".repeat(depth + 1))];
+        let names = above.iter().flat_map(|(code, above)| [named(code, &path), named(code, above)]);
         let module = |name: String| exports.get(name.as_str()).map_or(name.clone(), |module| (*module).to_owned());
-        found.entry(parts[0].clone()).or_default().extend(names.into_iter().flatten().map(module));
+        found.entry(parts[0].clone()).or_default().extend(names.flatten().map(module));
     }
     let all: BTreeSet<String> = found.keys().cloned().collect();
     found.iter_mut().for_each(|(own, names)| names.retain(|name| name != own && all.contains(name)));

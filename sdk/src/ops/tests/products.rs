@@ -1,9 +1,9 @@
 //! Products of matrices, whole and by groups of rows, and what goes with them: biases, sums and means.
 
 use super::{agree, close, device, numbers, random, with_gradients};
-use crate::model::draw_parameters;
 use crate::ops::{self, Precision, add_row, head_products, linear, matmul, multiplying, segment_matmul, sum};
-use burn::nn::LinearConfig;
+use burn::module::Param;
+use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -50,7 +50,9 @@ fn matrix_products() {
     let expected = with_gradients(&Device::flex(), &inputs, &cotangent, plain);
     agree("heads", with_gradients(&device, &inputs, &cotangent, of), expected, tolerance);
     assert_eq!(matmul(Tensor::zeros([2, 0], &device), Tensor::zeros([0, 3], &device)).dims(), [2, 3]);
-    let layer = draw_parameters(LinearConfig::new(4, 3).init(&device));
+    let weight = random(&mut rng, 4, 3).to_device(&device);
+    let bias = random(&mut rng, 1, 3).to_device(&device).squeeze_dim::<1>(0);
+    let layer = Linear { weight: Param::from_tensor(weight), bias: Some(Param::from_tensor(bias)) };
     let x = random(&mut rng, 6, 4).to_device(&device);
     let expected = layer.forward(x.clone());
     // TF32 on CUDA, and so nearly equal at most.
