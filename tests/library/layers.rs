@@ -155,27 +155,66 @@ fn module(name: &str) -> Option<&'static str> {
     }
 }
 
+/// The module and another that it imports, with the files that do; those of tests, too, where they are asked for.
+fn imports(tests: bool) -> BTreeMap<(String, &'static str), BTreeSet<PathBuf>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src");
+    let mut found: BTreeMap<_, BTreeSet<PathBuf>> = BTreeMap::new();
+    for file in files(&root) {
+        let relative = file.strip_prefix(&root).unwrap();
+        let parts = parts(relative);
+        let text = code(&fs::read_to_string(&file).unwrap());
+        let text = match tests {
+            true => text.as_str(),
+            false if parts.iter().any(|part| part.ends_with("tests")) => continue,
+            false => text.split("\nmod tests {").next().unwrap_or_default(),
+        };
+        let inside = inside(&root, &parts[0]);
+        let begun = beginnings(text).into_iter().filter(|name| !inside.contains(*name)).map(str::to_owned);
+        let names = named(text, "crate::").into_iter().chain(begun).filter_map(|name| module(&name));
+        for other in names.filter(|other| *other != parts[0]) {
+            found.entry((parts[0].clone(), other)).or_default().insert(relative.to_owned());
+        }
+    }
+    found
+}
+
 #[test]
 fn no_module_knows_one_above_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src");
-    let place = |name: &str| LAYERS.iter().position(|layer| *layer == name).unwrap();
-    let mut upward: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut seen = BTreeSet::new();
-    for file in files(&root) {
-        let relative = file.strip_prefix(&root).unwrap();
-        let own = relative.components().next().unwrap().as_os_str().to_string_lossy().replace(".rs", "");
-        assert!(LAYERS.contains(&own.as_str()), "sdk/src/{own} has no layer: give it one in tests/library/layers.rs");
-        seen.insert(own.clone());
-        let (text, inside) = (code(&fs::read_to_string(&file).unwrap()), inside(&root, &own));
-        let begun = beginnings(&text).into_iter().filter(|name| !inside.contains(*name)).map(str::to_owned);
-        for other in named(&text, "crate::").into_iter().chain(begun).filter_map(|name| module(&name)) {
-            if place(other) > place(&own) {
-                upward.entry(format!("{own} -> {other}")).or_default().insert(relative.display().to_string());
-            }
-        }
-    }
+    let own = |file: &PathBuf| parts(file.strip_prefix(&root).unwrap()).swap_remove(0);
+    let modules: BTreeSet<String> = files(&root).iter().map(own).collect();
+    let layers: BTreeSet<String> = LAYERS.map(str::to_owned).into_iter().collect();
+    assert_eq!(modules, layers, "the modules of sdk/src, and those to which tests/library/layers.rs gives a layer");
+    let place = |name: &str| LAYERS.iter().position(|layer| *layer == name);
+    let mut upward = imports(true);
+    upward.retain(|(own, other), _| place(other) > place(own));
     assert!(upward.is_empty(), "imports that run upward: {upward:#?}");
-    assert_eq!(seen.len(), LAYERS.len(), "a layer is named that does not exist: {seen:?}");
+}
+
+/// Whether arrows lead from a module to another.
+fn lead(arrows: &BTreeSet<(&str, &str)>, from: &str, to: &str) -> bool {
+    let mut next = arrows.iter().filter(|(own, _)| *own == from);
+    next.any(|(_, other)| *other == to || lead(arrows, other, to))
+}
+
+/// Each arrow of the book's drawing is an import, and arrows lead to whatever is imported.
+#[test]
+fn the_book_draws_the_imports() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let drawing = fs::read_to_string(root.join("book/src/img/layers.svg")).unwrap();
+    let titles = drawing.split("<title>").filter_map(|rest| rest.split_once("</title>"));
+    let arrows: BTreeSet<(&str, &str)> = titles.filter_map(|(title, _)| title.split_once(" imports ")).collect();
+    let mut imports: BTreeSet<(String, &str)> = imports(false).into_keys().collect();
+    imports.retain(|(own, _)| own != "lib");
+    for (own, other) in &arrows {
+        assert!(
+            imports.contains(&((*own).to_owned(), *other)),
+            "an arrow is drawn from {own} to {other}, an import is not there"
+        );
+    }
+    for (own, other) in &imports {
+        assert!(lead(&arrows, own, other), "{own} imports {other}, and no arrows of layers.svg lead there");
+    }
 }
 
 #[test]
