@@ -52,7 +52,8 @@ pub use patient_encoder::{
 
 pub use reference::ComponentRef;
 
-/// What a slot is for the registry: from which context which object is made. One file of this folder a slot.
+/// What a slot is for the registry: from which context which object is made. One file of this folder a slot, but for those of
+/// modules above: `recipe` and `kge_model`.
 pub trait SlotKind: 'static {
     /// The slot.
     const SLOT: Slot;
