@@ -48,7 +48,8 @@ impl Meds {
         }
         let (abnormal, events) = (Abnormal::None, BTreeMap::new());
         let options = MedsOptions { abnormal, quantiles: 0, events, ..self.options.clone() };
-        let mut cohort = Self { options }.cohort(tables, context)?;
+        let alone = Self { options, codes: Opened::default(), tables: Opened::default() };
+        let mut cohort = alone.cohort(tables, context)?;
         context.cut_from(&mut cohort, rule);
         Ok(Some(cohort.cut_from.iter().map(|&p| cohort.patients[p as usize]).collect()))
     }

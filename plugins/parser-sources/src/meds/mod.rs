@@ -46,7 +46,8 @@ impl Parser for Meds {
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        self.cohort(&self.checked()?, context)
+        let tables = self.checked()?;
+        self.cohort(&tables, context)
     }
 }
 
