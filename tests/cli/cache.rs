@@ -1,6 +1,7 @@
 //! What runs keep for each other, through the program.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::component::ParserContext;
 use dualk_sdk::progress::Silent;

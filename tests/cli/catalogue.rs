@@ -1,6 +1,7 @@
 //! Every shipped component of the model and every loss learns something when a manifest names it.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::plugin::Registry;

@@ -2,6 +2,7 @@
 //! through the program.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, File};

@@ -1,6 +1,7 @@
 //! Whole experiments: swapping parts by manifest, repeating runs, evaluating again.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::experiment::{Experiment, Manifest, Outcome};
 use dualk_sdk::plugin::{Registrar, Registry};

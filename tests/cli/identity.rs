@@ -1,6 +1,7 @@
 //! A run is known by all that decides its results, and what has changed since is said.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::plugin::plugin_file_name;
 use dualk_sdk::serde_json::{self, Value};

@@ -1,6 +1,7 @@
 //! The published files become a run that predicts what the published model predicts.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::data::tables;
 use dualk_sdk::toml::Table;

@@ -2,6 +2,7 @@
 //! whole or the new one is, and the error names a path and the cause.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(unix)]
 
 use dualk_sdk::experiment::read_events;

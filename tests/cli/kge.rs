@@ -1,6 +1,7 @@
 //! Embeddings of knowledge graphs from the command line: train, evaluate, go on, look around, and into a model.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::dualk_sdk::serde_json::{Value, from_slice, from_str};
 use std::fs;

@@ -1,6 +1,7 @@
 //! What `check` expects is what a run takes.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(target_os = "linux")]
 
 use dualk_sdk::serde_json::{self, Value};

@@ -1,6 +1,7 @@
 //! Tasks about stays, through the program: those whose targets are numbers, and what files of predictions say.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::experiment::{Outcome, Row};

@@ -1,6 +1,7 @@
 //! Runs that are interrupted at any moment go on to the same digits.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(unix)]
 
 use dualk_sdk::serde_json::{self, Value};

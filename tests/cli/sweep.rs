@@ -1,6 +1,7 @@
 //! Sweeps and comparisons through the program.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;

@@ -5,6 +5,7 @@
 //! `DUALK_CHROMIUM` names.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 use dualk_sdk::experiment::{RunDir, read_events};
 use dualk_sdk::serde_json::{self, Value};

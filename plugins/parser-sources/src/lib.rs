@@ -1,5 +1,7 @@
 //! Parsers beside MIMIC: eICU, the common models OMOP and MEDS, and any tables by the names of their columns.
 
+#![cfg_attr(test, allow(clippy::too_many_lines))] // a test is one story
+
 mod abnormal;
 mod csv;
 mod eicu;

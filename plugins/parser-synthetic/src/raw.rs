@@ -35,38 +35,7 @@ pub fn write_patients(options: &SyntheticOptions, strength: f64, out: &Path) -> 
 /// When a file cannot be written.
 pub fn write_raw(cohort: &Cohort, folder: &Path) -> Result<()> {
     storage::common_folder(folder)?;
-    let mut patients = String::from("subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n");
-    let mut admissions = String::from("subject_id,hadm_id,admittime,admission_type\n");
-    let mut diagnoses = String::from("subject_id,hadm_id,seq_num,icd_code,icd_version\n");
-    let mut events = String::from("labevent_id,subject_id,hadm_id,itemid,charttime,flag,comments\n");
-    for (p, &subject) in cohort.patients.iter().enumerate() {
-        let known = cohort.demographics(p, cohort.admissions.range(p).start);
-        let sex = known.sex.map_or("", |sex| if sex == Sex::Female { "F" } else { "M" });
-        let age = known.age.map_or(String::new(), |age| age.to_string());
-        row(&mut patients, format_args!("{subject},{sex},{age},{YEAR},2014 - 2016,"));
-        for (order, at) in cohort.admissions.range(p).enumerate() {
-            let admission = cohort.admissions.values()[at];
-            // Within a year as long as there are no more than ninety: the age is that of the year.
-            let time = format!("{}-{:02}-0{} 08:00:00", YEAR + order / 90, 3 + order / 9 % 10, 1 + order % 9);
-            row(&mut admissions, format_args!("{subject},{admission},{time},EW EMER."));
-            for (seq, &code) in cohort.codes.row(at).iter().enumerate() {
-                let code = cohort.code_names[code as usize].replace('.', "");
-                let (code, version) = match code == ICD9_HEART_FAILURE && at % 2 == 0 {
-                    true => (ICD10_HEART_FAILURE, 10),
-                    false => (code.as_str(), 9),
-                };
-                row(&mut diagnoses, format_args!("{subject},{admission},{},{code},{version}", seq + 1));
-            }
-            for &lab in cohort.labs.row(at) {
-                let item = cohort.lab_items[lab as usize].id;
-                row(&mut events, format_args!("{at},{subject},{admission},{item},{time},abnormal,\"high, ___\""));
-                row(&mut events, format_args!("{at},{subject},,{item},{time},abnormal,___"));
-            }
-            for item in cohort.lab_items.iter().skip(at % 7).step_by(61) {
-                row(&mut events, format_args!("{at},{subject},{admission},{},{time},,___", item.id));
-            }
-        }
-    }
+    let Tables { patients, admissions, diagnoses, events } = Tables::of(cohort);
     let mut items = String::from("itemid,label,fluid,category\n");
     for item in &cohort.lab_items {
         let category =
@@ -87,6 +56,60 @@ pub fn write_raw(cohort: &Cohort, folder: &Path) -> Result<()> {
         storage::write(&path, text.as_bytes())?;
     }
     Ok(())
+}
+
+/// The texts of the tables with rows of patients.
+struct Tables {
+    patients: String,
+    admissions: String,
+    diagnoses: String,
+    events: String,
+}
+
+impl Tables {
+    fn of(cohort: &Cohort) -> Self {
+        let mut tables = Self {
+            patients: "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n".into(),
+            admissions: "subject_id,hadm_id,admittime,admission_type\n".into(),
+            diagnoses: "subject_id,hadm_id,seq_num,icd_code,icd_version\n".into(),
+            events: "labevent_id,subject_id,hadm_id,itemid,charttime,flag,comments\n".into(),
+        };
+        for (p, &subject) in cohort.patients.iter().enumerate() {
+            let known = cohort.demographics(p, cohort.admissions.range(p).start);
+            let sex = known.sex.map_or("", |sex| if sex == Sex::Female { "F" } else { "M" });
+            let age = known.age.map_or(String::new(), |age| age.to_string());
+            row(&mut tables.patients, format_args!("{subject},{sex},{age},{YEAR},2014 - 2016,"));
+            for (order, at) in cohort.admissions.range(p).enumerate() {
+                tables.add_admission(cohort, subject, order, at);
+            }
+        }
+        tables
+    }
+
+    /// Adds what belongs to the admission in row `at`, the `order`-th of its patient.
+    fn add_admission(&mut self, cohort: &Cohort, subject: i64, order: usize, at: usize) {
+        let Self { admissions, diagnoses, events, .. } = self;
+        let admission = cohort.admissions.values()[at];
+        // Within a year as long as there are no more than ninety: the age is that of the year.
+        let time = format!("{}-{:02}-0{} 08:00:00", YEAR + order / 90, 3 + order / 9 % 10, 1 + order % 9);
+        row(admissions, format_args!("{subject},{admission},{time},EW EMER."));
+        for (seq, &code) in cohort.codes.row(at).iter().enumerate() {
+            let code = cohort.code_names[code as usize].replace('.', "");
+            let (code, version) = match code == ICD9_HEART_FAILURE && at % 2 == 0 {
+                true => (ICD10_HEART_FAILURE, 10),
+                false => (code.as_str(), 9),
+            };
+            row(diagnoses, format_args!("{subject},{admission},{},{code},{version}", seq + 1));
+        }
+        for &lab in cohort.labs.row(at) {
+            let item = cohort.lab_items[lab as usize].id;
+            row(events, format_args!("{at},{subject},{admission},{item},{time},abnormal,\"high, ___\""));
+            row(events, format_args!("{at},{subject},,{item},{time},abnormal,___"));
+        }
+        for item in cohort.lab_items.iter().skip(at % 7).step_by(61) {
+            row(events, format_args!("{at},{subject},{admission},{},{time},,___", item.id));
+        }
+    }
 }
 
 fn row(table: &mut String, fields: std::fmt::Arguments<'_>) {

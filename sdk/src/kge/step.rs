@@ -262,61 +262,27 @@ impl<'a> Stepper<'a> {
     /// Gradients of what is used; applies `rates` to the entities that are no anchors, or adds their gradients to
     /// `gradients` without. Returns the gradient of what all triples share.
     fn backward(&mut self, batch: &Batch, rates: Option<&Rates>, gradients: &mut [f32]) -> Vec<f32> {
-        let model = self.model;
-        let (width, query_width, saved) = (model.entity_width(), model.query_width(), model.saved());
-        let relation_width = model.relation_width();
+        let width = self.model.entity_width();
         let groups = self.groups(batch);
         resize(&mut self.d_anchors, batch.anchors.rows.len() * width);
-        let shared = &self.parameters.shared.values[..];
         self.d_queries.resize(groups.len(), Vec::new());
         let cuts = groups.iter().map(|g| batch.scored.rows.get(g.entities.end).map(|&row| row as usize));
         let tables = cut(&mut self.parameters.entities, cuts);
         let anchors = split(&mut self.d_anchors, groups.iter().map(|g| g.anchors.len() * width));
-        let (queries, candidates, cells) = (&self.queries[..], batch.candidates as u32, &self.d_cells[..]);
-        let kept = &self.saved[..];
+        let pass = Backward {
+            model: self.model,
+            batch,
+            queries: &self.queries,
+            kept: &self.saved,
+            d_cells: &self.d_cells,
+            shared: &self.parameters.shared.values,
+            rates,
+        };
         let work = groups.par_iter().zip(tables).zip(anchors).zip(&mut self.d_queries);
-        type Loose = Vec<(u32, Vec<f32>)>;
-        let done: Vec<(Vec<f32>, Loose)> = work
-            .map(|(((group, mut table), d_anchors), d_queries)| {
-                d_queries.clear();
-                d_queries.resize(queries.len(), 0.0);
-                d_anchors.fill(0.0);
-                let (mut d_shared, mut loose) = (vec![0.0; shared.len()], Vec::new());
-                let (mut rows, mut d_scores, mut own) = (Vec::new(), Vec::new(), vec![0.0; width]);
-                let group_anchors = &batch.anchors.rows[group.anchors.clone()];
-                let mut anchor = 0;
-                for position in group.entities.clone() {
-                    let range = batch.offsets[position] as usize..batch.offsets[position + 1] as usize;
-                    let row = batch.scored.rows[position];
-                    rows.clear();
-                    d_scores.clear();
-                    for &cell in &batch.cells[range.clone()] {
-                        rows.push(cell / candidates);
-                        d_scores.push(cells[cell as usize]);
-                    }
-                    if position + 1 < group.entities.end {
-                        table.prefetch(batch.scored.rows[position + 1]);
-                    }
-                    while group_anchors.get(anchor).is_some_and(|&a| a < row) {
-                        anchor += 1;
-                    }
-                    let is_anchor = group_anchors.get(anchor) == Some(&row);
-                    own.fill(0.0);
-                    let d_candidate = if is_anchor { &mut d_anchors[anchor * width..][..width] } else { &mut own[..] };
-                    let queries = Queries { values: queries, rows: &rows };
-                    let kept = &kept[range.start * saved..range.end * saved];
-                    let candidate = table.row(row);
-                    model.backward(candidate, queries, shared, kept, &d_scores, d_candidate, d_queries, &mut d_shared);
-                    match rates {
-                        _ if is_anchor => (),
-                        Some(rates) => table.update(row, &own, batch.scored.gaps[position], rates),
-                        None => loose.push((row, own.clone())),
-                    }
-                }
-                (d_shared, loose)
-            })
+        let done: Vec<(Vec<f32>, OfRows)> = work
+            .map(|(((group, table), d_anchors), d_queries)| pass.of_group(group, table, d_anchors, d_queries))
             .collect();
-        let mut d_shared = vec![0.0; shared.len()];
+        let mut d_shared = vec![0.0; pass.shared.len()];
         for (part, loose) in done {
             d_shared.iter_mut().zip(part).for_each(|(sum, d)| *sum += d);
             for (row, gradient) in loose {
@@ -324,8 +290,15 @@ impl<'a> Stepper<'a> {
                 gradients[start..start + width].copy_from_slice(&gradient);
             }
         }
-        // Through the queries to anchors and relations.
-        let (parameters, both) = (&self.parameters, width + relation_width);
+        self.through_queries(batch);
+        d_shared
+    }
+
+    /// Gradients of anchors and relations, from those of the queries that are made of them.
+    fn through_queries(&mut self, batch: &Batch) {
+        let (model, parameters) = (self.model, &self.parameters);
+        let (width, query_width, relation_width) = (model.entity_width(), model.query_width(), model.relation_width());
+        let both = width + relation_width;
         resize(&mut self.d_rows, batch.triples.len() * both);
         let d_queries = &self.d_queries[..];
         self.d_rows.par_chunks_mut(both).zip(&batch.triples).enumerate().with_min_len(8).for_each(
@@ -349,7 +322,72 @@ impl<'a> Stepper<'a> {
             add(&mut self.d_anchors, batch.anchor_of[i] as usize, d_entity);
             add(&mut self.d_relations, batch.relation_of[i] as usize, d_relation);
         }
-        d_shared
+    }
+}
+
+/// Gradients of some rows of a table.
+type OfRows = Vec<(u32, Vec<f32>)>;
+
+/// What the backward pass of a batch reads, whatever the group of entities.
+struct Backward<'a> {
+    model: &'a dyn EmbeddingModel,
+    batch: &'a Batch,
+    queries: &'a [f32],
+    /// What the forward pass kept of each cell.
+    kept: &'a [f32],
+    d_cells: &'a [f32],
+    shared: &'a [f32],
+    rates: Option<&'a Rates>,
+}
+
+impl Backward<'_> {
+    /// Gradients of a group's entities, which `table` holds, and of the queries, from those of its cells. Returns the gradient of
+    /// what all triples share, and without rates those of the entities that are no anchors, by row.
+    fn of_group(
+        &self,
+        group: &Group,
+        mut table: Part<'_>,
+        d_anchors: &mut [f32],
+        d_queries: &mut Vec<f32>,
+    ) -> (Vec<f32>, OfRows) {
+        let &Self { model, batch, queries, kept, d_cells, shared, rates } = self;
+        let (width, saved, candidates) = (model.entity_width(), model.saved(), batch.candidates as u32);
+        d_queries.clear();
+        d_queries.resize(queries.len(), 0.0);
+        d_anchors.fill(0.0);
+        let (mut d_shared, mut loose) = (vec![0.0; shared.len()], Vec::new());
+        let (mut rows, mut d_scores, mut own) = (Vec::new(), Vec::new(), vec![0.0; width]);
+        let group_anchors = &batch.anchors.rows[group.anchors.clone()];
+        let mut anchor = 0;
+        for position in group.entities.clone() {
+            let range = batch.offsets[position] as usize..batch.offsets[position + 1] as usize;
+            let row = batch.scored.rows[position];
+            rows.clear();
+            d_scores.clear();
+            for &cell in &batch.cells[range.clone()] {
+                rows.push(cell / candidates);
+                d_scores.push(d_cells[cell as usize]);
+            }
+            if position + 1 < group.entities.end {
+                table.prefetch(batch.scored.rows[position + 1]);
+            }
+            while group_anchors.get(anchor).is_some_and(|&a| a < row) {
+                anchor += 1;
+            }
+            let is_anchor = group_anchors.get(anchor) == Some(&row);
+            own.fill(0.0);
+            let d_candidate = if is_anchor { &mut d_anchors[anchor * width..][..width] } else { &mut own[..] };
+            let queries = Queries { values: queries, rows: &rows };
+            let kept = &kept[range.start * saved..range.end * saved];
+            let candidate = table.row(row);
+            model.backward(candidate, queries, shared, kept, &d_scores, d_candidate, d_queries, &mut d_shared);
+            match rates {
+                _ if is_anchor => (),
+                Some(rates) => table.update(row, &own, batch.scored.gaps[position], rates),
+                None => loose.push((row, own.clone())),
+            }
+        }
+        (d_shared, loose)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::model::parameters;
 use crate::{Error, Result};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use std::collections::BTreeSet;
 
 /// A parameter with its gradient, when it has one.
 pub(super) struct WithGradient {
@@ -174,14 +175,10 @@ fn compare_one(
 ) -> Result<()> {
     const STEPS: [f32; 3] = [1e-2, 2e-3, 5e-2];
     let len = value.num_elements();
-    let mut chosen: Vec<usize> = (0..3).map(|i| (i * 7919 + 5) % len).collect();
     let largest = gradient.map(|g| (0..len).max_by(|&a, &b| g[a].abs().total_cmp(&g[b].abs())).unwrap_or(0));
-    chosen.extend(largest);
-    chosen.sort_unstable();
-    chosen.dedup();
     let scale = largest.and_then(|i| gradient.map(|g| f64::from(g[i].abs()))).unwrap_or(0.0);
     let mut felt = false;
-    for index in chosen {
+    for index in chosen(len, largest) {
         let analytic = gradient.map_or(0.0, |g| f64::from(g[index]));
         if !analytic.is_finite() {
             findings.push(format!("{path}: the gradient of number {index} is {analytic}"));
@@ -215,4 +212,9 @@ fn compare_one(
         });
     }
     Ok(())
+}
+
+/// Three of `len` numbers and another one, each once.
+fn chosen(len: usize, another: Option<usize>) -> BTreeSet<usize> {
+    (0..3).map(|i| (i * 7919 + 5) % len).chain(another).collect()
 }

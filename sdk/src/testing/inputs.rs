@@ -44,15 +44,16 @@ pub(super) fn sets() -> Sets {
     Sets::new([vec![0, 3, 5, 1], vec![2], vec![], vec![6, 6, 4], vec![1, 2]].into_iter().collect())
 }
 
+const PATIENTS: i64 = 80;
+/// Codes that are not seldom.
+const COMMON: usize = 24;
+
 /// Data to try an objective on: 80 made-up patients with one to four visits, codes of ICD-9-CM in which those of the
 /// first visits come back, heart failure (428.*) and rare codes among them, and three categories of laboratory items.
 ///
 /// # Errors
 /// None that a user could cause.
 pub fn dataset() -> Result<Dataset> {
-    const PATIENTS: i64 = 80;
-    const COMMON: usize = 24;
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut cohort = Cohort {
         patients: (1..=PATIENTS).collect(),
         code_names: codes(COMMON + 20).into_iter().skip(1).collect(),
@@ -60,6 +61,21 @@ pub fn dataset() -> Result<Dataset> {
         lab_items: (0..12).map(|i| LabItem { id: 50_800 + i, category: Some((i % 3) as u8) }).collect(),
         ..Cohort::default()
     };
+    add_visits(&mut cohort);
+    add_facts(&mut cohort);
+    for kind in ["procedures", "drugs"] {
+        let names: Vec<String> = (0..9).map(|i| format!("{kind} {i}")).collect();
+        let own = |row: usize| cohort.codes.row(row).iter().map(|code| code % 9).collect::<Vec<u32>>();
+        let rows = cohort.admissions.values().iter().enumerate().map(|(row, &id)| (id, own(row))).collect();
+        cohort.add_events(kind, &rows, &names);
+    }
+    cohort.validate()?;
+    prepare(cohort, &SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed: 1 })
+}
+
+/// One to four visits of each patient, with codes and items.
+fn add_visits(cohort: &mut Cohort) {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut admission = 20_000;
     for patient in 0..PATIENTS {
         let own: Vec<u32> = (0..4).map(|_| rng.random_range(0..COMMON as u32)).collect();
@@ -75,7 +91,10 @@ pub fn dataset() -> Result<Dataset> {
             cohort.labs.push(labs);
         }
     }
-    // Stays of a patient begin 20 to 60 days after each other and last up to 17; every seventh ends in death.
+}
+
+/// Stays of a patient begin 20 to 60 days after each other and last up to 17; every seventh ends in death.
+fn add_facts(cohort: &mut Cohort) {
     cohort.patient_facts = (0..PATIENTS)
         .map(|p| PatientFacts {
             sex: Some([Sex::Female, Sex::Male][p as usize % 2]),
@@ -96,14 +115,6 @@ pub fn dataset() -> Result<Dataset> {
             start += SECONDS_PER_DAY * (20 + 20 * ((patient + visit) % 3));
         }
     }
-    for kind in ["procedures", "drugs"] {
-        let names: Vec<String> = (0..9).map(|i| format!("{kind} {i}")).collect();
-        let own = |row: usize| cohort.codes.row(row).iter().map(|code| code % 9).collect::<Vec<u32>>();
-        let rows = cohort.admissions.values().iter().enumerate().map(|(row, &id)| (id, own(row))).collect();
-        cohort.add_events(kind, &rows, &names);
-    }
-    cohort.validate()?;
-    prepare(cohort, &SplitOptions::Random { train: 0.6, valid: 0.2, test: 0.2, seed: 1 })
 }
 
 /// Rows of a table as sets of columns that hold a one.

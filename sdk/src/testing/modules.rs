@@ -37,6 +37,51 @@ impl<M: Module> Case<'_, M> {
         let module = (self.build)(options.clone(), device)?;
         Ok((self.forward)(&module, Tensor::from_data(self.input.clone(), device)))
     }
+
+    /// Checks that saved and loaded weights give the same output.
+    fn check_weights(&self, options: &Table, device: &Device, findings: &mut Vec<String>) -> Result<()> {
+        let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder", std::env::temp_dir(), e))?;
+        let file = folder.path().join("weights.safetensors");
+        let input = || Tensor::from_data(self.input.clone(), device);
+        let one = (self.build)(options.clone(), device)?;
+        save_weights(&one, &file)?;
+        generator::seed(device, 77);
+        let other = load_weights((self.build)(options.clone(), device)?, &file)?;
+        if values((self.forward)(&one, input())) != values((self.forward)(&other, input())) {
+            findings.push("loaded weights give another output: is something random outside of the parameters?".into());
+        }
+        Ok(())
+    }
+
+    /// Checks that two passes, and two modules of the same seed, are the same.
+    fn check_repeats(&self, options: &Table, device: &Device, findings: &mut Vec<String>) -> Result<()> {
+        let module = (self.build)(options.clone(), device)?;
+        let once = || values((self.forward)(&module, Tensor::from_data(self.input.clone(), device)));
+        if once() != once() {
+            findings
+                .push("without training, two passes differ: dropout must be off on a device without autodiff".into());
+        }
+        let fresh = || -> Result<Vec<TensorData>> {
+            let module = (self.build)(options.clone(), device)?;
+            Ok(with_gradients(&module, None).into_iter().map(|parameter| parameter.value).collect())
+        };
+        repeatable(device, || fresh().map_err(|e| e.to_string())).map(drop)
+    }
+
+    /// Checks that a moved module gives about the same output.
+    fn check_move(&self, options: &Table, device: &Device, findings: &mut Vec<String>) -> Result<()> {
+        let (other, tolerance) = other_device()?;
+        let module = (self.build)(options.clone(), device)?;
+        let here = values((self.forward)(&module, Tensor::from_data(self.input.clone(), device)));
+        let moved = module.to_device(&other);
+        let there = values((self.forward)(&moved, Tensor::from_data(self.input.clone(), &other)));
+        let largest = here.iter().fold(0f32, |m, y| m.max(y.abs()));
+        let difference = here.iter().zip(&there).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        if here.len() != there.len() || f64::from(difference) > tolerance * f64::from(largest) {
+            findings.push(format!("the output differs by {difference}, where the largest number is {largest}"));
+        }
+        Ok(())
+    }
 }
 
 /// Checks that every case gives numbers of the right shape.
@@ -83,45 +128,11 @@ pub(super) fn check_module<M: Module>(
         let (input, output) = (case.input.clone(), &*case.forward);
         Function { module, input, output, input_gradient }.compare(&learning, findings)
     });
-    report.check("save, load, the same output", |findings| {
-        let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder", std::env::temp_dir(), e))?;
-        let file = folder.path().join("weights.safetensors");
-        let input = || Tensor::from_data(case.input.clone(), &device);
-        let one = (case.build)(options.clone(), &device)?;
-        save_weights(&one, &file)?;
-        generator::seed(&device, 77);
-        let other = load_weights((case.build)(options.clone(), &device)?, &file)?;
-        if values((case.forward)(&one, input())) != values((case.forward)(&other, input())) {
-            findings.push("loaded weights give another output: is something random outside of the parameters?".into());
-        }
-        Ok(())
-    });
+    report.check("save, load, the same output", |findings| case.check_weights(options, &device, findings));
     report.check("the same output twice, the same parameters from the same seed", |findings| {
-        let module = (case.build)(options.clone(), &device)?;
-        let once = || values((case.forward)(&module, Tensor::from_data(case.input.clone(), &device)));
-        if once() != once() {
-            findings
-                .push("without training, two passes differ: dropout must be off on a device without autodiff".into());
-        }
-        let fresh = || -> Result<Vec<TensorData>> {
-            let module = (case.build)(options.clone(), &device)?;
-            Ok(with_gradients(&module, None).into_iter().map(|parameter| parameter.value).collect())
-        };
-        repeatable(&device, || fresh().map_err(|e| e.to_string())).map(drop)
+        case.check_repeats(options, &device, findings)
     });
-    report.check("move to another device", |findings| {
-        let (other, tolerance) = other_device()?;
-        let module = (case.build)(options.clone(), &device)?;
-        let here = values((case.forward)(&module, Tensor::from_data(case.input.clone(), &device)));
-        let moved = module.to_device(&other);
-        let there = values((case.forward)(&moved, Tensor::from_data(case.input.clone(), &other)));
-        let largest = here.iter().fold(0f32, |m, y| m.max(y.abs()));
-        let difference = here.iter().zip(&there).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
-        if here.len() != there.len() || f64::from(difference) > tolerance * f64::from(largest) {
-            findings.push(format!("the output differs by {difference}, where the largest number is {largest}"));
-        }
-        Ok(())
-    });
+    report.check("move to another device", |findings| case.check_move(options, &device, findings));
     check_options(subject, report, |options| case.output(&options, &device).map(values));
 }
 

@@ -40,19 +40,24 @@ pub(super) fn check_documentation(subject: &Subject<'_>, info: &ComponentInfo, r
         Ok(())
     });
     report.check("an option of another type is refused", |findings| {
-        for (option, schema) in properties(info) {
-            let wrong = match takes(schema, "string") {
-                true => Value::Array(vec![Value::Boolean(true)]),
-                false => Value::String("text".to_owned()),
-            };
-            let table = Table::from_iter([(option.clone(), wrong.clone())]);
-            match subject.registry.check(info.slot, info.name, table) {
-                Ok(_) => findings.push(format!("`{option} = {wrong}` is accepted")),
-                Err(error) => expect_named(&error, option, findings),
-            }
-        }
+        check_types(subject, info, findings);
         Ok(())
     });
+}
+
+/// Checks that a value of another type is refused for every option, with its name.
+fn check_types(subject: &Subject<'_>, info: &ComponentInfo, findings: &mut Vec<String>) {
+    for (option, schema) in properties(info) {
+        let wrong = match takes(schema, "string") {
+            true => Value::Array(vec![Value::Boolean(true)]),
+            false => Value::String("text".to_owned()),
+        };
+        let table = Table::from_iter([(option.clone(), wrong.clone())]);
+        match subject.registry.check(info.slot, info.name, table) {
+            Ok(_) => findings.push(format!("`{option} = {wrong}` is accepted")),
+            Err(error) => expect_named(&error, option, findings),
+        }
+    }
 }
 
 /// Builds and uses the component with numbers at the edge and beyond: an error that names the option, or finite output.

@@ -327,17 +327,7 @@ fn micro_areas(keys: &[u32], columns: usize, targets: &Ragged<u32>) -> (f64, f64
         .map(|high| distinct.partition_point(|&d| u64::from(d >> 16) < u64::from(high)) as u32)
         .collect();
     let thresholds = distinct.len();
-    // Entries by how many thresholds are at most as high, and those that are exactly as high as the last of them.
-    let count = |part: &[u32]| {
-        let mut counts = vec![0u64; 2 * (thresholds + 1)];
-        for &key in part {
-            let (from, to) = (starts[(key >> 16) as usize] as usize, starts[(key >> 16) as usize + 1] as usize);
-            let reached = from + distinct[from..to].partition_point(|&d| d <= key);
-            counts[2 * reached] += 1;
-            counts[2 * reached + 1] += u64::from(reached > 0 && distinct[reached - 1] == key);
-        }
-        counts
-    };
+    let count = |part: &[u32]| reached(part, &distinct, &starts);
     let parts = keys.par_chunks(keys.len().div_ceil(8 * rayon::current_num_threads()).max(1)).map(count);
     let add = |mut a: Vec<u64>, b: Vec<u64>| {
         a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
@@ -355,6 +345,19 @@ fn micro_areas(keys: &[u32], columns: usize, targets: &Ragged<u32>) -> (f64, f64
     }
     let auroc = if negatives == 0 { f64::NAN } else { twice_below as f64 / (2 * total * negatives) as f64 };
     (auroc, precision / total as f64)
+}
+
+/// Keys by how many thresholds are at most as high, and those that are exactly as high as the last of them; `starts` says where
+/// the thresholds with each upper half of a key begin.
+fn reached(keys: &[u32], thresholds: &[u32], starts: &[u32]) -> Vec<u64> {
+    let mut counts = vec![0u64; 2 * (thresholds.len() + 1)];
+    for &key in keys {
+        let (from, to) = (starts[(key >> 16) as usize] as usize, starts[(key >> 16) as usize + 1] as usize);
+        let reached = from + thresholds[from..to].partition_point(|&t| t <= key);
+        counts[2 * reached] += 1;
+        counts[2 * reached + 1] += u64::from(reached > 0 && thresholds[reached - 1] == key);
+    }
+    counts
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -2,6 +2,7 @@
 //! by path, refused with a reason when they do not fit.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 mod install;
 mod many;

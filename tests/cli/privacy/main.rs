@@ -2,6 +2,7 @@
 //! found in what commands print, log, report or make shareable.
 
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
 
 mod sources;
 

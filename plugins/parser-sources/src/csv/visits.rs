@@ -50,14 +50,9 @@ pub const UNKNOWN_VISIT: &str = "of a visit that is not among visits";
 /// # Errors
 /// Name the line of a visit with two times, and of one with a time that is none.
 pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
-    let table = &layout.visits;
-    let rows = table.read()?;
+    let rows = layout.visits.read()?;
     let (patients, numbers) = Ids::where_given(&rows, &options.patient)?;
-    let given = |column: &String| rows.texts_if((!column.is_empty()).then_some(column.as_str()));
-    let (names, times) = (given(&options.visit)?, given(&options.time)?);
-    let facts: Vec<Vec<Option<&str>>> =
-        layout.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
-    let dates = Dates::of_option(&options.date_format)?;
+    let columns = Columns::new(&rows, layout, options)?;
     let mut visits = Visits {
         stays: Stays::new(patients, Ids::default()),
         all: Vec::new(),
@@ -71,15 +66,11 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
             without_patient += 1;
             continue;
         };
-        let name = if options.visit.is_empty() { times[i] } else { names[i] };
-        let Some(name) = name.map(str::trim).filter(|name| !name.is_empty()) else {
+        let Some(name) = columns.name(i) else {
             without_visit += 1;
             continue;
         };
-        let (time, start) = match options.time.is_empty() {
-            true => (i as f64, None),
-            false => time(&rows, i, &options.time, times[i], &dates)?,
-        };
+        let (time, start) = columns.time(i)?;
         if let Some(&at) = visits.by_patient.get(&(patient, name.to_owned())) {
             if !options.time.is_empty() && visits.all[at].time != time {
                 let message = format!("the visit {} has another time in a row before", value(name));
@@ -87,27 +78,73 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
             }
             continue;
         }
-        let fact = |which: usize| facts[which][i].map(str::trim);
-        let known = AdmissionFacts {
-            start,
-            end: fact(0).and_then(|text| dates.read(text)),
-            age: fact(1).and_then(|text| text.parse().ok()),
-            died: fact(4).and_then(truth),
-        };
-        if !seen.contains(&patient) {
+        if seen.insert(patient) {
             let known = visits.stays.patient(patient);
-            (known.sex, known.ethnicity) = (fact(2).and_then(Sex::parse), fact(3).map(str::to_owned));
-            seen.insert(patient);
+            (known.sex, known.ethnicity) = columns.person(i);
         }
-        let at = visits.all.len();
-        visits.all.push(Visit { patient, name: name.to_owned(), time, admission: 0, facts: known });
-        visits.by_patient.insert((patient, name.to_owned()), at);
-        visits.by_name.entry(name.to_owned()).and_modify(|one| *one = None).or_insert(Some(at));
+        visits.add(Visit { patient, name: name.to_owned(), time, admission: 0, facts: columns.facts(i, start) });
     }
     visits.number();
     let step = Step::new("rows of visits", rows.len() as u64);
     visits.step = Some(step.lost(NO_PATIENT, without_patient).lost(NO_VISIT, without_visit));
     Ok(visits)
+}
+
+/// The columns of the table of visits but for that of patients. A column that the table lacks has no texts.
+struct Columns<'a> {
+    rows: &'a Rows<'a>,
+    options: &'a CsvOptions,
+    dates: Dates,
+    names: Vec<Option<&'a str>>,
+    times: Vec<Option<&'a str>>,
+    /// In the order of [`Layout::facts`].
+    facts: Vec<Vec<Option<&'a str>>>,
+}
+
+impl<'a> Columns<'a> {
+    fn new(rows: &'a Rows<'a>, layout: &'a Layout, options: &'a CsvOptions) -> Result<Self> {
+        let given = |column: &'a String| rows.texts_if((!column.is_empty()).then_some(column.as_str()));
+        Ok(Self {
+            rows,
+            options,
+            names: given(&options.visit)?,
+            times: given(&options.time)?,
+            facts: layout.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?,
+            dates: Dates::of_option(&options.date_format)?,
+        })
+    }
+
+    /// What a row calls its visit.
+    fn name(&self, i: usize) -> Option<&'a str> {
+        let name = if self.options.visit.is_empty() { self.times[i] } else { self.names[i] };
+        name.map(str::trim).filter(|name| !name.is_empty())
+    }
+
+    /// The time of a row, as a number that orders, and in seconds since 1970 when it is a date; rows without a column for it
+    /// are in the order of time.
+    fn time(&self, i: usize) -> Result<(f64, Option<i64>)> {
+        match self.options.time.is_empty() {
+            true => Ok((i as f64, None)),
+            false => time(self.rows, i, &self.options.time, self.times[i], &self.dates),
+        }
+    }
+
+    fn fact(&self, which: usize, i: usize) -> Option<&'a str> {
+        self.facts[which][i].map(str::trim)
+    }
+
+    fn person(&self, i: usize) -> (Option<Sex>, Option<String>) {
+        (self.fact(2, i).and_then(Sex::parse), self.fact(3, i).map(str::to_owned))
+    }
+
+    fn facts(&self, i: usize, start: Option<i64>) -> AdmissionFacts {
+        AdmissionFacts {
+            start,
+            end: self.fact(0, i).and_then(|text| self.dates.read(text)),
+            age: self.fact(1, i).and_then(|text| text.parse().ok()),
+            died: self.fact(4, i).and_then(truth),
+        }
+    }
 }
 
 /// A time as a number that orders, and in seconds since 1970 when it is a date.
@@ -136,6 +173,14 @@ fn truth(text: &str) -> Option<bool> {
 }
 
 impl Visits {
+    /// Adds a visit that is not there yet.
+    fn add(&mut self, visit: Visit) {
+        let at = self.all.len();
+        self.by_patient.insert((visit.patient, visit.name.clone()), at);
+        self.by_name.entry(visit.name.clone()).and_modify(|one| *one = None).or_insert(Some(at));
+        self.all.push(visit);
+    }
+
     /// Numbers admissions: by their identifiers when these are integers that no two visits share.
     fn number(&mut self) {
         let alone = self.by_name.values().all(Option::is_some);

@@ -7,7 +7,7 @@ use super::visits::BEFORE_THE_FIRST;
 use super::{Meds, MedsOptions, Visits};
 use crate::Abnormal;
 use dualk_sdk::data::labs::{Cuts, LabSets, Results, Rule};
-use dualk_sdk::data::tables::NOT_IN_COHORT;
+use dualk_sdk::data::tables::{NOT_IN_COHORT, Opened};
 use dualk_sdk::data::{LabItem, Step};
 use dualk_sdk::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

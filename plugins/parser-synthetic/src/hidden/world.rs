@@ -86,38 +86,49 @@ impl World {
             second_cluster: options.second_cluster,
             demographics: options.demographics,
         };
-        let (mut families, shared) = (Families::default(), options.codes - reasons);
-        let mut variants = Vec::new();
+        let (mut families, mut variants) = (Families::default(), Vec::new());
         for k in 0..options.clusters {
-            let number = shared * (k + 1) / options.clusters - shared * k / options.clusters;
-            let start = world.modules.len();
-            let of = Cluster::new(number);
-            for condition in 0..of.conditions {
-                let family = families.of(k, condition);
-                let (code, later) = (take(&mut codes, families.next(family)), take(&mut codes, families.next(family)));
-                world.knowledge.push((codes[code as usize].clone(), "progresses_to", codes[later as usize].clone()));
-                world.modules.push(chronic(options, condition, code, later));
-                for variant in (condition..of.variants).step_by(of.conditions) {
-                    variants.push((world.modules.len() - 1, family, variant));
-                }
-            }
-            for acute_module in 0..of.episodes {
-                let family = families.of(k, of.conditions + acute_module);
-                let share = of.acute * (acute_module + 1) / of.episodes - of.acute * acute_module / of.episodes;
-                let own: Vec<u32> = (0..share).map(|_| take(&mut codes, families.next(family))).collect();
-                for pair in own.windows(2) {
-                    let [a, b] = [pair[0], pair[1]].map(|c| codes[c as usize].clone());
-                    world.knowledge.push((a, "occurs_with", b));
-                }
-                world.modules.push(acute(options, acute_module, &own));
-            }
-            world.clusters.push(start..world.modules.len());
+            world.add_cluster(k, options, &mut codes, &mut families, &mut variants);
         }
         world.add_variants(options, &variants, &mut codes, &mut families, draw);
         world.codes = codes;
         world.share_items(options, draw);
         world.misfile(options);
         world
+    }
+
+    /// Adds the modules of cluster `k`, and notes the variants of their codes, with module and family, for when all are there.
+    fn add_cluster(
+        &mut self,
+        k: usize,
+        options: &SyntheticOptions,
+        codes: &mut Vec<String>,
+        families: &mut Families,
+        variants: &mut Vec<(usize, u32, usize)>,
+    ) {
+        let shared = options.codes - self.reasons.len();
+        let of = Cluster::new(shared * (k + 1) / options.clusters - shared * k / options.clusters);
+        let start = self.modules.len();
+        for condition in 0..of.conditions {
+            let family = families.of(k, condition);
+            let (code, later) = (take(codes, families.next(family)), take(codes, families.next(family)));
+            self.knowledge.push((codes[code as usize].clone(), "progresses_to", codes[later as usize].clone()));
+            self.modules.push(chronic(options, condition, code, later));
+            for variant in (condition..of.variants).step_by(of.conditions) {
+                variants.push((self.modules.len() - 1, family, variant));
+            }
+        }
+        for acute_module in 0..of.episodes {
+            let family = families.of(k, of.conditions + acute_module);
+            let share = of.acute * (acute_module + 1) / of.episodes - of.acute * acute_module / of.episodes;
+            let own: Vec<u32> = (0..share).map(|_| take(codes, families.next(family))).collect();
+            for pair in own.windows(2) {
+                let [a, b] = [pair[0], pair[1]].map(|c| codes[c as usize].clone());
+                self.knowledge.push((a, "occurs_with", b));
+            }
+            self.modules.push(acute(options, acute_module, &own));
+        }
+        self.clusters.push(start..self.modules.len());
     }
 
     /// How common each cluster is as the first one of a patient, up to a factor.

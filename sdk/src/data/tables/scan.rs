@@ -152,8 +152,7 @@ impl Table {
         mut each: impl FnMut(A, u64, usize) -> Result<()>,
     ) -> Result<Scanned> {
         let input = stream::body(self.path(), self.first)?;
-        let mut line = self.first;
-        let columns = self.places();
+        let (mut line, columns) = (self.first, self.places());
         let workers = rayon::current_num_threads();
         let stop = AtomicBool::new(false);
         let (give_back, unused) = channel();
@@ -168,15 +167,8 @@ impl Table {
             let reader = scope.spawn(move || read(Blocks::new(input), &unused, &send, stop));
             for _ in 0..workers {
                 let (send_found, blocks, columns, row) = (send_found.clone(), &blocks, &columns, &row);
-                scope.spawn(move || {
-                    // To the last block even when nobody wants it: the reader must not wait for ever.
-                    while let Some(block) = next(blocks) {
-                        let number = block.number;
-                        let look = || self.look(block, on_bad_row, columns, row);
-                        let found = catch_unwind(AssertUnwindSafe(look));
-                        let _ = send_found.send((number, found));
-                    }
-                });
+                let look = move |block| self.look(block, on_bad_row, columns, row);
+                scope.spawn(move || look_at_all(blocks, look, &send_found));
             }
             drop(send_found);
             let used = in_order(&found).try_for_each(|part: thread::Result<Found<A>>| {
@@ -275,6 +267,20 @@ fn read(
         }
     }
     Ok(())
+}
+
+/// Sends what is found in each block, or the panic, until there are no more.
+fn look_at_all<A>(
+    blocks: &Mutex<Receiver<Numbered>>,
+    look: impl Fn(Numbered) -> Found<A>,
+    send: &SyncSender<(usize, thread::Result<Found<A>>)>,
+) {
+    // To the last block even when nobody wants it: the reader must not wait for ever.
+    while let Some(block) = next(blocks) {
+        let number = block.number;
+        let found = catch_unwind(AssertUnwindSafe(|| look(block)));
+        let _ = send.send((number, found));
+    }
 }
 
 fn next(blocks: &Mutex<Receiver<Numbered>>) -> Option<Numbered> {

@@ -56,6 +56,7 @@ fn acting(modulus: f32, bias: f32) -> (f32, f32) {
 
 /// The query of an entity and a relation whose other side is open: the head, or the tail.
 #[cube]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn query(
     x: f32,
     y: f32,
@@ -120,6 +121,7 @@ pub(super) fn query(
 
 /// Gradients of the entity and the relation of a query, from that of the query.
 #[cube]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn query_gradient(
     x: f32,
     y: f32,
@@ -270,6 +272,7 @@ pub(super) fn factors(d: f32, norm: f32, shared: &[f32], #[comptime] equation: E
 
 /// Gradients of a candidate and of its query.
 #[cube]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn gradient(
     x: f32,
     y: f32,

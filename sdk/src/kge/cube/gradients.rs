@@ -9,6 +9,7 @@ use burn_cubecl::cubecl::prelude::*;
 
 /// Gradients of queries in parts: a cube for each query and `chunk` of its candidates, a unit for each dimension.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn query_gradients<N: Size>(
     of_cell: &[u32],
     pairs: &[f32],

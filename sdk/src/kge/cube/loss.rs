@@ -11,6 +11,7 @@ use burn_cubecl::cubecl::prelude::*;
 /// Turns both sums of each cell into what the gradients of its dimensions are multiplied with. `parts` gets of each triple
 /// the loss and the gradients of both weights.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn losses(
     scores: &[f32],
     of_cell: &[u32],

@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::{Error, Result};
 use burn::tensor::Device;
 use burn_cubecl::cubecl::prelude::*;
+use burn_cubecl::tensor::CubeTensor;
 
 /// Scores that are held at a time.
 const SCORES: usize = 1 << 24;
@@ -71,29 +72,44 @@ impl DeviceRanker {
     }
 
     fn block(&self, block: &[Triple], open: Side, known: &Known, entities: usize) -> Result<Vec<Rank>> {
-        let Formula { equation, dim, gamma, scale } = self.formula;
-        let (place, client, rows) = (&self.place, self.place.client(), block.len());
-        let (mut lists, mut offsets, mut others) = (Lists::default(), vec![0u32], Vec::new());
-        for triple in block {
-            let answer = triple.sides(open).1;
-            let known = known.answers(*triple, open).iter().copied();
-            others.extend(known.filter(|&e| e != answer && (e as usize) < entities));
-            offsets.push(others.len() as u32);
-        }
-        lists.add(block.iter().map(|t| t.sides(open).0));
-        lists.add(block.iter().map(|t| t.relation));
-        lists.add(block.iter().map(|t| t.sides(open).1));
-        lists.add(offsets.iter().copied());
-        lists.add(others);
-        let sent = place.send(lists);
+        let rows = block.len();
+        let (lists, offsets) = lists(block, open, known, entities);
+        let sent = self.place.send(lists);
         let list = |k: usize| sent[k].clone().into_buffer_arg();
-        let queries = place.empty(rows * dim * equation.of_query());
+        let scores = self.scores(self.queries(&sent, rows, open), rows, entities);
+        let counts = self.place.empty(3 * rows);
+        score::count_above::launch(
+            self.place.client(),
+            CubeCount::Static(rows as u32, 1, 1),
+            CubeDim::new_1d(UNITS),
+            scores.into_buffer_arg(),
+            list(2),
+            list(3),
+            list(4),
+            counts.clone().into_buffer_arg(),
+            entities,
+        );
+        let counts = self.place.read(&counts, 3 * rows)?;
+        let one = |(counts, ends): (&[f32], &[u32])| Rank {
+            side: open,
+            above: counts[0] as u32,
+            equal: counts[1] as u32,
+            equal_before: counts[2] as u32,
+            candidates: entities as u32 - (ends[1] - ends[0]),
+        };
+        Ok(counts.chunks_exact(3).zip(offsets.windows(2)).map(one).collect())
+    }
+
+    /// The queries of `rows` triples, whose lists are `sent`.
+    fn queries(&self, sent: &[CubeTensor], rows: usize, open: Side) -> CubeTensor {
+        let Formula { equation, dim, scale, .. } = self.formula;
+        let queries = self.place.empty(rows * dim * equation.of_query());
         score::make_queries::launch(
-            client,
+            self.place.client(),
             threads(rows * dim),
             CubeDim::new_1d(UNITS),
-            list(0),
-            list(1),
+            sent[0].clone().into_buffer_arg(),
+            sent[1].clone().into_buffer_arg(),
             self.entities.values.clone().into_buffer_arg(),
             self.relations.values.clone().into_buffer_arg(),
             queries.clone().into_buffer_arg(),
@@ -103,10 +119,16 @@ impl DeviceRanker {
             open == Side::Head,
             equation,
         );
-        let scores = place.empty(rows * entities);
+        queries
+    }
+
+    /// The scores of all entities for each of `rows` queries: `[rows, entities]`.
+    fn scores(&self, queries: CubeTensor, rows: usize, entities: usize) -> CubeTensor {
+        let Formula { equation, dim, gamma, scale } = self.formula;
+        let scores = self.place.empty(rows * entities);
         let layout = Layout::new(dim, 0, &[&self.entities.values, &queries]);
         score::score_all::launch(
-            client,
+            self.place.client(),
             cubes((rows * entities).div_ceil(score::PAIRS)),
             CubeDim::new_1d(UNITS),
             layout.vector,
@@ -121,26 +143,24 @@ impl DeviceRanker {
             scale,
             equation,
         );
-        let counts = place.empty(3 * rows);
-        score::count_above::launch(
-            client,
-            CubeCount::Static(rows as u32, 1, 1),
-            CubeDim::new_1d(UNITS),
-            scores.into_buffer_arg(),
-            list(2),
-            list(3),
-            list(4),
-            counts.clone().into_buffer_arg(),
-            entities,
-        );
-        let counts = place.read(&counts, 3 * rows)?;
-        let one = |(counts, ends): (&[f32], &[u32])| Rank {
-            side: open,
-            above: counts[0] as u32,
-            equal: counts[1] as u32,
-            equal_before: counts[2] as u32,
-            candidates: entities as u32 - (ends[1] - ends[0]),
-        };
-        Ok(counts.chunks_exact(3).zip(offsets.windows(2)).map(one).collect())
+        scores
     }
+}
+
+/// What kernels need of a block: entities and relations of the queries, the answers, and the other known answers behind the
+/// offsets of each query's, which are given beside.
+fn lists(block: &[Triple], open: Side, known: &Known, entities: usize) -> (Lists, Vec<u32>) {
+    let (mut lists, mut offsets, mut others) = (Lists::default(), vec![0u32], Vec::new());
+    for triple in block {
+        let answer = triple.sides(open).1;
+        let known = known.answers(*triple, open).iter().copied();
+        others.extend(known.filter(|&e| e != answer && (e as usize) < entities));
+        offsets.push(others.len() as u32);
+    }
+    lists.add(block.iter().map(|t| t.sides(open).0));
+    lists.add(block.iter().map(|t| t.relation));
+    lists.add(block.iter().map(|t| t.sides(open).1));
+    lists.add(offsets.iter().copied());
+    lists.add(others);
+    (lists, offsets)
 }

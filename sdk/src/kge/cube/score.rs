@@ -219,6 +219,7 @@ fn standing(score: f32, truth: f32) -> u32 {
 /// For each query how many entities have a higher score than its answer, the same, and the same and a smaller index, without the
 /// answer itself and the other known ones: `[rows, 3]`. A cube for each query; counts below 2²⁴ are whole in 32 bits.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn count_above(
     scores: &[f32],
     answers: &[u32],

@@ -57,6 +57,7 @@ pub(super) fn late_steps(
 /// Gradients of scored entities, a cube for each and a unit for each dimension, and Adam at once; but for those that queries
 /// are made of, too: `kept` gets their gradients, in the row that `keep` says, counted from 1.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 pub(super) fn entity_steps<N: Size>(
     rows: &[u32],
     offsets: &[u32],

@@ -51,6 +51,7 @@ pub(super) fn forward(
 
 /// Gradients of target scores, source scores and values, from the gradient of the output, the three inputs, the output and
 /// the norms. Values and gradients are rounded throughout, so that what softmax subtracts fits what it subtracts from.
+#[expect(clippy::too_many_lines, reason = "launches of kernels, an argument a line")]
 pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (CubeTensor, CubeTensor, CubeTensor) {
     let [gradient, target, source, values, output, norm] = tensors;
     let ([n, heads], [m, width]) = (dims(&target), dims(&values));
@@ -209,6 +210,7 @@ fn sum_weighted(
 /// Σ α · row over the entries of each piece, α from the scores: of the targets of an edge's rows (`by_source` false), or of
 /// the sources (true), whose lists are the transposed ones.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 fn weighted_sum<N: Size, M: Size>(
     bounds: &[u32],
     members: &[u32],
@@ -287,6 +289,7 @@ fn weighted_sum<N: Size, M: Size>(
 
 /// Gradients of the scores of the edges out of each node, and their sums. [`LANES`] units multiply the rows of an edge.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 fn score_gradients<N: Size, M: Size>(
     bounds: &[u32],
     members: &[u32],

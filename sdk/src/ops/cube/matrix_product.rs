@@ -47,15 +47,20 @@ pub(super) fn product(left: CubeTensor, right: CubeTensor, transposed: [bool; 2]
     if precision == Precision::Tf32 {
         return CubeBackend::float_matmul(left, right);
     }
+    by_squares(&left, &right, [m, k, n])
+}
+
+/// The product of matrices of `[m, k]` and `[k, n]`, none of them a single row or column, by squares of the output.
+fn by_squares(left: &CubeTensor, right: &CubeTensor, [m, k, n]: [usize; 3]) -> CubeTensor {
     let squares = |side: usize| m.div_ceil(side) * n.div_ceil(side);
     // Large squares read less, small ones fill the device.
     let fours = if squares(128) * (k / LEAST).max(1) >= ENOUGH / 2 { 2 } else { 1 };
     let side = fours * 4 * SIDE;
     let parts = (ENOUGH / squares(side)).clamp(1, (k / LEAST).max(1));
     let depth = k.div_ceil(DEPTH).div_ceil(parts) * DEPTH;
-    let output = empty(&left, m, n);
-    let sums = if parts == 1 { output.clone() } else { empty(&left, parts * m, n) };
-    let [(left_row, left_inner), (right_inner, right_column)] = [&left, &right].map(|tensor| {
+    let output = empty(left, m, n);
+    let sums = if parts == 1 { output.clone() } else { empty(left, parts * m, n) };
+    let [(left_row, left_inner), (right_inner, right_column)] = [left, right].map(|tensor| {
         let strides = tensor.meta.strides();
         (strides[0], strides[1])
     });
@@ -100,6 +105,7 @@ fn add_up(sums: CubeTensor, output: &CubeTensor, parts: usize) {
 
 /// Part z of the product: inner numbers z · depth and on.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 fn multiply(
     left: &[f32],
     right: &[f32],

@@ -42,6 +42,7 @@ pub(super) fn forward(
 }
 
 /// Gradients of scores and values, from the gradient of the output, the inputs, the output and the norms.
+#[expect(clippy::too_many_lines, reason = "launches of kernels, an argument a line")]
 pub(super) fn backward(tensors: [CubeTensor; 5], sets: &Csr, dropped: Dropped) -> (CubeTensor, CubeTensor) {
     let [gradient, scores, values, output, norm] = tensors;
     let ([rows, channels], [_, width]) = (dims(&scores), dims(&values));

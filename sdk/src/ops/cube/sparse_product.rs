@@ -54,6 +54,7 @@ pub(super) fn product(values: CubeTensor, matrix: &Csr, transposed: bool, rows: 
 
 /// Weights stand in the order of the lists, or at `positions` where these are transposed; without them all are 1.
 #[cube(launch)]
+#[allow(clippy::too_many_lines, reason = "a kernel is read whole")]
 fn sum_rows<N: Size, M: Size>(
     bounds: &[u32],
     members: &[u32],

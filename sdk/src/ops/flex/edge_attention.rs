@@ -6,6 +6,7 @@ use super::Csr;
 use super::real::{Real, Stored};
 use super::simd::vectorized;
 use super::tiles::{Block, Tiles, pieces, sum, sum_and_products};
+use crate::sparse::Transposed;
 use rayon::prelude::*;
 
 /// The inputs beside the values, row after row.
@@ -129,14 +130,9 @@ fn backward_tiled<T: Real, S: Stored<T>, const C: usize>(
     let Inputs { heads, width, .. } = inputs;
     let (d, count) = (width / heads, values.len() / width);
     let table = Tiles::<S, C>::of(gradients, width, heads);
-    // What softmax subtracts from the gradient of every weight of a node: Σ_j α_ij ∂L/∂α_ij = g_i · out_i.
-    let mut shared = vec![T::ZERO; edges.len() * heads];
-    shared.par_iter_mut().with_min_len(256).enumerate().for_each(|(at, shared)| {
-        let range = at * d..(at + 1) * d;
-        let gradients = gradients[range.clone()].iter().map(|&g| S::rounded(g));
-        *shared = gradients.zip(&outputs.output[range]).map(|(g, &out)| g * out).sum();
-    });
+    let shared = subtracted::<T, S>(gradients, outputs.output, edges.len() * heads, d);
     let transposed = edges.transposed();
+    let pass = Backward { inputs, norm: outputs.norm, values, table: &table, transposed, shared: &shared };
     let blocks = Block::split(&transposed.offsets, count);
     let mut d_target = vec![T::ZERO; edges.len() * heads];
     let mut d_source = vec![T::ZERO; count * heads];
@@ -151,43 +147,78 @@ fn backward_tiled<T: Real, S: Stored<T>, const C: usize>(
             .zip(pieces(&mut d_scores, blocks.iter().map(|b| b.members.len())))
             .with_max_len(1);
         work.for_each_init(Vec::new, |weights, (((block, d_values), d_source), d_scores)| {
-            let nodes = &transposed.outputs[block.members.clone()];
-            let rows = || block.rows(&transposed.offsets);
-            weights.resize(nodes.len(), T::ZERO);
-            for (row, range) in rows() {
-                let own = inputs.source[row * heads + head];
-                weigh(inputs, outputs.norm, head, own, &nodes[range.clone()], &mut weights[range]);
-            }
-            d_scores.fill(T::ZERO); // the products of both rows first
-            let mut value = [T::ZERO; C];
-            for (columns, tiled) in table.of_head(head) {
-                let value = &mut value[..columns.len()];
-                for ((row, range), d_values) in rows().zip(d_values.chunks_exact_mut(width)) {
-                    for (to, &from) in value.iter_mut().zip(&values[row * width..][columns.clone()]) {
-                        *to = S::rounded(from);
-                    }
-                    let (nodes, weights) = (&nodes[range.clone()], &weights[range.clone()]);
-                    sum_and_products(
-                        tiled,
-                        nodes,
-                        weights,
-                        value,
-                        &mut d_values[columns.clone()],
-                        &mut d_scores[range],
-                    );
-                }
-            }
-            for ((row, range), d_source) in rows().zip(d_source.chunks_exact_mut(heads)) {
-                let own = inputs.source[row * heads + head];
-                let (nodes, weights) = (&nodes[range.clone()], &weights[range.clone()]);
-                through_softmax(inputs, &shared, head, own, nodes, weights, &mut d_scores[range], &mut d_source[head]);
-            }
+            pass.of_block(head, block, weights, d_values, d_source, d_scores);
         });
         d_target.par_chunks_mut(heads).enumerate().with_min_len(64).for_each(|(i, d_target)| {
             d_target[head] = transposed.slots[edges.range(i)].iter().map(|&slot| d_scores[slot as usize]).sum();
         });
     }
     [d_target, d_source, d_values]
+}
+
+/// What softmax subtracts from the gradient of every weight of a node: Σ_j α_ij ∂L/∂α_ij = g_i · out_i, for `count` rows of `d`
+/// numbers.
+fn subtracted<T: Real, S: Stored<T>>(gradients: &[T], output: &[T], count: usize, d: usize) -> Vec<T> {
+    let mut shared = vec![T::ZERO; count];
+    shared.par_iter_mut().with_min_len(256).enumerate().for_each(|(at, shared)| {
+        let range = at * d..(at + 1) * d;
+        let gradients = gradients[range.clone()].iter().map(|&g| S::rounded(g));
+        *shared = gradients.zip(&output[range]).map(|(g, &out)| g * out).sum();
+    });
+    shared
+}
+
+/// What the backward pass reads, whatever the head and the block.
+struct Backward<'a, T, S, const C: usize> {
+    inputs: Inputs<'a, T>,
+    norm: &'a [T],
+    values: &'a [T],
+    /// The gradient of the output.
+    table: &'a Tiles<S, C>,
+    transposed: &'a Transposed,
+    /// As [`subtracted`] gives it.
+    shared: &'a [T],
+}
+
+impl<T: Real, S: Stored<T>, const C: usize> Backward<'_, T, S, C> {
+    /// Gradients of the values and the source scores of a block's rows, for one head, and of the scores of their edges. `weights`
+    /// is overwritten.
+    fn of_block(
+        &self,
+        head: usize,
+        block: &Block,
+        weights: &mut Vec<T>,
+        d_values: &mut [T],
+        d_source: &mut [T],
+        d_scores: &mut [T],
+    ) {
+        let &Self { inputs, norm, values, table, transposed, shared } = self;
+        let Inputs { heads, width, .. } = inputs;
+        let nodes = &transposed.outputs[block.members.clone()];
+        let rows = || block.rows(&transposed.offsets);
+        weights.resize(nodes.len(), T::ZERO);
+        for (row, range) in rows() {
+            let own = inputs.source[row * heads + head];
+            weigh(inputs, norm, head, own, &nodes[range.clone()], &mut weights[range]);
+        }
+        d_scores.fill(T::ZERO); // the products of both rows first
+        let mut value = [T::ZERO; C];
+        for (columns, tiled) in table.of_head(head) {
+            let value = &mut value[..columns.len()];
+            for ((row, range), d_values) in rows().zip(d_values.chunks_exact_mut(width)) {
+                for (to, &from) in value.iter_mut().zip(&values[row * width..][columns.clone()]) {
+                    *to = S::rounded(from);
+                }
+                let (nodes, weights) = (&nodes[range.clone()], &weights[range.clone()]);
+                sum_and_products(tiled, nodes, weights, value, &mut d_values[columns.clone()], &mut d_scores[range]);
+            }
+        }
+        for ((row, range), d_source) in rows().zip(d_source.chunks_exact_mut(heads)) {
+            let own = inputs.source[row * heads + head];
+            let (nodes, weights) = (&nodes[range.clone()], &weights[range.clone()]);
+            through_softmax(inputs, shared, head, own, nodes, weights, &mut d_scores[range], &mut d_source[head]);
+        }
+    }
 }
 
 vectorized! {

@@ -23,7 +23,7 @@ use super::workload::Sizes;
 use clap::{Args, ValueEnum};
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig};
 use dualk_sdk::burn::tensor::{Device, Distribution, Tensor};
-use dualk_sdk::data::Sets;
+use dualk_sdk::data::{Dataset, Sets};
 use dualk_sdk::experiment::device;
 use dualk_sdk::ops::{Adjacency, Pooling, attention, matmul, pool, propagate, softmax_pool};
 use dualk_sdk::serde_json::{Value, json};
@@ -170,16 +170,18 @@ struct Work {
     gather: Option<f64>,
 }
 
+impl Work {
+    /// The largest difference between ours and the plain formulation.
+    fn difference(&self, inputs: &[Tensor<2>]) -> Option<f64> {
+        let plain = self.plain.as_ref()?;
+        let difference = ((self.ours)(inputs) - plain(inputs)).abs().max();
+        Some(difference.into_data().iter::<f64>().next().unwrap_or(f64::NAN))
+    }
+}
+
 impl Ops {
     pub fn run(self) -> Result<()> {
-        self.sizes.check()?;
-        for (flag, value) in
-            [("width", self.width), ("features", self.features), ("batch", self.batch), ("repeats", self.repeats)]
-        {
-            if value == 0 {
-                return Err(Error::user(format!("--{flag}: expected at least 1, found 0")));
-            }
-        }
+        self.check()?;
         set_threads(self.threads)?;
         let device = device::open(&self.device)?;
         let limits = match device.name.as_str() {
@@ -187,41 +189,56 @@ impl Ops {
             _ => None, // bandwidths are measured for the CPU alone
         };
         let data = self.sizes.dataset(self.batch, false)?;
-        let codes = Sets::new((*data.vocabulary.admission_codes).clone());
-        let visits = Sets::new(data.cohort.admissions.rows().map(|row| row.iter().map(|&a| a as u32)).collect());
         let mut report = Report::new(self.format);
-        for &kernel in &self.only {
-            let work = match kernel {
-                Kernel::Attention | Kernel::Propagate => {
-                    let adjacency = match kernel {
-                        Kernel::Attention => Adjacency::with_self_loops(&data.graph),
-                        _ => Adjacency::normalized(&data.graph, true),
-                    };
-                    let csr = adjacency.csr();
-                    let gather = limits.map(|_| gather(csr.members(), adjacency.nodes(), self.width));
-                    Work { gather, ..self.graph_work(kernel, adjacency, &device.device) }
-                }
-                Kernel::SoftmaxPoolVisits => self.set_work(kernel, codes.len(), &visits, &device.device),
-                Kernel::SoftmaxPoolCodes | Kernel::Pool => {
-                    self.set_work(kernel, self.sizes.nodes, &codes, &device.device)
-                }
-                Kernel::Matmul => continue, // below
-            };
+        // One after the other: the plain formulations take n × n numbers.
+        let sparse = self.only.iter().filter(|&&kernel| kernel != Kernel::Matmul);
+        let sparse = sparse.map(|&kernel| self.sparse_work(kernel, &data, &device.device, limits.is_some()));
+        let products = self.only.contains(&Kernel::Matmul).then(|| self.products());
+        for work in sparse.chain(products.into_iter().flatten()) {
             for measured in self.measure(&work, &device.device.clone().autodiff(), &device.name, limits)? {
                 report.add(measured);
             }
         }
-        if self.only.contains(&Kernel::Matmul) {
-            let (nodes, d) = (self.sizes.nodes, self.width);
-            for shape in [[nodes, self.features, d], [nodes, d, d], [self.batch, d, self.sizes.targets]] {
-                let work = self.product_work(shape);
-                for measured in self.measure(&work, &device.device.clone().autodiff(), &device.name, limits)? {
-                    report.add(measured);
-                }
-            }
-        }
         report.finish();
         Ok(())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.sizes.check()?;
+        let flags =
+            [("width", self.width), ("features", self.features), ("batch", self.batch), ("repeats", self.repeats)];
+        match flags.into_iter().find(|&(_, value)| value == 0) {
+            Some((flag, _)) => Err(Error::user(format!("--{flag}: expected at least 1, found 0"))),
+            None => Ok(()),
+        }
+    }
+
+    /// An operation over the graph or over sets; `gathers` where the rate of gathering its edges is measured too.
+    fn sparse_work(&self, kernel: Kernel, data: &Dataset, device: &Device, gathers: bool) -> Work {
+        let codes = Sets::new((*data.vocabulary.admission_codes).clone());
+        match kernel {
+            Kernel::Attention | Kernel::Propagate => {
+                let adjacency = match kernel {
+                    Kernel::Attention => Adjacency::with_self_loops(&data.graph),
+                    _ => Adjacency::normalized(&data.graph, true),
+                };
+                let csr = adjacency.csr();
+                let gather = gathers.then(|| gather(csr.members(), adjacency.nodes(), self.width));
+                Work { gather, ..self.graph_work(kernel, adjacency, device) }
+            }
+            Kernel::SoftmaxPoolVisits => {
+                let visits = data.cohort.admissions.rows().map(|row| row.iter().map(|&a| a as u32));
+                self.set_work(kernel, codes.len(), &Sets::new(visits.collect()), device)
+            }
+            _ => self.set_work(kernel, self.sizes.nodes, &codes, device),
+        }
+    }
+
+    /// The products of a step.
+    fn products(&self) -> [Work; 3] {
+        let (nodes, d) = (self.sizes.nodes, self.width);
+        let shapes = [[nodes, self.features, d], [nodes, d, d], [self.batch, d, self.sizes.targets]];
+        shapes.map(|shape| self.product_work(shape))
     }
 
     fn graph_work(&self, kernel: Kernel, adjacency: Arc<Adjacency>, device: &Device) -> Work {
@@ -279,10 +296,7 @@ impl Ops {
     fn measure(&self, work: &Work, device: &Device, name: &str, limits: Option<Limits>) -> Result<Vec<Value>> {
         let random = |shape: &[usize; 2]| Tensor::<2>::random(*shape, Distribution::Uniform(-1.0, 1.0), device);
         let inputs: Vec<Tensor<2>> = work.inputs.iter().map(random).collect();
-        let difference = work.plain.as_ref().map(|plain| -> f64 {
-            let difference = ((work.ours)(&inputs) - plain(&inputs)).abs().max();
-            difference.into_data().iter::<f64>().next().unwrap_or(f64::NAN)
-        });
+        let difference = work.difference(&inputs);
         let passes = [("forward", false, work.costs[0]), ("forward+backward", true, work.costs[0].plus(work.costs[1]))];
         let mut out = Vec::new();
         for (pass, backward, cost) in passes {

@@ -8,7 +8,7 @@ use super::{count, machine};
 use clap::Args;
 use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::component::Split;
-use dualk_sdk::data::{Examples, Ragged};
+use dualk_sdk::data::{Batch, Examples, Ragged};
 use dualk_sdk::model::dense;
 use dualk_sdk::progress::{Progress, Task};
 use dualk_sdk::serde_json::{Value, json};
@@ -85,11 +85,7 @@ impl Step {
     fn measure(&self, stage: Stage) -> Result<Value> {
         let (batch, patients) = (self.steps.batch(stage), self.steps.patients(stage));
         let case = Case::new(&self.model, &self.sizes, stage, patients)?;
-        let device = case.experiment.device().name.clone();
-        if self.floor && device != "cpu" {
-            return Err(Error::user(format!("--floor: only the CPU is measured, and the device is {device}"))
-                .help("leave --floor out, or give --device cpu"));
-        }
+        self.check_floor(&case.experiment.device().name)?;
         let examples = case.objective.examples(&case.data, Split::Train)?;
         machine::forget_peak_memory();
         let (mut case, seconds) = time_steps(case, &examples, batch, true)?;
@@ -99,9 +95,26 @@ impl Step {
             let (same, ends) = time_steps(case, &examples, batch, false)?;
             (case, unwaited) = (same, Some(ends.iter().sum::<f64>() / examples.len().div_ceil(batch) as f64));
         }
-        let times = Times::new(seconds[self.steps.warm_up.min(seconds.len() - 1)..].to_vec());
-        let example = examples.batch(&(0..batch).collect::<Vec<_>>());
-        let work = count::step(&case, &example);
+        let step = Times::new(seconds[self.steps.warm_up.min(seconds.len() - 1)..].to_vec());
+        let phases = match case.frozen_part {
+            FrozenPart::Nothing => Some(phases(&case, &examples, batch, step.median())?),
+            _ => None, // they would be those of another step
+        };
+        self.row(&case, &examples.batch(&(0..batch).collect::<Vec<_>>()), Timed { step, unwaited, peak, phases })
+    }
+
+    fn check_floor(&self, device: &str) -> Result<()> {
+        match self.floor && device != "cpu" {
+            true => Err(Error::user(format!("--floor: only the CPU is measured, and the device is {device}"))
+                .help("leave --floor out, or give --device cpu")),
+            false => Ok(()),
+        }
+    }
+
+    /// What is reported of a stage, of which `example` is one batch.
+    fn row(&self, case: &Case, example: &Batch, timed: Timed) -> Result<Value> {
+        let Timed { step, unwaited, peak, phases } = timed;
+        let work = count::step(case, example);
         let flop = work.map(|w| w.flop);
         let limits = self
             .floor
@@ -112,8 +125,8 @@ impl Step {
         let parts = &case.experiment.manifest().model;
         Ok(json!({
             "bench": "step",
-            "stage": stage.name(),
-            "device": device,
+            "stage": case.stage.name(),
+            "device": case.experiment.device().name,
             "precision": case.experiment.manifest().backend.precision,
             "threads": rayon::current_num_threads(),
             "encoder": parts.graph_encoder.r#type,
@@ -122,25 +135,32 @@ impl Step {
             "largest_degree": graph["largest_degree"],
             "features": parts.node_init.options.get("dim"),
             "widths": parts.graph_encoder.options.get("dims"),
-            "batch": batch,
+            "batch": self.steps.batch(case.stage),
             "visits": example.codes.len(),
             "codes": example.codes.members().values().len(),
-            "step_s": times.median(),
-            "step_s_min": times.min(),
-            "step_s_max": times.max(),
+            "step_s": step.median(),
+            "step_s_min": step.min(),
+            "step_s_max": step.max(),
             // As in training: no step is waited for but the last.
             "step_unwaited_s": unwaited,
             "steps": self.steps.steps,
             "flop": flop,
-            "gflop_per_s": flop.map(|f| f / times.median() / 1e9),
+            "gflop_per_s": flop.map(|f| f / step.median() / 1e9),
             "floor_s": floor,
             "peak_rss_gib": peak,
-            "phases": match case.frozen_part {
-                FrozenPart::Nothing => Some(phases(&case, &examples, batch, times.median())?),
-                _ => None, // they would be those of another step
-            },
+            "phases": phases,
         }))
     }
+}
+
+/// What was measured of the steps of a stage.
+struct Timed {
+    step: Times,
+    /// Seconds of a step where no step is waited for but the last.
+    unwaited: Option<f64>,
+    /// Most memory of the process, in GiB.
+    peak: Option<f64>,
+    phases: Option<Value>,
 }
 
 /// Seconds of each step of one epoch, in the real training loop. A step ends when the device has done its work, or, where steps

@@ -166,26 +166,13 @@ impl Draw {
         patients: usize,
         next_visit: bool,
     ) -> Dataset {
-        let visits = cumulative(power_law(sizes.visits));
-        let codes = cumulative(popularity.to_vec());
-        let labs: usize = sizes.labs.iter().sum();
-        let most = MOST_CODES.min(popularity.len().div_ceil(2));
-        let (mut admissions, mut code_rows, mut lab_rows) = (Ragged::new(), Ragged::new(), Ragged::new());
-        for _ in 0..patients {
-            let number = (1 + self.of(&visits) + usize::from(next_visit)).min(MOST_VISITS);
-            let first = code_rows.len() as i64;
-            for _ in 0..number {
-                code_rows.push(self.visit(sizes.codes, most, &codes));
-                let abnormal: Vec<u32> = (0..labs as u32).filter(|_| self.unit() <= ABNORMAL).collect();
-                lab_rows.push(abnormal);
-            }
-            admissions.push(first..code_rows.len() as i64);
-        }
+        let Visits { admissions, codes, labs } = self.visits(sizes, popularity, patients, next_visit);
         let category = |c: usize| vec![c as u8; sizes.labs[c]];
         let items = (0..sizes.labs.len()).flat_map(category).enumerate();
         let lab_items: Vec<LabItem> =
             items.map(|(id, category)| LabItem { id: id as i64, category: Some(category) }).collect();
-        let of = |c: usize| (0..labs as u32).filter(|&l| lab_items[l as usize].category == Some(c as u8)).collect();
+        let items = lab_items.len() as u32;
+        let of = |c: usize| (0..items).filter(|&l| lab_items[l as usize].category == Some(c as u8)).collect();
         let all: Vec<usize> = (0..patients).collect();
         let mut names: Vec<String> = (0..graph.nodes()).map(|n| n.to_string()).collect();
         names[0].clear();
@@ -194,9 +181,9 @@ impl Draw {
             labs_by_visit: None,
             vocabulary: Vocabulary {
                 target_codes: sizes.targets,
-                admission_codes: code_rows.clone().into(),
+                admission_codes: codes.clone().into(),
                 category_labs: (0..sizes.labs.len()).map(of).collect(),
-                labs: (0..labs as u32).collect(),
+                labs: (0..items).collect(),
                 codes: names.clone(),
             },
             splits: Splits {
@@ -209,15 +196,35 @@ impl Draw {
             cohort: Cohort {
                 patients: (0..patients as i64).collect(),
                 admissions,
-                codes: code_rows,
+                codes,
                 code_names: names,
-                labs: lab_rows,
+                labs,
                 lab_items,
                 lab_categories: (0..sizes.labs.len()).map(|c| format!("category {c}")).collect(),
                 ..Cohort::default()
             },
             graph,
         }
+    }
+
+    /// The visits of all patients, with one more of each than the model sees where there is one to predict.
+    fn visits(&mut self, sizes: &Sizes, popularity: &[f64], patients: usize, next_visit: bool) -> Visits {
+        let numbers = cumulative(power_law(sizes.visits));
+        let popularity = cumulative(popularity.to_vec());
+        let items = sizes.labs.iter().sum::<usize>() as u32;
+        let most = MOST_CODES.min(popularity.len().div_ceil(2));
+        let (mut admissions, mut codes, mut labs) = (Ragged::new(), Ragged::new(), Ragged::new());
+        for _ in 0..patients {
+            let number = (1 + self.of(&numbers) + usize::from(next_visit)).min(MOST_VISITS);
+            let first = codes.len() as i64;
+            for _ in 0..number {
+                codes.push(self.visit(sizes.codes, most, &popularity));
+                let abnormal: Vec<u32> = (0..items).filter(|_| self.unit() <= ABNORMAL).collect();
+                labs.push(abnormal);
+            }
+            admissions.push(first..codes.len() as i64);
+        }
+        Visits { admissions, codes, labs }
     }
 
     /// Different codes; their number is 1 and the sum of two exponentials.
@@ -239,6 +246,13 @@ impl Draw {
         let at = self.unit() * cumulative.last().copied().unwrap_or(0.0);
         cumulative.partition_point(|&c| c < at).min(cumulative.len() - 1)
     }
+}
+
+/// The visits of all patients, with the codes and the abnormal items of each.
+struct Visits {
+    admissions: Ragged<i64>,
+    codes: Ragged<u32>,
+    labs: Ragged<u32>,
 }
 
 fn cumulative(mut weights: Vec<f64>) -> Vec<f64> {

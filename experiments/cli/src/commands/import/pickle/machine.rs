@@ -47,6 +47,7 @@ impl Machine<'_> {
     }
 
     /// One instruction; the result at the last.
+    #[expect(clippy::too_many_lines, reason = "a table of instructions, one a line")]
     fn step(&mut self) -> Step<Option<Id>> {
         match self.take::<1>()?[0] {
             0x80 => self.version()?,
