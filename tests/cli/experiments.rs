@@ -7,6 +7,7 @@ use dualk_sdk::experiment::{Experiment, Manifest, Outcome};
 use dualk_sdk::plugin::{Registrar, Registry};
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
+use dualk_sdk::serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -172,6 +173,35 @@ fn captions_say_who_learns_from_every_visit() {
         let (outcome, _) = run(folder.path(), &[stages.as_str()]);
         assert_eq!(outcome.stages[0].caption, "learns from every visit · labs of all visits before", "{task}");
     }
+}
+
+/// Any stage is tested where the manifest says so: here pretraining, and not the fine-tuning after it.
+#[test]
+fn a_pretraining_stage_is_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let stages = "stage=[{ type = \"pretrain\", mode = \"joint\", epochs = 2, test = true }, \
+        { type = \"finetune\", epochs = 1, test = false }]";
+    let (outcome, path) = run(folder.path(), &[stages]);
+    let result = fs::read_to_string(path.join("result.json")).unwrap();
+    let result: Value = dualk_sdk::serde_json::from_str(&result).unwrap();
+    let [table] = &result["stages"].as_array().unwrap()[..] else { panic!("one table: {result}") };
+    assert_eq!([&table["stage"], &table["objective"]], ["1-pretrain-joint", "abnormal_labs"]);
+    // Everyone in test is an example, with one visit or more.
+    assert!(table["examples"].as_u64().unwrap() > 0 && table["examples"] == table["patients"], "{table}");
+    let rows = table["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    let baselines = ["item frequency", "own items, most recent", "own items, most frequent", "logistic regression"];
+    assert_eq!(names[..4], baselines);
+    assert!(names.len() == 5 && names[4].starts_with("small, epoch "), "{names:?}");
+    for row in rows {
+        let metrics = row["metrics"].as_array().unwrap();
+        let names: Vec<&str> = metrics.iter().map(|metric| metric[0].as_str().unwrap()).collect();
+        assert_eq!(names, ["F1-w", "F1-w hematology", "F1-w chemistry", "F1-w blood gas"]);
+        let values: Vec<f64> = metrics.iter().map(|metric| metric[1].as_f64().unwrap()).collect();
+        assert!((values[0] - (values[1] + values[2] + values[3]) / 3.0).abs() < 1e-9, "the mean: {values:?}");
+    }
+    assert!(outcome.table().contains("abnormal_labs · test"), "{}", outcome.table());
+    assert!(path.join("patients-1-pretrain-joint.json").is_file());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
-use dualk_sdk::dualk_sdk::serde_json::{Value, from_slice, from_str};
+use dualk_sdk::serde_json::{Value, from_slice, from_str};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,5 +1,6 @@
 //@ says which stages there are
 //@ recipe = { type = "@NAME@" }
+//@ type = "fit"
 //! A recipe: which stages a method has, and what they are where a manifest says nothing.
 
 use dualk_sdk::prelude::*;
@@ -17,7 +18,7 @@ options! {
 
 impl Component for Options {
     const NAME: &'static str = "@NAME@";
-    const ABOUT: &'static str = "One stage, `finetune`, that trains everything.";
+    const ABOUT: &'static str = "One stage, `fit`, that trains everything.";
     // What it names below, so that plugins are known before any of their code runs.
     const NEEDS: &'static str = "+node_init random\n+graph_encoder gat\n+fusion attention\n+lab linear\n\
         +objective diagnosis\n+loss bce\n";
@@ -31,7 +32,7 @@ impl BuildRecipe for Options {
 
 impl Recipe for Options {
     fn types(&self) -> Vec<(&'static str, &'static str)> {
-        vec![("finetune", "learns the task")]
+        vec![("fit", "learns the task")]
     }
 
     fn part(&self, key: &str) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 use crate::support::{build, dualk, fail, library, new, program, replaced, stderr, succeed};
 use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::{Registry, Stamp, inspect};
+use dualk_sdk::serde_json::Value;
 use std::fs;
 use std::path::Path;
 
@@ -48,6 +49,9 @@ fn works(slot: Slot) {
         return;
     }
     let printed = succeed(&project, &["run", "experiment.toml", "--device", "cpu"]);
+    if slot == Slot::Recipe {
+        has_a_stage_of_its_own(&project, &printed);
+    }
     // The first recall of a row of the results.
     let recall = |row: &str| -> f64 {
         let line = printed.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{slot}: {printed}"));
@@ -58,6 +62,20 @@ fn works(slot: Slot) {
     let model = recall(&format!("{name}, epoch"));
     println!("{slot}: recall {model:.3}, ranking by frequency {baseline:.3}");
     assert!(model > 1.3 * baseline, "{slot}: recall {model} after training, {baseline} by frequency");
+}
+
+/// The run was of a type of stages that this recipe alone knows, and those of the default one are refused.
+fn has_a_stage_of_its_own(project: &Path, printed: &str) {
+    let run = printed.lines().find_map(|line| line.strip_prefix("run: ")).unwrap();
+    let result = fs::read_to_string(project.join(run).join("result.json")).unwrap();
+    let result: Value = dualk_sdk::serde_json::from_str(&result).unwrap();
+    assert_eq!(result["stages"].as_array().unwrap().len(), 1);
+    assert_eq!(result["stages"][0]["stage"], "1-fit");
+    let arguments = ["check", "experiment.toml", "--device", "cpu", "--set", "stage[0].type=finetune"];
+    let error = fail(project, &arguments, 2);
+    for part in ["`stage[0].type`", "no stage is of type `finetune`", "= accepted: fit"] {
+        assert!(error.contains(part), "lacks {part:?}: {error}");
+    }
 }
 
 macro_rules! templates {
