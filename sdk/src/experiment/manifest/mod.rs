@@ -122,7 +122,7 @@ pub struct Data {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
     /// Sources of a knowledge graph that says how codes and laboratory items hang together, for heads that look at one, and
-    /// for the baseline `history, then knowledge`. Default: none.
+    /// for the baselines `history, then knowledge` and `logistic regression, with knowledge`. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub knowledge: Vec<GraphSource>,
     /// Part of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.

@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn the_strength_that_orders_the_valid_examples_best_is_taken() {
         let (train, valid) = (rows(), rows());
-        let features = Features { width: 3, train, valid, test: Ragged::new() };
+        let features = Features { width: 3, train, valid, ..Features::default() };
         let (_, chosen) = Cox::chosen(&features, &TIMES, &TIMES);
         let of = |strength| Sorted::new(&features.train, 3, &TIMES).fit(strength).weights;
         let c = |weights: &[f64]| {

@@ -22,7 +22,7 @@ const KEPT: f32 = 0.1;
 /// A weight for each feature and column, and a bias for each column: logit_c = b_c + Σ_f W_fc over the features that are
 /// there. Fitted by AdaGrad, an example a step, from zero weights and the log-odds of each column; the pass with the lowest
 /// log loss on valid is kept. [`strengthen`](Self::strengthen) goes on from there with a ridge. Columns do not depend on one
-/// another, nor on the number of threads.
+/// another, nor on the number of threads. Where there are [`Offsets`], logits begin with them, and biases with 0.
 #[derive(Debug, Clone)]
 pub struct LogisticRegression {
     features: usize,
@@ -39,27 +39,48 @@ struct Block {
     squares: Vec<f32>,
 }
 
-/// Features and positive columns of examples.
-type Labelled<'a> = (&'a Ragged<u32>, &'a Ragged<u32>);
+/// Logits that those of a regression's weights are added to. By default there are none.
+#[derive(Debug, Clone, Default)]
+pub struct Offsets {
+    /// Those of each column, whatever the example.
+    pub columns: Vec<f32>,
+    /// What is added to them in each example: columns, ascending, and logits.
+    pub rows: Ragged<(u32, f32)>,
+}
+
+impl Offsets {
+    fn are_none(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// Those of an example for the columns from `first` on.
+    fn of(&self, example: usize, first: usize) -> [f32; BLOCK] {
+        let mut logits = [0f32; BLOCK];
+        if self.are_none() {
+            return logits;
+        }
+        logits.iter_mut().zip(&self.columns[first..]).for_each(|(z, offset)| *z = *offset);
+        let row = self.rows.row(example);
+        let row = &row[row.partition_point(|(column, _)| (*column as usize) < first)..];
+        for &(column, offset) in row.iter().take_while(|(column, _)| (*column as usize) < first + BLOCK) {
+            logits[column as usize - first] += offset;
+        }
+        logits
+    }
+}
+
+/// Features, positive columns, and offsets of examples.
+type Labelled<'a> = (&'a Ragged<u32>, &'a Ragged<u32>, &'a Offsets);
 
 impl LogisticRegression {
     /// Fits all columns, without a ridge.
     ///
     /// # Shapes
-    /// - `train`, `valid`: for each example its features below `features`, and its positive columns below `columns`
+    /// - `train`, `valid`: for each example its features below `features`, its positive columns below `columns`, and offsets
     pub fn fit(features: usize, columns: usize, train: Labelled<'_>, valid: Labelled<'_>) -> Self {
-        let (examples, mut counts) = (train.0.len(), vec![0f32; columns]);
-        train.1.values().iter().for_each(|&c| counts[c as usize] += 1.0);
-        let block = |first: usize| {
-            let mut weights = vec![0f32; (features + 1) * BLOCK];
-            let biases = &mut weights[features * BLOCK..];
-            for (bias, &count) in biases.iter_mut().zip(&counts[first..]) {
-                *bias = super::log_odds(count, examples);
-            }
-            Block { first, weights, squares: vec![START; (features + 1) * BLOCK] }
-        };
+        let examples = train.0.len();
         let none = vec![0f32; features + 1];
-        let mut model = Self { features, columns, blocks: (0..columns).step_by(BLOCK).map(block).collect() };
+        let mut model = Self::start(features, columns, train);
         let mut best = (f64::INFINITY, model.clone());
         let mut since = 0;
         for epoch in 0..EPOCHS {
@@ -78,16 +99,32 @@ impl LogisticRegression {
         best.1
     }
 
+    /// What there is before the first pass.
+    ///
+    /// # Shapes
+    /// - `train`: as in [`fit`](Self::fit)
+    pub(super) fn start(features: usize, columns: usize, (_, targets, offsets): Labelled<'_>) -> Self {
+        let odds = if offsets.are_none() { super::odds(columns, targets) } else { vec![0.0; columns] };
+        let block = |first: usize| {
+            let mut weights = vec![0f32; (features + 1) * BLOCK];
+            weights[features * BLOCK..].iter_mut().zip(&odds[first..]).for_each(|(bias, odds)| *bias = *odds);
+            Block { first, weights, squares: vec![START; (features + 1) * BLOCK] }
+        };
+        Self { features, columns, blocks: (0..columns).step_by(BLOCK).map(block).collect() }
+    }
+
     /// Goes on from the weights there are towards those with the smallest log loss, summed over examples, plus λ |W|² / 2 with λ
-    /// the `strength`; biases are free. Each example that has a feature shrinks its weights by its share of λ, after a
-    /// gradient step and whatever their length (a proximal step: Duchi and Singer, JMLR 2009).
+    /// the `strength`; biases are free, and where there are offsets they count among W. Each example that has a feature
+    /// shrinks its weights by its share of λ, after a gradient step and whatever their length (a proximal step: Duchi and
+    /// Singer, JMLR 2009).
     ///
     /// # Shapes
     /// - `train`: as in [`fit`](Self::fit)
     pub fn strengthen(&mut self, strength: f32, train: Labelled<'_>) {
         let mut counts = vec![0f32; self.features];
         train.0.values().iter().for_each(|&f| counts[f as usize] += 1.0);
-        let shares: Vec<f32> = counts.into_iter().map(|n| strength / n.max(1.0)).chain([0.0]).collect();
+        let examples = if train.2.are_none() { f32::INFINITY } else { train.0.len() as f32 };
+        let shares: Vec<f32> = counts.into_iter().chain([examples]).map(|n| strength / n.max(1.0)).collect();
         self.blocks.iter_mut().flat_map(|block| &mut block.squares).for_each(|square| *square *= KEPT);
         for pass in EPOCHS..EPOCHS + PASSES {
             let order = crate::train::shuffled(train.0.len(), pass as u64);
@@ -98,12 +135,13 @@ impl LogisticRegression {
     /// Logits, row-major.
     ///
     /// # Shapes
+    /// - `offsets`: of the same examples
     /// - output: `[examples, columns]`
-    pub fn logits(&self, features: &Ragged<u32>) -> Vec<f32> {
+    pub fn logits(&self, features: &Ragged<u32>, offsets: &Offsets) -> Vec<f32> {
         let rows = (0..features.len()).into_par_iter().map(|i| {
             let mut row = vec![0f32; self.columns];
             for block in &self.blocks {
-                let logits = block.logits(features.row(i));
+                let logits = block.logits(features.row(i), offsets.of(i, block.first));
                 let end = self.columns.min(block.first + BLOCK);
                 row[block.first..end].copy_from_slice(&logits[..end - block.first]);
             }
@@ -113,12 +151,12 @@ impl LogisticRegression {
     }
 
     /// Mean log loss over all entries; infinite without examples.
-    fn loss(&self, (features, targets): Labelled<'_>) -> f64 {
+    fn loss(&self, (features, targets, offsets): Labelled<'_>) -> f64 {
         let example = |i: usize| {
             let mut loss = 0.0;
             for block in &self.blocks {
                 let width = BLOCK.min(self.columns - block.first);
-                let logits = block.logits(features.row(i));
+                let logits = block.logits(features.row(i), offsets.of(i, block.first));
                 loss += logits[..width].iter().map(|&z| f64::from(z.max(0.0) + (-z.abs()).exp().ln_1p())).sum::<f64>();
                 let here =
                     targets.row(i).iter().filter(|&&c| (block.first..block.first + width).contains(&(c as usize)));
@@ -132,8 +170,8 @@ impl LogisticRegression {
 }
 
 impl Block {
-    fn logits(&self, features: &[u32]) -> [f32; BLOCK] {
-        let mut logits = [0f32; BLOCK];
+    fn logits(&self, features: &[u32], offsets: [f32; BLOCK]) -> [f32; BLOCK] {
+        let mut logits = offsets;
         let bias = self.weights.len() / BLOCK - 1;
         for feature in features.iter().map(|&f| f as usize).chain([bias]) {
             let row = &self.weights[feature * BLOCK..][..BLOCK];
@@ -143,10 +181,11 @@ impl Block {
     }
 
     /// One pass over the examples; `shares` has the part of the ridge that each example with a feature brings.
-    fn epoch(&mut self, order: &[usize], (features, targets): Labelled<'_>, shares: &[f32]) {
+    fn epoch(&mut self, order: &[usize], (features, targets, offsets): Labelled<'_>, shares: &[f32]) {
         let bias = self.weights.len() / BLOCK - 1;
         for &i in order {
-            let mut gradient = self.logits(features.row(i)).map(|z| 1.0 / (1.0 + (-z).exp()));
+            let logits = self.logits(features.row(i), offsets.of(i, self.first));
+            let mut gradient = logits.map(|z| 1.0 / (1.0 + (-z).exp()));
             let here = targets.row(i).iter().filter_map(|&c| (c as usize).checked_sub(self.first));
             here.filter(|&c| c < BLOCK).for_each(|c| gradient[c] -= 1.0);
             for feature in features.row(i).iter().map(|&f| f as usize).chain([bias]) {
@@ -216,7 +255,8 @@ mod tests {
     #[test]
     fn a_ridge_leads_to_the_weights_of_scikit_learn() {
         let (features, targets) = made_up_in_python();
-        let train = (&features, &targets);
+        let none = Offsets::default();
+        let train = (&features, &targets, &none);
         let mut model = LogisticRegression::fit(12, 2, train, train);
         for (strength, expected) in [
             (1.0, [[3.01537, 1.806734, -1.950203], [2.909931, 1.694241, -1.999022]]),
@@ -236,7 +276,9 @@ mod tests {
     #[test]
     fn weights_are_those_that_made_the_data() {
         let (train, valid) = (made_up(6000, 1), made_up(1000, 2));
-        let model = LogisticRegression::fit(12, 2, (&train.0, &train.1), (&valid.0, &valid.1));
+        let none = Offsets::default();
+        let (train, valid) = ((&train.0, &train.1, &none), (&valid.0, &valid.1, &none));
+        let model = LogisticRegression::fit(12, 2, train, valid);
         let weight = |feature: usize, column: usize| model.blocks[0].weights[feature * BLOCK + column];
         for column in 0..2 {
             assert!((weight(column, column) - 3.0).abs() < 0.35, "{}", weight(column, column));
@@ -247,7 +289,46 @@ mod tests {
         // The entropy of the labels given the features, which no model can beat on new patients but by chance.
         let entropy = |p: f64| -p * p.ln() - (1.0 - p) * (1.0 - p).ln();
         let least = 0.3 * entropy(1.0 / (1.0 + (-1f64).exp())) + 0.7 * entropy(1.0 / (1.0 + 2f64.exp()));
-        let loss = model.loss((&valid.0, &valid.1));
+        let loss = model.loss(valid);
         assert!((loss / least - 1.0).abs() < 0.06, "log loss {loss}, the labels have {least}");
+    }
+
+    /// Offsets say all that the two features of the columns tell, so that no weight has to learn it.
+    #[test]
+    fn weights_learn_what_offsets_leave_and_a_ridge_holds_biases_to_them() {
+        let (features, targets) = made_up(6000, 1);
+        let row = |row: &[u32]| row.iter().filter(|f| **f < 2).map(|&f| (f, 3.0)).collect::<Vec<_>>();
+        let known = Offsets { columns: vec![-2.0; 2], rows: features.rows().map(row).collect() };
+        // Of the second column they are 1 too high.
+        let high = Offsets { columns: vec![-2.0, -1.0], ..known.clone() };
+        let start = LogisticRegression::start(12, 2, (&features, &targets, &known));
+        let own = |i: usize, c: u32| -> f32 { if features.row(i).contains(&c) { 1.0 } else { -2.0 } };
+        for (i, logits) in start.logits(&features, &known).chunks(2).enumerate() {
+            assert_eq!(logits, [own(i, 0), own(i, 1)]);
+        }
+        let train = (&features, &targets, &high);
+        let mut model = LogisticRegression::fit(12, 2, train, train);
+        let weights = |model: &LogisticRegression, column: usize| -> Vec<f32> {
+            (0..13).map(|feature| model.blocks[0].weights[feature * BLOCK + column]).collect()
+        };
+        let (first, second) = (weights(&model, 0), weights(&model, 1));
+        assert!(first.iter().all(|w| w.abs() < 0.45), "{first:?}");
+        assert!(second[..12].iter().all(|w| w.abs() < 0.45) && (second[12] + 1.0).abs() < 0.45, "{second:?}");
+        model.strengthen(1e6, train);
+        assert!(weights(&model, 1).iter().all(|w| w.abs() < 0.01), "{:?}", weights(&model, 1));
+    }
+
+    #[test]
+    fn offsets_of_later_columns_reach_their_block() {
+        let columns = BLOCK + 3;
+        let features: Ragged<u32> = [[], []].into_iter().collect();
+        let rows = [vec![], vec![(1, 0.5), (BLOCK as u32 - 1, 0.25), (BLOCK as u32 + 2, 4.0)]].into_iter().collect();
+        let offsets = Offsets { columns: (0..columns).map(|c| c as f32).collect(), rows };
+        let model = LogisticRegression::start(0, columns, (&features, &features, &offsets));
+        let mut expected: Vec<f32> = (0..columns).chain(0..columns).map(|c| c as f32).collect();
+        for (column, offset) in [(1, 0.5), (BLOCK - 1, 0.25), (BLOCK + 2, 4.0)] {
+            expected[columns + column] += offset;
+        }
+        assert_eq!(model.logits(&features, &offsets), expected);
     }
 }

@@ -4,8 +4,10 @@ mod cox;
 mod history;
 mod logistic;
 mod numbers;
+mod shared;
+mod ways;
 
-pub use logistic::LogisticRegression;
+pub use logistic::{LogisticRegression, Offsets};
 
 use super::Scale;
 use super::evaluate::metrics_of;
@@ -14,6 +16,8 @@ use crate::Result;
 use crate::component::{Asks, HeadInput, HeadSpec, Objective, Split};
 use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
 use history::History;
+use shared::Starts;
+use ways::Ways;
 
 /// The scores of a ranking for all heads of an objective.
 #[derive(Debug, Clone)]
@@ -101,7 +105,11 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     let mut all = vec![scored(name, frequency)];
     all.extend(of_histories(context, &asks, &counts));
     if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
-        all.push(scored("logistic regression", regressions(context)));
+        all.push(scored("logistic regression", regressions(context, None)));
+        all.extend(
+            known_ways(context, &asks)
+                .map(|ways| scored("logistic regression, with knowledge", regressions(context, Some(&ways)))),
+        );
     }
     all
 }
@@ -160,17 +168,42 @@ fn counts(context: &BaselineContext<'_>, head: usize) -> Vec<f32> {
     counts
 }
 
+/// Of each column the logit of its rate.
+fn odds(columns: usize, targets: &Ragged<u32>) -> Vec<f32> {
+    let mut counts = vec![0f32; columns];
+    targets.values().iter().for_each(|&c| counts[c as usize] += 1.0);
+    counts.into_iter().map(|events| log_odds(events, targets.len())).collect()
+}
+
 /// The logit of a rate, half an event added to both sides.
 fn log_odds(events: f32, of: usize) -> f32 {
     ((events + 0.5) / (of as f32 - events + 0.5)).ln()
 }
 
 /// What regressions look at: their number, and those of each example to learn from, to stop by, and to rank for.
+#[derive(Default)]
 struct Features {
     width: usize,
+    /// Ages of visits, and how many codes and items there are, which have a feature an age.
+    ages: usize,
+    nodes: usize,
+    items: usize,
     train: Ragged<u32>,
     valid: Ragged<u32>,
     test: Ragged<u32>,
+}
+
+impl Features {
+    /// Of each code and item in a row the age of its visit, and its number; those of items follow those of codes, as in
+    /// knowledge graphs.
+    fn had(&self, row: &[u32]) -> impl Iterator<Item = (usize, usize)> {
+        let codes = self.ages * self.nodes;
+        row.iter().map(|&f| f as usize).filter_map(move |feature| match feature.checked_sub(codes) {
+            None => Some((feature / self.nodes, feature % self.nodes)),
+            Some(f) if f < self.ages * self.items => Some((f / self.items, self.nodes + f % self.items)),
+            Some(_) => None,
+        })
+    }
 }
 
 /// Decades of a patient's age, the last one open, which are features.
@@ -187,8 +220,9 @@ fn of_patient(known: &Demographics) -> impl Iterator<Item = usize> {
 /// The codes of all visits that are seen, and the items that enter the model, both by the `ages` of their visit. With one age,
 /// codes are one set, and where items are known by visit, those of the last are it. Then age and sex where they enter.
 fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
-    let (nodes, items) = (context.data.vocabulary.nodes(), context.data.vocabulary.labs.len());
-    let of_visits = ages * nodes + if context.labs { ages * items } else { 0 };
+    let nodes = context.data.vocabulary.nodes();
+    let items = if context.labs { context.data.vocabulary.labs.len() } else { 0 };
+    let of_visits = ages * (nodes + items);
     let of = |examples: &Examples| -> Ragged<u32> {
         let row = |i: usize| {
             let visits = examples.visits.row(i).iter().rev().enumerate();
@@ -211,6 +245,9 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
     let of_patients = if parts.iter().any(|part| !part.demographics.is_empty()) { OF_PATIENT } else { 0 };
     Features {
         width: of_visits + of_patients,
+        ages,
+        nodes,
+        items,
         train: of(context.train),
         valid: of(context.valid),
         test: of(context.test),
@@ -225,35 +262,68 @@ fn views(context: &BaselineContext<'_>) -> Vec<Features> {
     ordered.then_some(AGES).into_iter().chain([1]).map(|ages| features(context, ages)).collect()
 }
 
-/// A logistic regression a head. Of those in each of the [`views`], each without a ridge and with one of several [strengths](logistic::STRENGTHS), they are those with the best
-/// metric on valid, which is the one that chooses the epoch of a model; the first where it is undefined.
-fn regressions(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
-    let mut best: Option<(f64, Vec<Vec<f32>>)> = None;
-    for Features { width, train, valid, test } in &views(context) {
-        let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
-        let fit = |(head, spec): (usize, &HeadSpec)| {
-            LogisticRegression::fit(*width, spec.outputs, (train, &targets[head]), (valid, &valid_targets[head]))
+/// What a knowledge graph says of the columns of each head, where all ask for codes and there is one.
+fn known_ways(context: &BaselineContext<'_>, asks: &[Asks]) -> Option<Vec<Ways>> {
+    let known = context.data.knowledge.as_ref().filter(|_| !is_binary(context))?;
+    let of = |asks: &Asks| match asks {
+        Asks::Codes(columns) | Asks::Hidden(columns) => Some(Ways::new(known, columns)),
+        _ => None,
+    };
+    asks.iter().map(of).collect()
+}
+
+/// A logistic regression a head, and where there are `ways`, one of pairs before it, whose logits it begins with. Of those in
+/// each of the [`views`], each without a ridge and with one of several [strengths](logistic::STRENGTHS), or with nothing but
+/// these logits, they are those with the best metric on valid, which is the one that chooses the epoch of a model; the first
+/// where it is undefined.
+fn regressions(context: &BaselineContext<'_>, ways: Option<&[Ways]>) -> Vec<Vec<f32>> {
+    let mut best = Best { context, found: None };
+    let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
+    for view in &views(context) {
+        let start = |(head, spec): (usize, &HeadSpec)| {
+            ways.map_or_else(Starts::default, |ways| Starts::new(view, &ways[head], spec.outputs, &targets[head]))
         };
-        let mut fitted: Vec<LogisticRegression> = context.heads.iter().enumerate().map(fit).collect();
-        for strength in std::iter::once(None).chain(logistic::STRENGTHS.map(Some)) {
-            if let Some(strength) = strength {
-                let heads = fitted.iter_mut().zip(targets);
-                heads.for_each(|(model, targets)| model.strengthen(strength, (train, targets)));
-            }
-            let logits = |of: &Ragged<u32>| {
-                let mut logits: Vec<Vec<f32>> = fitted.iter().map(|model| model.logits(of)).collect();
-                if context.objective.exclusive() {
-                    as_classes(&mut logits, context.heads);
-                }
-                logits
-            };
-            let score = on_valid(context, &logits(valid));
-            if best.as_ref().is_none_or(|(known, _)| score > *known || known.is_nan() && !score.is_nan()) {
-                best = Some((score, logits(test)));
-            }
+        let starts: Vec<Starts> = context.heads.iter().enumerate().map(start).collect();
+        let train = |head: usize| (&view.train, &targets[head], &starts[head].train);
+        let valid = |head: usize| (&view.valid, &valid_targets[head], &starts[head].valid);
+        let heads = || context.heads.iter().map(|spec| spec.outputs).enumerate();
+        if ways.is_some() {
+            let start = |(head, columns)| LogisticRegression::start(view.width, columns, train(head));
+            best.offer(view, &starts, &heads().map(start).collect::<Vec<_>>());
+        }
+        let fit = |(head, columns)| LogisticRegression::fit(view.width, columns, train(head), valid(head));
+        let mut fitted: Vec<LogisticRegression> = heads().map(fit).collect();
+        best.offer(view, &starts, &fitted);
+        for strength in logistic::STRENGTHS {
+            fitted.iter_mut().enumerate().for_each(|(head, model)| model.strengthen(strength, train(head)));
+            best.offer(view, &starts, &fitted);
         }
     }
-    best.map(|(_, logits)| logits).unwrap_or_default()
+    best.found.map(|(_, logits)| logits).unwrap_or_default()
+}
+
+/// The logits for test of those regressions that are best on valid, and how good they are there.
+struct Best<'a> {
+    context: &'a BaselineContext<'a>,
+    found: Option<(f64, Vec<Vec<f32>>)>,
+}
+
+impl Best<'_> {
+    /// Takes the regressions of all heads if they are better.
+    fn offer(&mut self, view: &Features, starts: &[Starts], fitted: &[LogisticRegression]) {
+        let logits = |features: &Ragged<u32>, offsets: fn(&Starts) -> &Offsets| {
+            let heads = fitted.iter().zip(starts);
+            let mut logits: Vec<Vec<f32>> = heads.map(|(model, s)| model.logits(features, offsets(s))).collect();
+            if self.context.objective.exclusive() {
+                as_classes(&mut logits, self.context.heads);
+            }
+            logits
+        };
+        let score = on_valid(self.context, &logits(&view.valid, |starts| &starts.valid));
+        if self.found.as_ref().is_none_or(|(best, _)| score > *best || best.is_nan() && !score.is_nan()) {
+            self.found = Some((score, logits(&view.test, |starts| &starts.test)));
+        }
+    }
 }
 
 /// The metric that chooses the epoch, of scores of the valid examples; higher is better. NaN where it is undefined.

@@ -144,7 +144,10 @@ mod tests {
     #[test]
     fn the_view_that_is_best_on_valid_is_taken() {
         let rows = |shown: fn(u32) -> bool| -> Ragged<u32> { (0..8).map(|i| 0..u32::from(shown(i))).collect() };
-        let view = |of: Ragged<u32>| Features { width: 1, train: of.clone(), valid: of.clone(), test: of };
+        let view = |of: Ragged<u32>| {
+            let (train, valid) = (of.clone(), of.clone());
+            Features { width: 1, train, valid, test: of, ..Features::default() }
+        };
         let views = [view(rows(|_| true)), view(rows(|i| i < 4))];
         let targets: Vec<f64> = (0..8).map(|i| if i < 4 { 1.0 } else { 0.0 }).collect();
         // The mean and, of 8 examples with a feature that half of them have, w = 2 / (2 + 1) at λ = 1.

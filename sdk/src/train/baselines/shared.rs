@@ -1,0 +1,276 @@
+//! A logistic regression on pairs of an example and a code, whose weights belong to ways between them and to no code.
+
+use super::logistic::Offsets;
+use super::numbers::conjugate_gradients;
+use super::ways::{LENGTHS, Ways};
+use super::{Features, odds};
+use crate::data::Ragged;
+use rayon::prelude::*;
+
+/// Training examples that weights are learnt from at most, and how many of them are looked at side by side.
+const EXAMPLES: usize = 5000;
+const CHUNK: usize = 128;
+/// Strength of the ridge.
+const RIDGE: f64 = 1.0;
+/// Maximum number of steps of Newton's method, and the expected gain, relative to the loss, below which they end.
+const STEPS: usize = 50;
+const TOLERANCE: f64 = 1e-12;
+/// Maximum number of halvings of a step (backtracking).
+const HALVINGS: i32 = 10;
+/// Weights that come before those of ways: two for pairs with a shortest way of each length, and two for those with none.
+const COMMON: usize = 2 * (LENGTHS + 1);
+
+/// What a regression with knowledge begins with, for each part of the examples.
+#[derive(Debug, Default)]
+pub(super) struct Starts {
+    pub train: Offsets,
+    pub valid: Offsets,
+    pub test: Offsets,
+}
+
+impl Starts {
+    /// The logits of the regression on pairs, fitted on at most [`EXAMPLES`] training examples.
+    ///
+    /// # Shapes
+    /// - `targets`: the positive columns of each training example, below `columns`
+    pub fn new(view: &Features, ways: &Ways, columns: usize, targets: &Ragged<u32>) -> Self {
+        let shared = Shared { ways, view, odds: odds(columns, targets) };
+        let order = crate::train::shuffled(view.train.len(), 0);
+        let chunks = order[..order.len().min(EXAMPLES)].par_chunks(CHUNK);
+        let chunks: Vec<Pairs> = chunks.map(|examples| shared.pairs(examples, targets)).collect();
+        let weights = fit(&chunks, COMMON + ways.weights(view.ages));
+        let of = |rows: &Ragged<u32>| shared.offsets(rows, &weights);
+        Self { train: of(&view.train), valid: of(&view.valid), test: of(&view.test) }
+    }
+}
+
+/// logit_pc = o_c + v_l + u_l o_c + Σ_k w_k ln (1 + n_pck), with o_c the log-odds of column c in training, l the length of
+/// the shortest way from example p to c, and n_pck the number of ways of kind and age k.
+struct Shared<'a> {
+    ways: &'a Ways,
+    view: &'a Features,
+    odds: Vec<f32>,
+}
+
+impl Shared<'_> {
+    /// The terms of v and u.
+    fn common(&self, column: usize, length: usize) -> [(u32, f32); 2] {
+        [(2 * length as u32, 1.0), (2 * length as u32 + 1, self.odds[column])]
+    }
+
+    /// Calls `see` with each column that a way leads to, and its terms: weights, ascending, and what each is multiplied by.
+    fn each(&self, row: &[u32], mut see: impl FnMut(usize, &[(u32, f32)])) {
+        let ages = self.view.ages;
+        let mut terms: Vec<(u32, f32)> = Vec::new();
+        for ways in self.ways.of(self.view.had(row), ages).chunk_by(|a, b| a.0 == b.0) {
+            let (column, weight, _) = ways[0];
+            terms.clear();
+            terms.extend(self.common(column as usize, self.ways.length(weight, ages)));
+            terms.extend(ways.iter().map(|&(_, weight, number)| (COMMON as u32 + weight, number)));
+            see(column as usize, &terms);
+        }
+    }
+
+    /// Training examples with all columns.
+    fn pairs(&self, examples: &[usize], targets: &Ragged<u32>) -> Pairs {
+        let mut pairs = Pairs::default();
+        let mut others = vec![[examples.len() as f64, 0.0]; self.odds.len()];
+        for &i in examples {
+            let positive = targets.row(i);
+            positive.iter().for_each(|&column| others[column as usize][1] += 1.0);
+            self.each(self.view.train.row(i), |column, terms| {
+                let label = f64::from(u8::from(positive.contains(&(column as u32))));
+                others[column][0] -= 1.0;
+                others[column][1] -= label;
+                pairs.push(self.odds[column], terms, [1.0, label]);
+            });
+        }
+        for (column, others) in others.into_iter().enumerate() {
+            pairs.push(self.odds[column], &self.common(column, LENGTHS), others);
+        }
+        pairs
+    }
+
+    /// The logits of examples: those without a way, and what ways change.
+    fn offsets(&self, rows: &Ragged<u32>, weights: &[f64]) -> Offsets {
+        let sum =
+            |terms: &[(u32, f32)]| -> f64 { terms.iter().map(|&(k, x)| weights[k as usize] * f64::from(x)).sum() };
+        let others: Vec<f64> = (0..self.odds.len()).map(|column| sum(&self.common(column, LENGTHS))).collect();
+        let changed = |i: usize| {
+            let mut row: Vec<(u32, f32)> = Vec::new();
+            self.each(rows.row(i), |column, terms| row.push((column as u32, (sum(terms) - others[column]) as f32)));
+            row
+        };
+        let changed: Vec<Vec<(u32, f32)>> = (0..rows.len()).into_par_iter().map(changed).collect();
+        let columns = self.odds.iter().zip(&others).map(|(odds, other)| odds + *other as f32).collect();
+        Offsets { columns, rows: changed.into_iter().collect() }
+    }
+}
+
+/// Pairs of examples and columns. Such as are alike are counted.
+#[derive(Debug, Default)]
+struct Pairs {
+    /// Weights, ascending, and what each is multiplied by.
+    terms: Ragged<(u32, f32)>,
+    /// The logit of each without weights, how many there are, and how many are positive.
+    seen: Vec<[f64; 3]>,
+}
+
+impl Pairs {
+    fn push(&mut self, offset: f32, terms: &[(u32, f32)], [number, positive]: [f64; 2]) {
+        self.terms.push(terms.iter().copied());
+        self.seen.push([f64::from(offset), number, positive]);
+    }
+
+    /// Their log loss with its derivatives.
+    fn slope(&self, weights: &[f64]) -> Slope {
+        let size = weights.len();
+        let mut slope = Slope { value: 0.0, gradient: vec![0.0; size], hessian: vec![0.0; size * size] };
+        for (terms, &[offset, number, positive]) in self.terms.rows().zip(&self.seen) {
+            let z = offset + terms.iter().map(|&(k, x)| weights[k as usize] * f64::from(x)).sum::<f64>();
+            let p = 1.0 / (1.0 + (-z).exp());
+            slope.value += number * (z.max(0.0) + (-z.abs()).exp().ln_1p()) - positive * z;
+            let (first, second) = (number * p - positive, number * p * (1.0 - p));
+            for (at, &(k, x)) in terms.iter().enumerate() {
+                let (k, x) = (k as usize, f64::from(x));
+                slope.gradient[k] += first * x;
+                let row = &mut slope.hessian[k * size..][..=k];
+                terms[..=at].iter().for_each(|&(j, y)| row[j as usize] += second * x * f64::from(y));
+            }
+        }
+        slope
+    }
+}
+
+/// A loss at some weights.
+struct Slope {
+    value: f64,
+    gradient: Vec<f64>,
+    /// `[weights, weights]`, row-major; the lower half counts.
+    hessian: Vec<f64>,
+}
+
+impl Slope {
+    /// The log loss of pairs, and λ |w|² / 2.
+    fn of(chunks: &[Pairs], weights: &[f64]) -> Self {
+        let size = weights.len();
+        let each: Vec<Self> = chunks.par_iter().map(|pairs| pairs.slope(weights)).collect();
+        let value = RIDGE / 2.0 * weights.iter().map(|w| w * w).sum::<f64>();
+        let gradient = weights.iter().map(|w| RIDGE * w).collect();
+        let mut all = Self { value, gradient, hessian: vec![0.0; size * size] };
+        (0..size).for_each(|k| all.hessian[k * size + k] = RIDGE);
+        let add = |sum: &mut [f64], part: &[f64]| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        for slope in &each {
+            all.value += slope.value;
+            add(&mut all.gradient, &slope.gradient);
+            add(&mut all.hessian, &slope.hessian);
+        }
+        all
+    }
+
+    /// The product of the Hessian with `v`.
+    fn product(&self, v: &[f64]) -> Vec<f64> {
+        let mut product = vec![0.0; v.len()];
+        for (k, row) in self.hessian.chunks(v.len()).enumerate() {
+            product[k] += row[k] * v[k];
+            for (j, h) in row[..k].iter().enumerate() {
+                product[k] += h * v[j];
+                product[j] += h * v[k];
+            }
+        }
+        product
+    }
+}
+
+/// The weights with the smallest loss, by Newton's method.
+fn fit(chunks: &[Pairs], size: usize) -> Vec<f64> {
+    let mut weights = vec![0.0; size];
+    let mut slope = Slope::of(chunks, &weights);
+    for _ in 0..STEPS {
+        let step = conjugate_gradients(slope.gradient.iter().map(|g| -g).collect(), |v| slope.product(v));
+        let gain = -0.5 * step.iter().zip(&slope.gradient).map(|(s, g)| s * g).sum::<f64>();
+        if gain <= TOLERANCE * slope.value {
+            break;
+        }
+        let shortened = (0..HALVINGS).map(|halving| 0.5f64.powi(halving)).find_map(|part| {
+            let moved: Vec<f64> = weights.iter().zip(&step).map(|(w, s)| w + part * s).collect();
+            let there = Slope::of(chunks, &moved);
+            (there.value < slope.value).then_some((moved, there))
+        });
+        let Some((moved, there)) = shortened else { break };
+        (weights, slope) = (moved, there);
+    }
+    weights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Terms of three weights.
+    const TERMS: [[f32; 3]; 6] =
+        [[1.0, -2.0, 0.0], [1.0, 0.0, 1.0], [1.0, -0.5, 0.0], [0.0, 1.5, 1.0], [0.0, 0.0, 2.5], [1.0, -1.0, 0.75]];
+    const NUMBERS: [f64; 6] = [40.0, 1.0, 25.0, 1.0, 1.0, 12.0];
+    const POSITIVE: [f64; 6] = [3.0, 1.0, 9.0, 0.0, 1.0, 5.0];
+
+    /// The pairs in two chunks.
+    fn chunks(offsets: [f32; 6]) -> [Pairs; 2] {
+        let mut chunks = [Pairs::default(), Pairs::default()];
+        let seen = NUMBERS.into_iter().zip(POSITIVE);
+        for (i, ((terms, offset), (number, positive))) in TERMS.into_iter().zip(offsets).zip(seen).enumerate() {
+            let terms: Vec<(u32, f32)> = (0..).zip(terms).filter(|(_, x)| *x != 0.0).collect();
+            chunks[i / 4].push(offset, &terms, [number, positive]);
+        }
+        chunks
+    }
+
+    /// scikit-learn 1.9.1, and, as it knows no offsets o, scipy.optimize.minimize of the formula:
+    ///
+    /// ```python
+    /// X = np.array([[1, -2, 0], [1, 0, 1], [1, -0.5, 0], [0, 1.5, 1], [0, 0, 2.5], [1, -1, 0.75]])
+    /// n = np.array([40, 1, 25, 1, 1, 12]); y = np.array([3, 1, 9, 0, 1, 5])
+    /// m = LogisticRegression(C=1, fit_intercept=False, tol=1e-12, max_iter=10000)
+    /// m.fit(np.vstack([X, X]), [1] * 6 + [0] * 6, sample_weight=np.concatenate([y, n - y])).coef_
+    /// o = np.array([-3, 0.5, -1, 2, -0.25, -2])
+    /// f = lambda w: n @ np.logaddexp(0, o + X @ w) - y @ (o + X @ w) + w @ w / 2
+    /// minimize(f, np.zeros(3), tol=1e-12)
+    /// ```
+    #[test]
+    fn weights_are_those_of_scikit_learn() {
+        for (offsets, expected) in [
+            ([0.0; 6], [-0.143_559_52, 0.945_956_69, 0.600_768_79]),
+            ([-3.0, 0.5, -1.0, 2.0, -0.25, -2.0], [0.294_445_25, -0.285_988_04, 0.748_572_24]),
+        ] {
+            let found = fit(&chunks(offsets), 3);
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+            }
+        }
+        let (chunks, best) = (chunks([-3.0, 0.5, -1.0, 2.0, -0.25, -2.0]), [0.294_445_25, -0.285_988_04, 0.748_572_24]);
+        assert!((Slope::of(&chunks, &best).value - 38.896_821_521_775_856).abs() < 1e-9);
+    }
+
+    #[test]
+    fn derivatives_are_those_of_finite_differences() {
+        let (chunks, at, by) = (chunks([-3.0, 0.5, -1.0, 2.0, -0.25, -2.0]), [0.3, -0.7, 1.1], 1e-5);
+        let slope = Slope::of(&chunks, &at);
+        for k in 0..3 {
+            let moved = |by: f64| {
+                let mut moved = at;
+                moved[k] += by;
+                Slope::of(&chunks, &moved)
+            };
+            let (below, above) = (moved(-by), moved(by));
+            assert!(((above.value - below.value) / (2.0 * by) - slope.gradient[k]).abs() < 1e-6);
+            let unit: Vec<f64> = (0..3).map(|j| if j == k { 1.0 } else { 0.0 }).collect();
+            for (j, product) in slope.product(&unit).into_iter().enumerate() {
+                assert!(((above.gradient[j] - below.gradient[j]) / (2.0 * by) - product).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn without_examples_nothing_is_learnt() {
+        assert_eq!(fit(&[], 2), [0.0; 2]);
+    }
+}

@@ -1,0 +1,167 @@
+//! Ways along the edges of a knowledge graph, from what a patient had to the codes that are asked for.
+
+use crate::data::knowledge::Knowledge;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// Relations that are told apart at most; those with the fewest edges are taken for one.
+const RELATIONS: usize = 16;
+/// Kinds of ways of two edges at most: those with the most ways.
+const PAIRS: usize = 64;
+/// Edges of one relation by which a way leads on from a node at most: those of larger classes say little of each member.
+const HUB: usize = 128;
+/// Lengths of ways, in edges: 0 (a code itself), 1 and 2.
+pub(super) const LENGTHS: usize = 3;
+
+/// What nodes are.
+const CODE: u8 = 0;
+const ITEM: u8 = 1;
+const OTHER: u8 = 2;
+
+/// What tells ways apart: what is at the beginning, and the first step; where there is a second one, what is between, and it.
+type Kind = (u8, u8, Option<(u8, u8)>);
+
+/// The ways to the columns of a head.
+#[derive(Debug)]
+pub(super) struct Ways {
+    /// Kinds and columns of the ways from each code and each item. Ways that are alike are there one by one.
+    from: Vec<Vec<(u32, u32)>>,
+    /// Where the kinds of each length end.
+    ends: [usize; LENGTHS],
+}
+
+impl Ways {
+    /// # Shapes
+    /// - `columns`: for each code the column that asks for it
+    pub fn new(knowledge: &Knowledge, columns: &[Option<u32>]) -> Self {
+        let found = found(&knowledge.with_relations(RELATIONS), columns);
+        let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
+        found.iter().flatten().for_each(|(kind, _)| *counts.entry(*kind).or_default() += 1);
+        let (one, mut two): (Vec<Kind>, Vec<Kind>) = counts.keys().copied().partition(|kind| kind.2.is_none());
+        two.sort_by_key(|kind| (Reverse(counts[kind]), *kind));
+        two.truncate(PAIRS);
+        let numbers: BTreeMap<Kind, u32> = one.iter().chain(&two).copied().zip(1..).collect();
+        let from = found.into_iter().enumerate().map(|(node, ways)| {
+            let own = columns.get(node).copied().flatten().map(|column| (0, column));
+            let ways = ways.into_iter().filter_map(|(kind, column)| Some((*numbers.get(&kind)?, column)));
+            own.into_iter().chain(ways).collect()
+        });
+        Self { from: from.collect(), ends: [1, 1 + one.len(), 1 + one.len() + two.len()] }
+    }
+
+    /// Number of weights: one a kind and age of a visit.
+    pub fn weights(&self, ages: usize) -> usize {
+        self.ends[LENGTHS - 1] * ages
+    }
+
+    /// The length of the ways that have a weight.
+    pub fn length(&self, weight: u32, ages: usize) -> usize {
+        self.ends.iter().take_while(|&&end| end <= weight as usize / ages).count()
+    }
+
+    /// For codes and items that a patient had, each after the age of its visit: columns that ways lead to, weights, and
+    /// ln (1 + n) of the n ways that have both; ascending. Shorter ways have smaller weights.
+    pub fn of(&self, had: impl Iterator<Item = (usize, usize)>, ages: usize) -> Vec<(u32, u32, f32)> {
+        let ways = had.flat_map(|(age, node)| {
+            let ways = self.from.get(node).into_iter().flatten();
+            ways.map(move |&(kind, column)| (column, kind * ages as u32 + age as u32))
+        });
+        let mut ways: Vec<(u32, u32)> = ways.collect();
+        ways.sort_unstable();
+        ways.chunk_by(|a, b| a == b).map(|same| (same[0].0, same[0].1, (same.len() as f32).ln_1p())).collect()
+    }
+}
+
+/// Steps from each node, ascending: the number of a relation, doubled, and one more where it is gone backwards; and where it
+/// leads to.
+fn steps(graph: &Knowledge) -> Vec<Vec<(u8, u32)>> {
+    let mut steps: Vec<Vec<(u8, u32)>> = vec![Vec::new(); graph.nodes()];
+    for (relation, number) in graph.relations().iter().zip(0u8..) {
+        for &(head, tail) in &relation.edges {
+            steps[head as usize].push((2 * number, tail));
+            steps[tail as usize].push((2 * number + 1, head));
+        }
+    }
+    steps.iter_mut().for_each(|steps| steps.sort_unstable());
+    steps
+}
+
+/// The ways from each code and each item that end at a column, but for those back to where they begin.
+fn found(graph: &Knowledge, columns: &[Option<u32>]) -> Vec<Vec<(Kind, u32)>> {
+    let (steps, known) = (steps(graph), graph.codes() + graph.items());
+    let column = |node: u32| columns.get(node as usize).copied().flatten();
+    let kind = |node: usize| match node {
+        _ if node < graph.codes() => CODE,
+        _ if node < known => ITEM,
+        _ => OTHER,
+    };
+    let of = |from: usize| {
+        let mut found: Vec<(Kind, u32)> = Vec::new();
+        for &(first, between) in &steps[from] {
+            let begun = (kind(from), first);
+            found.extend(column(between).map(|column| ((begun.0, begun.1, None), column)));
+            let on = steps[between as usize].chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() <= HUB).flatten();
+            let on = on.filter(|(_, to)| *to as usize != from);
+            found.extend(on.filter_map(|&(second, to)| {
+                Some(((begun.0, begun.1, Some((kind(between as usize), second))), column(to)?))
+            }));
+        }
+        found
+    };
+    (0..known).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::knowledge::{Fact, GraphSource, OfCohort, Triples};
+
+    /// Ways to the codes, whose columns begin with 0 and nodes with 1; the nodes after them are the items 50 and 51.
+    fn ways(codes: &[&str], facts: &[(&str, &str, &str)]) -> Ways {
+        let codes: Vec<String> = std::iter::once("").chain(codes.iter().copied()).map(str::to_owned).collect();
+        let owned = |f: &(&str, &str, &str)| -> Fact { (f.0.to_owned(), f.1.to_owned(), f.2.to_owned()) };
+        let told = |_: f64| Ok(facts.iter().map(owned).collect());
+        let sources = [GraphSource::Parser { strength: 1.0 }];
+        let cohort = OfCohort { codes: &codes, facts: &told };
+        let (triples, _) = Triples::join(&sources, "data.knowledge", 0, Some(&cohort)).unwrap();
+        let knowledge = Knowledge::new(&triples, &codes, &[50, 51]).unwrap();
+        Ways::new(&knowledge, &(0..codes.len() as u32).map(|code| code.checked_sub(1)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn ways_are_told_apart_by_steps_by_what_is_between_and_by_age() {
+        let facts = [
+            ("a", "leads_to", "b"),
+            ("c", "is_a", "class"),
+            ("d", "is_a", "class"),
+            ("item:50", "is_a", "class"),
+            ("item:51", "leads_to", "a"),
+        ];
+        let ways = ways(&["a", "b", "c", "d"], &facts);
+        let of = |had: &[(usize, usize)]| ways.of(had.iter().copied(), 2);
+        let (one, two) = (1f32.ln_1p(), 2f32.ln_1p());
+        // One edge: from a code along `leads_to`, kind 1, against it, 2, and from an item, 3. Two edges: through the class
+        // from a code, 4, and from an item, 5, of which there are two ways each; and from an item to a and on to b, 6.
+        assert_eq!(ways.ends, [1, 4, 7]);
+        assert_eq!(of(&[(0, 1)]), [(0, 0, one), (1, 2, one)]);
+        assert_eq!(of(&[(1, 2)]), [(0, 5, one), (1, 1, one)]);
+        assert_eq!(of(&[(0, 3)]), [(2, 0, one), (3, 8, one)]);
+        assert_eq!(of(&[(0, 5)]), [(2, 10, one), (3, 10, one)]);
+        assert_eq!(of(&[(1, 6)]), [(0, 7, one), (1, 13, one)]);
+        // What is alike adds up, and padding leads nowhere.
+        assert_eq!(of(&[(0, 3), (1, 3), (0, 3), (0, 0)]), [(2, 0, two), (2, 1, one), (3, 8, two), (3, 9, one)]);
+        let lengths = [0, 1, 2, 7, 8, 13].map(|weight| ways.length(weight, 2));
+        assert_eq!((lengths, ways.weights(2)), ([0, 0, 1, 1, 2, 2], 14));
+    }
+
+    #[test]
+    fn large_classes_lead_nowhere() {
+        let of = |members: usize| {
+            let names: Vec<String> = (0..members).map(|i| format!("c{i}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let facts: Vec<(&str, &str, &str)> = names.iter().map(|name| (*name, "is_a", "class")).collect();
+            ways(&names, &facts).of([(0, 1)].into_iter(), 1).len()
+        };
+        assert_eq!((of(HUB), of(HUB + 1)), (HUB, 1));
+    }
+}
