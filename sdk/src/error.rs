@@ -333,9 +333,14 @@ pub fn show_values() {
     SHOW_VALUES.store(true, std::sync::atomic::Ordering::Relaxed);
 }
 
+/// Whether [`show_values`] was called.
+pub(crate) fn shows_values() -> bool {
+    SHOW_VALUES.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// A value of a table, or an identifier, for an error: hidden unless the user wants to [see it](show_values).
 pub fn value(text: impl fmt::Display) -> String {
-    match SHOW_VALUES.load(std::sync::atomic::Ordering::Relaxed) {
+    match shows_values() {
         true => format!("`{text}`"),
         false => "(--show-values shows it)".to_owned(),
     }

@@ -5,6 +5,7 @@ use crate::events::{Places, Source};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
 use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::icd;
 use dualk_sdk::data::labs::{self, Rule};
 use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Opened, Pass, Row, Seen, Table, check_folder, files_in};
 use dualk_sdk::data::{AdmissionFacts, CodeTables, Ids, LabItem, Sex, Stays, Step};
@@ -236,11 +237,17 @@ fn diagnoses(table: &Table, system: CodeSystem, compat: bool, coding: &mut Codin
             }
         }
     }
+    let why = if compat { "without a code of that edition" } else { "without a code of either edition" };
     let step = Step::new("rows of diagnosis", rows.len() as u64)
         .lost("without a code", without)
-        .lost_values(if compat { "without a code of that edition" } else { "without a code of either edition" }, unread)
+        .lost_values(why, unread, |text| text.split(',').all(is_code))
         .lost("of a stay that patient lacks", unknown);
     Ok((codes, [step, coding.step("diagnoses")]))
+}
+
+/// Whether a text has the shape of a code of either edition.
+fn is_code(text: &str) -> bool {
+    [Icd::Icd9, Icd::Icd10].iter().any(|&edition| icd::has_shape(edition, text))
 }
 
 /// The first code of the wanted edition that a row has, else the first of the other one, which has an equivalent. With

@@ -31,13 +31,16 @@ pub struct Coding {
     /// Without one, the mapping of the CMS.
     map: Option<IcdMap>,
     groups: Option<HashMap<String, String>>,
-    /// Millions of rows hold some ten thousand codes: each is translated once.
-    meanings: [HashMap<String, Meaning>; 2],
+    /// Millions of rows hold some ten thousand codes: each is translated once. Those of ICD-9, of ICD-10, and of no edition.
+    meanings: [HashMap<String, Meaning>; 3],
     numbers: HashMap<String, u32>,
     names: Vec<String>,
     seen: u64,
     empty: u64,
 }
+
+/// Where [`Coding`] has what codes of no edition mean.
+const OTHER: usize = 2;
 
 /// What is written in a table stands for this.
 #[derive(Debug, Clone)]
@@ -178,7 +181,7 @@ impl Coding {
             self.empty += 1;
             return None;
         }
-        if !self.meanings[0].contains_key(text) {
+        if !self.meanings[OTHER].contains_key(text) {
             let name = match &self.groups {
                 Some(groups) => groups.get(&text.replace('.', "")).cloned(),
                 None => Some(text.to_owned()),
@@ -187,9 +190,9 @@ impl Coding {
                 Some(name) => Meaning::Codes(vec![self.number(name)]),
                 None => Meaning::Ungrouped(0),
             };
-            self.meanings[0].insert(text.to_owned(), meaning);
+            self.meanings[OTHER].insert(text.to_owned(), meaning);
         }
-        match self.meanings[0].get_mut(text) {
+        match self.meanings[OTHER].get_mut(text) {
             Some(Meaning::Codes(numbers) | Meaning::Unknown(numbers, _)) => numbers.first().copied(),
             Some(Meaning::OtherEdition(times) | Meaning::Ungrouped(times)) => {
                 *times += 1;
@@ -240,8 +243,13 @@ impl Coding {
             CodeSystem::Icd9 => "unknown to the tables of ICD-9-CM",
             CodeSystem::Icd10 | CodeSystem::Ccsr => "unknown to the tables of ICD-10-CM",
         };
-        let step = step.lost_values(edition, other).lost_values("without a group", ungrouped);
-        step.odd_values(tables, unknown)
+        // What stands in a column of codes may be anything: identifiers, where the wrong one was named.
+        let is_code = |text: &str| {
+            let editions = [Icd::Icd9, Icd::Icd10].into_iter().zip(&self.meanings);
+            editions.filter(|(_, meanings)| meanings.contains_key(text)).any(|(of, _)| icd::has_shape(of, text))
+        };
+        let step = step.lost_values(edition, other, is_code).lost_values("without a group", ungrouped, is_code);
+        step.odd_values(tables, unknown, is_code)
     }
 }
 
@@ -327,6 +335,24 @@ mod tests {
         let mut coding = Coding::new(CodeSystem::Icd10, None, None).unwrap();
         all(&mut coding, [(Icd::Icd10, "R97"), (Icd::Icd10, "Q00.9"), (Icd::Icd9, "E934.2")]);
         assert_eq!(coding.step("diagnoses").odd[0].most, [("Q00.9".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn what_has_no_shape_of_a_code_is_counted_and_not_named() {
+        for (system, edition) in [(CodeSystem::Icd10, Icd::Icd10), (CodeSystem::Icd9, Icd::Icd10)] {
+            let mut coding = Coding::new(system, None, None).unwrap();
+            all(&mut coding, [(edition, "77120000"), (edition, "A-1")]);
+            let step = coding.step("diagnoses");
+            assert_eq!(step.lost_count() + step.odd.iter().map(|odd| odd.count).sum::<u64>(), 2);
+            assert!(step.left_out.iter().all(|l| l.most.is_empty()) && step.odd.iter().all(|odd| odd.most.is_empty()));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let groups = folder.path().join("groups.csv");
+        fs::write(&groups, "code,group\nx,y\n").unwrap();
+        let mut coding = Coding::new(CodeSystem::Icd9, None, Some(&groups)).unwrap();
+        assert_eq!(coding.other("4280"), None);
+        let ungrouped = &coding.step("diagnoses").left_out[2];
+        assert_eq!((ungrouped.count, ungrouped.most.len()), (1, 0), "of no edition, of which nothing is known");
     }
 
     #[test]

@@ -42,8 +42,11 @@ pub struct Odd {
     pub what: String,
     /// How many.
     pub count: u64,
-    /// The values that were there most often, with their numbers. Never of patients.
+    /// Those of the values that were there most often that have the shape of codes, with their numbers.
     pub most: Vec<(String, u64)>,
+    /// The others, which may be anything: shown with `--show-values`, and never written.
+    #[serde(skip)]
+    pub unnamed: Vec<(String, u64)>,
 }
 
 /// What a step left out for one reason.
@@ -56,8 +59,11 @@ pub struct LeftOut {
     pub count: u64,
     /// Whether it is meant so: a filter, not a loss.
     pub by_rule: bool,
-    /// The values, such as codes, that were left out most often, with their numbers. Never of patients.
+    /// Those of the values that were left out most often that have the shape of codes, with their numbers.
     pub most: Vec<(String, u64)>,
+    /// The others, which may be anything: shown with `--show-values`, and never written.
+    #[serde(skip)]
+    pub unnamed: Vec<(String, u64)>,
 }
 
 impl Step {
@@ -68,31 +74,43 @@ impl Step {
 
     /// Some are lost.
     pub fn lost(self, why: impl Into<String>, count: u64) -> Self {
-        self.leaves(why, count, false, Vec::new())
+        self.leaves(why, count, false, Most::default())
     }
 
     /// Some are left out as the options or the method want it.
     pub fn by_rule(self, why: impl Into<String>, count: u64) -> Self {
-        self.leaves(why, count, true, Vec::new())
+        self.leaves(why, count, true, Most::default())
     }
 
-    /// Some are lost, and these are the values that they had, with their numbers, in any order.
-    pub fn lost_values<'a>(self, why: impl Into<String>, values: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
-        let (count, most) = most_frequent(values);
+    /// Some are lost, and these are the values that they had, with their numbers, in any order. `is_code` says which have the
+    /// shape of a code of the kind that was expected: the others may be identifiers, and are shown with `--show-values` alone.
+    pub fn lost_values<'a>(
+        self,
+        why: impl Into<String>,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+        is_code: impl Fn(&str) -> bool,
+    ) -> Self {
+        let (count, most) = most_frequent(values, is_code);
         self.leaves(why, count, false, most)
     }
 
-    /// Some are odd but kept, and these are the values that they had, with their numbers, in any order.
-    pub fn odd_values<'a>(mut self, what: impl Into<String>, values: impl IntoIterator<Item = (&'a str, u64)>) -> Self {
-        let (count, most) = most_frequent(values);
+    /// Some are odd but kept, and these are the values that they had, as of [`Step::lost_values`].
+    pub fn odd_values<'a>(
+        mut self,
+        what: impl Into<String>,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+        is_code: impl Fn(&str) -> bool,
+    ) -> Self {
+        let (count, Most { codes: most, others: unnamed }) = most_frequent(values, is_code);
         if count > 0 {
-            self.odd.push(Odd { what: what.into(), count, most });
+            self.odd.push(Odd { what: what.into(), count, most, unnamed });
         }
         self
     }
 
-    fn leaves(mut self, why: impl Into<String>, count: u64, by_rule: bool, most: Vec<(String, u64)>) -> Self {
-        self.left_out.push(LeftOut { why: why.into(), count, by_rule, most });
+    fn leaves(mut self, why: impl Into<String>, count: u64, by_rule: bool, most: Most) -> Self {
+        let Most { codes: most, others: unnamed } = most;
+        self.left_out.push(LeftOut { why: why.into(), count, by_rule, most, unnamed });
         self
     }
 
@@ -119,13 +137,28 @@ impl Step {
     }
 }
 
+/// The values that are there most often.
+#[derive(Default)]
+struct Most {
+    codes: Vec<(String, u64)>,
+    others: Vec<(String, u64)>,
+}
+
 /// How many values there are, and those that are there most often.
-fn most_frequent<'a>(values: impl IntoIterator<Item = (&'a str, u64)>) -> (u64, Vec<(String, u64)>) {
+fn most_frequent<'a>(values: impl IntoIterator<Item = (&'a str, u64)>, is_code: impl Fn(&str) -> bool) -> (u64, Most) {
     let mut most: Vec<(String, u64)> = values.into_iter().map(|(value, n)| (value.to_owned(), n)).collect();
     let count = most.iter().map(|(_, n)| n).sum();
     most.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     most.truncate(NAMED);
-    (count, most)
+    let (codes, others) = most.into_iter().partition(|(value, _)| is_code(value));
+    (count, Most { codes, others })
+}
+
+/// The values that may be shown, the most frequent first.
+fn shown<'a>(most: &'a [(String, u64)], unnamed: &'a [(String, u64)]) -> Vec<&'a (String, u64)> {
+    let mut shown: Vec<_> = most.iter().chain(unnamed.iter().filter(|_| crate::error::shows_values())).collect();
+    shown.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    shown
 }
 
 /// The steps as a table in plain text, a line a reason; empty without steps.
@@ -141,8 +174,9 @@ pub fn table(steps: &[Step]) -> String {
             thousands(step.kept())
         });
         let left_out = step.left_out.iter().filter(|l| l.count > 0);
-        let left_out = left_out.map(|l| (l.count, &l.why, if l.by_rule { ", by rule" } else { "" }, l.most.as_slice()));
-        let odd = step.odd.iter().map(|odd| (odd.count, &odd.what, ", but kept", odd.most.as_slice()));
+        let rule = |by_rule: bool| if by_rule { ", by rule" } else { "" };
+        let left_out = left_out.map(|l| (l.count, &l.why, rule(l.by_rule), shown(&l.most, &l.unnamed)));
+        let odd = step.odd.iter().map(|odd| (odd.count, &odd.what, ", but kept", shown(&odd.most, &odd.unnamed)));
         let mut reasons = left_out.chain(odd).peekable();
         if reasons.peek().is_none() {
             text.push('\n');
@@ -188,8 +222,11 @@ pub fn check(steps: &[Step], limit: f64) -> Result<()> {
         100.0 * limit
     );
     let mut error = Error::user(message).at_key("loss_limit").help(format!("lost: {}", step.reasons()));
-    if let Some(reason) = step.left_out.iter().find(|l| !l.most.is_empty()) {
-        let most: Vec<String> = reason.most.iter().map(|(value, n)| format!("{value} {n}")).collect();
+    if let Some(reason) = step.left_out.iter().find(|l| !l.most.is_empty() || !l.unnamed.is_empty()) {
+        let shown = shown(&reason.most, &reason.unnamed).into_iter().map(|(value, n)| format!("{value} {n}"));
+        let hidden = !reason.unnamed.is_empty() && !crate::error::shows_values();
+        let hidden = hidden.then(|| "what is no code: --show-values shows it".to_owned());
+        let most: Vec<String> = shown.chain(hidden).collect();
         error = error.help(format!("{}, most often: {}", reason.why, most.join(", ")));
     }
     Err(error.help("mend the tables or the parser's options, or raise the limit"))
@@ -216,7 +253,7 @@ mod tests {
         vec![
             Step::new("admissions", 275).by_rule("before 2013", 27),
             Step::new("codes", 2000)
-                .lost_values("without an equivalent", [("A", 2), ("B", 90), ("C", 2)])
+                .lost_values("without an equivalent", [("A", 2), ("B", 90), ("C", 2)], |_| true)
                 .lost("empty", 7),
             Step::new("patients", 0),
         ]
@@ -237,16 +274,16 @@ mod tests {
     #[test]
     fn what_is_odd_is_named_and_kept() {
         let step = Step::new("diagnoses", 1000).lost("empty", 10);
-        let odd = step.clone().odd_values("unknown", [("4280", 1), ("X", 4)]);
+        let odd = step.clone().odd_values("unknown", [("4280", 1), ("X", 4)], |_| true);
         assert_eq!((odd.kept(), odd.lost_part()), (990, 0.01));
         let text = table(&[odd]);
         assert!(text.contains("5 (0.5 %) unknown, but kept") && text.contains("      4  X\n"), "{text}");
-        assert_eq!(step.clone().odd_values("unknown", []), step, "nothing odd is nothing to say");
+        assert_eq!(step.clone().odd_values("unknown", [], |_| true), step, "nothing odd is nothing to say");
     }
 
     #[test]
     fn only_diagnoses_have_titles_of_the_icd() {
-        let step = |what: &str| table(&[Step::new(what, 9).lost_values("unknown", [("4280", 1)])]);
+        let step = |what: &str| table(&[Step::new(what, 9).lost_values("unknown", [("4280", 1)], |_| true)]);
         assert!(step("diagnoses").contains("4280  Congestive heart failure"), "{}", step("diagnoses"));
         assert!(step("drugs").contains("4280\n"));
     }
@@ -261,6 +298,22 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         let error = error.to_string();
         assert!(error.starts_with("`loss_limit`: 5.05 % of codes") && error.contains("most often: B 90"), "{error}");
+    }
+
+    #[test]
+    fn what_has_no_shape_of_a_code_is_counted_and_neither_said_nor_written() {
+        let values = [("77120000", 9), ("Z99", 1)];
+        let is_code = |value: &str| value.starts_with('Z');
+        let step = Step::new("codes", 20).lost_values("unread", values, is_code).odd_values("odd", values, is_code);
+        assert_eq!((step.lost_count(), step.odd[0].count), (10, 10));
+        assert_eq!(step.left_out[0].unnamed, [("77120000".to_owned(), 9)]);
+        let written = serde_json::to_string(&step).unwrap();
+        let error = check(std::slice::from_ref(&step), 0.1).unwrap_err().to_string();
+        for text in [written, table(&[step]), error] {
+            assert!(text.contains("Z99") && !text.contains("7712"), "{text}");
+        }
+        let error = check(&[Step::new("codes", 2).lost_values("unread", [("7712", 2)], |_| false)], 0.1).unwrap_err();
+        assert!(error.to_string().contains("most often: what is no code: --show-values shows it"), "{error}");
     }
 
     #[test]

@@ -87,6 +87,31 @@ pub fn is_known(icd: Icd, code: &str) -> bool {
     title(icd, code).is_some() || equivalents(icd, code).is_some_and(|found| found.via == Via::Itself)
 }
 
+/// Whether a text has the shape of a code of an edition that numbers do not have: its tables have it, or it is a
+/// category of theirs with further characters behind it, those of ICD-9-CM with their dot or a letter.
+///
+/// ```
+/// use dualk_sdk::data::{hierarchy::Icd, icd::has_shape};
+/// assert!(["4280", "428.99", "V4599"].iter().all(|code| has_shape(Icd::Icd9, code)));
+/// assert!(["42899", "77120000", "A-1"].iter().all(|code| !has_shape(Icd::Icd9, code)));
+/// assert_eq!(["I48.99", "I48991234", "4280", "P00"].map(|code| has_shape(Icd::Icd10, code)), [true, false, false, true]);
+/// ```
+pub fn has_shape(icd: Icd, text: &str) -> bool {
+    if is_known(icd, text) {
+        return true;
+    }
+    let code = plain(text);
+    let bytes = code.as_bytes();
+    let (first, at) = match (icd, bytes.first()) {
+        (Icd::Icd9, Some(b'E')) => (true, 4),
+        (_, Some(first)) => (first.is_ascii_uppercase() || icd == Icd::Icd9 && text.contains('.'), 3),
+        (_, None) => return false,
+    };
+    let longest = if icd == Icd::Icd9 { 5 } else { 7 };
+    let known = || code.get(..at).is_some_and(|category| title(icd, category).is_some());
+    first && bytes.len() <= longest && bytes.iter().all(u8::is_ascii_alphanumeric) && known()
+}
+
 /// The title of whatever stands for a disease: a code of either edition, whose shape mostly says which, a CCSR category, or
 /// a chapter such as `390-459`.
 ///

@@ -12,8 +12,6 @@ struct Source {
     parser: &'static str,
     /// Tables by file name; their first line names the columns.
     tables: Vec<(&'static str, String)>,
-    /// Columns that are no patient's: codes, items and their names, which logs count.
-    public: &'static [&'static str],
 }
 
 /// Patients and visits: identifiers, the number of the visit from 1, and the row.
@@ -65,11 +63,7 @@ fn mimic3() -> Source {
         ),
         ("raw/D_LABITEMS.csv", items.to_owned()),
     ];
-    Source {
-        parser: "type = \"mimic3\", root = \"raw\"",
-        tables,
-        public: &["ICD9_CODE", "ITEMID", "LABEL", "CATEGORY"],
-    }
+    Source { parser: "type = \"mimic3\", root = \"raw\"", tables }
 }
 
 fn mimic4() -> Source {
@@ -98,11 +92,7 @@ fn mimic4() -> Source {
         ),
         ("raw/d_labitems.csv", items.to_owned()),
     ];
-    Source {
-        parser: "type = \"mimic4\", root = \"raw\"",
-        tables,
-        public: &["icd_code", "itemid", "label", "fluid", "category"],
-    }
+    Source { parser: "type = \"mimic4\", root = \"raw\"", tables }
 }
 
 fn eicu() -> Source {
@@ -128,11 +118,7 @@ fn eicu() -> Source {
             }),
         ),
     ];
-    Source {
-        parser: "type = \"eicu\", root = \"raw\"",
-        tables,
-        public: &["icd9code", "labtypeid", "labname", "labmeasurenamesystem"],
-    }
+    Source { parser: "type = \"eicu\", root = \"raw\"", tables }
 }
 
 fn omop() -> Source {
@@ -167,11 +153,7 @@ fn omop() -> Source {
             ),
         ),
     ];
-    Source {
-        parser: "type = \"omop\", root = \"raw\"",
-        tables,
-        public: &["condition_concept_id", "condition_source_value", "measurement_concept_id"],
-    }
+    Source { parser: "type = \"omop\", root = \"raw\"", tables }
 }
 
 /// Identifiers that are texts, as any table may have them.
@@ -194,7 +176,6 @@ fn csv() -> Source {
     Source {
         parser: "type = \"csv\", visits = \"visits.csv\", codes = \"codes.csv\", labs = \"labs.csv\", flag = \"flag\"",
         tables,
-        public: &["code", "item"],
     }
 }
 
@@ -287,6 +268,30 @@ fn with_cell(text: &str, column: usize, value: &str) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Where a column of codes holds identifiers, they are counted, and named with `--show-values` alone.
+#[test]
+fn identifiers_among_codes_are_counted_and_not_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = csv();
+    source.parser = "type = \"csv\", visits = \"visits.csv\", codes = \"codes.csv\", labs = \"labs.csv\", \
+                     flag = \"flag\", written = \"icd10\", code_system = \"icd9\"";
+    source.tables[1].1 = table("patient,visit,code", 4, |p, v, _, n| {
+        let code = if n % 4 == 0 { p.to_string() } else { of(ICD10, n).to_owned() };
+        format!("CANARY-{p},CANARY-{v},{code}")
+    });
+    write(&source, folder.path());
+    nothing_leaks(folder.path());
+    let file = folder.path().join("canary.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace("[data]", "[data]\nloss_limit = 0.1")).unwrap();
+    let output = dualk(folder.path(), &["prepare", "canary.toml", "--out", "limited", "--no-cache"]);
+    let hidden = printed(&output, "a loss beyond its limit");
+    assert!(output.status.code() == Some(2) && hidden.contains("`data.loss_limit`"), "{hidden}");
+    let output = dualk(folder.path(), &["prepare", "canary.toml", "--out", "limited", "--no-cache", "--show-values"]);
+    let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(shown.contains("most often: 7712"), "{shown}");
+}
+
 /// Every column of every table in turn holds what does not belong there; rows are twice there, too long, or cut.
 #[test]
 fn errors_about_broken_tables_show_nothing_of_them() {
@@ -294,8 +299,9 @@ fn errors_about_broken_tables_show_nothing_of_them() {
         let (mut tried, mut refused) = (0, 0);
         for (name, text) in &source.tables {
             let columns: Vec<&str> = text.lines().next().unwrap().split(',').collect();
-            let cells = columns.iter().enumerate().filter(|(_, column)| !source.public.contains(column));
-            let mut broken: Vec<(String, String)> = cells
+            let mut broken: Vec<(String, String)> = columns
+                .iter()
+                .enumerate()
                 .flat_map(|(i, column)| {
                     ["CANARY", "77129999"].map(|value| (format!("{column} = {value}"), with_cell(text, i, value)))
                 })

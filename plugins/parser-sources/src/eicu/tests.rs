@@ -76,7 +76,7 @@ fn treatments_drugs_and_other_tables_are_codes_of_further_kinds() {
     assert_eq!(of("infusions"), [vec![], vec![], vec!["Norepinephrine (ml/hr)"]]);
     let step = |what: &str| cohort.flow.iter().find(|step| step.what == what).unwrap();
     assert_eq!((step("rows of medication").kept(), step("rows of medication").lost_count()), (3, 1));
-    assert_eq!(step("drugs").left_out[1].most, [("Unknown".to_owned(), 1)]);
+    assert_eq!(step("drugs").left_out[1].unnamed, [("Unknown".to_owned(), 1)]);
     let missing = EicuOptions { drug: "drug".into(), ..with.clone() };
     let error = parse(missing, false).unwrap_err().to_string();
     assert!(error.starts_with("`events`") && error.contains("`drug` is missing"), "{error}");

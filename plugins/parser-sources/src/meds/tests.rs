@@ -262,7 +262,7 @@ fn further_kinds_begin_as_the_options_say() {
     let title = "Venous catheterization, not elsewhere classified";
     assert_eq!(undescribed.events("procedures").unwrap().titles, [title]);
     let drugs = cohort.flow.iter().find(|step| step.what == "drugs").unwrap();
-    assert_eq!((drugs.total, drugs.left_out[1].most.as_slice()), (2, &[("unknown".to_owned(), 1)][..]));
+    assert_eq!((drugs.total, drugs.left_out[1].unnamed.as_slice()), (2, &[("unknown".to_owned(), 1)][..]));
     let facts = cohort.admission_facts[1];
     assert_eq!((facts.end, facts.died), (seconds("2016-01-02 10:00"), Some(false)));
     let empty = MedsOptions { events: [("drugs".to_owned(), String::new())].into(), ..with };

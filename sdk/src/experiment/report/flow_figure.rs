@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn every_step_and_reason_has_a_place() {
         let steps = [
-            Step::new("rows <of> a", 20).lost("without b", 3).odd_values("new", [("x", 1)]),
+            Step::new("rows <of> a", 20).lost("without b", 3).odd_values("new", [("x", 1)], |_| true),
             Step::new("patients", 1200).by_rule("young", 4),
         ];
         let page = html(&steps);
