@@ -10,12 +10,15 @@ pub const SECONDS_PER_DAY: i64 = 86_400;
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Seconds since 1970 of a date such as `2166-05-20`, perhaps with a time such as `19:16:52` or `19:16` behind a blank or a
-/// `T`; `None` when there is no such day or time.
+/// `T`, which may have a fraction, that is left out, and a zone: `Z`, or what it is ahead of UTC, such as `+10:00`. Times with a
+/// zone are those of UTC, and without one what the clock of the source says, which counts as UTC beside them. `None` when there
+/// is no such day, time or zone.
 ///
 /// ```
 /// use dualk_sdk::data::seconds;
 /// assert_eq!(seconds("1970-01-02 00:00:01"), Some(86_401));
 /// assert_eq!(seconds("2016-05-20T19:16:52"), Some(1_463_771_812));
+/// assert_eq!(seconds("2016-05-20T19:16:52-05:00"), seconds("2016-05-21 00:16:52Z"));
 /// assert_eq!([seconds("2165-02-29"), seconds("2166-05-20 24:00:00"), seconds("yesterday")], [None; 3]);
 /// ```
 pub fn seconds(text: &str) -> Option<i64> {
@@ -25,13 +28,30 @@ pub fn seconds(text: &str) -> Option<i64> {
     let year = i16::try_from(number(parts.next(), 4)?).ok().filter(|&year| year >= 1)?;
     let (month, day) = (small(parts.next())?, small(parts.next())?);
     let date = Date::new(year, month, day).ok().filter(|_| parts.next().is_none())?;
-    // Fractions and zones are left out: nothing here needs them.
-    let clock = clock.map_or("0:0", |clock| clock.split(['.', 'Z', '+']).next().unwrap_or(clock));
+    let clock = clock.unwrap_or("0:0");
+    let (clock, zone) = clock.split_at(clock.find(['Z', '+', '-']).unwrap_or(clock.len()));
+    let (clock, fraction) = clock.trim_end().split_once('.').unwrap_or((clock.trim_end(), ""));
+    let ahead = ahead(zone).filter(|_| fraction.bytes().all(|b| b.is_ascii_digit()))?;
     let mut parts = clock.split(':');
     let (hour, minute) = (small(parts.next())?, small(parts.next())?);
     let second = parts.next().map_or(Some(0), |second| small(Some(second)))?;
     let time = jiff::civil::Time::new(hour, minute, second, 0).ok().filter(|_| parts.next().is_none())?;
-    Some(since_epoch(date.to_datetime(time)))
+    Some(since_epoch(date.to_datetime(time)) - ahead)
+}
+
+/// Seconds that a zone is ahead of UTC: none without one, and of `Z`.
+fn ahead(zone: &str) -> Option<i64> {
+    let (sign, ahead) = match zone.split_at_checked(1) {
+        None | Some(("Z", "")) => return Some(0),
+        Some(("+", ahead)) => (1, ahead),
+        Some(("-", ahead)) => (-1, ahead),
+        Some(_) => return None,
+    };
+    let (hours, minutes) =
+        ahead.split_once(':').or_else(|| ahead.split_at_checked(2)).filter(|parts| parts.0.len() == 2)?;
+    let minutes = if minutes.is_empty() && ahead.len() == 2 { "00" } else { minutes };
+    let (hours, minutes) = (small(Some(hours))?, small(Some(minutes)).filter(|_| minutes.len() == 2)?);
+    (hours < 24 && minutes < 60).then(|| sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60))
 }
 
 /// The number in a text of at most so many digits.
@@ -69,7 +89,8 @@ impl Dates {
     pub fn new(format: &str) -> crate::Result<Self> {
         let dates = Self { format: format.to_owned() };
         // What is written in a format can be read in it, unless the format is none or leaves out a part of the date.
-        let written = jiff::fmt::strtime::format(format, EPOCH).ok();
+        let epoch = EPOCH.to_zoned(jiff::tz::TimeZone::UTC).ok();
+        let written = epoch.and_then(|epoch| jiff::fmt::strtime::format(format, &epoch).ok());
         match format.is_empty() || written.is_some_and(|text| dates.seconds(&text).is_some()) {
             true => Ok(dates),
             false => {
@@ -97,14 +118,19 @@ impl Dates {
         self.seconds(text).or_else(date).or_else(|| seconds(text))
     }
 
-    /// Seconds since 1970; `None` where there is no such date.
+    /// Seconds since 1970; `None` where there is no such date. What a format has as `%z` is applied as [`seconds`] applies
+    /// zones.
     pub fn seconds(&self, text: &str) -> Option<i64> {
         if self.format.is_empty() {
             return seconds(text);
         }
         let parsed = BrokenDownTime::parse(&self.format, text.trim()).ok()?;
+        if parsed.iana_time_zone().is_some() {
+            return None;
+        }
         let date = parsed.to_date().ok()?;
-        Some(since_epoch(date.to_datetime(parsed.to_time().unwrap_or(jiff::civil::Time::midnight()))))
+        let ahead = parsed.offset().map_or(0, |offset| i64::from(offset.seconds()));
+        Some(since_epoch(date.to_datetime(parsed.to_time().unwrap_or(jiff::civil::Time::midnight()))) - ahead)
     }
 }
 
@@ -142,6 +168,11 @@ mod tests {
             ("2150-01-01T00:00", 5_680_281_600),
             ("2016-05-20 19:16:52.000+00:00", 1_463_771_812),
             ("2016-5-20 9:16", 1_463_735_760),
+            ("2150-01-01T23:00:00+10:00", 5_680_328_400),
+            ("2150-01-01T14:00:00Z", 5_680_332_000),
+            ("2150-01-01 14:00:00.5-05:30", 5_680_351_800),
+            ("2150-01-01 14:00 +0100", 5_680_328_400),
+            ("2150-01-01 14:00+01", 5_680_328_400),
         ] {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
@@ -157,6 +188,13 @@ mod tests {
             "-166-05-20",
             "2166-05-20-1",
             "99999-01-01",
+            "2016-05-20 19:16:52+24:00",
+            "2016-05-20 19:16:52+1:00",
+            "2016-05-20 19:16:52+01:",
+            "2016-05-20 19:16:52-01:60",
+            "2016-05-20 19:16:52+",
+            "2016-05-20 19:16:52Zulu",
+            "2016-05-20 19:16:52.5x",
         ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
@@ -181,6 +219,8 @@ mod tests {
         ] {
             assert_eq!(Dates::new(format).unwrap().seconds(text), Some(1_463_771_760), "{format}");
         }
+        let zoned = Dates::new("%d.%m.%Y %H:%M %z").unwrap();
+        assert_eq!(zoned.read("20.05.2016 19:16 -0500"), Some(1_463_771_760 + 5 * 3600));
         assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("20160520"), Some(1_463_702_400));
         assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("2016-05-20"), None);
         let dates = Dates::new("%d.%m.%Y %H:%M").unwrap();
@@ -192,7 +232,7 @@ mod tests {
         ] {
             assert_eq!(dates.read(text), expected, "{text}");
         }
-        for none in ["%Q?", "%d.%m", "day"] {
+        for none in ["%Q?", "%Y-%m-%d %Q", "%d.%m", "%s", "day"] {
             assert!(Dates::new(none).is_err(), "{none}");
         }
     }

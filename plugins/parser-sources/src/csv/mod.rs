@@ -235,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn visits_stand_in_the_order_of_utc() {
+        let folder = Folder::new();
+        // 23:00 ten hours ahead of UTC is 13:00, before 14:00; 10:00 five hours behind it is 15:00.
+        folder.write(
+            "zones.csv",
+            "patient,visit,time,code\n1,13,2150-01-01T10:00:00-05:00,I10\n1,12,2150-01-01T14:00:00Z,I10\n\
+             1,11,2150-01-01T23:00:00+10:00,I10\n",
+        );
+        let cohort = parse(CsvOptions { visits: path(&folder, "zones.csv"), ..CsvOptions::default() }, false).unwrap();
+        assert_eq!(cohort.admissions.row(0), [11, 12, 13]);
+    }
+
+    #[test]
     fn mistakes_name_the_place() {
         let folder = Folder::new();
         let said = |options: CsvOptions| parse(options, false).unwrap_err().to_string();
