@@ -2,7 +2,7 @@
 
 use crate::visits::{Columns, Identified, Listed, Visits};
 use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{Dates, Ids, Sex, Step, year_of};
+use dualk_sdk::data::{Dates, Ids, Readings, Sex, Step, year_of};
 use dualk_sdk::error::{Mistakes, value};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
@@ -53,8 +53,8 @@ impl Tables {
     pub fn read(&self) -> Result<(Visits, [Step; 2])> {
         let (table, columns) = &self.admissions;
         let rows = table.read()?;
-        let identified = Identified::of(&rows, columns)?;
-        let (subjects, listed) = self.subjects(&identified.ids[0])?;
+        let mut identified = Identified::of(&rows, columns)?;
+        let (subjects, listed) = self.subjects(&identified.ids[0], &mut identified.readings)?;
         let names = identified.ids[0].clone();
         let keep = |i: usize, subject, time| match subjects.get(&subject) {
             Some(known) => Ok(year_of(time) - known.offset > LAST_YEAR_LEFT_OUT),
@@ -77,7 +77,7 @@ impl Tables {
     }
 
     /// What is known of each, and the subject of every row.
-    fn subjects(&self, ids: &Ids) -> Result<Listed<Subject>> {
+    fn subjects(&self, ids: &Ids, readings: &mut Readings) -> Result<Listed<Subject>> {
         let rows = self.patients.read()?;
         let numbers = ids.column(&rows, "subject_id")?;
         let years = rows.integers("anchor_year")?;
@@ -92,8 +92,8 @@ impl Tables {
             let subject = Subject {
                 offset: years[i] - start,
                 anchor_year: years[i],
-                sex: sexes[i].and_then(Sex::parse),
-                age: ages[i].and_then(|age| age.trim().parse().ok()),
+                sex: readings.sex(sexes[i]),
+                age: readings.read("ages", ages[i], |age| age.strip_suffix(".0").unwrap_or(age).parse().ok()),
             };
             if subjects.insert(number, subject).is_some() {
                 return Err(rows.error(i, format!("the patient {} occurs twice", value(ids.name(number)))));

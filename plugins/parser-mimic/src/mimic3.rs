@@ -7,7 +7,7 @@ use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Opened, Table, check_folder, files_in};
-use dualk_sdk::data::{CodeTables, Dates, Ids, Sex, Step, years_between};
+use dualk_sdk::data::{CodeTables, Dates, Ids, Readings, Sex, Step, years_between};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
@@ -124,9 +124,10 @@ impl Parser for Mimic3 {
 fn admissions(tables: &Tables, dates: &Dates) -> Result<(Visits, Option<Step>)> {
     let (table, columns) = &tables.admissions;
     let rows = table.read()?;
-    let identified = Identified::of(&rows, columns)?;
+    let mut identified = Identified::of(&rows, columns)?;
+    let (ids, readings) = (&identified.ids[0], &mut identified.readings);
     let (subjects, listed) = match &tables.patients {
-        Some(patients) => subjects(patients, dates, &identified.ids[0]).map(|(known, rows)| (known, Some(rows)))?,
+        Some(patients) => subjects(patients, dates, ids, readings).map(|(known, rows)| (known, Some(rows)))?,
         None => (HashMap::new(), None),
     };
     let sex = |subject| subjects.get(&subject).and_then(|known| known.0);
@@ -144,12 +145,12 @@ fn admissions(tables: &Tables, dates: &Dates) -> Result<(Visits, Option<Step>)> 
 type Born = (Option<Sex>, Option<i64>);
 
 /// Sex and date of birth of each subject, and the subject of every row.
-fn subjects(table: &Table, dates: &Dates, ids: &Ids) -> Result<Listed<Born>> {
+fn subjects(table: &Table, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<Listed<Born>> {
     let rows = table.read()?;
     let numbers = ids.column(&rows, "subject_id")?;
     let facts = rows.texts("gender")?.zip(rows.texts("dob")?);
     let fact = |(sex, birth): (Option<&str>, Option<&str>)| {
-        (sex.and_then(Sex::parse), birth.and_then(|birth| dates.read(birth)))
+        (readings.sex(sex), readings.read("births", birth, |birth| dates.read(birth)))
     };
     let known = numbers.iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some(((*id)?, facts))).collect();
     Ok((known, numbers))

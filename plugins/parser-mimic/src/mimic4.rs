@@ -211,6 +211,31 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_of_patients_and_visits_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group\n1,2,sixty,2150,2014 - 2016\n\
+                        2,M,60.0,2150,2014 - 2016\n";
+        write("patients.csv", patients);
+        let admissions = "subject_id,hadm_id,admittime,dischtime,hospital_expire_flag\n1,10,2150-11-12 10:00,later,1.0\n\
+                          2,20,2150-01-01 10:00,2150-01-02 10:00,maybe\n2,21,2150-02-01 10:00,,\n";
+        write("admissions.csv", admissions);
+        let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n2,20,4280,9\n2,21,4280,9\n";
+        write("diagnoses_icd.csv", diagnoses);
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let facts: Vec<_> = cohort.admission_facts.iter().map(|f| (f.end.is_some(), f.age, f.died)).collect();
+        assert_eq!(facts, [(false, None, Some(true)), (true, Some(60.0), None), (false, Some(60.0), None)]);
+        for (what, total) in [("sexes", 2), ("ages", 2), ("deaths", 2), ("ends of visits", 2)] {
+            let step = cohort.flow.iter().find(|step| step.what == what).unwrap();
+            assert_eq!((step.total, step.lost_count()), (total, 1), "{what}");
+        }
+    }
+
+    #[test]
     fn times_may_be_written_in_any_format() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();

@@ -1,7 +1,7 @@
 //! What both versions of MIMIC have in common of patients and admissions.
 
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Readings, Sex, Stays, Step};
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -68,6 +68,8 @@ impl Columns {
 pub struct Identified {
     /// Those of subjects and of admissions.
     pub ids: [Ids; 2],
+    /// Counts what cannot be read of subjects, too.
+    pub readings: Readings,
     subjects: Vec<i64>,
     admissions: Vec<i64>,
 }
@@ -78,7 +80,7 @@ impl Identified {
         let (subject_ids, subjects) = Ids::of(rows, &columns.subject)?;
         let (admission_ids, admissions) = Ids::of(rows, &columns.admission)?;
         admission_ids.each_once(rows, &admissions, "admission")?;
-        Ok(Self { ids: [subject_ids, admission_ids], subjects, admissions })
+        Ok(Self { ids: [subject_ids, admission_ids], readings: Readings::default(), subjects, admissions })
     }
 
     /// The admissions that `keep` keeps, by row, subject and time. `age` is that of a subject at a time. Times are in seconds.
@@ -90,10 +92,11 @@ impl Identified {
         sex: impl Fn(i64) -> Option<Sex>,
         age: impl Fn(i64, i64) -> Option<f32>,
     ) -> Result<Visits> {
-        let Self { ids: [subject_ids, admission_ids], subjects, admissions } = self;
+        let Self { ids: [subject_ids, admission_ids], readings, subjects, admissions } = self;
         let (ends, died) = (rows.texts_if(columns.end.as_deref())?, rows.texts_if(columns.died.as_deref())?);
         let ethnicities = rows.texts_if(columns.ethnicity.as_deref())?;
         let (mut stays, mut left_out) = (Stays::new(subject_ids, admission_ids), 0);
+        stays.readings = readings;
         for (i, text) in rows.texts(&columns.start)?.enumerate() {
             let (subject, admission) = (subjects[i], admissions[i]);
             let Some(start) = text.and_then(|text| columns.dates.read(text)) else {
@@ -106,12 +109,8 @@ impl Identified {
                 left_out += 1;
                 continue;
             }
-            let died = match died[i] {
-                Some("1") => Some(true),
-                Some("0") => Some(false),
-                _ => None,
-            };
-            let end = ends[i].and_then(|text| columns.dates.read(text));
+            let died = stays.readings.died(died[i]);
+            let end = stays.readings.read("ends of visits", ends[i], |text| columns.dates.read(text));
             let facts = AdmissionFacts { start: Some(start), end, age: age(subject, start), died };
             stays.add(subject, admission, start as f64, facts);
             let known = stays.patient(subject);

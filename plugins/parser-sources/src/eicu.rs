@@ -8,7 +8,7 @@ use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::icd;
 use dualk_sdk::data::labs::{self, Rule};
 use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Opened, Pass, Row, Seen, Table, check_folder, files_in};
-use dualk_sdk::data::{AdmissionFacts, CodeTables, Ids, LabItem, Sex, Stays, Step};
+use dualk_sdk::data::{AdmissionFacts, CodeTables, Ids, LabItem, Stays, Step};
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use dualk_sdk::source_options;
@@ -171,20 +171,22 @@ fn stays(tables: &Tables) -> Result<Stays> {
     for (i, (&unit, &hospital)) in units.iter().zip(&hospitals).enumerate() {
         let fact = |which: usize| facts[which][i].map(str::trim);
         if !stays.has_patient(hospital) {
+            let sex = stays.readings.sex(fact(0));
             let known = stays.patient(hospital);
-            (known.sex, known.ethnicity) = (fact(0).and_then(Sex::parse), fact(2).map(str::to_owned));
+            (known.sex, known.ethnicity) = (sex, fact(2).map(str::to_owned));
         }
         let start = offsets[i].saturating_neg();
         // Times are minutes after the admission to the hospital; those of discharge are after that to the unit.
-        let end = fact(3).and_then(|text| text.parse::<i64>().ok()).and_then(|end| start.checked_add(end));
         let seconds = |minutes: i64| minutes.checked_mul(60);
-        let died = match fact(4) {
-            Some("Expired") => Some(true),
-            Some("Alive") => Some(false),
-            _ => None,
+        let minutes = |text: &str| text.strip_suffix(".0").unwrap_or(text).parse::<i64>().ok();
+        let end = |text: &str| minutes(text).and_then(|end| start.checked_add(end)).and_then(seconds);
+        let readings = &mut stays.readings;
+        let facts = AdmissionFacts {
+            start: seconds(start),
+            end: readings.read("ends of visits", fact(3), end),
+            age: readings.read("ages", fact(1), age),
+            died: readings.read("deaths", fact(4), died),
         };
-        let facts =
-            AdmissionFacts { start: seconds(start), end: end.and_then(seconds), age: fact(1).and_then(age), died };
         stays.add(hospital, unit, start as f64, facts);
     }
     if let Some(column) = &tables.person {
@@ -193,6 +195,14 @@ fn stays(tables: &Tables) -> Result<Stays> {
         known.for_each(|(hospital, person)| stays.person(hospital, person));
     }
     Ok(stays)
+}
+
+fn died(status: &str) -> Option<bool> {
+    match status {
+        "Expired" => Some(true),
+        "Alive" => Some(false),
+        _ => None,
+    }
 }
 
 /// An age in years; `> 89`, which hides the age of the oldest, is 90.

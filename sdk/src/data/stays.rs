@@ -1,6 +1,6 @@
 //! What a parser finds of patients and their admissions, before their codes.
 
-use super::{AdmissionFacts, Cohort, Ids, PatientFacts, Step};
+use super::{AdmissionFacts, Cohort, Ids, PatientFacts, Readings, Step};
 use crate::Result;
 use std::collections::HashMap;
 
@@ -19,6 +19,8 @@ pub struct Stays {
     pub patient_ids: Ids,
     /// Identifiers of admissions.
     pub admission_ids: Ids,
+    /// Reads what is known of both, and counts what cannot be read.
+    pub readings: Readings,
     place: HashMap<i64, usize>,
     /// Admissions with what orders them.
     patients: Vec<(i64, Vec<(f64, i64)>)>,
@@ -93,7 +95,8 @@ impl Stays {
         self.patients.iter().map(ordered).collect()
     }
 
-    /// The cohort of those whose admissions all have codes, as indices into `names`; `steps` are those from rows to codes.
+    /// The cohort of those whose admissions all have codes, as indices into `names`; `steps` are those from rows to codes, behind
+    /// which those of the [readings](Self::readings) stand.
     ///
     /// # Errors
     /// When nobody is left, with the steps.
@@ -104,7 +107,7 @@ impl Stays {
         steps: impl IntoIterator<Item = Step>,
     ) -> Result<Cohort> {
         let (mut cohort, _) = Cohort::of_admissions(self.patients(), codes, names);
-        cohort.flow_begins_with(steps);
+        cohort.flow_begins_with(steps.into_iter().chain(self.readings.steps()));
         cohort.not_empty()?;
         cohort.set_names(&self.patient_ids, &self.admission_ids);
         if !self.persons.is_empty() {
@@ -133,7 +136,10 @@ mod tests {
         let cohort = stays.cohort(&codes, &["a".into()], [Step::new("rows", 4)]).unwrap();
         assert_eq!((cohort.patients.as_slice(), cohort.patient_facts[0].ethnicity.as_deref()), (&[9][..], Some("x")));
         assert_eq!(cohort.admission_facts.iter().map(|f| f.died).collect::<Vec<_>>(), [Some(false); 3]);
-        assert_eq!(cohort.flow[0].what, "rows");
+        assert_eq!((cohort.flow[0].what.as_str(), cohort.flow.iter().any(|step| step.what == "ages")), ("rows", false));
+        stays.readings.age(Some("old"));
+        let cohort = stays.cohort(&codes, &["a".into()], [Step::new("rows", 4)]).unwrap();
+        assert_eq!((cohort.flow[1].what.as_str(), cohort.flow[1].lost_count()), ("ages", 1));
         assert!(stays.cohort(&HashMap::new(), &[], []).unwrap_err().to_string().contains("no patient is left"));
     }
 }

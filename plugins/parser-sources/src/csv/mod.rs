@@ -248,6 +248,31 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_of_visits_is_counted() {
+        let folder = Folder::new();
+        folder.write(
+            "facts.csv",
+            "patient,visit,time,end,age,sex,died,code\n1,1,2150-01-01,broken,60,f,1.0,I10\n\
+             1,2,2150-02-01,2150-02-02,old,f,?,I10\n2,3,2150-01-01,,,2,,I10\n",
+        );
+        let read = || parse(CsvOptions { visits: path(&folder, "facts.csv"), ..CsvOptions::default() }, false).unwrap();
+        let cohort = read();
+        let died: Vec<_> = cohort.admission_facts.iter().map(|facts| facts.died).collect();
+        assert_eq!(died, [Some(true), None, None]);
+        let steps = |cohort: &Cohort| -> Vec<(String, u64, u64)> {
+            let of = |step: &Step| (step.what.clone(), step.total, step.lost_count());
+            cohort.flow.iter().filter(|step| !step.what.starts_with("rows")).map(of).collect()
+        };
+        let expected = [("ends of visits", 2, 1), ("ages", 2, 1), ("deaths", 2, 1), ("sexes", 2, 1)];
+        for (what, total, lost) in expected {
+            assert!(steps(&cohort).contains(&(what.to_owned(), total, lost)), "{what}: {:?}", cohort.flow);
+        }
+        // Where times are numbers, ends are, and nothing is lost that another way of writing would keep.
+        folder.write("facts.csv", "patient,visit,time,end,code\n1,1,10,12,I10\n1,2,20,21.5,I10\n");
+        assert!(steps(&read()).iter().all(|(what, ..)| what != "ends of visits"));
+    }
+
+    #[test]
     fn mistakes_name_the_place() {
         let folder = Folder::new();
         let said = |options: CsvOptions| parse(options, false).unwrap_err().to_string();

@@ -3,7 +3,7 @@
 use super::CsvOptions;
 use super::layout::{Layout, Source};
 use dualk_sdk::data::tables::{Row, Rows};
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Sex, Stays, Step};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Readings, Stays, Step};
 use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -78,11 +78,13 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
             }
             continue;
         }
+        let facts = columns.facts(i, start, &mut visits.stays.readings);
         if seen.insert(patient) {
+            let sex = visits.stays.readings.sex(columns.fact(2, i));
             let known = visits.stays.patient(patient);
-            (known.sex, known.ethnicity) = columns.person(i);
+            (known.sex, known.ethnicity) = (sex, columns.fact(3, i).map(str::to_owned));
         }
-        visits.add(Visit { patient, name: name.to_owned(), time, admission: 0, facts: columns.facts(i, start) });
+        visits.add(Visit { patient, name: name.to_owned(), time, admission: 0, facts });
     }
     visits.number();
     let step = Step::new("rows of visits", rows.len() as u64);
@@ -133,17 +135,9 @@ impl<'a> Columns<'a> {
         self.facts[which][i].map(str::trim)
     }
 
-    fn person(&self, i: usize) -> (Option<Sex>, Option<String>) {
-        (self.fact(2, i).and_then(Sex::parse), self.fact(3, i).map(str::to_owned))
-    }
-
-    fn facts(&self, i: usize, start: Option<i64>) -> AdmissionFacts {
-        AdmissionFacts {
-            start,
-            end: self.fact(0, i).and_then(|text| self.dates.read(text)),
-            age: self.fact(1, i).and_then(|text| text.parse().ok()),
-            died: self.fact(4, i).and_then(truth),
-        }
+    fn facts(&self, i: usize, start: Option<i64>, readings: &mut Readings) -> AdmissionFacts {
+        let end = readings.read("ends of visits", self.fact(0, i), |text| end(text, start, &self.dates)).flatten();
+        AdmissionFacts { start, end, age: readings.age(self.fact(1, i)), died: readings.died(self.fact(4, i)) }
     }
 }
 
@@ -164,12 +158,10 @@ fn time(rows: &Rows<'_>, i: usize, column: &str, text: Option<&str>, dates: &Dat
     }
 }
 
-fn truth(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "1" | "true" | "yes" | "y" => Some(true),
-        "0" | "false" | "no" | "n" => Some(false),
-        _ => None,
-    }
+/// The end of a visit. Where its start is a number, the end may be one; it is no time.
+fn end(text: &str, start: Option<i64>, dates: &Dates) -> Option<Option<i64>> {
+    let is_number = || start.is_none() && text.parse::<f64>().is_ok();
+    dates.read(text).map(Some).or_else(|| is_number().then_some(None))
 }
 
 impl Visits {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::testing::{Folder, parse, parse_learning_from};
-use dualk_sdk::data::Demographics;
 use dualk_sdk::data::events::{EventKind, EventTable};
+use dualk_sdk::data::{Demographics, Sex};
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -259,6 +259,21 @@ fn age_and_sex_are_read_and_hidden_ages_are_90() {
     let known: Vec<_> = [(0, 0), (0, 1), (1, 2)].map(|(p, row)| cohort.demographics(p, row)).into();
     let (woman, nobody) = (Demographics { age: Some(90.0), sex: Some(Sex::Female) }, Demographics::default());
     assert_eq!(known, [woman, woman, nobody]);
+}
+
+#[test]
+fn what_cannot_be_read_of_stays_is_counted() {
+    let folder = folder();
+    folder.write(
+        "patient.csv",
+        "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset,gender,age,unitdischargeoffset,\
+         unitdischargestatus\n11,1,-5,Female,60,soon,Expired\n12,1,-2258,Female,60,20.0,gone\n21,2,0,?,old,,\n",
+    );
+    let cohort = parse(options(&folder), false).unwrap();
+    for (what, total) in [("ends of visits", 2), ("deaths", 2), ("sexes", 2), ("ages", 3)] {
+        let step = cohort.flow.iter().find(|step| step.what == what).unwrap();
+        assert_eq!((step.total, step.lost_count()), (total, 1), "{what}");
+    }
 }
 
 #[test]

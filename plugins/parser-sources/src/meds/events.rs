@@ -6,7 +6,7 @@ use crate::Abnormal;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{Dates, PatientFacts, Sex};
+use dualk_sdk::data::{Dates, PatientFacts, Readings, Sex};
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 
@@ -57,13 +57,11 @@ impl Subject {
     }
 
     /// Takes what events say of the subject: its race, of which the first counts, and its sex.
-    fn describe(&mut self, race: Option<&str>, sex: Option<&str>) {
+    fn describe(&mut self, race: Option<&str>, sex: Option<Sex>) {
         if let Some(race) = race {
             self.facts.ethnicity.get_or_insert_with(|| race.to_owned());
         }
-        if let Some(sex) = sex {
-            self.facts.sex = Sex::parse(sex);
-        }
+        self.facts.sex = sex.or(self.facts.sex);
     }
 
     /// With what an earlier file has of the same subject.
@@ -89,6 +87,8 @@ pub struct Counts {
     pub without_number: u64,
     /// Results that are numbers and do not count.
     pub other_results: u64,
+    /// Of sexes.
+    pub readings: Readings,
 }
 
 impl Counts {
@@ -133,7 +133,7 @@ impl Meds {
                 continue;
             };
             let race = races[i].or_else(|| after(code, &["RACE//", "ETHNICITY//"]));
-            let sex = code.strip_prefix("GENDER//");
+            let sex = counts.readings.sex(code.strip_prefix("GENDER//"));
             if race.is_some() || sex.is_some() {
                 found.entry(subjects[i]).or_default().describe(race, sex);
             }

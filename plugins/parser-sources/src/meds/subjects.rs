@@ -75,6 +75,7 @@ impl Meds {
         }
         task.finish("");
         all.stays.patient_ids = ids.unwrap_or_default();
+        all.stays.readings = std::mem::take(&mut all.counts.readings);
         Ok(all)
     }
 

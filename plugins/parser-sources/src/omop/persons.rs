@@ -2,7 +2,7 @@
 
 use super::Omop;
 use super::tables::Tables;
-use dualk_sdk::data::{Dates, Ids, PatientFacts, SECONDS_PER_DAY, Sex, Stays, seconds, years_between};
+use dualk_sdk::data::{Dates, Ids, PatientFacts, Readings, SECONDS_PER_DAY, Sex, Stays, seconds, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ struct Person {
 impl Omop {
     /// Adds what is known of persons.
     pub fn describe(&self, tables: &Tables, dates: &Dates, stays: &mut Stays) -> Result<()> {
-        let persons = persons(tables, dates, &stays.patient_ids)?;
+        let persons = persons(tables, dates, &stays.patient_ids, &mut stays.readings)?;
         for (id, person) in &persons {
             *stays.patient(*id) = person.facts.clone();
         }
@@ -56,8 +56,17 @@ impl Omop {
     }
 }
 
+/// The sex that a concept stands for; other concepts are those of unknown or other ones.
+fn sex(concept: &str) -> Option<Option<Sex>> {
+    match concept {
+        MALE => Some(Some(Sex::Male)),
+        FEMALE => Some(Some(Sex::Female)),
+        other => other.parse::<u64>().is_ok().then_some(None),
+    }
+}
+
 /// What is known of persons, by identifier. A birth of which only the year is known is in the middle of it.
-fn persons(tables: &Tables, dates: &Dates, ids: &Ids) -> Result<HashMap<i64, Person>> {
+fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<HashMap<i64, Person>> {
     let mut persons = HashMap::<i64, Person>::new();
     if let Some((table, columns)) = &tables.persons {
         let rows = table.read()?;
@@ -66,14 +75,10 @@ fn persons(tables: &Tables, dates: &Dates, ids: &Ids) -> Result<HashMap<i64, Per
         for (i, id) in ids.column(&rows, "person_id")?.into_iter().enumerate() {
             let Some(id) = id else { continue };
             let of = |which: usize| columns[which][i].map(str::trim).filter(|text| !text.is_empty());
-            let sex = match of(0) {
-                Some(MALE) => Some(Sex::Male),
-                Some(FEMALE) => Some(Sex::Female),
-                _ => None,
-            };
+            let sex = readings.read("sexes", of(0), sex).flatten();
             let facts = PatientFacts { sex, ethnicity: of(4).or(of(5)).map(str::to_owned) };
             let (month, day) = of(2).map_or(("7", "1"), |month| (month, of(3).unwrap_or("15")));
-            let birth = of(1).and_then(|year| seconds(&format!("{year}-{month}-{day}")));
+            let birth = readings.read("births", of(1), |year| seconds(&format!("{year}-{month}-{day}")));
             persons.insert(id, Person { facts, birth, death: None });
         }
     }
@@ -81,7 +86,7 @@ fn persons(tables: &Tables, dates: &Dates, ids: &Ids) -> Result<HashMap<i64, Per
         let rows = table.read()?;
         for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
             if let Some(id) = id {
-                persons.entry(id).or_default().death = date.and_then(|date| dates.read(date));
+                persons.entry(id).or_default().death = readings.read("deaths", date, |date| dates.read(date));
             }
         }
     }

@@ -47,6 +47,18 @@ fn visits_conditions_and_measurements_follow_the_rules() {
 }
 
 #[test]
+fn what_cannot_be_read_of_persons_and_visits_is_counted() {
+    let folder = folder();
+    folder.write("person.csv", "person_id,gender_concept_id,year_of_birth\n1,F,1946\n2,8507,long ago\n");
+    folder.write("death.csv", "person_id,death_date\n2,2015\n");
+    let cohort = parse(options(&folder), false).unwrap();
+    for (what, total) in [("sexes", 2), ("births", 2), ("deaths", 1)] {
+        let step = cohort.flow.iter().find(|step| step.what == what).unwrap();
+        assert_eq!((step.total, step.lost_count()), (total, 1), "{what}");
+    }
+}
+
+#[test]
 fn codes_may_be_icd10_or_concepts() {
     let folder = folder();
     let icd10 = OmopOptions { code_system: CodeSystem::Icd10, icd_map: FilePath::default(), ..options(&folder) };

@@ -43,13 +43,15 @@ impl Omop {
                 found.left_out += 1;
                 continue;
             }
-            let read = |text: Option<&str>| text.and_then(|text| dates.read(text));
-            let Some(date) = read(text) else {
+            let read = |text: &str| dates.read(text);
+            let Some(date) = text.and_then(read) else {
                 let error = rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20");
                 return Err(error.help("the option date_format says how other dates are written, such as %d.%m.%Y"));
             };
-            let start = read(start_times[i]).unwrap_or(date);
-            let end = read(end_times[i]).or_else(|| read(end_dates[i]));
+            let readings = &mut found.stays.readings;
+            let start = readings.read("starts of visits", start_times[i], read).unwrap_or(date);
+            let end = readings.read("ends of visits", end_times[i], read);
+            let end = end.or_else(|| readings.read("ends of visits", end_dates[i], read));
             let facts = AdmissionFacts { start: Some(start), end, ..AdmissionFacts::default() };
             found.stays.add(persons[i], ids[i], start as f64, facts);
         }

@@ -14,6 +14,9 @@ const TOLERANCE: f64 = 1e-8;
 /// Lower bound of means before their logarithm is taken.
 const LEAST: f64 = 1e-3;
 
+/// From a column of training and valid examples to the predictions for those of test.
+type Fit<'a> = &'a dyn Fn(&[f32], &[f32]) -> Vec<f64>;
+
 /// The mean of the training examples, and a ridge regression; for times to an event, whose order alone is asked for, a Cox
 /// regression.
 pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored> {
@@ -22,8 +25,7 @@ pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored
         Link::Mean | Link::LogHazard => mean as f32,
     };
     let (views, tests) = (views(context), context.test.len());
-    // From a column of training and valid examples to the predictions for those of test.
-    let scored = |name: &str, of: &dyn Fn(&[f32], &[f32]) -> Vec<f64>| {
+    let scored = |name: &str, of: Fit<'_>| {
         let each = context.heads.iter().enumerate().map(|(head, spec)| {
             let mut scores = vec![0f32; tests * spec.outputs];
             for c in 0..spec.outputs {
