@@ -20,23 +20,21 @@ struct Texts {
 }
 
 impl Ids {
-    /// From the column of a data set that has them all: integers when the first row has one as it is usually written; then
-    /// all others must.
+    /// From the column of a data set that has them all: integers when the first row has one; then all others must. They are
+    /// texts where one has zeros before it, as `007` and `7` are two patients.
     ///
     /// # Errors
     /// Names the first row that has none, or another.
     pub fn of(rows: &Rows<'_>, column: &str) -> Result<(Self, Vec<i64>)> {
         let cells = || -> Result<_> { Ok(rows.texts(column)?.map(|text| text.map(str::trim).unwrap_or_default())) };
-        let mut texts = match cells()?.next().and_then(integer) {
-            Some(_) => None,
-            None => Some(Texts::default()),
-        };
+        let are_integers = cells()?.next().and_then(integer).is_some() && cells()?.all(|text| !has_zeros(text));
+        let mut texts = (!are_integers).then(Texts::default);
         let mut numbers = Vec::with_capacity(rows.len());
         for (i, text) in cells()?.enumerate() {
             if text.is_empty() {
                 return Err(rows.error(i, format!("the column `{}` holds no identifier", rows.called(column))));
             }
-            numbers.push(match (&mut texts, tables::integer(Some(text))) {
+            numbers.push(match (&mut texts, integer(text)) {
                 (Some(texts), _) => texts.number(text),
                 (None, Some(number)) => number,
                 (None, None) => {
@@ -87,7 +85,8 @@ impl Ids {
         let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
         match &self.texts {
             Some(texts) => Ok(texts.numbers.get(text).copied()),
-            None => tables::integer(Some(text)).map(Some).ok_or_else(|| not_an_integer(column, Some(text))),
+            None if has_zeros(text) => Err(zeros(column, text)),
+            None => integer(text).map(Some).ok_or_else(|| not_an_integer(column, Some(text))),
         }
     }
 
@@ -136,10 +135,14 @@ impl Row<'_> {
     /// The number of an identifier; `None` when it is empty or unknown.
     ///
     /// # Errors
-    /// When there is a text where identifiers are integers.
+    /// When there is a text, or an integer with zeros before it, where identifiers are integers.
     pub fn id(&self, column: usize, ids: &Ids) -> Result<Option<i64>, Fault> {
         if ids.are_integers() {
-            return self.optional_integer(column);
+            let number = self.optional_integer(column)?;
+            return match number.is_some() && !is_plain(self.bytes(column)) {
+                true => Err(self.fault(column, zeros(self.called(column), self.text(column)))),
+                false => Ok(number),
+            };
         }
         ids.find(self.called(column), Some(self.text(column))).map_err(|message| self.fault(column, message))
     }
@@ -159,8 +162,24 @@ impl Texts {
 
 /// An integer as it is usually written, by pandas too: `7` and `7.0`, and not `007`.
 fn integer(text: &str) -> Option<i64> {
-    let whole = text.strip_suffix(".0").unwrap_or(text);
-    whole.parse().ok().filter(|n: &i64| n.to_string() == whole)
+    tables::integer(Some(text)).filter(|_| is_plain(text.as_bytes()))
+}
+
+/// Whether an integer is written as it usually is, without zeros or a plus before it.
+fn is_plain(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    text == b"0" || text == b"0.0" || matches!(digits.first(), Some(b'1'..=b'9'))
+}
+
+/// Whether a text is an integer that is not written as it usually is.
+fn has_zeros(text: &str) -> bool {
+    !is_plain(text.as_bytes()) && tables::integer(Some(text)).is_some()
+}
+
+fn zeros(column: &str, text: &str) -> String {
+    let what = "must hold an integer without zeros or a plus before it, as other identifiers of the kind have none";
+    format!("the column `{column}` {what}, found {}", value(text))
 }
 
 #[cfg(test)]
@@ -201,6 +220,20 @@ mod tests {
             let first = cells.split(',').next().unwrap();
             assert_eq!(ids.names(&[2, 1]), ["7", first]);
             assert_eq!([ids.find("id", Some("7")), ids.find("id", Some("nobody"))], [Ok(Some(2)), Ok(None)]);
+        }
+    }
+
+    #[test]
+    fn zeros_before_an_integer_tell_patients_apart() {
+        let (ids, numbers) = ids("10,\n007,\n7,\n0,\n");
+        assert_eq!((numbers, ids.names(&[1, 2, 3])), (vec![1, 2, 3, 4], vec!["10".into(), "007".into(), "7".into()]));
+        let (ids, numbers) = self::ids("10,\n0,\n7.0,\n");
+        assert_eq!((ids.are_integers(), numbers), (true, vec![10, 0, 7]));
+        for other in ["007", "+7", "-07", "00"] {
+            let error = ids.find("id", Some(other)).unwrap_err();
+            assert!(error.contains("without zeros or a plus"), "{other}: {error}");
+            let error = read(&format!("{other},\n"), |rows| ids.column(rows, "id")).unwrap_err().to_string();
+            assert!(error.contains("t.csv:2") && error.contains("without zeros"), "{error}");
         }
     }
 

@@ -98,7 +98,12 @@ impl Meds {
                 *ids = Some(first);
                 Ok(numbers)
             }
-            Some(ids) if ids.are_integers() => rows.integers("subject_id"),
+            Some(ids) if ids.are_integers() => {
+                let found = |(i, number): (usize, Option<i64>)| {
+                    number.ok_or_else(|| rows.error(i, "the column `subject_id` holds no identifier"))
+                };
+                ids.column(rows, "subject_id")?.into_iter().enumerate().map(found).collect()
+            }
             Some(ids) => Ok(rows.texts("subject_id")?.map(|text| ids.add(text.unwrap_or(""))).collect()),
         }
     }
