@@ -36,6 +36,8 @@ pub struct Table {
     /// The needed columns, as they are called here, and as the file calls them.
     columns: Vec<String>,
     own: Vec<String>,
+    /// A column that was asked for with [`Table::also`] and is there several times, and how often.
+    several: Option<(String, usize)>,
     /// What stands between fields.
     separator: u8,
     /// The line of the first row of a text: 2 behind a heading.
@@ -90,7 +92,7 @@ impl Table {
             None => stream::first_line(path, "name the columns")?,
         };
         let (columns, own) = (Vec::new(), Vec::new());
-        Ok(Self { path: path.to_owned(), header, columns, own, separator, first: 2, parquet })
+        Ok(Self { path: path.to_owned(), header, columns, own, several: None, separator, first: 2, parquet })
     }
 
     /// The same with at least `columns`, as the file calls them.
@@ -135,7 +137,7 @@ impl Table {
         let columns: Vec<String> = (1..=fields.len()).map(|place| place.to_string()).collect();
         let (header, own) = (columns.clone(), columns.clone());
         let first = if is_heading(&fields) { 2 } else { 1 };
-        Ok(Self { path: path.to_owned(), header, own, columns, separator, first, parquet: None })
+        Ok(Self { path: path.to_owned(), header, own, columns, several: None, separator, first, parquet: None })
     }
 
     /// The same table with other columns, so that its file is opened once where it is read several times.
@@ -146,16 +148,35 @@ impl Table {
         self.clone().with(columns)
     }
 
-    /// Asks for a column more when the table has it once, in any case; what it is called here.
+    /// Asks for a column more when the table has it, as it is written or else in any case; what it is called here. A table that
+    /// has it several times is refused when it is read.
     pub fn also(&mut self, column: &str) -> Option<String> {
-        let mut same = self.header.iter().filter(|h| h.eq_ignore_ascii_case(column));
-        let name = same.next().filter(|_| same.next().is_none())?.clone();
+        let exact: Vec<&String> = self.header.iter().filter(|h| *h == column).collect();
+        let same: Vec<&String> = match exact.is_empty() {
+            true => self.header.iter().filter(|h| h.eq_ignore_ascii_case(column)).collect(),
+            false => exact,
+        };
+        let [name] = same[..] else {
+            if !same.is_empty() {
+                self.several = Some((column.to_owned(), same.len()));
+            }
+            return None;
+        };
+        let name = name.clone();
         if let Some(at) = self.own.iter().position(|own| *own == name) {
             return Some(self.columns[at].clone());
         }
         self.columns.push(name.clone());
         self.own.push(name.clone());
         Some(name)
+    }
+
+    /// Refuses a table with several columns of a name that [was asked for](Table::also): nothing says which of them is meant.
+    fn check_once(&self) -> Result<()> {
+        let Some((column, times)) = &self.several else { return Ok(()) };
+        let error = Error::user(format!("the column `{column}` occurs {times} times"));
+        let error = if self.parquet.is_some() { error.at_file(&self.path) } else { error.at_line(&self.path, 1) };
+        Err(error.help("leave one of them in the table: nothing says which of them is meant"))
     }
 
     /// How the file calls a column that was asked for, for errors.
@@ -192,6 +213,7 @@ impl Table {
     /// # Errors
     /// The first row that cannot be split, with line and column; a file that cannot be read.
     pub fn read(&self) -> Result<Rows<'_>> {
+        self.check_once()?;
         let mut parts = Vec::new();
         match &self.parquet {
             Some(file) => file.read(self, |part| parts.push(part))?,

@@ -231,6 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn a_column_that_may_be_absent_is_refused_when_it_is_there_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let read = |heading: &str| {
+            std::fs::write(&path, format!("id,{heading}\n1,2,3\n")).unwrap();
+            let mut table = Table::at(&path, &["id"]).unwrap();
+            let age = table.also("age");
+            let scanned = table.scan(super::super::OnBadRow::Error, |_: &mut (), _| Ok(()), |_, _| Ok(())).map(drop);
+            let read = table.read().map(|rows| rows.texts_if(age.as_deref()).unwrap()[0].map(str::to_owned));
+            assert_eq!(scanned.is_ok(), read.is_ok());
+            read
+        };
+        for heading in ["age,age", "Age,AGE"] {
+            let error = read(heading).unwrap_err().to_string();
+            assert!(error.starts_with("the column `age` occurs 2 times") && error.contains("t.csv:1"), "{error}");
+        }
+        assert_eq!(read("Age,sex").unwrap().as_deref(), Some("2"));
+        assert_eq!(read("Age,age").unwrap().as_deref(), Some("3"), "the one that is written alike");
+        assert_eq!(read("sex,died").unwrap(), None);
+    }
+
+    #[test]
     fn columns_without_names_are_called_by_their_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
