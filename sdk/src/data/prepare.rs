@@ -185,7 +185,17 @@ pub fn write(dataset: &Dataset, out: &Path) -> Result<()> {
     })
 }
 
-/// Whether `out` may be replaced: absent, empty, or holding what an earlier call wrote and nothing else.
+/// Counts that every [summary](Dataset::summary) has.
+const COUNTS: [&str; 6] = ["patients", "admissions", "codes", "train", "valid", "test"];
+
+/// Whether a folder has every file that [`write()`] writes, and its summary is one.
+fn is_result(folder: &Path) -> bool {
+    let is_file = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok_and(|meta| meta.is_file());
+    let summary = || -> Option<Value> { serde_json::from_slice(&fs::read(folder.join(SUMMARY)).ok()?).ok() };
+    FILES.iter().all(is_file) && summary().is_some_and(|summary| COUNTS.iter().all(|count| summary[*count].is_u64()))
+}
+
+/// Whether `out` may be replaced: absent, empty, or holding what an earlier call wrote, all of it and nothing else.
 fn replaceable(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());
@@ -195,7 +205,7 @@ fn replaceable(out: &Path) -> Result<()> {
     }
     let entries = fs::read_dir(out).map_err(|e| Error::io("read the folder", out, e))?;
     let names: Vec<String> = entries.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
-    let ours = names.iter().all(|name| FILES.contains(&name.as_str())) && names.iter().any(|name| name == SUMMARY);
+    let ours = names.iter().all(|name| FILES.contains(&name.as_str())) && is_result(out);
     match names.is_empty() || ours {
         true => Ok(()),
         false => {
@@ -338,4 +348,36 @@ fn write_tensors(path: &Path, dataset: &Dataset) -> Result<()> {
     ];
     let tensors = arrays.each_ref().map(|(name, values)| Tensor::list(*name, Numbers::I64(values)));
     storage::tensors(path, &tensors, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_earlier_result_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        assert!(replaceable(&out).is_ok());
+        fs::create_dir(&out).unwrap();
+        assert!(replaceable(&out).is_ok());
+        let counts: Map<String, Value> = COUNTS.iter().map(|count| ((*count).to_owned(), 1.into())).collect();
+        let ours = Value::Object(counts).to_string();
+        let said = || replaceable(&out).unwrap_err().to_string();
+        fs::write(out.join(SUMMARY), &ours).unwrap();
+        assert!(said().contains("holds other files"), "a summary alone is somebody else's");
+        FILES.iter().skip(1).for_each(|name| fs::write(out.join(name), "x").unwrap());
+        assert!(replaceable(&out).is_ok());
+        for summary in ["{}", "[1]", "no JSON", "{\"patients\": \"many\"}"] {
+            fs::write(out.join(SUMMARY), summary).unwrap();
+            assert!(said().contains("nothing was written"), "{summary}");
+        }
+        fs::write(out.join(SUMMARY), &ours).unwrap();
+        fs::write(out.join("notes.md"), "mine").unwrap();
+        assert!(said().contains("holds other files"));
+        fs::remove_file(out.join("notes.md")).unwrap();
+        fs::remove_file(out.join("splits.json")).unwrap();
+        fs::create_dir(out.join("splits.json")).unwrap();
+        assert!(said().contains("holds other files"), "a folder of that name is no file of ours");
+    }
 }
