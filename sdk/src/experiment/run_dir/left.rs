@@ -2,14 +2,14 @@
 
 use super::{IDENTITY, METRICS, RESULT, RESUME, RunDir, STATUS, UNFINISHED, last_checkpoint};
 use crate::experiment::identity::{Identity, SHORT};
-use crate::storage::{hold, is_own};
+use crate::storage::{hold, is_own, own_folder};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What runs write.
+/// What runs write, beside what has the number of a stage or the name of an option in its name.
 const OWN: [&str; 18] = [
     "manifest.toml",
     IDENTITY,
@@ -26,12 +26,16 @@ const OWN: [&str; 18] = [
     RESULT,
     "report.html",
     "model.safetensors",
-    "checkpoints",
-    "tensorboard",
+    CHECKPOINTS,
+    TENSORBOARD,
     RESUME,
 ];
-/// How names begin of which runs write several.
-const OWN_PREFIXES: [&str; 2] = ["patients-", "vectors-"];
+/// Folders of a run, into which others may have put something, too.
+const CHECKPOINTS: &str = "checkpoints";
+const TENSORBOARD: &str = "tensorboard";
+/// How names of event files begin, and what stands in those of runs between time and process.
+pub const EVENTS: &str = "events.out.tfevents.";
+pub const EVENTS_OF_RUNS: &str = ".dualk.";
 /// How names of unfinished runs begin.
 pub fn prefix(target: &Path) -> String {
     format!("{}{UNFINISHED}", target.file_name().unwrap_or_default().to_string_lossy())
@@ -51,13 +55,56 @@ impl RunDir {
 
     /// Whether runs write a file or folder of this name; every other one in their folders is somebody else's.
     pub fn is_own_name(name: &str) -> bool {
-        let named = |name: &str| OWN_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-        match name.strip_prefix('.') {
-            // What a killed process was about to give its name: `.NAME.XXXXXX`.
-            Some(rest) => named(rest) || OWN.iter().any(|own| is_own(rest, &format!("{own}."))),
-            None => named(name) || OWN.contains(&name),
+        is_own_in("", name)
+    }
+}
+
+/// Whether runs write a file or folder of this name into one of their folders, or into the run's own, which is called nothing.
+fn is_own_in(folder: &str, name: &str) -> bool {
+    let between = |start: &str, end: &str| name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+    // What a killed process was about to give its name: `.NAME.XXXXXX`.
+    if let Some((own, _)) = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'))
+        && is_own(&name[1..], &format!("{own}."))
+    {
+        return is_own_in(folder, own);
+    }
+    match folder {
+        CHECKPOINTS => between("", ".safetensors").is_some_and(is_stage),
+        TENSORBOARD => is_events(name),
+        RESUME => is_state(name.strip_prefix('.').unwrap_or(name)),
+        _ => {
+            let of_patients = between("patients-", ".json").is_some_and(is_stage);
+            of_patients || OWN.contains(&name) || between("", ".toml").is_some_and(is_vectors)
         }
     }
+}
+
+/// Whether a name is that of a stage: a number, and what it does.
+fn is_stage(name: &str) -> bool {
+    name.split_once('-').is_some_and(|(number, what)| is_number(number) && !what.is_empty())
+}
+
+/// Whether a name is that of vectors: of a part of the model, and of its option.
+fn is_vectors(name: &str) -> bool {
+    let of = name.strip_prefix("vectors-").and_then(|rest| rest.split_once('-'));
+    let is_key = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    of.is_some_and(|(part, option)| is_key(part) && is_key(option))
+}
+
+/// Whether a name is that of a state to go on from, whole, damaged or half written: a number, perhaps behind the name of
+/// vectors; or of vectors that are kept.
+fn is_state(name: &str) -> bool {
+    let name = name.split_once('.').map_or(name, |(name, _)| name);
+    is_number(name) || is_vectors(name) || name.rsplit_once('-').is_some_and(|(of, n)| is_vectors(of) && is_number(n))
+}
+
+/// Whether a name is that of an event file of a run.
+pub fn is_events(name: &str) -> bool {
+    name.strip_prefix(EVENTS).is_some_and(|rest| rest.contains(EVENTS_OF_RUNS))
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Unfinished runs of this name that have a checkpoint and that no process writes to, whatever their identity; the last
@@ -93,18 +140,43 @@ pub fn is_begun(run: &Path) -> bool {
     [STATUS, RESULT].iter().any(|name| run.join(name).exists())
 }
 
-/// Moves what others put into `left` to `target`, which took its place, and removes the rest. What `target` has by the
-/// same name stays where it is.
+/// Moves what others put into `left`, and into the folders of a run in it, to `target`, which took its place, and removes the
+/// rest. What `target` has by the same name stays where it is.
 pub fn absorb(left: &Path, target: &Path) {
-    let Ok(names) = names_in(left) else { return };
-    let others = names.iter().filter(|name| !RunDir::is_own_name(&name.to_string_lossy()));
-    let stays = |name: &&OsString| {
-        let place = target.join(name);
-        place.exists() || fs::rename(left.join(name), place).is_err()
-    };
-    if others.filter(stays).count() == 0 {
+    if carry(left, target, "") == 0 {
         let _ = fs::remove_dir_all(left);
     }
+}
+
+/// Moves what others put into a folder of a run; how much of it stays.
+fn carry(left: &Path, target: &Path, folder: &str) -> usize {
+    let Ok(names) = names_in(left) else { return 1 };
+    let stays = |name: &OsString| {
+        let (from, place, text) = (left.join(name), target.join(name), name.to_string_lossy());
+        if !is_own_in(folder, &text) {
+            let is_moved = !is_there(&place) && own_folder(target).is_ok() && fs::rename(from, place).is_ok();
+            return usize::from(!is_moved);
+        }
+        let is_shared = folder.is_empty() && [CHECKPOINTS, TENSORBOARD, RESUME].contains(&&*text);
+        if is_shared && from.is_dir() && !from.is_symlink() { carry(&from, &place, &text) } else { 0 }
+    };
+    names.iter().map(stays).sum()
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Removes the states of a run that is complete, and their folder where others put nothing into it.
+pub fn clear_states(run: &Path) {
+    let folder = run.join(RESUME);
+    for name in names_in(&folder).unwrap_or_default() {
+        let path = folder.join(&name);
+        if is_own_in(RESUME, &name.to_string_lossy()) {
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+    let _ = fs::remove_dir(folder); // only when it is empty
 }
 
 pub fn names_in(folder: &Path) -> io::Result<Vec<OsString>> {

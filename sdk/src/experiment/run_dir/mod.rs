@@ -12,7 +12,8 @@ use super::identity::Identity;
 use super::outcome::Outcome;
 use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
 use crate::{Error, Progress, Result};
-use left::{absorb, is_begun, last_first, leftovers, prefix};
+pub(super) use left::{EVENTS, EVENTS_OF_RUNS, is_events};
+use left::{absorb, clear_states, is_begun, last_first, leftovers, prefix};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::fs::{self, File, TryLockError};
@@ -222,7 +223,7 @@ impl RunDir {
         }
         let replaced = std::mem::replace(&mut self.path, target.clone());
         // Only now: a run that was killed before goes on from there.
-        let _ = fs::remove_dir_all(self.file(RESUME));
+        clear_states(&self.path);
         let _ = fs::remove_file(self.file(STATUS));
         let is_replaced = |left: &Path| left.file_name() == replaced.file_name();
         let (runs, prefix) = (target.parent().unwrap_or(Path::new(".")), prefix(&target));

@@ -114,6 +114,49 @@ fn what_others_put_into_a_run_is_there_after_the_next() {
 }
 
 #[test]
+fn what_others_put_among_files_of_a_run_is_there_after_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = [
+        "patients-notes.md",
+        "vectors-mine.txt",
+        "vectors-mine.toml",
+        "checkpoints/mine.txt",
+        "tensorboard/my.txt",
+        "resume/why.md",
+    ];
+    let ours = [
+        "patients-2-finetune.json",
+        "vectors-node_init-kge.toml",
+        "checkpoints/2-finetune.safetensors",
+        "tensorboard/events.out.tfevents.1.dualk.2.0",
+        ".log.txt.AbC123",
+    ];
+    let finish = |files: &[&str]| {
+        let run = create(folder.path());
+        checkpoint(&run);
+        own_folder(&run.file("tensorboard")).unwrap();
+        files.iter().for_each(|name| run.write(name, b"x").unwrap());
+        run.finish().unwrap()
+    };
+    let run = finish(&[&mine[..], &ours].concat());
+    assert!(mine.iter().chain(&ours).all(|name| run.file(name).exists()));
+    let run = finish(&[]);
+    for name in mine {
+        assert!(run.file(name).exists(), "{name}");
+    }
+    for name in ours {
+        assert!(!run.file(name).exists(), "{name}");
+    }
+    assert_eq!(names(&run.file(RESUME)), ["why.md"]);
+    assert_eq!(names(folder.path()), ["a-0123456789abcdef"]);
+    // One by the same name stays where it is, and so does the run that has it.
+    let run = finish(&["checkpoints/mine.txt"]);
+    assert!(mine.iter().all(|name| run.file(name).exists()));
+    let left = leftovers(folder.path(), |name| name.contains(UNFINISHED));
+    assert_eq!((left.len(), left[0].join("checkpoints/mine.txt").exists()), (1, true));
+}
+
+#[test]
 fn only_runs_of_the_form_of_their_names_and_with_a_true_lock_are_taken_over_or_removed() {
     let folder = tempfile::tempdir().unwrap();
     let lives = create(folder.path());

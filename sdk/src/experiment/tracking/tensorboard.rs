@@ -3,6 +3,7 @@
 //! Five messages with six fields are written by hand: the code generator of prost would change how burn's own macros are
 //! built.
 
+use crate::experiment::run_dir::{EVENTS, EVENTS_OF_RUNS, is_events};
 use crate::storage::{self, Output};
 use crate::{Error, Result};
 use std::fs;
@@ -22,11 +23,15 @@ impl EventFile {
     /// # Errors
     /// When it cannot be written.
     pub fn create(folder: &Path) -> Result<Self> {
-        // A run that goes on after an interruption writes all of it anew.
-        let _ = fs::remove_dir_all(folder);
+        // A run that goes on after an interruption writes all of its events anew.
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if is_events(&entry.file_name().to_string_lossy()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
         storage::own_folder(folder)?;
         // What TensorBoard looks for is `tfevents`; the rest keeps names apart.
-        let name = format!("events.out.tfevents.{}.dualk.{}.0", now() as u64, std::process::id());
+        let name = format!("{EVENTS}{}{EVENTS_OF_RUNS}{}.0", now() as u64, std::process::id());
         let path = folder.join(name);
         let file = storage::create(&path)?;
         let mut this = Self { path, file };
