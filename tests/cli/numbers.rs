@@ -252,6 +252,20 @@ fn predictions_name_the_stay_that_is_asked_about() {
 }
 
 #[test]
+fn predictions_replace_no_file_of_another_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    write_visits(folder.path());
+    let run = finished(folder.path(), r#"{ type = "readmission", head = "direct" }"#, r#""bce""#);
+    std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+    let command = command.current_dir(folder.path()).env("DUALK_CACHE", "off").arg("eval").arg(run);
+    let output = command.args(["--predictions", "notes.txt"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("notes.txt"), "{said}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
+}
+
+#[test]
 fn columns_of_predictions_have_the_names_of_their_codes() {
     let folder = tempfile::tempdir().unwrap();
     write_visits(folder.path());

@@ -12,9 +12,12 @@ use polars_parquet::write::{
     CompressionOptions, Encoding, FileWriter, StatisticsOptions, Version, WriteOptions, row_group_iter,
     to_parquet_schema,
 };
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
+
+/// How Parquet files begin.
+const MAGIC: &[u8] = b"PAR1";
 
 /// Rows of a row group: what a reader holds at a time.
 const ROW_GROUP: usize = 1 << 18;
@@ -106,6 +109,30 @@ impl From<Vec<Option<&str>>> for Values {
     }
 }
 
+/// Refuses a path at which something is that is neither empty nor a Parquet file, so that no other work is replaced.
+///
+/// # Errors
+/// Names it.
+pub fn check_replaceable(path: &Path) -> Result<()> {
+    let mut start = Vec::new();
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("read", path, e)),
+        Ok(found) if found.is_file() => {
+            let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
+            file.take(MAGIC.len() as u64).read_to_end(&mut start).map_err(|e| Error::io("read", path, e))?;
+        }
+        Ok(_) => return Err(Error::user("this is no file that can be replaced").at_file(path)),
+    }
+    match start.is_empty() || start == MAGIC {
+        true => Ok(()),
+        false => {
+            let error = Error::user("this file is there and is no Parquet file; it was not replaced").at_file(path);
+            Err(error.help("give another file, or remove this one"))
+        }
+    }
+}
+
 /// Writes columns, which have one length, as a Parquet file: whole, or not at all.
 ///
 /// # Errors
@@ -155,6 +182,23 @@ mod tests {
     use super::*;
     use polars_parquet::read::{PhysicalType, read_metadata};
     use std::fs::File;
+
+    #[test]
+    fn only_parquet_files_may_be_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logits.parquet");
+        assert!(check_replaceable(&path).is_ok());
+        write_parquet(&path, vec![("a".to_owned(), vec![1i64].into())]).unwrap();
+        assert!(check_replaceable(&path).is_ok());
+        for text in ["my notes", "PAR"] {
+            std::fs::write(&path, text).unwrap();
+            let error = check_replaceable(&path).unwrap_err().to_string();
+            assert!(error.contains("is no Parquet file") && error.contains("logits.parquet"), "{error}");
+        }
+        std::fs::write(&path, "").unwrap();
+        assert!(check_replaceable(&path).is_ok(), "an empty one holds nothing");
+        assert!(check_replaceable(folder.path()).unwrap_err().to_string().contains("no file"));
+    }
 
     #[test]
     fn types_are_those_that_every_reader_knows() {

@@ -16,6 +16,7 @@ use super::tested::{Tested, test};
 use crate::cache::Cache;
 use crate::component::Objective;
 use crate::data::Dataset;
+use crate::data::columns::check_replaceable;
 use crate::model::{Model, load_weights, save_weights};
 use crate::{Error, Progress, Result};
 use std::path::Path;
@@ -42,6 +43,7 @@ pub(super) fn evaluate(
 ) -> Result<Outcome> {
     let start = Instant::now();
     let index = stage_of(plan, evaluation.checkpoint)?;
+    evaluation.predictions.map(check_replaceable).transpose()?;
     let file = evaluation.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
     let (model, objective) = model_of_stage(plan, index, &file, &data)?;
