@@ -18,6 +18,7 @@ use crate::component::Objective;
 use crate::data::Dataset;
 use crate::data::columns::check_replaceable;
 use crate::model::{Model, load_weights, save_weights};
+use crate::train::Metrics;
 use crate::{Error, Progress, Result};
 use std::path::Path;
 use std::time::Instant;
@@ -73,20 +74,26 @@ fn compare(
 ) {
     let causes = run.identity().map(|then| then.differences(identity)).unwrap_or_default();
     let last = |outcome: &StageOutcome| outcome.model().map(|row| row.metrics.clone()).unwrap_or_default();
-    let mut differing = Vec::new();
-    for (name, then) in recorded.map(last).unwrap_or_default() {
-        let value = last(now).into_iter().find(|(other, _)| *other == name).map(|(_, value)| value);
-        // Reading JSON may change the last digit.
-        if let Some(value) = value.filter(|value| (value - then).abs() > 1e-12) {
-            differing.push(format!("{name} was {then:.4} and is {value:.4}"));
-        }
-    }
+    let differing = recorded.map(|then| differing(&last(then), &last(now))).unwrap_or_default();
     if !differing.is_empty() {
         progress.line(&format!("warning: this is not what the run recorded: {}", differing.join(", ")));
     }
     for cause in &causes {
         progress.line(&format!("warning: since the run, something changed: {cause}"));
     }
+}
+
+/// What each recorded metric was, and is, where that differs: undefined then or now alone, or no more there.
+fn differing(then: &Metrics, now: &Metrics) -> Vec<String> {
+    let said = |value: f64| if value.is_nan() { "undefined".to_owned() } else { format!("{value:.4}") };
+    // Reading JSON may change the last digit.
+    let is_same = |then: f64, now: f64| then == now || (then - now).abs() <= 1e-12 || then.is_nan() && now.is_nan();
+    let differs = |(name, then): &(String, f64)| match now.iter().find(|(other, _)| other == name) {
+        Some((_, now)) if is_same(*then, *now) => None,
+        Some((_, now)) => Some(format!("{name} was {} and is {}", said(*then), said(*now))),
+        None => Some(format!("{name} was {} and is missing", said(*then))),
+    };
+    then.iter().filter_map(differs).collect()
 }
 
 /// Makes a run of weights that were trained elsewhere.
@@ -151,4 +158,23 @@ pub(super) fn model_of_stage(
     let model = fresh_model(plan, &untrained(plan)?, data, &plan.training_device(), |_| {})?;
     let (model, objective) = led_to(plan, stage, data, model)?;
     Ok((load_weights(model, weights)?, objective))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_recorded_differs_where_one_side_is_undefined_or_absent() {
+        let of = |metrics: &[(&str, f64)]| {
+            metrics.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect::<Metrics>()
+        };
+        let then = of(&[("AUC", f64::NAN), ("AP", 0.5), ("F1-w", 0.25), ("R@10", 0.5), ("R@20", f64::NAN)]);
+        let now = of(&[("AUC", 0.75), ("AP", f64::NAN), ("F1-w", 0.25 + 1e-13), ("R@20", f64::NAN), ("ECE", 0.1)]);
+        let expected =
+            ["AUC was undefined and is 0.7500", "AP was 0.5000 and is undefined", "R@10 was 0.5000 and is missing"];
+        assert_eq!(differing(&then, &now), expected);
+        assert!(differing(&then, &then).is_empty());
+        assert_eq!(differing(&of(&[("a", 1.0)]), &of(&[("a", 2.0)])), ["a was 1.0000 and is 2.0000"]);
+    }
 }
