@@ -79,6 +79,22 @@ pub fn level() -> Level {
     }
 }
 
+/// The vector instructions that kernels use on this processor, by whose level sums are in another order.
+#[cfg(target_arch = "x86_64")]
+pub fn instructions() -> &'static str {
+    match level() {
+        Level::Avx512 => "AVX-512",
+        Level::Avx2 => "AVX2",
+        Level::Any => "x86-64",
+    }
+}
+
+/// The vector instructions that kernels use on this processor, by whose level sums are in another order.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn instructions() -> &'static str {
+    std::env::consts::ARCH
+}
+
 /// a·b + c; rounded once where the machine does so in one instruction.
 #[inline(always)]
 pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {

@@ -66,6 +66,24 @@ pub fn fingerprint(file: &Path) -> Result<Value> {
     Ok(json!({ "name": name, "bytes": meta.len(), "changed_ns": changed, "samples_sha256": hex(&hash.finalize()) }))
 }
 
+/// The same of a file that only has to be known where it lies: of a longer one, on Unix, its inode and the time at which anything
+/// about it was last changed as well, which no program can set back. Another place or another owner makes it another one.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn fingerprint_in_place(file: &Path) -> Result<Value> {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut found = fingerprint(file)?;
+    #[cfg(unix)]
+    if found.get("bytes").is_some() {
+        use std::os::unix::fs::MetadataExt;
+        let meta = fs::metadata(file).map_err(|e| Error::io("read", file, e))?;
+        found["inode"] = meta.ino().into();
+        found["touched"] = json!([meta.ctime(), meta.ctime_nsec()]);
+    }
+    Ok(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +111,28 @@ mod tests {
         assert_ne!(before["samples_sha256"], changed["samples_sha256"]);
         let absent = fingerprint(&folder.path().join("none.csv")).unwrap_err();
         assert!(absent.to_string().contains("none.csv"), "{absent}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_long_file_that_was_changed_between_its_samples_and_set_back_is_another_where_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("long.csv");
+        let mut long = vec![7u8; (WHOLE + 10) as usize];
+        let write = |content: &[u8]| {
+            fs::write(&file, content).unwrap();
+            File::options().append(true).open(&file).unwrap().set_modified(UNIX_EPOCH).unwrap();
+            (fingerprint(&file).unwrap(), fingerprint_in_place(&file).unwrap())
+        };
+        let (before, before_in_place) = write(&long);
+        assert_eq!(fingerprint_in_place(&file).unwrap(), before_in_place, "reading changes nothing");
+        std::thread::sleep(std::time::Duration::from_millis(50)); // the clock of file systems has ticks
+        long[1 << 20] = 8;
+        let (after, after_in_place) = write(&long);
+        assert_eq!(before, after);
+        assert_ne!(before_in_place, after_in_place);
+        fs::write(&file, "short").unwrap();
+        assert_eq!(fingerprint(&file).unwrap(), fingerprint_in_place(&file).unwrap(), "known by its content alone");
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod root;
 pub use contents::State;
 pub(crate) use contents::sha256_of;
 pub use entries::Entry;
-pub use key::{Key, fingerprint};
+pub use key::{Key, fingerprint, fingerprint_in_place};
 
 use crate::storage::{self, Temporary};
 use crate::{Error, Progress, Result};

@@ -14,7 +14,7 @@ use crate::cache::{Cache, Key};
 use crate::component::Slot;
 use crate::model::{Model, load_weights, save_weights};
 use crate::train::{EpochRecord, Optimizer};
-use crate::{Error, Progress, Result, storage};
+use crate::{Error, Progress, Result, simd, storage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs;
@@ -149,6 +149,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "device": plan.device.name,
         "precision": manifest.backend.precision,
         "threads": rayon::current_num_threads(),
+        "instructions": simd::instructions(),
     })))
 }
 

@@ -4,7 +4,7 @@ use super::components::{FORM, component_identity, paths, sdk, source_files, writ
 use super::identity::Identity;
 use super::manifest::{ComponentRef, Manifest};
 use super::plan::Plan;
-use crate::cache::{Key, fingerprint};
+use crate::cache::{Key, fingerprint, fingerprint_in_place};
 use crate::component::{Inputs, Parser, Slot};
 use crate::plugin::LoadedPlugin;
 use crate::{Error, Result};
@@ -58,7 +58,7 @@ pub(super) fn seen(plan: &Plan, parser: &dyn Parser) -> BTreeMap<PathBuf, Option
     let named = paths(&plan.registry, Slot::Parser, &plan.manifest.data.parser).into_iter().map(|(_, path)| path);
     let files = parser.inputs().map(|inputs| inputs.files).unwrap_or_default();
     let all = named.chain(files).filter(|path| path.is_file());
-    all.map(|path| (path.clone(), fingerprint(&path).ok())).collect()
+    all.map(|path| (path.clone(), fingerprint_in_place(&path).ok())).collect()
 }
 
 /// What tells a part of the model from another, as [`component_identity`]; for embeddings that are made from a manifest stands
@@ -86,7 +86,7 @@ pub(super) fn cohort_key(plan: &Plan, parser: &dyn Parser) -> Result<Option<Key>
     let Some(Inputs { files, seed, split }) = parser.inputs() else { return Ok(None) };
     let component = component_identity(&plan.registry, Slot::Parser, &plan.manifest.data.parser)?;
     let Some(component) = component else { return Ok(None) };
-    let files = files.iter().map(|file| fingerprint(file)).collect::<Result<Vec<_>>>()?;
+    let files = files.iter().map(|file| fingerprint_in_place(file)).collect::<Result<Vec<_>>>()?;
     let of_plan = &plan.manifest.data.split;
     let split = match split && of_plan.is_random() {
         true => json!({ "options": written("the split", of_plan)?, "single": plan.asks_about_single()? }),

@@ -10,7 +10,7 @@ use crate::experiment::components::{FORM, sdk, source_files, without_paths, writ
 use crate::kge::{
     Checkpoint, Done, EMBEDDINGS, KnowledgeGraph, LinkMetrics, Parameters, Trained, ranks_on, save_embeddings,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, simd};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -144,8 +144,14 @@ impl KgeExperiment {
             let (of_cohort, made_from) = (self.told(cohort)?, self.all_made_from()?);
             // Sums over groups of rows are as many as there are threads, beyond four.
             let threads = rayon::current_num_threads();
-            let all = json!({ "form": FORM, "sdk": sdk(), "threads": threads, "made_from": made_from, "of_cohort": of_cohort });
-            Ok(Key::of(all))
+            Ok(Key::of(json!({
+                "form": FORM,
+                "sdk": sdk(),
+                "threads": threads,
+                "instructions": simd::instructions(),
+                "made_from": made_from,
+                "of_cohort": of_cohort,
+            })))
         };
         self.placed(key()).map(Some)
     }
