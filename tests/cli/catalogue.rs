@@ -63,7 +63,7 @@ fn losses(key: &str, component: &str) -> Vec<f64> {
     let data = experiment.prepare(&Silent).unwrap();
     let parts = experiment.model(&data, &Device::flex(), |_| {}).unwrap().parts();
     let paths: Vec<String> = parts.into_iter().map(|(path, _)| path).collect();
-    assert_eq!(paths, experiment.manifest().model.paths(), "{key} = {component}");
+    assert_eq!(paths, experiment.paths(), "{key} = {component}");
     let (outcome, run) = experiment.run(&Silent).unwrap();
     assert!(outcome.stages[0].rows.iter().all(|row| row.metrics.iter().all(|(_, value)| value.is_finite())));
     let history = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();

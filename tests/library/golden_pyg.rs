@@ -231,8 +231,8 @@ fn chet() {
     let labs = visits.rows().map(|_| std::iter::empty()).collect();
     let examples = Examples { codes: Arc::new(codes.into()), visits, labs, ..Examples::default() };
     let batch = examples.batch(&(0..examples.len()).collect::<Vec<_>>());
-    let (names, fusion) = (vec![String::new(); nodes], |_, _| Err(Error::program("there are no fusions")));
-    let context = PatientEncoderContext { width, codes: &names, device: &device(), fusion: &fusion };
+    let names = vec![String::new(); nodes];
+    let context = PatientEncoderContext { width, codes: &names, device: &device(), parts: &() };
     let encoder = ChetOptions { graph: 5, hidden: 7, attention: 32, threshold: 0.15 }.build(&context).unwrap();
     check(&file, encoder, |encoder, x| encoder.forward(x, &graph, &batch));
 }

@@ -26,6 +26,7 @@ fn run() -> Result<()> {
         .with(dualk_plugin_init_codes::register)?
         .with(dualk_plugin_encoder_gcn::register)?
         .with(dualk_plugin_fusion_attention::register)?
+        .with(dualk_plugin_patient_fusions::register)?
         .with(dualk_plugin_head_layers::register)?
         .with(dualk_plugin_lab_layers::register)?
         .with(dualk_plugin_losses::register)?

@@ -41,7 +41,7 @@ impl Recipe for Options {
             "graph_encoder" => Some("gat"),
             "code_fusion" | "visit_fusion" => Some("attention"),
             "lab" => Some("linear"),
-            _ => None, // heads have a default of their own
+            _ => None, // patient encoders and heads have a default of their own
         }
     }
 

@@ -110,9 +110,8 @@ mod tests {
     }
 
     fn build(options: BehrtOptions) -> Result<Behrt> {
-        let fusion = |_, _| Err(Error::program("there are no fusions"));
         let codes = vec![String::new(); 4];
-        let context = PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), fusion: &fusion };
+        let context = PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), parts: &() };
         options.build(&context).map(draw_parameters)
     }
 

@@ -174,9 +174,8 @@ mod tests {
     }
 
     fn build(options: ChetOptions) -> Result<Chet> {
-        let fusion = |_, _| Err(Error::program("there are no fusions"));
         let codes = vec![String::new(); 6];
-        let context = PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), fusion: &fusion };
+        let context = PatientEncoderContext { width: 3, codes: &codes, device: &Device::flex(), parts: &() };
         options.build(&context).map(draw_parameters)
     }
 

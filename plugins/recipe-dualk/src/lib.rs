@@ -16,8 +16,9 @@ impl Component for DualkOptions {
     const ABOUT: &'static str = "Stages `lab`, `pretrain` (joint, then individual) and `finetune`.";
     const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
     const DEFAULT: bool = true;
-    const NEEDS: &'static str = "+node_init random\n+graph_encoder gat\n+fusion attention\n+lab linear\n+head mlp\n\
-        +objective abnormal_labs\n+objective lab_layer\n+objective diagnosis\n+loss bce\n+loss weighted_bce\n";
+    const NEEDS: &'static str = "+node_init random\n+graph_encoder gat\n+patient_encoder fusions\n+fusion attention\n\
+        +lab linear\n+head mlp\n+objective abnormal_labs\n+objective lab_layer\n+objective diagnosis\n\
+        +loss bce\n+loss weighted_bce\n";
 }
 
 impl BuildRecipe for DualkOptions {
@@ -92,6 +93,7 @@ impl Recipe for Dualk {
         match key {
             "node_init" => Some("random"),
             "graph_encoder" => Some("gat"),
+            "patient_encoder" => Some("fusions"),
             "code_fusion" | "visit_fusion" => Some("attention"),
             "lab" => Some("linear"),
             "head" => Some("mlp"),

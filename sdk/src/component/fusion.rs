@@ -8,7 +8,7 @@ use crate::data::Sets;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
-/// Which of the two fusions is built.
+/// What the sets of a fusion are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FusionLevel {
     /// Codes of a visit, in no particular order.
@@ -21,10 +21,22 @@ pub enum FusionLevel {
 pub struct FusionContext<'a> {
     /// Width of the vectors.
     pub width: usize,
-    /// Which fusion is built.
+    /// What the sets are.
     pub level: FusionLevel,
     /// Where to create parameters.
     pub device: &'a Device,
+}
+
+impl<'a> FusionContext<'a> {
+    /// For codes of visits, in vectors of a width.
+    pub fn codes(width: usize, device: &'a Device) -> Self {
+        Self { width, level: FusionLevel::Codes, device }
+    }
+
+    /// For visits of patients, in vectors of a width.
+    pub fn visits(width: usize, device: &'a Device) -> Self {
+        Self { width, level: FusionLevel::Visits, device }
+    }
 }
 
 /// Turns sets of rows of a table into one vector each. Implementations are burn modules.

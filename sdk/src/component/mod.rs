@@ -18,7 +18,7 @@
 //! [`Component`] and the slot's options trait, whose `build` returns the slot's trait. Components with parameters
 //! are ordinary burn modules.
 
-use crate::Result;
+use crate::{Error, Result};
 use std::sync::Arc;
 
 mod described;
@@ -127,6 +127,40 @@ macro_rules! declare_slots {
     };
 }
 each_slot! { declare_slots }
+
+/// Declares [`SubParts`].
+macro_rules! declare_sub_parts {
+    ($($(#[$doc:meta])* $slot:ident: $name:ident $(= $kind:ident)?),+ $(,)?) => {
+        /// Builds the parts of the model that a component is made of, each by its key in `[model]`: a method a slot, by the
+        /// name of the slot. A component [lists](Component::PARTS) the keys that it asks for.
+        pub trait SubParts {
+            $($(
+                /// Builds the component of this slot that the manifest names at a key.
+                ///
+                /// # Errors
+                /// When there is no such part for the component that asks, or it refuses its options.
+                fn $name(
+                    &self,
+                    key: &str,
+                    context: &<$kind as SlotKind>::Context<'_>,
+                ) -> Result<<$kind as SlotKind>::Object> {
+                    let _ = context;
+                    Err(no_sub_part(<$kind as SlotKind>::SLOT, key))
+                }
+            )?)+
+        }
+    };
+}
+each_slot! { declare_sub_parts }
+
+/// No parts, for components that are made of none.
+impl SubParts for () {}
+
+/// The error of a component that asks for a part that it has not.
+pub(crate) fn no_sub_part(slot: Slot, key: &str) -> Error {
+    Error::program(format!("it has no {slot} `{key}` among its parts"))
+        .help("in a plugin, `Component::PARTS` lists the keys that a component asks for")
+}
 
 impl Slot {
     /// The slot of that name.

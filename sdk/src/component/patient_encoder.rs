@@ -1,6 +1,6 @@
 //! Slot `patient_encoder`: code embeddings and visits → one vector a patient.
 
-use super::{Builds, Component, FusionLevel, FusionModule, Slot, SlotKind};
+use super::{Builds, Component, Slot, SlotKind, SubParts};
 use crate::Result;
 use crate::boundary::guard::has_shape;
 use crate::boundary::slot_module;
@@ -18,9 +18,8 @@ pub struct PatientEncoderContext<'a> {
     pub codes: &'a [String],
     /// Where to create parameters.
     pub device: &'a Device,
-    /// Builds the fusion that the manifest names for a level, for vectors of a width. Whether it is asked for may depend on the options of the
-    /// encoder alone, and not on widths or codes: cached stages go by the fusions that are asked for at a small size.
-    pub fusion: &'a dyn Fn(FusionLevel, usize) -> Result<FusionModule>,
+    /// Builds the parts that the encoder is [made of](Component::PARTS).
+    pub parts: &'a dyn SubParts,
 }
 
 /// Turns the visits of patients into one vector each. Implementations are burn modules.

@@ -128,7 +128,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
     let Some(cohort) = cohort_key(plan, plan.parser.as_ref())? else { return Ok(None) };
     let manifest = &plan.manifest;
     let mut model = Vec::new();
-    let has = |key: &str| !plan.checked.unasked.contains(&key);
+    let has = |key: &str| manifest.model.asks_for(key, &plan.registry);
     for (key, slot, part) in manifest.model.named_parts().filter(|(key, _, _)| has(key)) {
         let Some(identity) = part_identity(plan, key, slot, part)? else { return Ok(None) };
         model.push(identity);

@@ -89,14 +89,10 @@ pub(super) fn without_paths(what: &str, sources: &[GraphSource]) -> Result<Value
     written(what, &sources)
 }
 
-/// Name, options, plugin and files of a component. `None` when it is neither in a plugin nor in the SDK, or has files that
-/// cannot be read: what needs them will say so.
+/// Name, options, plugin and files of a component. `None` when it is in no plugin that was loaded from a file, or has files
+/// that cannot be read: what needs them will say so.
 pub(super) fn component_identity(registry: &Registry, slot: Slot, component: &ComponentRef) -> Result<Option<Value>> {
-    let plugin = match registry.sha256(slot, &component.r#type) {
-        Some(sha256) => json!(sha256),
-        None if registry.is_builtin(slot, &component.r#type) => Value::Null,
-        None => return Ok(None),
-    };
+    let Some(plugin) = registry.sha256(slot, &component.r#type) else { return Ok(None) };
     let paths = paths(registry, slot, component);
     let mut options = Map::new();
     for (name, value) in &component.options {

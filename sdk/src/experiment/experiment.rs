@@ -123,6 +123,11 @@ impl Experiment {
         self.sweep.as_ref()
     }
 
+    /// What paths of parameters before the heads begin with, as the recipe is told.
+    pub fn paths(&self) -> &[&'static str] {
+        &self.plan.checked.paths
+    }
+
     /// Components and plugins in use.
     pub fn registry(&self) -> &Registry {
         &self.plan.registry

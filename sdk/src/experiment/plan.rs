@@ -72,7 +72,7 @@ impl Plan {
 
     /// The parts of the model, to be built on a device.
     pub fn building<'a>(&'a self, device: &'a Device) -> Building<'a> {
-        Building { registry: &self.registry, model: &self.manifest.model, device, unasked: &self.checked.unasked }
+        Building { registry: &self.registry, model: &self.manifest.model, device }
     }
 
     /// Whether laboratory items reach the model: by its lab encoder, or by heads that tell visits apart, `by_visit`.

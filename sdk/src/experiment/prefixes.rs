@@ -1,21 +1,21 @@
 //! Prefixes of the paths of parameters, as manifests name them.
 
-use super::manifest::{self, Stage};
+use super::manifest::Stage;
 use crate::model::{Model, parameters};
 use crate::{Error, Result};
 
 /// What prefixes can mean in a model.
 pub(super) struct Prefixes {
-    /// What paths before the heads begin with. A part without parameters, such as a fusion that takes the mean, has
-    /// nothing to freeze and is no mistake.
-    parts: Vec<&'static str>,
+    /// What paths before the heads begin with. A part without parameters, such as one that takes the mean, has nothing to
+    /// freeze and is no mistake.
+    parts: Vec<String>,
     paths: Vec<String>,
 }
 
 impl Prefixes {
-    pub fn new(parts: &manifest::Model, model: &Model) -> Self {
-        let paths = parameters(model).into_iter().map(|p| p.path).collect();
-        Self { parts: parts.paths(), paths }
+    pub fn new(model: &Model) -> Self {
+        let parts = model.parts().into_iter().map(|(path, _)| path).collect();
+        Self { parts, paths: parameters(model).into_iter().map(|p| p.path).collect() }
     }
 
     /// Refuses a prefix of frozen parameters that no parameter has.
@@ -40,7 +40,8 @@ impl Prefixes {
     fn check<'a>(&self, mut prefixes: impl Iterator<Item = (&'a str, String)>) -> Result<()> {
         let begins =
             |path: &str, prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.'));
-        let known = |prefix: &str| self.parts.contains(&prefix) || self.paths.iter().any(|path| begins(path, prefix));
+        let is_part = |prefix: &str| self.parts.iter().any(|part| part == prefix);
+        let known = |prefix: &str| is_part(prefix) || self.paths.iter().any(|path| begins(path, prefix));
         match prefixes.find(|(prefix, _)| !known(prefix)) {
             None => Ok(()),
             Some((prefix, key)) => Err(Error::user(format!("no parameter's path begins with `{prefix}`"))

@@ -78,7 +78,7 @@ impl Draft {
         let Some(recipe) = mistakes.note(self.recipe()) else { return mistakes.finish(None) };
         let (embeddings, checked) = self.model(recipe.as_ref(), parser.as_deref(), &mut mistakes);
         for i in 0..self.manifest.stage.len() {
-            mistakes.note(self.stage(recipe.as_ref(), i));
+            mistakes.note(self.stage(recipe.as_ref(), i, &checked.paths));
         }
         let found = parser.zip(device).map(|(parser, device)| Found { parser, device, embeddings, checked });
         mistakes.finish(found)
@@ -89,7 +89,7 @@ impl Draft {
         let mut mistakes = Mistakes::default();
         let parser = self.data(&mut mistakes);
         let parser = mistakes.finish(parser)?;
-        Ok(Found { parser, device: device::open("cpu")?, embeddings: Vec::new(), checked: Checked::unseen() })
+        Ok(Found { parser, device: device::open("cpu")?, embeddings: Vec::new(), checked: Checked::default() })
     }
 
     /// Loads the plugins and completes `[data]`; its parser, as soon as that can be built.
@@ -178,7 +178,7 @@ impl Draft {
         }
         let (registry, model, device) = (&self.registry, &self.manifest.model, &Device::flex());
         let knows = !self.manifest.data.knowledge.is_empty();
-        let checked = Building { registry, model, device, unasked: &[] }.check(wrong, knows, mistakes);
+        let checked = Building { registry, model, device }.check(wrong, knows, mistakes);
         let history = self.manifest.model.head.history.unwrap_or(!self.manifest.is_compat());
         self.manifest.model.head.history = Some(history);
         (embeddings, checked)
@@ -237,9 +237,9 @@ impl Draft {
         Ok(embedding)
     }
 
-    fn stage(&mut self, recipe: &dyn Recipe, i: usize) -> Result<()> {
-        let (earlier, paths) = (&self.manifest.stage[..i], self.manifest.model.paths());
-        let context = StageContext { compat: self.manifest.is_compat(), earlier, paths: &paths };
+    fn stage(&mut self, recipe: &dyn Recipe, i: usize, paths: &[&'static str]) -> Result<()> {
+        let earlier = &self.manifest.stage[..i];
+        let context = StageContext { compat: self.manifest.is_compat(), earlier, paths };
         let mut stage = completed_stage(recipe, self.manifest.stage[i].clone(), &context)?;
         let (key, objective) = stage.objective();
         let mut mistakes = Mistakes::default();

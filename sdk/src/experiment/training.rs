@@ -71,7 +71,7 @@ pub(super) fn train(
     keeping: Keeping<'_>,
 ) -> Result<Trained> {
     let options = stage.options();
-    let prefixes = Prefixes::new(&stage.plan.manifest.model, &model);
+    let prefixes = Prefixes::new(&model);
     prefixes.check_frozen(options, stage.index)?;
     prefixes.check_rates(options, stage.index)?;
     let goes_on = keeping.from.is_some() || options.carries_optimizer();

@@ -105,7 +105,7 @@ impl<'a> Underway<'a> {
         let model = fresh_model(self.plan, &made, self.data, &device, |note| notes.push(note))?;
         let stages = &self.plan.manifest.stage;
         // Before anything trains; prefixes of heads, which come with their stage, are looked at there.
-        let prefixes = Prefixes::new(&self.plan.manifest.model, &model);
+        let prefixes = Prefixes::new(&model);
         stages.iter().enumerate().try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))?;
         if let Some(checkpoint) = checkpoint {
             return self.restore(checkpoint, model);

@@ -1,8 +1,8 @@
 //! The model of an experiment, assembled from its parts.
 
+use super::History;
 use super::age_and_sex::AgeAndSex;
 use super::parameters::roots;
-use super::{Fusions, FusionsOptions, History};
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
@@ -14,9 +14,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The parts of a model before its heads, in one list and in the order in which they compute. Hands to the macro `$with`, for
-/// each: its documentation, its key in `[model]`, the kind of its slot, what paths of its parameters begin with, what it
-/// [`Reads`], and what the model has [`Otherwise`].
+/// The parts of a model, in one list and in the order in which they compute. Hands to the macro `$with`, for each before the
+/// heads: its documentation, its key in `[model]`, the kind of its slot, what paths of its parameters begin with, what it
+/// [`Reads`], what the model has [`Otherwise`], and of a part that components of another one are made of, which that is, and
+/// what it is built with for vectors of a width on a device. After `=>` the same of the heads, as far as they have it.
 macro_rules! each_part {
     ($with:ident) => {
         $with! {
@@ -25,13 +26,16 @@ macro_rules! each_part {
             /// Node features and graph → code embeddings.
             graph_encoder: GraphEncoderSlot, "encoder", Graph, Chosen;
             /// Code embeddings and visits → patient. Default: `fusions`, which are the next two.
-            patient_encoder: PatientEncoderSlot, "patient_encoder", Visits, BuiltIn(FusionsOptions::NAME);
+            patient_encoder: PatientEncoderSlot, "patient_encoder", Visits, Chosen;
             /// Codes → visit.
-            code_fusion: FusionSlot, "code_fusion", Visits, Chosen;
+            code_fusion: FusionSlot, "code_fusion", Visits, Chosen, of patient_encoder with FusionContext::codes;
             /// Visits → patient.
-            visit_fusion: FusionSlot, "visit_fusion", Visits, Chosen;
+            visit_fusion: FusionSlot, "visit_fusion", Visits, Chosen, of patient_encoder with FusionContext::visits;
             /// Abnormal laboratory items → vector.
             lab: LabSlot, "lab", Labs, Chosen;
+            =>
+            /// Vectors → logits.
+            head: HeadSlot;
         }
     };
 }
@@ -54,39 +58,50 @@ pub enum Reads {
 pub enum Otherwise {
     /// What the recipe chooses, or else the one component that [serves by default](Component::DEFAULT).
     Chosen,
-    /// What the recipe chooses, or else this component of the SDK.
-    BuiltIn(&'static str),
     /// What the recipe chooses, or else nothing: the model is without the part. Its key has `#[serde(skip_serializing_if =
     /// "ComponentRef::is_open")]` in the list, so that manifests that leave it out are written as before there was the part.
     Nothing,
 }
 
-/// What is declared of a part.
+/// What is declared of a part before the heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartInfo {
     /// Its key in `[model]`.
     pub key: &'static str,
     /// The slot of its component.
     pub slot: Slot,
-    /// What paths of its parameters begin with: the name of a field of [`Model`] or of [`Fusions`].
+    /// What paths of its parameters begin with: the name of a field of [`Model`], or of a part that a field is made of.
     pub path: &'static str,
     /// What it computes from.
     pub reads: Reads,
     /// What there is where the manifest names no component.
     pub otherwise: Otherwise,
+    /// The key of the part that it is for: the model has it where the component of that [asks](Component::PARTS) for it.
+    pub of: Option<&'static str>,
 }
 
-/// Declares [`PARTS`].
+/// Declares [`PARTS`] and [`KEYS`].
 macro_rules! declare_parts {
-    ($($(#[$doc:meta])* $key:ident: $kind:ident, $path:literal, $reads:ident, $otherwise:ident $(($name:expr))?;)+) => {
+    (
+        $($(#[$doc:meta])* $key:ident: $kind:ident, $path:literal, $reads:ident, $otherwise:ident
+            $(, of $owner:ident with $context:path)?;)+
+        => $(#[$head_doc:meta])* $head:ident: $head_kind:ident;
+    ) => {
         /// The parts before the heads, in the order in which they compute.
         pub const PARTS: &[PartInfo] = &[$(PartInfo {
             key: stringify!($key),
             slot: <$kind as SlotKind>::SLOT,
             path: $path,
             reads: Reads::$reads,
-            otherwise: Otherwise::$otherwise $(($name))?,
+            otherwise: Otherwise::$otherwise,
+            of: [$(Some(stringify!($owner)),)? None][0],
         },)+];
+
+        /// The keys of `[model]` that name components, each with its slot: those of [`PARTS`], and that of the heads.
+        pub const KEYS: &[(&str, Slot)] = &[
+            $((stringify!($key), <$kind as SlotKind>::SLOT),)+
+            (stringify!($head), <$head_kind as SlotKind>::SLOT),
+        ];
     };
 }
 each_part! { declare_parts }
@@ -201,17 +216,17 @@ impl Model {
     /// What [`PARTS`] does not declare counts as read from the graph alone: nothing is precomputed while it trains.
     pub fn parts(&self) -> Vec<(String, Reads)> {
         let roots = roots(self);
-        let has_fusions = roots.iter().any(|(root, _)| root == Fusions::PARTS[0]);
+        let is_there = |path: &str| roots.iter().any(|(root, _)| root == path);
+        let is_divided = |key: &str| PARTS.iter().any(|part| part.of == Some(key) && is_there(part.path));
         let is_part = |root: &str, changes: bool| match PARTS.iter().find(|part| part.path == root) {
             _ if HEADS.contains(&root) => false,
-            Some(part) if part.slot == Slot::PatientEncoder => !has_fusions,
-            Some(part) if part.otherwise != Otherwise::Nothing => true,
-            // A field is there whether the model has the part or not.
+            Some(part) if part.otherwise != Otherwise::Nothing && !is_divided(part.key) => true,
+            // A field is there whether the model has the part or not, and whether it has anything beside its own parts or not.
             _ => changes,
         };
-        let parts = roots.into_iter().filter(|(root, changes)| is_part(root, *changes)).map(|(root, _)| {
+        let parts = roots.iter().filter(|(root, changes)| is_part(root, *changes)).map(|(root, _)| {
             let reads = PARTS.iter().find(|part| part.path == root).map_or(Reads::Graph, |part| part.reads);
-            (root, reads)
+            (root.clone(), reads)
         });
         parts.collect()
     }

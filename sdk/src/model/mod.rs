@@ -2,13 +2,11 @@
 
 mod age_and_sex;
 mod assembled;
-mod fusions;
 mod history;
 mod parameters;
 
 pub(crate) use assembled::each_part;
-pub use assembled::{Encoded, Model, ModelParts, Otherwise, PARTS, PartInfo, Reads, dense, targets_of};
-pub use fusions::{Fusions, FusionsOptions};
+pub use assembled::{Encoded, KEYS, Model, ModelParts, Otherwise, PARTS, PartInfo, Reads, dense, targets_of};
 pub use history::{History, HistoryMap};
 pub use parameters::{
     Parameter, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,

@@ -25,6 +25,8 @@ pub struct ComponentInfo {
     pub default: bool,
     /// Components that it names by itself: lines `+slot name`.
     pub needs: &'static str,
+    /// Keys of `[model]` whose components it is made of.
+    pub parts: &'static [&'static str],
     /// JSON Schema of its options, with defaults.
     pub schema: Schema,
     /// The plugin it comes from.
@@ -73,6 +75,7 @@ impl Registrar<'_> {
             citation: C::CITATION,
             default: C::DEFAULT,
             needs: C::NEEDS,
+            parts: C::PARTS,
             schema: schema_of::<C>(),
             plugin: self.plugin.clone(),
         }

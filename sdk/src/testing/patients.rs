@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
-/// The fusion that encoders of two levels get here.
+/// The fusion that encoders get here that are made of fusions.
 #[derive(Module, Debug)]
 struct Mean {
     width: usize,
@@ -28,8 +28,16 @@ impl Fusion for Mean {
     }
 }
 
-fn mean(_: FusionLevel, width: usize) -> Result<FusionModule> {
-    Ok(FusionModule::new(Mean { width }, "the mean of the checks"))
+/// The parts of an encoder that asks for these keys.
+struct Parts(&'static [&'static str]);
+
+impl SubParts for Parts {
+    fn fusion(&self, key: &str, context: &FusionContext<'_>) -> Result<FusionModule> {
+        match self.0.contains(&key) {
+            true => Ok(FusionModule::new(Mean { width: context.width }, "the mean of the checks")),
+            false => Err(no_sub_part(Slot::Fusion, key)),
+        }
+    }
 }
 
 /// Patients of three, one, one (without codes) and two visits.
@@ -56,6 +64,8 @@ impl Examined for slots::patient_encoder {
     fn examine(subject: &Subject<'_>, report: &mut Report) {
         let Ok(graph) = graph() else { return };
         let (graph, codes) = (&graph, &codes(graph.nodes()));
+        let declared = subject.registry.info(subject.slot, subject.name).map(|info| info.parts).unwrap_or_default();
+        let parts = &Parts(declared);
         let (dated, undated) = (examples(true), examples(false));
         let batches = [
             ("patients of three, one and two visits, and one without codes", dated.batch(&[0, 1, 2, 3])),
@@ -65,7 +75,7 @@ impl Examined for slots::patient_encoder {
             ("no patients", dated.batch(&[])),
         ];
         let build = move |options, device: &Device| {
-            let context = PatientEncoderContext { width: WIDTH, codes, device, fusion: &mean };
+            let context = PatientEncoderContext { width: WIDTH, codes, device, parts };
             subject.registry.build::<slots::patient_encoder>(subject.name, options, &context)
         };
         let case = |(what, batch): &'_ (&'static str, Batch)| -> Case<'_, PatientEncoderModule> {

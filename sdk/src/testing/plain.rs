@@ -6,7 +6,7 @@ use super::options::check_options;
 use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::error::Blame;
-use crate::model::PARTS;
+use crate::model::{KEYS, PARTS};
 use crate::recipe::{BuildRecipe, Recipe, Stage, completed};
 use crate::{Error, Result, slots};
 use burn::module::Module;
@@ -178,7 +178,7 @@ pub fn check_recipe<C: BuildRecipe>(options: C) {
 
 impl Examined for slots::recipe {
     fn examine(subject: &Subject<'_>, report: &mut Report) {
-        let paths: Vec<&str> = PARTS.iter().filter(|part| part.slot != Slot::Fusion).map(|part| part.path).collect();
+        let paths: Vec<&str> = PARTS.iter().filter(|part| part.of.is_none()).map(|part| part.path).collect();
         let build = |options: Table| subject.registry.make::<slots::recipe>(subject.name, options);
         report.check("types of stages", |findings| {
             let types = build(subject.options.clone())?.types();
@@ -228,9 +228,8 @@ fn check_needs(subject: &Subject<'_>, paths: &[&'static str], report: &mut Repor
         let stages = recipe.types().iter().map(|(name, _)| stage(name)).collect::<Result<Vec<Stage>>>()?;
         let stages = completed(recipe.as_ref(), stages, false, paths)?;
         let needs: Vec<&str> = subject.registry.info(Slot::Recipe, subject.name)?.needs.lines().collect();
-        let missing = named_by(recipe.as_ref(), &stages).into_iter().filter(|(slot, name)| {
-            !subject.registry.is_builtin(*slot, name) && !needs.contains(&format!("+{slot} {name}").as_str())
-        });
+        let named = named_by(recipe.as_ref(), &stages).into_iter();
+        let missing = named.filter(|(slot, name)| !needs.contains(&format!("+{slot} {name}").as_str()));
         findings.extend(missing.map(|(slot, name)| format!("there is no line `+{slot} {name}`")));
         Ok(())
     });
@@ -238,8 +237,7 @@ fn check_needs(subject: &Subject<'_>, paths: &[&'static str], report: &mut Repor
 
 /// The components that a recipe names where a manifest names none.
 fn named_by(recipe: &dyn Recipe, stages: &[Stage]) -> BTreeSet<(Slot, String)> {
-    let parts = PARTS.iter().map(|part| (part.key, part.slot)).chain([("head", Slot::Head)]);
-    let parts = parts.filter_map(|(key, slot)| Some((slot, recipe.part(key)?.to_owned())));
+    let parts = KEYS.iter().filter_map(|&(key, slot)| Some((slot, recipe.part(key)?.to_owned())));
     let of_stage = |stage: &Stage| [(Slot::Objective, stage.objective().1), (Slot::Loss, stage.loss())];
     let of_stages = stages.iter().flat_map(of_stage).map(|(slot, component)| (slot, component.r#type));
     parts.chain(of_stages).collect()

@@ -184,6 +184,38 @@ fn of_a_fusion() {
     );
 }
 
+impl BuildPatientEncoder for Wrong {
+    type Module = Layer;
+
+    fn build(self, context: &PatientEncoderContext<'_>) -> Result<Layer> {
+        if self.is("secretive") {
+            context.parts.fusion("code_fusion", &FusionContext::codes(context.width, context.device))?;
+        }
+        Layer::new(&self, context.width, context.device)
+    }
+}
+
+impl PatientEncoder for Layer {
+    fn forward(&self, embeddings: Tensor<2>, _: &Graph, batch: &Batch) -> Tensor<2> {
+        let visits = pool(self.apply(embeddings), &batch.codes, Pooling::Mean);
+        pool(visits, &batch.visits, Pooling::Mean)
+    }
+
+    fn width(&self) -> usize {
+        self.width
+    }
+}
+
+#[test]
+fn of_a_patient_encoder() {
+    let words = "it has no fusion `code_fusion` among its parts";
+    finds(
+        Slot::PatientEncoder,
+        |r| r.add::<slots::patient_encoder, Wrong>(),
+        &[("secretive", "shapes: patients of three", words)],
+    );
+}
+
 impl BuildLabEncoder for Wrong {
     type Module = Layer;
 
@@ -449,7 +481,6 @@ impl Recipe for Wrong {
 
     fn part(&self, key: &str) -> Option<&'static str> {
         match key {
-            "patient_encoder" => Some("fusions"), // of the SDK, whatever is loaded
             "lab" => self.is("secretive").then_some("linear"),
             _ => None,
         }

@@ -6,7 +6,7 @@ use dualk_sdk::plugin::{Registrar, Registry};
 pub type Register = fn(&mut Registrar<'_>);
 
 /// What every experiment here needs.
-const OF_ALL: [Register; 9] = [
+const OF_ALL: [Register; 10] = [
     dualk_plugin_encoder_gat::register,
     dualk_plugin_encoder_gcn::register,
     dualk_plugin_fusion_attention::register,
@@ -15,6 +15,7 @@ const OF_ALL: [Register; 9] = [
     dualk_plugin_lab_layers::register,
     dualk_plugin_losses::register,
     dualk_plugin_objectives::register,
+    dualk_plugin_patient_fusions::register,
     dualk_plugin_recipe_dualk::register,
 ];
 

@@ -2,7 +2,7 @@
 
 use super::Manifest;
 use crate::component::Slot;
-use crate::experiment::parts::KEYS;
+use crate::model::KEYS;
 use crate::plugin::{ComponentInfo, Registry};
 use crate::recipe::RecipeSlot;
 use schemars::schema_for;

@@ -19,7 +19,6 @@ impl Registry {
         for plugin in plugins {
             found.push(loader::inspect(&loader::locate(plugin)?)?);
         }
-        let builtin = Self::new();
         let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
         for &slot in open {
             let listed = found.iter().flat_map(|i| &i.defaults).filter(|(s, _)| s == slot.name());
@@ -31,7 +30,7 @@ impl Registry {
         }
         while let Some((slot, name)) = wanted.pop_front() {
             let brings = |i: &Inspection| i.components.iter().any(|(s, n)| s == slot.name() && *n == name);
-            if builtin.entries.contains_key(&(slot, name.clone())) || found.iter().any(brings) {
+            if found.iter().any(brings) {
                 continue;
             }
             let provider = loader::provider(slot, &name)?;
@@ -93,9 +92,8 @@ impl Registry {
     /// # Errors
     /// When one of them cannot be loaded, or two bring one component.
     pub fn load_shipped(&mut self) -> Result<()> {
-        let of_plugins = self.components().filter(|info| !self.is_builtin(info.slot, info.name));
         let chosen: BTreeSet<(String, String)> =
-            of_plugins.map(|info| (info.slot.name().to_owned(), info.name.to_owned())).collect();
+            self.components().map(|info| (info.slot.name().to_owned(), info.name.to_owned())).collect();
         for (_, file) in loader::in_use() {
             let opened = loader::open_file(&file)?;
             let is_replaced = opened.inspection.components.iter().any(|component| chosen.contains(component));

@@ -6,45 +6,28 @@ use super::loader::{LoadedPlugin, between};
 use super::registrar::{ComponentInfo, Entry, Make, Registrar, origin};
 use super::trust::Trust;
 use crate::boundary::guard;
-use crate::component::{PatientEncoderSlot, Slot, SlotKind};
-use crate::model::FusionsOptions;
+use crate::component::{Slot, SlotKind};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use toml::Table;
-
-/// How errors call where components come from that are part of the SDK.
-const BUILTIN: &str = "part of the SDK";
 
 /// All components that an experiment can name, by slot and name.
 ///
 /// ```ignore
 /// let registry = Registry::new().with(dualk_plugin_encoder_gat::register)?;
 /// ```
+#[derive(Default)]
 pub struct Registry {
     entries: BTreeMap<(Slot, String), Entry>,
     plugins: Vec<LoadedPlugin>,
     trust: Trust,
 }
 
-impl Default for Registry {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Registry {
-    /// What the SDK brings itself: the patient encoder `fusions`.
+    /// One without components: all come from plugins.
     pub fn new() -> Self {
-        let mut registry = Self { entries: BTreeMap::new(), plugins: Vec::new(), trust: Trust::default() };
-        let mut entries = Vec::new();
-        Registrar { plugin: BUILTIN.into(), entries: &mut entries }.add::<PatientEncoderSlot, FusionsOptions>();
-        registry.insert(entries);
-        registry
-    }
-
-    fn insert(&mut self, entries: Vec<Entry>) {
-        self.entries.extend(entries.into_iter().map(|entry| ((entry.info.slot, entry.info.name.to_owned()), entry)));
+        Self::default()
     }
 
     /// Asks this of every plugin file from now on, before any of its code runs.
@@ -77,11 +60,6 @@ impl Registry {
     /// When there is none of that name, with those there are.
     pub fn info(&self, slot: Slot, name: &str) -> Result<&ComponentInfo> {
         self.entry(slot, name).map(|e| &e.info)
-    }
-
-    /// Whether a component is part of the SDK itself, whose build says all that a checksum could.
-    pub fn is_builtin(&self, slot: Slot, name: &str) -> bool {
-        self.entries.get(&(slot, name.to_owned())).is_some_and(|entry| *entry.info.plugin == *BUILTIN)
     }
 
     /// Checks options and fills in defaults.

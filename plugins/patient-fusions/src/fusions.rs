@@ -1,13 +1,9 @@
-//! `fusions`, the patient encoder that experiments have by default: codes fuse to visits, visits to patients.
+//! `fusions`: codes fuse to visits, visits to patients.
 
-use crate::Result;
-use crate::component::*;
-use crate::data::Batch;
-use crate::graph::Graph;
-use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor};
-use burn::tensor::{Device, Tensor};
+use dualk_sdk::burn::module::{Content, Devices, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor};
+use dualk_sdk::prelude::*;
 
-crate::options! {
+options! {
     /// Options of `fusions`: none; the manifest names its parts as `model.code_fusion` and `model.visit_fusion`.
     pub struct FusionsOptions {}
 }
@@ -15,14 +11,18 @@ crate::options! {
 impl Component for FusionsOptions {
     const NAME: &'static str = "fusions";
     const ABOUT: &'static str = "Codes fuse to visits (model.code_fusion), visits to patients (model.visit_fusion).";
+    const PARTS: &'static [&'static str] = &Fusions::PARTS;
+    const DEFAULT: bool = true;
 }
 
 impl BuildPatientEncoder for FusionsOptions {
     type Module = Fusions;
 
     fn build(self, context: &PatientEncoderContext<'_>) -> Result<Fusions> {
-        let code_fusion = (context.fusion)(FusionLevel::Codes, context.width)?;
-        let visit_fusion = (context.fusion)(FusionLevel::Visits, code_fusion.width())?;
+        let PatientEncoderContext { width, device, parts, .. } = *context;
+        let [codes, visits] = Fusions::PARTS;
+        let code_fusion = parts.fusion(codes, &FusionContext::codes(width, device))?;
+        let visit_fusion = parts.fusion(visits, &FusionContext::visits(code_fusion.width(), device))?;
         Ok(Fusions { code_fusion, visit_fusion })
     }
 }
@@ -41,8 +41,8 @@ impl Fusions {
         Self { code_fusion, visit_fusion }
     }
 
-    /// Names of the parts, which paths of parameters begin with.
-    pub(crate) const PARTS: [&'static str; 2] = ["code_fusion", "visit_fusion"];
+    /// Keys of the fusions in `[model]`, which paths of their parameters begin with.
+    const PARTS: [&'static str; 2] = ["code_fusion", "visit_fusion"];
 
     fn each(self, mut change: impl FnMut(FusionModule) -> FusionModule) -> Self {
         Self { code_fusion: change(self.code_fusion), visit_fusion: change(self.visit_fusion) }
@@ -125,8 +125,7 @@ impl ModuleDisplay for Fusions {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::parameters;
-    use burn::module::Param;
+    use dualk_sdk::model::parameters;
 
     #[derive(Module, Debug)]
     struct Sum {
@@ -134,7 +133,7 @@ mod tests {
     }
 
     impl Fusion for Sum {
-        fn forward(&self, values: Tensor<2>, _: &crate::data::Sets) -> Tensor<2> {
+        fn forward(&self, values: Tensor<2>, _: &Sets) -> Tensor<2> {
             values
         }
 
@@ -150,6 +149,11 @@ mod tests {
     }
 
     #[test]
+    fn it_is_a_sound_patient_encoder() {
+        dualk_sdk::testing::check_patient_encoder(FusionsOptions {});
+    }
+
+    #[test]
     fn paths_name_the_fusions_and_not_the_encoder() {
         let weight = || Param::from_tensor(Tensor::<2>::ones([1, 1], &Device::flex()));
         let fusion = || FusionModule::new(Sum { weight: weight() }, "sum");
@@ -157,8 +161,5 @@ mod tests {
         let whole = Whole { patient_encoder: encoder, lab: weight() };
         let paths: Vec<String> = parameters(&whole).into_iter().map(|p| p.path).collect();
         assert_eq!(paths, ["code_fusion.weight", "visit_fusion.weight", "lab"]);
-        let roots = crate::model::parameters::roots(&whole);
-        let roots: Vec<(&str, bool)> = roots.iter().map(|(root, changes)| (root.as_str(), *changes)).collect();
-        assert_eq!(roots, [("patient_encoder", false), ("code_fusion", true), ("visit_fusion", true), ("lab", true)]);
     }
 }
