@@ -31,7 +31,7 @@ pub(super) fn data_plan(manifest: (Manifest, Source), registry: Registry) -> Res
         let found = draft.tables()?;
         if !draft.manifest.stage.is_empty() {
             let recipe = draft.recipe()?;
-            (0..draft.manifest.stage.len()).try_for_each(|i| draft.stage(recipe.as_ref(), i))?;
+            (0..draft.manifest.stage.len()).try_for_each(|i| draft.stage(recipe.as_ref(), i, &found.checked.paths))?;
         }
         Ok(found)
     })
