@@ -50,6 +50,17 @@ fn examples(dated: bool) -> Examples {
     Examples { codes: Arc::new(visits), visits: patients, labs, targets: Vec::new(), ..Examples::default() }
 }
 
+/// Batches of the examples, and what is special about them; the first is of all.
+fn batches(dated: &Examples) -> [(&'static str, Batch); 5] {
+    [
+        ("patients of three, one and two visits, and one without codes", dated.batch(&[0, 1, 2, 3])),
+        ("visits whose days are not known", examples(false).batch(&[0, 1, 2, 3])),
+        ("one patient of one visit", dated.batch(&[1])),
+        ("no codes at all", dated.batch(&[2])),
+        ("no patients", dated.batch(&[])),
+    ]
+}
+
 /// Checks a patient encoder on patients of many, one and no visits, each by itself and all together, with and without the
 /// days between visits.
 ///
@@ -66,14 +77,8 @@ impl Examined for slots::patient_encoder {
         let (graph, codes) = (&graph, &codes(graph.nodes()));
         let declared = subject.registry.info(subject.slot, subject.name).map(|info| info.parts).unwrap_or_default();
         let parts = &Parts(declared);
-        let (dated, undated) = (examples(true), examples(false));
-        let batches = [
-            ("patients of three, one and two visits, and one without codes", dated.batch(&[0, 1, 2, 3])),
-            ("visits whose days are not known", undated.batch(&[0, 1, 2, 3])),
-            ("one patient of one visit", dated.batch(&[1])),
-            ("no codes at all", dated.batch(&[2])),
-            ("no patients", dated.batch(&[])),
-        ];
+        let dated = examples(true);
+        let batches = batches(&dated);
         let build = move |options, device: &Device| {
             let context = PatientEncoderContext { width: WIDTH, codes, device, parts };
             subject.registry.build::<slots::patient_encoder>(subject.name, options, &context)
