@@ -95,7 +95,7 @@ impl Tables {
         row(admissions, format_args!("{subject},{admission},{time},EW EMER."));
         for (seq, &code) in cohort.codes.row(at).iter().enumerate() {
             let code = cohort.code_names[code as usize].replace('.', "");
-            let (code, version) = match code == ICD9_HEART_FAILURE && at % 2 == 0 {
+            let (code, version) = match code == ICD9_HEART_FAILURE && at.is_multiple_of(2) {
                 true => (ICD10_HEART_FAILURE, 10),
                 false => (code.as_str(), 9),
             };
