@@ -61,8 +61,8 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
         step: None,
     };
     let (mut seen, mut without_patient, mut without_visit) = (HashSet::new(), 0, 0);
-    for i in 0..rows.len() {
-        let Some(patient) = numbers[i] else {
+    for (i, patient) in numbers.into_iter().enumerate() {
+        let Some(patient) = patient else {
             without_patient += 1;
             continue;
         };
