@@ -60,7 +60,9 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
     let labs = stage.plan.sees_labs(by_visit);
     let SplitExamples { train, valid, test } = &stage.splits;
     let (data, objective, heads) = (stage.data, stage.objective.as_ref(), model.head_specs());
-    let found = baselines(&BaselineContext { data, objective, heads, train, valid, test, labs, by_visit });
+    let graph_regression = manifest.output.graph_regression;
+    let context = BaselineContext { data, objective, heads, train, valid, test, labs, by_visit, graph_regression };
+    let found = baselines(&context);
     task.finish("");
     found
 }

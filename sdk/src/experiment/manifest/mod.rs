@@ -122,7 +122,7 @@ pub struct Data {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
     /// Sources of a knowledge graph that says how codes and laboratory items hang together, for heads that look at one, and
-    /// for the baselines `history, then knowledge` and `logistic regression, with knowledge`. Default: none.
+    /// for baselines with `knowledge` in their name. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub knowledge: Vec<GraphSource>,
     /// Part of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
@@ -149,6 +149,9 @@ pub struct Output {
     pub access: Access,
     /// Whether tables show simple baselines and a logistic regression.
     pub baselines: bool,
+    /// Whether they show a logistic regression that learns from the knowledge graph, too, which takes as long as a short training.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub graph_regression: bool,
     /// Whether a run writes TensorBoard's event files, into its folder `tensorboard`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tensorboard: bool,
@@ -168,6 +171,7 @@ impl Default for Output {
             checkpoint_minutes: 5.0,
             access: Access::Private,
             baselines: true,
+            graph_regression: false,
             tensorboard: false,
             mlflow: None,
             mlflow_experiment: None,

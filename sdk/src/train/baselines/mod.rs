@@ -48,6 +48,8 @@ pub struct BaselineContext<'a> {
     pub labs: bool,
     /// Whether the model tells items of different visits apart, where they are known by visit.
     pub by_visit: bool,
+    /// Whether a logistic regression learns from the knowledge graph, too, where there is one.
+    pub graph_regression: bool,
 }
 
 impl BaselineContext<'_> {
@@ -262,9 +264,10 @@ fn views(context: &BaselineContext<'_>) -> Vec<Features> {
     ordered.then_some(AGES).into_iter().chain([1]).map(|ages| features(context, ages)).collect()
 }
 
-/// What a knowledge graph says of the columns of each head, where all ask for codes and there is one.
+/// What a knowledge graph says of the columns of each head, where that is wanted, all ask for codes and there is one.
 fn known_ways(context: &BaselineContext<'_>, asks: &[Asks]) -> Option<Vec<Ways>> {
-    let known = context.data.knowledge.as_ref().filter(|_| !is_binary(context))?;
+    let wanted = context.graph_regression && !is_binary(context);
+    let known = context.data.knowledge.as_ref().filter(|_| wanted)?;
     let of = |asks: &Asks| match asks {
         Asks::Codes(columns) | Asks::Hidden(columns) => Some(Ways::new(known, columns)),
         _ => None,

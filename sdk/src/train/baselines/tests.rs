@@ -67,7 +67,8 @@ fn context<'a>(
     test: &'a Examples,
     labs: bool,
 ) -> BaselineContext<'a> {
-    BaselineContext { data, objective: &Again, heads, train, valid: train, test, labs, by_visit: true }
+    let (by_visit, graph_regression) = (true, true);
+    BaselineContext { data, objective: &Again, heads, train, valid: train, test, labs, by_visit, graph_regression }
 }
 
 fn ragged(rows: &[&[u32]]) -> Ragged<u32> {
