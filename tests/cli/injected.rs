@@ -824,3 +824,36 @@ fn imported_runs() {
     });
     assert!(failures > 20, "{failures}");
 }
+
+/// What a kill between the two renames of a file system without an exchange leaves of the result before: it keeps its name
+/// until a run of the same is complete, and what others put into it is in the new one.
+#[test]
+fn an_earlier_result_keeps_its_name_until_a_run_of_the_same_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    manifest(folder.path());
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(folder.path().join("runs")).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let run = |arguments: &[&str], fault: Option<&str>| {
+        dualk(folder.path(), &[&["run", "small.toml", "--no-cache"][..], arguments].concat(), fault).status.code()
+    };
+    assert_eq!(run(&[], None), Some(0));
+    let found = names();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let name = &found[0];
+    let result = |name: &str| folder.path().join("runs").join(name);
+    let old = format!("{name}.unfinished-AbC123.old");
+    fs::write(result(name).join("mine"), "mine").unwrap();
+    fs::rename(result(name), result(&old)).unwrap();
+    let before = contents(&result(&old));
+    // Another experiment, and the same one without success.
+    assert_eq!(run(&["--set", "seed=4"], None), Some(0));
+    assert_eq!(run(&[], Some("create 1:EIO")), Some(2));
+    assert!(contents(&result(&old)) == before, "{:?}", names());
+    assert_eq!(run(&[], None), Some(0));
+    assert!(names().len() == 2 && names().contains(name), "{:?}", names());
+    assert_eq!(fs::read_to_string(result(name).join("mine")).unwrap(), "mine");
+}

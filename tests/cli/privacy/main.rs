@@ -212,6 +212,49 @@ fn no_identifier_is_printed_logged_reported_or_shared() {
     assert!(is_found(folder.path().join("logits.parquet")) && is_found(folder.path().join("out/patients.parquet")));
 }
 
+/// A run that fails at its end keeps its checkpoints, and here event files.
+#[test]
+fn no_identifier_is_in_event_files_or_what_an_unfinished_run_leaves() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    // The first change of a name whose failure ends the run: that of a checkpoint does not.
+    let stopped = (1..).find_map(|number| {
+        let runs = format!("runs{number}");
+        let set = ["output.tensorboard=true", "output.checkpoint_minutes=0", &format!("output.runs={runs}")];
+        let set = set.iter().flat_map(|set| ["--set", *set]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        command.current_dir(folder.path()).env("DUALK_CACHE", "off").env("DUALK_FAULT", format!("rename {number}:EIO"));
+        let output = command.args(["run", "canary.toml"]).args(set).output().unwrap();
+        assert!(printed(&output, "a failed run").contains("fault injected"), "no run failed with checkpoints");
+        let run = fs::read_dir(folder.path().join(runs)).ok()?.next()?.unwrap().path();
+        run.join("resume").is_dir().then_some(run)
+    });
+    let run = stopped.unwrap();
+    let there = |name: &str| fs::read_dir(run.join(name)).unwrap().count();
+    assert!(there("resume") > 0 && there("tensorboard") > 0, "{}", run.display());
+    searched_run(&run);
+}
+
+#[test]
+fn no_identifier_is_in_a_sweep_but_in_the_measures_of_its_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    let manifest = fs::read_to_string(folder.path().join("canary.toml")).unwrap();
+    fs::write(folder.path().join("canary.toml"), format!("{manifest}\n[sweep]\nseeds = [1, 2]\n")).unwrap();
+    let sweep = ["sweep", "canary.toml", "--out", "out", "--jobs", "1", "--threads", "1"];
+    let output = dualk(folder.path(), &sweep);
+    assert!(output.status.success(), "{}", printed(&output, "sweep"));
+    printed(&output, "sweep");
+    let out = folder.path().join("out");
+    let runs: Vec<PathBuf> = fs::read_dir(out.join("runs")).unwrap().map(|run| run.unwrap().path()).collect();
+    assert_eq!(runs.len(), 2);
+    runs.iter().for_each(|run| assert!(searched_run(run) >= 8));
+    assert!(searched(&out.join("members")) >= 4, "logs, manifests and states");
+    let beside: Vec<PathBuf> =
+        Search::of(&out).naming.into_iter().filter(|file| !file.starts_with(out.join("runs"))).collect();
+    assert!(beside.is_empty(), "{beside:?}");
+}
+
 #[test]
 fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
     let folder = tempfile::tempdir().unwrap();
