@@ -59,11 +59,14 @@ fn losses(key: &str, component: &str) -> Vec<f64> {
     let setting = format!("{key}={{ type = {component:?}{options} }}");
     let manifest = Manifest::load(&file, &[setting, runs]).unwrap();
     let experiment = Experiment::new(manifest, Registry::new()).unwrap();
-    // What can be frozen, by the manifest and by the parameters.
+    // What can be frozen: as the recipe is told of a small model, and in the model itself. Fusions are parts of one patient encoder alone.
     let data = experiment.prepare(&Silent).unwrap();
     let parts = experiment.model(&data, &Device::flex(), |_| {}).unwrap().parts();
     let paths: Vec<String> = parts.into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, experiment.paths(), "{key} = {component}");
+    let fuses = !key.ends_with("patient_encoder") || component == "fusions";
+    let has = |path: &str| paths.iter().any(|other| other == path);
+    assert_eq!([has("code_fusion"), has("visit_fusion"), has("patient_encoder")], [fuses, fuses, !fuses], "{paths:?}");
     let (outcome, run) = experiment.run(&Silent).unwrap();
     assert!(outcome.stages[0].rows.iter().all(|row| row.metrics.iter().all(|(_, value)| value.is_finite())));
     let history = fs::read_to_string(run.path().join("metrics.jsonl")).unwrap();

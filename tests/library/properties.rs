@@ -448,6 +448,18 @@ fn given((_, options): Named) -> toml::Table {
     toml::from_str(options).unwrap()
 }
 
+/// The same fusion wherever a patient encoder asks for one.
+struct Fusing<'a> {
+    registry: &'a Registry,
+    fusion: Named,
+}
+
+impl SubParts for Fusing<'_> {
+    fn fusion(&self, _: &str, context: &FusionContext<'_>) -> Result<FusionModule> {
+        self.registry.build::<slots::fusion>(self.fusion.0, given(self.fusion), context)
+    }
+}
+
 /// A graph encoder and a patient encoder.
 struct Encoder {
     graph: Graph,
@@ -470,11 +482,8 @@ impl Encoder {
         let codes: Vec<String> = (0..graph.nodes()).map(code).collect();
         let context = GraphEncoderContext { input: 4, codes: &codes, device: &device };
         let encoder = registry.build::<slots::graph_encoder>(encoder.0, given(encoder), &context).unwrap();
-        let fuse = |level: FusionLevel, width: usize| {
-            let context = FusionContext { level, width, device: &device };
-            registry.build::<slots::fusion>(fusion.0, given(fusion), &context)
-        };
-        let context = PatientEncoderContext { width: encoder.width(), codes: &codes, device: &device, fusion: &fuse };
+        let parts = &Fusing { registry, fusion };
+        let context = PatientEncoderContext { width: encoder.width(), codes: &codes, device: &device, parts };
         let patients = registry.build::<slots::patient_encoder>(patients.0, given(patients), &context).unwrap();
         let nodes: Vec<f32> = (0..graph.nodes() * 4).map(|i| ((i * 7 + shift) % 13) as f32 / 6.5 - 1.0).collect();
         Self {

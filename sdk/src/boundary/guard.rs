@@ -5,12 +5,16 @@ use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// Calls of [`catch`] that run now, on all threads.
 static WATCHED: AtomicUsize = AtomicUsize::new(0);
-/// Where a thread panicked last that waits for no call into a plugin, but is waited for.
-static OF_WORKER: Mutex<Option<String>> = Mutex::new(None);
+/// Calls of [`run_on_cells`] that run now, on all threads.
+static ON_CELLS: AtomicUsize = AtomicUsize::new(0);
+/// The last panic of a thread that is in no call of these, but that one may wait for: its words and its place.
+static OF_WORKER: Mutex<Option<(String, String)>> = Mutex::new(None);
+/// What a scope of threads panics with where one of them did, in the place of that one's words.
+const OF_SCOPE: &str = "a scoped thread panicked";
 
 thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
@@ -36,22 +40,24 @@ pub fn refuse(error: Error) -> ! {
 
 /// Calls into a plugin. A panic there goes on as one that [`catch`] turns into an error naming `origin`.
 pub fn run<R>(origin: &str, call: impl FnOnce() -> R) -> R {
-    named(origin, call, |message| message)
+    watched(call).unwrap_or_else(|payload| of_plugin(origin, payload, |words| words))
 }
 
 /// As [`run`], of a plugin that has cells of tables at hand: the words of a panic may hold some, and are hidden as values are.
 pub fn run_on_cells<R>(origin: &str, call: impl FnOnce() -> R) -> R {
-    named(origin, call, error::value)
+    ON_CELLS.fetch_add(1, Ordering::Relaxed);
+    let outcome = watched(call);
+    ON_CELLS.fetch_sub(1, Ordering::Relaxed);
+    outcome.unwrap_or_else(|payload| of_plugin(origin, payload, error::value))
 }
 
-fn named<R>(origin: &str, call: impl FnOnce() -> R, told: fn(String) -> String) -> R {
-    watched(call).unwrap_or_else(|payload| match payload.is::<PluginPanic>() || payload.is::<Refusal>() {
-        true => resume_unwind(payload),
-        false => {
-            let message = told(words_of(&*payload)) + &place_of_last();
-            resume_unwind(Box::new(PluginPanic { origin: origin.to_owned(), message }))
-        }
-    })
+/// Goes on with a panic inside a plugin, whose words are `told` so.
+fn of_plugin(origin: &str, payload: Box<dyn Any + Send>, told: fn(String) -> String) -> ! {
+    if payload.is::<PluginPanic>() || payload.is::<Refusal>() {
+        resume_unwind(payload);
+    }
+    let (words, place) = said(&*payload);
+    resume_unwind(Box::new(PluginPanic { origin: origin.to_owned(), message: told(words) + &place }))
 }
 
 /// Runs `call`; a panic becomes an error instead of a trace.
@@ -59,6 +65,8 @@ fn named<R>(origin: &str, call: impl FnOnce() -> R, told: fn(String) -> String) 
 /// # Errors
 /// What `call` returns, or the panic, with the plugin that it happened in.
 pub fn catch<R>(call: impl FnOnce() -> Result<R>) -> Result<R> {
+    // Of an earlier panic that somebody made an error of.
+    take_of_worker();
     WATCHED.fetch_add(1, Ordering::Relaxed);
     let outcome = watched(call);
     WATCHED.fetch_sub(1, Ordering::Relaxed);
@@ -92,18 +100,19 @@ pub fn attempt<R>(call: impl FnOnce() -> R) -> Result<R, String> {
 }
 
 /// Keeps panics that become errors off standard error, and notes their place for the error; those of threads without a name, which
-/// go on in the thread that waits for them, too. It wraps the panic hook of the process, so it is for programs to ask for; the first
-/// call counts.
+/// go on in the thread that waits for them, too, and of any thread while a plugin has cells at hand. It wraps the panic hook of the
+/// process, so it is for programs to ask for; the first call counts.
 pub fn keep_panics_quiet() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = take_hook();
         set_hook(Box::new(move |info| {
-            let place = || info.location().map(|l| format!(" ({}:{})", l.file(), l.line()));
+            let place = || info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+            let of_worker = || WATCHED.load(Ordering::Relaxed) > 0 && std::thread::current().name().is_none();
             if DEPTH.get() > 0 {
-                LAST.set(place());
-            } else if WATCHED.load(Ordering::Relaxed) > 0 && std::thread::current().name().is_none() {
-                *OF_WORKER.lock().unwrap_or_else(PoisonError::into_inner) = place();
+                LAST.set(Some(place()));
+            } else if of_worker() || ON_CELLS.load(Ordering::Relaxed) > 0 {
+                *of_worker_noted() = Some((words_of(info.payload()), place()));
             } else {
                 previous(info);
             }
@@ -120,7 +129,18 @@ fn watched<R>(call: impl FnOnce() -> R) -> Result<R, Box<dyn Any + Send>> {
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
-    words_of(payload) + &place_of_last()
+    let (words, place) = said(payload);
+    words + &place
+}
+
+/// The words of a panic and where it was, if that was noted: of a thread that was waited for, its own.
+fn said(payload: &(dyn Any + Send)) -> (String, String) {
+    let (words, place) = (words_of(payload), LAST.take());
+    match take_of_worker() {
+        Some(noted) if words == OF_SCOPE => noted,
+        Some((_, of_worker)) => (words, place.unwrap_or(of_worker)),
+        None => (words, place.unwrap_or_default()),
+    }
 }
 
 fn words_of(payload: &(dyn Any + Send)) -> String {
@@ -131,10 +151,12 @@ fn words_of(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Where this thread panicked last, or one that it waited for, if that was noted.
-fn place_of_last() -> String {
-    let of_worker = || OF_WORKER.lock().unwrap_or_else(PoisonError::into_inner).take();
-    LAST.take().or_else(of_worker).unwrap_or_default()
+fn of_worker_noted() -> MutexGuard<'static, Option<(String, String)>> {
+    OF_WORKER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_of_worker() -> Option<(String, String)> {
+    of_worker_noted().take()
 }
 
 #[cfg(test)]
@@ -179,5 +201,13 @@ mod tests {
         let error = error.unwrap_err().to_string();
         assert!(error.starts_with("parser `own` panicked: (--show-values shows it) ("), "{error}");
         assert!(error.contains("guard.rs:") && !error.contains("77120000"), "{error}");
+    }
+
+    #[test]
+    fn a_scope_says_what_its_thread_said() {
+        keep_panics_quiet();
+        let scope = || std::thread::scope(|scope| drop(scope.spawn(|| panic!("batch {}", 7))));
+        let error = catch(|| -> Result<()> { run("plugin", || Ok(scope())) }).unwrap_err().to_string();
+        assert!(error.starts_with("plugin panicked: batch 7 (") && error.contains("guard.rs:"), "{error}");
     }
 }

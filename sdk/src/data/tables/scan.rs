@@ -3,7 +3,7 @@
 use super::blocks::Blocks;
 use super::record::{self, Fault};
 use super::{Table, stream};
-use crate::{Error, Result};
+use crate::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -187,7 +187,7 @@ impl Table {
             stop.store(true, Ordering::Relaxed);
             drop(found);
             drop(give_back);
-            let read = reader.join().map_err(|_| Error::program("the table's reader panicked").at_file(self.path()))?;
+            let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
             read.map_err(|e| stream::unreadable(self.path(), e)).and(used)
         });
         // Damage of a compressed file shows at its end, and explains whatever looks wrong before.

@@ -89,7 +89,12 @@ impl SweepOptions {
         let set = configurations.iter().flat_map(|one| &one.settings);
         for (setting, tuned) in set.flat_map(|s| first.iter().map(move |t| (s, t))) {
             if says(&setting.key, &setting.value, &tuned.key) {
-                let message = format!("`{}` is tuned, and so is set by no configuration", tuned.key);
+                let message = match setting.key == tuned.key {
+                    true => format!("`{}` is tuned, and so is set by no configuration", tuned.key),
+                    false => {
+                        format!("`{}`, which is tuned, may be part of what this sets, `{}`", tuned.key, setting.key)
+                    }
+                };
                 let error = Error::user(message).at_key(&setting.written_at);
                 return Err(error.help("leave it out of `sweep.tune`, or here"));
             }
@@ -343,6 +348,11 @@ mod tests {
         for entry in ["stage = [{ epochs = 2 }, { lr = 3 }]", "'stage[1].lr' = 3", "'stage[-1].lr' = 3"] {
             assert!(tunings(entry).unwrap_err().contains("is tuned"), "{entry}");
         }
+        let error = tunings("'stage[0].lr' = 3").unwrap_err();
+        assert!(
+            error.contains("`stage[-1].lr`, which is tuned, may be part of what this sets, `stage[0].lr`"),
+            "{error}"
+        );
     }
 
     #[test]

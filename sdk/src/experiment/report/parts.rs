@@ -139,6 +139,9 @@ pub fn calibration(stage: &StageOutcome) -> String {
     title + &table(&head, &rows.iter().map(cells).collect::<Vec<_>>()) + said
 }
 
+/// What is said of intervals.
+const SPREAD: &str = "±: half a 95 % interval over test patients, of recall. ";
+
 /// Measures of parts, one table for whatever divides them.
 pub fn strata(stage: &StageOutcome) -> String {
     let Some(shown) = Shown::of(stage) else { return String::new() };
@@ -155,11 +158,11 @@ pub fn strata(stage: &StageOutcome) -> String {
     let [(_, rule), (_, oracle)] = shown.others();
     let named = |row: Option<&Row>, what: &str| row.map_or(String::new(), |r| format!("; {what}: {}", r.name));
     let legend = format!(
-        "Model and bar: {}{}{}. ±: half a 95 % interval over test patients, of recall; few labels or patients make any value \
-         uncertain.",
+        "Model and bar: {}{}{}. {}Few labels or patients make any value uncertain.",
         shown.model.name,
         named(rule, "best rule and dot"),
-        named(oracle, "oracle and line")
+        named(oracle, "oracle and line"),
+        if shown.model.strata.iter().any(|s| s.interval.is_some()) { SPREAD } else { "" }
     );
     format!("<p class=\"soft\">{}</p>\n{out}", escape(&legend))
 }

@@ -94,7 +94,7 @@ fn is_vectors(name: &str) -> bool {
 /// Whether a name is that of a state to go on from, whole, damaged or half written: a number, perhaps behind the name of
 /// vectors; or of vectors that are kept.
 fn is_state(name: &str) -> bool {
-    let name = name.split_once('.').map_or(name, |(name, _)| name);
+    let name = name.strip_suffix(".damaged").unwrap_or(name);
     is_number(name) || is_vectors(name) || name.rsplit_once('-').is_some_and(|(of, n)| is_vectors(of) && is_number(n))
 }
 

@@ -123,6 +123,7 @@ fn what_others_put_among_files_of_a_run_is_there_after_the_next() {
         "checkpoints/mine.txt",
         "tensorboard/my.txt",
         "resume/why.md",
+        "resume/2024.notes.md",
     ];
     let ours = [
         "patients-2-finetune.json",
@@ -147,7 +148,7 @@ fn what_others_put_among_files_of_a_run_is_there_after_the_next() {
     for name in ours {
         assert!(!run.file(name).exists(), "{name}");
     }
-    assert_eq!(names(&run.file(RESUME)), ["why.md"]);
+    assert_eq!(names(&run.file(RESUME)), ["2024.notes.md", "why.md"]);
     assert_eq!(names(folder.path()), ["a-0123456789abcdef"]);
     // One by the same name stays where it is, and so does the run that has it.
     let run = finish(&["checkpoints/mine.txt"]);
