@@ -299,15 +299,16 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
     // A hundred, and two looks at the validation triples between.
     assert_eq!(lines.len(), 102);
     fs::remove_dir_all(folder.join(&whole)).unwrap();
-    // Checkpoints after every step, and a process that is killed once there is one after these.
-    let every = ["kge", "train", "tree.toml", "--set", "output.checkpoint_minutes=1e-9"];
-    let name = run_folder(&succeed(folder, &every));
+    let settings = ["--set", "output.checkpoint_minutes=1e-9"];
+    let name = run_folder(&succeed(folder, &[&["kge", "train", "tree.toml"], &settings[..]].concat()));
     fs::remove_dir_all(folder.join(&name)).unwrap();
     assert!(checkpoints(folder, "").is_empty(), "a finished run needs no checkpoint");
+    // Checkpoints after every step, whatever they cost, and a process that is killed once there is one after these.
+    let every = ["kge", "train", "tree.toml", "--set", "output.checkpoint_minutes=0"];
     for steps in [1, 400, 900] {
         kill_after(folder, &every, steps);
         assert!(!checkpoints(folder, "").is_empty(), "{steps}");
-        let output = dualk(folder, &[&every[..], &["--resume"]].concat());
+        let output = dualk(folder, &["kge", "train", "tree.toml", "--resume"]);
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success() && log.contains("going on after step"), "{log}");
         let run = folder.join(run_folder(&String::from_utf8(output.stdout).unwrap()));
