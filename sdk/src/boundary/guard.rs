@@ -206,8 +206,11 @@ mod tests {
     #[test]
     fn a_scope_says_what_its_thread_said() {
         keep_panics_quiet();
-        let scope = || std::thread::scope(|scope| drop(scope.spawn(|| panic!("batch {}", 7))));
-        let error = catch(|| -> Result<()> { run("plugin", || Ok(scope())) }).unwrap_err().to_string();
+        let scope = || -> Result<()> {
+            std::thread::scope(|scope| drop(scope.spawn(|| panic!("batch {}", 7))));
+            Ok(())
+        };
+        let error = catch(|| run("plugin", scope)).unwrap_err().to_string();
         assert!(error.starts_with("plugin panicked: batch 7 (") && error.contains("guard.rs:"), "{error}");
     }
 }
