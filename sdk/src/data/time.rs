@@ -10,9 +10,9 @@ pub const SECONDS_PER_DAY: i64 = 86_400;
 const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// Seconds since 1970 of a date such as `2166-05-20`, perhaps with a time such as `19:16:52` or `19:16` behind a blank or a
-/// `T`, which may have a fraction, that is left out, and a zone: `Z`, or what it is ahead of UTC, such as `+10:00`. Times with a
-/// zone are those of UTC, and without one what the clock of the source says, which counts as UTC beside them. `None` when there
-/// is no such day, time or zone.
+/// `T`, which may have a fraction, that is left out, and a zone: `Z`, `UTC`, `GMT`, or what it is ahead of UTC, such as `+10:00`;
+/// a name in brackets behind it, as in `+01:00[Europe/Berlin]`, changes nothing. Times with a zone are those of UTC, and without
+/// one what the clock of the source says, which counts as UTC beside them. `None` when there is no such day, time or zone.
 ///
 /// ```
 /// use dualk_sdk::data::seconds;
@@ -29,7 +29,7 @@ pub fn seconds(text: &str) -> Option<i64> {
     let (month, day) = (small(parts.next())?, small(parts.next())?);
     let date = Date::new(year, month, day).ok().filter(|_| parts.next().is_none())?;
     let clock = clock.unwrap_or("0:0");
-    let (clock, zone) = clock.split_at(clock.find(['Z', '+', '-']).unwrap_or(clock.len()));
+    let (clock, zone) = clock.split_at(clock.find(['Z', 'U', 'G', '+', '-']).unwrap_or(clock.len()));
     let (clock, fraction) = clock.trim_end().split_once('.').unwrap_or((clock.trim_end(), ""));
     let ahead = ahead(zone).filter(|_| fraction.bytes().all(|b| b.is_ascii_digit()))?;
     let mut parts = clock.split(':');
@@ -39,19 +39,30 @@ pub fn seconds(text: &str) -> Option<i64> {
     Some(since_epoch(date.to_datetime(time)) - ahead)
 }
 
-/// Seconds that a zone is ahead of UTC: none without one, and of `Z`.
+/// Seconds that a zone is ahead of UTC: none without one, and of `Z`, `UTC` and `GMT`.
 fn ahead(zone: &str) -> Option<i64> {
+    let zone = match zone.split_once('[') {
+        Some((offset, name)) => name.strip_suffix(']').filter(|name| is_zone_name(name)).map(|_| offset)?,
+        None => zone,
+    };
+    if ["", "Z", "UTC", "GMT"].contains(&zone) {
+        return Some(0);
+    }
     let (sign, ahead) = match zone.split_at_checked(1) {
-        None | Some(("Z", "")) => return Some(0),
         Some(("+", ahead)) => (1, ahead),
         Some(("-", ahead)) => (-1, ahead),
-        Some(_) => return None,
+        _ => return None,
     };
     let (hours, minutes) =
         ahead.split_once(':').or_else(|| ahead.split_at_checked(2)).filter(|parts| parts.0.len() == 2)?;
     let minutes = if minutes.is_empty() && ahead.len() == 2 { "00" } else { minutes };
     let (hours, minutes) = (small(Some(hours))?, small(Some(minutes)).filter(|_| minutes.len() == 2)?);
     (hours < 24 && minutes < 60).then(|| sign * (i64::from(hours) * 3600 + i64::from(minutes) * 60))
+}
+
+/// Whether this may be the name of a time zone, such as `Europe/Berlin`.
+fn is_zone_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b))
 }
 
 /// The number in a text of at most so many digits.
@@ -197,6 +208,23 @@ mod tests {
             "2016-05-20 19:16:52.5x",
         ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn zones_may_have_names() {
+        // `date -u -d TEXT +%s` says so, without what is in brackets.
+        for (text, expected) in [
+            ("2014-08-19 07:41:35.220 UTC", 1_408_434_095),
+            ("2014-08-19T07:41:35Z[UTC]", 1_408_434_095),
+            ("2014-08-19 07:41:35 GMT", 1_408_434_095),
+            ("2014-08-19T07:41:35.220+02:00[Europe/Berlin]", 1_408_426_895),
+            ("2014-08-19T07:41:35-04:00[America/Port-au-Prince]", 1_408_448_495),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+        }
+        for end in [" UTC+1", " CET", "[Europe/Berlin]", "[UTC]", "Z[UTC", "Z[]", "Z[a b]"] {
+            assert_eq!(seconds(&format!("2016-05-20 19:16:52{end}")), None, "{end}");
         }
     }
 
