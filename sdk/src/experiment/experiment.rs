@@ -361,6 +361,7 @@ mod tests {
     use crate::component::{BuildParser, Component, Inputs, Parser, ParserContext, ParserSlot};
     use crate::data::Cohort;
     use crate::plugin::Registrar;
+    use std::fs;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     static BUILT: AtomicUsize = AtomicUsize::new(0);
@@ -392,8 +393,61 @@ mod tests {
         }
     }
 
+    crate::options! {
+        /// Options of `handled`.
+        struct Handled {
+            /// The table.
+            file: String = String::new(),
+            /// Whether it gets longer while it is read.
+            grows: bool = false,
+        }
+    }
+
+    impl Component for Handled {
+        const NAME: &'static str = "handled";
+        const ABOUT: &'static str = "Gives its table another name, or more bytes, while it is read.";
+    }
+
+    impl BuildParser for Handled {
+        fn build(self) -> Result<Box<dyn Parser>> {
+            Ok(Box::new(self))
+        }
+    }
+
+    impl Parser for Handled {
+        fn inputs(&self) -> Option<Inputs> {
+            Some(Inputs { files: vec![self.file.clone().into()], ..Inputs::default() })
+        }
+
+        fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {
+            match self.grows {
+                true => fs::File::options().write(true).open(&self.file).unwrap().set_len(LARGE + 1).unwrap(),
+                false => fs::hard_link(&self.file, format!("{}-2", self.file)).unwrap(),
+            }
+            Err(Error::user("there are no patients"))
+        }
+    }
+
+    /// Bytes of a file that is known by samples of it.
+    const LARGE: u64 = 17 << 20;
+
     fn register(registrar: &mut Registrar<'_>) {
         registrar.add::<ParserSlot, Counted>();
+        registrar.add::<ParserSlot, Handled>();
+    }
+
+    #[test]
+    fn a_table_that_is_linked_while_it_is_read_has_not_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("t.csv");
+        fs::File::create(&file).unwrap().set_len(LARGE).unwrap();
+        for (grows, says) in [(false, "there are no patients"), (true, "this file changed while it was read")] {
+            let registry = Registry::new().with(register).unwrap();
+            let parser = format!("data.parser = {{ type = \"handled\", file = {file:?}, grows = {grows} }}");
+            let manifest = Manifest::parse(&format!("name = \"x\"\n{parser}\n"), &[]).unwrap();
+            let experiment = Experiment::data_only(manifest, registry).unwrap().without_cache();
+            assert_eq!(experiment.prepare(&Silent).map(drop).unwrap_err().message(), says);
+        }
     }
 
     #[test]

@@ -53,12 +53,13 @@ pub(super) fn knowledge_files(manifest: &Manifest) -> Result<Map<String, Value>>
     Ok(files.into_iter().map(|(name, file)| (format!("knowledge{name}"), file)).collect())
 }
 
-/// The files that the parser and its options name, as they are now.
+/// The files that the parser and its options name, as they are now. Their contents count, not what else is changed of them,
+/// such as permissions.
 pub(super) fn seen(plan: &Plan, parser: &dyn Parser) -> BTreeMap<PathBuf, Option<Value>> {
     let named = paths(&plan.registry, Slot::Parser, &plan.manifest.data.parser).into_iter().map(|(_, path)| path);
     let files = parser.inputs().map(|inputs| inputs.files).unwrap_or_default();
     let all = named.chain(files).filter(|path| path.is_file());
-    all.map(|path| (path.clone(), fingerprint_in_place(&path).ok())).collect()
+    all.map(|path| (path.clone(), fingerprint(&path).ok())).collect()
 }
 
 /// What tells a part of the model from another, as [`component_identity`]; for embeddings that are made from a manifest stands
