@@ -43,10 +43,10 @@ pub struct PatientFacts {
 /// What is known of an admission.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct AdmissionFacts {
-    /// Beginning, in seconds since 1970 by the clock of the source, which may have been moved per patient: only
-    /// differences between admissions of one patient mean something.
+    /// Beginning, in seconds since 1970, as [`seconds`](super::seconds) reads it: of UTC where the source writes a zone, else by
+    /// its clock. It may have been moved per patient: only differences between admissions of one patient mean something.
     pub start: Option<i64>,
-    /// End, by the same clock.
+    /// End, in the same way.
     pub end: Option<i64>,
     /// Age in years at the beginning. Sources that hide the age of old people say what they say: MIMIC-IV 91 or more, MIMIC-III
     /// some 300, eICU `> 89`, which is read as 90.

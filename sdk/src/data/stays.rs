@@ -76,15 +76,6 @@ impl Stays {
         self.admission_facts.is_empty()
     }
 
-    /// Changes what is known of every admission, given that and the patient.
-    pub fn complete(&mut self, change: impl Fn(i64, &mut AdmissionFacts)) {
-        for (patient, admissions) in &self.patients {
-            for (_, admission) in admissions {
-                self.admission_facts.entry(*admission).and_modify(|facts| change(*patient, facts));
-            }
-        }
-    }
-
     /// Patients with their admissions in the order of time.
     pub fn patients(&self) -> Vec<(i64, Vec<i64>)> {
         let ordered = |(patient, admissions): &(i64, Vec<(f64, i64)>)| {
@@ -127,10 +118,9 @@ mod tests {
     fn admissions_are_in_the_order_of_time_and_patients_in_that_of_rows() {
         let mut stays = Stays::default();
         for (patient, admission, order) in [(9, 1, 5.0), (7, 2, 3.0), (9, 3, -1.0), (9, 4, 5.0)] {
-            stays.add(patient, admission, order, AdmissionFacts::default());
+            stays.add(patient, admission, order, AdmissionFacts { died: Some(patient == 7), ..Default::default() });
         }
         assert_eq!(stays.patients(), [(9, vec![3, 1, 4]), (7, vec![2])]);
-        stays.complete(|patient, facts| facts.died = Some(patient == 7));
         stays.patient(9).ethnicity = Some("x".into());
         let codes = HashMap::from([(1, vec![0]), (3, vec![0]), (4, vec![0])]);
         let cohort = stays.cohort(&codes, &["a".into()], [Step::new("rows", 4)]).unwrap();

@@ -22,6 +22,17 @@ const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 /// assert_eq!([seconds("2165-02-29"), seconds("2166-05-20 24:00:00"), seconds("yesterday")], [None; 3]);
 /// ```
 pub fn seconds(text: &str) -> Option<i64> {
+    written(text).map(utc)
+}
+
+/// A time as it is written, and how many seconds its zone is ahead of UTC.
+type Written = (DateTime, i64);
+
+fn utc((time, ahead): Written) -> i64 {
+    since_epoch(time) - ahead
+}
+
+fn written(text: &str) -> Option<Written> {
     let text = text.trim();
     let (date, clock) = text.split_once([' ', 'T']).map_or((text, None), |(date, clock)| (date, Some(clock)));
     let mut parts = date.split('-');
@@ -36,7 +47,7 @@ pub fn seconds(text: &str) -> Option<i64> {
     let (hour, minute) = (small(parts.next())?, small(parts.next())?);
     let second = parts.next().map_or(Some(0), |second| small(Some(second)))?;
     let time = jiff::civil::Time::new(hour, minute, second, 0).ok().filter(|_| parts.next().is_none())?;
-    Some(since_epoch(date.to_datetime(time)) - ahead)
+    Some((date.to_datetime(time), ahead))
 }
 
 /// Seconds that a zone is ahead of UTC: none without one, and of `Z`, `UTC` and `GMT`.
@@ -122,18 +133,32 @@ impl Dates {
     /// Seconds since 1970 of a cell. A column may hold dates alone where the format has a time of day behind a blank or a `T`, and
     /// what Parquet holds as dates and times is read whatever the format.
     pub fn read(&self, text: &str) -> Option<i64> {
-        let date = || {
-            let (format, _) = self.format.split_once([' ', 'T'])?;
-            Self { format: format.to_owned() }.seconds(text)
-        };
-        self.seconds(text).or_else(date).or_else(|| seconds(text))
+        self.cell(text).map(utc)
+    }
+
+    /// Days since 1970 of the date in a cell as it is written, whatever the time of day and the zone behind it; in the forms that
+    /// [`read`](Self::read) knows.
+    pub fn day(&self, text: &str) -> Option<i64> {
+        self.cell(text).map(|(time, _)| since_epoch(time).div_euclid(SECONDS_PER_DAY))
     }
 
     /// Seconds since 1970; `None` where there is no such date. What a format has as `%z` is applied as [`seconds`] applies
     /// zones.
     pub fn seconds(&self, text: &str) -> Option<i64> {
+        self.formatted(text).map(utc)
+    }
+
+    fn cell(&self, text: &str) -> Option<Written> {
+        let date = || {
+            let (format, _) = self.format.split_once([' ', 'T'])?;
+            Self { format: format.to_owned() }.formatted(text)
+        };
+        self.formatted(text).or_else(date).or_else(|| written(text))
+    }
+
+    fn formatted(&self, text: &str) -> Option<Written> {
         if self.format.is_empty() {
-            return seconds(text);
+            return written(text);
         }
         let parsed = BrokenDownTime::parse(&self.format, text.trim()).ok()?;
         if parsed.iana_time_zone().is_some() {
@@ -141,7 +166,7 @@ impl Dates {
         }
         let date = parsed.to_date().ok()?;
         let ahead = parsed.offset().map_or(0, |offset| i64::from(offset.seconds()));
-        Some(since_epoch(date.to_datetime(parsed.to_time().unwrap_or(jiff::civil::Time::midnight()))) - ahead)
+        Some((date.to_datetime(parsed.to_time().unwrap_or(jiff::civil::Time::midnight())), ahead))
     }
 }
 
@@ -249,6 +274,11 @@ mod tests {
         }
         let zoned = Dates::new("%d.%m.%Y %H:%M %z").unwrap();
         assert_eq!(zoned.read("20.05.2016 19:16 -0500"), Some(1_463_771_760 + 5 * 3600));
+        // `date -u -d 2016-05-20 +%s` by 86,400, wherever it is that day.
+        for text in ["20.05.2016 23:16 -0500", "20.05.2016 00:16 +1000", "2016-05-20", "2016-05-20T00:16+10:00"] {
+            assert_eq!(zoned.day(text), Some(16_941), "{text}");
+        }
+        assert_eq!([Dates::default().day("1969-12-31 23:00"), zoned.day("May")], [Some(-1), None]);
         assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("20160520"), Some(1_463_702_400));
         assert_eq!(Dates::new("%Y%m%d").unwrap().seconds("2016-05-20"), None);
         let dates = Dates::new("%d.%m.%Y %H:%M").unwrap();

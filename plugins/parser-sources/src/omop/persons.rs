@@ -1,10 +1,10 @@
 //! What is known of persons.
 
-use super::Omop;
 use super::tables::Tables;
-use dualk_sdk::data::{Dates, Ids, PatientFacts, Readings, SECONDS_PER_DAY, Sex, Stays, seconds, years_between};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, PatientFacts, Readings, Sex, Stays, seconds, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 /// Sex as a concept, year, month and day of birth, and race and ethnicity in the words of the source.
 pub type PersonColumns = [Option<String>; 6];
@@ -24,35 +24,44 @@ const MALE: &str = "8507";
 const FEMALE: &str = "8532";
 
 /// What is known of a person.
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Person {
     facts: PatientFacts,
-    /// Birth and death, in seconds since 1970.
+    /// Birth, in seconds since 1970.
     birth: Option<i64>,
+    /// The day of the death, in days since 1970.
     death: Option<i64>,
 }
 
-impl Omop {
-    /// Adds what is known of persons.
-    pub fn describe(&self, tables: &Tables, dates: &Dates, stays: &mut Stays) -> Result<()> {
-        let persons = persons(tables, dates, &stays.patient_ids, &mut stays.readings)?;
-        for (id, person) in &persons {
-            *stays.patient(*id) = person.facts.clone();
-        }
-        let deaths_are_known = tables.deaths.is_some();
-        stays.complete(|id, facts| {
-            let person = persons.get(&id);
-            let birth = person.and_then(|person| person.birth);
-            let age = birth.zip(facts.start).and_then(|(birth, start)| years_between(birth, start));
-            facts.age = age.map(|years| years as f32);
-            // A death has a date alone, and the day on which a visit ends is its own.
-            let death = person.and_then(|person| person.death);
-            let within = |(start, end): (i64, i64)| {
-                death.is_some_and(|death| death >= start.div_euclid(SECONDS_PER_DAY) * SECONDS_PER_DAY && death <= end)
-            };
-            facts.died = facts.start.zip(facts.end).filter(|_| deaths_are_known).map(within);
-        });
-        Ok(())
+/// When a visit is.
+pub struct Span {
+    /// In seconds since 1970.
+    pub start: i64,
+    pub end: Option<i64>,
+    /// From its first day to its last, in days since 1970, as the source writes them.
+    pub days: Option<RangeInclusive<i64>>,
+}
+
+/// What is known of persons, by identifier.
+pub struct Persons {
+    known: HashMap<i64, Person>,
+    /// Whether there is a table of deaths.
+    deaths: bool,
+}
+
+impl Persons {
+    /// What is known of a person's visit. Of a death the date alone is known.
+    pub fn visit(&self, id: i64, Span { start, end, days }: Span) -> AdmissionFacts {
+        let person = self.known.get(&id);
+        let age = person.and_then(|person| years_between(person.birth?, start)).map(|years| years as f32);
+        let death = person.and_then(|person| person.death);
+        let within = |days: RangeInclusive<i64>| death.is_some_and(|death| days.contains(&death));
+        AdmissionFacts { start: Some(start), end, age, died: days.filter(|_| self.deaths).map(within) }
+    }
+
+    /// Adds what is known of the persons themselves.
+    pub fn describe(self, stays: &mut Stays) {
+        self.known.into_iter().for_each(|(id, person)| *stays.patient(id) = person.facts);
     }
 }
 
@@ -65,9 +74,9 @@ fn sex(concept: &str) -> Option<Option<Sex>> {
     }
 }
 
-/// What is known of persons, by identifier. A birth of which only the year is known is in the middle of it.
-fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<HashMap<i64, Person>> {
-    let mut persons = HashMap::<i64, Person>::new();
+/// Reads what is known of persons. A birth of which only the year is known is in the middle of it.
+pub fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<Persons> {
+    let mut known = HashMap::<i64, Person>::new();
     if let Some((table, columns)) = &tables.persons {
         let rows = table.read()?;
         let columns: Vec<Vec<Option<&str>>> =
@@ -79,16 +88,16 @@ fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Readings) -
             let facts = PatientFacts { sex, ethnicity: of(4).or(of(5)).map(str::to_owned) };
             let (month, day) = of(2).map_or(("7", "1"), |month| (month, of(3).unwrap_or("15")));
             let birth = readings.read("births", of(1), |year| seconds(&format!("{year}-{month}-{day}")));
-            persons.insert(id, Person { facts, birth, death: None });
+            known.insert(id, Person { facts, birth, death: None });
         }
     }
     if let Some(table) = &tables.deaths {
         let rows = table.read()?;
         for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
             if let Some(id) = id {
-                persons.entry(id).or_default().death = readings.read("deaths", date, |date| dates.read(date));
+                known.entry(id).or_default().death = readings.read("deaths", date, |date| dates.day(date));
             }
         }
     }
-    Ok(persons)
+    Ok(Persons { known, deaths: tables.deaths.is_some() })
 }

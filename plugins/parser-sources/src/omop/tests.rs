@@ -58,6 +58,23 @@ fn what_cannot_be_read_of_persons_and_visits_is_counted() {
     }
 }
 
+/// A death is on a day of the calendar where the visit is, whatever day that is in Greenwich.
+#[test]
+fn a_death_is_in_the_visit_that_has_its_day() {
+    let folder = folder();
+    folder.write(
+        "visit_occurrence.csv",
+        "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_start_datetime,visit_end_datetime\n\
+             11,1,9201,2016-05-21,2016-05-21T02:00+10:00,2016-05-21T09:00+10:00\n\
+             21,2,9201,2015-01-01,2015-01-01T08:00-05:00,2015-01-01T20:00-05:00\n",
+    );
+    folder.write("death.csv", "person_id,death_date\n1,2016-05-21\n2,2015-01-02\n");
+    let cohort = parse(options(&folder), false).unwrap();
+    let known = |i: usize| (cohort.admission_facts[i].start, cohort.admission_facts[i].died);
+    assert_eq!(known(0), (seconds("2016-05-20 16:00"), Some(true)));
+    assert_eq!(known(1), (seconds("2015-01-01 13:00"), Some(false)), "on the day after");
+}
+
 #[test]
 fn codes_may_be_icd10_or_concepts() {
     let folder = folder();

@@ -1,13 +1,14 @@
 //! Visits, and the conditions of each.
 
 use super::concepts::NO_CONCEPT;
+use super::persons::{Span, persons};
 use super::tables::Tables;
 use super::{Omop, OmopCodes};
 use crate::events::OF_NO_VISIT;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
-use dualk_sdk::data::tables::Table;
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Stays, Step};
+use dualk_sdk::data::tables::{Rows, Table};
+use dualk_sdk::data::{Dates, Ids, Readings, Stays, Step};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -18,6 +19,36 @@ pub struct Visits {
     pub left_out: u64,
 }
 
+/// When visits are, in the words of their rows.
+struct Times<'t> {
+    start_dates: Vec<Option<&'t str>>,
+    start_times: Vec<Option<&'t str>>,
+    end_dates: Vec<Option<&'t str>>,
+    end_times: Vec<Option<&'t str>>,
+}
+
+impl<'t> Times<'t> {
+    fn of(rows: &'t Rows<'_>, [start_times, end_dates, end_times]: &[Option<String>; 3]) -> Result<Self> {
+        Ok(Self {
+            start_dates: rows.texts_if(Some("visit_start_date"))?,
+            start_times: rows.texts_if(start_times.as_deref())?,
+            end_dates: rows.texts_if(end_dates.as_deref())?,
+            end_times: rows.texts_if(end_times.as_deref())?,
+        })
+    }
+
+    /// That of a row; nothing where its date cannot be read.
+    fn span(&self, i: usize, dates: &Dates, readings: &mut Readings) -> Option<Span> {
+        let (read, day) = (|text: &str| dates.read(text), |text: &str| dates.day(text));
+        let date = self.start_dates[i].and_then(read)?;
+        let start = readings.read("starts of visits", self.start_times[i], read).unwrap_or(date);
+        let end = readings.read("ends of visits", self.end_times[i], read);
+        let end = end.or_else(|| readings.read("ends of visits", self.end_dates[i], read));
+        let last = self.end_dates[i].and_then(day).or_else(|| self.end_times[i].and_then(day));
+        Some(Span { start, end, days: self.start_dates[i].and_then(day).zip(last).map(|(first, last)| first..=last) })
+    }
+}
+
 /// Codes of each visit, and what was lost on the way to them.
 pub type Conditions = (HashMap<i64, Vec<u32>>, [Step; 2]);
 
@@ -26,7 +57,7 @@ impl Omop {
     pub fn visits(&self, tables: &Tables) -> Result<Visits> {
         let rows = tables.visits.read()?;
         let (visit_ids, ids) = Ids::of(&rows, "visit_occurrence_id")?;
-        let (person_ids, persons) = Ids::of(&rows, "person_id")?;
+        let (person_ids, of_person) = Ids::of(&rows, "person_id")?;
         visit_ids.each_once(&rows, &ids, "visit")?;
         let dates = Dates::of_option(&self.options.date_format)?;
         let wanted = &self.options.visit_concepts;
@@ -34,28 +65,23 @@ impl Omop {
             true => Vec::new(),
             false => rows.integers("visit_concept_id")?,
         };
-        let [start_times, end_dates, end_times] = &tables.times;
-        let times = |column: &Option<String>| rows.texts_if(column.as_deref());
-        let (start_times, end_dates, end_times) = (times(start_times)?, times(end_dates)?, times(end_times)?);
+        let (times, mut readings) = (Times::of(&rows, &tables.times)?, Readings::default());
+        let known = persons(tables, &dates, &person_ids, &mut readings)?;
         let mut found = Visits { stays: Stays::new(person_ids, visit_ids), left_out: 0 };
-        for (i, text) in rows.texts("visit_start_date")?.enumerate() {
+        for (i, (&person, &visit)) in of_person.iter().zip(&ids).enumerate() {
             if !wanted.is_empty() && !wanted.contains(&concepts[i]) {
                 found.left_out += 1;
                 continue;
             }
-            let read = |text: &str| dates.read(text);
-            let Some(date) = text.and_then(read) else {
+            let Some(span) = times.span(i, &dates, &mut readings) else {
                 let error = rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20");
                 return Err(error.help("the option date_format says how other dates are written, such as %d.%m.%Y"));
             };
-            let readings = &mut found.stays.readings;
-            let start = readings.read("starts of visits", start_times[i], read).unwrap_or(date);
-            let end = readings.read("ends of visits", end_times[i], read);
-            let end = end.or_else(|| readings.read("ends of visits", end_dates[i], read));
-            let facts = AdmissionFacts { start: Some(start), end, ..AdmissionFacts::default() };
-            found.stays.add(persons[i], ids[i], start as f64, facts);
+            let start = span.start;
+            found.stays.add(person, visit, start as f64, known.visit(person, span));
         }
-        self.describe(tables, &dates, &mut found.stays)?;
+        known.describe(&mut found.stays);
+        found.stays.readings = readings;
         Ok(found)
     }
 
