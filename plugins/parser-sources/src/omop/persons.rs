@@ -84,10 +84,13 @@ pub fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Reading
         for (i, id) in ids.column(&rows, "person_id")?.into_iter().enumerate() {
             let Some(id) = id else { continue };
             let of = |which: usize| columns[which][i].map(str::trim).filter(|text| !text.is_empty());
-            let sex = readings.read("sexes", of(0), sex).flatten();
+            // As pandas writes numbers of a column that has empty cells.
+            let number = |which: usize| of(which).map(|text| text.strip_suffix(".0").unwrap_or(text));
+            let sex = readings.read("sexes", number(0), sex).flatten();
             let facts = PatientFacts { sex, ethnicity: of(4).or(of(5)).map(str::to_owned) };
-            let (month, day) = of(2).map_or(("7", "1"), |month| (month, of(3).unwrap_or("15")));
-            let birth = readings.read("births", of(1), |year| seconds(&format!("{year}-{month}-{day}")));
+            let (month, day) = number(2).map_or(("7", "1"), |month| (month, number(3).unwrap_or("15")));
+            let birth = number(1).map(|year| format!("{year}-{month}-{day}"));
+            let birth = readings.read("births", birth.as_deref(), seconds);
             known.insert(id, Person { facts, birth, death: None });
         }
     }

@@ -58,6 +58,23 @@ fn what_cannot_be_read_of_persons_and_visits_is_counted() {
     }
 }
 
+#[test]
+fn numbers_of_persons_may_be_written_with_a_point() {
+    let folder = folder();
+    let with = |rows: &str| {
+        let columns = "person_id,gender_concept_id,year_of_birth,month_of_birth,day_of_birth";
+        folder.write("person.csv", &format!("{columns}\n{rows}\n"));
+        parse(options(&folder), false).unwrap()
+    };
+    let expected = with("1,8507,1946,5,20\n2,8532,1955,,");
+    assert_eq!(expected.patient_facts[0].sex, Some(Sex::Male));
+    assert_eq!(with("1,8507.0,1946.0,5.0,20.0\n2,8532.0,1955.0,,"), expected);
+    // What cannot be read is the whole date.
+    let flow = with("1,8507,1946.0,13,20").flow;
+    let births = flow.iter().find(|step| step.what == "births").unwrap();
+    assert_eq!(births.left_out[0].unnamed, [("1946-13-20".to_owned(), 1)]);
+}
+
 /// A death is on a day of the calendar where the visit is, whatever day that is in Greenwich.
 #[test]
 fn a_death_is_in_the_visit_that_has_its_day() {
