@@ -114,7 +114,7 @@ fn visits(table: &Table, options: &CsvOptions) -> Result<Opened> {
 /// The table of codes, which may be that of visits.
 fn codes(visits: &Table, options: &CsvOptions) -> Result<Source> {
     let version = (options.written == Written::Version).then_some(options.version.as_str());
-    let own = options.codes.given().map(|path| Table::at(path, &[])).transpose().map_err(|e| e.at_key("code"))?;
+    let own = options.codes.given().map(|path| Table::at(path, &[])).transpose().map_err(|e| e.at_key("codes"))?;
     let table = own.as_ref().unwrap_or(visits);
     let columns = matching(table, "code", &options.code, options)?;
     source(table, "codes", options, columns, version.as_slice())

@@ -284,6 +284,7 @@ mod tests {
             (CsvOptions { value: "result".into(), ..good() }, "`result` is missing"),
             (CsvOptions { low: String::new(), high: String::new(), ..good() }, "`value`"),
             (CsvOptions { visits: FilePath::default(), ..good() }, "`visits`"),
+            (CsvOptions { codes: path(&folder, "none.csv"), ..good() }, "`codes`: "),
         ] {
             let error = said(options);
             assert!(error.contains(says), "{error}");
