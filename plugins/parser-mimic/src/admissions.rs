@@ -39,8 +39,8 @@ impl Tables {
         let patients = mistakes.note(Table::open(root, "patients", &columns));
         let admissions = mistakes.note(Table::open(root, "admissions", &names));
         let (mut patients, mut admissions) = mistakes.finish(patients.zip(admissions))?;
-        let (sex, age) = (patients.also("gender"), patients.also("anchor_age"));
-        let columns = Columns::of(&mut admissions, names, dates);
+        let (sex, age) = (patients.also("gender")?, patients.also("anchor_age")?);
+        let columns = Columns::of(&mut admissions, names, dates)?;
         Ok(Self { patients, sex, age, admissions: (admissions, columns) })
     }
 

@@ -44,7 +44,7 @@ impl Tables {
         let events = mistakes.note(open("labevents", &["hadm_id", "itemid", result]));
         let items = mistakes.note(open("d_labitems", &["itemid", "category"]));
         let (events, mut items) = mistakes.finish(events.zip(items))?;
-        let label = items.also("label");
+        let label = items.also("label").map_err(|e| e.at_key("root"))?;
         Ok(Self { rule, events, items, label })
     }
 

@@ -70,7 +70,7 @@ impl Mimic3 {
         let events = mistakes.note(events);
         let found = admissions.zip(diagnoses).zip(labs).zip(events);
         let (((mut admissions, diagnoses), labs), events) = mistakes.finish(found)?;
-        let columns = Columns::of(&mut admissions, names, dates);
+        let columns = Columns::of(&mut admissions, names, dates).map_err(|e| e.at_key("root"))?;
         let patients = Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok();
         Ok(Tables { admissions: (admissions, columns), patients, diagnoses, labs, events })
     }

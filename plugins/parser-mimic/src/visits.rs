@@ -51,16 +51,20 @@ pub struct Columns {
 
 impl Columns {
     /// Finds them in a table that has the first three.
-    pub fn of(table: &mut Table, [subject, admission, start]: [&str; 3], dates: Dates) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When one of the others is there several times.
+    pub fn of(table: &mut Table, [subject, admission, start]: [&str; 3], dates: Dates) -> Result<Self> {
+        let race = table.also("race")?;
+        Ok(Self {
             dates,
             subject: subject.to_owned(),
             admission: admission.to_owned(),
             start: start.to_owned(),
-            end: table.also("dischtime"),
-            died: table.also("hospital_expire_flag"),
-            ethnicity: table.also("race").or_else(|| table.also("ethnicity")),
-        }
+            end: table.also("dischtime")?,
+            died: table.also("hospital_expire_flag")?,
+            ethnicity: if race.is_some() { race } else { table.also("ethnicity")? },
+        })
     }
 }
 

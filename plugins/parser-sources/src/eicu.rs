@@ -110,8 +110,9 @@ impl Eicu {
         let events = mistakes.note(places.open(&options.events, &options.event_tables));
         let found = patients.zip(diagnoses).zip(labs).zip(events);
         let (((mut patients, diagnoses), labs), events) = mistakes.finish(found)?;
-        let facts = FACTS.iter().map(|fact| patients.also(fact)).collect();
-        let person = patients.also(PERSON);
+        let facts: Result<_> = FACTS.iter().map(|fact| patients.also(fact)).collect();
+        let facts = facts.map_err(|e| e.at_key("root"))?;
+        let person = patients.also(PERSON).map_err(|e| e.at_key("root"))?;
         Ok(Tables { patients, facts, person, diagnoses, labs, events })
     }
 

@@ -55,7 +55,7 @@ impl Places<'_> {
 
     fn source(&self, kind: &str, name: &str, code: &str) -> Result<Source> {
         let mut table = Table::open_any_case(self.root, name, &[self.admission, code])?;
-        let cancelled = self.cancelled.and_then(|column| table.also(column));
+        let cancelled = self.cancelled.map(|column| table.also(column)).transpose()?.flatten();
         let cancelled = cancelled.and_then(|column| table.place(&column));
         Ok(Source { kind: kind.to_owned(), name: name.to_owned(), table, cancelled })
     }

@@ -97,7 +97,7 @@ impl Mapping {
 pub fn read_mapping(path: &Path) -> Result<Mapping> {
     let at_key = |e: Error| e.at_key("drug_map");
     let mut table = Table::at(path, &["drug", "code"]).map_err(at_key)?;
-    let title = table.also("title");
+    let title = table.also("title").map_err(at_key)?;
     let rows = table.read().map_err(at_key)?;
     let titles = rows.texts_if(title.as_deref()).map_err(at_key)?;
     let mut mapping = Mapping::default();

@@ -36,8 +36,6 @@ pub struct Table {
     /// The needed columns, as they are called here, and as the file calls them.
     columns: Vec<String>,
     own: Vec<String>,
-    /// A column that was asked for with [`Table::also`] and is there several times, and how often.
-    several: Option<(String, usize)>,
     /// What stands between fields.
     separator: u8,
     /// The line of the first row of a text: 2 behind a heading.
@@ -92,19 +90,17 @@ impl Table {
             None => stream::first_line(path, "name the columns")?,
         };
         let (columns, own) = (Vec::new(), Vec::new());
-        Ok(Self { path: path.to_owned(), header, columns, own, several: None, separator, first: 2, parquet })
+        Ok(Self { path: path.to_owned(), header, columns, own, separator, first: 2, parquet })
     }
 
     /// The same with at least `columns`, as the file calls them.
     fn with(self, columns: &[&str]) -> Result<Self> {
-        let Self { path, header, parquet, .. } = &self;
-        // Only text has a line of names.
-        let place = |e: Error| if parquet.is_some() { e.at_file(path) } else { e.at_line(path, 1) };
+        let Self { header, parquet, .. } = &self;
         let has_heading = parquet.is_some() || is_heading(header, columns);
         let find = |column: &str| match header.iter().filter(|h| *h == column).count() {
             1 => Ok(()),
             0 => {
-                let error = place(Error::user(format!("the column `{column}` is missing")));
+                let error = self.at_heading(Error::user(format!("the column `{column}` is missing")));
                 if !has_heading {
                     return Err(no_heading(error, header));
                 }
@@ -115,7 +111,7 @@ impl Table {
                 };
                 Err(error.suggest(column, header))
             }
-            n => Err(place(Error::user(format!("the column `{column}` occurs {n} times")))),
+            n => Err(self.several(column, n)),
         };
         let mut mistakes = Mistakes::default();
         // A table without a heading has none of them, which is said once.
@@ -137,7 +133,7 @@ impl Table {
         let columns: Vec<String> = (1..=fields.len()).map(|place| place.to_string()).collect();
         let (header, own) = (columns.clone(), columns.clone());
         let first = if is_heading(&fields) { 2 } else { 1 };
-        Ok(Self { path: path.to_owned(), header, own, columns, several: None, separator, first, parquet: None })
+        Ok(Self { path: path.to_owned(), header, own, columns, separator, first, parquet: None })
     }
 
     /// The same table with other columns, so that its file is opened once where it is read several times.
@@ -148,35 +144,38 @@ impl Table {
         self.clone().with(columns)
     }
 
-    /// Asks for a column more when the table has it, as it is written or else in any case; what it is called here. A table that
-    /// has it several times is refused when it is read.
-    pub fn also(&mut self, column: &str) -> Option<String> {
+    /// Asks for a column more when the table has it, as it is written or else in any case; what it is called here.
+    ///
+    /// # Errors
+    /// When the table has it several times.
+    pub fn also(&mut self, column: &str) -> Result<Option<String>> {
         let exact: Vec<&String> = self.header.iter().filter(|h| *h == column).collect();
         let same: Vec<&String> = match exact.is_empty() {
             true => self.header.iter().filter(|h| h.eq_ignore_ascii_case(column)).collect(),
             false => exact,
         };
-        let [name] = same[..] else {
-            if !same.is_empty() {
-                self.several = Some((column.to_owned(), same.len()));
-            }
-            return None;
+        let name = match same[..] {
+            [] => return Ok(None),
+            [name] => name.clone(),
+            _ => return Err(self.several(column, same.len())),
         };
-        let name = name.clone();
         if let Some(at) = self.own.iter().position(|own| *own == name) {
-            return Some(self.columns[at].clone());
+            return Ok(Some(self.columns[at].clone()));
         }
         self.columns.push(name.clone());
         self.own.push(name.clone());
-        Some(name)
+        Ok(Some(name))
     }
 
-    /// Refuses a table with several columns of a name that [was asked for](Table::also): nothing says which of them is meant.
-    fn check_once(&self) -> Result<()> {
-        let Some((column, times)) = &self.several else { return Ok(()) };
-        let error = Error::user(format!("the column `{column}` occurs {times} times"));
-        let error = if self.parquet.is_some() { error.at_file(&self.path) } else { error.at_line(&self.path, 1) };
-        Err(error.help("leave one of them in the table: nothing says which of them is meant"))
+    /// An error in the names of the columns: only text has a line of them.
+    fn at_heading(&self, error: Error) -> Error {
+        if self.parquet.is_some() { error.at_file(&self.path) } else { error.at_line(&self.path, 1) }
+    }
+
+    /// A column that is there several times.
+    fn several(&self, column: &str, times: usize) -> Error {
+        let error = self.at_heading(Error::user(format!("the column `{column}` occurs {times} times")));
+        error.help("leave one of them in the table: nothing says which of them is meant")
     }
 
     /// How the file calls a column that was asked for, for errors.
@@ -213,7 +212,6 @@ impl Table {
     /// # Errors
     /// The first row that cannot be split, with line and column; a file that cannot be read.
     pub fn read(&self) -> Result<Rows<'_>> {
-        self.check_once()?;
         let mut parts = Vec::new();
         match &self.parquet {
             Some(file) => file.read(self, |part| parts.push(part))?,

@@ -106,8 +106,12 @@ fn visits(table: &Table, options: &CsvOptions) -> Result<Opened> {
     let items = matching(table, "items", &options.items, options)?;
     needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
     let mut visits = table.only(&needed).map_err(|e| e.at_key("visits"))?;
-    let facts = [&options.end, &options.age, &options.sex, &options.ethnicity, &options.died];
-    let facts = facts.map(|column| if column.is_empty() { None } else { visits.also(column) });
+    let mut fact = |column: &str| match column {
+        "" => Ok(None),
+        column => visits.also(column).map_err(|e| e.at_key("visits")),
+    };
+    let [end, age, sex] = [fact(&options.end)?, fact(&options.age)?, fact(&options.sex)?];
+    let facts = [end, age, sex, fact(&options.ethnicity)?, fact(&options.died)?];
     Ok((visits, facts, items))
 }
 
@@ -131,13 +135,13 @@ fn source(table: &Table, key: &str, options: &CsvOptions, cells: Vec<String>, ex
     let mut needed: Vec<&str> = cells.iter().map(String::as_str).collect();
     needed.extend(extra.iter().filter(|column| !cells.iter().any(|cell| cell == *column)));
     needed.dedup();
-    let mut table = table.only(&needed).map_err(|e| e.at_key(key))?;
-    let patient = table.also(&options.patient);
+    let at_key = |e: Error| e.at_key(key);
+    let mut table = table.only(&needed).map_err(at_key)?;
+    let patient = table.also(&options.patient).map_err(at_key)?;
     // Where visits have no identifiers, their time is one.
-    let visit = if options.visit.is_empty() { &options.time } else { &options.visit };
-    let visit = table.also(visit);
+    let wanted = if options.visit.is_empty() { &options.time } else { &options.visit };
+    let visit = table.also(wanted).map_err(at_key)?;
     if visit.is_none() {
-        let wanted = if options.visit.is_empty() { &options.time } else { &options.visit };
         let error = Error::user(format!("the column `{wanted}` is missing: rows must say to which visit they belong"));
         return Err(table.suggest(error.at_key(key).at_file(table.path()), wanted, &needed));
     }

@@ -303,6 +303,11 @@ mod tests {
             let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });
             assert!(error.contains(says), "{error}");
         }
+        // A column that is there twice is no missing one, and found before anything is read.
+        folder.write("codes.csv", "patient,visit,visit,code\n7,70,71,I10\n");
+        let twice = CsvOptions { codes: path(&folder, "codes.csv"), code: vec!["code".into()], ..good() };
+        let error = twice.build().unwrap().check().unwrap_err().to_string();
+        assert!(error.starts_with("`codes`: the column `visit` occurs 2 times"), "{error}");
         // Two patients have a visit 1, and the table of drugs does not say whose.
         folder.write("t.csv", "patient,visit,time,dx1\n1,70,2020-01-01,486\n2,70,2020-01-01,486\n");
         let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });

@@ -20,8 +20,11 @@ pub struct Tables {
     /// Events, in the order of the paths of their files.
     pub events: Vec<Table>,
     /// What is said of codes, where it is there.
-    codes: Arc<Option<Table>>,
+    codes: Arc<Codes>,
 }
+
+/// The table that says what codes mean, and its column of descriptions, where they are there.
+pub type Codes = Option<(Table, Option<String>)>;
 
 impl Meds {
     /// The tables.
@@ -44,9 +47,13 @@ impl Meds {
     }
 
     /// The table that says what codes mean, where the data set has it.
-    pub fn codes(&self) -> Result<Arc<Option<Table>>> {
+    pub fn codes(&self) -> Result<Arc<Codes>> {
         let folder = self.metadata();
-        self.codes.get(files_in(&folder), || Table::open_if_there(&folder, "codes", &["code"]))
+        self.codes.get(files_in(&folder), || {
+            let Some(mut table) = Table::open_if_there(&folder, "codes", &["code"])? else { return Ok(None) };
+            let description = table.also("description")?;
+            Ok(Some((table, description)))
+        })
     }
 
     fn metadata(&self) -> PathBuf {
@@ -73,11 +80,10 @@ impl Meds {
 impl Tables {
     /// What the data set says of codes, where it does: their descriptions.
     pub fn descriptions(&self) -> Result<HashMap<String, String>> {
-        let Some(mut table) = (*self.codes).clone() else { return Ok(HashMap::new()) };
-        let Some(description) = table.also("description") else { return Ok(HashMap::new()) };
+        let Some((table, Some(description))) = &*self.codes else { return Ok(HashMap::new()) };
         let rows = table.read()?;
         let described = |(code, text): (Option<&str>, Option<&str>)| Some((code?.to_owned(), text?.to_owned()));
-        let found = rows.texts("code")?.zip(rows.texts(&description)?).filter_map(described).collect();
+        let found = rows.texts("code")?.zip(rows.texts(description)?).filter_map(described).collect();
         Ok(found)
     }
 }
@@ -85,7 +91,7 @@ impl Tables {
 /// The events of a file.
 fn events_in(file: &Path) -> Result<Table> {
     let mut table = Table::at(file, &COLUMNS)?;
-    table.also("race");
+    table.also("race")?;
     Ok(table)
 }
 

@@ -13,10 +13,10 @@ use crate::Abnormal;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::EventSets;
-use dualk_sdk::data::tables::{Opened, Table};
+use dualk_sdk::data::tables::Opened;
 use dualk_sdk::data::{CodeTables, Step, icd};
 use dualk_sdk::prelude::*;
-use files::Tables;
+use files::{Codes, Tables};
 use std::collections::HashMap;
 use std::sync::Arc;
 use visits::BEFORE_THE_FIRST;
@@ -26,7 +26,7 @@ use visits::BEFORE_THE_FIRST;
 struct Meds {
     options: MedsOptions,
     /// What is said of codes, where the data set has it.
-    codes: Opened<Option<Table>>,
+    codes: Opened<Codes>,
     tables: Opened<Tables>,
 }
 
@@ -40,7 +40,7 @@ impl Parser for Meds {
 
     fn inputs(&self) -> Option<Inputs> {
         let codes = self.codes().ok()?;
-        let files = self.files().ok()?.into_iter().chain(codes.iter().map(|table| table.path().to_owned()));
+        let files = self.files().ok()?.into_iter().chain(codes.iter().map(|(table, _)| table.path().to_owned()));
         let split = self.options.abnormal != Abnormal::None;
         Some(Inputs { files: files.collect(), split, ..Inputs::default() })
     }

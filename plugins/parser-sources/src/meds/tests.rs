@@ -287,6 +287,10 @@ fn values_may_be_cut_and_codes_described() {
     assert_eq!(cohort.lab_names, ["Sugar (50931//mg/dL)"]);
     let inputs = options(&folder).build().unwrap().inputs().unwrap();
     assert!(inputs.files.iter().any(|file| file.ends_with("metadata/codes.csv")), "{inputs:?}");
+    // Two columns of descriptions are not none.
+    folder.write("metadata/codes.csv", "code,description,description\nLAB//50931//mg/dL,Sugar,\n");
+    let error = options(&folder).build().unwrap().check().unwrap_err().to_string();
+    assert!(error.contains("the column `description` occurs 2 times"), "{error}");
 }
 
 #[test]

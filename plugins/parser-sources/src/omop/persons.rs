@@ -6,10 +6,8 @@ use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-/// Sex as a concept, year, month and day of birth, and race and ethnicity in the words of the source.
-pub type PersonColumns = [Option<String>; 6];
-
-/// Columns of person that need not be there.
+/// Columns of person that need not be there: sex as a concept, year, month and day of birth, and race and ethnicity in the words
+/// of the source.
 pub const PERSON: [&str; 6] = [
     "gender_concept_id",
     "year_of_birth",

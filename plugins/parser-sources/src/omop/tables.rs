@@ -1,6 +1,6 @@
 //! The tables, opened, with the columns that they have.
 
-use super::persons::{PERSON, PersonColumns};
+use super::persons::PERSON;
 use super::{Omop, OmopCodes};
 use crate::events::{Places, Source};
 use dualk_sdk::data::labs::Rule;
@@ -16,8 +16,8 @@ pub struct Tables {
     pub times: [Option<String>; 3],
     pub conditions: Table,
     pub measurements: Option<(Table, Rule)>,
-    /// Needed by none, with columns that need not be there.
-    pub persons: Option<(Table, PersonColumns)>,
+    /// Needed by none, with the columns of [`PERSON`].
+    pub persons: Option<(Table, Vec<Option<String>>)>,
     pub deaths: Option<Table>,
     pub concepts: Option<Table>,
     pub events: Vec<Source>,
@@ -70,12 +70,13 @@ impl Omop {
         let found = needed.zip(persons.zip(deaths).zip(concepts));
         let ((((mut visits, conditions), measurements), events), ((persons, deaths), concepts)) =
             mistakes.finish(found)?;
-        let times = ["visit_start_datetime", "visit_end_date", "visit_end_datetime"];
-        let times = times.map(|column| visits.also(column));
-        let persons = persons.map(|mut table| {
-            let columns = PERSON.map(|column| table.also(column));
-            (table, columns)
-        });
+        let mut time = |column: &str| visits.also(column).map_err(|e| e.at_key("root"));
+        let times = [time("visit_start_datetime")?, time("visit_end_date")?, time("visit_end_datetime")?];
+        let described = |mut table: Table| -> Result<(Table, Vec<Option<String>>)> {
+            let columns: Result<_> = PERSON.iter().map(|column| table.also(column)).collect();
+            Ok((table, columns.map_err(|e| e.at_key("root"))?))
+        };
+        let persons = persons.map(described).transpose()?;
         Ok(Tables { visits, times, conditions, measurements, persons, deaths, concepts, events })
     }
 

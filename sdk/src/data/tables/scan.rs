@@ -138,7 +138,6 @@ impl Table {
         row: impl Fn(&mut A, &Row<'_>) -> Result<(), Fault> + Sync,
         mut each: impl FnMut(A, u64) -> Result<()>,
     ) -> Result<Scanned> {
-        self.check_once()?;
         match &self.parquet {
             Some(file) => file.scan(self, on_bad_row, row, each),
             None => self.scan_text(on_bad_row, row, |found, rows, _| each(found, rows)),
