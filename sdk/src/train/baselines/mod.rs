@@ -107,10 +107,11 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     let mut all = vec![scored(name, frequency)];
     all.extend(of_histories(context, &asks, &counts));
     if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
-        all.push(scored("logistic regression", regressions(context, None)));
+        let views = views(context);
+        all.push(scored("logistic regression", regressions(context, &views, None)));
         all.extend(
             known_ways(context, &asks)
-                .map(|ways| scored("logistic regression, with knowledge", regressions(context, Some(&ways)))),
+                .map(|ways| scored("logistic regression, with knowledge", regressions(context, &views, Some(&ways)))),
         );
     }
     all
@@ -279,10 +280,10 @@ fn known_ways(context: &BaselineContext<'_>, asks: &[Asks]) -> Option<Vec<Ways>>
 /// each of the [`views`], each without a ridge and with one of several [strengths](logistic::STRENGTHS), or with nothing but
 /// these logits, they are those with the best metric on valid, which is the one that chooses the epoch of a model; the first
 /// where it is undefined.
-fn regressions(context: &BaselineContext<'_>, ways: Option<&[Ways]>) -> Vec<Vec<f32>> {
+fn regressions(context: &BaselineContext<'_>, views: &[Features], ways: Option<&[Ways]>) -> Vec<Vec<f32>> {
     let mut best = Best { context, found: None };
     let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
-    for view in &views(context) {
+    for view in views {
         let start = |(head, spec): (usize, &HeadSpec)| {
             ways.map_or_else(Starts::default, |ways| Starts::new(view, &ways[head], spec.outputs, &targets[head]))
         };

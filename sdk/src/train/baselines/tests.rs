@@ -71,6 +71,11 @@ fn context<'a>(
     BaselineContext { data, objective: &Again, heads, train, valid: train, test, labs, by_visit, graph_regression }
 }
 
+/// The regressions that know no graph.
+fn of_sets(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
+    regressions(context, &views(context), None)
+}
+
 fn ragged(rows: &[&[u32]]) -> Ragged<u32> {
     rows.iter().map(|row| row.iter().copied()).collect()
 }
@@ -142,7 +147,7 @@ fn a_regression_learns_from_items_of_the_visit_before_the_last() {
     let visit_labs = (0..rows).map(|row| 0..u32::from(abnormal(row / 4, row % 4))).collect();
     let by_visit = Examples { visit_labs: Some(Arc::new(visit_labs)), ..as_set.clone() };
     let heads = Again.heads(&data).unwrap();
-    let logits = |examples: &Examples| regressions(&context(&data, &heads, examples, examples, true), None).remove(0);
+    let logits = |examples: &Examples| of_sets(&context(&data, &heads, examples, examples, true)).remove(0);
     for (i, logit) in logits(&by_visit).into_iter().enumerate() {
         assert_eq!(logit > 0.0, abnormal(i, 2), "example {i}: {logit}");
     }
@@ -165,7 +170,7 @@ fn a_regression_tells_visits_apart_whatever_a_model_does() {
     };
     let heads = Again.heads(&data).unwrap();
     let context = BaselineContext { by_visit: false, ..context(&data, &heads, &examples, &examples, false) };
-    for (i, logits) in regressions(&context, None)[0].chunks(2).enumerate() {
+    for (i, logits) in of_sets(&context)[0].chunks(2).enumerate() {
         assert_eq!(logits[0] > 0.0, abnormal(i, 2), "example {i}: {logits:?}");
     }
 }
@@ -207,7 +212,7 @@ fn the_metric_of_the_task_chooses_the_ridge() {
         let objective = Size(primary);
         let heads = objective.heads(&data).unwrap();
         let context = BaselineContext { objective: &objective, ..context(&data, &heads, &examples, &examples, false) };
-        regressions(&context, None)[0].iter().map(|logit| logit.abs()).sum::<f32>()
+        of_sets(&context)[0].iter().map(|logit| logit.abs()).sum::<f32>()
     };
     // The strongest ridge leaves little but the bias, which is 0.
     let (large, small) = (size("size"), size("error of size"));
