@@ -411,21 +411,50 @@ fn progressions() -> (Dataset, Examples) {
     (data, train)
 }
 
-/// Only the graph leads to a code that training never saw; which of its relations counts, other codes tell. numpy, by the same
-/// formulas, has a logit of .07 for b6, and of -1.18 for the next.
-#[test]
-fn a_regression_with_knowledge_ranks_a_code_that_was_never_seen() {
-    const A6: u32 = 5;
-    const B1: u32 = 6;
-    const B6: u32 = 11;
-    let (data, train) = progressions();
-    let test = Examples {
-        codes: Arc::new(ragged(&[&[1 + A6]]).into()),
+/// A patient with a6, who gets b6.
+fn with_a6() -> Examples {
+    Examples {
+        codes: Arc::new(ragged(&[&[6]]).into()),
         visits: ragged(&[&[0]]),
         labs: ragged(&[&[]]),
-        targets: vec![ragged(&[&[B6]])],
+        targets: vec![ragged(&[&[11]])],
         ..Examples::default()
-    };
+    }
+}
+
+/// Newton's method of numpy on the formula of the pairs, with a row of X for each of 132 × 13 pairs: two columns for each length
+/// of the shortest way, with 1 and the column's log-odds o = ln ((n + ½) / (132 − n + ½)), and one a kind of ways with
+/// ln (1 + their number).
+///
+/// ```python
+/// for _ in range(50):
+///     p = 1 / (1 + np.exp(-(o + X @ w))); g = X.T @ (p - y) + w
+///     w = w - np.linalg.solve((X * (p * (1 - p))[:, None]).T @ X + np.eye(len(w)), g)
+/// ```
+#[test]
+fn logits_of_ways_are_those_of_numpy() {
+    let expected: [f32; 13] = [
+        -8.12052, -16.87942, -16.87942, -16.87942, -8.12052, -7.64284, -3.55247, -6.92666, -4.52305, -2.96021,
+        -1.18123, 0.07443, -1.28827,
+    ];
+    let ((data, train), test) = (progressions(), with_a6());
+    let heads = Again.heads(&data).unwrap();
+    let context = context(&data, &heads, &train, &test, false);
+    let ways = known_ways(&context, &[Again.asks(&data, 0)]).unwrap();
+    let found = Starts::new(&features(&context, 1), &ways[0], heads[0].outputs, &train.targets[0]).test;
+    let mut logits = found.columns;
+    found.rows.row(0).iter().for_each(|&(column, changed)| logits[column as usize] += changed);
+    for (column, (found, expected)) in logits.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() < 1e-3, "{column}: {found} and {expected}");
+    }
+}
+
+/// Only the graph leads to a code that training never saw; which of its relations counts, other codes tell.
+#[test]
+fn a_regression_with_knowledge_ranks_a_code_that_was_never_seen() {
+    const B1: u32 = 6;
+    const B6: u32 = 11;
+    let ((data, train), test) = (progressions(), with_a6());
     let heads = Again.heads(&data).unwrap();
     let found = baselines(&context(&data, &heads, &train, &test, false)).unwrap();
     let place = |name: &str, column: u32| order(&found, name).iter().position(|&c| c == column as usize).unwrap();
