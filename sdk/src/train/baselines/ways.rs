@@ -1,6 +1,7 @@
 //! Ways along the edges of a knowledge graph, from what a patient had to the codes that are asked for.
 
 use crate::data::knowledge::Knowledge;
+use rayon::prelude::*;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
@@ -8,7 +9,8 @@ use std::collections::BTreeMap;
 const RELATIONS: usize = 16;
 /// Kinds of ways of two edges at most: those with the most ways.
 const PAIRS: usize = 64;
-/// Edges of one relation by which a way leads on from a node at most: those of larger classes say little of each member.
+/// Edges of one relation that a node of a way of two edges may have at most, in the direction that the way takes: those of larger
+/// classes say little of each member.
 const HUB: usize = 128;
 /// Lengths of ways, in edges: 0 (a code itself), 1 and 2.
 pub(super) const LENGTHS: usize = 3;
@@ -24,8 +26,8 @@ type Kind = (u8, u8, Option<(u8, u8)>);
 /// The ways to the columns of a head.
 #[derive(Debug)]
 pub(super) struct Ways {
-    /// Kinds and columns of the ways from each code and each item. Ways that are alike are there one by one.
-    from: Vec<Vec<(u32, u32)>>,
+    /// Columns and kinds of the ways from each code and each item, ascending, and how many there are of both.
+    from: Vec<Vec<(u32, u32, u32)>>,
     /// Where the kinds of each length end.
     ends: [usize; LENGTHS],
 }
@@ -36,15 +38,17 @@ impl Ways {
     pub fn new(knowledge: &Knowledge, columns: &[Option<u32>]) -> Self {
         let found = found(&knowledge.with_relations(RELATIONS), columns);
         let mut counts: BTreeMap<Kind, usize> = BTreeMap::new();
-        found.iter().flatten().for_each(|(kind, _)| *counts.entry(*kind).or_default() += 1);
+        found.iter().flatten().for_each(|(_, kind, number)| *counts.entry(*kind).or_default() += *number as usize);
         let (one, mut two): (Vec<Kind>, Vec<Kind>) = counts.keys().copied().partition(|kind| kind.2.is_none());
         two.sort_by_key(|kind| (Reverse(counts[kind]), *kind));
         two.truncate(PAIRS);
         let numbers: BTreeMap<Kind, u32> = one.iter().chain(&two).copied().zip(1..).collect();
         let from = found.into_iter().enumerate().map(|(node, ways)| {
-            let own = columns.get(node).copied().flatten().map(|column| (0, column));
-            let ways = ways.into_iter().filter_map(|(kind, column)| Some((*numbers.get(&kind)?, column)));
-            own.into_iter().chain(ways).collect()
+            let own = columns.get(node).copied().flatten().map(|column| (column, 0, 1));
+            let ways = ways.into_iter().filter_map(|(column, kind, n)| Some((column, *numbers.get(&kind)?, n)));
+            let mut ways: Vec<(u32, u32, u32)> = own.into_iter().chain(ways).collect();
+            ways.sort_unstable();
+            ways
         });
         Self { from: from.collect(), ends: [1, 1 + one.len(), 1 + one.len() + two.len()] }
     }
@@ -64,11 +68,13 @@ impl Ways {
     pub fn of(&self, had: impl Iterator<Item = (usize, usize)>, ages: usize) -> Vec<(u32, u32, f32)> {
         let ways = had.flat_map(|(age, node)| {
             let ways = self.from.get(node).into_iter().flatten();
-            ways.map(move |&(kind, column)| (column, kind * ages as u32 + age as u32))
+            ways.map(move |&(column, kind, n)| (column, kind * ages as u32 + age as u32, n))
         });
-        let mut ways: Vec<(u32, u32)> = ways.collect();
+        let mut ways: Vec<(u32, u32, u32)> = ways.collect();
         ways.sort_unstable();
-        ways.chunk_by(|a, b| a == b).map(|same| (same[0].0, same[0].1, (same.len() as f32).ln_1p())).collect()
+        let number = |same: &[(u32, u32, u32)]| same.iter().map(|way| way.2).sum::<u32>() as f32;
+        let same = ways.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1));
+        same.map(|same| (same[0].0, same[0].1, number(same).ln_1p())).collect()
     }
 }
 
@@ -86,8 +92,9 @@ fn steps(graph: &Knowledge) -> Vec<Vec<(u8, u32)>> {
     steps
 }
 
-/// The ways from each code and each item that end at a column, but for those back to where they begin.
-fn found(graph: &Knowledge, columns: &[Option<u32>]) -> Vec<Vec<(Kind, u32)>> {
+/// The ways from each code and each item that end at a column, but for those back to where they begin: columns, kinds, and how
+/// many there are of both.
+fn found(graph: &Knowledge, columns: &[Option<u32>]) -> Vec<Vec<(u32, Kind, u32)>> {
     let (steps, known) = (steps(graph), graph.codes() + graph.items());
     let column = |node: u32| columns.get(node as usize).copied().flatten();
     let kind = |node: usize| match node {
@@ -95,20 +102,24 @@ fn found(graph: &Knowledge, columns: &[Option<u32>]) -> Vec<Vec<(Kind, u32)>> {
         _ if node < known => ITEM,
         _ => OTHER,
     };
+    let few = |node: usize| steps[node].chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() <= HUB).flatten();
     let of = |from: usize| {
-        let mut found: Vec<(Kind, u32)> = Vec::new();
-        for &(first, between) in &steps[from] {
-            let begun = (kind(from), first);
-            found.extend(column(between).map(|column| ((begun.0, begun.1, None), column)));
-            let on = steps[between as usize].chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() <= HUB).flatten();
-            let on = on.filter(|(_, to)| *to as usize != from);
-            found.extend(on.filter_map(|&(second, to)| {
-                Some(((begun.0, begun.1, Some((kind(between as usize), second))), column(to)?))
-            }));
-        }
-        found
+        let one = steps[from].iter().filter_map(|&(first, to)| Some((column(to)?, (kind(from), first, None))));
+        let two = few(from).flat_map(|&(first, between)| {
+            let on = few(between as usize).filter(move |(_, to)| *to as usize != from);
+            on.filter_map(move |&(second, to)| {
+                Some((column(to)?, (kind(from), first, Some((kind(between as usize), second)))))
+            })
+        });
+        counted(one.chain(two).collect())
     };
-    (0..known).map(of).collect()
+    (0..known).into_par_iter().map(of).collect()
+}
+
+/// How many there are of each.
+fn counted(mut ways: Vec<(u32, Kind)>) -> Vec<(u32, Kind, u32)> {
+    ways.sort_unstable();
+    ways.chunk_by(|a, b| a == b).map(|same| (same[0].0, same[0].1, same.len() as u32)).collect()
 }
 
 #[cfg(test)]
@@ -163,5 +174,30 @@ mod tests {
             ways(&names, &facts).of([(0, 1)].into_iter(), 1).len()
         };
         assert_eq!((of(HUB), of(HUB + 1)), (HUB, 1));
+    }
+
+    /// An item of many codes, each of which leads to another one.
+    #[test]
+    fn what_is_linked_to_many_leads_to_these_alone() {
+        let of = |linked: usize| {
+            let names: Vec<String> = (0..linked).flat_map(|i| [format!("c{i}"), format!("d{i}")]).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let facts =
+                names.chunks(2).flat_map(|pair| [("item:50", "is_high_in", pair[0]), (pair[0], "leads_to", pair[1])]);
+            let ways = ways(&names, &facts.collect::<Vec<_>>());
+            ways.of([(0, 1 + names.len())].into_iter(), 1).len()
+        };
+        assert_eq!((of(HUB), of(HUB + 1)), (2 * HUB, HUB + 1));
+    }
+
+    #[test]
+    fn ways_that_are_alike_are_kept_once_with_their_number() {
+        let between: Vec<String> = (0..5).map(|i| format!("class {i}")).collect();
+        let facts: Vec<(&str, &str, &str)> =
+            between.iter().flat_map(|class| [("a", "is_a", class.as_str()), ("b", "is_a", class.as_str())]).collect();
+        let ways = ways(&["a", "b"], &facts);
+        // Padding has none; a has itself and five ways to b.
+        assert_eq!(ways.from[..3], [vec![], vec![(0, 0, 1), (1, 1, 5)], vec![(0, 1, 5), (1, 0, 1)]]);
+        assert_eq!(ways.of([(0, 1), (0, 1)].into_iter(), 1), [(0, 0, 2f32.ln_1p()), (1, 1, 10f32.ln_1p())]);
     }
 }
