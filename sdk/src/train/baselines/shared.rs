@@ -5,11 +5,16 @@ use super::numbers::conjugate_gradients;
 use super::ways::{LENGTHS, Ways};
 use super::{Features, odds};
 use crate::data::Ragged;
+use crate::train::derive_seed;
 use rayon::prelude::*;
 
 /// Training examples that weights are learnt from at most, and how many of them are looked at side by side.
 const EXAMPLES: usize = 5000;
 const CHUNK: usize = 128;
+/// Bytes that their pairs with a way take at most, about; where there are more, some of the negative ones stand for all.
+const BYTES: usize = 200 << 20;
+/// Examples whose logits are computed side by side, before they are put behind one another.
+const ROWS: usize = 1024;
 /// Strength of the ridge.
 const RIDGE: f64 = 1.0;
 /// Maximum number of steps of Newton's method, and the expected gain, relative to the loss, below which they end.
@@ -35,10 +40,8 @@ impl Starts {
     /// - `targets`: the positive columns of each training example, below `columns`
     pub fn new(view: &Features, ways: &Ways, columns: usize, targets: &Ragged<u32>) -> Self {
         let shared = Shared { ways, view, odds: odds(columns, targets) };
-        let order = crate::train::shuffled(view.train.len(), 0);
-        let chunks = order[..order.len().min(EXAMPLES)].par_chunks(CHUNK);
-        let chunks: Vec<Pairs> = chunks.map(|examples| shared.pairs(examples, targets)).collect();
-        let weights = fit(&chunks, COMMON + ways.weights(view.ages));
+        // The pairs are gone before there are logits.
+        let weights = fit(&shared.chunks(targets, BYTES), COMMON + ways.weights(view.ages));
         let of = |rows: &Ragged<u32>| shared.offsets(rows, &weights);
         Self { train: of(&view.train), valid: of(&view.valid), test: of(&view.test) }
     }
@@ -71,18 +74,40 @@ impl Shared<'_> {
         }
     }
 
-    /// Training examples with all columns.
-    fn pairs(&self, examples: &[usize], targets: &Ragged<u32>) -> Pairs {
+    /// Training examples with all columns, those with a way in about so many bytes.
+    fn chunks(&self, targets: &Ragged<u32>, bytes: usize) -> Vec<Pairs> {
+        let order = crate::train::shuffled(self.view.train.len(), 0);
+        let examples = &order[..order.len().min(EXAMPLES)];
+        let all: usize = examples.par_iter().map(|&i| self.bytes(i)).sum();
+        let every = all.div_ceil(bytes).max(1) as u64;
+        examples.par_chunks(CHUNK).map(|examples| self.pairs(examples, targets, every)).collect()
+    }
+
+    /// Bytes of the pairs of a training example and the columns that a way leads to.
+    fn bytes(&self, example: usize) -> usize {
+        let mut bytes = 0;
+        self.each(self.view.train.row(example), |_, terms| bytes += Pairs::bytes(terms));
+        bytes
+    }
+
+    /// Training examples with all columns. Of negative pairs with a way one of `every` so many is there, drawn at random, and
+    /// counts for these, so that the expected loss is that of all.
+    fn pairs(&self, examples: &[usize], targets: &Ragged<u32>, every: u64) -> Pairs {
         let mut pairs = Pairs::default();
         let mut others = vec![[examples.len() as f64, 0.0]; self.odds.len()];
         for &i in examples {
             let positive = targets.row(i);
             positive.iter().for_each(|&column| others[column as usize][1] += 1.0);
             self.each(self.view.train.row(i), |column, terms| {
-                let label = f64::from(u8::from(positive.contains(&(column as u32))));
+                let is_positive = positive.contains(&(column as u32));
+                let label = f64::from(u8::from(is_positive));
                 others[column][0] -= 1.0;
                 others[column][1] -= label;
-                pairs.push(self.odds[column], terms, [1.0, label]);
+                if is_positive {
+                    pairs.push(self.odds[column], terms, [1.0, label]);
+                } else if derive_seed(0, &[i as u64, column as u64]).is_multiple_of(every) {
+                    pairs.push(self.odds[column], terms, [every as f64, label]);
+                }
             });
         }
         for (column, others) in others.into_iter().enumerate() {
@@ -101,9 +126,14 @@ impl Shared<'_> {
             self.each(rows.row(i), |column, terms| row.push((column as u32, (sum(terms) - others[column]) as f32)));
             row
         };
-        let changed: Vec<Vec<(u32, f32)>> = (0..rows.len()).into_par_iter().map(changed).collect();
+        let mut all = Ragged::new();
+        for first in (0..rows.len()).step_by(ROWS) {
+            let block = first..rows.len().min(first + ROWS);
+            let block: Vec<Vec<(u32, f32)>> = block.into_par_iter().map(changed).collect();
+            block.into_iter().for_each(|row| all.push(row));
+        }
         let columns = self.odds.iter().zip(&others).map(|(odds, other)| odds + *other as f32).collect();
-        Offsets { columns, rows: changed.into_iter().collect() }
+        Offsets { columns, rows: all }
     }
 }
 
@@ -122,14 +152,31 @@ impl Pairs {
         self.seen.push([f64::from(offset), number, positive]);
     }
 
-    /// Their log loss with its derivatives.
+    /// What one takes.
+    fn bytes(terms: &[(u32, f32)]) -> usize {
+        size_of_val(terms) + size_of::<usize>() + size_of::<[f64; 3]>()
+    }
+
+    /// Terms and logit of each, how many there are, and how many are positive.
+    fn each<'a>(&'a self, weights: &'a [f64]) -> impl Iterator<Item = (&'a [(u32, f32)], [f64; 3])> {
+        self.terms.rows().zip(&self.seen).map(move |(terms, &[offset, number, positive])| {
+            let z = offset + terms.iter().map(|&(k, x)| weights[k as usize] * f64::from(x)).sum::<f64>();
+            (terms, [z, number, positive])
+        })
+    }
+
+    /// Their log loss.
+    fn loss(&self, weights: &[f64]) -> f64 {
+        let each = self.each(weights);
+        each.map(|(_, [z, number, positive])| number * (z.max(0.0) + (-z.abs()).exp().ln_1p()) - positive * z).sum()
+    }
+
+    /// The derivatives of their log loss.
     fn slope(&self, weights: &[f64]) -> Slope {
         let size = weights.len();
-        let mut slope = Slope { value: 0.0, gradient: vec![0.0; size], hessian: vec![0.0; size * size] };
-        for (terms, &[offset, number, positive]) in self.terms.rows().zip(&self.seen) {
-            let z = offset + terms.iter().map(|&(k, x)| weights[k as usize] * f64::from(x)).sum::<f64>();
+        let mut slope = Slope { gradient: vec![0.0; size], hessian: vec![0.0; size * size] };
+        for (terms, [z, number, positive]) in self.each(weights) {
             let p = 1.0 / (1.0 + (-z).exp());
-            slope.value += number * (z.max(0.0) + (-z.abs()).exp().ln_1p()) - positive * z;
             let (first, second) = (number * p - positive, number * p * (1.0 - p));
             for (at, &(k, x)) in terms.iter().enumerate() {
                 let (k, x) = (k as usize, f64::from(x));
@@ -142,26 +189,29 @@ impl Pairs {
     }
 }
 
-/// A loss at some weights.
+/// The log loss of pairs, and λ |w|² / 2.
+fn loss(chunks: &[Pairs], weights: &[f64]) -> f64 {
+    let each: Vec<f64> = chunks.par_iter().map(|pairs| pairs.loss(weights)).collect();
+    each.iter().sum::<f64>() + RIDGE / 2.0 * weights.iter().map(|w| w * w).sum::<f64>()
+}
+
+/// The derivatives of a loss at some weights.
 struct Slope {
-    value: f64,
     gradient: Vec<f64>,
     /// `[weights, weights]`, row-major; the lower half counts.
     hessian: Vec<f64>,
 }
 
 impl Slope {
-    /// The log loss of pairs, and λ |w|² / 2.
+    /// Those of [`loss`].
     fn of(chunks: &[Pairs], weights: &[f64]) -> Self {
         let size = weights.len();
         let each: Vec<Self> = chunks.par_iter().map(|pairs| pairs.slope(weights)).collect();
-        let value = RIDGE / 2.0 * weights.iter().map(|w| w * w).sum::<f64>();
         let gradient = weights.iter().map(|w| RIDGE * w).collect();
-        let mut all = Self { value, gradient, hessian: vec![0.0; size * size] };
+        let mut all = Self { gradient, hessian: vec![0.0; size * size] };
         (0..size).for_each(|k| all.hessian[k * size + k] = RIDGE);
         let add = |sum: &mut [f64], part: &[f64]| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
         for slope in &each {
-            all.value += slope.value;
             add(&mut all.gradient, &slope.gradient);
             add(&mut all.hessian, &slope.hessian);
         }
@@ -185,27 +235,31 @@ impl Slope {
 /// The weights with the smallest loss, by Newton's method.
 fn fit(chunks: &[Pairs], size: usize) -> Vec<f64> {
     let mut weights = vec![0.0; size];
-    let mut slope = Slope::of(chunks, &weights);
+    let mut value = loss(chunks, &weights);
     for _ in 0..STEPS {
+        let slope = Slope::of(chunks, &weights);
         let step = conjugate_gradients(slope.gradient.iter().map(|g| -g).collect(), |v| slope.product(v));
         let gain = -0.5 * step.iter().zip(&slope.gradient).map(|(s, g)| s * g).sum::<f64>();
-        if gain <= TOLERANCE * slope.value {
+        if gain <= TOLERANCE * value {
             break;
         }
         let shortened = (0..HALVINGS).map(|halving| 0.5f64.powi(halving)).find_map(|part| {
             let moved: Vec<f64> = weights.iter().zip(&step).map(|(w, s)| w + part * s).collect();
-            let there = Slope::of(chunks, &moved);
-            (there.value < slope.value).then_some((moved, there))
+            let there = loss(chunks, &moved);
+            (there < value).then_some((moved, there))
         });
-        let Some((moved, there)) = shortened else { break };
-        (weights, slope) = (moved, there);
+        let Some(shortened) = shortened else { break };
+        (weights, value) = shortened;
     }
     weights
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{context, progressions};
+    use super::super::{features, known_ways};
     use super::*;
+    use crate::component::HeadSpec;
 
     /// Terms of three weights.
     const TERMS: [[f32; 3]; 6] =
@@ -247,7 +301,7 @@ mod tests {
             }
         }
         let (chunks, best) = (chunks([-3.0, 0.5, -1.0, 2.0, -0.25, -2.0]), [0.294_445_25, -0.285_988_04, 0.748_572_24]);
-        assert!((Slope::of(&chunks, &best).value - 38.896_821_521_775_856).abs() < 1e-9);
+        assert!((loss(&chunks, &best) - 38.896_821_521_775_856).abs() < 1e-9);
     }
 
     #[test]
@@ -258,15 +312,39 @@ mod tests {
             let moved = |by: f64| {
                 let mut moved = at;
                 moved[k] += by;
-                Slope::of(&chunks, &moved)
+                moved
             };
             let (below, above) = (moved(-by), moved(by));
-            assert!(((above.value - below.value) / (2.0 * by) - slope.gradient[k]).abs() < 1e-6);
+            assert!(((loss(&chunks, &above) - loss(&chunks, &below)) / (2.0 * by) - slope.gradient[k]).abs() < 1e-6);
+            let (below, above) = (Slope::of(&chunks, &below), Slope::of(&chunks, &above));
             let unit: Vec<f64> = (0..3).map(|j| if j == k { 1.0 } else { 0.0 }).collect();
             for (j, product) in slope.product(&unit).into_iter().enumerate() {
                 assert!(((above.gradient[j] - below.gradient[j]) / (2.0 * by) - product).abs() < 1e-6);
             }
         }
+    }
+
+    /// A negative pair is there with probability 1 / k and counts k times: the standard deviation of the number of n pairs is
+    /// √(n (k − 1)).
+    #[test]
+    fn a_sample_of_the_negative_pairs_stands_for_all() {
+        let (data, train) = progressions();
+        let heads = [HeadSpec::new("codes", 13)];
+        let context = context(&data, &heads, &train, &train, false);
+        let (view, targets) = (features(&context, 1), &train.targets[0]);
+        let ways = known_ways(&context, &[context.objective.asks(&data, 0)]).unwrap().remove(0);
+        let shared = Shared { ways: &ways, view: &view, odds: odds(13, targets) };
+        let (all, of_all) =
+            (shared.chunks(targets, usize::MAX), (0..train.len()).map(|i| shared.bytes(i)).sum::<usize>());
+        let some = shared.chunks(targets, of_all.div_ceil(4));
+        let sum =
+            |chunks: &[Pairs], which: usize| chunks.iter().flat_map(|c| &c.seen).map(|seen| seen[which]).sum::<f64>();
+        let pairs = |chunks: &[Pairs]| chunks.iter().map(|c| c.seen.len() - 13).sum::<usize>();
+        assert_eq!((sum(&all, 1), sum(&all, 2)), (13.0 * train.len() as f64, targets.values().len() as f64));
+        assert_eq!(sum(&some, 2), sum(&all, 2), "all positive ones");
+        let deviation = (3.0 * pairs(&all) as f64).sqrt();
+        assert!((sum(&some, 1) - sum(&all, 1)).abs() < 5.0 * deviation, "{} of {}", sum(&some, 1), sum(&all, 1));
+        assert!(2 * pairs(&some) < pairs(&all), "{} of {}", pairs(&some), pairs(&all));
     }
 
     #[test]

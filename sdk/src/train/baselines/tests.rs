@@ -60,7 +60,7 @@ fn data(codes: &[&str]) -> Dataset {
 }
 
 /// What [`Again`] is learnt from.
-fn context<'a>(
+pub(super) fn context<'a>(
     data: &'a Dataset,
     heads: &'a [HeadSpec],
     train: &'a Examples,
@@ -387,7 +387,7 @@ fn after_the_history_come_codes_that_knowledge_links_with_it() {
 
 /// The codes a1 to a6, b1 to b6 and m, of which a_k precedes b_k and excludes b_{k + 1}. In training b_k follows in five of six
 /// examples with a_k, and m in one of three; a6 and b6 are in none.
-fn progressions() -> (Dataset, Examples) {
+pub(super) fn progressions() -> (Dataset, Examples) {
     const SEEN: [usize; 5] = [6, 12, 24, 36, 54];
     let names: Vec<String> = ["a", "b"].iter().flat_map(|kind| (1..=6).map(move |k| format!("{kind}{k}"))).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["m"]).collect();
