@@ -5,8 +5,8 @@
 //! and go. Diseases come in clusters. Hierarchy and knowledge graph tell which chronic code a rare variant is one of.
 //! Because the chains are known, so are the best predictions: `hidden::oracle` computes them.
 //!
-//! The tables of `dualk synth` are of an older and simpler kind of patients, in `generate` and `world`: how fast they are
-//! read, and what the published code makes of them, was measured, so that they stay what they are.
+//! Without `--of` the tables of `dualk synth` are of an older and simpler kind of patients, in `generate` and `world`: how
+//! fast they are read, and what the published code makes of them, was measured, so that they stay what they are.
 
 mod draw;
 mod files;
