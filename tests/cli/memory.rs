@@ -47,7 +47,7 @@ const MODELS: [(&str, &str); 3] = [
         "behrt",
         r#"node_init = { type = "random", dim = 64 }
 graph_encoder = { type = "none" }
-patient_encoder = { type = "behrt", codes = 24, dim = 256, feed_forward = 1024 }"#,
+patient_encoder = { type = "behrt", dim = 256, feed_forward = 1024 }"#,
     ),
     (
         "chet",

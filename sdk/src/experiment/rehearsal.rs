@@ -67,27 +67,37 @@ fn bytes_of_logits(stage: &OpenStage<'_>, model: &Model) -> u64 {
 /// Enough of the examples for a rehearsal.
 fn some(splits: &SplitExamples, train: usize) -> SplitExamples {
     SplitExamples {
-        train: first(&splits.train, train),
-        valid: first(&splits.valid, EVALUATED),
-        test: first(&splits.test, EVALUATED),
+        train: some_of(&splits.train, train),
+        valid: some_of(&splits.valid, EVALUATED),
+        test: some_of(&splits.test, EVALUATED),
     }
 }
 
-/// The first `count` examples.
-fn first(examples: &Examples, count: usize) -> Examples {
-    let first_numbers = |numbers: &Vec<f32>| {
-        let columns = numbers.len() / examples.len().max(1);
-        numbers[..columns * count.min(examples.len())].to_vec()
+/// `count` examples: that with the most codes and that with the most visits, by which batches are padded, and the first of the
+/// others.
+fn some_of(examples: &Examples, count: usize) -> Examples {
+    let codes = |&i: &usize| -> usize {
+        examples.visits.row(i).iter().map(|&visit| examples.codes.row(visit as usize).len()).sum()
     };
-    let cut = |rows: &Ragged<u32>| -> Ragged<u32> { rows.rows().take(count).map(|row| row.iter().copied()).collect() };
+    let all = 0..examples.len();
+    let longest = [all.clone().max_by_key(codes), all.clone().max_by_key(|&i| examples.visits.row(i).len())];
+    let mut chosen: Vec<usize> =
+        longest.into_iter().flatten().chain(all.filter(|i| !longest.contains(&Some(*i)))).collect();
+    chosen.dedup();
+    chosen.truncate(count);
+    let rows = |rows: &Ragged<u32>| -> Ragged<u32> { chosen.iter().map(|&i| rows.row(i).iter().copied()).collect() };
+    let numbers = |numbers: &Vec<f32>| -> Vec<f32> {
+        let columns = numbers.len() / examples.len().max(1);
+        chosen.iter().flat_map(|&i| &numbers[i * columns..][..columns]).copied().collect()
+    };
     Examples {
         visit_labs: examples.visit_labs.clone(),
         codes: examples.codes.clone(),
-        visits: cut(&examples.visits),
-        patients: examples.patients.iter().take(count).copied().collect(),
-        labs: cut(&examples.labs),
-        targets: examples.targets.iter().map(cut).collect(),
-        numbers: examples.numbers.iter().map(first_numbers).collect(),
-        demographics: examples.demographics.iter().take(count).copied().collect(),
+        visits: rows(&examples.visits),
+        patients: chosen.iter().filter_map(|&i| examples.patients.get(i)).copied().collect(),
+        labs: rows(&examples.labs),
+        targets: examples.targets.iter().map(rows).collect(),
+        numbers: examples.numbers.iter().map(numbers).collect(),
+        demographics: chosen.iter().filter_map(|&i| examples.demographics.get(i)).copied().collect(),
     }
 }
