@@ -60,7 +60,7 @@ fn a_panic_names_plugin_component_and_line() {
     names(&error, "parser `breaks_in_parse`", "panicked: (--show-values shows it)");
     assert!(!error.contains("77120000"), "{error}");
     let error = fail(folder.path(), &["run", "parse.toml", "--show-values"], 1);
-    assert!(error.contains("panicked: no such patient: 77120000"), "{error}");
+    assert!(error.contains("panicked: `no such patient: 77120000`"), "{error}");
 
     // Scores are computed on threads of a pool.
     let triples: String = (0..40).map(|i| format!("a{i}\tis_a\tb{}\n", i % 4)).collect();
