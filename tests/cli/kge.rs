@@ -202,6 +202,7 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     }
     assert!(shown.contains("valid hits@10") && shown.lines().count() == looks.len() + 3, "{shown}");
     assert!(fs::read_to_string(folder.join("curves.svg")).unwrap().starts_with("<svg xmlns"));
+    refuse(folder, &["compare", &run], &["this is a run of an embedding", "`dualk kge eval`", "result.json"]);
     refuse(folder, &["kge", "curves", &run, "--metric", "hits"], &["there is no metric `hits`", "hits@1"]);
 
     let shown = succeed(folder, &["kge", "plot", &run, "--root", "390-459.99", "--out", "picture.svg"]);

@@ -62,9 +62,13 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
     let (data, objective, heads) = (stage.data, stage.objective.as_ref(), model.head_specs());
     let graph_regression = manifest.output.graph_regression;
     let context = BaselineContext { data, objective, heads, train, valid, test, labs, by_visit, graph_regression };
-    let found = baselines(&context);
+    let found = baselines(&context)?;
     task.finish("");
-    found
+    let is_shown = |scored: &Scored| scored.name.ends_with(", with knowledge");
+    if graph_regression && !found.iter().any(is_shown) {
+        progress.line("output.graph_regression shows nothing here: it needs data.knowledge, and a task that asks for several codes");
+    }
+    Ok(found)
 }
 
 /// Scores of the model, after those of the weights that were best on valid where others were selected.

@@ -58,6 +58,11 @@ pub(super) fn overlap(a: &str, b: &str) -> bool {
     steps(a).into_iter().zip(steps(b)).all(|(a, b)| a == b || from_end(a) || from_end(b))
 }
 
+/// Whether two dotted keys of different texts may be one.
+pub(super) fn may_be_one(a: &str, b: &str) -> bool {
+    a != b && steps(a).len() == steps(b).len() && overlap(a, b)
+}
+
 /// Whether setting `key` to `value` says what `inner` is: that very key, one inside of it, or one that holds it and has it in the value.
 pub(super) fn says(key: &str, value: &Value, inner: &str) -> bool {
     let below = steps(inner).into_iter().skip(steps(key).len());
@@ -92,6 +97,7 @@ mod tests {
             ("model.head", "model.heads", false),
         ] {
             assert_eq!((overlap(a, b), overlap(b, a)), (expected, expected), "{a} {b}");
+            assert_eq!(may_be_one(a, b), expected && a.contains("[-1]") && b.contains('['), "{a} {b}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `[sweep]`: which members `dualk sweep` makes of a manifest.
 
-use super::keys::{overlap, says, steps};
+use super::keys::{may_be_one, overlap, says, steps};
 use super::random::RandomSearch;
 use crate::{Error, Result};
 use schemars::JsonSchema;
@@ -260,9 +260,16 @@ fn axes(grid: &Table, at: &str) -> Result<Vec<Vec<Setting>>> {
             value: value.clone(),
             written_at: format!("{at}[{i}]"),
         };
-        axes.push(values.iter().enumerate().map(setting).collect());
+        axes.push(values.iter().enumerate().map(setting).collect::<Vec<_>>());
         Ok(())
     })?;
+    let keys = axes.iter().filter_map(|axis| axis.first());
+    for (i, one) in keys.clone().enumerate() {
+        if let Some(other) = keys.clone().take(i).find(|other| may_be_one(&one.key, &other.key)) {
+            let message = format!("`{}` may be `{}`, which is there as well", one.key, other.key);
+            return Err(Error::user(message).at_key(&one.written_at).help("count places of both from the same end"));
+        }
+    }
     Ok(axes)
 }
 
@@ -385,6 +392,7 @@ mod tests {
     fn mistakes_name_their_key() {
         let cases = [
             ("list = [{ name = 3 }]", "sweep.list[0].name", "found 3"),
+            ("grid = { 's[-1].a' = [1], 's[1].a' = [2] }", "sweep.grid.s[1].a[0]", "`s[1].a` may be `s[-1].a`"),
             ("list = [{ name = 'x', a = 1 }, { name = 'x', a = 2 }]", "sweep.list[1].name", "another row"),
             ("grid = { name = ['x'] }", "sweep.grid.name[0]", "name of its own"),
             ("grid = { a = 1 }", "sweep.grid.a", "write [1]"),

@@ -15,7 +15,7 @@ use crate::{Error, Progress, Result};
 pub(super) use left::{EVENTS, EVENTS_OF_RUNS, is_events};
 use left::{absorb, clear_states, is_begun, last_first, leftovers, prefix};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -174,7 +174,15 @@ impl RunDir {
     pub fn outcome(&self) -> Result<Outcome> {
         let file = self.file(RESULT);
         let text = fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
-        serde_json::from_slice(&text).map_err(|e| Error::user(format!("this is no result: {e}")).at_file(file))
+        serde_json::from_slice(&text).map_err(|e| {
+            let found: Value = serde_json::from_slice(&text).unwrap_or_default();
+            let error = match found["stages"].is_null() && found["test"].is_object() {
+                true => Error::user("this is a run of an embedding, of which there are no stages")
+                    .help("`dualk kge eval` and `dualk kge curves` are for these"),
+                false => Error::user(format!("this is no result: {e}")),
+            };
+            error.at_file(&file)
+        })
     }
 
     /// What decided the results; `None` for runs of older versions.

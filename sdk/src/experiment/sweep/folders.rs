@@ -1,13 +1,15 @@
 //! Which runs are meant by folders that people name.
 
 use super::Plan;
+use crate::experiment::manifest::names_triples;
 use crate::experiment::run_dir::UNFINISHED;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The run folders that are meant: runs themselves, the members of sweeps, or the runs in a folder of runs.
+/// The run folders that are meant: runs themselves, the members of sweeps, or the runs in a folder of runs, but for those of
+/// embeddings.
 ///
 /// # Errors
 /// When a folder is none of these.
@@ -23,6 +25,7 @@ pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let entries = fs::read_dir(path).map_err(|e| Error::io("read the folder", path, e))?;
             let mut runs: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_run(p)).collect();
             let is_left = |name: &str| name.starts_with('.') || name.contains(UNFINISHED);
+            runs.retain(|p| !is_embedding(p));
             runs.retain(|p| !p.file_name().is_some_and(|name| is_left(&name.to_string_lossy())));
             runs.sort();
             if runs.is_empty() {
@@ -36,4 +39,27 @@ pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut seen = BTreeSet::new();
     folders.retain(|f| seen.insert(fs::canonicalize(f).unwrap_or_else(|_| f.clone())));
     Ok(folders)
+}
+
+/// Whether a run is that of an embedding of a knowledge graph, which shares the folder of runs.
+fn is_embedding(run: &Path) -> bool {
+    let text = fs::read_to_string(run.join("manifest.toml")).unwrap_or_default();
+    toml::from_str(&text).is_ok_and(|manifest| names_triples(&manifest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn embeddings_among_runs_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, data) in [("gat-1", "parser = 'synthetic'"), ("kge-1", "triples = 'wn18rr'")] {
+            let run = folder.path().join(name);
+            fs::create_dir(&run).unwrap();
+            fs::write(run.join("result.json"), "{}").unwrap();
+            fs::write(run.join("manifest.toml"), format!("[data]\n{data}\n")).unwrap();
+        }
+        assert_eq!(run_folders(&[folder.path().to_owned()]).unwrap(), [folder.path().join("gat-1")]);
+    }
 }
