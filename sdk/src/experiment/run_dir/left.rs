@@ -71,7 +71,11 @@ fn is_own_in(folder: &str, name: &str) -> bool {
     match folder {
         CHECKPOINTS => between("", ".safetensors").is_some_and(is_stage),
         TENSORBOARD => is_events(name),
-        RESUME => is_state(name.strip_prefix('.').unwrap_or(name)),
+        RESUME => match name.strip_prefix('.') {
+            // A state that a killed process was about to write, and the lock beside it: `.NAME.new-XXXXXX.lock`.
+            Some(half) => half.split_once('.').is_some_and(|(name, _)| is_state(name)),
+            None => is_state(name.strip_suffix(".damaged").unwrap_or(name)),
+        },
         _ => {
             let of_patients = between("patients-", ".json").is_some_and(is_stage);
             of_patients || OWN.contains(&name) || between("", ".toml").is_some_and(is_vectors)
@@ -91,10 +95,8 @@ fn is_vectors(name: &str) -> bool {
     of.is_some_and(|(part, option)| is_key(part) && is_key(option))
 }
 
-/// Whether a name is that of a state to go on from, whole, damaged or half written: a number, perhaps behind the name of
-/// vectors; or of vectors that are kept.
+/// Whether a name is that of a state to go on from: a number, perhaps behind the name of vectors; or of vectors that are kept.
 fn is_state(name: &str) -> bool {
-    let name = name.strip_suffix(".damaged").unwrap_or(name);
     is_number(name) || is_vectors(name) || name.rsplit_once('-').is_some_and(|(of, n)| is_vectors(of) && is_number(n))
 }
 

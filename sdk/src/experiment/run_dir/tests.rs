@@ -132,11 +132,13 @@ fn what_others_put_among_files_of_a_run_is_there_after_the_next() {
         "tensorboard/events.out.tfevents.1.dualk.2.0",
         ".log.txt.AbC123",
     ];
+    // Of a state that was about to be written when its process was killed, and one that was set aside.
+    let states = ["resume/.00000012.new-AbC123.lock", "resume/00000012.damaged"];
     let finish = |files: &[&str]| {
         let run = create(folder.path());
         checkpoint(&run);
         own_folder(&run.file("tensorboard")).unwrap();
-        files.iter().for_each(|name| run.write(name, b"x").unwrap());
+        files.iter().chain(&states).for_each(|name| run.write(name, b"x").unwrap());
         run.finish().unwrap()
     };
     let run = finish(&[&mine[..], &ours].concat());
