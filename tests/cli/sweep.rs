@@ -231,6 +231,47 @@ fn rows_are_tuned_on_valid() {
     assert_eq!(place.json(&["compare", "out/runs", "--format", "json"]).len(), 4);
 }
 
+/// Settings are compared with the first seed; the second trains the one that was chosen, for each row.
+#[test]
+fn the_other_seeds_train_what_the_first_chose() {
+    let sweep = "[sweep]\nseeds = [1, 2]\ntune_seeds = 1\ntune = { \"stage[1].lr\" = [0.0001, 0.01] }\n\
+                 grid = { \"model.graph_encoder\" = [\"none\", { type = \"gcn\", dims = [16, 16] }] }\n";
+    let place = Place::new(sweep);
+    let dry = ["sweep", "small.toml", "--out", "out", "--dry-run"];
+    let listed = place.ok(&dry);
+    assert!(listed.contains("8 members") && listed.contains("\n6 of them train"), "{listed}");
+    assert_eq!(listed.matches("if chosen").count(), 4, "{listed}");
+    let printed = place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
+    let plan: Value = serde_json::from_slice(&fs::read(place.path("out/sweep.json")).unwrap()).unwrap();
+    let mut chosen = Vec::new();
+    for row in ["none", "gcn"] {
+        let of = |seed: i64| {
+            let members = plan["members"].as_array().unwrap().iter();
+            members.filter(|m| m["name"] == row && m["seed"] == seed).collect::<Vec<_>>()
+        };
+        let better = |m: &Value, than: &Value| on_valid(&place, m) > on_valid(&place, than);
+        let best = of(1).into_iter().reduce(|best, other| if better(other, best) { other } else { best }).unwrap();
+        let trained =
+            |m: &&Value| place.path("out/members").join(m["id"].as_str().unwrap()).join("state.json").is_file();
+        let trained: Vec<&Value> = of(2).into_iter().filter(trained).map(|m| &m["setting"]).collect();
+        assert_eq!(trained, [&best["setting"]], "{row}");
+        chosen.push(format!("{row}: {}", best["setting"].as_str().unwrap()));
+    }
+    let note = format!("each row is the best of 2 settings on valid, by R@10, with seed 1: {}", chosen.join("; "));
+    assert!(printed.contains(&note) && printed.contains("over 2 runs"), "{note}: {printed}");
+    let listed = place.ok(&dry);
+    assert_eq!((listed.matches("complete").count(), listed.matches("not chosen").count()), (7, 2), "{listed}");
+    // Nothing is left to do, and every setting can be asked for later.
+    place.ok(&["sweep", "small.toml", "--out", "out"]);
+    let all = place.ok(&["sweep", "small.toml", "--out", "out", "--dry-run", "--set", "sweep.tune_seeds=2"]);
+    assert_eq!((all.matches("to run").count(), all.matches("chosen").count()), (2, 0), "{all}");
+
+    for (keys, says) in [("tune_seeds=3", "expected 1 to 2"), ("tune={}", "nothing is tuned")] {
+        let refused = place.refused(&["sweep", "small.toml", "--dry-run", "--set", &format!("sweep.{keys}")]);
+        assert!(refused.contains("sweep.tune_seeds") && refused.contains(says), "{refused}");
+    }
+}
+
 #[test]
 fn seeds_of_a_run_are_compared() {
     let place = Place::new("");

@@ -75,9 +75,9 @@ impl Compare {
             _ => None,
         };
         if let Some(plan) = &planned
-            && runs.len() < plan.members.len()
+            && runs.len() < plan.to_train()
         {
-            eprintln!("{} of {} members are complete: the table is of these", runs.len(), plan.members.len());
+            eprintln!("{} of {} members are complete: the table is of these", runs.len(), plan.to_train());
         }
         let options = CompareOptions {
             baseline: self.baseline.or_else(|| planned.as_ref().and_then(|plan| plan.baseline.clone())),

@@ -16,6 +16,8 @@ pub struct PlannedRun {
     pub row: String,
     /// What the row is tuned to in it, such as `lr = 0.002`; `None` where nothing is tuned.
     pub setting: Option<String>,
+    /// Whether the setting of the row is chosen by it, among others.
+    pub decides: bool,
 }
 
 /// Runs that differ in nothing but the seed.
@@ -23,6 +25,8 @@ pub(super) struct Group<'a> {
     pub name: String,
     pub setting: Option<String>,
     pub runs: Vec<&'a Record>,
+    /// Those of the runs that a setting is chosen by.
+    pub deciding: Vec<&'a Record>,
 }
 
 /// Groups by what manifests say, named by what is different about each; the experiment's name when there is one alone.
@@ -39,7 +43,11 @@ pub(super) fn by_manifest(records: &[Record]) -> Vec<Group<'_>> {
         1 => vec![records[0].outcome.name.clone()],
         _ => names(&facets),
     };
-    names.into_iter().zip(groups).map(|(name, (_, runs))| Group { name, setting: None, runs }).collect()
+    names
+        .into_iter()
+        .zip(groups)
+        .map(|(name, (_, runs))| Group { name, setting: None, runs, deciding: Vec::new() })
+        .collect()
 }
 
 /// Digests of cohorts and splits.
@@ -68,15 +76,21 @@ pub(super) fn keep_common(found: &mut Vec<(Record, PlannedRun)>) -> (usize, bool
 pub(super) fn planned<'a>(records: &'a [Record], planned: &[PlannedRun]) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     for (record, plan) in records.iter().zip(planned) {
-        match groups.iter_mut().find(|group| group.name == plan.row && group.setting == plan.setting) {
-            Some(group) => group.runs.push(record),
-            None => groups.push(Group { name: plan.row.clone(), setting: plan.setting.clone(), runs: vec![record] }),
+        let (name, setting) = (plan.row.clone(), plan.setting.clone());
+        let place = groups.iter().position(|group| group.name == name && group.setting == setting);
+        let place = place.unwrap_or_else(|| {
+            groups.push(Group { name, setting, runs: Vec::new(), deciding: Vec::new() });
+            groups.len() - 1
+        });
+        groups[place].runs.push(record);
+        if plan.decides {
+            groups[place].deciding.push(record);
         }
     }
     groups
 }
 
-/// Of every name the group that is best on valid in a metric, among those with the most runs, and a line that says so.
+/// Of every name the group that is best on valid in a metric, among those with the most runs that decide, and a line that says so.
 pub(super) fn tuned<'a>(groups: Vec<Group<'a>>, metric: &str) -> Result<(Vec<Group<'a>>, Option<String>)> {
     if groups.iter().all(|group| group.setting.is_none()) {
         return Ok((groups, None));
@@ -93,16 +107,28 @@ pub(super) fn tuned<'a>(groups: Vec<Group<'a>>, metric: &str) -> Result<(Vec<Gro
     let texts: Vec<String> =
         chosen.iter().map(|group| format!("{}: {}", group.name, group.setting.as_deref().unwrap_or("-"))).collect();
     let settings = if least == most { most.to_string() } else { format!("{least} to {most}") };
-    let note = format!("each row is the best of {settings} settings on valid, by {metric}: {}", texts.join("; "));
+    let with = deciding_seeds(&chosen);
+    let note = format!("each row is the best of {settings} settings on valid, by {metric}{with}: {}", texts.join("; "));
     Ok((chosen, Some(note)))
 }
 
-fn best<'a>(row: Vec<Group<'a>>, metric: &str) -> Result<Group<'a>> {
-    let most = row.iter().map(|group| group.runs.len()).max().unwrap_or(0);
+/// With which seeds settings were chosen, where that is not all.
+fn deciding_seeds(chosen: &[Group<'_>]) -> String {
+    if chosen.iter().all(|group| group.deciding.len() == group.runs.len()) {
+        return String::new();
+    }
+    let seeds: BTreeSet<i64> = chosen.iter().flat_map(|group| &group.deciding).map(|run| run.seed()).collect();
+    let word = if seeds.len() == 1 { "seed" } else { "seeds" };
+    format!(", with {word} {}", seeds.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
+}
+
+/// The group that is best on valid, among those with the most runs that decide.
+pub(super) fn best<'a>(row: Vec<Group<'a>>, metric: &str) -> Result<Group<'a>> {
+    let most = row.iter().map(|group| group.deciding.len()).max().unwrap_or(0);
     let sign = if lower_is_better(metric) { -1.0 } else { 1.0 };
     let mut best: Option<(f64, Group<'a>)> = None;
-    for group in row.into_iter().filter(|group| group.runs.len() == most) {
-        let values = group.runs.iter().map(|run| on_valid(run, metric)).collect::<Result<Vec<f64>>>()?;
+    for group in row.into_iter().filter(|group| group.deciding.len() == most) {
+        let values = group.deciding.iter().map(|run| on_valid(run, metric)).collect::<Result<Vec<f64>>>()?;
         let mean = sign * values.iter().sum::<f64>() / values.len() as f64;
         // The first of equal ones; what is no number is worse than all.
         if best.as_ref().is_none_or(|(before, _)| mean > *before || before.is_nan()) {

@@ -179,6 +179,17 @@ impl Comparison {
         Ok(comparison)
     }
 
+    /// Of the runs of one row that decide, the setting that is best on valid.
+    ///
+    /// # Errors
+    /// As of [`Comparison::of_planned`].
+    pub(in crate::experiment) fn chosen_setting(runs: &[PlannedRun]) -> Result<Option<String>> {
+        let records = runs.iter().map(|run| Record::read(&run.folder)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = records.first() else { return Ok(None) };
+        let metrics = metrics_of(first, &[])?;
+        Ok(groups::best(groups::planned(&records, runs), primary(&metrics))?.setting)
+    }
+
     /// The table of one run, which need not have its name yet.
     ///
     /// # Errors

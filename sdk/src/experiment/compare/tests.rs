@@ -159,6 +159,7 @@ fn a_tuned_row_is_the_setting_that_is_best_on_valid() {
         folder: write_with_valid(folder.path(), name, seed, values, valid),
         row: row.into(),
         setting: Some(setting.into()),
+        decides: true,
     };
     let runs = [
         run("x1", 1, &a, 0.50, "x", "lr = 0.1"),
@@ -182,6 +183,13 @@ fn a_tuned_row_is_the_setting_that_is_best_on_valid() {
     assert_eq!(table.notes[0], note);
     assert!(table.notes[1].starts_with("test was read 9 times"), "{:?}", table.notes);
     assert_eq!(table.to_json(false)[0]["tuned"], "lr = 0.2");
+
+    // Chosen with the first seed alone, it is another setting, with all runs that this has.
+    let first = [0, 1, 2, 3, 5, 6, 7, 8].map(|i| PlannedRun { decides: [0, 2, 5, 7].contains(&i), ..runs[i].clone() });
+    let table = Comparison::of_planned(&first, &options).unwrap();
+    assert_eq!((table.rows[0].tuned.as_deref(), table.rows[0].runs), (Some("lr = 0.1"), 2));
+    let note = "each row is the best of 2 settings on valid, by R@10, with seed 1: x: lr = 0.1; y: lr = 0.2";
+    assert_eq!(table.notes[0], note);
 
     fs::remove_file(runs[2].folder.join("metrics.jsonl")).unwrap();
     let error = Comparison::of_planned(&runs, &options).unwrap_err().to_string();
@@ -214,7 +222,7 @@ fn runs_of_a_row_on_different_patients_are_not_paired() {
             let values = vec![value + by; if split == "a" { 30 } else { 31 }];
             let folder = write(&folder.path().join(split), row, seed, &values, "diagnosis");
             on(&folder, split);
-            runs.push(PlannedRun { folder, row: row.into(), setting: None });
+            runs.push(PlannedRun { folder, row: row.into(), setting: None, decides: true });
         }
     }
     let table = Comparison::of_planned(&runs, &CompareOptions::default()).unwrap();

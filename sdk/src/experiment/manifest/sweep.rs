@@ -27,6 +27,9 @@ pub struct SweepOptions {
     /// on valid.
     #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
     pub tune: Table,
+    /// With how many of the seeds, from the first on, the settings of `tune` are compared; with all when absent. With the others
+    /// only the setting that is chosen trains.
+    pub tune_seeds: Option<usize>,
     /// The row of the table that the others are compared with; the first when absent.
     pub baseline: Option<String>,
     /// What `dualk sweep --quick` changes first: dotted keys with values, such as `"sweep.seeds" = [1]`.

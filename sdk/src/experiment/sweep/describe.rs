@@ -1,22 +1,33 @@
 //! What a sweep will take, for a reader.
 
+use super::choice::{Choices, Fate};
 use super::plan::{State, finished_run, member_folder};
 use super::{Costs, Member, Sweep};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 /// A line a member, and what all of them take.
-pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize, threads: usize) -> String {
+pub(super) fn describe(
+    sweep: &Sweep,
+    choices: &Choices,
+    folder: &Path,
+    costs: &Costs,
+    jobs: usize,
+    threads: usize,
+) -> String {
     let width = sweep.members.iter().map(|m| m.on_patients().chars().count()).max().unwrap_or(0).max(6);
     let mut text = format!("{:12}  {:width$}  {:>6}  {:>6}  {:>8}  state\n", "member", "row", "seed", "epochs", "time");
     let mut trained = BTreeSet::new();
     let (mut remaining, mut unknown) = (0.0, 0);
     for member in &sweep.members {
         let seconds = costs.of_member(member, |key| trained.contains(key));
-        trained.extend(member.stage_keys().iter().map(String::as_str));
-        let state = state_of(member, folder);
+        let (state, counts) = (state_of(member, choices, folder), choices.counts(sweep, member));
+        if counts {
+            trained.extend(member.stage_keys().iter().map(String::as_str));
+        }
         match (state, seconds) {
             (COMPLETE, _) => {}
+            _ if !counts => {}
             (_, Some(seconds)) => remaining += seconds,
             (_, None) => unknown += 1,
         }
@@ -25,6 +36,10 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
         text += &format!("{id:12}  {name:width$}  {seed:>6}  {epochs:>6}  {time:>8}  {state}\n");
     }
     text += &shared(sweep);
+    let train = choices.to_train(sweep).count();
+    if train < sweep.members.len() {
+        text += &format!("{train} of them train: the others only where their setting is chosen\n");
+    }
     text += &format!("at most {jobs} at once, {threads} threads each\n");
     text += &match unknown {
         0 => format!("expected time: {}, by the epochs of complete members\n", duration(remaining / jobs as f64)),
@@ -41,11 +56,15 @@ pub(super) fn describe(sweep: &Sweep, folder: &Path, costs: &Costs, jobs: usize,
 
 const COMPLETE: &str = "complete";
 
-fn state_of(member: &Member, folder: &Path) -> &'static str {
+fn state_of(member: &Member, choices: &Choices, folder: &Path) -> &'static str {
     match (finished_run(folder, &member.id), State::read(&member_folder(folder, &member.id))) {
         (Some(_), _) => COMPLETE,
         (None, Some(State::Failed { .. })) => "failed, to be tried again",
-        (None, _) => "to run",
+        (None, _) => match choices.fate(member) {
+            Fate::Trains => "to run",
+            Fate::IfChosen => "if chosen",
+            Fate::NotChosen => "not chosen",
+        },
     }
 }
 

@@ -4,6 +4,7 @@
 //! through the cache, so a stage that several have in common is trained by the first of them, for whom the others wait.
 
 mod changed;
+mod choice;
 mod costs;
 mod describe;
 mod folders;
@@ -60,6 +61,8 @@ pub struct Member {
     pub patients: Option<String>,
     /// Its seed.
     pub seed: u64,
+    /// Whether it trains only where its setting is the one that its row chose with other seeds.
+    pub awaits_choice: bool,
     /// Its resolved manifest. `output` is filled in where it runs.
     pub manifest: Manifest,
     /// What decides its results, with the plugins of other members, too, and the threads of this process.
@@ -139,7 +142,8 @@ impl Member {
         manifest.output = output;
         let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
         let (name, seed, identity) = (String::new(), manifest.seed, experiment.identity()?);
-        Ok(Self { id, name, setting: None, patients: None, seed, manifest, identity, keys, embeddings, stages })
+        let (setting, patients, awaits_choice) = (None, None, false);
+        Ok(Self { id, name, setting, patients, seed, awaits_choice, manifest, identity, keys, embeddings, stages })
     }
 
     /// Those of its keys that are of stages.

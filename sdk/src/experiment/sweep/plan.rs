@@ -37,6 +37,9 @@ pub struct PlannedMember {
     pub setting: Option<String>,
     /// Its seed.
     pub seed: u64,
+    /// Whether it trains only where its setting is the one that its row chose with other seeds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_choice: bool,
 }
 
 /// How far a member is.
@@ -69,6 +72,7 @@ impl Plan {
             name: m.name.clone(),
             setting: m.setting.clone(),
             seed: m.seed,
+            awaits_choice: m.awaits_choice,
         };
         Self {
             name: sweep.name.clone(),
@@ -102,6 +106,16 @@ impl Plan {
         write_json(&folder.join(FILE), self)
     }
 
+    /// How many of its members are trained when it is complete: with seeds that await the choice of a setting, one setting a row.
+    pub fn to_train(&self) -> usize {
+        self.members.iter().filter(|m| !m.awaits_choice || self.is_first_setting(m)).count()
+    }
+
+    fn is_first_setting(&self, member: &PlannedMember) -> bool {
+        let first = self.members.iter().find(|other| other.name == member.name);
+        first.is_some_and(|first| first.setting == member.setting)
+    }
+
     /// Folders of the runs that are complete, in the order of the plan.
     pub fn finished(&self, folder: &Path) -> Vec<PathBuf> {
         self.members.iter().filter_map(|m| finished_run(folder, &m.id)).collect()
@@ -113,8 +127,8 @@ impl Plan {
     /// As of [`Comparison::of_planned`].
     pub fn compare(&self, folder: &Path, options: &CompareOptions) -> Result<Comparison> {
         let run = |m: &PlannedMember| {
-            let (row, setting) = (m.name.clone(), m.setting.clone());
-            finished_run(folder, &m.id).map(|folder| PlannedRun { folder, row, setting })
+            let (row, setting, decides) = (m.name.clone(), m.setting.clone(), !m.awaits_choice);
+            finished_run(folder, &m.id).map(|folder| PlannedRun { folder, row, setting, decides })
         };
         Comparison::of_planned(&self.members.iter().filter_map(run).collect::<Vec<_>>(), options)
     }

@@ -63,8 +63,13 @@ impl Planner {
         for configuration in &configurations {
             let row = self.facets.len();
             for tuning in &tunings {
-                for &seed in &seeds {
-                    repeated += usize::from(!self.add(row, configuration, tuning, seed, seed == seeds[0])?);
+                for (place, &seed) in seeds.iter().enumerate() {
+                    let added = self.add(row, configuration, tuning, seed, place == 0)?;
+                    repeated += usize::from(!added);
+                    let deciding = self.options.tune_seeds.unwrap_or(usize::MAX);
+                    if let Some(member) = self.members.last_mut().filter(|_| added) {
+                        member.awaits_choice = place >= deciding;
+                    }
                 }
             }
         }
@@ -251,6 +256,17 @@ fn described(tuning: &[Setting]) -> String {
 }
 
 fn check_seeds(options: &SweepOptions) -> Result<()> {
+    if let Some(deciding) = options.tune_seeds {
+        let error = |message: String, help: &str| Err(Error::user(message).at_key("sweep.tune_seeds").help(help));
+        let seeds = options.seeds.len().max(1);
+        if options.tune.is_empty() {
+            return error("nothing is tuned".to_owned(), "say what in `sweep.tune`, or leave this out");
+        }
+        if !(1..=seeds).contains(&deciding) {
+            let message = format!("expected 1 to {seeds}, as many as there are seeds, found {deciding}");
+            return error(message, "settings are compared with so many of `sweep.seeds`, from the first on");
+        }
+    }
     let mut seen = BTreeSet::new();
     match options.seeds.iter().enumerate().find(|(_, seed)| !seen.insert(**seed)) {
         None => Ok(()),

@@ -1,6 +1,7 @@
 //! Training the members of a sweep, several at once, each in a process of its own.
 
 use super::changed::Changed;
+use super::choice::{Choices, Fate};
 use super::describe::describe;
 use super::plan::{Plan, State, finished_run, lock, member_folder};
 use super::work::{Limits, Work};
@@ -63,15 +64,18 @@ impl SweepRun<'_> {
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         self.settle(sweep, threads)?;
         Plan::of(sweep, self.manifest, threads).write(self.folder)?;
+        let choices = Choices::of(sweep, self.folder)?;
+        let wanted = sweep.members.iter().filter(|m| choices.fate(m) != Fate::NotChosen);
         let (complete, remaining): (Vec<&Member>, Vec<&Member>) =
-            sweep.members.iter().partition(|m| finished_run(self.folder, &m.id).is_some());
+            wanted.partition(|m| finished_run(self.folder, &m.id).is_some());
         if !complete.is_empty() {
-            let (complete, all) = (complete.len(), sweep.members.len());
+            let (complete, all) = (complete.len(), choices.to_train(sweep).count());
             self.progress.line(&format!("{complete} of {all} members are complete already"));
         }
         self.progress.line(&format!("at most {jobs} at once, {threads} threads each"));
         let expected = self.expected(&complete, &remaining, jobs, threads)?;
-        let finished = Work::new(self, sweep, complete.len(), remaining, Limits { jobs, threads, expected }).run();
+        let limits = Limits { jobs, threads, expected };
+        let finished = Work::new(self, sweep, choices, complete.len(), remaining, limits).run();
         drop((listening, lock));
         finished
     }
@@ -112,7 +116,8 @@ impl SweepRun<'_> {
     pub fn describe(&self, sweep: &Sweep, measured: Option<Costs>) -> Result<String> {
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         let costs = measured.unwrap_or_else(|| Costs::of(self.folder));
-        Ok(describe(sweep, self.folder, &costs, jobs, threads) + &self.said_of_changed(sweep, threads))
+        let choices = Choices::of(sweep, self.folder)?;
+        Ok(describe(sweep, &choices, self.folder, &costs, jobs, threads) + &self.said_of_changed(sweep, threads))
     }
 
     fn jobs_and_threads(&self, sweep: &Sweep) -> Result<(usize, usize)> {

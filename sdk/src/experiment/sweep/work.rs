@@ -1,5 +1,6 @@
 //! The members of a sweep that are waiting and at work.
 
+use super::choice::{Choices, Fate};
 use super::describe::duration;
 use super::memory::{Expected, free_bytes};
 use super::plan::State;
@@ -28,6 +29,9 @@ pub(super) struct Work<'a> {
     sweep: &'a Sweep,
     limits: Limits,
     waiting: VecDeque<&'a Member>,
+    /// Those whose row has not chosen its setting yet.
+    undecided: Vec<&'a Member>,
+    choices: Choices,
     workers: Vec<Worker<'a>>,
     done: Finished,
     /// Most memory of a member so far.
@@ -39,21 +43,31 @@ impl<'a> Work<'a> {
     pub fn new(
         run: &'a SweepRun<'a>,
         sweep: &'a Sweep,
+        choices: Choices,
         complete: usize,
         remaining: Vec<&'a Member>,
         limits: Limits,
     ) -> Self {
-        let total: usize = remaining.iter().map(|m| m.epochs()).sum();
+        let total: usize = remaining.iter().filter(|m| choices.counts(sweep, m)).map(|m| m.epochs()).sum();
         let task = run.progress.begin(&format!("sweep {}", sweep.name), "epochs", Some(total as u64));
         let done = Finished { before: complete, complete, ..Finished::default() };
-        Self { run, sweep, limits, waiting: remaining.into(), workers: Vec::new(), done, peak: None, task }
+        let (undecided, waiting): (Vec<&Member>, Vec<&Member>) =
+            remaining.into_iter().partition(|m| choices.fate(m) == Fate::IfChosen);
+        let waiting = VecDeque::from(waiting);
+        let (workers, peak) = (Vec::new(), None);
+        Self { run, sweep, limits, waiting, undecided, choices, workers, done, peak, task }
     }
 
     /// Trains what is waiting.
     pub fn run(mut self) -> Result<Finished> {
         while self.turn()? {}
-        self.done.left += self.waiting.len() + self.workers.len();
+        self.done.left += self.left() + self.workers.len();
         Ok(std::mem::take(&mut self.done))
+    }
+
+    /// Members that have not begun, with those that will train once their rows have chosen.
+    fn left(&self) -> usize {
+        self.waiting.len() + self.undecided.iter().filter(|m| self.choices.counts(self.sweep, m)).count()
     }
 
     /// Looks at the members and does what is to be done; false when nothing is left.
@@ -71,7 +85,7 @@ impl<'a> Work<'a> {
             return Ok(true);
         }
         let titles: Vec<String> = self.workers.iter().map(Worker::title).collect();
-        let (complete, all) = (self.done.complete, self.sweep.members.len());
+        let (complete, all) = (self.done.complete, self.choices.to_train(self.sweep).count());
         self.task.message(&format!("{complete}/{all} members · {}", titles.join(" · ")));
         if self.workers.is_empty() && self.waiting.is_empty() {
             return Ok(false);
@@ -85,7 +99,7 @@ impl<'a> Work<'a> {
         // Their standard input closes: they save a checkpoint and end.
         self.workers.iter_mut().for_each(|worker| drop(worker.child.stdin.take()));
         if self.workers.is_empty() {
-            let left = self.waiting.len() + self.done.left;
+            let left = self.left() + self.done.left;
             return Err(Error::stopped(signal, format!("stopped: {left} members are not complete"))
                 .help("the same command goes on from their checkpoints"));
         }
@@ -138,6 +152,7 @@ impl<'a> Work<'a> {
             State::Finished { seconds, .. } => {
                 self.done.complete += 1;
                 self.run.progress.line(&format!("{title}: {}", duration(seconds)));
+                self.choose(worker.member)?;
             }
             State::Failed { error, code } => {
                 let user = code == Some(2) && (self.done.failed.is_empty() || self.done.code == 2);
@@ -147,6 +162,23 @@ impl<'a> Work<'a> {
                 self.done.failed.push((title, error, worker.folder.join("log.txt")));
             }
         }
+        Ok(())
+    }
+}
+
+impl<'a> Work<'a> {
+    /// Lets those train that the row of a complete member waited for, if it can choose its setting now.
+    fn choose(&mut self, member: &Member) -> Result<()> {
+        let row = member.name.as_str();
+        if !self.choices.look(self.sweep, self.run.folder, row)? {
+            return Ok(());
+        }
+        let setting = self.choices.of_row(row).unwrap_or_default();
+        self.run.progress.line(&format!("{row}: {setting} is best on valid, and trains with the other seeds"));
+        let (decided, undecided): (Vec<&'a Member>, Vec<&'a Member>) =
+            self.undecided.iter().partition(|m| m.name == row);
+        self.undecided = undecided;
+        self.waiting.extend(decided.into_iter().filter(|m| self.choices.fate(m) == Fate::Trains));
         Ok(())
     }
 }
