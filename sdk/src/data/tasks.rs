@@ -11,11 +11,15 @@ impl Dataset {
 
     /// The diagnoses of an admission, ascending, each once.
     pub fn visit_codes(&self, admission: usize) -> Vec<u32> {
-        // Codes of further kinds have the last numbers.
-        let further = self.cohort.events.iter().filter(|events| self.cohort.nodes.contains(&events.kind));
-        let diagnoses = self.vocabulary.codes.len() - 1 - further.map(|events| events.names.len()).sum::<usize>();
-        let codes = self.vocabulary.admission_codes.row(admission).iter();
-        distinct(codes.filter(|&&c| c as usize <= diagnoses).map(|&c| c - 1))
+        let (last, codes) = (self.last_diagnosis(), self.vocabulary.admission_codes.row(admission).iter());
+        distinct(codes.filter(|&&c| c as usize <= last).map(|&c| c - 1))
+    }
+
+    /// The number of the last diagnosis: codes of further kinds, which begin with their kind and a colon, come after it.
+    fn last_diagnosis(&self) -> usize {
+        let is_of = |code: &str, kind: &str| code.strip_prefix(kind).is_some_and(|name| name.starts_with(':'));
+        let is_further = |code: &str| self.cohort.nodes.iter().any(|kind| is_of(code, kind));
+        self.vocabulary.codes.partition_point(|code| !is_further(code)).saturating_sub(1)
     }
 
     /// The last admission of patient `p`, as a row of the cohort.
@@ -86,6 +90,33 @@ fn distinct(values: impl Iterator<Item = u32>) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{Cohort, SplitOptions, prepare};
+    use std::collections::HashMap;
+
+    /// Ten patients of two visits, all with one diagnosis, and a drug that nobody else has.
+    #[test]
+    fn further_codes_are_no_labels_and_those_that_nobody_learns_from_are_left_out() {
+        let mut cohort = Cohort {
+            patients: (1..=10).collect(),
+            admissions: (0..10).map(|p| [2 * p, 2 * p + 1]).collect(),
+            codes: (0..20).map(|_| [0]).collect(),
+            code_names: vec!["401.9".to_owned()],
+            labs: (0..20).map(|_| []).collect(),
+            nodes: vec!["drugs".to_owned()],
+            ..Cohort::default()
+        };
+        let drugs: HashMap<i64, Vec<u32>> = (0..20).map(|row| (row, vec![(row / 2) as u32])).collect();
+        let names: Vec<String> = (0..10).map(|drug| format!("drug {drug}")).collect();
+        cohort.add_events("drugs", &drugs, &names);
+        let data = prepare(cohort, &SplitOptions::default()).unwrap();
+        assert!((0..20).all(|row| data.visit_codes(row) == [0]));
+        assert_eq!((data.splits.train.len(), data.vocabulary.codes.len()), (8, 1 + 1 + 8));
+        for &p in data.splits.valid.iter().chain(&data.splits.test) {
+            assert_eq!(data.vocabulary.admission_codes.row(data.last_visit(p)), [1]);
+        }
+        let left_out = ("codes that only valid or test patients have, left out".to_owned(), 2);
+        assert!(data.cohort.notes.contains(&left_out), "{:?}", data.cohort.notes);
+    }
 
     #[test]
     fn restricted_targets_are_renumbered() {

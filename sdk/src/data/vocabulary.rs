@@ -1,6 +1,6 @@
 //! Identifiers of codes and laboratory items.
 
-use super::{Cohort, SECONDS_PER_DAY, Visits, Vocabulary};
+use super::{Cohort, Events, SECONDS_PER_DAY, Visits, Vocabulary};
 
 /// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier. Codes of
 /// the further kinds of [`Cohort::nodes`] come last, as `kind:name`; in a visit they stand behind its diagnoses.
@@ -33,11 +33,7 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
         .map(|row| row.iter().map(|&c| identifiers[c as usize]).filter(|&c| c != 0).collect())
         .collect();
     for events in cohort.events.iter().filter(|events| cohort.nodes.contains(&events.kind)) {
-        let first = codes.len() as u32;
-        codes.extend(events.names.iter().map(|name| format!("{}:{name}", events.kind)));
-        for (row, further) in admission_codes.iter_mut().zip(events.rows.rows()) {
-            row.extend(further.iter().map(|name| first + name));
-        }
+        add_further(events, rows_of(cohort, learns), &mut codes, &mut admission_codes);
     }
     let admission_codes: Visits = admission_codes.into_iter().collect();
     let admission_codes = match cohort.admission_facts.is_empty() {
@@ -51,6 +47,31 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     };
     let category_labs = (0..cohort.lab_categories.len()).map(of).collect();
     Vocabulary { codes, target_codes, admission_codes, category_labs, labs }
+}
+
+/// Numbers the codes of a further kind that are in the rows `learnt`, and adds them to the codes of all admissions.
+fn add_further(
+    events: &Events,
+    learnt: impl Iterator<Item = usize>,
+    codes: &mut Vec<String>,
+    admission_codes: &mut [Vec<u32>],
+) {
+    let mut used = vec![false; events.names.len()];
+    learnt.flat_map(|row| events.rows.row(row)).for_each(|&name| used[name as usize] = true);
+    let mut numbers = vec![None; events.names.len()];
+    for (name, number) in numbers.iter_mut().enumerate().filter(|(name, _)| used[*name]) {
+        *number = Some(codes.len() as u32);
+        codes.push(format!("{}:{}", events.kind, events.names[name]));
+    }
+    for (row, further) in admission_codes.iter_mut().zip(events.rows.rows()) {
+        row.extend(further.iter().filter_map(|&name| numbers[name as usize]));
+    }
+}
+
+/// The admissions of those who are learnt from.
+fn rows_of<'a>(cohort: &'a Cohort, learns: &'a [bool]) -> impl Iterator<Item = usize> + 'a {
+    let patients = (0..cohort.patients.len()).filter(move |&p| learns[p]);
+    patients.flat_map(move |p| cohort.admissions.range(p))
 }
 
 /// When each admission began, in days since the first of its patient; NaN where that is not known.
@@ -70,8 +91,7 @@ fn days(cohort: &Cohort) -> Vec<f32> {
 /// Items that have a category and are abnormal somewhere in those who are learnt from, ascending.
 fn used_labs(cohort: &Cohort, learns: &[bool]) -> Vec<u32> {
     let mut used = vec![false; cohort.lab_items.len()];
-    let rows = (0..cohort.patients.len()).filter(|&p| learns[p]).flat_map(|p| cohort.admissions.range(p));
-    rows.flat_map(|row| cohort.labs.row(row)).for_each(|&item| used[item as usize] = true);
+    rows_of(cohort, learns).flat_map(|row| cohort.labs.row(row)).for_each(|&item| used[item as usize] = true);
     let keep = |&item: &usize| used[item] && cohort.lab_items[item].category.is_some();
     (0..used.len()).filter(keep).map(|item| item as u32).collect()
 }
@@ -103,6 +123,11 @@ mod tests {
         );
         let rows: Vec<&[u32]> = vocabulary.admission_codes.rows().collect();
         assert_eq!(rows, [&[2, 3][..], &[1, 1, 4, 3], &[1]]);
+
+        // Learnt from the first patient alone, drug x is unknown.
+        let vocabulary = vocabulary_of(&cohort, &[true, false]);
+        assert_eq!((vocabulary.codes, vocabulary.target_codes), (["", "a", "drugs:y"].map(String::from).to_vec(), 1));
+        assert_eq!(vocabulary.admission_codes.rows().collect::<Vec<_>>(), [&[1, 2][..], &[2], &[]]);
     }
 
     #[test]
