@@ -1,7 +1,7 @@
 //! Options of `synthetic`.
 
 use crate::Knowledge;
-use crate::hidden::oracle;
+use crate::hidden::oracle::{self, Asked};
 use crate::hidden::simulate::{generate, simulate};
 use dualk_sdk::component::{Inputs, Oracle};
 use dualk_sdk::data::knowledge::Fact;
@@ -136,6 +136,7 @@ impl Parser for Synthetic {
         cohort: &Cohort,
         visits: &[usize],
         under_way: bool,
+        groups: &[Vec<u32>],
     ) -> Result<Vec<Oracle>> {
         let simulated = simulate(&self.options, self.options.seed);
         if simulated.patients != cohort.patients || simulated.admissions != cohort.admissions {
@@ -143,14 +144,19 @@ impl Parser for Synthetic {
         }
         let numbers: HashMap<&str, usize> =
             simulated.world.codes.iter().enumerate().map(|(i, code)| (code.as_str(), i)).collect();
-        let numbers: Vec<Option<usize>> = cohort.code_names.iter().map(|c| numbers.get(c.as_str()).copied()).collect();
+        let number = |&code: &u32| numbers.get(cohort.code_names[code as usize].as_str()).copied();
+        let ask = |group: &Vec<u32>| {
+            let codes: Vec<usize> = group.iter().filter_map(number).collect();
+            Asked::new(&simulated.world, &codes)
+        };
+        let asked: Vec<Asked> = groups.iter().map(ask).collect();
         let offsets = cohort.admissions.offsets();
         let chances: Vec<[Vec<f32>; 2]> = visits
             .par_iter()
             .map(|&visit| {
                 let patient = offsets.partition_point(|&o| o <= visit) - 1;
-                oracle::of_visit(&simulated, patient, visit, under_way)
-                    .map(|chances| numbers.iter().map(|n| n.map_or(0.0, |n| chances[n] as f32)).collect())
+                oracle::of_visit(&simulated, patient, visit, under_way, &asked)
+                    .map(|chances| chances.into_iter().map(|chance| chance as f32).collect())
             })
             .collect();
         let (known, given): (Vec<_>, Vec<_>) = chances.into_iter().map(|[known, given]| (known, given)).unzip();

@@ -76,7 +76,8 @@ pub trait Parser: Send + Sync {
 
     /// For parsers of synthetic patients: oracles, which know how the patients were generated. `visits` are rows of the
     /// admissions of `cohort`, which [`Parser::parse`] gave; with `under_way` the laboratory items of these visits are known
-    /// too. Other parsers give none.
+    /// too. What is asked is whether any code of a group is recorded; each of `groups` has codes by their place in
+    /// [`Cohort::code_names`]. Other parsers give none.
     ///
     /// # Errors
     /// When the cohort is another one.
@@ -86,8 +87,9 @@ pub trait Parser: Send + Sync {
         cohort: &Cohort,
         visits: &[usize],
         under_way: bool,
+        groups: &[Vec<u32>],
     ) -> Result<Vec<Oracle>> {
-        let _ = (context, cohort, visits, under_way);
+        let _ = (context, cohort, visits, under_way, groups);
         Ok(Vec::new())
     }
 
@@ -108,7 +110,7 @@ pub trait Parser: Send + Sync {
 pub struct Oracle {
     /// Its name, which says what it knows.
     pub name: String,
-    /// For each visit the probability of each code of the cohort, by its place in [`Cohort::code_names`].
+    /// For each visit the probability of each group: that any of its codes is recorded.
     pub chances: Vec<Vec<f32>>,
 }
 
@@ -137,8 +139,9 @@ impl Parser for Guarded<dyn Parser> {
         cohort: &Cohort,
         visits: &[usize],
         under_way: bool,
+        groups: &[Vec<u32>],
     ) -> Result<Vec<Oracle>> {
-        run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way))
+        run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way, groups))
     }
 
     fn knowledge(&self, strength: f64) -> Result<Vec<Fact>> {

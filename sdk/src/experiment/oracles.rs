@@ -3,7 +3,8 @@
 use super::about::about_of;
 use super::stage::OpenStage;
 use crate::Result;
-use crate::component::{AskedVisit, Asks, Labs, Oracle, ParserContext};
+use crate::component::{AskedVisit, Asks, HeadSpec, Labs, Oracle, ParserContext};
+use crate::data::Dataset;
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::{Scale, Scored};
@@ -23,35 +24,37 @@ pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored
     let (compat, seed) = (plan.manifest.is_compat(), plan.manifest.seed);
     let context = ParserContext { progress: &Silent, compat, seed, learns: None };
     let under_way = stage.labs(model) == Some(Labs::Target);
-    let oracles = plan.parser.oracles(&context, &data.cohort, &visits, under_way)?;
-    let codes = data.vocabulary.codes.iter().enumerate();
-    let nodes: HashMap<&str, usize> = codes.map(|(i, code)| (code.as_str(), i)).collect();
-    let columns_of = |asks: &Asks| -> Vec<Option<usize>> {
-        let Asks::Codes(map) = asks else { return Vec::new() };
-        let column = |code: &String| map[*nodes.get(code.as_str())?].map(|c| c as usize);
-        data.cohort.code_names.iter().map(column).collect()
-    };
-    let columns: Vec<Vec<Option<usize>>> = asks.iter().map(columns_of).collect();
-    let scored = |oracle: Oracle| Scored {
-        name: format!("oracle, {}", oracle.name),
-        heads: columns
-            .iter()
-            .zip(heads)
-            .map(|(columns, head)| logits(&oracle.chances, columns, head.outputs))
-            .collect(),
-        scale: Scale::Logits,
+    let groups: Vec<Vec<u32>> = asks.iter().zip(heads).flat_map(|(asks, head)| groups(asks, head, data)).collect();
+    let oracles = plan.parser.oracles(&context, &data.cohort, &visits, under_way, &groups)?;
+    let scored = |oracle: Oracle| {
+        let mut first = 0;
+        let of_head = |head: &HeadSpec| -> Vec<f32> {
+            let columns = first..first + head.outputs;
+            first = columns.end;
+            oracle.chances.iter().flat_map(|row| row[columns.clone()].iter().map(logit)).collect()
+        };
+        let scores = heads.iter().map(of_head).collect();
+        Scored { name: format!("oracle, {}", oracle.name), heads: scores, scale: Scale::Logits }
     };
     Ok(oracles.into_iter().map(scored).collect())
 }
 
-/// Logits of a head: of the chance that none of the codes of an output comes, as if each came by itself.
-fn logits(chances: &[Vec<f32>], columns: &[Option<usize>], outputs: usize) -> Vec<f32> {
-    let row = |row: &Vec<f32>| {
-        let mut none = vec![1f64; outputs];
-        for (chance, column) in row.iter().zip(columns) {
-            column.iter().for_each(|&c| none[c] *= 1.0 - f64::from(*chance));
+/// The codes that each output of a head asks for, as places in the code names of the cohort.
+fn groups(asks: &Asks, head: &HeadSpec, data: &Dataset) -> Vec<Vec<u32>> {
+    let mut groups = vec![Vec::new(); head.outputs];
+    let Asks::Codes(columns) = asks else { return groups };
+    let codes = data.vocabulary.codes.iter().zip(columns);
+    let columns: HashMap<&str, u32> = codes.filter_map(|(code, column)| Some((code.as_str(), (*column)?))).collect();
+    for (place, code) in (0u32..).zip(&data.cohort.code_names) {
+        if let Some(&column) = columns.get(code.as_str()) {
+            groups[column as usize].push(place);
         }
-        none.into_iter().map(|n| (((1.0 - n).max(1e-9)).ln() - n.max(1e-9).ln()) as f32).collect::<Vec<_>>()
-    };
-    chances.iter().flat_map(row).collect()
+    }
+    groups
+}
+
+/// The logit of a chance.
+fn logit(chance: &f32) -> f32 {
+    let none = 1.0 - f64::from(*chance);
+    ((1.0 - none).max(1e-9).ln() - none.max(1e-9).ln()) as f32
 }

@@ -29,6 +29,7 @@ fn recall(data: &Dataset, score: impl Fn(usize) -> Vec<f64>) -> f64 {
 fn measure(options: &SyntheticOptions, seed: u64) -> [f64; 4] {
     let data = dataset(options, seed);
     let simulated = simulate(options, seed);
+    let asked = oracle::each(&simulated.world);
     let numbers: HashMap<&str, usize> =
         simulated.world.codes.iter().enumerate().map(|(i, code)| (code.as_str(), i)).collect();
     let frequency: Vec<f64> = data.label_counts(&data.splits.train).into_iter().map(|n| n as f64).collect();
@@ -40,7 +41,7 @@ fn measure(options: &SyntheticOptions, seed: u64) -> [f64; 4] {
     };
     let best = |p: usize, kind: usize| -> Vec<f64> {
         let rows = data.cohort.admissions.range(p);
-        let chances = &oracle::of_visit(&simulated, p, rows.end - 1, false)[kind];
+        let chances = &oracle::of_visit(&simulated, p, rows.end - 1, false, &asked)[kind];
         data.vocabulary.codes[1..=data.vocabulary.target_codes].iter().map(|c| chances[numbers[c.as_str()]]).collect()
     };
     [

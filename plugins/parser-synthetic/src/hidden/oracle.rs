@@ -17,52 +17,81 @@ pub fn known(world: &World, visit: &Visit) -> Vec<f64> {
     chances
 }
 
-/// Chances of all codes in the visit after `seen`, given the codes and items of these, age and sex, and the items of that
-/// visit where it is under way.
-pub fn given(world: &World, person: Option<&Person>, seen: &[Visit], under_way: Option<&Visit>) -> Vec<f64> {
-    let recorded = |visits: &[Visit]| -> Vec<Vec<bool>> {
+/// What is known of a visit before it.
+struct Belief {
+    /// For each module, inside and outside of the patient's clusters, the chances of its state.
+    states: Vec<[ByState; 2]>,
+    /// Which clusters may be the patient's.
+    kinds: Vec<Kind>,
+}
+
+/// One or two clusters, and the chance that they are the patient's.
+struct Kind {
+    first: usize,
+    second: Option<usize>,
+    chance: f64,
+}
+
+impl Kind {
+    fn has(&self, cluster: usize) -> bool {
+        self.first == cluster || self.second == Some(cluster)
+    }
+}
+
+impl Belief {
+    /// Of the visit after `seen`, given the codes and items of these, age and sex, and the items of that visit where it is under
+    /// way.
+    fn new(world: &World, person: Option<&Person>, seen: &[Visit], under_way: Option<&Visit>) -> Self {
         let marked = |visit: &Visit| {
             let mut codes = vec![false; world.codes.len()];
             visit.codes.iter().for_each(|&c| codes[c as usize] = true);
             codes
         };
-        visits.iter().map(marked).collect()
-    };
-    let codes = recorded(seen);
-    // For each module, inside and outside: log-likelihood of what is seen, and chances of the state of the next visit.
-    let belief = |module: &Module, outside: usize| {
-        let ((mut now, next), mut likelihood) = (module.course(outside, person), 0.0);
-        for (visit, codes) in seen.iter().zip(&codes) {
-            for (s, chance) in now.iter_mut().enumerate() {
-                *chance *= module.chance_of_codes(codes, s) * module.chance_of_items(visit, s);
+        let codes: Vec<Vec<bool>> = seen.iter().map(marked).collect();
+        // For each module, inside and outside: log-likelihood of what is seen, and chances of the state of the next visit.
+        let belief = |module: &Module, outside: usize| {
+            let ((mut now, next), mut likelihood) = (module.course(outside, person), 0.0);
+            for (visit, codes) in seen.iter().zip(&codes) {
+                for (s, chance) in now.iter_mut().enumerate() {
+                    *chance *= module.chance_of_codes(codes, s) * module.chance_of_items(visit, s);
+                }
+                likelihood += normalise(&mut now);
+                now = after(&now, &next);
             }
-            likelihood += normalise(&mut now);
-            now = after(&now, &next);
-        }
-        if let Some(visit) = under_way {
-            now.iter_mut().enumerate().for_each(|(s, chance)| *chance *= module.chance_of_items(visit, s));
-            likelihood += normalise(&mut now);
-        }
-        (likelihood, now)
-    };
-    let beliefs: Vec<[(f64, ByState); 2]> =
-        world.modules.iter().map(|module| [belief(module, 0), belief(module, 1)]).collect();
-    let inside = clusters(world, person, &beliefs);
-    let mut chances = reasons(world);
-    for (cluster, inside) in world.clusters.iter().zip(inside) {
-        for m in cluster.clone() {
-            let [own, other] = &beliefs[m];
-            for (code, chance) in &world.modules[m].codes {
-                let expected = |now: &ByState| now.iter().zip(chance).map(|(p, c)| p * c).sum::<f64>();
-                chances[*code as usize] = inside * expected(&own.1) + (1.0 - inside) * expected(&other.1);
+            if let Some(visit) = under_way {
+                now.iter_mut().enumerate().for_each(|(s, chance)| *chance *= module.chance_of_items(visit, s));
+                likelihood += normalise(&mut now);
             }
-        }
+            (likelihood, now)
+        };
+        let beliefs: Vec<[(f64, ByState); 2]> =
+            world.modules.iter().map(|module| [belief(module, 0), belief(module, 1)]).collect();
+        let kinds = kinds(world, person, &beliefs);
+        Self { states: beliefs.into_iter().map(|both| both.map(|(_, now)| now)).collect(), kinds }
     }
-    chances
+
+    /// Chances of all codes of the world.
+    fn chances(&self, world: &World) -> Vec<f64> {
+        let mut inside = vec![0.0; world.clusters.len()];
+        for kind in &self.kinds {
+            inside[kind.first] += kind.chance;
+            kind.second.into_iter().for_each(|second| inside[second] += kind.chance);
+        }
+        let mut chances = reasons(world);
+        for (cluster, inside) in world.clusters.iter().zip(inside) {
+            for m in cluster.clone() {
+                let [own, other] = &self.states[m];
+                for (code, chance) in &world.modules[m].codes {
+                    chances[*code as usize] = inside * expected(own, chance) + (1.0 - inside) * expected(other, chance);
+                }
+            }
+        }
+        chances
+    }
 }
 
-/// The chance of each cluster to be one of the patient's.
-fn clusters(world: &World, person: Option<&Person>, beliefs: &[[(f64, ByState); 2]]) -> Vec<f64> {
+/// The clusters that may be a patient's.
+fn kinds(world: &World, person: Option<&Person>, beliefs: &[[(f64, ByState); 2]]) -> Vec<Kind> {
     let (number, popularity) = (world.clusters.len(), world.popularity(person));
     let evidence: Vec<f64> =
         world.clusters.iter().map(|modules| modules.clone().map(|m| beliefs[m][0].0 - beliefs[m][1].0).sum()).collect();
@@ -71,17 +100,83 @@ fn clusters(world: &World, person: Option<&Person>, beliefs: &[[(f64, ByState); 
         let second = second_cluster(first, number);
         kinds.push((first, None, (popularity[first] * (1.0 - world.second_cluster)).ln() + evidence[first]));
         let both = evidence[first] + if second == first { 0.0 } else { evidence[second] };
-        kinds.push((first, Some(second), (popularity[first] * world.second_cluster).ln() + both));
+        let other = Some(second).filter(|&second| second != first);
+        kinds.push((first, other, (popularity[first] * world.second_cluster).ln() + both));
     }
     let highest = kinds.iter().map(|kind| kind.2).fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = kinds.iter().map(|kind| (kind.2 - highest).exp()).sum();
-    let mut inside = vec![0.0; number];
-    for (first, second, weight) in kinds {
-        let chance = (weight - highest).exp() / total;
-        inside[first] += chance;
-        second.filter(|&s| s != first).into_iter().for_each(|s| inside[s] += chance);
+    let kind = |(first, second, weight): (usize, Option<usize>, f64)| Kind {
+        first,
+        second,
+        chance: (weight - highest).exp() / total,
+    };
+    kinds.into_iter().map(kind).collect()
+}
+
+/// The mean over states of what is so in each.
+fn expected(now: &ByState, of: &ByState) -> f64 {
+    now.iter().zip(of).map(|(p, x)| p * x).sum()
+}
+
+/// What is asked of a visit: whether it has a code, by its number in the world, or any of several.
+pub enum Asked {
+    /// One code.
+    One(usize),
+    /// Several.
+    Any(Group),
+}
+
+impl Asked {
+    /// Whether any of the codes is recorded.
+    pub fn new(world: &World, codes: &[usize]) -> Self {
+        match codes {
+            [code] => Self::One(*code),
+            _ => Self::Any(Group::new(world, codes)),
+        }
     }
-    inside
+}
+
+/// Several codes. Those of one module come together, so that the chance of any of them does not follow from that of each.
+pub struct Group {
+    /// The chance that the reason for a visit is one of them.
+    reason: f64,
+    /// Each module with some of them: its cluster, its number, and by state the chance that none of them is recorded.
+    modules: Vec<(usize, usize, ByState)>,
+}
+
+impl Group {
+    fn new(world: &World, codes: &[usize]) -> Self {
+        let none = |module: &Module| -> Option<ByState> {
+            let own = module.codes.iter().filter(|(code, _)| codes.contains(&(*code as usize)));
+            let own: Vec<&ByState> = own.map(|(_, chance)| chance).collect();
+            (!own.is_empty())
+                .then(|| std::array::from_fn(|s| own.iter().map(|chance| 1.0 - chance[s]).product::<f64>()))
+        };
+        let mut modules = Vec::new();
+        for (k, cluster) in world.clusters.iter().enumerate() {
+            modules.extend(cluster.clone().filter_map(|m| Some((k, m, none(&world.modules[m])?))));
+        }
+        let reasons = reasons(world);
+        Self { reason: codes.iter().map(|&code| reasons[code]).sum(), modules }
+    }
+
+    /// The chance of any of them in a visit whose hidden states are known.
+    fn known(&self, visit: &Visit) -> f64 {
+        let none = |(_, m, none): &(usize, usize, ByState)| none[visit.states[*m] as usize];
+        1.0 - (1.0 - self.reason) * self.modules.iter().map(none).product::<f64>()
+    }
+
+    /// The same by what is believed.
+    fn believed(&self, belief: &Belief) -> f64 {
+        let of_kind = |kind: &Kind| {
+            let none = |(k, m, none): &(usize, usize, ByState)| {
+                let outside = usize::from(!kind.has(*k));
+                expected(&belief.states[*m][outside], none)
+            };
+            kind.chance * self.modules.iter().map(none).product::<f64>()
+        };
+        1.0 - (1.0 - self.reason) * belief.kinds.iter().map(of_kind).sum::<f64>()
+    }
 }
 
 /// Chances of the reasons for a visit; 0 for all other codes.
@@ -116,12 +211,35 @@ impl Module {
     }
 }
 
-/// Chances of the codes of `visit`, a row of the simulation's visits, which is one of `patient`: with the hidden states
+/// The chances of what is asked of `visit`, a row of the simulation's visits, which is one of `patient`: with the hidden states
 /// known, and given what is observed.
-pub fn of_visit(simulated: &Simulated, patient: usize, visit: usize, under_way: bool) -> [Vec<f64>; 2] {
+pub fn of_visit(
+    simulated: &Simulated,
+    patient: usize,
+    visit: usize,
+    under_way: bool,
+    asked: &[Asked],
+) -> [Vec<f64>; 2] {
     let Simulated { world, visits, people, admissions, .. } = simulated;
     let (target, seen) = (&visits[visit], &visits[admissions.range(patient).start..visit]);
-    [known(world, target), given(world, people.get(patient), seen, under_way.then_some(target))]
+    let belief = Belief::new(world, people.get(patient), seen, under_way.then_some(target));
+    let of = |chances: Vec<f64>, any: &dyn Fn(&Group) -> f64| -> Vec<f64> {
+        let one = |asked: &Asked| match asked {
+            Asked::One(code) => chances[*code],
+            Asked::Any(group) => any(group),
+        };
+        asked.iter().map(one).collect()
+    };
+    [
+        of(known(world, target), &|group| group.known(target)),
+        of(belief.chances(world), &|group| group.believed(&belief)),
+    ]
+}
+
+/// Every code of the world.
+#[cfg(test)]
+pub fn each(world: &World) -> Vec<Asked> {
+    (0..world.codes.len()).map(Asked::One).collect()
 }
 
 #[cfg(test)]
@@ -188,7 +306,7 @@ mod tests {
                 continue;
             }
             let person = simulated.people.get(p);
-            let found = given(world, person, seen, None);
+            let found = Belief::new(world, person, seen, None).chances(world);
             // With two clusters a patient has the first, the second, or (from either side) both.
             let of = |m| [0, 1].map(|outside| by_enumeration(world, m, (outside, person), seen));
             let each: Vec<[(f64, Vec<f64>); 2]> = world.modules.iter().map(of).collect();
@@ -226,11 +344,12 @@ mod tests {
     fn chances_are_as_frequent_as_they_say() {
         let options = SyntheticOptions { patients: 3000, multi: 1.0, ..SyntheticOptions::default() };
         let simulated = simulate(&options, 9);
+        let asked = each(&simulated.world);
         for kind in 0..2 {
             let mut bins = vec![(0.0, 0.0, 0.0); 10];
             for p in 0..simulated.patients.len() {
                 let rows = simulated.admissions.range(p);
-                let chances = &of_visit(&simulated, p, rows.end - 1, false)[kind];
+                let chances = &of_visit(&simulated, p, rows.end - 1, false, &asked)[kind];
                 let codes = &simulated.visits[rows.end - 1].codes;
                 for (code, &chance) in chances.iter().enumerate() {
                     let bin = &mut bins[((chance * 10.0) as usize).min(9)];
@@ -245,17 +364,63 @@ mod tests {
         }
     }
 
+    /// All codes of the episodes of the first cluster and of a chronic disease of the second, and a reason for visits. As if each came
+    /// by itself, given what is observed, the sum would be too large: codes of an episode come together.
+    #[test]
+    fn any_of_several_codes_is_as_frequent_as_is_said() {
+        let options = SyntheticOptions { patients: 3000, multi: 1.0, ..SyntheticOptions::default() };
+        let simulated = simulate(&options, 9);
+        let world = &simulated.world;
+        let is_acute = |module: &usize| world.modules[*module].next[0][2][0] > 0.0;
+        let modules = world.clusters[0].clone().filter(is_acute).chain([world.clusters[1].start]);
+        let of_modules = modules.flat_map(|module| world.modules[module].codes.iter().map(|(code, _)| *code as usize));
+        let codes: Vec<usize> = of_modules.chain([1]).collect();
+        let asked: Vec<Asked> =
+            std::iter::once(Asked::new(world, &codes)).chain(codes.iter().map(|&c| Asked::One(c))).collect();
+        for kind in 0..2 {
+            let (mut expected, mut alone, mut found, mut variance) = (0f64, 0f64, 0f64, 0f64);
+            for p in 0..simulated.patients.len() {
+                let last = simulated.admissions.range(p).end - 1;
+                let chances = &of_visit(&simulated, p, last, false, &asked)[kind];
+                let has = simulated.visits[last].codes.iter().any(|&code| codes.contains(&(code as usize)));
+                expected += chances[0];
+                alone += 1.0 - chances[1..].iter().map(|chance| 1.0 - chance).product::<f64>();
+                found += f64::from(u8::from(has));
+                variance += chances[0] * (1.0 - chances[0]);
+            }
+            assert!((expected - found).abs() < 4.0 * variance.sqrt(), "kind {kind}: {expected}, found {found}");
+            // With the states known, they are independent.
+            assert_eq!(alone > found + 5.0 * variance.sqrt(), kind == 1, "kind {kind}: {alone}, found {found}");
+        }
+    }
+
+    #[test]
+    fn a_group_of_one_code_has_its_chance() {
+        let simulated = simulate(&small(), 4);
+        let world = &simulated.world;
+        let groups: Vec<Asked> = (0..world.codes.len()).map(|code| Asked::Any(Group::new(world, &[code]))).collect();
+        for p in 0..20 {
+            let last = simulated.admissions.range(p).end - 1;
+            let of = |asked: &[Asked]| of_visit(&simulated, p, last, true, asked).concat();
+            for (ours, expected) in of(&groups).into_iter().zip(of(&each(world))) {
+                assert!((ours - expected).abs() < 1e-12, "patient {p}: {ours} and {expected}");
+            }
+        }
+        assert!(Group::new(world, &[]).known(&simulated.visits[0]) == 0.0);
+    }
+
     /// The first chronic code of each cluster comes with age. In young and old women and men it is as frequent as is said.
     #[test]
     fn age_and_sex_are_among_what_is_observed() {
         let options = SyntheticOptions { patients: 3000, multi: 1.0, demographics: 1.0, ..SyntheticOptions::default() };
         let simulated = simulate(&options, 11);
         let world = &simulated.world;
+        let asked = each(world);
         // By cluster, age and sex: expected, found, variance.
         let mut sums = vec![[[(0.0, 0.0, 0.0); 2]; 2]; world.clusters.len()];
         for (p, person) in simulated.people.iter().enumerate() {
             let last = simulated.admissions.range(p).end - 1;
-            let [_, chances] = of_visit(&simulated, p, last, false);
+            let [_, chances] = of_visit(&simulated, p, last, false, &asked);
             for (cluster, sums) in world.clusters.iter().zip(&mut sums) {
                 let code = world.modules[cluster.start].codes[0].0;
                 let chance = chances[code as usize];
