@@ -70,8 +70,8 @@ pub struct Difference {
     pub low: Option<f64>,
     /// Upper end.
     pub high: Option<f64>,
-    /// Holm's correction, over the rows of the table, of the p-value by random signs of the patients' differences, which
-    /// is conditional on these trained models.
+    /// The p-value by random signs of the patients' differences, which is conditional on these trained models; of
+    /// configurations after Holm's correction over them, of references and oracles as it is.
     pub p: Option<f64>,
 }
 
