@@ -46,6 +46,8 @@ options! {
         primary: String = "score".to_owned(),
         /// Whether the metric is ever a number.
         defined: bool = true,
+        /// The part that its head sees.
+        sees: String = "patient_encoder".to_owned(),
     }
 }
 
@@ -69,7 +71,7 @@ impl BuildObjective for Odd {
 impl Objective for Odder {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.target_codes;
-        Ok(vec![HeadSpec::new("codes", outputs).sees([HeadInput::Patient]).network("linear")])
+        Ok(vec![HeadSpec::new("codes", outputs).sees([self.options.sees.clone()]).network("linear")])
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
@@ -135,6 +137,25 @@ fn what_is_to_be_frozen_exists() {
         &["no parameter's path begins with `visit_fusion`"],
     );
     refused(&["stage[0].lr_of={ encodr = 0.1 }"], &["`stage[0].lr_of.encodr`", "no parameter's path begins with"]);
+}
+
+/// Before an earlier stage trains, too, which would leave a run to go on with.
+#[test]
+fn what_a_head_sees_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_lab = "{ type = \"odd\", sees = \"lab\" }";
+    run(folder.path(), &[&format!("stage[0].task={of_lab}"), "output.baselines=false"]).unwrap();
+    fs::remove_dir_all(folder.path().join("runs")).unwrap();
+    let first = "{ type = \"finetune\", task = { type = \"diagnosis\", head = \"direct\" }, epochs = 1 }";
+    for (sees, words) in [("lba", "did you mean `lab`?"), ("code_fusion", "accepted: patient_encoder, lab")] {
+        let second = format!("{{ type = \"finetune\", task = {{ type = \"odd\", sees = \"{sees}\" }}, epochs = 1 }}");
+        let error = run(folder.path(), &[&format!("stage=[{first}, {second}]")]).err().unwrap().to_string();
+        for part in ["`stage[1].task`", &format!("the head `codes` sees the vectors of `{sees}`"), words] {
+            assert!(error.contains(part), "lacks {part:?}: {error}");
+        }
+        let left = fs::read_dir(folder.path().join("runs")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "nothing was trained");
+    }
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl BuildObjective for ReaderOptions {
 
 impl Objective for ReaderOptions {
     fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
-        Ok(vec![HeadSpec::new("any", 1).sees([HeadInput::Patient]).network("linear")])
+        Ok(vec![HeadSpec::new("any", 1).sees([PartKey::PATIENT_ENCODER]).network("linear")])
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -31,7 +31,7 @@ impl BuildObjective for AbnormalLabs {
 pub fn lab_heads(data: &Dataset) -> Vec<HeadSpec> {
     let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
     let head = |(name, labs): (&String, &Vec<u32>)| {
-        HeadSpec::new(name.clone(), labs.len()).sees([HeadInput::Patient]).network("decoder").kept()
+        HeadSpec::new(name.clone(), labs.len()).sees([PartKey::PATIENT_ENCODER]).network("decoder").kept()
     };
     categories.map(head).collect()
 }

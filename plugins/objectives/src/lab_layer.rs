@@ -31,7 +31,7 @@ impl BuildObjective for LabLayer {
 impl Objective for LabLayer {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.nodes() - 1;
-        Ok(vec![HeadSpec::new("codes", outputs).sees([HeadInput::Labs]).network("linear")])
+        Ok(vec![HeadSpec::new("codes", outputs).sees([PartKey::LAB]).network("linear")])
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

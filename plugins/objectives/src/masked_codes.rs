@@ -65,7 +65,8 @@ fn column(data: &Dataset, code: u32) -> Option<u32> {
 
 impl Objective for MaskedCodes {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
-        let head = HeadSpec::new("codes", data.vocabulary.target_codes).sees([HeadInput::Patient]).network("decoder");
+        let head =
+            HeadSpec::new("codes", data.vocabulary.target_codes).sees([PartKey::PATIENT_ENCODER]).network("decoder");
         Ok(vec![if self.keep { head.kept() } else { head }])
     }
 

@@ -1,6 +1,6 @@
 //! Slot `lab`: abnormal laboratory items → vector.
 
-use super::{Builds, Component, Slot, SlotKind};
+use super::{Builds, Component, PartKey, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::guard::has_shape;
 use crate::boundary::slot_module;
@@ -32,6 +32,11 @@ pub trait LabEncoder {
     fn sees_items(&self) -> bool {
         true
     }
+}
+
+impl PartKey {
+    /// The lab vector.
+    pub const LAB: Self = Self::new("lab");
 }
 
 slot_module! {

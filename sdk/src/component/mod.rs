@@ -30,6 +30,7 @@ mod loss;
 mod node_init;
 mod objective;
 mod parser;
+mod part_key;
 mod patient_encoder;
 mod reference;
 
@@ -42,10 +43,10 @@ pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoder
 pub use loss::{BuildLoss, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
 pub use objective::{
-    AskedVisit, Asks, BuildObjective, HeadInput, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Predictions,
-    Split,
+    AskedVisit, Asks, BuildObjective, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Predictions, Split,
 };
 pub use parser::{BuildParser, Inputs, Learns, Oracle, Parser, ParserContext, ParserSlot};
+pub use part_key::PartKey;
 pub use patient_encoder::{
     BuildPatientEncoder, PatientEncoder, PatientEncoderContext, PatientEncoderModule, PatientEncoderSlot,
 };

@@ -1,6 +1,6 @@
 //! Slot `objective`: what a stage learns — its examples and targets, its heads, its metrics.
 
-use super::{Builds, Component, Slot, SlotKind};
+use super::{Builds, Component, PartKey, Slot, SlotKind};
 use crate::boundary::Guarded;
 use crate::boundary::guard::run;
 use crate::data::{Dataset, Examples, Ragged};
@@ -21,24 +21,16 @@ pub enum Split {
     Test,
 }
 
-/// A vector that a head sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeadInput {
-    /// The patient vector.
-    Patient,
-    /// The lab vector.
-    Labs,
-    /// What each head sees last that earlier stages kept; see [`Head::embed`](super::Head::embed).
-    Kept,
-}
-
 /// One head of a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeadSpec {
     /// Name, unique in the objective; part of the parameters' path.
     pub name: String,
-    /// What it sees, side by side in this order.
-    pub inputs: Vec<HeadInput>,
+    /// The parts of the model whose vectors it sees, side by side in this order.
+    pub inputs: Vec<PartKey>,
+    /// Whether it also sees, before these, what each head sees last that earlier stages kept; see
+    /// [`Head::embed`](super::Head::embed).
+    pub sees_kept: bool,
     /// Which network the component of the slot `head` shall take, by a word that it knows; empty where any will do.
     pub network: String,
     /// Number of logits.
@@ -52,13 +44,15 @@ pub struct HeadSpec {
 impl HeadSpec {
     /// A head over the patient vector beside the lab vector, of any network, which later stages do not see.
     pub fn new(name: impl Into<String>, outputs: usize) -> Self {
-        let inputs = vec![HeadInput::Patient, HeadInput::Labs];
-        Self { name: name.into(), inputs, network: String::new(), outputs, keep: false, untrained: Vec::new() }
+        let (name, network, untrained) = (name.into(), String::new(), Vec::new());
+        let inputs = vec![PartKey::PATIENT_ENCODER, PartKey::LAB];
+        Self { name, inputs, sees_kept: false, network, outputs, keep: false, untrained }
     }
 
-    /// The same over other vectors.
-    pub fn sees(self, inputs: impl Into<Vec<HeadInput>>) -> Self {
-        Self { inputs: inputs.into(), ..self }
+    /// The same over the vectors of other parts, by their [keys](PartKey) in `[model]`. A part that gives no vector a patient, or
+    /// that the model is without, is refused before anything trains.
+    pub fn sees(self, inputs: impl IntoIterator<Item = impl Into<PartKey>>) -> Self {
+        Self { inputs: inputs.into_iter().map(Into::into).collect(), ..self }
     }
 
     /// The same, of a network by its name.
@@ -73,9 +67,8 @@ impl HeadSpec {
 
     /// The same with what kept heads [embed](super::Head::embed) before its other vectors. Where no earlier stage kept any, the heads
     /// `untrained` take their place, with initial parameters.
-    pub fn over_kept(mut self, untrained: Vec<HeadSpec>) -> Self {
-        self.inputs.insert(0, HeadInput::Kept);
-        Self { untrained, ..self }
+    pub fn over_kept(self, untrained: Vec<HeadSpec>) -> Self {
+        Self { sees_kept: true, untrained, ..self }
     }
 }
 

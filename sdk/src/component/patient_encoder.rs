@@ -1,6 +1,6 @@
 //! Slot `patient_encoder`: code embeddings and visits → one vector a patient.
 
-use super::{Builds, Component, Slot, SlotKind, SubParts};
+use super::{Builds, Component, PartKey, Slot, SlotKind, SubParts};
 use crate::Result;
 use crate::boundary::guard::has_shape;
 use crate::boundary::slot_module;
@@ -33,6 +33,11 @@ pub trait PatientEncoder {
 
     /// Width of a patient vector.
     fn width(&self) -> usize;
+}
+
+impl PartKey {
+    /// The patient vector, with age and sex in it where these enter.
+    pub const PATIENT_ENCODER: Self = Self::new("patient_encoder");
 }
 
 slot_module! {

@@ -45,6 +45,15 @@ pub(super) fn led_to(
     Ok((model, objective))
 }
 
+/// Refuses a plan with an objective whose heads see what the model has not, before anything trains.
+pub(super) fn check_heads(plan: &Plan, data: &Dataset, model: &Model) -> Result<()> {
+    let device = &plan.training_device();
+    (0..plan.manifest.stage.len()).try_for_each(|index| {
+        let objective = plan.objective(index)?;
+        Entrance { plan, index, objective: objective.as_ref(), data, device }.specs(model).map(drop)
+    })
+}
+
 /// A model at the beginning of a stage.
 pub(super) struct Entrance<'a> {
     pub plan: &'a Plan,
@@ -59,13 +68,21 @@ impl Entrance<'_> {
     pub fn enter(&self, model: Model) -> Result<Model> {
         generator::alone(|| {
             generator::seed(self.device, derive_seed(self.plan.manifest.seed, &[1, self.index as u64]));
-            let specs = self.objective.heads(self.data)?;
+            let specs = self.specs(&model)?;
             match self.plan.manifest.stage[self.index].is_individual() {
                 false => self.with_new_heads(model, specs).map(draw_parameters),
                 true if model.kept_specs() == specs => Ok(model.kept_as_heads()),
                 true => Err(no_heads_to_train().within_key(&format!("stage[{}]", self.index))),
             }
         })
+    }
+
+    /// The heads of the objective, which see parts that the model has.
+    fn specs(&self, model: &Model) -> Result<Vec<HeadSpec>> {
+        let specs = self.objective.heads(self.data)?;
+        let (key, _) = self.plan.manifest.stage[self.index].objective();
+        model.check_seen(&specs).map_err(|e| e.within_key(&format!("stage[{}].{key}", self.index)))?;
+        Ok(specs)
     }
 
     fn with_new_heads(&self, model: Model, specs: Vec<HeadSpec>) -> Result<Model> {

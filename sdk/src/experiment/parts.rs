@@ -24,7 +24,7 @@ const SMALL: usize = 8;
 macro_rules! declare_keys {
     (
         $($(#[$doc:meta])* $key:ident: $kind:ident, $path:literal, $reads:ident, $otherwise:ident
-            $(, of $owner:ident with $context:path)?;)+
+            $(, gives $vectors:ident)? $(, of $owner:ident with $context:path)?;)+
         => $(#[$head_doc:meta])* $head:ident: $head_kind:ident;
     ) => {
         /// The parts of the model.

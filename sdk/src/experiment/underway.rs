@@ -5,7 +5,7 @@ use super::checkpoint::{Checkpoint, Inside};
 use super::dataset::summarise;
 use super::fingerprint::Fingerprint;
 use super::made::{Made, Making, is_begun, untrained};
-use super::model::{fresh_model, led_to};
+use super::model::{check_heads, fresh_model, led_to};
 use super::outcome::{Outcome, StageOutcome, TrainedStage};
 use super::patients::{PatientTable, patient_table};
 use super::plan::Plan;
@@ -107,6 +107,7 @@ impl<'a> Underway<'a> {
         // Before anything trains; prefixes of heads, which come with their stage, are looked at there.
         let prefixes = Prefixes::new(&model);
         stages.iter().enumerate().try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))?;
+        check_heads(self.plan, self.data, &model)?;
         if let Some(checkpoint) = checkpoint {
             return self.restore(checkpoint, model);
         }

@@ -3,21 +3,22 @@
 use super::History;
 use super::age_and_sex::AgeAndSex;
 use super::parameters::roots;
+use super::tensors::{dense, identifiers};
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
-use crate::ops::{Kernels, Precision, multiplying};
+use crate::ops::{Precision, multiplying};
 use crate::{Error, Result};
-use burn::backend::Dispatch;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 use std::borrow::Cow;
 use std::ops::Range;
 
 /// The parts of a model, in one list and in the order in which they compute. Hands to the macro `$with`, for each before the
 /// heads: its documentation, its key in `[model]`, the kind of its slot, what paths of its parameters begin with, what it
-/// [`Reads`], what the model has [`Otherwise`], and of a part that components of another one are made of, which that is, and
-/// what it is built with for vectors of a width on a device. After `=>` the same of the heads, as far as they have it.
+/// [`Reads`], what the model has [`Otherwise`]; of a part that gives one vector a patient, which heads may see, the method of
+/// [`Model`] that has these; and of a part that components of another one are made of, which that is, and what it is built
+/// with for vectors of a width on a device. After `=>` the same of the heads, as far as they have it.
 macro_rules! each_part {
     ($with:ident) => {
         $with! {
@@ -26,13 +27,13 @@ macro_rules! each_part {
             /// Node features and graph → code embeddings.
             graph_encoder: GraphEncoderSlot, "encoder", Graph, Chosen;
             /// Code embeddings and visits → patient. Default: `fusions`, which are the next two.
-            patient_encoder: PatientEncoderSlot, "patient_encoder", Visits, Chosen;
+            patient_encoder: PatientEncoderSlot, "patient_encoder", Visits, Chosen, gives patient_vectors;
             /// Codes → visit.
             code_fusion: FusionSlot, "code_fusion", Visits, Chosen, of patient_encoder with FusionContext::codes;
             /// Visits → patient.
             visit_fusion: FusionSlot, "visit_fusion", Visits, Chosen, of patient_encoder with FusionContext::visits;
             /// Abnormal laboratory items → vector.
-            lab: LabSlot, "lab", Labs, Chosen;
+            lab: LabSlot, "lab", Labs, Chosen, gives lab_vectors;
             =>
             /// Vectors → logits.
             head: HeadSlot;
@@ -51,6 +52,13 @@ pub enum Reads {
     Visits,
     /// The laboratory items of a batch.
     Labs,
+}
+
+impl Reads {
+    /// Whether it computes from embedded nodes, or makes them.
+    fn needs_graph(self) -> bool {
+        matches!(self, Self::Graph | Self::Visits)
+    }
 }
 
 /// What serves as a part for which the manifest names no component.
@@ -76,15 +84,17 @@ pub struct PartInfo {
     pub reads: Reads,
     /// What there is where the manifest names no component.
     pub otherwise: Otherwise,
+    /// Whether it gives one vector a patient, so that heads may [see](HeadSpec::sees) it.
+    pub gives_vectors: bool,
     /// The key of the part that it is for: the model has it where the component of that [asks](Component::PARTS) for it.
     pub of: Option<&'static str>,
 }
 
-/// Declares [`PARTS`] and [`KEYS`].
+/// Declares [`PARTS`], [`KEYS`], and the way from a key to the vectors of its part.
 macro_rules! declare_parts {
     (
         $($(#[$doc:meta])* $key:ident: $kind:ident, $path:literal, $reads:ident, $otherwise:ident
-            $(, of $owner:ident with $context:path)?;)+
+            $(, gives $vectors:ident)? $(, of $owner:ident with $context:path)?;)+
         => $(#[$head_doc:meta])* $head:ident: $head_kind:ident;
     ) => {
         /// The parts before the heads, in the order in which they compute.
@@ -94,6 +104,7 @@ macro_rules! declare_parts {
             path: $path,
             reads: Reads::$reads,
             otherwise: Otherwise::$otherwise,
+            gives_vectors: [$(Some(stringify!($vectors)),)? None::<&str>][0].is_some(),
             of: [$(Some(stringify!($owner)),)? None][0],
         },)+];
 
@@ -102,6 +113,16 @@ macro_rules! declare_parts {
             $((stringify!($key), <$kind as SlotKind>::SLOT),)+
             (stringify!($head), <$head_kind as SlotKind>::SLOT),
         ];
+
+        impl Model {
+            /// The vectors of the part of a key; `None` where it gives none, and where the model is without it.
+            fn vectors_of(&self, key: &str) -> Option<Vectors<'_>> {
+                match key {
+                    $($(stringify!($key) => self.$vectors(),)?)+
+                    _ => None,
+                }
+            }
+        }
     };
 }
 each_part! { declare_parts }
@@ -161,6 +182,22 @@ pub struct Model {
     decoder_specs: Vec<HeadSpec>,
     #[module(skip)]
     head_specs: Vec<HeadSpec>,
+}
+
+/// What the vectors of a part are computed from.
+struct Given<'a> {
+    /// `[batch, patient width]`, before age and sex are in them; `None` when no head looks at patients.
+    patients: Option<Tensor<2>>,
+    batch: &'a Batch,
+}
+
+/// Computes the vectors of a batch, `[batch, width]`; `None` where what they are computed from is not given.
+type Compute<'a> = Box<dyn Fn(&Given<'_>) -> Option<Tensor<2>> + 'a>;
+
+/// The vectors that a part gives, one a patient.
+struct Vectors<'a> {
+    width: usize,
+    of: Compute<'a>,
 }
 
 impl Model {
@@ -255,7 +292,19 @@ impl Model {
         specs: &[HeadSpec],
         mut make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
     ) -> Result<Vec<HeadModule>> {
-        specs.iter().map(|spec| make(spec, self.width_of(&spec.inputs)?)).collect()
+        specs.iter().map(|spec| make(spec, self.width_of(spec)?)).collect()
+    }
+
+    /// Refuses heads that see what no part of this model gives.
+    ///
+    /// # Errors
+    /// Name the part, and those that there are.
+    pub fn check_seen(&self, specs: &[HeadSpec]) -> Result<()> {
+        for spec in specs {
+            spec.inputs.iter().try_for_each(|key| self.seen(spec, key).map(drop))?;
+            self.check_seen(&spec.untrained)?;
+        }
+        Ok(())
     }
 
     /// Gives every head of the stage a copy path.
@@ -326,7 +375,7 @@ impl Model {
     /// # Shapes
     /// - output: `[nodes, encoder width]`
     pub fn embeddings(&self, graph: &Graph) -> Option<Tensor<2>> {
-        let wanted = self.head_specs.iter().any(|s| s.inputs.iter().any(|input| *input != HeadInput::Labs));
+        let wanted = self.head_specs.iter().any(|spec| self.sees(spec, &|part| part.reads.needs_graph()));
         wanted.then(|| multiplying(graph.precision(), || self.encoder.forward(self.nodes.val(), graph)))
     }
 
@@ -373,13 +422,11 @@ impl Model {
 
     fn logits_of(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
         let (patients, nodes) = encoded.map_or((None, None), |encoded| (Some(encoded.patients), encoded.nodes));
-        let patients = patients.map(|patients| self.with_demographics(patients, batch));
         let specs = &self.head_specs[which.clone()];
-        let sees_labs = specs.iter().any(|spec| self.sees_labs(&spec.inputs));
-        let lab = sees_labs.then(|| self.lab.forward(dense(&batch.labs, self.labs, &self.device()))); // [batch, lab width]
+        let vectors = self.vectors(specs, &Given { patients, batch });
         let heads = which.zip(specs);
         let logits = heads.map(|(i, spec)| {
-            let input = self.input_of(&spec.inputs, patients.as_ref(), lab.as_ref());
+            let input = self.input_of(spec, &vectors);
             let codes = self.codes.get(i).and_then(Option::as_ref).zip(nodes.as_ref());
             let codes = codes.map(|(codes, nodes)| nodes.clone().select(0, codes.clone())); // [outputs, encoder width]
             let seen = self.seen_by(spec, batch);
@@ -392,27 +439,51 @@ impl Model {
         logits.collect()
     }
 
-    fn input_of(&self, inputs: &[HeadInput], patient: Option<&Tensor<2>>, lab: Option<&Tensor<2>>) -> Tensor<2> {
-        let mut parts: Vec<Tensor<2>> = Vec::new();
-        for input in inputs {
-            match input {
-                HeadInput::Patient => parts.extend(patient.cloned()),
-                HeadInput::Labs => parts.extend(lab.cloned()),
-                HeadInput::Kept => {
-                    let kept = self.decoders.iter().zip(&self.decoder_specs);
-                    parts.extend(kept.map(|(head, spec)| head.embed(self.input_of(&spec.inputs, patient, lab))));
-                }
-            }
+    /// Patient vectors, with age and sex in them where these enter.
+    fn patient_vectors(&self) -> Option<Vectors<'_>> {
+        let of = move |given: &Given<'_>| {
+            let patients = given.patients.clone()?;
+            Some(self.with_demographics(patients, given.batch))
+        };
+        Some(Vectors { width: self.patient_encoder.width(), of: Box::new(of) })
+    }
+
+    /// Lab vectors.
+    fn lab_vectors(&self) -> Option<Vectors<'_>> {
+        let of = move |given: &Given<'_>| {
+            let labs = dense(&given.batch.labs, self.labs, &self.device());
+            Some(self.lab.forward(labs)) // [batch, lab width]
+        };
+        Some(Vectors { width: self.lab.width(), of: Box::new(of) })
+    }
+
+    /// The vectors that heads see of a batch, each computed once, with the key of its part.
+    fn vectors(&self, specs: &[HeadSpec], given: &Given<'_>) -> Vec<(&'static str, Tensor<2>)> {
+        let is_seen = |key: &str| specs.iter().any(|spec| self.sees(spec, &|part| part.key == key));
+        let keys = PARTS.iter().map(|part| part.key).filter(|&key| is_seen(key));
+        keys.filter_map(|key| Some((key, (self.vectors_of(key)?.of)(given)?))).collect()
+    }
+
+    /// What a head sees, side by side.
+    fn input_of(&self, spec: &HeadSpec, vectors: &[(&'static str, Tensor<2>)]) -> Tensor<2> {
+        let mut seen: Vec<Tensor<2>> = Vec::new();
+        if spec.sees_kept {
+            let kept = self.decoders.iter().zip(&self.decoder_specs);
+            seen.extend(kept.map(|(head, kept)| head.embed(self.input_of(kept, vectors))));
         }
-        match parts.len() {
-            1 => parts.remove(0),
-            _ => Tensor::cat(parts, 1), // [batch, sum of widths]
+        for key in &spec.inputs {
+            let of_part = vectors.iter().find(|(part, _)| *part == key.as_str());
+            seen.extend(of_part.map(|(_, vectors)| vectors.clone()));
+        }
+        match seen.len() {
+            1 => seen.remove(0),
+            _ => Tensor::cat(seen, 1), // [batch, sum of widths]
         }
     }
 
     /// A batch as a head may look at it: without laboratory items where it does not see any.
     fn seen_by<'a>(&self, spec: &HeadSpec, batch: &'a Batch) -> Cow<'a, Batch> {
-        match self.sees_labs(&spec.inputs) {
+        match self.sees(spec, &|part| part.reads == Reads::Labs) {
             true => Cow::Borrowed(batch),
             false => {
                 let labs = (0..batch.len()).map(|_| []).collect();
@@ -421,27 +492,42 @@ impl Model {
         }
     }
 
-    fn sees_labs(&self, inputs: &[HeadInput]) -> bool {
-        let kept = |spec: &HeadSpec| self.sees_labs(&spec.inputs);
-        let labs = |input: &HeadInput| match input {
-            HeadInput::Patient => false,
-            HeadInput::Labs => true,
-            HeadInput::Kept => self.decoder_specs.iter().any(kept),
-        };
-        inputs.iter().any(labs)
+    /// Whether a head sees a part that `is` such, itself or through heads that were kept.
+    fn sees(&self, spec: &HeadSpec, is: &dyn Fn(&PartInfo) -> bool) -> bool {
+        let sees = |part: &PartInfo| is(part) && spec.inputs.iter().any(|key| key.as_str() == part.key);
+        PARTS.iter().any(sees) || spec.sees_kept && self.decoder_specs.iter().any(|kept| self.sees(kept, is))
     }
 
-    fn width_of(&self, inputs: &[HeadInput]) -> Result<usize> {
-        let width = |input: &HeadInput| match input {
-            HeadInput::Patient => Ok(self.patient_encoder.width()),
-            HeadInput::Labs => Ok(self.lab.width()),
-            HeadInput::Kept if self.decoders.is_empty() => Err(Error::program(
-                "a head sees kept heads, but no earlier stage kept one and it names no untrained ones",
-            )),
-            HeadInput::Kept => Ok(self.decoders.iter().map(Head::width).sum()),
-        };
-        inputs.iter().map(width).sum()
+    /// The vectors that a head sees of a part.
+    fn seen(&self, spec: &HeadSpec, key: &PartKey) -> Result<Vectors<'_>> {
+        self.vectors_of(key.as_str()).ok_or_else(|| {
+            let there = PARTS.iter().map(|part| part.key).filter(|key| self.vectors_of(key).is_some());
+            not_given(&spec.name, key, &there.collect::<Vec<_>>())
+        })
     }
+
+    fn width_of(&self, spec: &HeadSpec) -> Result<usize> {
+        if spec.sees_kept && self.decoders.is_empty() {
+            return Err(Error::program(
+                "a head sees kept heads, but no earlier stage kept one and it names no untrained ones",
+            ));
+        }
+        let kept: usize = if spec.sees_kept { self.decoders.iter().map(Head::width).sum() } else { 0 };
+        let own = spec.inputs.iter().map(|key| self.seen(spec, key).map(|vectors| vectors.width));
+        Ok(kept + own.sum::<Result<usize>>()?)
+    }
+}
+
+/// The error of a head that sees the vectors of a part which the model has not, but of the parts `there`.
+fn not_given(head: &str, key: &PartKey, there: &[&str]) -> Error {
+    let is_declared = PARTS.iter().any(|part| part.gives_vectors && part.key == key.as_str());
+    let error = match is_declared {
+        true => Error::user(format!("the head `{head}` sees the vectors of `{key}`, and this model has no such part"))
+            .help(format!("name a component for it: model.{key} = \"…\"")),
+        false => Error::program(format!("the head `{head}` sees the vectors of `{key}`, and no part gives such"))
+            .help("in a plugin, `HeadSpec::sees` names keys of `[model]` whose parts give one vector a patient"),
+    };
+    error.suggest(key.as_str(), there)
 }
 
 /// What heads see of the patients of a batch.
@@ -455,56 +541,32 @@ pub struct Encoded {
     pub(crate) precision: Precision,
 }
 
-/// Identifiers of nodes as a constant.
-fn identifiers(nodes: &[u32], device: &Device) -> Tensor<1, Int> {
-    let nodes: Vec<i32> = nodes.iter().map(|&node| node as i32).collect();
-    let count = nodes.len();
-    Tensor::from_data(TensorData::new(nodes, [count]), &device.clone().without_autodiff())
-}
-
-/// Rows of column numbers as a matrix of zeros and ones. Devices with memory of their own get the numbers alone.
-///
-/// # Shapes
-/// - output: `[rows.len(), columns]`
-pub fn dense(rows: &Ragged<u32>, columns: usize, device: &Device) -> Tensor<2> {
-    let (device, count) = (device.clone().without_autodiff(), rows.len());
-    if device == Device::flex() || rows.values().is_empty() || columns == 0 {
-        let mut values = vec![0f32; count * columns];
-        let places = rows.rows().enumerate().flat_map(|(i, row)| row.iter().map(move |&c| i * columns + c as usize));
-        places.for_each(|place| values[place] = 1.0);
-        return Tensor::from_data(TensorData::new(values, [count, columns]), &device);
-    }
-    let begin = rows.offsets().iter().map(|&offset| offset as i32);
-    let lists: Vec<i32> = begin.chain(rows.values().iter().map(|&column| column as i32)).collect();
-    let size = lists.len();
-    let lists = Tensor::<1, Int>::from_data(TensorData::new(lists, [size]), &device);
-    Tensor::from_dispatch(Dispatch::marks(lists.into_dispatch(), count, columns))
-}
-
-/// What head `head` is to give for a batch.
-///
-/// # Shapes
-/// - output: `[batch, columns]`: 0 or 1 for labels, or the numbers themselves
-pub fn targets_of(batch: &Batch, head: usize, columns: usize, device: &Device) -> Tensor<2> {
-    match batch.numbers_of(head) {
-        [] => dense(&batch.targets[head], columns, device),
-        numbers => {
-            let data = TensorData::new(numbers.to_vec(), [batch.len(), columns]);
-            Tensor::from_data(data, &device.clone().without_autodiff())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn dense_marks_the_columns_of_each_row() {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        let device = crate::device::open(&name).unwrap().device;
-        let rows: Ragged<u32> = [vec![2, 0, 2], vec![], vec![1]].into_iter().collect();
-        let ours: Vec<f32> = dense(&rows, 3, &device).into_data().iter::<f32>().collect();
-        assert_eq!(ours, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+    fn slots_name_parts_that_give_vectors() {
+        let gives = |key: &PartKey| PARTS.iter().any(|part| part.gives_vectors && part.key == key.as_str());
+        assert!([PartKey::PATIENT_ENCODER, PartKey::LAB].iter().all(gives));
+        assert!(HeadSpec::new("any", 1).inputs.iter().all(gives));
+        // One vector a node, and one a visit.
+        assert!(!["graph_encoder", "code_fusion"].map(PartKey::new).iter().any(gives));
+    }
+
+    #[test]
+    fn a_part_that_is_not_there_is_named_beside_those_that_are() {
+        let error = not_given("codes", &"lba".into(), &["patient_encoder", "lab"]);
+        assert_eq!((error.exit_code(), error.key()), (1, None));
+        let text = error.to_string();
+        for part in ["the head `codes` sees the vectors of `lba`", "did you mean `lab`?", "patient_encoder, lab"] {
+            assert!(text.contains(part), "lacks {part:?}: {text}");
+        }
+        let error = not_given("codes", &PartKey::LAB, &["patient_encoder"]);
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        for part in ["`lab`, and this model has no such part", "model.lab = \"…\"", "accepted: patient_encoder"] {
+            assert!(text.contains(part), "lacks {part:?}: {text}");
+        }
     }
 }

@@ -4,10 +4,12 @@ mod age_and_sex;
 mod assembled;
 mod history;
 mod parameters;
+mod tensors;
 
 pub(crate) use assembled::each_part;
-pub use assembled::{Encoded, KEYS, Model, ModelParts, Otherwise, PARTS, PartInfo, Reads, dense, targets_of};
+pub use assembled::{Encoded, KEYS, Model, ModelParts, Otherwise, PARTS, PartInfo, Reads};
 pub use history::{History, HistoryMap};
 pub use parameters::{
     Parameter, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,
 };
+pub use tensors::{dense, targets_of};

@@ -5,6 +5,7 @@ use super::options::check_options;
 use super::{Examined, Report, Subject, check};
 use crate::component::*;
 use crate::data::{Dataset, Examples, Ragged};
+use crate::model::PARTS;
 use crate::train::metrics::lower_is_better;
 use crate::{Result, slots};
 use std::collections::BTreeSet;
@@ -54,7 +55,19 @@ fn heads(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Resu
         findings.push(format!("{} heads of {} names", heads.len(), names.len()));
     }
     findings.extend(heads.iter().filter(|h| h.outputs == 0).map(|h| format!("the head `{}` has no outputs", h.name)));
+    seen(&heads, findings);
     Ok(())
+}
+
+/// Notes parts of which heads see vectors, and no model has any.
+fn seen(heads: &[HeadSpec], findings: Found<'_>) {
+    let gives = |key: &PartKey| PARTS.iter().any(|part| part.gives_vectors && part.key == key.as_str());
+    for head in heads {
+        let unknown = head.inputs.iter().filter(|&key| !gives(key));
+        findings
+            .extend(unknown.map(|key| format!("the head `{}` sees `{key}`, of which there are no vectors", head.name)));
+        seen(&head.untrained, findings);
+    }
 }
 
 fn examples(objective: &dyn Objective, data: &Dataset, split: Split, findings: Found<'_>) -> Result<()> {

@@ -350,8 +350,8 @@ impl BuildObjective for Wrong {
 impl Objective for Wrong {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.nodes() - 1 - if self.is("narrow") { 30 } else { 0 };
-        let name = "codes".to_owned();
-        Ok(vec![HeadSpec::new(name, outputs).sees([HeadInput::Patient])])
+        let part = if self.is("astray") { PartKey::new("lba") } else { PartKey::PATIENT_ENCODER };
+        Ok(vec![HeadSpec::new("codes", outputs).sees([part])])
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
@@ -393,6 +393,7 @@ fn of_an_objective() {
         Slot::Objective,
         |r| r.add::<slots::objective, Wrong>(),
         &[
+            ("astray", "heads", "the head `codes` sees `lba`"),
             ("narrow", "examples: train", "is beyond its"),
             ("worse", METRICS, "for right answers"),
             ("unknown", METRICS, "there is no metric `R@7`"),

@@ -142,7 +142,7 @@ impl Case {
             ..MlpOptions::default()
         };
         let head = |label: usize| HeadSpec::new(label.to_string(), self.columns(label)).kept();
-        let decoders = || (0..3).map(|i| head(i).sees([HeadInput::Patient]).network("decoder")).collect();
+        let decoders = || (0..3).map(|i| head(i).sees([PartKey::PATIENT_ENCODER]).network("decoder")).collect();
         let make = |spec: &HeadSpec, input| {
             let context = HeadContext {
                 network: &spec.network,

@@ -13,7 +13,7 @@ use super::Scale;
 use super::evaluate::metrics_of;
 use super::metrics::lower_is_better;
 use crate::Result;
-use crate::component::{Asks, HeadInput, HeadSpec, Objective, Split};
+use crate::component::{Asks, HeadSpec, Objective, PartKey, Split};
 use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
 use history::History;
 use shared::Starts;
@@ -106,7 +106,7 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     }
     let mut all = vec![scored(name, frequency)];
     all.extend(of_histories(context, &asks, &counts));
-    if context.heads.iter().all(|head| head.inputs.contains(&HeadInput::Patient)) {
+    if context.heads.iter().all(|head| head.inputs.contains(&PartKey::PATIENT_ENCODER)) {
         let views = views(context);
         all.push(scored("logistic regression", regressions(context, &views, None)));
         all.extend(
