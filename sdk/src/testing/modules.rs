@@ -330,3 +330,115 @@ impl Examined for slots::head {
         check_shapes(&subject.options, &lent, HeadModule::width, report);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Layer, Wrong, finds};
+    use super::*;
+    use crate::ops::{Pooling, pool};
+
+    impl BuildGraphEncoder for Wrong {
+        type Module = Layer;
+
+        fn build(self, context: &GraphEncoderContext<'_>) -> Result<Layer> {
+            Layer::new(&self, context.input, context.device)
+        }
+    }
+
+    impl GraphEncoder for Layer {
+        fn forward(&self, features: Tensor<2>, graph: &Graph) -> Tensor<2> {
+            assert!(graph.edges() > 0 || !self.is("edges"), "there must be edges");
+            self.apply(features)
+        }
+
+        fn width(&self) -> usize {
+            self.width
+        }
+    }
+
+    #[test]
+    fn of_a_graph_encoder() {
+        const SLOPES: &str = "finite differences";
+        finds(
+            Slot::GraphEncoder,
+            |r| r.add::<slots::graph_encoder, Wrong>(),
+            &[
+                ("detached", SLOPES, "spare: changes the output, but no gradient reaches it"),
+                ("unused", SLOPES, "spare: no gradient reaches it, and it does not change the output"),
+                ("half", SLOPES, "finite differences give"),
+                ("infinite", "shapes: a hub", "inf"),
+                ("wide", "shapes: a hub", "the output is [9, 8], expected [9, 4]"),
+                ("restless", "the same output twice", "two passes differ"),
+                ("edges", "shapes: no edges", "there must be edges"),
+                ("panics", "options at the edge", "`dim = 0` is a user's mistake"),
+                ("nameless", "options at the edge", "does not name `dim`"),
+                ("blames itself", "options at the edge", "`dim = 0` is a user's mistake"),
+            ],
+        );
+    }
+
+    impl BuildFusion for Wrong {
+        type Module = Layer;
+
+        fn build(self, context: &FusionContext<'_>) -> Result<Layer> {
+            Layer::new(&self, context.width, context.device)
+        }
+    }
+
+    impl Fusion for Layer {
+        fn forward(&self, values: Tensor<2>, sets: &Sets) -> Tensor<2> {
+            let fused = pool(self.apply(values), sets, Pooling::Mean);
+            match self.defect.as_str() {
+                "empty" => fused + 1.0,
+                "together" if !sets.is_empty() => fused.clone() * fused.abs().mean().unsqueeze_dim::<2>(0),
+                _ => fused,
+            }
+        }
+
+        fn width(&self) -> usize {
+            self.width
+        }
+    }
+
+    #[test]
+    fn of_a_fusion() {
+        finds(
+            Slot::Fusion,
+            |r| r.add::<slots::fusion, Wrong>(),
+            &[
+                ("empty", "shapes: one empty set", "the empty set is not zero"),
+                ("together", "does not depend on those beside it", "set 0 by itself differs"),
+            ],
+        );
+    }
+
+    impl BuildLabEncoder for Wrong {
+        type Module = Layer;
+
+        fn build(self, context: &LabEncoderContext<'_>) -> Result<Layer> {
+            Layer::new(&self, context.labs, context.device)
+        }
+    }
+
+    impl LabEncoder for Layer {
+        fn forward(&self, labs: Tensor<2>) -> Tensor<2> {
+            match self.is("together") {
+                true => self.apply(labs.clone() - labs.mean_dim(0)),
+                false => self.apply(labs),
+            }
+        }
+
+        fn width(&self) -> usize {
+            self.width
+        }
+    }
+
+    #[test]
+    fn of_a_lab_encoder() {
+        finds(
+            Slot::Lab,
+            |r| r.add::<slots::lab, Wrong>(),
+            &[("together", "does not depend on those beside it", "admission 0 by itself")],
+        );
+    }
+}

@@ -207,3 +207,114 @@ fn asked(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Wrong, finds};
+    use super::*;
+    use crate::boundary::Guarded;
+
+    impl BuildObjective for Wrong {
+        fn build(self) -> Result<Box<dyn Objective>> {
+            self.width()?;
+            Ok(Box::new(self))
+        }
+    }
+
+    impl Objective for Wrong {
+        fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
+            let outputs = data.vocabulary.nodes() - 1 - if self.is("narrow") { 30 } else { 0 };
+            let part = if self.is("astray") { PartKey::new("lba") } else { PartKey::PATIENT_ENCODER };
+            Ok(vec![HeadSpec::new("codes", outputs).sees([part])])
+        }
+
+        fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
+            let patients = match split {
+                Split::Train => &data.splits.train,
+                Split::Valid => &data.splits.valid,
+                Split::Test => &data.splits.test,
+            };
+            let visits = |&p: &usize| data.cohort.admissions.range(p).map(|v| v as u32);
+            Ok(Examples {
+                codes: std::sync::Arc::new(data.vocabulary.admission_codes.clone()),
+                visits: patients.iter().map(visits).collect(),
+                labs: data.last_visit_labs(patients),
+                targets: vec![data.last_visit_codes(patients)],
+                ..Examples::default()
+            })
+        }
+
+        fn metrics(&self, predictions: &[Predictions<'_>]) -> Vec<(String, f64)> {
+            let recall = |p: &Predictions<'_>| crate::train::metrics::recall_at_k(p.logits, p.columns, p.targets, 5);
+            let sign = if self.is("worse") { -1.0 } else { 1.0 };
+            predictions.iter().map(|p| ("R@5".to_owned(), sign * recall(p))).collect()
+        }
+
+        fn primary(&self) -> &str {
+            if self.is("unknown") { "R@7" } else { "R@5" }
+        }
+
+        fn asks(&self, data: &Dataset, _: usize) -> Asks {
+            let columns = (0..data.vocabulary.nodes() as u32).map(|code| code.checked_sub(1));
+            Asks::Codes(if self.is("beyond") { columns.map(|c| c.map(|c| c + 1)).collect() } else { columns.collect() })
+        }
+    }
+
+    #[test]
+    fn of_an_objective() {
+        const METRICS: &str = "metrics: finite";
+        finds(
+            Slot::Objective,
+            |r| r.add::<slots::objective, Wrong>(),
+            &[
+                ("astray", "heads", "the head `codes` sees `lba`"),
+                ("narrow", "examples: train", "is beyond its"),
+                ("worse", METRICS, "for right answers"),
+                ("unknown", METRICS, "there is no metric `R@7`"),
+                ("beyond", "what codes and items of a history are asked for again", "is beyond its"),
+            ],
+        );
+    }
+
+    /// An objective over one example, which says that its targets are of `link` and gives `numbers`.
+    struct Says {
+        link: Option<Link>,
+        numbers: Vec<Vec<f32>>,
+    }
+
+    impl Objective for Says {
+        fn heads(&self, _: &Dataset) -> Result<Vec<HeadSpec>> {
+            Ok(vec![HeadSpec::new("any", 1)])
+        }
+
+        fn examples(&self, _: &Dataset, _: Split) -> Result<Examples> {
+            let one = || std::iter::once(Vec::<u32>::new()).collect::<Ragged<u32>>();
+            let numbers = self.numbers.clone();
+            Ok(Examples { visits: one(), labs: one(), targets: vec![one()], numbers, ..Examples::default() })
+        }
+
+        fn primary(&self) -> &str {
+            "any"
+        }
+
+        fn link(&self) -> Option<Link> {
+            self.link
+        }
+    }
+
+    #[test]
+    fn targets_are_what_the_objective_says() {
+        let data = dataset().unwrap();
+        let given = |link, numbers: &[&[f32]]| {
+            let numbers = numbers.iter().map(|row| row.to_vec()).collect();
+            let objective: Box<dyn Objective> = Box::new(Says { link, numbers });
+            Guarded { origin: "objective `says`".into(), inner: objective }.examples(&data, Split::Train)
+        };
+        assert!(given(None, &[]).is_ok() && given(Some(Link::Mean), &[&[3.0]]).is_ok());
+        let wrong = [(None, vec![&[3.0f32][..]]), (Some(Link::Mean), vec![]), (Some(Link::LogHazard), vec![&[][..]])];
+        for (link, numbers) in wrong {
+            let error = given(link, &numbers).unwrap_err().to_string();
+            assert!(error.contains("objective `says`: targets are said to be"), "{error}");
+        }
+    }
+}

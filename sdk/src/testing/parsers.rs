@@ -97,3 +97,44 @@ fn absent_files(subject: &Subject<'_>, report: &mut Report) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::inputs::dataset;
+    use super::super::tests::{Wrong, finds};
+    use super::*;
+
+    impl BuildParser for Wrong {
+        fn build(self) -> Result<Box<dyn Parser>> {
+            self.width()?;
+            Ok(Box::new(self))
+        }
+    }
+
+    impl Parser for Wrong {
+        fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+            static CALLS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+            let mut cohort = dataset()?.cohort.clone();
+            match self.defect.as_str() {
+                "twice" => cohort.patients[1] = cohort.patients[0],
+                "moody" => cohort.patients[0] = -CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
+                "compat" if context.compat => cohort.lab_items.clear(),
+                _ => (),
+            }
+            Ok(cohort)
+        }
+    }
+
+    #[test]
+    fn of_a_parser() {
+        finds(
+            Slot::Parser,
+            |r| r.add::<slots::parser, Wrong>(),
+            &[
+                ("twice", "a consistent cohort", "a patient occurs twice"),
+                ("moody", "the same cohort twice", "differ"),
+                ("compat", "compat = \"dualk\"", "a lab index is out of range"),
+            ],
+        );
+    }
+}

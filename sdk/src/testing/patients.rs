@@ -110,3 +110,42 @@ impl Examined for slots::patient_encoder {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Layer, Wrong, finds};
+    use super::*;
+    use crate::graph::Graph;
+
+    impl BuildPatientEncoder for Wrong {
+        type Module = Layer;
+
+        fn build(self, context: &PatientEncoderContext<'_>) -> Result<Layer> {
+            if self.is("secretive") {
+                context.parts.fusion("code_fusion", &FusionContext::codes(context.width, context.device))?;
+            }
+            Layer::new(&self, context.width, context.device)
+        }
+    }
+
+    impl PatientEncoder for Layer {
+        fn forward(&self, embeddings: Tensor<2>, _: &Graph, batch: &Batch) -> Tensor<2> {
+            let visits = pool(self.apply(embeddings), &batch.codes, Pooling::Mean);
+            pool(visits, &batch.visits, Pooling::Mean)
+        }
+
+        fn width(&self) -> usize {
+            self.width
+        }
+    }
+
+    #[test]
+    fn of_a_patient_encoder() {
+        let words = "it has no fusion `code_fusion` among its parts";
+        finds(
+            Slot::PatientEncoder,
+            |r| r.add::<slots::patient_encoder, Wrong>(),
+            &[("secretive", "shapes: patients of three", words)],
+        );
+    }
+}

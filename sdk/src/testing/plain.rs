@@ -242,3 +242,125 @@ fn named_by(recipe: &dyn Recipe, stages: &[Stage]) -> BTreeSet<(Slot, String)> {
     let of_stages = stages.iter().flat_map(of_stage).map(|(slot, component)| (slot, component.r#type));
     parts.chain(of_stages).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{Wrong, finds};
+    use super::*;
+    use crate::recipe::StageContext;
+
+    impl BuildLoss for Wrong {
+        fn build(self) -> Result<Box<dyn Loss>> {
+            self.width()?;
+            Ok(Box::new(self))
+        }
+    }
+
+    impl Loss for Wrong {
+        fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+            let p = burn::tensor::activation::sigmoid(logits);
+            let error = match self.defect.as_str() {
+                "naive" => return (targets * p.log()).neg().mean(),
+                "backwards" => (targets + p - 1.0).powi_scalar(2),
+                "blind" => (p - targets).detach().powi_scalar(2),
+                _ => (p - targets).powi_scalar(2),
+            };
+            match self.is("rows") {
+                true => error.mean_dim(1).squeeze_dim(1),
+                false => error.mean(),
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_loss() {
+        finds(
+            Slot::Loss,
+            |r| r.add::<slots::loss, Wrong>(),
+            &[
+                ("naive", "large negative logits", "NaN"),
+                ("backwards", "right answers cost less", "right answers cost"),
+                ("rows", "one finite number: rows of both kinds", "the loss is ["),
+                ("blind", "one finite number", "tracked"),
+            ],
+        );
+    }
+
+    crate::options! {
+        /// Options without a word.
+        struct Silent {
+            dim: usize = 4,
+        }
+    }
+
+    impl Component for Silent {
+        const NAME: &'static str = "Not A Name";
+        const ABOUT: &'static str = "";
+    }
+
+    impl BuildLoss for Silent {
+        fn build(self) -> Result<Box<dyn Loss>> {
+            BuildLoss::build(Wrong::default())
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the option `dim` has no documentation")]
+    fn of_what_is_not_documented() {
+        check_loss(Silent::default());
+    }
+
+    impl BuildNodeInit for Wrong {
+        fn build(self) -> Result<Box<dyn NodeInit>> {
+            self.width()?;
+            Ok(Box::new(self))
+        }
+    }
+
+    impl NodeInit for Wrong {
+        fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures> {
+            let rows = context.codes.len() - usize::from(self.is("padding"));
+            Ok(NodeFeatures { features: Tensor::ones([rows, self.dim], context.device), notes: Vec::new() })
+        }
+    }
+
+    #[test]
+    fn of_a_node_initialiser() {
+        finds(
+            Slot::NodeInit,
+            |r| r.add::<slots::node_init, Wrong>(),
+            &[("padding", "shapes: codes", "[8, 4] for 9 codes")],
+        );
+    }
+
+    impl BuildRecipe for Wrong {
+        fn build(self) -> Result<Box<dyn Recipe>> {
+            self.width()?;
+            Ok(Box::new(self))
+        }
+    }
+
+    impl Recipe for Wrong {
+        fn types(&self) -> Vec<(&'static str, &'static str)> {
+            vec![("fit", "learns")]
+        }
+
+        fn part(&self, key: &str) -> Option<&'static str> {
+            match key {
+                "lab" => self.is("secretive").then_some("linear"),
+                _ => None,
+            }
+        }
+
+        fn complete(&self, stage: Stage, _: &StageContext<'_>) -> Result<Stage> {
+            let (objective, loss) = (Some(ComponentRef::named("what")), Some(ComponentRef::named("how")));
+            Ok(Stage { objective, loss, ..stage })
+        }
+    }
+
+    #[test]
+    fn of_a_recipe() {
+        let words = "there is no line `+lab linear`";
+        finds(Slot::Recipe, |r| r.add::<slots::recipe, Wrong>(), &[("secretive", "NEEDS says what it names", words)]);
+    }
+}
