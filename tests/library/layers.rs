@@ -75,15 +75,15 @@ fn the_book_lists_what_plugins_use() {
     assert!(names.is_empty(), "book/src/plugin-reference.md does not list {names:?}");
 }
 
-/// Every slot has a row of the page on plugins, and a check by its name, as that page says.
+/// Every slot has a row of the catalogue, and a check by its name, as the page on plugins says.
 #[test]
 fn the_book_lists_every_slot() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let page = fs::read_to_string(root.join("book/src/plugin.md")).unwrap();
+    let page = fs::read_to_string(root.join("book/src/catalogue.md")).unwrap();
     let testing = files(&root.join("sdk/src/testing"));
     let checks: String = testing.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     for slot in Slot::ALL {
-        assert!(page.contains(&format!("\n| `{slot}` | ")), "book/src/plugin.md has no row for {slot}");
+        assert!(page.contains(&format!("\n| `{slot}` | ")), "book/src/catalogue.md has no row for {slot}");
         assert!(checks.contains(&format!("pub fn check_{slot}<")), "there is no check_{slot}");
     }
 }
