@@ -122,7 +122,7 @@ mod golden {
 
     #[test]
     fn fusion_simple() {
-        let options = |_: &Tensors<f32>| AttentionOptions { dropout: 0.0 };
+        let options = |_: &Tensors<f32>| AttentionOptions { dropout: 0.0, ..AttentionOptions::default() };
         check_fusion("fusion_simple.safetensors", FusionLevel::Codes, &[("attn_weights", "weight")], options);
     }
 

@@ -11,6 +11,9 @@ options! {
         /// Part of the attention weights that is dropped during training.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub dropout: f64 = 0.2,
+        /// Standard deviation of the weights at the start. 1 is as published: the softmax of a wide set is then close to a maximum.
+        #[schemars(extend("exclusiveMinimum" = 0.0))]
+        pub start_std: f64 = 1.0,
     }
 }
 
@@ -34,7 +37,7 @@ impl BuildFusion for AttentionOptions {
     fn build(self, context: &FusionContext<'_>) -> Result<Attention> {
         let dropout = DropoutConfig::new(self.dropout).init();
         let width = context.width;
-        let weight = Initializer::Normal { mean: 0.0, std: 1.0 }.init([width, width], context.device);
+        let weight = Initializer::Normal { mean: 0.0, std: self.start_std }.init([width, width], context.device);
         Ok(Attention { weight, dropout, width })
     }
 }
@@ -56,7 +59,23 @@ mod tests {
     use super::*;
 
     fn build(dropout: f64, device: &Device) -> Result<Attention> {
-        AttentionOptions { dropout }.build(&FusionContext { width: 3, level: FusionLevel::Codes, device })
+        AttentionOptions { dropout, ..AttentionOptions::default() }.build(&FusionContext {
+            width: 3,
+            level: FusionLevel::Codes,
+            device,
+        })
+    }
+
+    #[test]
+    fn weights_start_as_spread_as_is_asked() {
+        let device = Device::flex();
+        for start_std in [1.0, 0.05] {
+            let context = FusionContext { width: 64, level: FusionLevel::Codes, device: &device };
+            let module = AttentionOptions { dropout: 0.0, start_std }.build(&context).unwrap();
+            let weights = module.weight.val().into_data().to_vec::<f32>().unwrap();
+            let square = weights.iter().map(|w| f64::from(w * w)).sum::<f64>() / weights.len() as f64;
+            assert!((square.sqrt() / start_std - 1.0).abs() < 0.1, "{start_std}: {}", square.sqrt());
+        }
     }
 
     #[test]

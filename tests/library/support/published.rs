@@ -122,7 +122,9 @@ impl Case {
         let fusion = |level| {
             let context = FusionContext { width, level, device };
             FusionModule::new(
-                AttentionOptions { dropout: self.dropout("Attention") }.build(&context).unwrap(),
+                AttentionOptions { dropout: self.dropout("Attention"), ..AttentionOptions::default() }
+                    .build(&context)
+                    .unwrap(),
                 "attention",
             )
         };
