@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::experiment::{Outcome, Row};
 use dualk_sdk::serde_json::{Value, from_slice};
@@ -256,13 +257,25 @@ fn predictions_replace_no_file_of_another_kind() {
     let folder = tempfile::tempdir().unwrap();
     write_visits(folder.path());
     let run = finished(folder.path(), r#"{ type = "readmission", head = "direct" }"#, r#""bce""#);
+    let eval = |file: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        let command = command.current_dir(folder.path()).env("DUALK_CACHE", "off").arg("eval").arg(&run);
+        command.args(["--predictions", file]).output().unwrap()
+    };
     std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    let command = command.current_dir(folder.path()).env("DUALK_CACHE", "off").arg("eval").arg(run);
-    let output = command.args(["--predictions", "notes.txt"]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(2) && said.contains("notes.txt"), "{said}");
-    assert_eq!(std::fs::read_to_string(folder.path().join("notes.txt")).unwrap(), "mine");
+    let columns = vec![("patient".to_owned(), Values::from(vec![1i64]))];
+    write_parquet(&folder.path().join("cohort.parquet"), columns).unwrap();
+    for file in ["notes.txt", "cohort.parquet"] {
+        let before = std::fs::read(folder.path().join(file)).unwrap();
+        let output = eval(file);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(file) && said.contains("another file"), "{said}");
+        assert_eq!(std::fs::read(folder.path().join(file)).unwrap(), before);
+    }
+    for time in ["first", "second"] {
+        let output = eval("predictions.parquet");
+        assert!(output.status.success(), "{time}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

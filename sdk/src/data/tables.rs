@@ -202,6 +202,11 @@ impl Table {
         &self.header
     }
 
+    /// Whether the file is Parquet without notes of the program that wrote it, such as pandas and Arrow leave.
+    pub(crate) fn is_bare_parquet(&self) -> bool {
+        self.parquet.as_ref().is_some_and(Parquet::is_bare)
+    }
+
     /// The place of a column among those that were asked for, as [`Row`] counts them.
     pub fn place(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|c| c == column)

@@ -4,7 +4,8 @@ use super::about::{About, about_of};
 use super::stage::OpenStage;
 use crate::component::{AskedVisit, HeadSpec, Objective};
 use crate::data::Dataset;
-use crate::data::columns::{Values, write_parquet};
+use crate::data::columns::{self, Values, write_parquet};
+use crate::data::tables::Table;
 use crate::model::Model;
 use crate::progress::Silent;
 use crate::train::predict;
@@ -14,6 +15,28 @@ use std::path::Path;
 
 /// The first columns of a file of predictions.
 const ABOUT: [&str; 5] = ["patient", "admission", "time", "visits", "targets"];
+
+/// Refuses a path at which something is that is neither empty nor a file of predictions, so that no other work is replaced.
+pub(super) fn check_replaceable(path: &Path) -> Result<()> {
+    columns::check_replaceable(path)?;
+    let holds_something = std::fs::metadata(path).is_ok_and(|found| found.len() > 0);
+    match holds_something && !is_predictions(path) {
+        false => Ok(()),
+        true => {
+            let message = "this Parquet file is there and holds no predictions of this program; it was not replaced";
+            Err(Error::user(message).at_file(path).help("give another file, or remove this one"))
+        }
+    }
+}
+
+/// Whether a file is one that [`write_predictions`] wrote: by the names of its columns, and since no other program left notes
+/// in it, as pandas does when it writes what was read from one.
+fn is_predictions(path: &Path) -> bool {
+    let Ok(table) = Table::at(path, &[]) else { return false };
+    let header = table.header();
+    let begins = header.len() > ABOUT.len() && header.iter().zip(ABOUT).all(|(column, about)| column == about);
+    begins && table.is_bare_parquet()
+}
 
 /// Writes the logits of all heads: a row an example with `patient`, `admission` (the one that is asked about), `time` (when
 /// that began, in seconds since 1970, where the source has it), `visits` (how many are seen) and `targets` (the labels that
@@ -108,6 +131,9 @@ mod tests {
     use super::*;
     use crate::component::Split;
     use crate::data::Examples;
+    use polars_arrow::datatypes::{ArrowDataType, ArrowSchema, Field};
+    use polars_parquet::write::{CompressionOptions, FileWriter, StatisticsOptions, Version, WriteOptions};
+    use std::fs;
 
     /// Heads of what is said of each.
     struct Said(Vec<Option<Vec<&'static str>>>);
@@ -128,6 +154,55 @@ mod tests {
         fn labels(&self, _: &Dataset, head: usize) -> Option<Vec<String>> {
             Some(self.0[head].as_ref()?.iter().map(|&label| label.to_owned()).collect())
         }
+    }
+
+    /// Writes a file without rows that says in Arrow's words which columns it has, as other programs do.
+    fn write_with_notes(path: &Path, names: &[&str]) {
+        let field = |name: &&str| Field::new((*name).into(), ArrowDataType::Float32, false);
+        let schema: ArrowSchema = names.iter().map(field).map(|field| (field.name.clone(), field)).collect();
+        let options = WriteOptions {
+            statistics: StatisticsOptions::default(),
+            version: Version::V1,
+            compression: CompressionOptions::Uncompressed,
+            data_page_size: None,
+        };
+        let mut writer = FileWriter::try_new(fs::File::create(path).unwrap(), schema, options).unwrap();
+        writer.end(None).unwrap();
+    }
+
+    #[test]
+    fn only_predictions_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logits.parquet");
+        let write = |names: &[&str]| {
+            let columns = names.iter().map(|&name| (name.to_owned(), Values::from(vec![0.5f32]))).collect();
+            write_parquet(&path, columns).unwrap();
+        };
+        let refused = || {
+            let error = check_replaceable(&path).unwrap_err();
+            let text = error.to_string();
+            assert!(
+                error.exit_code() == 2 && text.contains("logits.parquet") && text.contains("another file"),
+                "{text}"
+            );
+        };
+        assert!(check_replaceable(&path).is_ok(), "nothing is there");
+        let columns = [&ABOUT[..], &["died"]].concat();
+        write(&columns);
+        assert!(check_replaceable(&path).is_ok(), "of an earlier evaluation");
+        let other_order = ["admission", "patient", "time", "visits", "targets", "died"];
+        for names in [&["patient", "age"][..], &ABOUT, &other_order, &["died"]] {
+            write(names);
+            refused();
+        }
+        write_with_notes(&path, &columns);
+        refused();
+        for text in ["PAR1", "notes"] {
+            fs::write(&path, text).unwrap();
+            refused();
+        }
+        fs::write(&path, "").unwrap();
+        assert!(check_replaceable(&path).is_ok(), "an empty one holds nothing");
     }
 
     #[test]

@@ -71,6 +71,11 @@ impl Parquet {
         self.types().iter().map(|column| column.name().to_owned()).collect()
     }
 
+    /// Whether it has no notes beside its columns.
+    pub fn is_bare(&self) -> bool {
+        self.metadata.key_value_metadata().iter().flatten().next().is_none()
+    }
+
     fn types(&self) -> &[ParquetType] {
         self.metadata.schema().fields()
     }
