@@ -54,7 +54,18 @@ struct Eicu {
 }
 
 /// The categories of laboratory items, and the `labtypeid` of each.
-const CATEGORIES: [(&str, &[u8]); 3] = [("hematology", b"3"), ("chemistry", b"1"), ("blood gas", b"7")];
+const CATEGORIES: [(&str, &str); 3] = [("hematology", "3"), ("chemistry", "1"), ("blood gas", "7")];
+
+/// The other types of laboratory items: levels of drugs, miscellaneous, not mapped and sensitive ones.
+const OTHER_TYPES: [&str; 4] = ["2", "4", "5", "6"];
+
+/// Why rows of lab are lost.
+const UNKNOWN_TYPE: &str = "without a known type";
+const NO_NAME: &str = "without a name";
+
+/// By which rules they are left out.
+const OTHER_TYPE: &str = "of types that do not count";
+const NO_RESULT: &str = "without a result";
 
 const LAB_COLUMNS: [&str; 5] = ["patientunitstayid", "labtypeid", "labname", "labresult", "labmeasurenamesystem"];
 
@@ -321,7 +332,8 @@ fn labs(
     let places = cohort.places();
     let cut_from = context.cut_from(cohort, rule);
     let (rows, progress) = ("rows of lab".into(), context.progress);
-    let pass = Pass { table, rows, on_bad_row, losses: &[], rules: &[NOT_IN_COHORT], progress };
+    let (losses, rules) = (&[UNKNOWN_TYPE, NO_NAME], &[OTHER_TYPE, NO_RESULT, NOT_IN_COHORT]);
+    let pass = Pass { table, rows, on_bad_row, losses, rules, progress };
     let mut categories = BTreeMap::<Item, u8>::new();
     let (sets, step) = labs::read(rule, &cut_from, |show| {
         pass.each(
@@ -348,10 +360,21 @@ fn result(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen
     let Some(&at) = row.id(0, ids)?.and_then(|stay| places.get(&stay)) else {
         return Ok(Seen::LeftOut(NOT_IN_COHORT));
     };
-    let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == row.bytes(1)) else { return Ok(Seen::Nothing) };
+    let kind = row.text(1);
+    // As pandas writes numbers of a column that has empty cells.
+    let kind = kind.strip_suffix(".0").unwrap_or(kind);
+    let Some(category) = CATEGORIES.iter().position(|(_, id)| *id == kind) else {
+        return Ok(match OTHER_TYPES.contains(&kind) {
+            true => Seen::LeftOut(OTHER_TYPE),
+            false => Seen::Lost(UNKNOWN_TYPE),
+        });
+    };
     let text = row.text(3);
     if text.is_empty() {
-        return Ok(Seen::Nothing);
+        return Ok(Seen::LeftOut(NO_RESULT));
+    }
+    if row.bytes(2).trim_ascii().is_empty() {
+        return Ok(Seen::Lost(NO_NAME));
     }
     let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
     let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());

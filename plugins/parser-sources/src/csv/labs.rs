@@ -44,6 +44,9 @@ impl Items {
     }
 }
 
+/// Why a result that counts is lost.
+const NO_NAME: &str = "without a name";
+
 /// Adds the items of all sources to the cohort.
 pub fn add(
     layout: &Layout,
@@ -153,7 +156,7 @@ impl<'a> Long<'a> {
             table: &self.source.table,
             rows: "rows of labs".into(),
             on_bad_row: self.options.on_bad_row,
-            losses: &[NO_PATIENT, NO_VISIT, UNKNOWN_VISIT],
+            losses: &[NO_PATIENT, NO_VISIT, UNKNOWN_VISIT, NO_NAME],
             rules: &[NOT_IN_COHORT],
             progress,
         }
@@ -178,6 +181,7 @@ impl<'a> Long<'a> {
             Found::Unknown => Seen::Lost(UNKNOWN_VISIT),
             Found::Visit(admission) => match (self.result(row)?, self.places.get(&admission)) {
                 (_, None) => Seen::LeftOut(NOT_IN_COHORT),
+                (Some(one), Some(_)) if one.item.is_empty() => Seen::Lost(NO_NAME),
                 (Some(one), Some(&at)) => Seen::Of(at, one),
                 _ => Seen::Nothing,
             },
@@ -200,6 +204,6 @@ impl<'a> Long<'a> {
             true
         };
         let one = || One { category: text(5).to_lowercase(), item: item.to_owned(), value: value.unwrap_or_default() };
-        Ok((counts && !item.is_empty()).then(one))
+        Ok(counts.then(one))
     }
 }

@@ -134,7 +134,7 @@ mod tests {
         folder.write(
             "labs.csv",
             "visit,item,value,low,high,group\n70,Glucose,200,70,100,chemistry\n70,Glucose,90,70,100,chemistry\n\
-             71,Hb,7,12,16,blood\n99,Hb,7,12,16,blood\n71,Na,140,,,chemistry\n",
+             71,Hb,7,12,16,blood\n99,Hb,7,12,16,blood\n71,Na,140,,,chemistry\n71,,7,12,16,blood\n",
         );
         folder.write("rx.csv", "visit,atc\n70,A10BA02\n70,A10BA02\n71,C03CA01\n70,N02BE01\n");
         CsvOptions {
@@ -163,6 +163,10 @@ mod tests {
         assert_eq!(cohort.lab_names, ["Glucose", "Hb"]);
         assert_eq!(cohort.lab_items, [LabItem { id: 1, category: Some(1) }, LabItem { id: 2, category: Some(0) }]);
         assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[0][..], &[1], &[]]);
+        let results = cohort.flow.last().unwrap();
+        let lost: Vec<(&str, u64)> = results.left_out.iter().map(|l| (l.why.as_str(), l.count)).collect();
+        assert_eq!((results.what.as_str(), results.total, results.lost_count()), ("rows of labs", 6, 2), "{lost:?}");
+        assert!(lost.contains(&("without a name", 1)), "{lost:?}");
         let facts = &cohort.admission_facts;
         assert_eq!(facts[0].end.zip(facts[0].start).map(|(end, start)| end - start), Some(2 * 86_400));
         assert_eq!([facts[0].died, facts[1].died, facts[2].died], [Some(false), Some(true), None]);

@@ -46,6 +46,30 @@ fn stays_codes_and_items_follow_the_rules() {
 }
 
 #[test]
+fn what_is_left_out_of_results_is_counted() {
+    let folder = folder();
+    let mut labs = String::from("patientunitstayid,labtypeid,labname,labresult,labmeasurenamesystem\n");
+    // As pandas writes numbers of a column that has empty cells.
+    (1..=200).for_each(|v| labs += &format!("12,1.0,glucose,{v},mg/dL\n"));
+    labs += "12,,glucose,500,mg/dL\n12,9.0,glucose,500,mg/dL\n21,1.0,,500,mg/dL\n21,2.0,vancomycin,1,\n";
+    labs += "21,3.0,Hgb,,g/dL\n99,1.0,glucose,1,mg/dL\n";
+    folder.write("lab.csv", &labs);
+    let cohort = parse(options(&folder), false).unwrap();
+    assert_eq!((cohort.lab_items.len(), cohort.lab_names.as_slice()), (1, &["glucose (mg/dL)".to_owned()][..]));
+    let step = cohort.flow.last().unwrap();
+    assert_eq!((step.what.as_str(), step.total, step.kept()), ("rows of lab", 206, 200));
+    let left_out = step.left_out.iter().filter(|l| l.count > 0).map(|l| (l.why.as_str(), l.count, l.by_rule));
+    let expected = [
+        ("without a known type", 2, false),
+        ("without a name", 1, false),
+        ("of types that do not count", 1, true),
+        ("without a result", 1, true),
+        ("of admissions that are not in the cohort", 1, true),
+    ];
+    assert_eq!(left_out.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn treatments_drugs_and_other_tables_are_codes_of_further_kinds() {
     let folder = folder();
     folder.write(
