@@ -236,6 +236,26 @@ mod tests {
     }
 
     #[test]
+    fn an_end_before_its_start_is_unknown_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        write("patients.csv", "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n");
+        let admissions = "subject_id,hadm_id,admittime,dischtime\n1,10,2150-11-12 10:00,2150-11-12 09:00\n\
+                          1,11,2150-12-12 10:00,2150-12-13 10:00\n";
+        write("admissions.csv", admissions);
+        write("diagnoses_icd.csv", "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n1,11,4280,9\n");
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let facts: Vec<_> = cohort.admission_facts.iter().map(|f| (f.start.is_some(), f.end.is_some())).collect();
+        assert_eq!(facts, [(true, false), (true, true)]);
+        let step = cohort.flow.iter().find(|step| step.what == "ends of visits").unwrap();
+        assert_eq!((step.total, step.lost_count()), (2, 1));
+    }
+
+    #[test]
     fn times_may_be_written_in_any_format() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();

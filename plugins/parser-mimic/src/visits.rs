@@ -114,7 +114,7 @@ impl Identified {
                 continue;
             }
             let died = stays.readings.died(died[i]);
-            let end = stays.readings.read("ends of visits", ends[i], |text| columns.dates.read(text));
+            let end = stays.readings.read("ends of visits", ends[i], |text| columns.dates.end(text, Some(start)));
             let facts = AdmissionFacts { start: Some(start), end, age: age(subject, start), died };
             stays.add(subject, admission, start as f64, facts);
             let known = stays.patient(subject);

@@ -6,6 +6,9 @@ use std::collections::HashMap;
 /// How sources write that a sex is not known, or is none of the two.
 const NO_SEX: [&str; 10] = ["unknown", "u", "other", "o", "x", "na", "n/a", "none", "null", "not recorded"];
 
+/// What ends of visits are, in the plural.
+const ENDS: &str = "ends of visits";
+
 /// Counts cells that have something in them which cannot be read, so that they are not taken for empty ones in silence.
 ///
 /// ```
@@ -25,6 +28,9 @@ struct Kind {
     what: &'static str,
     total: u64,
     unread: HashMap<String, u64>,
+    /// Of ends: those whose start is known, too, and those that are before it.
+    placed: u64,
+    early: u64,
 }
 
 impl Readings {
@@ -37,17 +43,30 @@ impl Readings {
         read: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = cell.map(str::trim).filter(|text| !text.is_empty())?;
-        let at = self.kinds.iter().position(|kind| kind.what == what).unwrap_or_else(|| {
-            self.kinds.push(Kind { what, total: 0, unread: HashMap::new() });
-            self.kinds.len() - 1
-        });
-        let kind = &mut self.kinds[at];
+        let kind = self.kind(what);
         kind.total += 1;
         let found = read(text);
         if found.is_none() {
             *kind.unread.entry(text.to_owned()).or_default() += 1;
         }
         found
+    }
+
+    fn kind(&mut self, what: &'static str) -> &mut Kind {
+        let at = self.kinds.iter().position(|kind| kind.what == what).unwrap_or_else(|| {
+            self.kinds.push(Kind { what, total: 0, unread: HashMap::new(), placed: 0, early: 0 });
+            self.kinds.len() - 1
+        });
+        &mut self.kinds[at]
+    }
+
+    /// The end of a visit, as it was read; nothing where it is before the start, which is counted among `ends of visits`.
+    pub fn end(&mut self, start: Option<i64>, end: Option<i64>) -> Option<i64> {
+        let Some((started, ended)) = start.zip(end) else { return end };
+        let kind = self.kind(ENDS);
+        kind.placed += 1;
+        kind.early += u64::from(ended < started);
+        end.filter(|_| ended >= started)
     }
 
     /// A sex, as [`Sex::parse`] reads it. `unknown` and `other` are read, and are none.
@@ -71,11 +90,13 @@ impl Readings {
         })
     }
 
-    /// A step for each kind of cell some of which could not be read.
+    /// A step for each kind of cell some of which could not be read, or were ends before their starts.
     pub fn steps(&self) -> impl Iterator<Item = Step> {
-        self.kinds.iter().filter(|kind| !kind.unread.is_empty()).map(|kind| {
+        self.kinds.iter().filter(|kind| !kind.unread.is_empty() || kind.early > 0).map(|kind| {
             let unread = kind.unread.iter().map(|(text, n)| (text.as_str(), *n));
-            Step::new(kind.what, kind.total).lost_values("that cannot be read", unread, |_| false)
+            let step = Step::new(kind.what, kind.total.max(kind.placed));
+            let step = step.lost_values("that cannot be read", unread, |_| false);
+            if kind.early > 0 { step.lost("before the start of the visit", kind.early) } else { step }
         })
     }
 }
@@ -100,5 +121,24 @@ mod tests {
         let counts: Vec<_> = steps.iter().map(|step| (step.what.as_str(), step.total, step.lost_count())).collect();
         assert_eq!(counts, [("sexes", 3, 1), ("ages", 3, 2)], "deaths could all be read");
         assert!(steps.iter().all(|step| step.left_out[0].most.is_empty()), "what they are is not written");
+    }
+
+    #[test]
+    fn ends_before_their_starts_are_unknown_and_counted() {
+        let mut readings = Readings::default();
+        assert_eq!(readings.end(Some(5), Some(9)), Some(9));
+        assert_eq!(readings.steps().count(), 0);
+        let ends = [(Some(5), Some(5)), (Some(5), Some(4)), (None, Some(4)), (Some(5), None)];
+        assert_eq!(ends.map(|(start, end)| readings.end(start, end)), [Some(5), None, Some(4), None]);
+        let counts = |readings: &Readings| {
+            let step = readings.steps().next().unwrap();
+            (step.what, step.total, step.left_out.iter().map(|l| l.count).collect::<Vec<_>>())
+        };
+        assert_eq!(counts(&readings), ("ends of visits".to_owned(), 3, vec![0, 1]));
+        // Those that were read are the total, of which some may have no start beside them.
+        for cell in ["1", "2", "3", "4", "?"] {
+            readings.read("ends of visits", Some(cell), |text| text.parse::<i64>().ok());
+        }
+        assert_eq!(counts(&readings), ("ends of visits".to_owned(), 5, vec![1, 1]));
     }
 }

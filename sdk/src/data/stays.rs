@@ -36,8 +36,9 @@ impl Stays {
     }
 
     /// Adds an admission. `order` says where it stands among those of the patient; what is at the same time stays in the
-    /// order of adding.
+    /// order of adding. An end before the start is taken for unknown, and counted.
     pub fn add(&mut self, patient: i64, admission: i64, order: f64, facts: AdmissionFacts) {
+        let facts = AdmissionFacts { end: self.readings.end(facts.start, facts.end), ..facts };
         let at = *self.place.entry(patient).or_insert_with(|| {
             self.patients.push((patient, Vec::new()));
             self.patients.len() - 1
@@ -131,5 +132,19 @@ mod tests {
         let cohort = stays.cohort(&codes, &["a".into()], [Step::new("rows", 4)]).unwrap();
         assert_eq!((cohort.flow[1].what.as_str(), cohort.flow[1].lost_count()), ("ages", 1));
         assert!(stays.cohort(&HashMap::new(), &[], []).unwrap_err().to_string().contains("no patient is left"));
+    }
+
+    #[test]
+    fn an_end_before_its_start_is_unknown_and_counted() {
+        let mut stays = Stays::default();
+        for (admission, end) in [(1, Some(9)), (2, Some(7)), (3, Some(8)), (4, None)] {
+            stays.add(1, admission, 0.0, AdmissionFacts { start: Some(8), end, ..Default::default() });
+        }
+        let codes = (1..=4).map(|admission| (admission, vec![0])).collect();
+        let cohort = stays.cohort(&codes, &["a".into()], []).unwrap();
+        let ends: Vec<_> = cohort.admission_facts.iter().map(|facts| facts.end).collect();
+        assert_eq!(ends, [Some(9), None, Some(8), None]);
+        let step = &cohort.flow[0];
+        assert_eq!((step.what.as_str(), step.total, step.lost_count()), ("ends of visits", 3, 1));
     }
 }

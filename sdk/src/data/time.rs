@@ -142,6 +142,28 @@ impl Dates {
         self.cell(text).map(|(time, _)| since_epoch(time).div_euclid(SECONDS_PER_DAY))
     }
 
+    /// Seconds since 1970 of the end of what began at `start`. A date without a time of day is some time of that day: where it
+    /// began on the same one, no time before it did.
+    ///
+    /// ```
+    /// use dualk_sdk::data::{Dates, seconds};
+    /// let (dates, start) = (Dates::default(), seconds("2016-05-20 08:30"));
+    /// assert_eq!(dates.end("2016-05-20", start), start);
+    /// assert_eq!(dates.end("2016-05-20 08:00", start), seconds("2016-05-20 08:00"));
+    /// ```
+    pub fn end(&self, text: &str, start: Option<i64>) -> Option<i64> {
+        let end = self.read(text)?;
+        let is_that_day = |start: &i64| (1..SECONDS_PER_DAY).contains(&start.saturating_sub(end));
+        Some(start.filter(is_that_day).filter(|_| self.is_date(text)).unwrap_or(end))
+    }
+
+    /// Whether a cell that can be read has no time of day.
+    fn is_date(&self, text: &str) -> bool {
+        let text = text.trim();
+        let formatted = (!self.format.is_empty()).then(|| BrokenDownTime::parse(&self.format, text).ok()).flatten();
+        formatted.map_or_else(|| !text.contains([' ', 'T']), |parsed| parsed.hour().is_none())
+    }
+
     /// Seconds since 1970; `None` where there is no such date. What a format has as `%z` is applied as [`seconds`] applies
     /// zones.
     pub fn seconds(&self, text: &str) -> Option<i64> {
@@ -260,6 +282,28 @@ mod tests {
             assert_eq!([year_of(first), year_of(first - 1)], [year, year - 1]);
         }
         assert_eq!([year_of(i64::MIN), year_of(i64::MAX)], [-9999, 9999]);
+    }
+
+    #[test]
+    fn an_end_without_a_time_of_day_is_not_before_a_start_of_that_day() {
+        let dates = Dates::new("%d.%m.%Y %H:%M").unwrap();
+        let start = seconds("2016-05-20 08:30");
+        for (text, expected) in [
+            ("20.05.2016", start),
+            ("2016-05-20", start),
+            ("20.05.2016 00:00", seconds("2016-05-20")),
+            ("2016-05-20T00:00", seconds("2016-05-20")),
+            ("19.05.2016", seconds("2016-05-19")),
+            ("21.05.2016", seconds("2016-05-21")),
+            ("May", None),
+        ] {
+            assert_eq!(dates.end(text, start), expected, "{text}");
+        }
+        assert_eq!(Dates::new("%Y%m%d").unwrap().end("20160520", start), start);
+        assert_eq!(
+            [Dates::default().end("2016-05-20", start), dates.end("20.05.2016", None)],
+            [start, seconds("2016-05-20")]
+        );
     }
 
     #[test]

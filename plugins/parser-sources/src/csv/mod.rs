@@ -277,6 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn an_end_before_its_start_is_unknown_and_counted() {
+        let folder = Folder::new();
+        folder.write(
+            "ends.csv",
+            "patient,visit,time,end,code\n1,1,2150-01-02 10:00,2150-01-01,I10\n1,2,2150-02-01 10:00,2150-02-01,I10\n\
+             1,3,2150-03-01 10:00,2150-03-01 09:00,I10\n",
+        );
+        let cohort = parse(CsvOptions { visits: path(&folder, "ends.csv"), ..CsvOptions::default() }, false).unwrap();
+        let ends: Vec<_> = cohort.admission_facts.iter().map(|facts| (facts.end, facts.end == facts.start)).collect();
+        assert_eq!(ends, [(None, false), (cohort.admission_facts[1].start, true), (None, false)]);
+        let step = cohort.flow.iter().find(|step| step.what == "ends of visits").unwrap();
+        assert_eq!((step.total, step.lost_count()), (3, 2));
+    }
+
+    #[test]
     fn mistakes_name_the_place() {
         let folder = Folder::new();
         let said = |options: CsvOptions| parse(options, false).unwrap_err().to_string();

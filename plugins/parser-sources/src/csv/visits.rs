@@ -161,7 +161,7 @@ fn time(rows: &Rows<'_>, i: usize, column: &str, text: Option<&str>, dates: &Dat
 /// The end of a visit. Where its start is a number, the end may be one; it is no time.
 fn end(text: &str, start: Option<i64>, dates: &Dates) -> Option<Option<i64>> {
     let is_number = || start.is_none() && text.parse::<f64>().is_ok();
-    dates.read(text).map(Some).or_else(|| is_number().then_some(None))
+    dates.end(text, start).map(Some).or_else(|| is_number().then_some(None))
 }
 
 impl Visits {

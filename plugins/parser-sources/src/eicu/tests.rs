@@ -301,6 +301,22 @@ fn what_cannot_be_read_of_stays_is_counted() {
 }
 
 #[test]
+fn an_end_before_its_start_is_unknown_and_counted() {
+    let folder = folder();
+    folder.write(
+        "patient.csv",
+        "patientunitstayid,patienthealthsystemstayid,hospitaladmitoffset,unitdischargeoffset\n11,1,-5,-1\n12,1,-2258,0\n\
+         21,2,0,20\n31,3,0,\n",
+    );
+    let cohort = parse(options(&folder), false).unwrap();
+    let days: Vec<_> =
+        cohort.admission_facts.iter().map(|f| f.end.zip(f.start).map(|(end, start)| end - start)).collect();
+    assert_eq!(days, [None, Some(0), Some(1200)]);
+    let step = cohort.flow.iter().find(|step| step.what == "ends of visits").unwrap();
+    assert_eq!((step.total, step.lost_count()), (3, 1));
+}
+
+#[test]
 fn it_is_a_sound_parser() {
     let folder = folder();
     dualk_sdk::testing::check_parser(options(&folder));

@@ -72,7 +72,7 @@ impl Meds {
             .lost("without a code", all.counts.without_code)
             .lost("without a time", all.counts.without_time);
         let read = Step::new("diagnoses in time", all.within + all.without).lost(BEFORE_THE_FIRST, all.without);
-        let steps = [events, coding.step("diagnoses"), read];
+        let steps = [events, coding.step("diagnoses"), read].into_iter().chain(all.ends.step());
         let mut cohort = all.stays.cohort(&all.codes, coding.names(), steps).map_err(|e| {
             e.at_file(options.root.as_path()).help(
                 "the options admission, icd9 and icd10 say how the codes of these events begin; visits = \"day\" needs no \

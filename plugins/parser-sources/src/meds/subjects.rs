@@ -4,7 +4,7 @@ use super::Meds;
 use super::events::{Counts, Subject};
 use super::files::Tables;
 use super::labs::Labs;
-use super::visits::{Grouped, visits};
+use super::visits::{Ends, Grouped, visits};
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::EventSets;
 use dualk_sdk::data::tables::{Rows, Table};
@@ -21,6 +21,7 @@ pub struct All {
     pub within: u64,
     pub without: u64,
     pub results_without: u64,
+    pub ends: Ends,
     pub counts: Counts,
 }
 
@@ -28,6 +29,7 @@ impl All {
     fn add(&mut self, subject: i64, facts: PatientFacts, grouped: Grouped, further: &mut [EventSets]) {
         (self.within, self.without) = (self.within + grouped.within, self.without + grouped.without);
         self.results_without += grouped.results_without;
+        self.ends.add(grouped.ends);
         for visit in grouped.visits {
             let number = self.stays.len() as i64 + 1;
             self.stays.add(subject, number, number as f64, visit.facts);

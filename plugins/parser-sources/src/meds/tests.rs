@@ -225,6 +225,33 @@ fn what_belongs_to_no_visit_is_counted() {
 }
 
 #[test]
+fn discharges_that_end_no_visit_are_counted() {
+    let folder = Folder::new();
+    let at = Some;
+    let rows: [Row; 8] = [
+        (7, at("2016-01-15 10:00"), "HOSPITAL_DISCHARGE", None),
+        (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-02-05 10:00"), "HOSPITAL_DISCHARGE//HOME", None),
+        // Of the admission below, before which it is.
+        (7, at("2016-02-20 10:00"), "HOSPITAL_DISCHARGE", None),
+        (7, at("2016-03-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-03-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-03-02 11:00"), "UNKNOWN", None),
+    ];
+    shard(&folder, "0.parquet", &rows);
+    let of = |rows: MedsOptions| parse(MedsOptions { abnormal: Abnormal::None, ..rows }, false).unwrap();
+    let options = || MedsOptions { root: FilePath(folder.path().to_owned()), ..Default::default() };
+    let cohort = of(options());
+    let ends: Vec<_> = cohort.admission_facts.iter().map(|facts| facts.end).collect();
+    assert_eq!(ends, [seconds("2016-02-05 10:00"), None]);
+    let expected = [("before the first admission", 1, false), ("of a visit that had ended", 1, false)];
+    assert_eq!(left_out(&cohort, "ends of visits"), (3, expected.to_vec()));
+    let days = of(MedsOptions { visits: Visits::Day, ..options() });
+    assert!(days.flow.iter().all(|step| step.what != "ends of visits"), "days end whenever somebody goes");
+}
+
+#[test]
 fn further_kinds_begin_as_the_options_say() {
     let folder = folder();
     let at = Some;

@@ -2,7 +2,7 @@
 
 use super::Visits;
 use super::events::{Event, What};
-use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY, years_between};
+use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY, Step, years_between};
 
 /// A visit of one subject.
 #[derive(Default)]
@@ -22,6 +22,51 @@ pub struct Grouped {
     pub without: u64,
     /// Laboratory results that count and belong to no visit.
     pub results_without: u64,
+    pub ends: Ends,
+}
+
+impl Visit {
+    /// Ends it, unless it is an admission that had ended; whether it did. A day may end several times.
+    fn end(&mut self, time: i64, death: Option<i64>, by: Visits) -> bool {
+        let ends = by == Visits::Day || self.facts.end.is_none();
+        if ends {
+            self.facts.end = Some(time);
+            // Some sources have the day of a death alone.
+            self.facts.died = Some(death.is_some_and(|death| death <= time));
+        }
+        ends
+    }
+}
+
+impl Grouped {
+    fn leave_out_visits_without_codes(&mut self) {
+        let results = |visits: &[Visit]| visits.iter().map(|visit| visit.items.len() as u64).sum::<u64>();
+        let all = results(&self.visits);
+        self.visits.retain(|visit| !visit.codes.is_empty());
+        self.results_without += all - results(&self.visits);
+    }
+}
+
+/// How many discharges there are, and those that end no visit: before the first admission, or of a visit that had ended, as
+/// where one is before its own admission.
+#[derive(Default)]
+pub struct Ends {
+    pub all: u64,
+    pub before: u64,
+    pub again: u64,
+}
+
+impl Ends {
+    pub fn add(&mut self, other: Self) {
+        let Self { all, before, again } = other;
+        (self.all, self.before, self.again) = (self.all + all, self.before + before, self.again + again);
+    }
+
+    /// What was lost of them, if anything.
+    pub fn step(&self) -> Option<Step> {
+        let step = Step::new("ends of visits", self.all).lost(BEFORE_THE_FIRST, self.before);
+        (self.before + self.again > 0).then(|| step.lost("of a visit that had ended", self.again))
+    }
 }
 
 /// Why something belongs to no visit.
@@ -45,6 +90,7 @@ pub fn visits(events: Vec<Event>, by: Visits) -> Grouped {
             grouped.visits.extend(open.replace(Visit { facts, ..Visit::default() }));
         }
         day = today;
+        grouped.ends.all += u64::from(event.what == What::Discharge);
         match (&mut open, event.what) {
             (Some(visit), What::Codes(codes)) => {
                 grouped.within += 1;
@@ -52,11 +98,8 @@ pub fn visits(events: Vec<Event>, by: Visits) -> Grouped {
             }
             (Some(visit), What::Result(item, part)) => visit.items.push((item, part)),
             (Some(visit), What::Further(kind, code)) => visit.further.push((kind, code)),
-            (Some(visit), What::Discharge) => {
-                visit.facts.end = Some(event.time);
-                // Some sources have the day of a death alone.
-                visit.facts.died = Some(death.is_some_and(|death| death <= event.time));
-            }
+            (Some(visit), What::Discharge) => grouped.ends.again += u64::from(!visit.end(event.time, death, by)),
+            (None, What::Discharge) => grouped.ends.before += 1,
             (None, What::Codes(_)) => grouped.without += 1,
             (None, What::Result(..)) => grouped.results_without += 1,
             _ => {}
@@ -64,10 +107,7 @@ pub fn visits(events: Vec<Event>, by: Visits) -> Grouped {
     }
     grouped.visits.extend(open);
     if by == Visits::Day {
-        let results = |visits: &[Visit]| visits.iter().map(|visit| visit.items.len() as u64).sum::<u64>();
-        let all = results(&grouped.visits);
-        grouped.visits.retain(|visit| !visit.codes.is_empty());
-        grouped.results_without += all - results(&grouped.visits);
+        grouped.leave_out_visits_without_codes();
     }
     grouped
 }

@@ -75,6 +75,25 @@ fn numbers_of_persons_may_be_written_with_a_point() {
     assert_eq!(births.left_out[0].unnamed, [("1946-13-20".to_owned(), 1)]);
 }
 
+#[test]
+fn an_end_before_its_start_is_unknown_and_counted() {
+    let folder = folder();
+    // Where the end is a date alone, a visit of one day is none that ends before it starts.
+    folder.write(
+        "visit_occurrence.csv",
+        "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_start_datetime,visit_end_date\n\
+             11,1,9201,2016-05-21,,2016-05-19\n12,1,9201,2016-05-20,2016-05-20 08:30,2016-05-20\n\
+             21,2,9201,2015-01-01,,2015-01-03\n",
+    );
+    folder.write("death.csv", "person_id,death_date\n1,2016-05-20\n");
+    let cohort = parse(options(&folder), false).unwrap();
+    let known: Vec<_> = cohort.admission_facts.iter().map(|facts| (facts.end, facts.died)).collect();
+    let expected = [(seconds("2016-05-20 08:30"), Some(true)), (None, None), (seconds("2015-01-03"), Some(false))];
+    assert_eq!(known, expected, "visits 12, 11 and 21");
+    let step = cohort.flow.iter().find(|step| step.what == "ends of visits").unwrap();
+    assert_eq!((step.total, step.lost_count()), (3, 1));
+}
+
 /// A death is on a day of the calendar where the visit is, whatever day that is in Greenwich.
 #[test]
 fn a_death_is_in_the_visit_that_has_its_day() {

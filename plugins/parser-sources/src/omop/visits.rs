@@ -42,10 +42,12 @@ impl<'t> Times<'t> {
         let (read, day) = (|text: &str| dates.read(text), |text: &str| dates.day(text));
         let date = self.start_dates[i].and_then(read)?;
         let start = readings.read("starts of visits", self.start_times[i], read).unwrap_or(date);
-        let end = readings.read("ends of visits", self.end_times[i], read);
-        let end = end.or_else(|| readings.read("ends of visits", self.end_dates[i], read));
+        let ended = |text: &str| dates.end(text, Some(start));
+        let end = readings.read("ends of visits", self.end_times[i], ended);
+        let end = end.or_else(|| readings.read("ends of visits", self.end_dates[i], ended));
         let last = self.end_dates[i].and_then(day).or_else(|| self.end_times[i].and_then(day));
-        Some(Span { start, end, days: self.start_dates[i].and_then(day).zip(last).map(|(first, last)| first..=last) })
+        let days = self.start_dates[i].and_then(day).zip(last).filter(|(first, last)| first <= last);
+        Some(Span { start, end, days: days.map(|(first, last)| first..=last) })
     }
 }
 
@@ -68,12 +70,13 @@ impl Omop {
         let (times, mut readings) = (Times::of(&rows, &tables.times)?, Readings::default());
         let known = persons(tables, &dates, &person_ids, &mut readings)?;
         let mut found = Visits { stays: Stays::new(person_ids, visit_ids), left_out: 0 };
+        found.stays.readings = readings;
         for (i, (&person, &visit)) in of_person.iter().zip(&ids).enumerate() {
             if !wanted.is_empty() && !wanted.contains(&concepts[i]) {
                 found.left_out += 1;
                 continue;
             }
-            let Some(span) = times.span(i, &dates, &mut readings) else {
+            let Some(span) = times.span(i, &dates, &mut found.stays.readings) else {
                 let error = rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20");
                 return Err(error.help("the option date_format says how other dates are written, such as %d.%m.%Y"));
             };
@@ -81,7 +84,6 @@ impl Omop {
             found.stays.add(person, visit, start as f64, known.visit(person, span));
         }
         known.describe(&mut found.stays);
-        found.stays.readings = readings;
         Ok(found)
     }
 
