@@ -94,14 +94,24 @@ impl Step {
         self.leaves(why, count, false, most)
     }
 
+    /// Some are odd but kept.
+    pub fn odd(self, what: impl Into<String>, count: u64) -> Self {
+        self.keeps(what, count, Most::default())
+    }
+
     /// Some are odd but kept, and these are the values that they had, as of [`Step::lost_values`].
     pub fn odd_values<'a>(
-        mut self,
+        self,
         what: impl Into<String>,
         values: impl IntoIterator<Item = (&'a str, u64)>,
         is_code: impl Fn(&str) -> bool,
     ) -> Self {
-        let (count, Most { codes: most, others: unnamed }) = most_frequent(values, is_code);
+        let (count, most) = most_frequent(values, is_code);
+        self.keeps(what, count, most)
+    }
+
+    fn keeps(mut self, what: impl Into<String>, count: u64, most: Most) -> Self {
+        let Most { codes: most, others: unnamed } = most;
         if count > 0 {
             self.odd.push(Odd { what: what.into(), count, most, unnamed });
         }
@@ -279,6 +289,9 @@ mod tests {
         let text = table(&[odd]);
         assert!(text.contains("5 (0.5 %) unknown, but kept") && text.contains("      4  X\n"), "{text}");
         assert_eq!(step.clone().odd_values("unknown", [], |_| true), step, "nothing odd is nothing to say");
+        assert_eq!(step.clone().odd("that differ", 0), step);
+        let text = table(&[step.odd("that differ", 20)]);
+        assert!(text.contains("20 (2.0 %) that differ, but kept"), "{text}");
     }
 
     #[test]

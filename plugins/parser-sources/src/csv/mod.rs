@@ -277,6 +277,30 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_visit_that_differ_are_counted_and_the_first_counts() {
+        let folder = Folder::new();
+        folder.write(
+            "rows.csv",
+            "patient,visit,time,end,age,died,code\n1,1,2150-01-01,2150-01-02,60,0,I10\n\
+             1,1,2150-01-01,2150-01-03,60,0,E11.9\n1,1,2150-01-01,,,?,I50.9\n1,1,2150-01-01,2150-01-02 00:00,60.0,no,J18.9\n\
+             2,2,2150-01-01,,40,,I10\n2,2,2150-01-01,,40,1,E11.9\n2,2,2150-01-01,,41,,N17.9\n",
+        );
+        let cohort = parse(CsvOptions { visits: path(&folder, "rows.csv"), ..CsvOptions::default() }, false).unwrap();
+        assert_eq!(cohort.codes.rows().map(<[u32]>::len).collect::<Vec<_>>(), [4, 3]);
+        let facts: Vec<_> = cohort.admission_facts.iter().map(|f| (f.end.is_some(), f.age, f.died)).collect();
+        assert_eq!(facts, [(true, Some(60.0), Some(false)), (false, Some(40.0), None)]);
+        assert_eq!(
+            cohort.admission_facts[0].end.zip(cohort.admission_facts[0].start).map(|(e, s)| e - s),
+            Some(86_400)
+        );
+        let step = &cohort.flow[0];
+        assert_eq!((step.what.as_str(), step.total, step.lost_count()), ("rows of visits", 7, 0));
+        let odd: Vec<(&str, u64)> = step.odd.iter().map(|odd| (odd.what.as_str(), odd.count)).collect();
+        assert_eq!(odd, [("that differ from the first row of their visit, which counts", 3)]);
+        assert!(cohort.flow.iter().all(|step| step.what != "deaths"), "cells of visits are those of their first rows");
+    }
+
+    #[test]
     fn an_end_before_its_start_is_unknown_and_counted() {
         let folder = Folder::new();
         folder.write(

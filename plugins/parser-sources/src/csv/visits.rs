@@ -45,6 +45,9 @@ pub const NO_PATIENT: &str = "without a patient";
 pub const NO_VISIT: &str = "without a visit";
 pub const UNKNOWN_VISIT: &str = "of a visit that is not among visits";
 
+/// What rows are that say otherwise of a visit.
+const DIFFERENT: &str = "that differ from the first row of their visit, which counts";
+
 /// Reads the table of visits.
 ///
 /// # Errors
@@ -60,7 +63,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
         by_name: HashMap::new(),
         step: None,
     };
-    let (mut seen, mut without_patient, mut without_visit) = (HashSet::new(), 0, 0);
+    let (mut seen, mut without_patient, mut without_visit, mut different) = (HashSet::new(), 0, 0, 0);
     for (i, patient) in numbers.into_iter().enumerate() {
         let Some(patient) = patient else {
             without_patient += 1;
@@ -72,10 +75,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
         };
         let (time, start) = columns.time(i)?;
         if let Some(&at) = visits.by_patient.get(&(patient, name.to_owned())) {
-            if !options.time.is_empty() && visits.all[at].time != time {
-                let message = format!("the visit {} has another time in a row before", value(name));
-                return Err(rows.error(i, message).help("rows of one visit have one time"));
-            }
+            different += u64::from(columns.differ(i, (time, start), &visits.all[at])?);
             continue;
         }
         let facts = columns.facts(i, start, &mut visits.stays.readings);
@@ -88,7 +88,8 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
     }
     visits.number();
     let step = Step::new("rows of visits", rows.len() as u64);
-    visits.step = Some(step.lost(NO_PATIENT, without_patient).lost(NO_VISIT, without_visit));
+    let step = step.lost(NO_PATIENT, without_patient).lost(NO_VISIT, without_visit);
+    visits.step = Some(step.odd(DIFFERENT, different));
     Ok(visits)
 }
 
@@ -139,6 +140,26 @@ impl<'a> Columns<'a> {
         let end = readings.read("ends of visits", self.fact(0, i), |text| end(text, start, &self.dates)).flatten();
         AdmissionFacts { start, end, age: readings.age(self.fact(1, i)), died: readings.died(self.fact(4, i)) }
     }
+
+    /// Whether another row of a visit says otherwise of it, or more, than the first one; what it leaves empty is no difference.
+    ///
+    /// # Errors
+    /// When it has another time.
+    fn differ(&self, i: usize, (time, start): (f64, Option<i64>), visit: &Visit) -> Result<bool> {
+        if !self.options.time.is_empty() && visit.time != time {
+            let message = format!("the visit {} has another time in a row before", value(&visit.name));
+            return Err(self.rows.error(i, message).help("rows of one visit have one time"));
+        }
+        // Cells of visits are counted in their first rows alone.
+        let (first, later) = (visit.facts, self.facts(i, start, &mut Readings::default()));
+        let of_stay = differs(first.end, later.end) || differs(first.died, later.died);
+        Ok(of_stay || differs(first.age, later.age))
+    }
+}
+
+/// Whether a row says something that the first one of the visit did not say.
+fn differs<T: PartialEq>(first: Option<T>, later: Option<T>) -> bool {
+    later.is_some() && later != first
 }
 
 /// A time as a number that orders, and in seconds since 1970 when it is a date.
