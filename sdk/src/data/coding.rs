@@ -338,6 +338,17 @@ mod tests {
     }
 
     #[test]
+    fn codes_of_another_edition_than_is_said_are_worth_a_warning() {
+        let mut coding = Coding::new(CodeSystem::Icd9, None, None).unwrap();
+        all(&mut coding, ["I50.9", "N179", "J189", "4280"].map(|code| (Icd::Icd9, code)));
+        let lines = crate::data::flow::warnings(&[coding.step("diagnoses")]);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let says =
+            "75.0 % of diagnoses that are kept are odd (3 of 4): unknown to the tables of ICD-9-CM; look whether";
+        assert!(lines[0].contains(says) && !lines[0].contains("I50.9"), "{lines:?}");
+    }
+
+    #[test]
     fn what_has_no_shape_of_a_code_is_counted_and_not_named() {
         for (system, edition) in [(CodeSystem::Icd10, Icd::Icd10), (CodeSystem::Icd9, Icd::Icd10)] {
             let mut coding = Coding::new(system, None, None).unwrap();

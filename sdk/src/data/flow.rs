@@ -206,15 +206,33 @@ pub fn table(steps: &[Step]) -> String {
     text
 }
 
-/// A line for each step that loses more than [`WORTH_A_WARNING`].
+/// A line for each step that loses more than [`WORTH_A_WARNING`], and for each most of whose kept rows or codes are odd.
 pub fn warnings(steps: &[Step]) -> Vec<String> {
-    let large = steps.iter().filter(|step| step.lost_part() > WORTH_A_WARNING);
-    let line = |step: &Step| {
-        let (lost, total) = (thousands(step.lost_count()), thousands(step.total));
-        let part = 100.0 * step.lost_part();
-        format!("warning: {part:.1} % of {} are lost ({lost} of {total}): {}", step.what, step.reasons())
-    };
-    large.map(line).collect()
+    steps.iter().flat_map(|step| large_loss(step).into_iter().chain(mostly_odd(step))).collect()
+}
+
+fn large_loss(step: &Step) -> Option<String> {
+    let (lost, total) = (thousands(step.lost_count()), thousands(step.total));
+    let (part, help) = (100.0 * step.lost_part(), look_at_edition(step, step.lost_count(), step.total));
+    let what = &step.what;
+    let line = || format!("warning: {part:.1} % of {what} are lost ({lost} of {total}): {}{help}", step.reasons());
+    (step.lost_part() > WORTH_A_WARNING).then(line)
+}
+
+/// What to do where most diagnoses are lost or unknown: a table, or an option, may say another edition than that of its codes.
+fn look_at_edition(step: &Step, count: u64, all: u64) -> &'static str {
+    match DIAGNOSES.contains(&&*step.what) && 2 * count > all {
+        true => "; look whether the edition is right that the tables or the parser's options say",
+        false => "",
+    }
+}
+
+fn mostly_odd(step: &Step) -> Option<String> {
+    let kept = step.kept();
+    let odd = step.odd.iter().find(|odd| 2 * odd.count > kept)?;
+    let (part, help) = (100.0 * odd.count as f64 / kept.max(1) as f64, look_at_edition(step, odd.count, kept));
+    let (number, kept, of, what) = (thousands(odd.count), thousands(kept), &step.what, &odd.what);
+    Some(format!("warning: {part:.1} % of {of} that are kept are odd ({number} of {kept}): {what}{help}"))
 }
 
 /// Refuses steps that lose more than `limit` of what they read.
@@ -311,6 +329,22 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         let error = error.to_string();
         assert!(error.starts_with("`loss_limit`: 5.05 % of codes") && error.contains("most often: B 90"), "{error}");
+    }
+
+    #[test]
+    fn most_being_odd_warns_once_and_names_no_value() {
+        let step = |odd: u64| {
+            let step = Step::new("diagnoses", 1010).lost("empty", 10);
+            step.odd_values("unknown to the tables of ICD-9-CM", [("I509", odd - 1), ("77120000", 1)], |_| true)
+        };
+        assert!(warnings(&[step(500)]).is_empty(), "half of them");
+        let expected = "warning: 50.1 % of diagnoses that are kept are odd (501 of 1,000): unknown to the tables of \
+                        ICD-9-CM; look whether the edition is right that the tables or the parser's options say";
+        assert_eq!(warnings(&[step(501)]), [expected]);
+        let lost = warnings(&[Step::new("conditions", 10).lost("without an ICD-10 equivalent", 6)]);
+        assert!(lost.len() == 1 && lost[0].contains("6 without an ICD-10 equivalent; look whether"), "{lost:?}");
+        let rows = warnings(&[Step::new("rows", 3).odd("that differ", 2)]);
+        assert_eq!(rows, ["warning: 66.7 % of rows that are kept are odd (2 of 3): that differ"]);
     }
 
     #[test]
