@@ -6,10 +6,10 @@
 use dualk_sdk::experiment::{Experiment, Manifest, Outcome};
 use dualk_sdk::plugin::{Registrar, Registry};
 use dualk_sdk::prelude::*;
-use dualk_sdk::progress::Silent;
+use dualk_sdk::progress::{Silent, Task};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::{fs, result};
 
 const MANIFEST: &str = r#"name = "trap"
@@ -177,6 +177,59 @@ fn an_epoch_is_chosen_by_a_metric_that_there_is() {
     refused(&missing, &["chooses epochs by `R@7`, which is none of its metrics: score"]);
     let undefined = ["stage[0].task={ type = \"odd\", defined = false }"];
     refused(&undefined, &["`score` is undefined on the", "valid examples in all epochs"]);
+}
+
+/// Keeps the lines that are shown.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Progress for Lines {
+    fn begin(&self, what: &str, unit: &str, total: Option<u64>) -> Box<dyn Task> {
+        Silent.begin(what, unit, total)
+    }
+
+    fn line(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// Made-up stays have no times.
+#[test]
+fn what_the_data_cannot_serve_is_said_before_anything_trains() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, runs) = (folder.path().join("trap.toml"), folder.path().join("runs"));
+    let later = r#"
+[[stage]]
+type = "finetune"
+task = { type = "length_of_stay", head = "direct" }
+loss = "cross_entropy"
+
+[[stage]]
+type = "finetune"
+task = { type = "odd", defined = false }
+"#;
+    fs::write(&file, format!("{MANIFEST}{later}")).unwrap();
+    let experiment = || {
+        let registry = Registry::new().with(register).unwrap();
+        let settings = [format!("output.runs={runs:?}")];
+        Experiment::new(Manifest::load(&file, &settings).unwrap(), registry).unwrap().without_cache()
+    };
+    let lines = Lines::default();
+    let errors =
+        [experiment().run(&lines).map(drop).unwrap_err(), experiment().rehearse(&Silent).map(drop).unwrap_err()];
+    for error in errors {
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        for says in
+            ["`stage[1].task`: this cohort does not say when stays end", "`stage[2].task`: stage 3-finetune: `score`"]
+        {
+            assert!(text.contains(says), "{says}: {text}");
+        }
+    }
+    let lines = lines.0.into_inner().unwrap();
+    assert!(lines.iter().any(|line| line.starts_with("split: ")), "the data were there: {lines:?}");
+    assert!(lines.iter().all(|line| !line.contains(" epoch ")), "{lines:?}");
+    assert_eq!(fs::read_dir(&runs).map_or(0, |entries| entries.count()), 0, "nothing is left");
 }
 
 #[test]

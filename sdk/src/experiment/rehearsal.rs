@@ -3,7 +3,7 @@
 use super::made::untrained;
 use super::model::fresh_model;
 use super::plan::Plan;
-use super::stage::{OpenStage, SplitExamples};
+use super::stage::{OpenStage, SplitExamples, check_stages};
 use super::training::{Keeping, Observers, train};
 use crate::data::{Dataset, Examples, Ragged};
 use crate::model::Model;
@@ -32,6 +32,7 @@ pub struct StageMemory {
 
 /// The largest memory of the process in each stage of a plan, whose epochs are cut for it.
 pub(super) fn rehearse(plan: &mut Plan, data: &Dataset) -> Result<Vec<StageMemory>> {
+    check_stages(plan, data, 0)?;
     for stage in &mut plan.manifest.stage {
         stage.epochs = Some(EPOCHS);
     }

@@ -6,7 +6,9 @@ use super::model::Entrance;
 use super::plan::Plan;
 use crate::component::{Labs, Objective, Split};
 use crate::data::{Dataset, Examples};
+use crate::error::Mistakes;
 use crate::model::Model;
+use crate::train::{Select, check_examples, check_metric};
 use crate::{Error, Result};
 
 /// Examples of a stage by split.
@@ -34,6 +36,23 @@ pub(super) fn examples(plan: &Plan, objective: &dyn Objective, data: &Dataset, s
     Ok(examples)
 }
 
+/// Asks every stage from `first` on for what it needs of the data, before any of them trains. One is open at a time.
+///
+/// # Errors
+/// All that these data cannot serve, with the keys of the stages.
+pub(super) fn check_stages(plan: &Plan, data: &Dataset, first: usize) -> Result<()> {
+    let mut mistakes = Mistakes::default();
+    for index in first..plan.manifest.stage.len() {
+        mistakes.note(OpenStage::new(plan, index, data).and_then(|stage| stage.check()));
+    }
+    mistakes.done()
+}
+
+/// The key of what a stage learns.
+fn key(plan: &Plan, index: usize) -> String {
+    format!("stage[{index}].{}", plan.manifest.stage[index].objective().0)
+}
+
 /// A stage with its objective and examples.
 pub(super) struct OpenStage<'a> {
     pub plan: &'a Plan,
@@ -50,7 +69,7 @@ impl<'a> OpenStage<'a> {
 
     /// The same, its objective being made already.
     pub fn with(plan: &'a Plan, index: usize, data: &'a Dataset, objective: Box<dyn Objective>) -> Result<Self> {
-        let splits = SplitExamples::of(plan, objective.as_ref(), data)?;
+        let splits = SplitExamples::of(plan, objective.as_ref(), data).map_err(|e| e.within_key(&key(plan, index)))?;
         Ok(Self { plan, index, data, objective, splits })
     }
 
@@ -85,12 +104,25 @@ impl<'a> OpenStage<'a> {
         Entrance { plan, index: *index, objective: objective.as_ref(), data, device }.enter(model)
     }
 
+    /// Refuses a stage that these data cannot serve, whatever its model will be: its heads, its examples, the metric that is to
+    /// choose its epoch, and its test.
+    fn check(&self) -> Result<()> {
+        let Self { plan, index, data, objective, splits } = self;
+        let (options, name, key) = (self.options(), self.name(), key(plan, *index));
+        let heads = objective.heads(data).map_err(|e| e.within_key(&key))?;
+        check_examples(&name, &splits.train, &splits.valid, options.patience).map_err(|e| e.at_key(&key))?;
+        if options.select() == Select::Best {
+            check_metric(&name, objective.as_ref(), &heads, &splits.valid).map_err(|e| e.at_key(&key))?;
+        }
+        if options.is_tested() { self.check_testable() } else { Ok(()) }
+    }
+
     /// Refuses to test where there is nobody to test on.
     pub fn check_testable(&self) -> Result<()> {
         match self.splits.test.is_empty() {
             false => Ok(()),
             true => Err(Error::user("no test patient has examples for this objective")
-                .at_key(format!("stage[{}].{}", self.index, self.options().objective().0))
+                .at_key(key(self.plan, self.index))
                 .help("give the split more test patients, or choose another task")),
         }
     }

@@ -14,7 +14,7 @@ use super::recorder::Recorder;
 use super::records::{contents, count_parameters, write_data, write_environment};
 use super::report::{CHANGES, Contents};
 use super::run_dir::{METRICS, RunDir};
-use super::stage::OpenStage;
+use super::stage::{OpenStage, check_stages};
 use super::stop::Stop;
 use super::tested::{Tested, test};
 use super::tracking::Trackers;
@@ -87,6 +87,7 @@ impl<'a> Underway<'a> {
 
     /// Trains and tests what is left after a checkpoint, and writes the results.
     pub fn train(&self, checkpoint: Option<Checkpoint>) -> Result<Outcome> {
+        check_stages(self.plan, self.data, checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.stage))?;
         let mut standing = self.begin(checkpoint)?;
         while standing.next < self.plan.manifest.stage.len() {
             standing = self.pass_stage(standing)?;

@@ -1,6 +1,7 @@
 //! The training loop.
 
 use super::best::{Best, Chosen, chosen, remember, scored};
+use super::checks::{check_examples, primary_of, undefined};
 use super::epoch::Epoch;
 use super::evaluate::evaluate_seeing;
 use super::metrics::lower_is_better;
@@ -8,12 +9,12 @@ use super::position::{Keeper, Moment, Nobody, Position, Start, number};
 use super::precomputed::Precomputed;
 use super::record::EpochRecord;
 use super::{Fit, FrozenPart, Metrics, Optimizer, Select, evaluate};
+use crate::Result;
 use crate::component::Loss;
 use crate::data::Examples;
 use crate::device::generator;
 use crate::model::{Model, set_dropout, targets_of};
 use crate::progress::Silent;
-use crate::{Error, Result};
 use std::time::{Duration, Instant};
 
 /// What training yields.
@@ -70,7 +71,7 @@ impl Fit<'_> {
         keeper: &dyn Keeper,
         mut on_epoch: impl FnMut(&EpochRecord) -> Result<()>,
     ) -> Result<Fitted> {
-        self.check()?;
+        check_examples(self.name, self.train, self.valid, self.patience)?;
         let losses = self.losses(&model);
         let mut history = Vec::with_capacity(self.epochs);
         let Start { mut position, best } = start;
@@ -135,25 +136,13 @@ impl Fit<'_> {
     fn selected(&self, last: (usize, Model), best: Option<Best>) -> Result<Chosen> {
         let best = best.map(|best| (best.epoch, best.model)).filter(|_| self.remembers_best());
         let select = if self.valid.is_empty() { Select::Last } else { self.select };
-        let (model, best) = chosen(select, last, best).ok_or_else(|| self.undefined())?;
+        let (model, best) =
+            chosen(select, last, best).ok_or_else(|| undefined(self.name, self.objective, self.valid))?;
         let restored = |(epoch, model)| match self.dropout_epochs {
             Some(_) => (epoch, set_dropout(model, true)),
             None => (epoch, model),
         };
         Ok((restored(model), best.map(restored)))
-    }
-
-    /// Whether there is something to learn from and, where that ends training, to judge by.
-    fn check(&self) -> Result<()> {
-        if self.train.is_empty() {
-            return Err(Error::user(format!("stage {} has no training examples", self.name))
-                .help("the cohort is too small for this split or objective"));
-        }
-        if self.patience.is_some() && self.valid.is_empty() {
-            return Err(Error::user(format!("stage {} has a `patience` and no valid examples to judge by", self.name))
-                .help("remove `patience`, or give the split valid patients"));
-        }
-        Ok(())
     }
 
     /// Whether training ends before `epoch` because no epoch was better than the best for too long.
@@ -184,28 +173,8 @@ impl Fit<'_> {
 
     /// The metric that chooses the epoch, so that higher is better.
     fn score(&self, metrics: &Metrics) -> Result<f64> {
-        let primary = self.objective.primary();
-        match metrics.iter().find(|(name, _)| name == primary) {
-            Some((_, value)) => Ok(if lower_is_better(primary) { -value } else { *value }),
-            None => {
-                let names: Vec<&str> = metrics.iter().map(|(name, _)| name.as_str()).collect();
-                Err(Error::program(format!(
-                    "stage {}: the objective chooses epochs by `{primary}`, which is none of its metrics: {}",
-                    self.name,
-                    names.join(", ")
-                )))
-            }
-        }
-    }
-
-    /// Why no epoch could be chosen.
-    fn undefined(&self) -> Error {
-        let (primary, patients) = (self.objective.primary(), self.valid.len());
-        Error::user(format!(
-            "stage {}: `{primary}` is undefined on the {patients} valid examples in all epochs",
-            self.name
-        ))
-        .help("AUC needs examples of both classes: give `data.split` more valid patients, or use select = \"last\"")
+        let value = primary_of(self.name, self.objective, metrics)?;
+        Ok(if lower_is_better(self.objective.primary()) { -value } else { value })
     }
 
     /// Whether the best weights on valid are wanted: to select them, or beside the last ones as the published protocol
