@@ -1,0 +1,17 @@
+//! Every single write, sync and change of a name fails once, in every command that writes: afterwards the old result is
+//! whole or the new one is, and the error names a path and the cause.
+
+#![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
+#![allow(clippy::too_many_lines)] // a test is one story
+#![cfg(unix)]
+
+mod cohorts;
+mod graphs;
+mod import;
+mod installations;
+mod patients;
+mod plugins;
+mod published;
+mod runs;
+mod support;
+mod sweeps;

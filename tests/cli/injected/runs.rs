@@ -1,0 +1,163 @@
+//! Runs, and what is made of them.
+
+use super::support::{contents, dualk, fail_each, leftovers, manifest, said, weights};
+use dualk_sdk::experiment::read_events;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The checkpoint at the end of a stage goes by the measures of its patients: they are on the disk before, and not with
+/// the results at the end alone.
+#[test]
+fn measures_of_patients_are_forced_to_the_disk_with_their_stage() {
+    let is_named = |number: usize| {
+        let folder = tempfile::tempdir().unwrap();
+        manifest(folder.path());
+        let output = dualk(folder.path(), &["run", "small.toml", "--no-cache"], Some(&format!("sync {number}:EIO")));
+        let said = said(&output);
+        assert!(said.contains("fault injected"), "no sync before the results is theirs: {said}");
+        let run = fs::read_dir(folder.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+        !output.status.success() && said.contains("patients-2-finetune.json") && !run.join("result.json").exists()
+    };
+    assert!((1..).any(is_named));
+}
+
+#[test]
+fn run_and_its_cache() {
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &["run", "small.toml"], None).status.success());
+    let whole = weights(&place.path().join("runs"));
+    assert_eq!(whole.len(), 1);
+    let failures = fail_each(5, &["run", "small.toml"], manifest, |folder, when| {
+        let found = weights(&folder.join("runs"));
+        assert!(found.is_empty() || found == whole, "{when}");
+        let verified = dualk(folder, &["cache", "verify"], None);
+        assert!(verified.status.success(), "{when}{}", said(&verified));
+        // The next try ends well, from whatever is there.
+        let again = dualk(folder, &["run", "small.toml", "--resume"], None);
+        assert!(again.status.success(), "{when}{}", said(&again));
+        assert_eq!(weights(&folder.join("runs")), whole, "{when}");
+        assert_eq!(fs::read_dir(folder.join("runs")).unwrap().count(), 1, "{when}");
+    });
+    assert!(failures > 12, "{failures}");
+}
+
+#[test]
+fn evaluations_write_whole_predictions_or_none() {
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &["run", "small.toml"], None).status.success());
+    let run = fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let run = run.to_str().unwrap();
+    let failures = fail_each(
+        1,
+        &["eval", run, "--predictions", "logits.parquet", "--no-cache"],
+        |_| {},
+        |folder, when| {
+            assert!(
+                contents(folder).is_empty() || contents(folder).keys().all(|f| f.ends_with("logits.parquet")),
+                "{when}"
+            );
+        },
+    );
+    assert!(failures >= 4, "{failures}");
+}
+
+/// Folders and files that are made of a finished run.
+#[test]
+fn what_is_made_of_runs_is_whole() {
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &["run", "small.toml"], None).status.success());
+    let run = fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let run = run.to_str().unwrap();
+    for (arguments, least) in [
+        (&["scrub", run, "--out", "made", "--with-weights"][..], 15),
+        (&["export", run, "--out", "made", "--no-cache"], 5),
+        (&["compare", run, "--format", "csv", "--out", "table.csv", "--report", "page.html"], 10),
+        (&["plugin", "lock", "small.toml"], 5),
+    ] {
+        let before = |folder: &Path| {
+            manifest(folder);
+            let names = ["table.csv", "page.html", "plugins.lock"];
+            names.iter().for_each(|name| fs::write(folder.join(name), "old").unwrap());
+        };
+        let new = tempfile::tempdir().unwrap();
+        before(new.path());
+        let output = dualk(new.path(), arguments, None);
+        assert!(output.status.success(), "{}", said(&output));
+        let new = contents(new.path());
+        let failures = fail_each(1, arguments, before, |folder, when| {
+            let found = contents(folder);
+            for (name, bytes) in &found {
+                let is_page = || bytes.trim_ascii_end().ends_with(b"</html>");
+                let whole = bytes == b"old" || Some(bytes) == new.get(name) || is_page();
+                assert!(whole, "{} is half of it: {when}", name.display());
+            }
+            let made =
+                |names: &BTreeMap<PathBuf, Vec<u8>>| names.keys().filter(|name| name.starts_with("made")).count();
+            assert!(made(&found) == 0 || made(&found) == made(&new), "{when}");
+            assert_eq!(leftovers(folder), [""; 0], "{when}");
+        });
+        assert!(failures >= least, "{arguments:?}: {failures}");
+    }
+}
+
+#[test]
+fn event_files_are_those_of_the_whole_run() {
+    let run = ["run", "small.toml", "--set", "output.tensorboard=true"];
+    let events = |folder: &Path| -> Vec<Vec<String>> {
+        let runs = fs::read_dir(folder.join("runs")).into_iter().flatten().map(|e| e.unwrap().path());
+        let finished = runs.filter(|run| !run.to_string_lossy().contains("unfinished"));
+        let files = finished.flat_map(|run| fs::read_dir(run.join("tensorboard")).unwrap());
+        let tags = |file: PathBuf| read_events(&file).unwrap().into_iter().map(|event| event.tag).collect();
+        files.map(|file| tags(file.unwrap().path())).collect()
+    };
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &run, None).status.success());
+    let whole = events(place.path());
+    assert!(whole.len() == 1 && whole[0].iter().any(|tag| tag == "test/R@10"), "{whole:?}");
+    let failures = fail_each(17, &run, manifest, |folder, when| {
+        let found = events(folder);
+        assert!(found.is_empty() || found == whole, "{when}");
+        let again = dualk(folder, &[&run[..], &["--resume"]].concat(), None);
+        assert!(again.status.success(), "{when}{}", said(&again));
+        assert_eq!(events(folder), whole, "{when}");
+    });
+    assert!(failures > 3, "{failures}");
+}
+
+/// What a kill between the two renames of a file system without an exchange leaves of the result before: it keeps its name
+/// until a run of the same is complete, and what others put into it is in the new one.
+#[test]
+fn an_earlier_result_keeps_its_name_until_a_run_of_the_same_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    manifest(folder.path());
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(folder.path().join("runs")).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let run = |arguments: &[&str], fault: Option<&str>| {
+        dualk(folder.path(), &[&["run", "small.toml", "--no-cache"][..], arguments].concat(), fault).status.code()
+    };
+    assert_eq!(run(&[], None), Some(0));
+    let found = names();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let name = &found[0];
+    let result = |name: &str| folder.path().join("runs").join(name);
+    let old = format!("{name}.unfinished-AbC123.old");
+    fs::write(result(name).join("mine"), "mine").unwrap();
+    fs::rename(result(name), result(&old)).unwrap();
+    let before = contents(&result(&old));
+    // Another experiment, and the same one without success.
+    assert_eq!(run(&["--set", "seed=4"], None), Some(0));
+    assert_eq!(run(&[], Some("create 1:EIO")), Some(2));
+    assert!(contents(&result(&old)) == before, "{:?}", names());
+    assert_eq!(run(&[], None), Some(0));
+    assert!(names().len() == 2 && names().contains(name), "{:?}", names());
+    assert_eq!(fs::read_to_string(result(name).join("mine")).unwrap(), "mine");
+}
