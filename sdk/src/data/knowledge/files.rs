@@ -1,7 +1,8 @@
 //! A look at the files of sources before anything is read: whether they are there, and begin as they should.
 
 use super::extracted::check_line;
-use super::sources::{GraphSource, codes_by_number, edges_table, hierarchy_table, names_table};
+use super::source_tables::{codes_by_id, edges_table, hierarchy_table, names_table};
+use super::sources::GraphSource;
 use super::written::{Form, triple};
 use crate::data::tables::{check_folder, first_of_lines};
 use crate::error::Mistakes;
@@ -106,7 +107,7 @@ fn check_prepared(folder: &Path) -> Result<()> {
     check_folder(folder).map_err(wrote)?;
     let mut mistakes = Mistakes::default();
     mistakes.note(edges_table(folder).map_err(wrote));
-    mistakes.note(codes_by_number(folder).map_err(wrote));
+    mistakes.note(codes_by_id(folder).map_err(wrote));
     mistakes.done()
 }
 

@@ -1,6 +1,6 @@
 //! What a knowledge graph says of the codes and laboratory items of a cohort.
 
-use super::sources::Triples;
+use super::joined::Triples;
 use std::collections::{BTreeSet, HashMap};
 
 /// A relation and its edges, from heads to tails, ascending, each once.

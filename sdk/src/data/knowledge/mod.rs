@@ -2,12 +2,17 @@
 
 mod extracted;
 mod files;
+mod joined;
 mod linked;
 mod names;
+mod source_tables;
 mod sources;
+#[cfg(test)]
+mod tests;
 mod written;
 
 pub(crate) use files::check_files;
+pub use joined::Triples;
 pub use linked::{Knowledge, Relation};
 pub use names::{Names, Triple};
-pub use sources::{Fact, GraphSource, OfCohort, Triples};
+pub use sources::{Fact, GraphSource, OfCohort};
