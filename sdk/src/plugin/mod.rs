@@ -9,11 +9,13 @@ mod option_info;
 mod options;
 mod registrar;
 mod registry;
+mod search;
 mod trust;
 
 pub use descriptor::{DESCRIPTOR_SYMBOL, Descriptor, Stamp, anchor};
-pub use loader::{Inspection, LoadedPlugin, inspect, plugin_file_name, search_path};
+pub use loader::{Inspection, LoadedPlugin, inspect};
 pub use option_info::OptionInfo;
 pub use registrar::{ComponentInfo, Registrar};
 pub use registry::Registry;
+pub use search::{plugin_file_name, search_path};
 pub use trust::{LockedPlugin, PluginsLock, Trust};

@@ -3,6 +3,7 @@
 use super::Registry;
 use crate::component::Slot;
 use crate::plugin::loader::{self, Inspection, LoadedPlugin, Opened};
+use crate::plugin::search;
 use crate::{Error, Result};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -17,14 +18,14 @@ impl Registry {
     pub fn files(plugins: &[PathBuf], components: &[(Slot, String)], open: &BTreeSet<Slot>) -> Result<Vec<Inspection>> {
         let mut found: Vec<Inspection> = Vec::new();
         for plugin in plugins {
-            found.push(loader::inspect(&loader::locate(plugin)?)?);
+            found.push(loader::inspect(&search::locate(plugin)?)?);
         }
         let mut wanted: VecDeque<(Slot, String)> = components.iter().cloned().collect();
         for &slot in open {
             let listed = found.iter().flat_map(|i| &i.defaults).filter(|(s, _)| s == slot.name());
             let listed: Vec<String> = listed.map(|(_, name)| name.clone()).collect();
             // For other slots than its own a recipe may choose.
-            if slot == Slot::Recipe || !listed.is_empty() || !loader::defaults(slot).is_empty() {
+            if slot == Slot::Recipe || !listed.is_empty() || !search::defaults(slot).is_empty() {
                 wanted.push_front((slot, the_default(slot, listed)?));
             }
         }
@@ -33,7 +34,7 @@ impl Registry {
             if found.iter().any(brings) {
                 continue;
             }
-            let provider = loader::provider(slot, &name)?;
+            let provider = search::provider(slot, &name)?;
             let file = provider.ok_or_else(|| Error::user(format!("no plugin brings a {slot} named `{name}`")))?;
             let inspection = loader::inspect(&file)?;
             for (slot, name) in &inspection.needs {
@@ -51,7 +52,7 @@ impl Registry {
     /// # Errors
     /// When there is no such file, it was not built for this SDK, its checksum differs, or a name is taken.
     pub fn load(&mut self, plugin: &Path, sha256: Option<&str>) -> Result<()> {
-        self.load_opened(loader::open_file(&loader::locate(plugin)?)?, sha256)
+        self.load_opened(loader::open_file(&search::locate(plugin)?)?, sha256)
     }
 
     fn load_opened(&mut self, opened: Opened, sha256: Option<&str>) -> Result<()> {
@@ -76,7 +77,7 @@ impl Registry {
         if self.entries.contains_key(&(slot, name.to_owned())) {
             return Ok(());
         }
-        match loader::provider(slot, name)? {
+        match search::provider(slot, name)? {
             Some(file) => self.load(&file, None),
             None => {
                 // For suggestions: what cannot be loaded is no mistake of who asks for something else.
@@ -94,7 +95,7 @@ impl Registry {
     pub fn load_shipped(&mut self) -> Result<()> {
         let chosen: BTreeSet<(String, String)> =
             self.components().map(|info| (info.slot.name().to_owned(), info.name.to_owned())).collect();
-        for (_, file) in loader::in_use() {
+        for (_, file) in search::in_use() {
             let opened = loader::open_file(&file)?;
             let is_replaced = opened.inspection.components.iter().any(|component| chosen.contains(component));
             if !is_replaced && self.trust.admits(&opened.inspection) {
@@ -124,7 +125,7 @@ impl Registry {
 
 /// The default of a slot among those that are `here`, or else of the search path.
 fn the_default(slot: Slot, here: Vec<String>) -> Result<String> {
-    let mut all = if here.is_empty() { loader::defaults(slot) } else { here };
+    let mut all = if here.is_empty() { search::defaults(slot) } else { here };
     match (all.pop(), all.is_empty()) {
         (Some(only), true) => Ok(only),
         (None, _) => Err(Error::user(format!("no {slot} is named, and no plugin brings one that serves by default"))

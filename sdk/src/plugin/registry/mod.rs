@@ -2,8 +2,9 @@
 
 mod loading;
 
-use super::loader::{LoadedPlugin, between};
+use super::loader::LoadedPlugin;
 use super::registrar::{ComponentInfo, Entry, Make, Registrar, origin};
+use super::search::between;
 use super::trust::Trust;
 use crate::boundary::guard;
 use crate::component::{Slot, SlotKind};
