@@ -31,7 +31,7 @@ use crate::train::Optimizer;
 use crate::{Progress, Result};
 use burn::tensor::Device;
 use std::path::{Path, PathBuf};
-use toml::Value;
+use toml::{Table, Value};
 
 /// An experiment that is ready to run: plugins are loaded, components exist, options are complete.
 ///
@@ -116,6 +116,14 @@ impl Experiment {
     /// When an option cannot be written as TOML.
     pub fn resolved(&self) -> Result<String> {
         self.plan.text()
+    }
+
+    /// The same as a table.
+    ///
+    /// # Errors
+    /// Those of [`Experiment::resolved`].
+    pub fn resolved_table(&self) -> Result<Table> {
+        self.plan.table()
     }
 
     /// The sweep that the manifest describes; a run trains the manifest as it is.
@@ -460,5 +468,20 @@ mod tests {
         let error = experiment.prepare(&Silent).map(drop).unwrap_err();
         assert_eq!(error.message(), "there are no patients");
         assert_eq!(BUILT.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_resolved_table_is_a_manifest_again_whose_mistakes_are_named_by_their_key() {
+        let data_only = |manifest: (Manifest, Source)| {
+            let registry = Registry::new().with(register).unwrap();
+            Experiment::data_only(manifest, registry).unwrap()
+        };
+        let experiment = data_only(Manifest::parse("name = \"x\"\ndata.parser = \"handled\"\n", &[]).unwrap());
+        let mut table = experiment.resolved_table().unwrap();
+        let again = data_only(Manifest::of_table(table.clone()).unwrap());
+        assert_eq!(again.resolved().unwrap(), experiment.resolved().unwrap());
+        table.insert("sed".to_owned(), 3.into());
+        let error = Manifest::of_table(table).map(drop).unwrap_err().to_string();
+        assert!(error.contains("unknown key `sed`") && error.contains("did you mean `seed`?"), "{error}");
     }
 }

@@ -223,6 +223,14 @@ impl Manifest {
         Self::from_source(Source::from_text("manifest", text, settings)?)
     }
 
+    /// A manifest in a table, for programs that make one.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`], without lines.
+    pub fn of_table(table: Table) -> Result<(Self, Source)> {
+        Self::from_source(Source::of_table("manifest", table))
+    }
+
     /// What can be read of a manifest, and its mistakes: what is wrong is left out, so that the rest can be looked at.
     ///
     /// # Errors

@@ -62,6 +62,11 @@ impl Source {
         Ok(source)
     }
 
+    /// A manifest in a table, which has no lines. `name` stands for the file in errors.
+    pub(crate) fn of_table(name: &str, table: Table) -> Self {
+        Self { path: PathBuf::from(name), table, ..Self::default() }
+    }
+
     fn parse(path: &Path, text: &str) -> Result<Self> {
         let parsed = DeTable::parse(text).map_err(|e| {
             let (line, column) = position(text, e.span().map_or(0, |s| s.start));

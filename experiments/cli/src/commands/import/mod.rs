@@ -60,10 +60,9 @@ impl Import {
             progress.line(&format!("{count} vectors: {}", out.display()));
         }
         let beside = data.parent().unwrap_or(Path::new(".")).to_owned();
-        let (data, source) = Manifest::load(data, &self.settings)?;
-        let prepared = Experiment::data_only((data.clone(), source), self.trust.registry(&beside)?)?;
-        let manifest = published.manifest(&prepared.resolved()?, &self.runs)?;
-        let experiment = Experiment::new(Manifest::parse(&manifest, &[])?, self.trust.registry(&beside)?)?;
+        let data = Experiment::data_only(Manifest::load(data, &self.settings)?, self.trust.registry(&beside)?)?;
+        let manifest = published.manifest(data.resolved_table()?, &self.runs)?;
+        let experiment = Experiment::new(Manifest::of_table(manifest)?, self.trust.registry(&beside)?)?;
         let cohort = experiment.prepare(&progress)?;
         let folder = storage::Draft::beside(&std::env::temp_dir().join("dualk-import"))?;
         let weights = folder.path().join("model.safetensors");

@@ -16,7 +16,7 @@ use super::pickle::{Node, Pickle};
 use super::torch::{self, Tensor};
 use dualk_sdk::data::Dataset;
 use dualk_sdk::storage;
-use dualk_sdk::toml::{Table, Value, from_str, to_string, toml};
+use dualk_sdk::toml::{Table, Value, toml};
 use dualk_sdk::{Error, Result, serde_json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -81,9 +81,8 @@ impl Published {
         })
     }
 
-    /// A manifest with the `[data]` of `data` and a model of the sizes of the checkpoint.
-    pub fn manifest(&self, data: &str, runs: &Path) -> Result<String> {
-        let mut table: Table = from_str(data).map_err(|e| Error::program(e.to_string()))?;
+    /// The manifest `table`, of which the `[data]` stays, with a model of the sizes of the checkpoint.
+    pub fn manifest(&self, mut table: Table, runs: &Path) -> Result<Table> {
         let size = |name: &str, axis: usize| self.width(name, axis).map(|width| Value::Integer(width as i64));
         let is_gat = self.state.contains_key("gnn_layer.conv1.att_src");
         let mut encoder = toml! { dropout = 0.0 };
@@ -117,7 +116,7 @@ impl Published {
         table.insert("stage".into(), Value::Array(vec![stage.into()]));
         let runs = std::path::absolute(runs).map_err(|e| Error::io("use", runs, e))?;
         table.insert("output".into(), of(vec![("runs", runs.to_string_lossy().into_owned().into())]).into());
-        to_string(&table).map_err(|e| Error::program(e.to_string()))
+        Ok(table)
     }
 
     /// Writes the weights by the names and in the order of this project.
