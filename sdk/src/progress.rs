@@ -133,7 +133,7 @@ struct Lines {
     unit: String,
     total: Option<u64>,
     done: u64,
-    /// Of these before this process.
+    /// Units that were done before this process.
     before: u64,
     text: String,
     start: Instant,

@@ -18,7 +18,7 @@ options! {
         /// The same in decoders: after the first hidden layer, and before the last layer.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub decoder_dropout: Option<f64> = None,
-        /// The same in classifiers.
+        /// The same in classifiers, after their hidden layer.
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub classifier_dropout: Option<f64> = None,
         /// The same before the single layer of a linear head, which trains the lab layer.

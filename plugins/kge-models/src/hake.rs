@@ -81,7 +81,7 @@ impl EmbeddingModel for Hake {
         3 * self.dim
     }
 
-    /// Both distances before their weights.
+    /// Numbers that are kept of a score: the distances of moduli and phases, before their weights.
     fn saved(&self) -> usize {
         2
     }
@@ -191,7 +191,7 @@ impl EmbeddingModel for Hake {
         );
     }
 
-    /// That of a triple whose relation turns and scales nothing.
+    /// The distance in a triple whose relation turns and scales nothing.
     fn distance(&self, a: &[f32], b: &[f32], shared: &[f32]) -> f32 {
         let mut relation = vec![0.0; 3 * self.dim];
         relation[self.dim..2 * self.dim].fill(1.0);

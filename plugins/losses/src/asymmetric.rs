@@ -9,11 +9,11 @@ use dualk_sdk::prelude::*;
 options! {
     /// Options of `asymmetric`.
     pub struct AsymmetricOptions {
-        /// How fast the loss of an entry that is there fades with a better prediction.
+        /// How fast the loss of a positive entry fades with a better prediction.
         pub gamma_positive: f64 = 1.0,
-        /// The same for entries that are not there.
+        /// How fast the loss of a negative entry fades with a better prediction.
         pub gamma_negative: f64 = 4.0,
-        /// Probability up to which an entry that is not there costs nothing. In [0, 1).
+        /// Probability up to which a negative entry costs nothing. In [0, 1).
         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
         pub clip: f64 = 0.05,
     }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 #[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
 #[schemars(crate = "dualk_sdk::schemars")]
 pub enum Seen {
-    /// It and all before it.
+    /// The visit that is asked about, and all before it.
     History,
-    /// It alone, as PyHealth does.
+    /// The visit that is asked about alone, as PyHealth does.
     Visit,
 }
 
@@ -54,7 +54,7 @@ pub enum Before {
 }
 
 impl Before {
-    /// The same among those of any visit.
+    /// The same choice in terms of [`Labs`].
     pub fn labs(self) -> Labs {
         match self {
             Self::Last => Labs::Last,

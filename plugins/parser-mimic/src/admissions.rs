@@ -22,11 +22,11 @@ pub struct Tables {
 
 /// What `patients` says of a subject.
 struct Subject {
-    /// By how many years its dates were moved.
+    /// Years by which the dates of the subject were moved.
     offset: i64,
     anchor_year: i64,
     sex: Option<Sex>,
-    /// In the anchor year.
+    /// Age in the anchor year.
     age: Option<i64>,
 }
 
@@ -44,7 +44,7 @@ impl Tables {
         Ok(Self { patients, sex, age, admissions: (admissions, columns) })
     }
 
-    /// Both.
+    /// The tables of patients and of admissions.
     pub fn tables(&self) -> [&Table; 2] {
         [&self.patients, &self.admissions.0]
     }

@@ -48,7 +48,7 @@ impl Tables {
         Ok(Self { rule, events, items, label })
     }
 
-    /// Both.
+    /// The tables of results and of items.
     pub fn tables(&self) -> [&Table; 2] {
         [&self.events, &self.items]
     }

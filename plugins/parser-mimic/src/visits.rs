@@ -10,7 +10,7 @@ pub type Listed<T> = (HashMap<i64, T>, Vec<Option<i64>>);
 
 /// Patients with their kept admissions.
 pub struct Visits {
-    /// Those that are kept.
+    /// The kept admissions, by patient.
     pub stays: Stays,
     /// Every admission of the table, kept or not.
     pub admissions: HashSet<i64>,
@@ -41,7 +41,7 @@ pub struct Columns {
     pub subject: String,
     pub admission: String,
     pub start: String,
-    /// Those that need not be there.
+    /// Columns that a table may lack.
     end: Option<String>,
     died: Option<String>,
     ethnicity: Option<String>,
@@ -50,7 +50,7 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Finds them in a table that has the first three.
+    /// Finds the columns in a table that has the first three.
     ///
     /// # Errors
     /// When one of the others is there several times.
@@ -70,7 +70,7 @@ impl Columns {
 
 /// The identifiers of all rows of `admissions`.
 pub struct Identified {
-    /// Those of subjects and of admissions.
+    /// Identifiers of subjects and of admissions.
     pub ids: [Ids; 2],
     /// Counts what cannot be read of subjects, too.
     pub readings: Readings,

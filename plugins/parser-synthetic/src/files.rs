@@ -21,7 +21,7 @@ use std::sync::mpsc::sync_channel;
 const ROWS_AT_A_TIME: u64 = 20_000;
 /// More rows than this for one patient would not be held in little memory.
 const MOST_ROWS_OF_A_PATIENT: u64 = 10_000;
-/// As many as in a cohort of default size.
+/// Codes of a cluster, as many as in a cohort of default size.
 const CODES_OF_A_CLUSTER: usize = 20;
 /// Texts of codes are different up to here.
 const MOST_CODES: usize = 19_800;

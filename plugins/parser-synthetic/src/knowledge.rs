@@ -25,7 +25,7 @@ pub struct Knowledge {
 }
 
 impl Knowledge {
-    /// Of the patients that the parser `synthetic` makes up by these options.
+    /// The knowledge of the patients that the parser `synthetic` makes up by these options.
     pub fn of_patients(options: &SyntheticOptions) -> Self {
         let world = hidden::World::new(options, &mut Draw::new(options.seed));
         let main = |module: usize| world.codes[world.modules[module].codes[0].0 as usize].clone();
@@ -36,7 +36,7 @@ impl Knowledge {
         Self { codes: world.codes, facts, seed: options.seed }
     }
 
-    /// Of the tables that these numbers give.
+    /// The knowledge of the tables that these numbers give.
     pub fn of_tables(files: &Files) -> Self {
         let world = world::World::new(&files.sizes(), &mut Draw::new(files.seed));
         let name = |code: u32| world.codes[code as usize].clone();

@@ -19,7 +19,7 @@ pub struct Histories {
     pub neighbours: Arc<Csr>,
     /// For each diagnosis that emerges its context as a neighbour of the visit before, where it was one.
     pub recalled: Arc<Csr>,
-    /// For the others of these their nodes.
+    /// For each other diagnosis that emerges its node.
     pub unrelated: Arc<Csr>,
     /// For each diagnosis that emerges those that do so at the same visit.
     pub together: Adjacency,
@@ -34,7 +34,7 @@ pub struct Histories {
 }
 
 impl Histories {
-    /// Those of a batch.
+    /// The histories of a batch.
     pub fn new(batch: &Batch, companions: &Companions) -> Self {
         let mut reader = Reader::new(companions);
         let codes = batch.codes.members();
@@ -57,11 +57,11 @@ impl Histories {
 /// How a diagnosis came to be.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// It is one of a first visit.
+    /// A diagnosis of a first visit.
     First,
-    /// It stays; its number in the visit before.
+    /// A diagnosis that the visit before has too; its index there.
     Persistent(usize),
-    /// It was a neighbour of the visit before; the number of its context there.
+    /// A neighbour of the visit before; the index of its context there.
     Neighbour(usize),
     /// Neither.
     Unrelated,

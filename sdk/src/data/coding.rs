@@ -42,7 +42,7 @@ pub struct Coding {
 /// Where [`Coding`] has what codes of no edition mean.
 const OTHER: usize = 2;
 
-/// What is written in a table stands for this.
+/// What a code of a table stands for.
 #[derive(Debug, Clone)]
 enum Meaning {
     /// Nothing in the wanted edition; how often it was there.

@@ -12,7 +12,7 @@ use std::path::Path;
 const ARRAYS: &str = "cohort.safetensors";
 const NAMES: &str = "cohort.json";
 
-/// What is text, and short.
+/// The parts of a cohort that are text.
 #[derive(Serialize, Deserialize)]
 struct Names {
     codes: Vec<String>,
@@ -49,7 +49,7 @@ pub(crate) fn save(cohort: &Cohort, folder: &Path) -> Result<()> {
     storage::write(&folder.join(NAMES), &text)
 }
 
-/// What is numbers, by name.
+/// The parts of a cohort that are numbers, by name.
 fn arrays_of(cohort: &Cohort, ethnicities: &BTreeSet<&str>) -> Vec<(String, Vec<i64>)> {
     let wide = |values: &[u32]| values.iter().map(|&v| i64::from(v)).collect::<Vec<_>>();
     let offsets = |values: &[usize]| values.iter().map(|&v| v as i64).collect::<Vec<_>>();

@@ -6,7 +6,7 @@ use burn::tensor::{Device, DeviceType};
 /// A device and how to call it.
 #[derive(Debug, Clone)]
 pub struct NamedDevice {
-    /// Such as `cuda:0`.
+    /// Its name, such as `cuda:0`.
     pub name: String,
     /// The device, without autodiff.
     pub device: Device,

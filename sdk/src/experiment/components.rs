@@ -33,7 +33,7 @@ pub(super) fn path_options(registry: &Registry, slot: Slot, name: &str) -> Vec<S
     options_with(registry, slot, name, "format", "path")
 }
 
-/// Those of them that are a [`MadeFolder`].
+/// Options of a component that are a [`MadeFolder`].
 pub(super) fn made_options(registry: &Registry, slot: Slot, name: &str) -> Vec<String> {
     options_with(registry, slot, name, MadeFolder::MARK, MadeFolder::EMBEDDING)
 }

@@ -13,9 +13,9 @@ const FILE: &str = "data.json";
 /// Digests of cohort and split, and their sizes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// Of patients, admissions, codes and laboratory items, in their order.
+    /// Digest of patients, admissions, codes and laboratory items, in their order.
     pub cohort: String,
-    /// Of the patients of each split, in their order.
+    /// Digest of the patients of each split, in their order.
     pub split: String,
     /// Number of patients.
     pub patients: usize,
@@ -32,7 +32,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Of what stages learn from.
+    /// The fingerprint of the dataset that stages learn from.
     pub fn of(data: &Dataset) -> Self {
         let (cohort, splits) = (&data.cohort, &data.splits);
         let mut digest = Sha256::new();
@@ -44,8 +44,8 @@ impl Fingerprint {
         numbers(&mut digest, cohort.lab_items.iter().map(|item| item.id as u64));
         let cohort_digest = hex(digest);
         let mut digest = Sha256::new();
-        for part in [&splits.pretrain, &splits.train, &splits.valid, &splits.test] {
-            texts(&mut digest, part.iter().map(|&p| cohort.patients[p].to_string()));
+        for split in [&splits.pretrain, &splits.train, &splits.valid, &splits.test] {
+            texts(&mut digest, split.iter().map(|&p| cohort.patients[p].to_string()));
         }
         Self {
             cohort: cohort_digest,
@@ -64,7 +64,7 @@ impl Fingerprint {
         json!({ "cohort": self.cohort, "split": self.split })
     }
 
-    /// Of a run; `None` where an older version wrote none.
+    /// The fingerprint of a run; `None` where an older version wrote none.
     pub fn read(run: &RunDir) -> Result<Option<Self>> {
         let file = run.file(FILE);
         match fs::read(&file) {

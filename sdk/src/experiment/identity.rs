@@ -18,7 +18,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of all that decides the results.
+    /// The identity of all that decides the results.
     pub(super) fn of(made_from: Value) -> Self {
         Self { sha256: Key::of(made_from.clone()).hex().to_owned(), made_from }
     }

@@ -156,7 +156,7 @@ fn persons(patients: &[usize], data: &Dataset) -> HashSet<usize> {
     patients.iter().map(|&p| data.cohort.person(p)).collect()
 }
 
-/// So many persons, or patients where each is one.
+/// A number of persons, in words; of patients where no two are one person.
 fn whose(number: usize, data: &Dataset) -> String {
     let what = if data.cohort.persons.is_empty() { "patients" } else { "persons" };
     format!("{number} {what}")

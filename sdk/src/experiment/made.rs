@@ -25,7 +25,7 @@ const TRAINED: &str = "trained.json";
 #[derive(Serialize, Deserialize)]
 struct Numbers {
     valid_mrr: Option<f64>,
-    /// Of training.
+    /// Seconds of training.
     seconds: f64,
 }
 

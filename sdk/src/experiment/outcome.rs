@@ -68,7 +68,7 @@ mod or_null {
 pub struct StageOutcome {
     /// The stage, such as `3-finetune`.
     pub stage: String,
-    /// What it learnt.
+    /// The objective that it learnt.
     pub objective: String,
     /// Options of the objective that say what a model sees, and nothing of what it is asked; `None` in runs of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]

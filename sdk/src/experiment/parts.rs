@@ -64,7 +64,7 @@ macro_rules! declare_keys {
 
 /// What a component of the slot `K` is built with.
 type Context<'a, K> = <K as SlotKind>::Context<'a>;
-/// What it is built to.
+/// What a component of the slot `K` becomes.
 type Object<K> = <K as SlotKind>::Object;
 
 each_part! { declare_keys }

@@ -16,12 +16,12 @@ use toml::{Table, Value};
 
 /// What an experiment does, with what: all later steps take it as it is.
 pub(super) struct Plan {
-    /// With every default filled in and every path absolute.
+    /// The manifest with every default filled in and every path absolute.
     pub manifest: Manifest,
     pub registry: Registry,
     pub device: NamedDevice,
     pub source: Source,
-    /// That of the manifest: one for all that an experiment asks of it.
+    /// The parser of the manifest: one for all that an experiment asks of it.
     pub parser: Box<dyn Parser>,
     /// The manifests of embeddings that parts of the model name.
     pub embeddings: Vec<NamedEmbedding>,

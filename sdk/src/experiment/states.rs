@@ -23,7 +23,7 @@ pub(super) struct States {
 }
 
 impl States {
-    /// Those of a run whose names begin with `prefix`.
+    /// The states of a run whose names begin with `prefix`.
     pub fn of(run: &RunDir, prefix: impl Into<String>) -> Self {
         Self { folder: run.file(RESUME), prefix: prefix.into() }
     }

@@ -12,7 +12,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// One that nobody has asked for.
+    /// A request that nobody has made yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// A stage as training leaves it.
 pub struct Trained {
-    /// With the weights that were selected.
+    /// The model with the weights that were selected.
     pub model: Model,
     /// The optimizer after the last step.
     pub optimizer: Optimizer,
@@ -24,13 +24,13 @@ pub struct Trained {
     pub best_on_valid: Option<(usize, Model)>,
 }
 
-/// Who is told how training goes.
+/// What is called while a stage trains.
 pub struct Observers<'a> {
-    /// Of every epoch; an error ends the training.
+    /// Called after every epoch; an error ends the training.
     pub on_epoch: &'a mut dyn FnMut(&EpochRecord) -> Result<()>,
-    /// Of every step, each of which is then waited for.
+    /// Called after every step, each of which is then waited for.
     pub on_step: Option<&'a dyn Fn(StepRecord)>,
-    /// Of how long it takes.
+    /// Where progress is shown.
     pub progress: &'a dyn Progress,
 }
 

@@ -40,7 +40,7 @@ struct Standing {
 pub(super) struct Underway<'a> {
     plan: &'a Plan,
     data: &'a Dataset,
-    /// For what is made before the stages.
+    /// The cache of what is made before the stages.
     kept: Option<&'a Cache>,
     cache: StageCache<'a>,
     stop: &'a Stop,

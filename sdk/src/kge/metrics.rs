@@ -90,7 +90,7 @@ impl RankMetrics {
 /// The metrics of all ranks and of each side.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LinkMetrics {
-    /// Both sides.
+    /// Heads and tails together.
     #[serde(flatten)]
     pub both: RankMetrics,
     /// Tails alone.

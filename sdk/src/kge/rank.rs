@@ -23,7 +23,7 @@ pub struct Rank {
     pub above: u32,
     /// Other entities with the same score.
     pub equal: u32,
-    /// Of these, the ones with a smaller index.
+    /// Other entities with the same score and a smaller index.
     pub equal_before: u32,
     /// Entities that were ranked, the true one included.
     pub candidates: u32,
@@ -34,7 +34,7 @@ pub struct Rank {
 pub enum Ties {
     /// The mean of the first and the last place.
     Realistic,
-    /// That of a stable sort: the published code sorts and has no rule.
+    /// The place in a stable sort: the published code sorts and has no rule.
     Published,
 }
 

@@ -96,7 +96,7 @@ pub struct Gradients {
     pub entities: Vec<f32>,
     /// `[relations, width]`
     pub relations: Vec<f32>,
-    /// Of what all triples share.
+    /// Gradients of what all triples share.
     pub shared: Vec<f32>,
 }
 

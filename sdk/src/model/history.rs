@@ -16,7 +16,7 @@ use std::sync::Arc;
 const OWN: [f32; AGES] = [0.75, 0.4, 0.2];
 /// Scale of these parameters: Adam's steps are about the same for all parameters, and these weights must change by more.
 const STEP: f32 = 4.0;
-/// The same for neighbours, whose edges weigh little.
+/// The scale for neighbours, whose edges weigh little.
 const NEAR_STEP: f32 = 20.0;
 
 /// Initial weight of an item for the codes that occur with it.

@@ -52,7 +52,7 @@ pub fn segment_matmul(values: Tensor<2>, matrices: Tensor<2>, ends: &Arc<Vec<usi
 }
 
 thread_local! {
-    /// In which numbers this thread's products of matrices take their factors.
+    /// The precision of the factors in this thread's products of matrices.
     static FACTORS: Cell<Precision> = const { Cell::new(Precision::F32) };
 }
 

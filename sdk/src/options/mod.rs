@@ -224,7 +224,7 @@ struct Range {
 }
 
 impl Range {
-    /// That of a rule, if it declares any bound.
+    /// The range of a rule, if it declares any bound.
     fn declared(rule: &Json) -> Option<Self> {
         let bound = |name: &str| rule.get(name).and_then(Json::as_f64);
         let (least, most) = (bound("minimum"), bound("maximum"));

@@ -20,7 +20,7 @@ pub struct Csr {
     columns: usize,
     precision: Precision,
     transposed: OnceLock<Transposed>,
-    /// By type.
+    /// Copies on devices, each of its own type.
     #[cfg(cube)]
     copies: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }

@@ -9,7 +9,7 @@ use std::fmt;
 pub struct Report {
     /// Slot and name.
     pub component: String,
-    /// In the order that they ran.
+    /// The checks in the order that they ran.
     pub checks: Vec<Check>,
 }
 

@@ -371,7 +371,7 @@ struct Bin {
 
 #[derive(Default)]
 struct Probabilities {
-    /// By example, means over its entries, or sums over its classes.
+    /// Losses by example: means over its entries, or sums over its classes.
     loss: Vec<f64>,
     brier: Vec<f64>,
     bins: [Bin; BINS],
@@ -424,7 +424,7 @@ impl Probabilities {
         all
     }
 
-    /// Of independent yes/no questions, one an entry.
+    /// The probabilities of independent yes/no questions, one an entry, against what is true.
     fn of_entries(logits: &[f32], columns: usize, targets: &Ragged<u32>) -> Self {
         let row = |i: usize| {
             let (mut loss, mut brier, mut bins) = (0f64, 0f64, [Bin::default(); BINS]);

@@ -128,7 +128,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// From score and class of each; `None` where a score is no number.
+    /// Orders examples by their score, each with its class; `None` where a score is no number.
     pub fn new(examples: impl IntoIterator<Item = (f64, bool)>) -> Option<Self> {
         let examples = examples.into_iter().enumerate().map(|(i, (score, class))| (score, class, i));
         let mut order: Vec<(f64, bool, usize)> = examples.collect();

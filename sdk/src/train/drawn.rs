@@ -109,7 +109,7 @@ struct Times {
 }
 
 impl Times {
-    /// Of times as [`concordance`](super::metrics::concordance) has them.
+    /// From scores and times, as [`concordance`](super::metrics::concordance) takes them.
     fn new(scores: &[f32], times: &[f32]) -> Self {
         let mut distinct = scores.to_vec();
         distinct.sort_unstable_by(f32::total_cmp);

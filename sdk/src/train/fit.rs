@@ -26,7 +26,7 @@ pub struct Fitted {
     pub optimizer: Optimizer,
     /// The epoch they are from.
     pub epoch: usize,
-    /// Epoch and weights that were best on valid, where others were selected although there is a valid part.
+    /// Epoch and weights that were best on valid, where others were selected although there is a valid split.
     pub best_on_valid: Option<(usize, Model)>,
     /// All epochs.
     pub history: Vec<EpochRecord>,

@@ -109,7 +109,7 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Of nothing yet.
+    /// A meter that has seen nothing yet.
     pub fn new(link: Link) -> Self {
         Self { link, columns: 1, scores: Vec::new(), truth: Vec::new() }
     }

@@ -84,7 +84,7 @@ impl Counts {
         this
     }
 
-    /// Of what was counted elsewhere, one number a column each.
+    /// From counts that were made elsewhere, one number a column each.
     pub(super) fn of(positive: Vec<u64>, marked: Vec<u64>, both: Vec<u64>) -> Self {
         Self { positive, marked, both }
     }

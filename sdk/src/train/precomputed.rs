@@ -42,7 +42,7 @@ pub(super) enum Precomputed {
     Embeddings(Tensor<2>),
     /// Patients are `[examples, width]`.
     Patients(Encoded),
-    /// The same, where copy paths look at the visits.
+    /// As `Patients`, where copy paths look at the visits.
     PatientsAndVisits(Encoded),
 }
 

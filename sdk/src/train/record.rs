@@ -36,7 +36,7 @@ impl EpochRecord {
         serde_json::to_string(self).map_err(|e| crate::Error::program(format!("cannot write metrics: {e}")))
     }
 
-    /// From a line of JSON.
+    /// Reads a line of JSON.
     ///
     /// # Errors
     /// When it is no record.

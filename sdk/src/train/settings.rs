@@ -53,7 +53,7 @@ pub struct Fit<'a> {
     pub seed: u64,
     /// Where to show progress.
     pub progress: &'a dyn Progress,
-    /// Who wants to know of every step; each is then waited for.
+    /// Called after every step, each of which is then waited for.
     pub on_step: Option<&'a dyn Fn(StepRecord)>,
 }
 

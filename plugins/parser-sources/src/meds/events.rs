@@ -80,14 +80,14 @@ impl Subject {
 pub struct Counts {
     pub events: u64,
     pub without_code: u64,
-    /// Of those that count where they have a time.
+    /// Events without a time, of those that count where they have one.
     pub without_time: u64,
-    /// Of those with a time.
+    /// Laboratory results, of the events with a time.
     pub labs: u64,
     pub without_number: u64,
     /// Results that are numbers and do not count.
     pub other_results: u64,
-    /// Of sexes.
+    /// What could be read of sexes.
     pub readings: Readings,
 }
 

@@ -37,7 +37,7 @@ impl<'t> Times<'t> {
         })
     }
 
-    /// That of a row; nothing where its date cannot be read.
+    /// The time of a row; nothing where its date cannot be read.
     fn span(&self, i: usize, dates: &Dates, readings: &mut Readings) -> Option<Span> {
         let (read, day) = (|text: &str| dates.read(text), |text: &str| dates.day(text));
         let date = self.start_dates[i].and_then(read)?;

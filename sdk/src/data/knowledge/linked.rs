@@ -114,7 +114,7 @@ impl Knowledge {
         Self { relations, ..self.clone() }
     }
 
-    /// What there is, in a line.
+    /// Counts of edges, relations and entities, in a line.
     pub fn summary(&self) -> String {
         let mut is_linked = vec![false; self.nodes];
         let edges = || self.relations.iter().flat_map(|relation| &relation.edges);

@@ -32,9 +32,9 @@ pub struct Pass<'a> {
     pub on_bad_row: OnBadRow,
     /// Why rows may be lost.
     pub losses: &'a [&'static str],
-    /// By which rules rows are left out.
+    /// The rules by which rows are left out.
     pub rules: &'a [&'static str],
-    /// Who is shown how far it is.
+    /// Where progress is shown.
     pub progress: &'a dyn Progress,
 }
 

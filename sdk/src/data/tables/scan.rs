@@ -33,7 +33,7 @@ pub enum OnBadRow {
 pub struct Scanned {
     /// Rows that could be used, or not.
     pub rows: u64,
-    /// Those that could not.
+    /// Rows that could not be used.
     pub bad: u64,
 }
 

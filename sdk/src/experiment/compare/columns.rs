@@ -12,11 +12,11 @@ pub(super) struct Columns {
     /// The patient of each example.
     patients: Vec<usize>,
     columns: Vec<Vec<f64>>,
-    /// Of each row and metric, its column.
+    /// The column of each row and metric.
     index: Vec<Vec<Option<usize>>>,
-    /// Of each row and metric, its values over the runs.
+    /// Values over the runs of each row and metric.
     runs: Vec<Vec<Vec<f64>>>,
-    /// Of each row, the examples of its runs, where the question is one of yes and no.
+    /// The examples of the runs of each row, where the question is one of yes and no.
     ranked: Vec<Option<Vec<Ranked>>>,
 }
 

@@ -23,7 +23,7 @@ pub struct Facets {
 const ASIDE: [&str; 6] = ["name", "seed", "output", "plugin", "sweep", "evaluate_only"];
 
 impl Facets {
-    /// Of a resolved manifest.
+    /// The facets of a resolved manifest.
     pub fn of(manifest: &Table) -> Self {
         let mut facets = Self::default();
         for (key, value) in manifest.iter().filter(|(key, _)| !ASIDE.contains(&key.as_str())) {

@@ -89,9 +89,9 @@ pub enum Kind {
 /// A row of the table.
 #[derive(Debug, Clone)]
 pub struct ComparedRow {
-    /// What is different about it.
+    /// Its name: what tells it from the other rows.
     pub name: String,
-    /// What it is.
+    /// Whether it is a configuration, a rule or an oracle.
     pub kind: Kind,
     /// What it was tuned to on valid, such as `lr = 0.002`.
     pub tuned: Option<String>,
@@ -101,9 +101,9 @@ pub struct ComparedRow {
     pub runs: usize,
     /// Their folders.
     pub folders: Vec<PathBuf>,
-    /// By metric.
+    /// Estimates by metric.
     pub metrics: Vec<(String, Estimate)>,
-    /// By metric, to the baseline.
+    /// Differences from the baseline by metric.
     pub difference: Vec<(String, Difference)>,
     /// The metrics in which it is best and differs from every other configuration.
     pub best: Vec<String>,

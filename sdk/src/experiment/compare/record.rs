@@ -59,7 +59,7 @@ impl Record {
         Self::new(run.path(), manifest, outcome, Fingerprint::read(run)?, patients, epochs)
     }
 
-    /// Of what is in the files of a run.
+    /// The record of what is in the files of a run.
     pub(in crate::experiment) fn new(
         path: &Path,
         manifest: Table,

@@ -11,7 +11,7 @@ pub struct ByPatient {
     columns: usize,
     /// Sums over the examples of a patient; 0 where a metric is undefined for all.
     values: Vec<f64>,
-    /// For how many of them it is defined.
+    /// Number of examples for which it is defined.
     defined: Vec<f64>,
 }
 

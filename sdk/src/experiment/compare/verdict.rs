@@ -17,7 +17,7 @@ struct Judge<'a> {
     resampled: &'a Option<Resampled>,
     columns: &'a Columns,
     metric: usize,
-    /// By which it is multiplied so that higher is better.
+    /// The factor that makes higher values better.
     sign: f64,
 }
 

@@ -22,7 +22,7 @@ const STATE: &str = "state.safetensors";
 
 /// What training goes by beside its manifest.
 pub(in crate::experiment) struct Records<'a> {
-    /// What is shown beside the bar.
+    /// The text beside the progress bar.
     pub task: &'a str,
     /// The file with a line a hundredth of the steps, if any.
     pub metrics: Option<PathBuf>,

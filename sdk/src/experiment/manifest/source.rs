@@ -29,9 +29,9 @@ pub struct Source {
 /// The manifests that were met while one is read.
 #[derive(Default)]
 struct Extended {
-    /// Those that are being read, from the first to the one that it led to.
+    /// Manifests that are being read, each extending the next.
     chain: Vec<PathBuf>,
-    /// Those that were read: a base of two bases counts once, under both.
+    /// Manifests that were read: a base of two bases counts once, under both.
     read: Vec<PathBuf>,
 }
 

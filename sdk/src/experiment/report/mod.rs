@@ -47,7 +47,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// From the files of a run.
+    /// Reads the files of a run.
     pub fn read(run: &RunDir) -> Result<Self> {
         let json = |file: &str| serde_json::from_str::<Value>(&text(run, file)).unwrap_or_default();
         let lines = text(run, "metrics.jsonl");

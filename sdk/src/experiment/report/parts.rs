@@ -30,7 +30,7 @@ impl<'a> Shown<'a> {
         Some(Self { model, rules, oracles: others().filter(|row| is_oracle(&row.name)).collect() })
     }
 
-    /// As lines of a chart, of the rows that have points.
+    /// Lines of a chart, one for each row that has points.
     fn series(&self, points: impl Fn(&Row) -> Vec<(f64, f64)>) -> Vec<Series> {
         let rules = self.rules.iter().filter(|row| !points(row).is_empty()).take(3);
         let rows = std::iter::once(&self.model).chain(rules).chain(&self.oracles).take(6).enumerate();

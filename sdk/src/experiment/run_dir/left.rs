@@ -129,7 +129,7 @@ pub fn leftovers(runs: &Path, is_left: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     named.map(|entry| entry.path()).filter(|path| path.is_dir() && !path.is_symlink()).collect()
 }
 
-/// Those that have a checkpoint, the last written first.
+/// Runs that have a checkpoint, the last written first.
 pub fn last_first(runs: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut written: Vec<(SystemTime, PathBuf)> =
         runs.into_iter().filter_map(|path| Some((last_checkpoint(&path)?, path))).collect();

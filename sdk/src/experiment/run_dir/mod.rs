@@ -44,7 +44,7 @@ struct Writing {
     access: Access,
     /// Whether the folder of all runs is this process's.
     made_runs: bool,
-    /// Of `identity.json`; none where the file system has no locks.
+    /// The lock of `identity.json`; `None` where the file system has no locks.
     _lock: Option<File>,
 }
 

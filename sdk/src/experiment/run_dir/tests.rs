@@ -20,7 +20,7 @@ fn checkpoint(run: &RunDir) {
     fs::create_dir_all(run.file(RESUME).join("00000001")).unwrap();
 }
 
-/// As when its process is killed.
+/// Leaves a run as one whose process was killed.
 fn kill(mut run: RunDir) -> PathBuf {
     run.writing = None;
     run.path.clone()

@@ -13,7 +13,7 @@ pub enum Changed {
     /// The sweep is refused.
     #[default]
     Refuse,
-    /// They stay as they are.
+    /// Their results are kept.
     Keep,
     /// They are trained again. Their earlier runs stay in the folder of the runs, and are in no table of the sweep.
     Again,

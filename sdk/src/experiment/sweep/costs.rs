@@ -9,7 +9,7 @@ use std::path::Path;
 /// Seconds an epoch by stage, measured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Costs {
-    /// Of each row and stage: seconds and epochs.
+    /// Seconds and epochs by row and stage.
     of_row: BTreeMap<(String, String), (f64, f64)>,
     of_stage: BTreeMap<String, (f64, f64)>,
 }

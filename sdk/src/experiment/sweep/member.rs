@@ -30,7 +30,7 @@ pub struct MemberProgress<P> {
 }
 
 impl<P: Progress> MemberProgress<P> {
-    /// For the member of a folder.
+    /// Progress of the member in a folder.
     ///
     /// # Errors
     /// When the folder cannot be written.

@@ -14,7 +14,7 @@ const ROOMY: f64 = 4.0;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Expected {
     of_row: BTreeMap<String, u64>,
-    /// For rows that nothing is known of.
+    /// Expected bytes of rows that nothing is known of.
     others: Option<u64>,
 }
 

@@ -146,7 +146,7 @@ impl Member {
         Ok(Self { id, name, setting, patients, seed, awaits_choice, manifest, identity, keys, embeddings, stages })
     }
 
-    /// Those of its keys that are of stages.
+    /// The keys of its stages.
     fn stage_keys(&self) -> &[String] {
         &self.keys[self.embeddings..]
     }

@@ -55,7 +55,7 @@ pub enum State {
         /// Most memory it held, in bytes, where the system tells.
         peak_bytes: Option<u64>,
     },
-    /// It ended with an error.
+    /// The member ended with an error.
     Failed {
         /// The error.
         error: String,
@@ -65,7 +65,7 @@ pub enum State {
 }
 
 impl Plan {
-    /// Of a sweep that is about to run.
+    /// The plan of a sweep that is about to run.
     pub fn of(sweep: &Sweep, manifest: &Path, threads: usize) -> Self {
         let member = |m: &super::Member| PlannedMember {
             id: m.id.clone(),
@@ -145,7 +145,7 @@ impl Plan {
 }
 
 impl State {
-    /// Of a member's folder; `None` when it has not ended yet.
+    /// Reads the state in a member's folder; `None` when the member has not ended yet.
     pub fn read(folder: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(folder.join(STATE)).ok()?).ok()
     }

@@ -33,10 +33,10 @@ pub(super) struct Planner {
     registry: Registry,
     cache: Option<Cache>,
     members: Vec<Member>,
-    /// Of each of them, its row, and what is particular to that.
+    /// The row of each member, and the facets of each row.
     rows: Vec<usize>,
     facets: Vec<Facets>,
-    /// Of each member, who its patients are.
+    /// The patients of each member.
     patients: Vec<String>,
     notes: Vec<String>,
 }

@@ -42,7 +42,7 @@ pub struct SweepRun<'a> {
 pub struct Finished {
     /// Members that are complete, those of earlier times included.
     pub complete: usize,
-    /// Of these, those of earlier times.
+    /// Complete members of earlier times.
     pub before: usize,
     /// Members that failed: title, last lines of the log, and where it is.
     pub failed: Vec<(String, String, PathBuf)>,

@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(150);
 /// How much is at work at once.
 pub(super) struct Limits {
     pub jobs: usize,
-    /// Of each member.
+    /// Threads of each member.
     pub threads: usize,
     /// What members will hold.
     pub expected: Expected,

@@ -15,7 +15,7 @@ pub(super) struct Worker<'a> {
     pub member: &'a Member,
     pub folder: PathBuf,
     pub child: Child,
-    /// What it will hold, where that is known.
+    /// Bytes that its member is expected to hold, where that is known.
     expected: Option<u64>,
     start: Instant,
     position: Position,

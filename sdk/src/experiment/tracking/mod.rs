@@ -15,7 +15,7 @@ use mlflow::Mlflow;
 use tensorboard::EventFile;
 use toml::Table;
 
-/// Who is told of every epoch.
+/// Trackers that are told of every epoch.
 pub struct Trackers {
     tensorboard: Option<EventFile>,
     mlflow: Option<Mlflow>,

@@ -113,7 +113,7 @@ pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (Cu
     (d_target, d_source, d_values)
 }
 
-/// The logarithm of the sum of the exponentials of a node's scores.
+/// The log-sum-exp of a node's scores.
 #[cube(launch)]
 fn normalise(
     offsets: &[u32],

@@ -14,7 +14,7 @@ pub(super) const VECTOR: usize = 4;
 /// A table whose rows kernels gather.
 #[derive(Clone)]
 pub(super) struct Table {
-    /// In 32 bits; where a bfloat16 copy exists, nothing reads it.
+    /// The numbers in 32 bits; where a bfloat16 copy exists, nothing reads them.
     pub wide: CubeTensor,
     /// In bfloat16, [`VECTOR`] numbers a place; the wide one where no bfloat16 copy exists.
     pub packed: CubeTensor,

@@ -27,7 +27,7 @@ impl<'a> Lists<'a> {
         Self { offsets: &transposed.offsets, members: &transposed.outputs }
     }
 
-    /// As many as there are lists.
+    /// Blocks of lists for the threads.
     fn blocks(self) -> Vec<Block> {
         Block::split(self.offsets, self.offsets.len() - 1)
     }

@@ -385,7 +385,7 @@ fn rounded(tensor: FlexTensor) -> FlexTensor {
     tensor
 }
 
-/// Of two as near the larger one, as the hardware has it.
+/// The nearest number of TF32; of two as near the larger one, as the hardware has it.
 fn nearest_tf32(x: f32) -> f32 {
     if x.is_finite() { f32::from_bits((x.to_bits() + 0x1000) & !0x1fff) } else { x }
 }

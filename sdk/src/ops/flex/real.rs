@@ -94,13 +94,13 @@ real!(f64, f64::exp, f64::tanh);
 
 /// A number as a table holds it.
 pub(super) trait Stored<T>: Copy + Send + Sync {
-    /// To compute with.
+    /// The number to compute with.
     fn load(self) -> T;
 
-    /// To be held.
+    /// A number as the table is to hold it.
     fn store(number: T) -> Self;
 
-    /// What is computed with when the number is held.
+    /// The number that is computed with once it was held.
     #[inline(always)]
     fn rounded(number: T) -> T {
         Self::store(number).load()
@@ -203,7 +203,7 @@ pub(super) fn dot<T: Real, const FMA: bool>(a: &[T], b: &[T]) -> T {
     total
 }
 
-/// In a fixed order: pairs, then pairs of pairs.
+/// The sum in a fixed order: pairs, then pairs of pairs.
 #[inline(always)]
 pub(super) fn sum16<T: Real>(mut s: [T; 16]) -> T {
     let mut width = 8;

@@ -16,16 +16,16 @@ const TOGETHER: usize = 4;
 /// The matrices of the layer.
 #[derive(Clone, Copy)]
 pub(super) struct Weights<'a, T> {
-    /// That of a node's own numbers.
+    /// The matrix for a node's own numbers.
     pub own: &'a [T],
-    /// Those of the relations, one below the other.
+    /// The matrices of the relations, one below the other.
     pub relations: &'a [T],
     /// Numbers that a node has before and after.
     pub widths: [usize; 2],
 }
 
 impl<T: Real> Weights<'_, T> {
-    /// All of them in tiles, a node's own first.
+    /// All matrices in tiles, a node's own first.
     fn tiled(&self, transposed: bool) -> Vec<[T; TILE]> {
         let [k, n] = self.widths;
         let sizes = if transposed { [n, k] } else { [k, n] };
@@ -46,7 +46,7 @@ pub(super) struct Outputs<'a, T> {
 pub(super) struct Sent<T> {
     /// Gradients of its part of `h`.
     h: Vec<T>,
-    /// Those of the matrices, in tiles.
+    /// Gradients of the matrices, in tiles.
     matrices: Vec<[T; TILE]>,
     bias: Vec<T>,
 }

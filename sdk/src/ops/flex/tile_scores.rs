@@ -8,9 +8,9 @@ use std::ops::Range;
 /// What an edge adds to the rows of its ends: its own factor, times a row that all edges share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Term<'a, T> {
-    /// One an edge.
+    /// A number for each edge.
     pub factors: &'a [T],
-    /// One a channel.
+    /// A number for each channel.
     pub row: &'a [T],
 }
 
@@ -20,7 +20,7 @@ impl<'a, T> Term<'a, T> {
         factors.zip(row).map(|(factors, row)| Self { factors, row })
     }
 
-    /// Of some edges, counted from `first`, and channels.
+    /// The term of some edges, counted from `first`, and channels.
     pub fn part(self, first: usize, edges: &Range<usize>, columns: &Range<usize>) -> Self {
         Self { factors: &self.factors[first..][edges.clone()], row: &self.row[columns.clone()] }
     }

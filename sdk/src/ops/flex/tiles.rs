@@ -22,7 +22,7 @@ pub(super) struct Tiles<S, const C: usize> {
 }
 
 impl<S, const C: usize> Tiles<S, C> {
-    /// Of `width` columns; O(numbers).
+    /// Tiles of rows of `width` columns; O(numbers).
     pub fn of<T: Real>(numbers: &[T], width: usize, heads: usize) -> Self
     where
         S: Stored<T>,

@@ -28,7 +28,7 @@ struct Sorted<'a> {
 }
 
 /// The loss at some weights, with what its gradient and Hessian need.
-struct Slope {
+struct Derivatives {
     value: f64,
     /// Gradient of the loss with respect to the log-hazard of each example.
     gradient: Vec<f64>,
@@ -36,7 +36,7 @@ struct Slope {
     risks: Vec<f64>,
     /// Σ 1/S over the events that each example was at risk in, S the sum of risks.
     exposures: Vec<f64>,
-    /// Of each group: events, and S.
+    /// Events and S of each group.
     groups: Vec<(f64, f64)>,
 }
 
@@ -86,23 +86,23 @@ impl<'a> Sorted<'a> {
     fn fit(&self, strength: f64) -> Cox {
         let penalty = |w: &[f64]| strength / 2.0 * w.iter().map(|w| w * w).sum::<f64>();
         let mut weights = vec![0.0; self.width];
-        let mut slope = self.slope(&weights);
+        let mut derivatives = self.derivatives(&weights);
         for _ in 0..STEPS {
-            let mut down = self.back(&slope.gradient);
+            let mut down = self.back(&derivatives.gradient);
             down.iter_mut().zip(&weights).for_each(|(d, w)| *d = -*d - strength * w);
             let step = conjugate_gradients(down, |v| {
-                let product = self.back(&self.curvature(&slope, &self.forward(v)));
+                let product = self.back(&self.curvature(&derivatives, &self.forward(v)));
                 product.iter().zip(v).map(|(p, v)| p + strength * v).collect()
             });
-            let before = slope.value + penalty(&weights);
+            let before = derivatives.value + penalty(&weights);
             let shortened = (0..HALVINGS).map(|halving| 0.5f64.powi(halving as i32)).find_map(|part| {
                 let moved: Vec<f64> = weights.iter().zip(&step).map(|(w, s)| w + part * s).collect();
-                let there = self.slope(&moved);
+                let there = self.derivatives(&moved);
                 (there.value + penalty(&moved) < before).then_some((moved, there))
             });
             let Some((moved, there)) = shortened else { break };
-            (weights, slope) = (moved, there);
-            if before - slope.value - penalty(&weights) <= TOLERANCE * before.abs() {
+            (weights, derivatives) = (moved, there);
+            if before - derivatives.value - penalty(&weights) <= TOLERANCE * before.abs() {
                 break;
             }
         }
@@ -125,7 +125,7 @@ impl<'a> Sorted<'a> {
     }
 
     /// The negative partial log-likelihood, with its gradient.
-    fn slope(&self, weights: &[f64]) -> Slope {
+    fn derivatives(&self, weights: &[f64]) -> Derivatives {
         let logs = self.forward(weights);
         let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let risks: Vec<f64> = logs.iter().map(|log| (log - largest).exp()).collect();
@@ -142,20 +142,20 @@ impl<'a> Sorted<'a> {
             group.iter().for_each(|&j| exposures[j] = exposure);
         }
         let gradient = (0..logs.len()).map(|j| risks[j] * exposures[j] - f64::from(u8::from(self.events[j]))).collect();
-        Slope { value, gradient, risks, exposures, groups }
+        Derivatives { value, gradient, risks, exposures, groups }
     }
 
     /// The product of the Hessian, with respect to log-hazards, with `v`.
-    fn curvature(&self, slope: &Slope, v: &[f64]) -> Vec<f64> {
+    fn curvature(&self, derivatives: &Derivatives, v: &[f64]) -> Vec<f64> {
         let (mut sum, mut sums) = (0.0, Vec::with_capacity(self.ends.len()));
         for group in self.groups() {
-            sum += group.iter().map(|&j| slope.risks[j] * v[j]).sum::<f64>();
+            sum += group.iter().map(|&j| derivatives.risks[j] * v[j]).sum::<f64>();
             sums.push(sum);
         }
         let (mut common, mut out) = (0.0, vec![0.0; v.len()]);
-        for ((group, (events, risk)), sum) in self.groups().zip(&slope.groups).zip(&sums).rev() {
+        for ((group, (events, risk)), sum) in self.groups().zip(&derivatives.groups).zip(&sums).rev() {
             common += events * sum / (risk * risk);
-            group.iter().for_each(|&j| out[j] = slope.risks[j] * (slope.exposures[j] * v[j] - common));
+            group.iter().for_each(|&j| out[j] = derivatives.risks[j] * (derivatives.exposures[j] * v[j] - common));
         }
         out
     }
@@ -190,7 +190,7 @@ mod tests {
             }
         }
         let fitted = sorted.fit(0.0);
-        assert!((sorted.slope(&fitted.weights).value - 11.822_858_54).abs() < 1e-7);
+        assert!((sorted.derivatives(&fitted.weights).value - 11.822_858_54).abs() < 1e-7);
         // lifelines.utils.concordance_index(times, −x β, status).
         let scores: Vec<f32> = rows.rows().map(|row| fitted.of(row) as f32).collect();
         assert!((concordance(&scores, &TIMES) - 0.688_888_889).abs() < 1e-8);

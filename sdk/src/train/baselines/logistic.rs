@@ -42,9 +42,9 @@ struct Block {
 /// Logits that those of a regression's weights are added to. By default there are none.
 #[derive(Debug, Clone, Default)]
 pub struct Offsets {
-    /// Those of each column, whatever the example.
+    /// Logits of each column, whatever the example.
     pub columns: Vec<f32>,
-    /// What is added to them in each example: columns, ascending, and logits.
+    /// Further logits of each example: columns, ascending, and what is added to them.
     pub rows: Ragged<(u32, f32)>,
 }
 
@@ -53,7 +53,7 @@ impl Offsets {
         self.columns.is_empty()
     }
 
-    /// Those of an example for the columns from `first` on.
+    /// Logits of an example for the columns from `first` on.
     fn of(&self, example: usize, first: usize) -> [f32; BLOCK] {
         let mut logits = [0f32; BLOCK];
         if self.are_none() {

@@ -34,7 +34,7 @@ pub struct Scored {
 pub struct BaselineContext<'a> {
     /// Cohort, vocabulary, graph, and knowledge graph where there is one.
     pub data: &'a Dataset,
-    /// What is asked.
+    /// The objective, which says what columns ask about.
     pub objective: &'a dyn Objective,
     /// Its heads.
     pub heads: &'a [HeadSpec],
@@ -86,7 +86,7 @@ pub fn baselines(context: &BaselineContext<'_>) -> Result<Vec<Scored>> {
     Ok(all)
 }
 
-/// Those of labels.
+/// The baselines of labels.
 fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
     let asks: Vec<Asks> = (0..context.heads.len()).map(|head| context.objective.asks(context.data, head)).collect();
     let counts: Vec<Vec<f32>> = (0..context.heads.len()).map(|head| counts(context, head)).collect();
@@ -171,7 +171,7 @@ fn counts(context: &BaselineContext<'_>, head: usize) -> Vec<f32> {
     counts
 }
 
-/// Of each column the logit of its rate.
+/// The logit of the rate of each column.
 fn odds(columns: usize, targets: &Ragged<u32>) -> Vec<f32> {
     let mut counts = vec![0f32; columns];
     targets.values().iter().for_each(|&c| counts[c as usize] += 1.0);

@@ -172,20 +172,20 @@ impl Pairs {
     }
 
     /// The derivatives of their log loss.
-    fn slope(&self, weights: &[f64]) -> Slope {
+    fn derivatives(&self, weights: &[f64]) -> Derivatives {
         let size = weights.len();
-        let mut slope = Slope { gradient: vec![0.0; size], hessian: vec![0.0; size * size] };
+        let mut derivatives = Derivatives { gradient: vec![0.0; size], hessian: vec![0.0; size * size] };
         for (terms, [z, number, positive]) in self.each(weights) {
             let p = 1.0 / (1.0 + (-z).exp());
             let (first, second) = (number * p - positive, number * p * (1.0 - p));
             for (at, &(k, x)) in terms.iter().enumerate() {
                 let (k, x) = (k as usize, f64::from(x));
-                slope.gradient[k] += first * x;
-                let row = &mut slope.hessian[k * size..][..=k];
+                derivatives.gradient[k] += first * x;
+                let row = &mut derivatives.hessian[k * size..][..=k];
                 terms[..=at].iter().for_each(|&(j, y)| row[j as usize] += second * x * f64::from(y));
             }
         }
-        slope
+        derivatives
     }
 }
 
@@ -196,24 +196,24 @@ fn loss(chunks: &[Pairs], weights: &[f64]) -> f64 {
 }
 
 /// The derivatives of a loss at some weights.
-struct Slope {
+struct Derivatives {
     gradient: Vec<f64>,
     /// `[weights, weights]`, row-major; the lower half counts.
     hessian: Vec<f64>,
 }
 
-impl Slope {
+impl Derivatives {
     /// Those of [`loss`].
     fn of(chunks: &[Pairs], weights: &[f64]) -> Self {
         let size = weights.len();
-        let each: Vec<Self> = chunks.par_iter().map(|pairs| pairs.slope(weights)).collect();
+        let each: Vec<Self> = chunks.par_iter().map(|pairs| pairs.derivatives(weights)).collect();
         let gradient = weights.iter().map(|w| RIDGE * w).collect();
         let mut all = Self { gradient, hessian: vec![0.0; size * size] };
         (0..size).for_each(|k| all.hessian[k * size + k] = RIDGE);
         let add = |sum: &mut [f64], part: &[f64]| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-        for slope in &each {
-            add(&mut all.gradient, &slope.gradient);
-            add(&mut all.hessian, &slope.hessian);
+        for derivatives in &each {
+            add(&mut all.gradient, &derivatives.gradient);
+            add(&mut all.hessian, &derivatives.hessian);
         }
         all
     }
@@ -237,9 +237,9 @@ fn fit(chunks: &[Pairs], size: usize) -> Vec<f64> {
     let mut weights = vec![0.0; size];
     let mut value = loss(chunks, &weights);
     for _ in 0..STEPS {
-        let slope = Slope::of(chunks, &weights);
-        let step = conjugate_gradients(slope.gradient.iter().map(|g| -g).collect(), |v| slope.product(v));
-        let gain = -0.5 * step.iter().zip(&slope.gradient).map(|(s, g)| s * g).sum::<f64>();
+        let derivatives = Derivatives::of(chunks, &weights);
+        let step = conjugate_gradients(derivatives.gradient.iter().map(|g| -g).collect(), |v| derivatives.product(v));
+        let gain = -0.5 * step.iter().zip(&derivatives.gradient).map(|(s, g)| s * g).sum::<f64>();
         if gain <= TOLERANCE * value {
             break;
         }
@@ -307,7 +307,7 @@ mod tests {
     #[test]
     fn derivatives_are_those_of_finite_differences() {
         let (chunks, at, by) = (chunks([-3.0, 0.5, -1.0, 2.0, -0.25, -2.0]), [0.3, -0.7, 1.1], 1e-5);
-        let slope = Slope::of(&chunks, &at);
+        let derivatives = Derivatives::of(&chunks, &at);
         for k in 0..3 {
             let moved = |by: f64| {
                 let mut moved = at;
@@ -315,10 +315,12 @@ mod tests {
                 moved
             };
             let (below, above) = (moved(-by), moved(by));
-            assert!(((loss(&chunks, &above) - loss(&chunks, &below)) / (2.0 * by) - slope.gradient[k]).abs() < 1e-6);
-            let (below, above) = (Slope::of(&chunks, &below), Slope::of(&chunks, &above));
+            assert!(
+                ((loss(&chunks, &above) - loss(&chunks, &below)) / (2.0 * by) - derivatives.gradient[k]).abs() < 1e-6
+            );
+            let (below, above) = (Derivatives::of(&chunks, &below), Derivatives::of(&chunks, &above));
             let unit: Vec<f64> = (0..3).map(|j| if j == k { 1.0 } else { 0.0 }).collect();
-            for (j, product) in slope.product(&unit).into_iter().enumerate() {
+            for (j, product) in derivatives.product(&unit).into_iter().enumerate() {
                 assert!(((above.gradient[j] - below.gradient[j]) / (2.0 * by) - product).abs() < 1e-6);
             }
         }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 /// Learning rates: one for all parameters, or others by the prefixes of their paths; all fall and rise together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rates {
-    /// That of parameters without one of their own.
+    /// The rate of parameters without one of their own.
     pub lr: f64,
-    /// Those of parameters whose path begins with a prefix; the longest that fits counts.
+    /// The rates of parameters whose path begins with a prefix; the longest that fits counts.
     pub by_prefix: BTreeMap<String, f64>,
     /// How they change with the epoch.
     pub schedule: Schedule,
@@ -17,7 +17,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// The same for all parameters and epochs.
+    /// One rate for all parameters and epochs.
     pub fn constant(lr: f64) -> Self {
         Self { lr, by_prefix: BTreeMap::new(), schedule: Schedule::Constant, warmup: 0 }
     }

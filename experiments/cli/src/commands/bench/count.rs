@@ -35,7 +35,7 @@ const ADAM_BYTES: f64 = 28.0;
 pub struct Work {
     /// All floating-point operations.
     pub flop: f64,
-    /// Those of matrix products.
+    /// The operations of matrix products.
     layers: f64,
     /// Bytes of table rows that edges and sets point at.
     gathered: f64,

@@ -49,7 +49,7 @@ impl Attention {
 pub struct Propagate(Tensor<2>);
 
 impl Propagate {
-    /// As for [`Attention`].
+    /// The matrix of an adjacency on a device, as of [`Attention`].
     pub fn new(adjacency: &Adjacency, device: &Device) -> Self {
         Self(matrix(adjacency, |weight, _| weight, 0.0, device))
     }

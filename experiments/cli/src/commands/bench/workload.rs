@@ -95,7 +95,7 @@ impl Draw {
         Self(RandomState::new((seed ^ (seed >> 32)) as u32))
     }
 
-    /// In (0, 1].
+    /// A number in (0, 1].
     fn unit(&mut self) -> f64 {
         (f64::from(self.0.next_u32()) + 1.0) / (f64::from(u32::MAX) + 1.0)
     }
