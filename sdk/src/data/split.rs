@@ -23,7 +23,7 @@ pub enum SplitOptions {
         #[serde(default = "default_seed")]
         seed: u32,
     },
-    /// Multi-visit patients at random, all of a person in one part; the fractions sum to 1.
+    /// Multi-visit patients at random, all of a person in one split; the fractions sum to 1.
     Random {
         /// Fraction of them to train on.
         #[serde(default = "default_train")]

@@ -83,7 +83,7 @@ fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
 }
 
 /// What stands beside the loss on test, to see what was learnt by heart: that on valid, where targets are numbers the metrics
-/// on valid. Nothing where nobody is in that part.
+/// on valid. Nothing where nobody is in that split.
 fn on_valid(stage: &OpenStage<'_>, model: &Model) -> Metrics {
     let (valid, objective) = (&stage.splits.valid, stage.objective.as_ref());
     match objective.link() {

@@ -58,7 +58,7 @@ impl KgeSplit {
             of_entity[t.head as usize] += 1;
             of_entity[t.tail as usize] += u32::from(t.tail != t.head);
         }
-        let wanted = |part: f64| (part * triples.len() as f64).round() as usize;
+        let wanted = |fraction: f64| (fraction * triples.len() as f64).round() as usize;
         let (test_size, valid_size) = (wanted(self.test), wanted(self.valid));
         let mut graph = KnowledgeGraph { entities, relations, ..KnowledgeGraph::default() };
         for group in groups {
@@ -68,7 +68,7 @@ impl KgeSplit {
             let spare = of_entity[first.head as usize] > 1
                 && of_entity[first.tail as usize] > 1
                 && used.iter().all(|(&r, &n)| of_relation[r as usize] > n);
-            let part = match spare {
+            let split = match spare {
                 true if graph.test.len() < test_size => &mut graph.test,
                 true if graph.valid.len() < valid_size => &mut graph.valid,
                 _ => {
@@ -79,7 +79,7 @@ impl KgeSplit {
             of_entity[first.head as usize] -= 1;
             of_entity[first.tail as usize] -= u32::from(first.head != first.tail);
             used.iter().for_each(|(&r, n)| of_relation[r as usize] -= n);
-            part.extend(group);
+            split.extend(group);
         }
         graph
     }
@@ -136,11 +136,11 @@ impl KnowledgeGraph {
     /// How many triples a split has more than once, and how many of valid and test training has, too.
     fn repeats(&self) -> String {
         let [train, valid, test] = [&self.train, &self.valid, &self.test];
-        let again = |part: &[Triple]| part.len() - part.iter().collect::<HashSet<_>>().len();
+        let again = |split: &[Triple]| split.len() - split.iter().collect::<HashSet<_>>().len();
         let trained: HashSet<&Triple> = train.iter().collect();
-        let leaked = |part: &[Triple]| part.iter().filter(|triple| trained.contains(triple)).count();
+        let leaked = |split: &[Triple]| split.iter().filter(|triple| trained.contains(triple)).count();
         format!(
-            "triples that their part has already: {} train, {} valid, {} test; that training has: {} valid, {} test",
+            "triples that their split has already: {} train, {} valid, {} test; that training has: {} valid, {} test",
             again(train),
             again(valid),
             again(test),
@@ -199,7 +199,7 @@ mod tests {
         };
         let line = graph.statistics().pop().unwrap();
         let expected =
-            "triples that their part has already: 2 train, 0 valid, 1 test; that training has: 1 valid, 2 test";
+            "triples that their split has already: 2 train, 0 valid, 1 test; that training has: 1 valid, 2 test";
         assert_eq!(line, expected);
     }
 

@@ -110,12 +110,12 @@ impl KnowledgeGraph {
             |names: &[String]| names.iter().enumerate().map(|(id, name)| format!("{id}\t{name}\n")).collect();
         write("entities.dict", with_ids(entities))?;
         write("relations.dict", with_ids(relations))?;
-        for (name, part) in [("train.txt", &self.train), ("valid.txt", &self.valid), ("test.txt", &self.test)] {
+        for (name, split) in [("train.txt", &self.train), ("valid.txt", &self.valid), ("test.txt", &self.test)] {
             let line = |t: &Triple| {
                 let (head, tail) = (&entities[t.head as usize], &entities[t.tail as usize]);
                 format!("{head}\t{}\t{tail}\n", relations[t.relation as usize])
             };
-            write(name, part.iter().map(line).collect())?;
+            write(name, split.iter().map(line).collect())?;
         }
         storage::sync_tree(new.path())?;
         storage::exchange_all(&pairs)

@@ -25,6 +25,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Instant;
+use toml::Table;
 
 /// An embedding that is ready to be trained.
 pub struct KgeExperiment {
@@ -84,9 +85,11 @@ impl KgeExperiment {
     /// # Errors
     /// When an option cannot be written as TOML.
     pub fn resolved(&self) -> Result<String> {
-        let failed = |e: String| Error::program(format!("the manifest cannot be written: {e}"));
-        let table = toml::Table::try_from(&self.manifest).map_err(|e| failed(e.to_string()))?;
-        toml::to_string(&table).map_err(|e| failed(e.to_string()))
+        toml::to_string(&self.table()?).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
+    }
+
+    fn table(&self) -> Result<Table> {
+        Table::try_from(&self.manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
     }
 
     /// Checks the files of the graph, as far as that is quick.
@@ -145,7 +148,7 @@ impl KgeExperiment {
         let (output, name) = (&self.manifest.output, &self.manifest.name);
         let device = self.device()?;
         let (text, (graph, lines)) = (self.resolved()?, self.read_graph(None)?);
-        let identity = self.identity(&text, &graph, &device.name)?;
+        let identity = self.identity(&graph, &device.name)?;
         let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access, progress)).flatten();
         if resume && left.is_none() {
             let why = RunDir::why_none_is_left(&output.runs, name, &identity);
@@ -215,19 +218,18 @@ impl KgeExperiment {
     }
 
     /// What decides the results: manifest, graph, plugins and the build of the SDK.
-    fn identity(&self, manifest: &str, graph: &KnowledgeGraph, device: &str) -> Result<Identity> {
+    fn identity(&self, graph: &KnowledgeGraph, device: &str) -> Result<Identity> {
         let mut hash = Sha256::new();
         for name in graph.entities.list().iter().chain(graph.relations.list()) {
             hash.update(name.as_bytes());
             hash.update([0]);
         }
-        for part in [&graph.train, &graph.valid, &graph.test] {
-            hash.update((part.len() as u64).to_le_bytes());
-            part.iter().for_each(|t| [t.head, t.relation, t.tail].iter().for_each(|id| hash.update(id.to_le_bytes())));
+        for split in [&graph.train, &graph.valid, &graph.test] {
+            hash.update((split.len() as u64).to_le_bytes());
+            split.iter().for_each(|t| [t.head, t.relation, t.tail].iter().for_each(|id| hash.update(id.to_le_bytes())));
         }
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let mut table: toml::Table =
-            manifest.parse().map_err(|e| Error::program(format!("the manifest cannot be read again: {e}")))?;
+        let mut table = self.table()?;
         table.remove("output");
         let plugins: Vec<_> = self.plugins.iter().map(|p| json!([p.name, p.sha256])).collect();
         let build = Stamp::current().build;
@@ -348,8 +350,8 @@ fn resolve(manifest: &mut KgeManifest, source: &Source, registry: &mut Registry)
         }
     };
     place(&mut manifest.data.triples, "data.triples");
-    for (i, part) in manifest.data.source.iter_mut().enumerate() {
-        for (key, path) in part.paths() {
+    for (i, triples) in manifest.data.source.iter_mut().enumerate() {
+        for (key, path) in triples.paths() {
             place(path, &format!("data.source[{i}].{key}"));
         }
     }

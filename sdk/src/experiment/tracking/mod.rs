@@ -103,12 +103,12 @@ fn tell(mut server: Mlflow, progress: &dyn Progress, what: impl FnOnce(&mut Mlfl
 fn scalars(record: &EpochRecord) -> Vec<(String, f64)> {
     let stage = &record.stage;
     let mut all = vec![(format!("{stage}/train_loss"), record.train_loss), (format!("{stage}/lr"), record.lr)];
-    let parts = [("valid", &record.valid), ("test", &record.test)];
-    let of_part = |(part, metrics): (&str, &Vec<(String, f64)>)| {
-        metrics.iter().map(|(name, value)| (format!("{stage}/{part}/{name}"), *value)).collect::<Vec<_>>()
+    let splits = [("valid", &record.valid), ("test", &record.test)];
+    let of_split = |(split, metrics): (&str, &Vec<(String, f64)>)| {
+        metrics.iter().map(|(name, value)| (format!("{stage}/{split}/{name}"), *value)).collect::<Vec<_>>()
     };
     all.extend(record.valid_loss.map(|loss| (format!("{stage}/valid_loss"), loss)));
-    all.extend(parts.into_iter().flat_map(of_part));
+    all.extend(splits.into_iter().flat_map(of_split));
     all.push((format!("{stage}/seconds"), record.seconds));
     all
 }
@@ -116,15 +116,15 @@ fn scalars(record: &EpochRecord) -> Vec<(String, f64)> {
 /// `metrics.parquet`: a row an epoch and number.
 fn write_metrics(run: &RunDir, history: &[EpochRecord]) -> Result<()> {
     let (mut steps, mut stages, mut epochs) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut parts, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut splits, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
     for (step, record) in history.iter().enumerate() {
         let own = [("train", "loss", record.train_loss), ("", "lr", record.lr), ("", "seconds", record.seconds)];
         let own = own.into_iter().chain(record.valid_loss.map(|loss| ("valid", "loss", loss)));
-        for (part, name, value) in own.chain(of_part("valid", &record.valid)).chain(of_part("test", &record.test)) {
+        for (split, name, value) in own.chain(of_split("valid", &record.valid)).chain(of_split("test", &record.test)) {
             steps.push(step as i64);
             stages.push(record.stage.as_str());
             epochs.push(record.epoch as i64);
-            parts.push(part);
+            splits.push(split);
             names.push(name);
             values.push(Some(value).filter(|v| v.is_finite()));
         }
@@ -133,13 +133,13 @@ fn write_metrics(run: &RunDir, history: &[EpochRecord]) -> Result<()> {
         ("step".to_owned(), Values::from(steps)),
         ("stage".to_owned(), stages.into()),
         ("epoch".to_owned(), epochs.into()),
-        ("part".to_owned(), parts.into()),
+        ("part".to_owned(), splits.into()),
         ("metric".to_owned(), names.into()),
         ("value".to_owned(), values.into()),
     ];
     write_parquet(&run.file("metrics.parquet"), columns)
 }
 
-fn of_part<'a>(part: &'a str, metrics: &'a [(String, f64)]) -> impl Iterator<Item = (&'a str, &'a str, f64)> {
-    metrics.iter().map(move |(name, value)| (part, name.as_str(), *value))
+fn of_split<'a>(split: &'a str, metrics: &'a [(String, f64)]) -> impl Iterator<Item = (&'a str, &'a str, f64)> {
+    metrics.iter().map(move |(name, value)| (split, name.as_str(), *value))
 }

@@ -225,7 +225,7 @@ fn what_is_undefined_is_no_number() {
     assert!(found.get("AUROC").unwrap().is_nan());
 }
 
-/// 1,000 patients and 7,337 codes, the size of MIMIC-IV's test part: `cargo test --release -p dualk-sdk
+/// 1,000 patients and 7,337 codes, the size of MIMIC-IV's test split: `cargo test --release -p dualk-sdk
 /// full_size -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]

@@ -32,13 +32,13 @@ pub struct Published {
     target_codes: HashMap<String, usize>,
     /// Per category, then for all: numbers of laboratory items, from 1.
     labs: Vec<HashMap<i64, usize>>,
-    /// Patients by part of the split.
+    /// Patients by split.
     patients: Vec<(&'static str, Vec<i64>)>,
 }
 
 /// Categories by the decoder that predicts their items, and what is called all of them.
 const CATEGORIES: [&str; 4] = ["hematology", "chemistry", "blood gas", "all"];
-const PARTS: [&str; 4] = ["pretrain", "train", "valid", "test"];
+const SPLITS: [&str; 4] = ["pretrain", "train", "valid", "test"];
 
 impl Published {
     /// Reads the files of a folder.
@@ -50,9 +50,9 @@ impl Published {
         let pids = open(&folder.join("pids.pkl"))?;
         let checkpoint = folder.join(checkpoint);
         let lab_map = maps.entry(maps.pickle.root(), "lab_map")?;
-        let patients = PARTS.iter().map(|part| {
-            let id = pids.entry(pids.pickle.root(), &format!("{part}_pids"))?;
-            Ok((*part, pids.integers(id)?))
+        let patients = SPLITS.iter().map(|split| {
+            let id = pids.entry(pids.pickle.root(), &format!("{split}_pids"))?;
+            Ok((*split, pids.integers(id)?))
         });
         Ok(Self {
             state: torch::read(&checkpoint)?,
@@ -202,7 +202,7 @@ impl Published {
     /// Patients of each split must be the published ones: else predictions are of others.
     fn compare_patients(&self, data: &Dataset) -> Result<()> {
         let splits = &data.splits;
-        for ((part, published), ours) in
+        for ((split, published), ours) in
             self.patients.iter().zip([&splits.pretrain, &splits.train, &splits.valid, &splits.test])
         {
             let mut ours: Vec<i64> = ours.iter().map(|&p| data.cohort.patients[p]).collect();
@@ -213,7 +213,7 @@ impl Published {
                 let common = ours.iter().filter(|id| published.binary_search(id).is_ok()).count();
                 let (n, m) = (published.len(), ours.len());
                 return Err(Error::user(format!(
-                    "{part}: {n} patients in pids.pkl, {m} from these tables, {common} in both"
+                    "{split}: {n} patients in pids.pkl, {m} from these tables, {common} in both"
                 ))
                 .at_file(self.folder.join("pids.pkl"))
                 .help("data.split must have the sizes and the seed of the published run, and the tables be its own"));
