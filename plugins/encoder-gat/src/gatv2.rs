@@ -15,11 +15,11 @@ options! {
         /// Heads of each layer; their outputs are joined. Divides every width.
         #[schemars(range(min = 1))]
         pub heads: usize = 1,
-        /// Part of the numbers between two layers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate between two layers.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.0,
         /// Slope of LeakyReLU below zero.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         pub slope: f64 = 0.2,
         /// Whether edge weights enter the scores.
         pub edge_weight: bool = false,

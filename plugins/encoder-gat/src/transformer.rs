@@ -15,8 +15,8 @@ options! {
         /// Heads of each layer; their outputs are joined. Divides every width.
         #[schemars(range(min = 1))]
         pub heads: usize = 4,
-        /// Part of the numbers between two layers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate between two layers.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.0,
         /// Whether the weight of an edge, times a learned number a head, is added to its scores.
         pub edge_weight: bool = true,

@@ -12,8 +12,8 @@ options! {
         /// Output width of each layer.
         #[schemars(length(min = 1), inner(range(min = 1)))]
         pub dims: Vec<usize> = vec![256, 256],
-        /// Part of the numbers between two layers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate between two layers.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.0,
         /// Whether edge weights enter. The published training drops them: `false` reproduces it.
         pub edge_weight: bool = true,

@@ -34,8 +34,8 @@ options! {
         /// Whether an edge from a node to itself counts as a neighbour. The paper has none; the disease graph has one at every
         /// code.
         pub self_loops: bool = false,
-        /// Part of the numbers between two layers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate between two layers.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.0,
     }
 }

@@ -8,8 +8,8 @@ use dualk_sdk::prelude::*;
 options! {
     /// Options of `attention`.
     pub struct AttentionOptions {
-        /// Part of the attention weights that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate of the attention weights.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.2,
         /// Standard deviation of the weights at the start. 1 is as published: the softmax of a wide set is then close to a maximum.
         #[schemars(extend("exclusiveMinimum" = 0.0))]

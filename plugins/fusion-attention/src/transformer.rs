@@ -21,8 +21,8 @@ options! {
         /// Hidden width of the perceptron of a layer.
         #[schemars(range(min = 1))]
         pub feed_forward: usize = 256,
-        /// Part of the numbers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate of the transformer.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.1,
         /// Whether the days from each visit to the last enter as well; of visits alone.
         pub elapsed: bool = false,

@@ -35,8 +35,8 @@ options! {
         pub hidden: usize = 256,
         /// Widths of the two hidden layers of decoders, which ask for something else; what `mlp` has.
         pub decoder: Vec<usize> = vec![256, 128],
-        /// Part of the hidden numbers of classifier and decoder that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate after the hidden layers of classifier and decoder.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.4,
     }
 }

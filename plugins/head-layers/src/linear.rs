@@ -7,8 +7,8 @@ use dualk_sdk::prelude::*;
 options! {
     /// Options of `linear`.
     pub struct LinearOptions {
-        /// Part of the input that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate of the input.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.4,
     }
 }

@@ -12,17 +12,17 @@ options! {
         pub decoder: Vec<usize> = vec![256, 128],
         /// Width of the hidden layer of a classifier.
         pub classifier: Vec<usize> = vec![256],
-        /// Part of the hidden numbers that is dropped during training, in networks without a key of their own.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate after hidden layers, in networks without a key of their own.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.4,
-        /// The same in decoders: after the first hidden layer, and before the last layer.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate of decoders: after the first hidden layer, and before the last layer.
+        #[schemars(with = "Option<Fraction>")]
         pub decoder_dropout: Option<f64> = None,
-        /// The same in classifiers, after their hidden layer.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate of classifiers: after their hidden layer.
+        #[schemars(with = "Option<Fraction>")]
         pub classifier_dropout: Option<f64> = None,
-        /// The same before the single layer of a linear head, which trains the lab layer.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate before the single layer of a linear head, which trains the lab layer.
+        #[schemars(with = "Option<Fraction>")]
         pub linear_dropout: Option<f64> = None,
     }
 }

@@ -17,8 +17,8 @@ options! {
         pub own_weights: bool = false,
         /// Widths of the two hidden layers of heads that do not ask for codes.
         pub decoder: Vec<usize> = vec![256, 128],
-        /// Part of the hidden numbers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate after hidden layers.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.4,
     }
 }

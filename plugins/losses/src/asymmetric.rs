@@ -14,7 +14,7 @@ options! {
         /// How fast the loss of a negative entry fades with a better prediction.
         pub gamma_negative: f64 = 4.0,
         /// Probability up to which a negative entry costs nothing. In [0, 1).
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         pub clip: f64 = 0.05,
     }
 }

@@ -9,7 +9,7 @@ options! {
     /// Options of `focal`.
     pub struct FocalOptions {
         /// Weight of entries that are there; those that are not get 1 − alpha. In [0, 1).
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         pub alpha: f64 = 0.25,
         /// How fast the loss fades with a better prediction; 0 is cross-entropy.
         pub gamma: f64 = 2.0,

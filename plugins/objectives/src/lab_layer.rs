@@ -9,7 +9,7 @@ options! {
     /// Options of `lab_layer`.
     pub struct LabLayer {
         /// Part of the single-visit patients to learn from; the others are for choosing the epoch.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         pub train: f64 = LAB_TRAIN_PART,
         /// Seed of NumPy's legacy generator, which shuffles the patients.
         pub seed: u32 = LAB_SHUFFLE_SEED,

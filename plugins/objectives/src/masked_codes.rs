@@ -12,7 +12,7 @@ options! {
     /// Options of `masked_codes`.
     pub struct MaskedCodes {
         /// Chance of a code to be hidden.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         pub hidden: f64 = 0.5,
         /// Whether heads of later stages may see what the decoder sees last, in place of what earlier stages kept.
         pub keep: bool = false,

@@ -22,8 +22,8 @@ options! {
         /// Hidden width of the perceptron of a layer.
         #[schemars(range(min = 1))]
         pub feed_forward: usize = 256,
-        /// Part of the numbers that is dropped during training.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        /// Dropout rate of the embedded codes and of the transformer.
+        #[schemars(with = "Fraction")]
         pub dropout: f64 = 0.1,
         /// Codes of a patient that are looked at: the last ones, when there are more.
         #[schemars(range(min = 1))]

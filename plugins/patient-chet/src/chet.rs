@@ -22,7 +22,7 @@ options! {
         #[schemars(range(min = 1))]
         pub attention: usize = 32,
         /// Part of a code's company below which another code is none of its neighbours.
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         pub threshold: f64 = 0.01,
     }
 }

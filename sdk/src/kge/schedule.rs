@@ -1,5 +1,6 @@
 //! Schedules of the learning rate, and what becomes of rows that a step does not use.
 
+use crate::options::Fraction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ pub enum KgeSchedule {
     Linear {
         /// Fraction of the steps before it decays.
         #[serde(default)]
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         hold: f64,
     },
 }

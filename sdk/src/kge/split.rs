@@ -2,6 +2,7 @@
 
 use super::triples::KnowledgeGraph;
 use crate::data::knowledge::{Names, Triple};
+use crate::options::Fraction;
 use crate::{Error, Result};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -15,10 +16,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 #[serde(default, deny_unknown_fields)]
 pub struct KgeSplit {
     /// Fraction of the triples for validation: to choose settings on.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    #[schemars(with = "Fraction")]
     pub valid: f64,
     /// Fraction of the triples for the test: to report on.
-    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+    #[schemars(with = "Fraction")]
     pub test: f64,
     /// Seed of the shuffle.
     pub seed: u64,

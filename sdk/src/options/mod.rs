@@ -13,8 +13,9 @@ use toml::{Table, Value};
 /// Declares the options of a component: a struct with a default for every field, refused when a manifest has other
 /// keys. Derives serde and JSON Schema through the SDK, so that a plugin needs neither as a dependency.
 ///
-/// Ranges are declared with `#[schemars(range(…))]`, for lists with `length(min = …)` and `inner(range(…))`. A registry
-/// compares the options of a manifest with them before anything is built; what relates two options, `build` checks.
+/// Ranges are declared with `#[schemars(range(…))]`, for lists with `length(min = …)` and `inner(range(…))`, that of fractions
+/// with [`with = "Fraction"`](crate::options::Fraction). A registry compares the options of a manifest with them before anything
+/// is built; what relates two options, `build` checks.
 ///
 /// ```
 /// dualk_sdk::options! {
@@ -23,8 +24,8 @@ use toml::{Table, Value};
 ///         /// Width of the output.
 ///         #[schemars(range(min = 1))]
 ///         pub dim: usize = 256,
-///         /// Part that is dropped during training.
-///         #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+///         /// Dropout rate of the output.
+///         #[schemars(with = "dualk_sdk::options::Fraction")]
 ///         pub dropout: f64 = 0.0,
 ///     }
 /// }
@@ -120,6 +121,25 @@ impl JsonSchema for MadeFolder {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "path", "x-made-by": "kge" })
+    }
+}
+
+/// The range of fractions, such as rates of dropout: at least 0 and less than 1. A field of numbers has it by
+/// `#[schemars(with = "Fraction")]`.
+#[derive(Debug)]
+pub struct Fraction;
+
+impl JsonSchema for Fraction {
+    fn schema_name() -> Cow<'static, str> {
+        "Fraction".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "format": "double", "minimum": 0.0, "exclusiveMaximum": 1.0 })
     }
 }
 

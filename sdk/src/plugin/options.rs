@@ -91,6 +91,7 @@ fn with_options(error: Error, component: &str, schema: &Schema, key: &str, first
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Fraction;
 
     crate::options! {
         /// Demo.
@@ -99,7 +100,7 @@ mod tests {
             #[schemars(length(min = 1), inner(range(min = 1, max = 512)))]
             dims: Vec<usize> = vec![256, 256],
             /// What is dropped.
-            #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+            #[schemars(with = "Option<Fraction>")]
             dropout: Option<f64> = None,
             /// How much it weighs.
             #[schemars(range(min = 0.0))]

@@ -2,6 +2,7 @@
 
 use super::Moments;
 use crate::ops::{AdamStep, Group, Kernels, Learning};
+use crate::options::Fraction;
 use crate::{Error, Result};
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -16,11 +17,11 @@ pub enum Algorithm {
     Adam {
         /// Decay of the running mean of gradients.
         #[serde(default = "beta1")]
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         beta1: f64,
         /// Decay of the running mean of their squares.
         #[serde(default = "beta2")]
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         beta2: f64,
         /// What is added to the root of the second moment.
         #[serde(default = "epsilon")]
@@ -35,11 +36,11 @@ pub enum Algorithm {
     Adamw {
         /// Decay of the running mean of gradients.
         #[serde(default = "beta1")]
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         beta1: f64,
         /// Decay of the running mean of their squares.
         #[serde(default = "beta2")]
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         beta2: f64,
         /// What is added to the root of the second moment.
         #[serde(default = "epsilon")]
@@ -54,7 +55,7 @@ pub enum Algorithm {
     Sgd {
         /// Part of the last step's direction that is kept.
         #[serde(default)]
-        #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1.0))]
+        #[schemars(with = "Fraction")]
         momentum: f64,
         /// Whether the gradient is taken after the momentum's step (Nesterov).
         #[serde(default)]
