@@ -2,7 +2,7 @@
 
 mod golden {
     use dualk_plugin_objectives::tasks::{
-        LAB_SHUFFLE_SEED, LAB_TRAIN_PART, RARE_THRESHOLD, heart_failure, single_visit_parts,
+        LAB_SHUFFLE_SEED, LAB_TRAIN_FRACTION, RARE_THRESHOLD, heart_failure, single_visit_splits,
     };
     use dualk_plugin_parser_mimic::Mimic4Options;
     use dualk_sdk::data::{Cohort, Dataset, Ragged, SplitOptions, prepare};
@@ -236,7 +236,7 @@ mod golden {
     fn single_visit_lab_data() {
         for Case { name, expected, data } in cases() {
             let expected = &expected["single_lab"];
-            let (train, rest) = single_visit_parts(data, LAB_SHUFFLE_SEED, LAB_TRAIN_PART);
+            let (train, rest) = single_visit_splits(data, LAB_SHUFFLE_SEED, LAB_TRAIN_FRACTION);
             assert_eq!(Some(train.len() as u64), expected["train_rows"].as_u64(), "{name}");
             let shuffled: Vec<usize> = train.into_iter().chain(rest).collect();
             let (x, y) = (data.last_visit_labs(&shuffled), data.last_visit_codes(&shuffled));

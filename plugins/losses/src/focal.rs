@@ -8,7 +8,7 @@ use dualk_sdk::prelude::*;
 options! {
     /// Options of `focal`.
     pub struct FocalOptions {
-        /// Weight of entries that are there; those that are not get 1 − alpha. In [0, 1).
+        /// Weight of positive entries; negative ones get 1 − alpha. In [0, 1).
         #[schemars(with = "Fraction")]
         pub alpha: f64 = 0.25,
         /// How fast the loss fades with a better prediction; 0 is cross-entropy.
@@ -37,7 +37,7 @@ impl BuildLoss for FocalOptions {
     }
 }
 
-/// An exponent: 0, or at least 1 since the slope of a smaller power has no end at 0.
+/// An exponent: 0, or at least 1 since the derivative of a smaller power is infinite at 0.
 pub fn exponent(key: &str, value: f64) -> Result<f64> {
     match value == 0.0 || (value >= 1.0 && value.is_finite()) {
         true => Ok(value),

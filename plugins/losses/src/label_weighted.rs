@@ -1,4 +1,4 @@
-//! `label_weighted`: cross-entropy in which the labels that are there weigh as much as those that are not.
+//! `label_weighted`: cross-entropy in which positives weigh as much as negatives.
 
 use crate::log_sigmoid::log_sigmoid;
 use dualk_sdk::ops::sum;
@@ -30,13 +30,13 @@ impl BuildLoss for LabelWeightedOptions {
 
 impl Loss for LabelWeighted {
     fn forward(&self, logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
-        let absent = targets.clone().neg() + 1.0;
+        let negatives = targets.clone().neg() + 1.0;
         // Without any, the sum above it is 0 too.
         let count = |marks: &Tensor<2>| sum(marks.clone()).clamp_min(1.0);
-        let (positives, negatives) = (count(&targets), count(&absent));
-        let there = sum(targets * log_sigmoid(logits.clone())) / positives;
-        let absent = sum(absent * log_sigmoid(logits.neg())) / negatives;
-        (there + absent).neg() // [1]
+        let counts = (count(&targets), count(&negatives));
+        let positive = sum(targets * log_sigmoid(logits.clone())) / counts.0;
+        let negative = sum(negatives * log_sigmoid(logits.neg())) / counts.1;
+        (positive + negative).neg() // [1]
     }
 }
 

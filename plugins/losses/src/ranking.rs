@@ -1,4 +1,4 @@
-//! `ranking`: every label that is there should stand above every label that is not.
+//! `ranking`: every positive label should have a higher score than every negative one.
 
 use dualk_sdk::prelude::*;
 
@@ -9,7 +9,8 @@ options! {
 
 impl Component for RankingOptions {
     const NAME: &'static str = "ranking";
-    const ABOUT: &'static str = "Smooth count of the pairs of a label that is there and one that is not in the wrong order, averaged over rows.";
+    const ABOUT: &'static str =
+        "Smooth count of the pairs of a positive and a negative label in the wrong order, averaged over rows.";
     const CITATION: &'static str =
         "Li et al., Improving Pairwise Ranking for Multi-label Image Classification, CVPR 2017 (LSEP)";
 }

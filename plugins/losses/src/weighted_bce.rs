@@ -6,10 +6,10 @@ use dualk_sdk::prelude::*;
 options! {
     /// Options of `weighted_bce`.
     pub struct WeightedBceOptions {
-        /// Weight of entries that are there.
+        /// Weight of positive entries.
         #[schemars(range(min = 0.0))]
         pub positive: f64 = 1.0,
-        /// Weight of entries that are not.
+        /// Weight of negative entries.
         #[schemars(range(min = 0.0))]
         pub negative: f64 = 1.0,
     }

@@ -1,6 +1,6 @@
 //! `lab_layer`: the codes of an admission from its abnormal laboratory items.
 
-use crate::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_PART, single_visit_parts};
+use crate::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_FRACTION, single_visit_splits};
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use std::sync::Arc;
 options! {
     /// Options of `lab_layer`.
     pub struct LabLayer {
-        /// Part of the single-visit patients to learn from; the others are for choosing the epoch.
+        /// Fraction of the single-visit patients to learn from; the others are for choosing the epoch.
         #[schemars(with = "Fraction")]
-        pub train: f64 = LAB_TRAIN_PART,
+        pub train: f64 = LAB_TRAIN_FRACTION,
         /// Seed of NumPy's legacy generator, which shuffles the patients.
         pub seed: u32 = LAB_SHUFFLE_SEED,
     }
@@ -35,7 +35,7 @@ impl Objective for LabLayer {
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
-        let (train, rest) = single_visit_parts(data, self.seed, self.train);
+        let (train, rest) = single_visit_splits(data, self.seed, self.train);
         let patients = match split {
             Split::Train => train,
             Split::Valid => rest,

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 /// Seed of the published shuffle of single-visit patients.
 pub const LAB_SHUFFLE_SEED: u32 = 66;
-/// Part of the single-visit patients that the published lab layer trains on.
-pub const LAB_TRAIN_PART: f64 = 0.85;
+/// Fraction of the single-visit patients that the published lab layer trains on.
+pub const LAB_TRAIN_FRACTION: f64 = 0.85;
 /// Codes that occur in at most this many last visits are rare.
 pub const RARE_THRESHOLD: u64 = 3;
 /// Codes of heart failure begin so.
@@ -40,7 +40,7 @@ pub fn codes_outside(data: &Dataset, chronic: &CodeList) -> Vec<u32> {
 }
 
 /// Single-visit patients who are learnt from, shuffled, then cut into those to train the lab layer on and the others.
-pub fn single_visit_parts(data: &Dataset, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
+pub fn single_visit_splits(data: &Dataset, seed: u32, train: f64) -> (Vec<usize>, Vec<usize>) {
     let learnt: HashSet<usize> = data.splits.pretrain.iter().copied().collect();
     let single: Vec<usize> = data.splits.single.iter().copied().filter(|p| learnt.contains(p)).collect();
     let mut shuffled: Vec<usize> =

@@ -223,7 +223,7 @@ pub fn binary_cross_entropy(logits: Tensor<2>, targets: Tensor<2>) -> Tensor<1> 
     Tensor::from_dispatch(Dispatch::cross_entropy(logits.into_dispatch(), targets.into_dispatch(), Entropy::PLAIN))
 }
 
-/// The same with weights for what is there and what is not, and ε = `epsilon` inside the logarithms, which bounds the loss of
+/// The same with weights for positives and negatives, and ε = `epsilon` inside the logarithms, which bounds the loss of
 /// an entry: the mean of −P y ln(σ(z) + ε) − N (1 − y) ln(1 − σ(z) + ε). `weights` are P and N.
 ///
 /// # Shapes

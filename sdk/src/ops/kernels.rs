@@ -34,16 +34,16 @@ impl AdamStep {
 /// What a cross-entropy of independent labels is made with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entropy {
-    /// P, the weight of what is there.
+    /// P, the weight of positives.
     pub positive: f32,
-    /// N, the weight of what is not.
+    /// N, the weight of negatives.
     pub negative: f32,
     /// ε inside the logarithms; where it is 0, these are computed so that they never overflow.
     pub epsilon: f32,
 }
 
 impl Entropy {
-    /// All weigh the same.
+    /// All entries weigh the same.
     pub(super) const PLAIN: Self = Self { positive: 1.0, negative: 1.0, epsilon: 0.0 };
 }
 
