@@ -38,23 +38,27 @@
 mod gradients;
 mod inputs;
 mod kge;
+mod losses;
 mod modules;
+mod node_init;
 mod objectives;
 mod options;
 mod parsers;
 mod patients;
-mod plain;
+mod recipes;
 mod report;
 #[cfg(test)]
 mod tests;
 
 pub use inputs::dataset;
 pub use kge::*;
+pub use losses::*;
 pub use modules::*;
+pub use node_init::*;
 pub use objectives::*;
 pub use parsers::*;
 pub use patients::*;
-pub use plain::*;
+pub use recipes::*;
 pub use report::{Check, Report};
 
 use crate::component::{Builds, Slot, SlotKind, each_slot};

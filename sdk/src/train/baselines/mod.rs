@@ -1,10 +1,10 @@
 //! Rankings that a model must beat to be worth training: simple baselines, and a logistic regression.
 
 mod cox;
+mod graph_regression;
 mod history;
 mod logistic;
 mod numbers;
-mod shared;
 mod ways;
 
 pub use logistic::{LogisticRegression, Offsets};
@@ -15,8 +15,8 @@ use super::metrics::lower_is_better;
 use crate::Result;
 use crate::component::{Asks, HeadSpec, Objective, PartKey, Split};
 use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
+use graph_regression::Starts;
 use history::History;
-use shared::Starts;
 use ways::Ways;
 
 /// The scores of a ranking for all heads of an objective.

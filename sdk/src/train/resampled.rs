@@ -1,4 +1,4 @@
-//! Measures that are no means over examples, of a resample of the patients.
+//! Measures of a resample of the patients that are no means over examples.
 
 use super::assess::{mean, predicted_means};
 use super::metrics::{Counts, marked};

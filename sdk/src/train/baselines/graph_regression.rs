@@ -1,4 +1,5 @@
-//! A logistic regression on pairs of an example and a code, whose weights belong to ways between them and to no code.
+//! The logistic regression that learns from a knowledge graph, on pairs of an example and a code: weights belong to ways between
+//! them and to no code.
 
 use super::logistic::Offsets;
 use super::numbers::conjugate_gradients;
@@ -25,7 +26,7 @@ const HALVINGS: i32 = 10;
 /// Weights that come before those of ways: two for pairs with a shortest way of each length, and two for those with none.
 const COMMON: usize = 2 * (LENGTHS + 1);
 
-/// What a regression with knowledge begins with, for each part of the examples.
+/// What a regression with knowledge begins with, for the examples of each split.
 #[derive(Debug, Default)]
 pub(super) struct Starts {
     pub train: Offsets,
@@ -39,23 +40,23 @@ impl Starts {
     /// # Shapes
     /// - `targets`: the positive columns of each training example, below `columns`
     pub fn new(view: &Features, ways: &Ways, columns: usize, targets: &Ragged<u32>) -> Self {
-        let shared = Shared { ways, view, odds: odds(columns, targets) };
+        let regression = GraphRegression { ways, view, odds: odds(columns, targets) };
         // The pairs are gone before there are logits.
-        let weights = fit(&shared.chunks(targets, BYTES), COMMON + ways.weights(view.ages));
-        let of = |rows: &Ragged<u32>| shared.offsets(rows, &weights);
+        let weights = fit(&regression.chunks(targets, BYTES), COMMON + ways.weights(view.ages));
+        let of = |rows: &Ragged<u32>| regression.offsets(rows, &weights);
         Self { train: of(&view.train), valid: of(&view.valid), test: of(&view.test) }
     }
 }
 
 /// logit_pc = o_c + v_l + u_l o_c + Σ_k w_k ln (1 + n_pck), with o_c the log-odds of column c in training, l the length of
 /// the shortest way from example p to c, and n_pck the number of ways of kind and age k.
-struct Shared<'a> {
+struct GraphRegression<'a> {
     ways: &'a Ways,
     view: &'a Features,
     odds: Vec<f32>,
 }
 
-impl Shared<'_> {
+impl GraphRegression<'_> {
     /// The terms of v and u.
     fn common(&self, column: usize, length: usize) -> [(u32, f32); 2] {
         [(2 * length as u32, 1.0), (2 * length as u32 + 1, self.odds[column])]
@@ -335,10 +336,10 @@ mod tests {
         let context = context(&data, &heads, &train, &train, false);
         let (view, targets) = (features(&context, 1), &train.targets[0]);
         let ways = known_ways(&context, &[context.objective.asks(&data, 0)]).unwrap().remove(0);
-        let shared = Shared { ways: &ways, view: &view, odds: odds(13, targets) };
+        let regression = GraphRegression { ways: &ways, view: &view, odds: odds(13, targets) };
         let (all, of_all) =
-            (shared.chunks(targets, usize::MAX), (0..train.len()).map(|i| shared.bytes(i)).sum::<usize>());
-        let some = shared.chunks(targets, of_all.div_ceil(4));
+            (regression.chunks(targets, usize::MAX), (0..train.len()).map(|i| regression.bytes(i)).sum::<usize>());
+        let some = regression.chunks(targets, of_all.div_ceil(4));
         let sum =
             |chunks: &[Pairs], which: usize| chunks.iter().flat_map(|c| &c.seen).map(|seen| seen[which]).sum::<f64>();
         let pairs = |chunks: &[Pairs]| chunks.iter().map(|c| c.seen.len() - 13).sum::<usize>();
