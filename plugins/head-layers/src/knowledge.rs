@@ -34,6 +34,7 @@ options! {
         #[schemars(range(min = 1))]
         pub hidden: usize = 256,
         /// Widths of the two hidden layers of decoders, which ask for something else; what `mlp` has.
+        #[schemars(length(equal = 2), inner(range(min = 1)))]
         pub decoder: Vec<usize> = vec![256, 128],
         /// Dropout rate after the hidden layers of classifier and decoder.
         #[schemars(with = "Fraction")]
@@ -210,7 +211,6 @@ impl BuildHead for KnowledgeOptions {
     fn build(self, context: &HeadContext<'_>) -> Result<KnowledgeHead> {
         let Self { decoder, hidden, dropout, .. } = self.clone();
         let other = MlpOptions { decoder, classifier: vec![hidden], dropout, ..MlpOptions::default() };
-        other.check()?;
         match (context.code_width, &context.knowledge) {
             (None, _) => other.build(context).map(KnowledgeHead::Other),
             (Some(_), Some(asked)) => Ok(KnowledgeHead::Codes(Travelling::new(&self, context, asked))),

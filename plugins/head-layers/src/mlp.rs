@@ -9,8 +9,10 @@ options! {
     /// Options of `mlp`.
     pub struct MlpOptions {
         /// Widths of the two hidden layers of a decoder; the second is the embedding that classifiers use.
+        #[schemars(length(equal = 2), inner(range(min = 1)))]
         pub decoder: Vec<usize> = vec![256, 128],
         /// Width of the hidden layer of a classifier.
+        #[schemars(length(equal = 1), inner(range(min = 1)))]
         pub classifier: Vec<usize> = vec![256],
         /// Dropout rate after hidden layers, in networks without a key of their own.
         #[schemars(with = "Fraction")]
@@ -35,17 +37,11 @@ impl Component for MlpOptions {
     const DEFAULT: bool = true;
 }
 
-impl MlpOptions {
-    pub(crate) fn check(&self) -> Result<()> {
-        widths("decoder", &self.decoder, 2)?;
-        widths("classifier", &self.classifier, 1)
-    }
-}
-
-fn widths(key: &str, widths: &[usize], count: usize) -> Result<()> {
-    match widths.len() == count && !widths.contains(&0) {
-        true => Ok(()),
-        false => Err(Error::user(format!("expected {count} widths of at least 1, found {widths:?}")).at_key(key)),
+/// So many widths of layers. Those of a manifest are as many by the declared range; a program may give others.
+pub(crate) fn widths<const N: usize>(key: &str, widths: &[usize]) -> Result<[usize; N]> {
+    match <[usize; N]>::try_from(widths) {
+        Ok(widths) if !widths.contains(&0) => Ok(widths),
+        _ => Err(Error::user(format!("expected {N} widths of at least 1, found {widths:?}")).at_key(key)),
     }
 }
 
@@ -148,16 +144,14 @@ impl BuildHead for MlpOptions {
     type Module = MlpHead;
 
     fn build(self, context: &HeadContext<'_>) -> Result<MlpHead> {
-        self.check()?;
+        let hidden = widths::<2>("decoder", &self.decoder)?;
+        let [of_classifier] = widths::<1>("classifier", &self.classifier)?;
         let rate = |own: Option<f64>| own.unwrap_or(self.dropout);
         match context.network {
-            "decoder" => {
-                let hidden = [self.decoder[0], self.decoder[1]];
-                Ok(MlpHead::Decoder(Decoder::new(context, hidden, rate(self.decoder_dropout))))
-            }
+            "decoder" => Ok(MlpHead::Decoder(Decoder::new(context, hidden, rate(self.decoder_dropout)))),
             "" | "classifier" => {
-                let (hidden, dropout) = (self.classifier[0], rate(self.classifier_dropout));
-                Ok(MlpHead::Classifier(Classifier::new(context, hidden, dropout)))
+                let dropout = rate(self.classifier_dropout);
+                Ok(MlpHead::Classifier(Classifier::new(context, of_classifier, dropout)))
             }
             "linear" => {
                 let dropout = rate(self.linear_dropout);

@@ -1,8 +1,8 @@
 //! `tied`: a classifier whose logits also compare the patient with the embedding of the code that they ask for.
 
 use crate::Decoder;
+use crate::mlp::widths;
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
-use dualk_sdk::component::at_least;
 use dualk_sdk::ops::{linear, linear_relu, matmul};
 use dualk_sdk::prelude::*;
 
@@ -16,6 +16,7 @@ options! {
         /// its embedding and a bias: codes that are seldom seen share what others teach.
         pub own_weights: bool = false,
         /// Widths of the two hidden layers of heads that do not ask for codes.
+        #[schemars(length(equal = 2), inner(range(min = 1)))]
         pub decoder: Vec<usize> = vec![256, 128],
         /// Dropout rate after hidden layers.
         #[schemars(with = "Fraction")]
@@ -56,12 +57,9 @@ impl BuildHead for TiedOptions {
 
     fn build(self, context: &HeadContext<'_>) -> Result<TiedHead> {
         let Self { hidden, dropout, .. } = self;
-        let [first, second] = self.decoder[..] else {
-            return Err(Error::user(format!("expected 2 widths, found {:?}", self.decoder)).at_key("decoder"));
-        };
-        at_least("decoder", first.min(second), 1)?;
+        let of_decoder = widths::<2>("decoder", &self.decoder)?;
         let Some(width) = context.code_width else {
-            return Ok(TiedHead::Decoder(Decoder::new(context, [first, second], dropout)));
+            return Ok(TiedHead::Decoder(Decoder::new(context, of_decoder, dropout)));
         };
         let layer = |input, output| LinearConfig::new(input, output).init(context.device);
         Ok(TiedHead::Codes(Tied {

@@ -208,10 +208,12 @@ fn compare(key: &str, rule: &Json, value: &Value, found: &mut Vec<Error>) {
             choices.filter(|choice| is_of(choice, table)).for_each(|choice| compare(key, choice, value, found));
         }
         Value::Array(items) => {
-            let fewest = rule.get("minItems").and_then(Json::as_u64).unwrap_or(0);
-            if (items.len() as u64) < fewest {
-                let message = format!("expected at least {fewest} of them, found {}", items.len());
-                found.push(Error::user(message).at_key(key));
+            let bound = |name: &str| rule.get(name).and_then(Json::as_u64);
+            let (fewest, most) = (bound("minItems").unwrap_or(0), bound("maxItems").unwrap_or(u64::MAX));
+            let count = items.len() as u64;
+            if !(fewest..=most).contains(&count) {
+                let range = if count < fewest { format!("at least {fewest}") } else { format!("at most {most}") };
+                found.push(Error::user(format!("expected {range} of them, found {count}")).at_key(key));
             }
             let each = rule.get("items").unwrap_or(&Json::Null);
             items.iter().enumerate().for_each(|(i, item)| compare(&format!("{key}[{i}]"), each, item, found));

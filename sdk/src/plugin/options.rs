@@ -99,6 +99,9 @@ mod tests {
             /// Output width of each layer.
             #[schemars(length(min = 1), inner(range(min = 1, max = 512)))]
             dims: Vec<usize> = vec![256, 256],
+            /// Two of a kind.
+            #[schemars(length(equal = 2), inner(range(min = 1)))]
+            pair: Vec<usize> = vec![2, 1],
             /// What is dropped.
             #[schemars(with = "Option<Fraction>")]
             dropout: Option<f64> = None,
@@ -148,6 +151,8 @@ mod tests {
             ("dims = [1, 0]", "`dims[1]`: expected 1 to 512, found 0"),
             ("dims = [513]", "`dims[0]`: expected 1 to 512, found 513"),
             ("dims = []", "`dims`: expected at least 1 of them, found 0"),
+            ("pair = [1]", "`pair`: expected at least 2 of them, found 1"),
+            ("pair = [1, 2, 3]", "`pair`: expected at most 2 of them, found 3"),
             ("dropout = 1", "`dropout`: expected at least 0 and less than 1, found 1"),
             ("dropout = nan", "`dropout`: expected at least 0 and less than 1, found NaN"),
             ("weight = -0.5", "`weight`: expected a number of at least 0, found -0.5"),
