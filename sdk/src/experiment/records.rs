@@ -1,5 +1,6 @@
 //! What every run has beside what it learnt: its folder, what it ran on and with, and what is known of its data.
 
+use super::components::sdk;
 use super::identity::Identity;
 use super::made::keep_manifests;
 use super::outcome::Outcome;
@@ -9,7 +10,7 @@ use super::run_dir::RunDir;
 use crate::Result;
 use crate::data::Dataset;
 use crate::model::{Model, parameters};
-use crate::plugin::{LockedPlugin, PluginsLock, Stamp};
+use crate::plugin::{LockedPlugin, PluginsLock};
 use serde_json::{Value, json};
 
 /// A new folder for a run.
@@ -22,10 +23,8 @@ pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
 
 /// What a run ran on and with: `environment.json`, which is returned, and `plugins.lock`.
 pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<Value> {
-    let stamp = Stamp::current();
-    let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let environment = json!({ "sdk": fields, "device": plan.device.name, "threads": threads });
+    let environment = json!({ "sdk": sdk(), "device": plan.device.name, "threads": threads });
     run.write_json("environment.json", &environment)?;
     run.write("plugins.lock", PluginsLock::text(locked(plan))?.as_bytes())?;
     Ok(environment)

@@ -7,7 +7,7 @@ use crate::component::{FilePath, Slot};
 use crate::data::knowledge::{OfCohort, Triple, Triples, check_files};
 use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
-use crate::experiment::components::{absolute, component_identity, named, plugin_path, resolve_component};
+use crate::experiment::components::{absolute, component_identity, named, plugin_path, resolve_component, sdk};
 use crate::experiment::identity::Identity;
 use crate::experiment::manifest::Source;
 use crate::experiment::run_dir::RunDir;
@@ -234,8 +234,7 @@ impl KgeExperiment {
         let plugins: Vec<_> = self.plugins.iter().map(|p| json!([p.name, p.sha256])).collect();
         let build = Stamp::current().build;
         let made_from = json!({ "manifest": table, "graph": hex(&hash.finalize()), "plugins": plugins, "sdk": build, "device": device });
-        let sha256 = hex(&Sha256::digest(made_from.to_string().as_bytes()));
-        Ok(Identity { sha256, made_from })
+        Ok(Identity::of(made_from))
     }
 
     /// Ranks test (and validation) triples by a scorer, and by the one-line baseline.
@@ -326,10 +325,8 @@ impl KgeExperiment {
     }
 
     fn write_environment(&self, run: &RunDir) -> Result<()> {
-        let stamp = Stamp::current();
-        let fields: serde_json::Map<_, _> = stamp.fields().into_iter().map(|(k, v)| (k.to_owned(), json!(v))).collect();
         let environment =
-            json!({ "sdk": fields, "device": self.device()?.name, "threads": rayon::current_num_threads() });
+            json!({ "sdk": sdk(), "device": self.device()?.name, "threads": rayon::current_num_threads() });
         run.write_json("environment.json", &environment)?;
         let plugins = self.plugins.iter().map(LockedPlugin::from).collect();
         run.write("plugins.lock", PluginsLock::text(plugins)?.as_bytes())
