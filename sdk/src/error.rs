@@ -108,7 +108,7 @@ impl Error {
         self
     }
 
-    /// Puts `prefix.` before the manifest keys already named, or names `prefix` when there is none.
+    /// Puts `prefix.` before the manifest keys already named, or names `prefix` where no key is.
     pub fn within_key(mut self, prefix: &str) -> Self {
         self.each(&|inner| {
             let mut found = false;

@@ -32,7 +32,7 @@ impl Component for HakeOptions {
 #[derive(Debug)]
 struct Hake {
     path: PathBuf,
-    /// Any when there is none.
+    /// Width of the vectors; any where none is given.
     dim: Option<usize>,
 }
 

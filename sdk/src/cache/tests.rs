@@ -93,7 +93,7 @@ fn a_folder_without_an_entry_of_ours_is_never_touched() {
     assert!(error.contains("found: photos-") && mine.is_file(), "{error}");
 }
 
-/// Of files that cannot be read (a folder in their place is none for root, either) nobody knows what is in them.
+/// Of files that cannot be read nobody knows what is in them. (A folder stands in their place, which root cannot read as a file, either.)
 #[test]
 fn nothing_removes_what_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();

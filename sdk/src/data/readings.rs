@@ -3,7 +3,7 @@
 use super::{Sex, Step};
 use std::collections::HashMap;
 
-/// How sources write that a sex is not known, or is none of the two.
+/// How sources write that a sex is not known, or is neither female nor male.
 const NO_SEX: [&str; 10] = ["unknown", "u", "other", "o", "x", "na", "n/a", "none", "null", "not recorded"];
 
 /// What ends of visits are, in the plural.
@@ -69,7 +69,7 @@ impl Readings {
         end.filter(|_| ended >= started)
     }
 
-    /// A sex, as [`Sex::parse`] reads it. `unknown` and `other` are read, and are none.
+    /// A sex, as [`Sex::parse`] reads it. `unknown` and `other` can be read, and give no sex.
     pub fn sex(&mut self, cell: Option<&str>) -> Option<Sex> {
         let none = |text: &str| NO_SEX.contains(&text.to_ascii_lowercase().as_str()).then_some(None);
         self.read("sexes", cell, |text| Sex::parse(text).map(Some).or_else(|| none(text))).flatten()

@@ -110,7 +110,7 @@ impl Dates {
     /// When there is no such format.
     pub fn new(format: &str) -> crate::Result<Self> {
         let dates = Self { format: format.to_owned() };
-        // What is written in a format can be read in it, unless the format is none or leaves out a part of the date.
+        // What is written in a format can be read in it, unless the format is invalid or leaves out a part of the date.
         let epoch = EPOCH.to_zoned(jiff::tz::TimeZone::UTC).ok();
         let written = epoch.and_then(|epoch| jiff::fmt::strtime::format(format, &epoch).ok());
         match format.is_empty() || written.is_some_and(|text| dates.seconds(&text).is_some()) {

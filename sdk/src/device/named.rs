@@ -96,7 +96,7 @@ fn is_software(device: &Device) -> bool {
 /// The device of that name.
 ///
 /// # Errors
-/// When there is none, with those there are.
+/// When there is no such device, with those there are.
 pub fn open(name: &str) -> Result<NamedDevice> {
     if name == "cpu" {
         // Without asking the drivers of other devices, which takes time and may print.

@@ -31,7 +31,7 @@ impl Prefixes {
         self.check(prefixes.map(|(i, prefix)| (prefix.as_str(), format!("stage[{index}].freeze[{i}]"))))
     }
 
-    /// Refuses a learning rate for parameters that there are none of.
+    /// Refuses a learning rate for parameters that no model has.
     pub fn check_rates(&self, stage: &Stage, index: usize) -> Result<()> {
         let prefixes = stage.lr_of.keys();
         self.check(prefixes.map(|prefix| (prefix.as_str(), format!("stage[{index}].lr_of.{prefix}"))))

@@ -66,7 +66,7 @@ impl PluginsLock {
     /// Reads a lock.
     ///
     /// # Errors
-    /// When there is none, or it is no lock.
+    /// When there is no such file, or it is no lock.
     pub fn read(file: &Path) -> Result<Self> {
         let text = fs::read_to_string(file).map_err(|e| {
             Error::io("read the lock of plugins", file, e)
@@ -94,7 +94,7 @@ impl PluginsLock {
         toml::to_string(&File { plugin: plugins }).map_err(|e| Error::program(e.to_string()))
     }
 
-    /// The plugins in the text of a lock; none where it is none.
+    /// The plugins in the text of a lock; nothing where the text cannot be read as one.
     pub(crate) fn listed(text: &str) -> Vec<LockedPlugin> {
         toml::from_str::<File>(text).map(|file| file.plugin).unwrap_or_default()
     }
@@ -136,7 +136,7 @@ impl Trust {
         Self { announce: Some(Box::new(announce)), ..self }
     }
 
-    /// Whether the lock has the plugin, or there is none.
+    /// Whether the lock has the plugin, or no lock is asked for.
     pub(super) fn admits(&self, found: &Inspection) -> bool {
         self.lock.as_ref().is_none_or(|lock| lock.holds(found))
     }

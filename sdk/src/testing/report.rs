@@ -18,7 +18,7 @@ pub struct Report {
 pub struct Check {
     /// What was asked.
     pub name: String,
-    /// What is wrong; empty when nothing is.
+    /// The findings; empty where nothing is wrong.
     pub findings: Vec<String>,
 }
 

@@ -51,7 +51,7 @@ const DIFFERENT: &str = "that differ from the first row of their visit, which co
 /// Reads the table of visits.
 ///
 /// # Errors
-/// Name the line of a visit with two times, and of one with a time that is none.
+/// Name the line of a visit with two times, and of one whose time cannot be read.
 pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
     let rows = layout.visits.read()?;
     let (patients, numbers) = Ids::where_given(&rows, &options.patient)?;

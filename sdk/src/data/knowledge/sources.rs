@@ -75,7 +75,7 @@ pub enum GraphSource {
     /// What the parser knows of the codes and items of its cohort: those that make patients up do. For experiments
     /// alone.
     Parser {
-        /// Part of the facts that are right; each of the others has any code of the cohort as its tail.
+        /// Fraction of the facts that are right; each of the others has any code of the cohort as its tail.
         #[serde(default = "all")]
         #[schemars(range(min = 0.0, max = 1.0))]
         strength: f64,
@@ -85,11 +85,11 @@ pub enum GraphSource {
 /// A fact in words: head, relation, tail.
 pub type Fact = (String, String, String);
 
-/// What sources that read no file go by.
+/// The cohort, for sources that are derived from one.
 pub struct OfCohort<'a> {
     /// The codes, dotted.
     pub codes: &'a [String],
-    /// Gives the parser's facts, so many of them right.
+    /// Gives the parser's facts, of which this fraction is right.
     pub facts: &'a dyn Fn(f64) -> Result<Vec<Fact>>,
 }
 
@@ -132,7 +132,7 @@ impl GraphSource {
         }
     }
 
-    /// Refuses a source that is derived from a cohort, where there is none.
+    /// Refuses a source that is derived from a cohort, where no cohort is at hand.
     pub(crate) fn check_without_cohort(&self) -> Result<()> {
         match self {
             Self::Icd { .. } | Self::Parser { .. } => {

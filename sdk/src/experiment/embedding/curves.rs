@@ -30,7 +30,7 @@ impl ValidationCurve {
     /// From the folder of a run of `dualk kge train`.
     ///
     /// # Errors
-    /// When it is none, or the run never looked at validation triples.
+    /// When the folder is no run of an embedding, or the run never looked at validation triples.
     pub fn read(folder: &Path) -> Result<Self> {
         let run = RunDir::open(folder)?;
         let read = |name: &str| {

@@ -208,7 +208,7 @@ impl KgeManifest {
         self.compat == Some(Compat::Dualk)
     }
 
-    /// Refuses sources that go by a cohort, where there is none.
+    /// Refuses sources that are derived from a cohort, where no cohort is at hand.
     pub(super) fn check_without_cohort(&self) -> Result<()> {
         self.data.source.iter().enumerate().try_for_each(|(i, source)| {
             source.check_without_cohort().map_err(|e| e.within_key(&format!("data.source[{i}]")))

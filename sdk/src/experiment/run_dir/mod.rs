@@ -115,7 +115,7 @@ impl RunDir {
     /// A finished run.
     ///
     /// # Errors
-    /// When the folder is none.
+    /// When the folder is not one of a run.
     pub fn open(path: &Path) -> Result<Self> {
         let is_there = |name: &str| path.join(name).is_file();
         let status = read_status(path).filter(|status| status.state != FINISHED);

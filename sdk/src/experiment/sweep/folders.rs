@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// embeddings.
 ///
 /// # Errors
-/// When a folder is none of these.
+/// When a folder is neither.
 pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for path in paths {

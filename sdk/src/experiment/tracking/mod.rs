@@ -27,7 +27,7 @@ impl Trackers {
     /// and the run goes on without.
     ///
     /// # Errors
-    /// When the run's folder cannot be written, or the server's address is none.
+    /// When the run's folder cannot be written, or what is given for the server is no address.
     pub fn start(
         manifest: &Manifest,
         run: &RunDir,

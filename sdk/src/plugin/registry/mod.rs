@@ -58,7 +58,7 @@ impl Registry {
     /// What is known of a component.
     ///
     /// # Errors
-    /// When there is none of that name, with those there are.
+    /// When there is no component of that name, with the names that there are.
     pub fn info(&self, slot: Slot, name: &str) -> Result<&ComponentInfo> {
         self.entry(slot, name).map(|e| &e.info)
     }

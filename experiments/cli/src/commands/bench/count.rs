@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_part_that_nobody_counted_is_not_counted_as_another() {
         let mut parts = Parts::default();
-        assert!(are_counted(&parts), "a part that names no component is none");
+        assert!(are_counted(&parts), "a part that names no component does not count");
         parts.code_fusion = ComponentRef::named("attention");
         parts.graph_encoder = encoder("mine");
         assert!(are_counted(&parts), "encoders are for `edges` to refuse");

@@ -76,7 +76,7 @@ impl Published {
     fn width(&self, name: &str, axis: usize) -> Result<usize> {
         let shape = &self.tensor(name)?.shape;
         shape.get(axis).copied().filter(|&width| width > 0).ok_or_else(|| {
-            Error::user(format!("`{name}` has the shape {shape:?}, which is none of this model"))
+            Error::user(format!("`{name}` has the shape {shape:?}, which this model does not have"))
                 .at_file(&self.checkpoint)
         })
     }

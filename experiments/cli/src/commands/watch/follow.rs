@@ -36,7 +36,7 @@ impl Follow {
     /// Follows a run, or the latest of a folder of runs.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no such run.
     pub fn of(given: &Path) -> Result<Self> {
         let follow = Self { given: given.to_owned() };
         match follow.folder() {
