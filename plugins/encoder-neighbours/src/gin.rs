@@ -14,7 +14,7 @@ use dualk_sdk::serde::{Deserialize, Serialize};
 #[serde(crate = "dualk_sdk::serde", rename_all = "snake_case")]
 #[schemars(crate = "dualk_sdk::schemars")]
 pub enum Norm {
-    /// Nothing.
+    /// No normalisation.
     None,
     /// Batch normalisation over the nodes of the graph.
     Batch,

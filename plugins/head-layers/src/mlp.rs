@@ -79,7 +79,7 @@ impl Decoder {
         self.fc3.weight.lazy_shape()[0]
     }
 
-    /// Logits.
+    /// The logits of a batch of vectors.
     ///
     /// # Shapes
     /// - `x`: `[batch, input]`
@@ -119,7 +119,7 @@ impl Classifier {
         self.fc2.weight.lazy_shape()[0]
     }
 
-    /// Logits.
+    /// The logits of a batch of vectors.
     ///
     /// # Shapes
     /// - `x`: `[batch, input]`

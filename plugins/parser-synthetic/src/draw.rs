@@ -50,6 +50,18 @@ impl Draw {
         some
     }
 
+    /// A number of visits: one, or with the chance `several` two, and with the chance `further` each one more, at most `most`.
+    pub fn number_of_visits(&mut self, several: f64, most: usize, further: f64) -> usize {
+        if !self.chance(several) {
+            return 1;
+        }
+        let mut number = 2;
+        while number < most && self.chance(further) {
+            number += 1;
+        }
+        number
+    }
+
     /// Puts values in any order.
     pub fn shuffle<T>(&mut self, values: &mut [T]) {
         self.0.shuffle(values);

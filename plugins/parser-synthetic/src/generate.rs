@@ -4,6 +4,8 @@ use crate::draw::{Draw, falling};
 use crate::world::{Cluster, Condition, Episode, World};
 use std::collections::BTreeSet;
 
+/// Chance that a patient with two visits has a third, and so on.
+const FURTHER_VISIT: f64 = 0.4;
 /// Chance that a patient's diseases come from two clusters.
 const SECOND_CLUSTER: f64 = 0.3;
 /// Chance that a visit is about the same as the one before.
@@ -48,21 +50,14 @@ impl Default for Sizes {
     }
 }
 
-/// One, or two and with falling chance more.
+/// Draws the number of visits of a patient.
 pub fn number_of_visits(options: &Sizes, draw: &mut Draw) -> usize {
-    if !draw.chance(options.multi) {
-        return 1;
-    }
-    let mut number = 2;
-    while number < options.max_visits && draw.chance(0.4) {
-        number += 1;
-    }
-    number
+    draw.number_of_visits(options.multi, options.max_visits, FURTHER_VISIT)
 }
 
 /// Codes and items of a visit, as numbers of the world.
 pub struct Visit {
-    /// Codes.
+    /// Diagnosis codes.
     pub codes: Vec<u32>,
     /// Abnormal items.
     pub labs: BTreeSet<u32>,

@@ -63,7 +63,7 @@ enum Kind {
     Persistent(usize),
     /// A neighbour of the visit before; the index of its context there.
     Neighbour(usize),
-    /// Neither.
+    /// Neither in the visit before nor a neighbour of it.
     Unrelated,
 }
 
@@ -79,11 +79,11 @@ struct Diagnosis {
 /// What a node is at a visit.
 #[derive(Clone, Copy)]
 enum Role {
-    /// A diagnosis, by its number.
+    /// A diagnosis, by its index.
     Diagnosis(usize),
     /// No diagnosis, and a companion of one.
     Neighbour,
-    /// Neither.
+    /// Neither a diagnosis nor a companion of one.
     Other,
 }
 

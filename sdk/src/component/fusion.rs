@@ -41,7 +41,7 @@ impl<'a> FusionContext<'a> {
 
 /// Turns sets of rows of a table into one vector each. Implementations are burn modules.
 pub trait Fusion {
-    /// Fuses. An empty set gives the zero vector.
+    /// The vectors of the sets. An empty set gives the zero vector.
     ///
     /// # Shapes
     /// - `values`: `[rows, width]`; `sets` points into its rows

@@ -21,7 +21,7 @@ pub struct GraphEncoderContext<'a> {
 
 /// Turns node features and the graph into one embedding per node. Implementations are burn modules.
 pub trait GraphEncoder {
-    /// Embeds the nodes.
+    /// The embeddings of all nodes.
     ///
     /// # Shapes
     /// - `features`: `[nodes, input]`

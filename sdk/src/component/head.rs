@@ -36,7 +36,7 @@ pub struct AskedOf<'a> {
 
 /// Turns vectors into logits. Implementations are burn modules.
 pub trait Head {
-    /// Logits.
+    /// The logits of a batch of vectors.
     ///
     /// # Shapes
     /// - `x`: `[batch, input]`

@@ -17,7 +17,7 @@ pub struct LabEncoderContext<'a> {
 
 /// Turns the abnormal laboratory items of an admission into a vector. Implementations are burn modules.
 pub trait LabEncoder {
-    /// Embeds.
+    /// The vectors of a batch of admissions.
     ///
     /// # Shapes
     /// - `labs`: `[batch, labs]`, 1 for abnormal and 0 otherwise

@@ -24,7 +24,7 @@ pub struct PatientEncoderContext<'a> {
 
 /// Turns the visits of patients into one vector each. Implementations are burn modules.
 pub trait PatientEncoder {
-    /// Encodes.
+    /// The vectors of the patients of a batch.
     ///
     /// # Shapes
     /// - `embeddings`: `[nodes, width]`, of which `batch.codes` names rows

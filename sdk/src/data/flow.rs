@@ -40,9 +40,9 @@ pub struct Step {
 pub struct Odd {
     /// What is odd, such as `unknown to the tables of ICD-9-CM`.
     pub what: String,
-    /// How many.
+    /// How many are odd.
     pub count: u64,
-    /// Those of the values that were there most often that have the shape of codes, with their numbers.
+    /// The most frequent values that have the shape of codes, with their counts.
     pub most: Vec<(String, u64)>,
     /// The others, which may be anything: shown with `--show-values`, and never written.
     #[serde(skip)]
@@ -55,11 +55,11 @@ pub struct Odd {
 pub struct LeftOut {
     /// The reason, such as `without an admission`.
     pub why: String,
-    /// How many.
+    /// How many were left out.
     pub count: u64,
     /// Whether it is meant so: a filter, not a loss.
     pub by_rule: bool,
-    /// Those of the values that were left out most often that have the shape of codes, with their numbers.
+    /// The values that were left out most often and have the shape of codes, with their counts.
     pub most: Vec<(String, u64)>,
     /// The others, which may be anything: shown with `--show-values`, and never written.
     #[serde(skip)]

@@ -11,7 +11,7 @@ pub struct KgeOutcome {
     pub name: String,
     /// Name of the embedding model.
     pub model: String,
-    /// Device.
+    /// Name of the device that computed.
     pub device: String,
     /// Threads that computed.
     pub threads: usize,

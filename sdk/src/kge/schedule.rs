@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum KgeSchedule {
     /// A tenth from half of the steps on, where Adam starts anew.
     Published,
-    /// Constant.
+    /// The same rate in every step.
     Constant,
     /// Constant at first, then linear to 0.
     Linear {

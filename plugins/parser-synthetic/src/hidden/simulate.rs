@@ -40,28 +40,16 @@ pub fn simulate(options: &SyntheticOptions, seed: u64) -> Simulated {
     let people = Person::all(options, seed);
     for p in 0..patients.len() {
         let first = FIRST_ADMISSION + 7 * visits.len() as i64;
-        let number = number_of_visits(options, &mut draw);
+        let number = draw.number_of_visits(options.multi, options.max_visits, options.further);
         visits.extend(Patient::new(&world, people.get(p), &mut draw).visits(number, &mut draw));
         admissions.push((0..number as i64).map(|i| first + 7 * i));
     }
     Simulated { world, patients, admissions, visits, people }
 }
 
-/// One, or two and with falling chance more.
-pub fn number_of_visits(options: &SyntheticOptions, draw: &mut Draw) -> usize {
-    if !draw.chance(options.multi) {
-        return 1;
-    }
-    let mut number = 2;
-    while number < options.max_visits && draw.chance(options.further) {
-        number += 1;
-    }
-    number
-}
-
 /// Codes and items of a visit, as numbers of the world.
 pub struct Visit {
-    /// Codes.
+    /// Diagnosis codes.
     pub codes: Vec<u32>,
     /// Abnormal items.
     pub labs: BTreeSet<u32>,

@@ -23,7 +23,7 @@ pub struct Eval {
     /// Patients to evaluate.
     #[arg(long, default_value_t = 1000)]
     patients: usize,
-    /// How often.
+    /// How often each is measured.
     #[arg(long, default_value_t = 3)]
     repeats: usize,
     #[command(flatten)]

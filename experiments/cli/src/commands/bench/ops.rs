@@ -48,7 +48,7 @@ pub struct Ops {
     /// Patients whose visits and codes the sets are.
     #[arg(long, default_value_t = 256)]
     batch: usize,
-    /// How often; the median counts.
+    /// How often each is measured; the median counts.
     #[arg(long, default_value_t = 5)]
     repeats: usize,
     /// Leave the plain formulations out: they take n × n numbers several times.
