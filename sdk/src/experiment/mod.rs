@@ -61,7 +61,7 @@ pub use manifest::{ComponentRef, Manifest};
 pub use outcome::{Outcome, Row, StageOutcome, Stratum, TrainedStage, TrainedVectors};
 pub use patients::PatientTable;
 pub use rehearsal::StageMemory;
-pub use resolve::{Listed, listed};
+pub use resolve::{Listed, listed, listed_of_embedding};
 pub use run_dir::{RunDir, Status};
 pub use scrub::scrub;
 pub use stop::Stop;

@@ -334,8 +334,8 @@ pub struct Listed {
 /// # Errors
 /// When the manifest of an embedding cannot be read.
 pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
-    let (mut plugins, mut components) = (plugin_files(&manifest.plugin, source), manifest.components());
-    let mut open = manifest.open_slots();
+    let (plugins, components) = (plugin_files(&manifest.plugin, source), manifest.components());
+    let mut listed = Listed { plugins, components, open: manifest.open_slots() };
     for (part, _, component) in manifest.model.named_parts() {
         for (option, value) in &component.options {
             let folder = MadeFolder(value.as_str().unwrap_or_default().into());
@@ -345,17 +345,31 @@ pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
                 if !KgeManifest::is_meant(&path, &[]).map_err(|e| source.place(named_at(e, &key)))? {
                     continue;
                 }
-                let (embedding, own) = KgeManifest::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
-                plugins.extend(plugin_files(&embedding.plugin, &own));
-                if embedding.model.is_open() {
-                    open.insert(Slot::KgeModel);
-                } else {
-                    components.push((Slot::KgeModel, embedding.model.r#type));
-                }
+                let embedding = KgeManifest::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
+                listed.add(&embedding);
             }
         }
     }
-    Ok(Listed { plugins, components, open })
+    Ok(listed)
+}
+
+/// The plugins that the manifest of an embedding lists, and its model.
+pub fn listed_of_embedding(manifest: &(KgeManifest, Source)) -> Listed {
+    let mut listed = Listed { plugins: Vec::new(), components: Vec::new(), open: BTreeSet::new() };
+    listed.add(manifest);
+    listed
+}
+
+impl Listed {
+    /// Adds what an embedding asks for.
+    fn add(&mut self, (embedding, source): &(KgeManifest, Source)) {
+        self.plugins.extend(plugin_files(&embedding.plugin, source));
+        if embedding.model.is_open() {
+            self.open.insert(Slot::KgeModel);
+        } else {
+            self.components.push((Slot::KgeModel, embedding.model.r#type.clone()));
+        }
+    }
 }
 
 fn plugin_files(plugins: &[PluginRef], source: &Source) -> Vec<PathBuf> {

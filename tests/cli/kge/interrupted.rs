@@ -1,6 +1,6 @@
 //! Trainings that are killed or stopped, and go on to the same numbers.
 
-use super::support::{dualk, run_folder, succeed, tensors, write};
+use super::support::{dualk, refuse, run_folder, succeed, tensors, write};
 use dualk_sdk::serde_json::{Value, from_str};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,10 @@ pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str) {
     let output = child.wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(143), "{log}");
-    assert!(log.contains("stopped by signal 15 after step") && log.contains("--resume"), "{log}");
+    let command = format!("{} --resume", arguments.join(" "));
+    for says in ["stopped by SIGTERM after step", "a checkpoint is saved: ", "/resume/", "go on: ", &command] {
+        assert!(log.contains(says), "lacks {says:?}: {log}");
+    }
 }
 
 #[test]
@@ -158,4 +161,7 @@ fn a_signal_saves_and_stops() {
     let long = ["kge", "train", "tree.toml", "--set", "train.steps=1000000"];
     interrupt(folder, &long, "metrics.jsonl");
     assert!(!checkpoints(folder, "").is_empty());
+    let run = left(folder, "metrics.jsonl").unwrap();
+    let says = ["not finished: it stopped: stopped by SIGTERM", "`dualk kge train MANIFEST --resume`"];
+    refuse(folder, &["kge", "eval", run.parent().unwrap().to_str().unwrap()], &says);
 }

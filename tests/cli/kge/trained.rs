@@ -103,3 +103,59 @@ fn what_is_no_number_is_not_saved_and_ranks_last() {
     let test = |key: &str| result(folder, &run)["test"][key].as_f64().unwrap();
     assert!(test("mrr") < 0.05 && test("hits@10") < 0.05 && test("mr") > 150.0, "{}", test("mrr"));
 }
+
+#[test]
+fn watch_shows_an_embedding() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    let run = run_folder(&succeed(folder, &["kge", "train", "tree.toml"]));
+    let shows = |run: &str, parts: &[&str]| {
+        let picture = succeed(folder, &["watch", run, "--once"]);
+        parts.iter().for_each(|part| assert!(picture.contains(part), "lacks {part:?}: {picture}"));
+    };
+    let curves = ["loss on train", "MRR on valid", "valid MRR "];
+    shows(&run, &[&["tree-", "complete", "1500/1500 steps"], &curves[..]].concat());
+    // In progress: 33 lines of 15 steps, one after 500, and 16 more; the last is half written.
+    let text = |file: &str| fs::read_to_string(folder.join(&run).join(file)).unwrap();
+    let (manifest, metrics) = (text("manifest.toml"), text("metrics.jsonl"));
+    let unfinished = folder.join("other/tree-1.unfinished-x");
+    fs::create_dir_all(&unfinished).unwrap();
+    fs::write(unfinished.join("manifest.toml"), &manifest).unwrap();
+    let first = |lines: usize| metrics.lines().take(lines).collect::<Vec<_>>().join("\n") + "\n{\"step\"";
+    fs::write(unfinished.join("metrics.jsonl"), first(50)).unwrap();
+    shows("other", &[&["735/1500 steps", "step 735 · ", "steps/s", "ETA "], &curves[..]].concat());
+    // What there is no curve of is said.
+    fs::write(unfinished.join("metrics.jsonl"), first(3)).unwrap();
+    shows("other", &["45/1500 steps", "none yet"]);
+    let never = manifest.replace("validate_every = 500", "validate_every = 0");
+    assert_ne!(never, manifest);
+    fs::write(unfinished.join("manifest.toml"), never).unwrap();
+    shows("other", &["MRR on valid", "none: train.validate_every is 0"]);
+}
+
+#[test]
+fn an_embedding_is_trained_with_the_plugins_of_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    let train = ["kge", "train", "tree.toml", "--locked", "--set", "train.steps=20"];
+    refuse(folder, &train, &["plugins.lock", "dualk plugin lock"]);
+    let printed = succeed(folder, &["plugin", "lock", "tree.toml"]);
+    assert!(printed.contains("dualk-plugin-kge-models") && printed.lines().count() == 2, "{printed}");
+    let run = run_folder(&succeed(folder, &train));
+    succeed(folder, &["kge", "eval", &run, "--locked"]);
+
+    // That of another build.
+    let locked = fs::read_to_string(folder.join("plugins.lock")).unwrap();
+    let sha256 = locked.split("sha256 = \"").nth(1).unwrap().split('"').next().unwrap();
+    fs::write(folder.join("plugins.lock"), locked.replace(sha256, &"0".repeat(64))).unwrap();
+    refuse(folder, &train, &["the plugin `dualk-plugin-kge-models` is not in the lock", "plugins.lock"]);
+
+    // A manifest that names no model has the plugin of the one that serves by default.
+    let unnamed = MANIFEST.replace("[model]\ntype = \"hake\"\ndim = 16\nmodulus_weight = 0.5\n", "");
+    assert!(!unnamed.contains("model"));
+    fs::write(folder.join("tree.toml"), unnamed).unwrap();
+    assert_eq!(succeed(folder, &["plugin", "lock", "tree.toml"]), printed);
+    assert_eq!(fs::read_to_string(folder.join("plugins.lock")).unwrap(), locked);
+}

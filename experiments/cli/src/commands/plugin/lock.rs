@@ -1,21 +1,24 @@
 use clap::Args;
 use dualk_sdk::Result;
-use dualk_sdk::experiment::{Listed, Manifest, listed};
+use dualk_sdk::experiment::embedding::KgeManifest;
+use dualk_sdk::experiment::{Listed, Manifest, listed, listed_of_embedding};
 use dualk_sdk::plugin::{LockedPlugin, PluginsLock, Registry};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk plugin lock`.
 #[derive(Args)]
 pub struct Lock {
-    /// The manifest, a TOML file.
+    /// The manifest of an experiment or an embedding, a TOML file.
     manifest: PathBuf,
 }
 
 impl Lock {
     /// Reads what the files say; runs none of them.
     pub fn run(self) -> Result<()> {
-        let loaded = Manifest::load(&self.manifest, &[])?;
-        let Listed { plugins, components, open } = listed(&loaded)?;
+        let Listed { plugins, components, open } = match KgeManifest::is_meant(&self.manifest, &[])? {
+            true => listed_of_embedding(&KgeManifest::load(&self.manifest, &[])?),
+            false => listed(&Manifest::load(&self.manifest, &[])?)?,
+        };
         let files = Registry::files(&plugins, &components, &open)?;
         for file in &files {
             file.verify(None)?;
