@@ -346,6 +346,24 @@ pub fn value(text: impl fmt::Display) -> String {
     }
 }
 
+/// The most letters of a cell that an error shows.
+const LONGEST_CELL: usize = 80;
+
+/// What a cell of a table holds, for an error: nothing, or a [`value`], of a long one its beginning.
+///
+/// ```
+/// use dualk_sdk::error::cell;
+/// assert_eq!([cell(None), cell(Some(" ")), cell(Some("7"))], ["nothing", "nothing", "(--show-values shows it)"]);
+/// ```
+pub fn cell(text: Option<&str>) -> String {
+    let text = text.map(str::trim).unwrap_or_default();
+    match text.char_indices().nth(LONGEST_CELL) {
+        _ if text.is_empty() => "nothing".to_owned(),
+        Some((end, _)) => value(format_args!("{}…", &text[..end])),
+        None => value(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use crate::visits::{Columns, Identified, Listed, Visits};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::data::{Dates, Ids, Readings, Sex, Step, year_of};
-use dualk_sdk::error::{Mistakes, value};
+use dualk_sdk::error::{Mistakes, cell, value};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::path::Path;
@@ -85,7 +85,8 @@ impl Tables {
         let mut subjects = HashMap::new();
         for (i, group) in rows.texts("anchor_year_group")?.enumerate() {
             let Some(start) = group.and_then(|g| g.get(..4)).and_then(|g| g.parse::<i64>().ok()) else {
-                return Err(rows.error(i, "the column `anchor_year_group` must start with a year, such as 2011 - 2013"));
+                let message = "the column `anchor_year_group` must start with a year, such as 2011 - 2013";
+                return Err(rows.error(i, format!("{message}, found {}", cell(group))));
             };
             // Without an admission, or without an identifier, it is nobody's.
             let Some(number) = numbers[i] else { continue };

@@ -125,11 +125,8 @@ fn flagged(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<See
 
 /// The item of a row that has a value, and the value.
 fn valued(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<(i64, f32)>, Fault> {
-    let (admission, text) = (row.id(ADMISSION, ids)?, row.text(RESULT));
-    if text.is_empty() {
-        return Ok(placed(row, admission, places, None));
-    }
-    let value = text.parse().map_err(|_| row.fault(RESULT, "the column `valuenum` must hold a number"))?;
+    let admission = row.id(ADMISSION, ids)?;
+    let Some(value) = row.number::<f32>(RESULT)? else { return Ok(placed(row, admission, places, None)) };
     let item = row.integer(ITEM)?;
     Ok(placed(row, admission, places, Some((item, value))))
 }

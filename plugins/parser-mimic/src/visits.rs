@@ -104,10 +104,8 @@ impl Identified {
         for (i, text) in rows.texts(&columns.start)?.enumerate() {
             let (subject, admission) = (subjects[i], admissions[i]);
             let Some(start) = text.and_then(|text| columns.dates.read(text)) else {
-                let column = rows.called(&columns.start);
-                let message = format!("the column `{column}` must hold a time such as 2166-05-20 19:16:52");
-                let help = "the option date_format says how other times are written, such as %d.%m.%Y %H:%M";
-                return Err(rows.error(i, message).help(help));
+                let message = columns.dates.wrong(rows.called(&columns.start), text);
+                return Err(rows.error(i, message).help(Dates::HELP));
             };
             if !keep(i, subject, start)? {
                 left_out += 1;

@@ -369,14 +369,10 @@ fn result(row: &Row<'_>, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen
             false => Seen::Lost(UNKNOWN_TYPE),
         });
     };
-    let text = row.text(3);
-    if text.is_empty() {
-        return Ok(Seen::LeftOut(NO_RESULT));
-    }
+    let Some(value) = row.number::<f32>(3)? else { return Ok(Seen::LeftOut(NO_RESULT)) };
     if row.bytes(2).trim_ascii().is_empty() {
         return Ok(Seen::Lost(NO_NAME));
     }
-    let value = text.parse().map_err(|_| row.fault(3, "the column `labresult` must hold a number"))?;
     let item = (row.bytes(2).to_vec(), row.bytes(4).to_vec());
     Ok(Seen::Of(at, (item, category as u8, value)))
 }

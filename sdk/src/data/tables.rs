@@ -304,13 +304,7 @@ fn tables_in(folder: &Path) -> Vec<String> {
 }
 
 pub(crate) fn not_an_integer(column: &str, text: Option<&str>) -> String {
-    let found = match text {
-        None => "nothing".to_owned(),
-        // Longer texts may hold anything; only what was meant as a number is repeated.
-        Some(text) if text.len() <= 20 => crate::error::value(text),
-        Some(_) => "a longer text".to_owned(),
-    };
-    format!("the column `{column}` must hold an integer, found {found}")
+    format!("the column `{column}` must hold an integer, found {}", crate::error::cell(text))
 }
 
 /// An integer; `7.0` is one too, as pandas writes columns where some are missing.

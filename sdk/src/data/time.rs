@@ -90,6 +90,10 @@ fn since_epoch(time: DateTime) -> i64 {
     time.duration_since(EPOCH).as_secs()
 }
 
+/// What formats are made of.
+const LETTERS: &str = "accepted: %Y year, %m month, %b its name, %d day, %H hour, %I of twelve and %p AM or PM, %M minute, %S \
+                       second, %z zone, as of strptime; without the option times are such as 2016-05-20 19:16:52";
+
 /// How a source writes dates.
 ///
 /// ```
@@ -104,6 +108,9 @@ pub struct Dates {
 }
 
 impl Dates {
+    /// What to do about a cell that [`read`](Self::read) does not take.
+    pub const HELP: &str = "the option date_format says how other times are written, such as %d.%m.%Y %H:%M";
+
     /// In a format of `strptime`, such as `%d.%m.%Y %H:%M`; when it is empty, as [`seconds`] reads them.
     ///
     /// # Errors
@@ -116,8 +123,9 @@ impl Dates {
         match format.is_empty() || written.is_some_and(|text| dates.seconds(&text).is_some()) {
             true => Ok(dates),
             false => {
-                let message = format!("this is no format of dates: {}", crate::error::value(format));
-                Err(crate::Error::user(message).help("give year, month and day, such as %d.%m.%Y or %m/%d/%Y %H:%M"))
+                // It is written in the manifest, and in no table.
+                let error = crate::Error::user(format!("this is no format of dates: \"{format}\""));
+                Err(error.help("give year, month and day, such as %d.%m.%Y or %m/%d/%Y %H:%M").help(LETTERS))
             }
         }
     }
@@ -134,6 +142,21 @@ impl Dates {
     /// what Parquet holds as dates and times is read whatever the format.
     pub fn read(&self, text: &str) -> Option<i64> {
         self.cell(text).map(utc)
+    }
+
+    /// What [`read`](Self::read) takes, for errors.
+    pub fn accepted(&self) -> String {
+        const USUAL: &str = "such as 2016-05-20 19:16:52 or 2016-05-20";
+        match self.format.is_empty() {
+            true => format!("a time {USUAL}"),
+            false => format!("a time in the format {}, or {USUAL}", self.format),
+        }
+    }
+
+    /// What is wrong with a cell of a column that [`read`](Self::read) does not take: what it takes, and the cell where errors may
+    /// show it.
+    pub fn wrong(&self, column: &str, cell: Option<&str>) -> String {
+        format!("the column `{column}` must hold {}, found {}", self.accepted(), crate::error::cell(cell))
     }
 
     /// Days since 1970 of the date in a cell as it is written, whatever the time of day and the zone behind it; in the forms that
@@ -335,7 +358,27 @@ mod tests {
             assert_eq!(dates.read(text), expected, "{text}");
         }
         for none in ["%Q?", "%Y-%m-%d %Q", "%d.%m", "%s", "day"] {
-            assert!(Dates::new(none).is_err(), "{none}");
+            let error = Dates::of_option(none).unwrap_err().to_string();
+            let named = format!("`date_format`: this is no format of dates: \"{none}\"");
+            for part in ["such as %d.%m.%Y", "%H hour", &named] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_told_what_is_one() {
+        let found = "found (--show-values shows it)";
+        let wrong = Dates::default().wrong("start", Some("May"));
+        assert_eq!(
+            wrong,
+            format!("the column `start` must hold a time such as 2016-05-20 19:16:52 or 2016-05-20, {found}")
+        );
+        let of_format = Dates::new("%d.%m.%Y").unwrap().wrong("start", Some("May"));
+        assert!(of_format.contains("a time in the format %d.%m.%Y, or such as 2016-05-20 19:16:52"), "{of_format}");
+        assert!(of_format.ends_with(found) && Dates::default().wrong("start", None).ends_with("found nothing"));
+        for dates in ["2016-05-20 19:16:52", "2016-05-20"] {
+            assert!(Dates::default().read(dates).is_some() && Dates::default().accepted().contains(dates));
         }
     }
 }

@@ -292,6 +292,33 @@ fn identifiers_among_codes_are_counted_and_not_named() {
     assert!(shown.contains("most often: 7712"), "{shown}");
 }
 
+/// Times and numbers that cannot be read: what is accepted is said, and the cell with `--show-values` alone.
+#[test]
+fn cells_that_cannot_be_read_are_shown_only_when_asked() {
+    let time = "must hold a time such as 2016-05-20 19:16:52 or 2016-05-20";
+    for (source, name, column, says) in [
+        (mimic3(), "raw/ADMISSIONS.csv", 3, format!("`ADMITTIME` {time}, found")),
+        (mimic4(), "raw/patients.csv", 4, "`anchor_year_group` must start with a year".to_owned()),
+        (eicu(), "raw/lab.csv", 4, "`labresult` must hold a number, found".to_owned()),
+        (omop(), "raw/visit_occurrence.csv", 3, format!("`visit_start_date` {time}, found")),
+        (omop(), "raw/measurement.csv", 3, "`value_as_number` must hold a number, found".to_owned()),
+        (csv(), "visits.csv", 2, format!("`time` {time}, or a number, found")),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        write(&source, folder.path());
+        let (_, text) = source.tables.iter().find(|table| table.0 == name).unwrap();
+        fs::write(folder.path().join(name), with_cell(text, column, "CANARY which is longer than a number")).unwrap();
+        let prepare = ["prepare", "canary.toml", "--out", "out", "--no-cache"];
+        let output = dualk(folder.path(), &prepare);
+        let hidden = printed(&output, name);
+        assert_eq!(output.status.code(), Some(2), "{hidden}");
+        assert!(hidden.contains(&says) && hidden.contains("found (--show-values shows it)"), "{hidden}");
+        let output = dualk(folder.path(), &[&prepare[..], &["--show-values"]].concat());
+        let shown = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(shown.contains(&says) && shown.contains("found `CANARY which is longer than a number`"), "{shown}");
+    }
+}
+
 /// Every column of every table in turn holds what does not belong there; rows are twice there, too long, or cut.
 #[test]
 fn errors_about_broken_tables_show_nothing_of_them() {

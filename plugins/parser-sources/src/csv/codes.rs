@@ -8,6 +8,7 @@ use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::events::EventSets;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables;
+use dualk_sdk::error::cell;
 use dualk_sdk::prelude::*;
 
 /// The codes in the cells of a table, row after row.
@@ -75,8 +76,8 @@ pub fn diagnoses(
             Written::Version => match versions[row] {
                 Some("9") => Icd::Icd9,
                 Some("10") => Icd::Icd10,
-                _ => {
-                    let message = format!("the column `{}` must hold 9 or 10", options.version);
+                found => {
+                    let message = format!("the column `{}` must hold 9 or 10, found {}", options.version, cell(found));
                     return Err(rows.error(row, message));
                 }
             },

@@ -163,14 +163,7 @@ impl<'a> Long<'a> {
     }
 
     fn number(&self, row: &Row<'_>, which: usize) -> Result<Option<f32>, Fault> {
-        let Some(column) = self.columns[which] else { return Ok(None) };
-        match row.text(column) {
-            "" => Ok(None),
-            text => match text.parse::<f32>() {
-                Ok(number) => Ok(Some(number)),
-                Err(_) => Err(row.fault(column, "expected a number in this column")),
-            },
-        }
+        self.columns[which].map_or(Ok(None), |column| row.number(column))
     }
 
     fn look(&self, row: &Row<'_>) -> Result<Seen<One>, Fault> {

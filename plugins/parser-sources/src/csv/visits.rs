@@ -4,7 +4,7 @@ use super::CsvOptions;
 use super::layout::{Layout, Source};
 use dualk_sdk::data::tables::{Row, Rows};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Readings, Stays, Step};
-use dualk_sdk::error::value;
+use dualk_sdk::error::{cell, value};
 use dualk_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -171,10 +171,9 @@ fn time(rows: &Rows<'_>, i: usize, column: &str, text: Option<&str>, dates: &Dat
     match text.parse::<f64>().ok().filter(|number| number.is_finite()) {
         Some(number) => Ok((number, None)),
         None => {
-            let message = format!("the column `{column}` must hold a date such as 2016-05-20 19:16:52, or a number");
-            Err(rows
-                .error(i, message)
-                .help("the option date_format says how other dates are written, such as %d.%m.%Y"))
+            let (accepted, found) = (dates.accepted(), cell(Some(text)));
+            let message = format!("the column `{column}` must hold {accepted}, or a number, found {found}");
+            Err(rows.error(i, message).help(Dates::HELP))
         }
     }
 }

@@ -7,6 +7,7 @@ use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
 use dualk_sdk::data::{Dates, PatientFacts, Readings, Sex};
+use dualk_sdk::error::cell;
 use dualk_sdk::prelude::*;
 use std::collections::BTreeMap;
 
@@ -150,8 +151,7 @@ impl Meds {
             }
             let Some(what) = what else { continue };
             let Some(time) = dates.read(time) else {
-                let error = rows.error(i, "the column `time` must hold a time such as 2016-05-20 19:16:52");
-                return Err(error.help("the option date_format says how times are written that are texts"));
+                return Err(rows.error(i, dates.wrong("time", Some(time))).help(Dates::HELP));
             };
             found.entry(subjects[i]).or_default().events.push(Event { time, what });
         }
@@ -201,5 +201,6 @@ impl Meds {
 
 /// The number that row `i` has in the column `numeric_value`.
 pub fn number(rows: &Rows<'_>, i: usize, text: &str) -> Result<f32> {
-    text.parse().map_err(|_| rows.error(i, "the column `numeric_value` must hold a number"))
+    let wrong = || format!("the column `numeric_value` must hold a number, found {}", cell(Some(text)));
+    text.parse().map_err(|_| rows.error(i, wrong()))
 }

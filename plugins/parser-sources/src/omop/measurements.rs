@@ -72,10 +72,10 @@ type Item = (i64, i64);
 
 /// The item of a row and its value: what is out of its range, or all, as the rule wants it.
 fn measured(row: &Row<'_>, rule: Rule, places: &HashMap<i64, usize>, ids: &Ids) -> Result<Seen<(Item, f32)>, Fault> {
-    let (visit, value) = (row.id(VISIT, ids)?, number(row, VALUE, "value_as_number")?);
+    let (visit, value) = (row.id(VISIT, ids)?, row.number::<f64>(VALUE)?);
     let (unit, counts) = match rule {
         Rule::Said => {
-            let (low, high) = (number(row, RANGE[0], "range_low")?, number(row, RANGE[1], "range_high")?);
+            let (low, high) = (row.number::<f64>(RANGE[0])?, row.number::<f64>(RANGE[1])?);
             (0, value.is_some_and(|v| low.is_some_and(|low| v < low) || high.is_some_and(|high| v > high)))
         }
         _ => (row.optional_integer(UNIT)?.unwrap_or(0), true),
@@ -86,14 +86,4 @@ fn measured(row: &Row<'_>, rule: Rule, places: &HashMap<i64, usize>, ids: &Ids) 
         (Some(&at), Some(value)) if counts => Seen::Of(at, ((row.integer(CONCEPT)?, unit), value as f32)),
         _ => Seen::Nothing,
     })
-}
-
-fn number(row: &Row<'_>, column: usize, name: &str) -> Result<Option<f64>, Fault> {
-    match row.text(column) {
-        "" => Ok(None),
-        text => match text.parse::<f64>() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => Err(row.fault(column, format!("the column `{name}` must hold a number"))),
-        },
-    }
 }

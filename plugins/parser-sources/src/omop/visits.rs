@@ -77,8 +77,8 @@ impl Omop {
                 continue;
             }
             let Some(span) = times.span(i, &dates, &mut found.stays.readings) else {
-                let error = rows.error(i, "the column `visit_start_date` must hold a date such as 2016-05-20");
-                return Err(error.help("the option date_format says how other dates are written, such as %d.%m.%Y"));
+                let column = rows.called("visit_start_date");
+                return Err(rows.error(i, dates.wrong(column, times.start_dates[i])).help(Dates::HELP));
             };
             let start = span.start;
             found.stays.add(person, visit, start as f64, known.visit(person, span));

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
@@ -98,6 +99,18 @@ impl<'t> Row<'t> {
         super::integer(std::str::from_utf8(bytes).ok()).ok_or_else(|| {
             let text = std::str::from_utf8(bytes).ok().filter(|t| !t.is_empty());
             self.fault(column, super::not_an_integer(self.called(column), text))
+        })
+    }
+
+    /// The number in a column, `None` where nothing is written.
+    ///
+    /// # Errors
+    /// When there is something else.
+    pub fn number<T: FromStr>(&self, column: usize) -> Result<Option<T>, Fault> {
+        let text = Some(self.text(column)).filter(|text| !text.is_empty());
+        text.map(str::parse::<T>).transpose().map_err(|_| {
+            let (name, found) = (self.called(column), crate::error::cell(text));
+            self.fault(column, format!("the column `{name}` must hold a number, found {found}"))
         })
     }
 
