@@ -31,6 +31,8 @@ pub enum Place {
         /// Column, from 1.
         column: Option<usize>,
     },
+    /// A setting of the command line: what stands behind `--set`.
+    Setting(String),
 }
 
 /// An error with a place and a remedy.
@@ -178,13 +180,8 @@ impl Error {
     /// Adds "did you mean …" for a name that is not among `known`, and lists what is.
     pub fn suggest<S: AsRef<str>>(self, found: &str, known: impl IntoIterator<Item = S>) -> Self {
         let known: Vec<String> = known.into_iter().map(|k| k.as_ref().to_owned()).collect();
-        let near = known
-            .iter()
-            .map(|k| (strsim::damerau_levenshtein(k, found), k))
-            .min()
-            .filter(|(distance, k)| *distance <= 2.max(k.len() / 3));
-        let this = match near {
-            Some((_, k)) => self.help(format!("did you mean `{k}`?")),
+        let this = match nearest(found, known.iter().map(String::as_str)) {
+            Some(near) => self.help(format!("did you mean `{near}`?")),
             None => self,
         };
         match known.is_empty() {
@@ -207,7 +204,7 @@ impl Error {
     pub fn key(&self) -> Option<&str> {
         self.inner.places.iter().find_map(|place| match place {
             Place::Key(key) => Some(key.as_str()),
-            Place::File { .. } => None,
+            Place::File { .. } | Place::Setting(_) => None,
         })
     }
 
@@ -234,6 +231,12 @@ impl Error {
             Blame::Signal(number) => 128 + (number & 127),
         }
     }
+}
+
+/// The name among `known` that is written almost as `found`.
+pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.into_iter().map(|name| (strsim::damerau_levenshtein(name, found), name)).min();
+    near.filter(|(distance, name)| *distance <= 2.max(name.len() / 3)).map(|(_, name)| name)
 }
 
 /// Mistakes that are collected, so that all can be shown at once.
@@ -302,13 +305,12 @@ impl fmt::Display for Error {
             None => f.write_str(&self.inner.message)?,
         }
         for place in &self.inner.places {
-            if let Place::File { path, line, column } = place {
-                write!(f, "\n  --> {}", path.display())?;
-                if let Some(line) = line {
-                    write!(f, ":{line}")?;
-                }
-                if let Some(column) = column {
-                    write!(f, ":{column}")?;
+            match place {
+                Place::Key(_) => {}
+                Place::Setting(text) => write!(f, "\n  --> --set {text}")?,
+                Place::File { path, line, column } => {
+                    write!(f, "\n  --> {}", path.display())?;
+                    line.iter().chain(column).try_for_each(|number| write!(f, ":{number}"))?;
                 }
             }
         }

@@ -233,8 +233,38 @@ fn cases() -> Vec<Case> {
             &["backend.precision", "on cpu", "tf32", "f32", "bf16", "CUDA"],
         ),
         set("no such CUDA device", &["--device", "cuda:99"], &["backend.device", "cuda:99", "cpu"]),
-        set("setting without value", &["--set", "seed"], &["key=value", "`seed`"]),
-        set("setting beyond the list", &["--set", "stage[9].epochs=1"], &["stage[9].epochs", "the list has 4"]),
+        set(
+            "setting without value",
+            &["--set", "seed"],
+            &["`--set seed`: expected KEY=VALUE", "did you mean `seed=VALUE`?"],
+        ),
+        set("setting without key", &["--set", "=3"], &["`--set =3`: there is no key", "for example --set seed=7"]),
+        set(
+            "setting beyond the list",
+            &["--set", "stage[9].epochs=1"],
+            &["`--set stage[9].epochs=1`: there is no item 9", "the list has 4", "from -1"],
+        ),
+        set(
+            "setting with an open bracket",
+            &["--set", "stage[0.epochs=1"],
+            &["`--set stage[0.epochs=1`: ", "is not closed", "did you mean `stage[0].epochs`?"],
+        ),
+        set(
+            "setting with half a table",
+            &["--set", "model.graph_encoder={type=\"gat\""],
+            &["`--set model.graph_encoder={type=\"gat\"`: the value is not TOML", "{ type = \"gat\", heads = 2 }"],
+        ),
+        set(
+            "setting of a misspelt list",
+            &["--set", "stag[0].epochs=1"],
+            &["unknown key `stag`", "--> --set stag[0].epochs=1", "did you mean `stage`?"],
+        ),
+        set(
+            "setting of a misspelt option",
+            &["--set", "model.graph_encoder.dim=[8]"],
+            &["model.graph_encoder.dim", "--> --set model.graph_encoder.dim=[8]", "did you mean `dims`?"],
+        ),
+        set("setting of another type", &["--set", "seed=one"], &["`seed`", "\"one\"", "--> --set seed=one"]),
         files(
             "manifest not UTF-8",
             |d| fs::write(d.join("broken.toml"), b"name = \"\xff\xfe\"\n").unwrap(),

@@ -7,6 +7,41 @@ pub(super) fn steps(key: &str) -> Vec<&str> {
     key.split(['.', '[']).map(|step| step.trim_end_matches(']')).collect()
 }
 
+/// The steps of a dotted key as somebody wrote it.
+///
+/// # Errors
+/// What is wrong with it: a name that is missing, or brackets around no place of a list.
+pub(super) fn written(key: &str) -> Result<Vec<&str>, String> {
+    let mut found = Vec::new();
+    for part in key.split('.') {
+        let (name, mut places) = part.split_at(part.find('[').unwrap_or(part.len()));
+        match (name.is_empty(), name.contains(']')) {
+            (true, _) if key.is_empty() => return Err("there is no key".to_owned()),
+            (true, _) => return Err(format!("a name is missing in the key `{key}`")),
+            (_, true) => return Err(format!("a `]` in the key `{key}` closes nothing")),
+            _ => found.push(name),
+        }
+        while let Some(rest) = places.strip_prefix('[') {
+            let (place, behind) =
+                rest.split_once(']').ok_or_else(|| format!("a `[` in the key `{key}` is not closed"))?;
+            if place.parse::<isize>().is_err() {
+                return Err(format!("`[{place}]` is no place in a list, such as [0] or [-1]"));
+            }
+            found.push(place);
+            places = behind;
+        }
+        if !places.is_empty() {
+            return Err(format!("`{places}` stands behind a `]` in the key `{key}`"));
+        }
+    }
+    Ok(found)
+}
+
+/// The last step of a dotted key.
+pub(super) fn last(key: &str) -> &str {
+    key.rsplit(['.', '[']).next().unwrap_or(key).trim_end_matches(']')
+}
+
 /// The key of steps.
 pub(super) fn key_of(steps: &[String]) -> String {
     steps.iter().fold(String::new(), |path, step| join(&path, step))
@@ -84,6 +119,25 @@ mod tests {
         for key in ["stage[-3].a", "stage[1].b[-1]", "other[-1]"] {
             assert_eq!(of(key), key);
         }
+    }
+
+    #[test]
+    fn keys_are_read_as_they_are_meant_or_refused() {
+        assert_eq!(written("stage[-1].loss.positive[0][2]").unwrap(), ["stage", "-1", "loss", "positive", "0", "2"]);
+        for (key, says) in [
+            ("", "no key"),
+            ("a..b", "a name is missing"),
+            ("[0].a", "a name is missing"),
+            ("stage[0.lr", "a `[` in the key `stage[0.lr` is not closed"),
+            ("stage[0", "is not closed"),
+            ("stage0].lr", "closes nothing"),
+            ("stage[one].lr", "`[one]` is no place in a list"),
+            ("stage[0]lr", "`lr` stands behind a `]`"),
+        ] {
+            let wrong = written(key).unwrap_err();
+            assert!(wrong.contains(says), "{key}: {wrong}");
+        }
+        assert_eq!(["stage[0].lr", "a[-2]", "seed"].map(last), ["lr", "-2", "seed"]);
     }
 
     #[test]

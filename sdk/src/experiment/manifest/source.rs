@@ -1,7 +1,7 @@
 //! Manifest files: TOML with `extends` and command-line settings, and where each key was written.
 
-use super::keys::{from_start, join, key_of, place, step_into, steps};
-use crate::error::Place;
+use super::keys::{from_start, join, key_of, last, place, step_into, steps, written};
+use crate::error::{Place, nearest};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,7 +16,17 @@ struct Origin {
     file: Option<PathBuf>,
     line: usize,
     column: usize,
+    /// What stands behind `--set`; `None` in a file.
+    setting: Option<String>,
 }
+
+/// How settings are written.
+const USAGE: &str = "for example --set seed=7 or --set 'stage[0].epochs=5': the key is dotted, and places in lists are counted \
+                     from 0, or from the end from -1";
+
+/// How their values are.
+const VALUES: &str = "accepted: TOML, such as 7, true, [1, 2] or { type = \"gat\", heads = 2 }, and texts that do not begin, as \
+                      TOML does, with a bracket or a quote";
 
 /// A manifest as written: the merged table and the origin of each key.
 #[derive(Debug, Clone, Default)]
@@ -75,7 +85,7 @@ impl Source {
         let mut own = Self { path: path.to_owned(), ..Self::default() };
         let locate = |at: usize| {
             let (line, column) = position(text, at);
-            Origin { file: Some(path.to_owned()), line, column }
+            Origin { file: Some(path.to_owned()), line, column, setting: None }
         };
         note_table("", parsed.get_ref(), &locate, &mut own.origins);
         own.table = toml::from_str(text).map_err(|e| Error::user(e.message().to_owned()).at_file(path))?;
@@ -133,31 +143,49 @@ impl Source {
 
     /// Applies one `key=value`; the value is TOML, or else a text.
     fn set(&mut self, setting: &str) -> Result<()> {
-        let usage = || Error::user(format!("expected key=value, found `{setting}`")).help("for example --set seed=7");
-        let (key, text) = setting.split_once('=').ok_or_else(usage)?;
-        let (key, text) = (key.trim(), text.trim());
-        let value = match toml::from_str::<Table>(&format!("value = {text}")).ok().and_then(|mut t| t.remove("value")) {
-            Some(value) => value,
-            None => Value::String(text.to_owned()),
+        let wrong = |what: String| Error::user(format!("`--set {setting}`: {what}"));
+        let with_meant = |error: Error, meant: Vec<String>| match meant.is_empty() {
+            true => error.help(USAGE),
+            false => error.help(format!("did you mean `{}`?", meant.join("` or `"))).help(USAGE),
         };
-        let steps = from_start(&self.table, &steps(key));
-        if steps.iter().any(|s| s.is_empty()) {
-            return Err(usage());
-        }
-        self.assign(&steps, value).map_err(|e| e.help(format!("in --set {setting}")))?;
-        self.origins.insert(key_of(&steps), Origin { file: None, line: 0, column: 0 });
+        let Some((key, text)) = setting.split_once('=') else {
+            let error = wrong("expected KEY=VALUE, found no `=`".to_owned());
+            return Err(with_meant(error, self.keys_like(setting.trim())));
+        };
+        let (key, text) = (key.trim(), text.trim());
+        let steps = written(key).map_err(|what| with_meant(wrong(what), self.closed(key).into_iter().collect()))?;
+        let steps = from_start(&self.table, &steps);
+        let value = value_of(text).map_err(|what| wrong(what).help(VALUES))?;
+        self.assign(&steps, value).map_err(|what| wrong(what).help(USAGE))?;
+        let origin = Origin { file: None, line: 0, column: 0, setting: Some(setting.to_owned()) };
+        self.origins.insert(key_of(&steps), origin);
         Ok(())
+    }
+
+    /// Settings of keys that end in a name, or in one that is written almost so; a few of them.
+    fn keys_like(&self, name: &str) -> Vec<String> {
+        let near = nearest(name, self.origins.keys().map(|key| last(key)));
+        // Short names are near to everything.
+        let Some(near) = near.filter(|near| *near == name || name.len() > 2) else { return Vec::new() };
+        self.origins.keys().filter(|key| last(key) == near).take(3).map(|key| format!("{key}=VALUE")).collect()
+    }
+
+    /// A key whose brackets are not as they should be, as it may be meant.
+    fn closed(&self, key: &str) -> Option<String> {
+        let steps = steps(key);
+        let is_there = !steps.contains(&"") && self.table.contains_key(*steps.first()?);
+        is_there.then(|| key_of(&from_start(&self.table, &steps)))
     }
 
     /// Gives a key the value that another key holds for it, so that errors name the line of that one.
     pub(in crate::experiment) fn set_from(&mut self, key: &str, value: Value, written_at: &str) -> Result<()> {
-        let steps = from_start(&self.table, &steps(key));
-        let usage = || Error::user(format!("expected a dotted key such as model.graph_encoder, found `{key}`"));
-        if steps.iter().any(|s| s.is_empty()) {
-            return Err(self.place(usage().at_key(written_at)));
-        }
+        let steps = written(key).map_err(|what| {
+            let error = Error::user(format!("expected a dotted key such as model.graph_encoder: {what}"));
+            self.place(error.at_key(written_at))
+        })?;
+        let steps = from_start(&self.table, &steps);
         let origin = self.origin(written_at).cloned();
-        self.assign(&steps, value).map_err(|e| self.place(e.at_key(written_at)))?;
+        self.assign(&steps, value).map_err(|what| self.place(Error::user(what).at_key(written_at)))?;
         let path = key_of(&steps);
         // Nothing inside of the old value is where it was.
         let inside = |other: &String| other.strip_prefix(&path).is_some_and(|rest| rest.starts_with(['.', '[']));
@@ -166,7 +194,7 @@ impl Source {
         Ok(())
     }
 
-    fn assign(&mut self, steps: &[String], value: Value) -> Result<()> {
+    fn assign(&mut self, steps: &[String], value: Value) -> Result<(), String> {
         let mut root = Value::Table(std::mem::take(&mut self.table));
         let outcome = assign(&mut root, steps, value);
         if let Value::Table(table) = root {
@@ -206,19 +234,27 @@ impl Source {
         self.origins.get(key).is_some_and(|origin| origin.file.is_none())
     }
 
-    /// Adds file and line to an error that names a key.
+    /// Adds file and line, or the setting, to an error that names a key.
     pub fn place(&self, error: Error) -> Error {
         error.map_places(|place| match &place {
-            Place::Key(key) => match self.origin(key).and_then(|o| o.file.clone().map(|f| (f, o))) {
-                Some((path, o)) => {
-                    let file = Place::File { path, line: Some(o.line), column: Some(o.column) };
-                    vec![place, file]
-                }
-                None if self.origin(key).is_some() => vec![place],
-                None => vec![place, Place::File { path: self.path.clone(), line: None, column: None }],
-            },
-            Place::File { .. } => vec![place],
+            Place::Key(key) => {
+                let written = match self.origin(key).or_else(|| self.set_inside(key)) {
+                    Some(Origin { file: Some(path), line, column, .. }) => {
+                        Place::File { path: path.clone(), line: Some(*line), column: Some(*column) }
+                    }
+                    Some(Origin { setting: Some(text), .. }) => Place::Setting(text.clone()),
+                    _ => Place::File { path: self.path.clone(), line: None, column: None },
+                };
+                vec![place, written]
+            }
+            Place::File { .. } | Place::Setting(_) => vec![place],
         })
+    }
+
+    /// A setting of something inside of a key, which is there for that alone where nothing around it was written.
+    fn set_inside(&self, key: &str) -> Option<&Origin> {
+        let inside = |other: &str| other.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', '[']));
+        self.origins.iter().find(|(other, origin)| origin.setting.is_some() && inside(other)).map(|(_, origin)| origin)
     }
 
     /// The origin of a key, or of the nearest key around it.
@@ -325,7 +361,23 @@ pub(super) fn remove(table: &mut Table, key: &str) -> bool {
     }
 }
 
-fn assign(at: &mut Value, steps: &[String], value: Value) -> Result<()> {
+/// The value of a setting: TOML, or else a text, unless it begins as TOML does.
+fn value_of(text: &str) -> Result<Value, String> {
+    let as_text = || Value::String(text.to_owned());
+    match toml::from_str::<Table>(&format!("value = {text}")) {
+        Ok(mut table) => Ok(table.remove("value").unwrap_or_else(as_text)),
+        Err(error) if text.starts_with(['{', '[', '"', '\'']) => {
+            Err(format!("the value is not TOML: {}", error.message().trim()))
+        }
+        Err(_) => Ok(as_text()),
+    }
+}
+
+/// Puts a value where the steps lead to.
+///
+/// # Errors
+/// Say what is missing on the way.
+fn assign(at: &mut Value, steps: &[String], value: Value) -> Result<(), String> {
     let Some((step, rest)) = steps.split_first() else {
         *at = value;
         return Ok(());
@@ -343,14 +395,11 @@ fn assign(at: &mut Value, steps: &[String], value: Value) -> Result<()> {
         Value::Array(items) => {
             let length = items.len();
             let item = place(step, length).and_then(|i| items.get_mut(i));
-            let missing = || {
-                let message =
-                    format!("there is no item {step}: the list has {length}, counted from 0, or from the end from -1");
-                Error::user(message)
-            };
+            let missing =
+                || format!("there is no item {step}: the list has {length}, counted from 0, or from the end from -1");
             assign(item.ok_or_else(missing)?, rest, value)
         }
-        _ => Err(Error::user(format!("`{step}` is inside a value that is no table"))),
+        _ => Err(format!("`{step}` is inside a value that is no table")),
     }
 }
 
@@ -393,6 +442,50 @@ mod tests {
         assert!(source.is_set("stage[0].epochs") && !source.is_set("stage[-1].epochs"));
         assert!(source.set("stage[4].epochs=3").unwrap_err().to_string().contains("the list has 1"));
         assert!(source.set("nonsense").is_err());
+    }
+
+    #[test]
+    fn settings_that_are_none_say_what_is_accepted() {
+        let text = "seed = 1\n[[stage]]\nepochs = 1\nlr = 0.1\n[[stage]]\nlr = 0.2\n";
+        let set = |setting: &str| Source::from_text("manifest", text, &[setting.to_owned()]);
+        let usage = "--set 'stage[0].epochs=5'";
+        for (setting, says) in [
+            (
+                "lr",
+                ["expected KEY=VALUE, found no `=`", "did you mean `stage[0].lr=VALUE` or `stage[1].lr=VALUE`?", usage],
+            ),
+            ("epoch", ["found no `=`", "did you mean `stage[0].epochs=VALUE`?", usage]),
+            ("=3", ["there is no key", usage, usage]),
+            (".lr=3", ["a name is missing in the key `.lr`", usage, usage]),
+            ("stage[9].lr=1", ["there is no item 9: the list has 2", "from the end from -1", usage]),
+            ("stage.lr=1", ["there is no item lr: the list has 2", usage, usage]),
+            ("stage[0.lr=1", ["a `[` in the key `stage[0.lr` is not closed", "did you mean `stage[0].lr`?", usage]),
+            ("seed.x=1", ["`x` is inside a value that is no table", usage, usage]),
+            ("model.x={type=\"gat\"", ["the value is not TOML: ", "accepted: TOML, such as 7", "a bracket or a quote"]),
+            ("name=\"a", ["the value is not TOML: ", "accepted: TOML, such as 7", "texts"]),
+        ] {
+            let error = set(setting).unwrap_err();
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("`--set {setting}`: ")) && error.exit_code() == 2, "{text}");
+            says.iter().for_each(|part| assert!(text.contains(part), "{setting} lacks {part:?}: {text}"));
+        }
+        assert!(set("name={gat").unwrap_err().places().is_empty());
+        let far = set("xy").unwrap_err().to_string();
+        assert!(!far.contains("did you mean"), "{far}");
+    }
+
+    #[test]
+    fn mistakes_of_settings_name_these() {
+        let setting = |text: &str| vec![text.to_owned()];
+        let source = Source::from_text("manifest", "seed = 1", &setting("stag[0].lr=1")).unwrap();
+        for key in ["stag", "stag[0].lr", "stag[0].lr.x"] {
+            let error = source.place(Error::user("wrong").at_key(key)).to_string();
+            assert_eq!(error, format!("`{key}`: wrong\n  --> --set stag[0].lr=1"));
+        }
+        for (key, place) in [("seed", "manifest:1:1"), ("sta", "manifest"), ("", "manifest")] {
+            let error = source.place(Error::user("wrong").at_key(key)).to_string();
+            assert_eq!(error, format!("`{key}`: wrong\n  --> {place}"));
+        }
     }
 
     #[test]
