@@ -140,6 +140,12 @@ impl Error {
         self
     }
 
+    /// Puts before its message, and those of the mistakes that were found with it, in what they are, such as a row of a sweep.
+    pub(crate) fn of(mut self, what: &str) -> Self {
+        self.each(&|inner| inner.message = format!("{what}: {}", inner.message));
+        self
+    }
+
     /// Adds a file.
     pub fn at_file(mut self, path: impl AsRef<Path>) -> Self {
         self.inner.places.push(Place::File { path: path.as_ref().to_owned(), line: None, column: None });

@@ -497,6 +497,20 @@ fn mistakes_in_a_sweep_name_the_line() {
     let error = place.refused(&["sweep", "small.toml"]);
     assert!(error.contains("did you mean `graph_encoder`?") || error.contains("unknown key `encoder`"), "{error}");
     assert!(Place::new("").refused(&["sweep", "small.toml"]).contains("no [sweep]"));
+    // Of a row of the list its name.
+    for (rows, says) in [
+        (
+            "\"model.graph_encoder\" = \"gta\"",
+            "`model.graph_encoder.type`: in the row `mine`, tuned to lr = 0.1: no graph",
+        ),
+        ("\"stage[1].lr\" = 0.1", "`sweep.list[1].stage[1].lr`: in the row `mine`: `stage[1].lr` is tuned"),
+        ("\"stage[1].epochs\" = 0", "`stage[1].epochs`: in the row `mine`, tuned to lr = 0.1: expected"),
+    ] {
+        let list = format!("[[sweep.list]]\nname = \"plain\"\n[[sweep.list]]\nname = \"mine\"\n{rows}\n");
+        let error = Place::new(&format!("[sweep]\ntune = {{ \"stage[1].lr\" = [0.1, 0.2] }}\n{list}"));
+        let error = error.refused(&["sweep", "small.toml"]);
+        assert!(error.contains(says) && error.contains("small.toml:31"), "{error}");
+    }
     let twice = Place::new("[sweep]\nseeds = [1, 2, 1]\n").refused(&["sweep", "small.toml"]);
     assert!(twice.contains("`sweep.seeds[2]`"), "{twice}");
     assert!(!place.path("sweeps").exists(), "nothing is written of a sweep that is none");

@@ -75,7 +75,7 @@ impl SweepOptions {
         if all.is_empty() {
             all.push(Configuration::default());
         }
-        all.iter().flat_map(|one| &one.settings).try_for_each(may_differ)?;
+        all.iter().try_for_each(|one| one.settings.iter().try_for_each(may_differ).map_err(|e| one.mistake(e)))?;
         self.check_names(&all)?;
         Ok(all)
     }
@@ -89,8 +89,8 @@ impl SweepOptions {
         let Some(first) = all.first() else { return Ok(vec![Vec::new()]) };
         first.iter().try_for_each(may_differ)?;
         first.iter().try_for_each(of_same_patients)?;
-        let set = configurations.iter().flat_map(|one| &one.settings);
-        for (setting, tuned) in set.flat_map(|s| first.iter().map(move |t| (s, t))) {
+        let set = configurations.iter().flat_map(|one| one.settings.iter().map(move |setting| (one, setting)));
+        for ((one, setting), tuned) in set.flat_map(|s| first.iter().map(move |t| (s, t))) {
             if says(&setting.key, &setting.value, &tuned.key) {
                 let message = match setting.key == tuned.key {
                     true => format!("`{}` is tuned, and so is set by no configuration", tuned.key),
@@ -99,7 +99,7 @@ impl SweepOptions {
                     }
                 };
                 let error = Error::user(message).at_key(&setting.written_at);
-                return Err(error.help("leave it out of `sweep.tune`, or here"));
+                return Err(one.mistake(error.help("leave it out of `sweep.tune`, or here")));
             }
         }
         Ok(all)
@@ -137,6 +137,14 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// A mistake of this row, with its name where the manifest gives one.
+    fn mistake(&self, error: Error) -> Error {
+        match &self.name {
+            Some(name) => error.of(&format!("in the row `{name}`")),
+            None => error,
+        }
+    }
+
     /// What it changes, with or without the seeds of cohort and split.
     fn changes(&self, with_seeds: bool) -> Vec<(&str, &Value)> {
         let is_seed = |setting: &&Setting| SEEDS_OF_PATIENTS.contains(&setting.key.as_str());
@@ -358,6 +366,11 @@ mod tests {
         for entry in ["stage = [{ epochs = 2 }, { lr = 3 }]", "'stage[1].lr' = 3", "'stage[-1].lr' = 3"] {
             assert!(tunings(entry).unwrap_err().contains("is tuned"), "{entry}");
         }
+        let error = tunings("name = 'deep', 'stage[1].lr' = 3").unwrap_err();
+        assert!(
+            error.starts_with("`sweep.list[0].stage[1].lr`: in the row `deep`: `stage[-1].lr`, which is"),
+            "{error}"
+        );
         let error = tunings("'stage[0].lr' = 3").unwrap_err();
         assert!(
             error.contains("`stage[-1].lr`, which is tuned, may be part of what this sets, `stage[0].lr`"),
@@ -401,7 +414,8 @@ mod tests {
             ("grid = { a = 1 }", "sweep.grid.a", "write [1]"),
             ("grid = { a = [] }", "sweep.grid.a", "at least one"),
             ("grid = { seed = [1, 2] }", "sweep.grid.seed[0]", "seeds = [1, 2, 3]"),
-            ("list = [{ 'output.runs' = 'x' }]", "sweep.list[0].output.runs", "cannot differ"),
+            ("list = [{ 'output.runs' = 'x' }]", "sweep.list[0].output.runs", "`: `output` cannot differ"),
+            ("list = [{}, { name = 'y', seed = 2 }]", "sweep.list[1].seed", "in the row `y`: `seed` cannot differ"),
             ("random = { draws = 0, space = { a = [1] } }", "sweep.random.draws", "1 to 10000"),
             ("random = { draws = 2, space = { a = { low = 2, high = 1 } } }", "sweep.random.space.a", "low < high"),
             ("random = { draws = 2, space = { a = 3 } }", "sweep.random.space.a", "found 3"),

@@ -64,12 +64,8 @@ impl Planner {
             let row = self.facets.len();
             for tuning in &tunings {
                 for (place, &seed) in seeds.iter().enumerate() {
-                    let added = self.add(row, configuration, tuning, seed, place == 0)?;
-                    repeated += usize::from(!added);
-                    let deciding = self.options.tune_seeds.unwrap_or(usize::MAX);
-                    if let Some(member) = self.members.last_mut().filter(|_| added) {
-                        member.awaits_choice = place >= deciding;
-                    }
+                    let added = self.add(row, configuration, tuning, seed, place);
+                    repeated += usize::from(!added.map_err(|e| in_row(e, configuration, tuning))?);
                 }
             }
         }
@@ -84,14 +80,15 @@ impl Planner {
         Ok(sweep)
     }
 
-    /// Adds a member, after looking at its files where `check` says so; false when there is one like it.
+    /// Adds a member with a seed and its place among the seeds; false when there is one like it. With the first its files are
+    /// looked at.
     fn add(
         &mut self,
         row: usize,
         configuration: &Configuration,
         tuning: &[Setting],
         seed: u64,
-        check: bool,
+        place_of_seed: usize,
     ) -> Result<bool> {
         let mut own = self.source.clone();
         for setting in configuration.settings.iter().chain(tuning) {
@@ -102,7 +99,7 @@ impl Planner {
         let experiment = Experiment::new(Manifest::from_source(own)?, std::mem::take(&mut self.registry))?;
         let patients = patients_of(experiment.manifest())?;
         let experiment = self.with_fixed_cohort(experiment, seed)?.with_cache(self.cache.clone());
-        if check {
+        if place_of_seed == 0 {
             experiment.check()?;
         }
         self.note_unknown_files(&experiment);
@@ -117,6 +114,7 @@ impl Planner {
         if self.members.iter().any(|other| other.id == member.id) {
             return Ok(false);
         }
+        member.awaits_choice = self.options.tune_seeds.is_some_and(|deciding| place_of_seed >= deciding);
         member.setting = (!tuning.is_empty()).then(|| described(tuning));
         member.patients = said_of_patients(configuration);
         self.patients.push(patients);
@@ -224,6 +222,15 @@ fn patients_of(manifest: &Manifest) -> Result<String> {
         Value::try_from(&data.split).map_err(|e| Error::program(format!("the split cannot be written: {e}")))?;
     let seed = data.parser.options.get("seed").map_or(String::new(), |seed| format!(", parser seed {seed}"));
     Ok(format!("split {}{seed}", short(&split)))
+}
+
+/// A mistake that was found in a member: the row, by its name or by what it changes, and what it is tuned to.
+fn in_row(error: Error, configuration: &Configuration, tuning: &[Setting]) -> Error {
+    let row = configuration.name.clone().unwrap_or_else(|| described(&configuration.settings));
+    let row = (!row.is_empty()).then(|| format!("in the row `{row}`"));
+    let tuned = (!tuning.is_empty()).then(|| format!("tuned to {}", described(tuning)));
+    let said: Vec<String> = row.into_iter().chain(tuned).collect();
+    if said.is_empty() { error } else { error.of(&said.join(", ")) }
 }
 
 /// What a configuration says of its patients, for a reader.
