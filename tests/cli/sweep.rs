@@ -480,6 +480,24 @@ fn what_cannot_be_compared_is_refused_by_name() {
     assert!(place.refused(&["compare", "runs"]).contains("these runs have different"));
 }
 
+#[test]
+fn names_that_manifests_give_are_kept_where_several_folders_are_compared() {
+    let place = Place::new(
+        "[[sweep.list]]\nname = \"plain\"\n[[sweep.list]]\nname = \"deep\"\n\"model.graph_encoder.dims\" = [16, 16, 16]\n\
+         [[sweep.list]]\n\"stage[1].lr\" = 0.01\n",
+    );
+    place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "3", "--threads", "1"]);
+    let alone = run(&place, &["name=alone"]);
+    let names = |folders: &[&str]| -> Vec<String> {
+        let rows = place.json(&[&["compare", "--format", "json"], folders].concat());
+        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&["out", &alone]), ["plain", "deep", "small", "alone"]);
+    let mut of_runs = names(&["out/runs", &alone]);
+    of_runs.sort();
+    assert_eq!(of_runs, ["alone", "deep", "plain", "small"]);
+}
+
 /// The folder of a run with settings.
 fn run(place: &Place, settings: &[&str]) -> String {
     let set = settings.iter().flat_map(|s| ["--set", s]);

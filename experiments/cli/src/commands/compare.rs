@@ -1,6 +1,6 @@
 use clap::{Args, ValueEnum};
 use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
-use dualk_sdk::experiment::sweep::{Plan, run_folders};
+use dualk_sdk::experiment::sweep::{Plan, named_runs};
 use dualk_sdk::{Result, storage};
 use std::path::PathBuf;
 
@@ -69,7 +69,7 @@ impl From<Form> for Format {
 
 impl Compare {
     pub fn run(self) -> Result<()> {
-        let runs = run_folders(&self.folders)?;
+        let runs = named_runs(&self.folders)?;
         let planned = match self.folders.as_slice() {
             [one] => Plan::read(one)?,
             _ => None,
@@ -87,7 +87,7 @@ impl Compare {
         };
         let table = match (&planned, self.folders.as_slice()) {
             (Some(plan), [folder]) => plan.compare(folder, &options)?,
-            _ => Comparison::of(&runs, &options)?,
+            _ => Comparison::of_named(&runs, &options)?,
         };
         let text = table.render(self.format.into(), self.references)?;
         let write = |file: &PathBuf, text: &str| storage::replace(file, |new| storage::write(new, text.as_bytes()));

@@ -20,6 +20,15 @@ pub struct PlannedRun {
     pub decides: bool,
 }
 
+/// A finished run, and what the manifest of its sweep calls its row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedRun {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The name; `None` of a run by itself, and where the manifest gives none.
+    pub row: Option<String>,
+}
+
 /// Runs that differ in nothing but the seed.
 pub(super) struct Group<'a> {
     pub name: String,
@@ -29,7 +38,7 @@ pub(super) struct Group<'a> {
     pub deciding: Vec<&'a Record>,
 }
 
-/// Groups by what manifests say, named by what is different about each; the experiment's name when there is one alone.
+/// Groups by what manifests say.
 pub(super) fn by_manifest(records: &[Record]) -> Vec<Group<'_>> {
     let mut groups: Vec<(&Facets, Vec<&Record>)> = Vec::new();
     for record in records {
@@ -38,16 +47,46 @@ pub(super) fn by_manifest(records: &[Record]) -> Vec<Group<'_>> {
             None => groups.push((&record.facets, vec![record])),
         }
     }
-    let facets: Vec<Facets> = groups.iter().map(|(facets, _)| (*facets).clone()).collect();
-    let names = match facets.len() {
-        1 => vec![records[0].outcome.name.clone()],
-        _ => names(&facets),
+    let names = match groups.as_slice() {
+        [(_, runs)] => vec![given(runs).unwrap_or(&records[0].outcome.name).to_owned()],
+        several => called(several),
     };
     names
         .into_iter()
         .zip(groups)
         .map(|(name, (_, runs))| Group { name, setting: None, runs, deciding: Vec::new() })
         .collect()
+}
+
+/// What manifests call a row: the name of an entry of a sweep's list, or of the experiment; nothing where its runs are called
+/// otherwise.
+fn given<'a>(runs: &[&'a Record]) -> Option<&'a str> {
+    let name = |run: &'a Record| run.row.as_deref().unwrap_or(&run.outcome.name);
+    let mut names = runs.iter().copied().map(name);
+    let first = names.next()?;
+    names.all(|other| other == first).then_some(first)
+}
+
+/// Names of rows: those that are given where they tell rows apart, with what is different about rows that are called alike; else what
+/// is different about each.
+fn called(groups: &[(&Facets, Vec<&Record>)]) -> Vec<String> {
+    let differences = |of: &[usize]| names(&of.iter().map(|&row| groups[row].0.clone()).collect::<Vec<_>>());
+    let all: Vec<usize> = (0..groups.len()).collect();
+    let given: Vec<Option<&str>> = groups.iter().map(|(_, runs)| given(runs)).collect();
+    let name = |row: usize| -> String {
+        let Some(name) = given[row] else { return differences(&all)[row].clone() };
+        let alike: Vec<usize> = all.iter().copied().filter(|&other| given[other] == given[row]).collect();
+        match alike.iter().position(|&other| other == row) {
+            Some(place) if alike.len() > 1 => format!("{name}, {}", differences(&alike)[place]),
+            _ => name.to_owned(),
+        }
+    };
+    let found: Vec<String> = all.iter().map(|&row| name(row)).collect();
+    let apart = found.iter().collect::<BTreeSet<_>>().len() == found.len();
+    match given.iter().all(|name| *name == given[0]) || !apart {
+        true => differences(&all),
+        false => found,
+    }
 }
 
 /// Digests of cohorts and splits.

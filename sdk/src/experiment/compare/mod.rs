@@ -11,7 +11,7 @@ mod verdict;
 
 pub(super) use facets::short;
 pub use facets::{Facets, names};
-pub use groups::PlannedRun;
+pub use groups::{NamedRun, PlannedRun};
 pub use record::{Record, comparable, is_oracle, model_row};
 pub use resample::{ByPatient, Draws, holm, mean_and_sd};
 pub use text::Format;
@@ -150,12 +150,22 @@ impl RunDir {
 }
 
 impl Comparison {
-    /// Compares finished runs. Runs that differ in nothing but the seed are one row.
+    /// Compares finished runs. Runs that differ in nothing but the seed are one row; rows are called as their experiments where these
+    /// have names that differ, and by what is different about each.
     ///
     /// # Errors
     /// When a folder is no finished run, runs have different cohorts, splits or tasks, or the baseline is no row.
     pub fn of(folders: &[PathBuf], options: &CompareOptions) -> Result<Self> {
         Self::of_records(&folders.iter().map(|f| Record::read(f)).collect::<Result<Vec<_>>>()?, None, options)
+    }
+
+    /// The same with the names that sweeps give rows, which are kept where they tell rows apart.
+    ///
+    /// # Errors
+    /// As of [`Comparison::of`].
+    pub fn of_named(runs: &[NamedRun], options: &CompareOptions) -> Result<Self> {
+        let read = |run: &NamedRun| Record::read(&run.folder).map(|read| Record { row: run.row.clone(), ..read });
+        Self::of_records(&runs.iter().map(read).collect::<Result<Vec<_>>>()?, None, options)
     }
 
     /// Compares the finished runs of a sweep. Rows are as it was planned; of the settings that a row was tuned by, it is the one

@@ -19,6 +19,8 @@ const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
 pub struct Record {
     /// Its folder.
     pub path: PathBuf,
+    /// What the manifest of its sweep calls its row, where somebody asked.
+    pub row: Option<String>,
     /// Its resolved manifest.
     pub manifest: Table,
     /// What of it can differ from others.
@@ -74,7 +76,7 @@ impl Record {
                 .help("stages with test = true in the manifest are tested"));
         };
         let (path, facets, valid) = (path.to_owned(), Facets::of(&manifest), valid_of(epochs, tested));
-        Ok(Self { path, manifest, facets, outcome, fingerprint, patients, valid })
+        Ok(Self { path, row: None, manifest, facets, outcome, fingerprint, patients, valid })
     }
 
     /// The seed of training.

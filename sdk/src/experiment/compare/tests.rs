@@ -317,6 +317,42 @@ fn a_rule_that_another_configuration_lets_see_more_has_a_row_of_its_own() {
     assert_eq!(found, [("history (a)", 2, 0.2), ("history (b)", 1, 0.3), ("oracle", 3, 0.9)]);
 }
 
+/// Gives the experiment of a run another name.
+fn rename(run: &Path, name: &str) {
+    let file = run.join("result.json");
+    let mut outcome: Outcome = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    outcome.name = name.to_owned();
+    fs::write(&file, serde_json::to_string(&outcome).unwrap()).unwrap();
+}
+
+#[test]
+fn given_names_are_kept_where_they_tell_rows_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("gat", &a), ("gcn", &b), ("gin", &c)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let names = |rows: [Option<&str>; 3]| -> Vec<String> {
+        let named =
+            |(folder, row): (&PathBuf, Option<&str>)| NamedRun { folder: folder.clone(), row: row.map(str::to_owned) };
+        let runs: Vec<NamedRun> = runs.iter().zip(rows).map(named).collect();
+        let table = Comparison::of_named(&runs, &CompareOptions::default()).unwrap();
+        table.of_kind(Kind::Configuration).map(|(_, row)| row.name.clone()).collect()
+    };
+    // All are of the experiment x, which says nothing.
+    assert_eq!(names([None; 3]), ["gat", "gcn", "gin"]);
+    assert_eq!(names([Some("x"); 3]), ["gat", "gcn", "gin"]);
+    assert_eq!(names([Some("RETAIN"), Some("GRAM"), None]), ["RETAIN", "GRAM", "x"]);
+    assert_eq!(names([Some("RETAIN"), None, None]), ["RETAIN", "x, gcn", "x, gin"]);
+    // No two rows have one name.
+    assert_eq!(names([Some("x, gcn"), None, None]), ["gat", "gcn", "gin"]);
+    rename(&runs[1], "mine");
+    assert_eq!(names([None; 3]), ["x, gat", "mine", "x, gin"]);
+    // A row whose runs are called otherwise has what is different about it.
+    let other = write(folder.path(), "gcn", 2, &b, "diagnosis");
+    let table = Comparison::of(&[&runs[..], &[other]].concat(), &CompareOptions::default()).unwrap();
+    let found: Vec<(&str, usize)> = table.rows.iter().take(3).map(|row| (row.name.as_str(), row.runs)).collect();
+    assert_eq!(found, [("x, gat", 1), ("gcn", 2), ("x, gin", 1)]);
+}
+
 #[test]
 fn what_stands_out_is_bold() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,11 @@
 //! Which runs are meant by folders that people name.
 
-use super::Plan;
+use super::plan::{Plan, PlannedMember, finished_run};
+use crate::experiment::compare::NamedRun;
 use crate::experiment::manifest::names_triples;
 use crate::experiment::run_dir::UNFINISHED;
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,31 @@ pub fn run_folders(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut seen = BTreeSet::new();
     folders.retain(|f| seen.insert(fs::canonicalize(f).unwrap_or_else(|_| f.clone())));
     Ok(folders)
+}
+
+/// The same, with the names that the manifests of their sweeps give rows.
+///
+/// # Errors
+/// As of [`run_folders`].
+pub fn named_runs(paths: &[PathBuf]) -> Result<Vec<NamedRun>> {
+    let mut sweeps: BTreeMap<PathBuf, BTreeMap<PathBuf, String>> = BTreeMap::new();
+    let mut row = |folder: &Path| {
+        let run = fs::canonicalize(folder).ok()?;
+        // `runs` is a folder of the sweep.
+        let sweep = run.parent()?.parent()?;
+        sweeps.entry(sweep.to_owned()).or_insert_with(|| rows_of(sweep)).get(&run).cloned()
+    };
+    Ok(run_folders(paths)?.into_iter().map(|folder| NamedRun { row: row(&folder), folder }).collect())
+}
+
+/// Of the runs of a sweep those whose rows have a name in its manifest.
+fn rows_of(sweep: &Path) -> BTreeMap<PathBuf, String> {
+    let Ok(Some(plan)) = Plan::read(sweep) else { return BTreeMap::new() };
+    let run = |member: &PlannedMember| {
+        let run = finished_run(sweep, &member.id)?;
+        Some((fs::canonicalize(run).ok()?, member.name.clone()))
+    };
+    plan.members.iter().filter(|member| member.named).filter_map(run).collect()
 }
 
 /// Whether a run is that of an embedding of a knowledge graph, which shares the folder of runs.

@@ -19,7 +19,7 @@ mod worker;
 
 pub use changed::Changed;
 pub use costs::Costs;
-pub use folders::run_folders;
+pub use folders::{named_runs, run_folders};
 pub use member::{MemberProgress, exit_with_parent};
 pub use plan::{Plan, PlannedMember, State};
 pub use run::{Finished, SweepRun};
@@ -53,8 +53,10 @@ pub struct Sweep {
 pub struct Member {
     /// Digest of its manifest; name of its folder.
     pub id: String,
-    /// Its row: what is different about its configuration.
+    /// Its row: as the manifest names it, or what is different about its configuration.
     pub name: String,
+    /// Whether the manifest gives the row this name.
+    pub named: bool,
     /// What the row is tuned to in it, such as `lr = 0.002`; `None` where nothing is tuned.
     pub setting: Option<String>,
     /// Whose patients it is trained and tested on, such as `data.split.seed = 2`; `None` where the sweep does not say.
@@ -142,8 +144,22 @@ impl Member {
         manifest.output = output;
         let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
         let (name, seed, identity) = (String::new(), manifest.seed, experiment.identity()?);
-        let (setting, patients, awaits_choice) = (None, None, false);
-        Ok(Self { id, name, setting, patients, seed, awaits_choice, manifest, identity, keys, embeddings, stages })
+        let (setting, patients) = (None, None);
+        let (named, awaits_choice) = (false, false);
+        Ok(Self {
+            id,
+            name,
+            named,
+            setting,
+            patients,
+            seed,
+            awaits_choice,
+            manifest,
+            identity,
+            keys,
+            embeddings,
+            stages,
+        })
     }
 
     /// The keys of its stages.

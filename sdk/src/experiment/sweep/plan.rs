@@ -32,6 +32,9 @@ pub struct PlannedMember {
     pub id: String,
     /// Its row in the table.
     pub name: String,
+    /// Whether the manifest gives the row this name.
+    #[serde(default)]
+    pub named: bool,
     /// What the row is tuned to in it; `None` where nothing is tuned.
     #[serde(default)]
     pub setting: Option<String>,
@@ -70,6 +73,7 @@ impl Plan {
         let member = |m: &super::Member| PlannedMember {
             id: m.id.clone(),
             name: m.name.clone(),
+            named: m.named,
             setting: m.setting.clone(),
             seed: m.seed,
             awaits_choice: m.awaits_choice,

@@ -148,6 +148,7 @@ impl Planner {
                 None => taken.push((name, place)),
             }
             name.clone_into(&mut member.name);
+            member.named = configurations[row].name.is_some();
         }
         Ok(())
     }
