@@ -183,8 +183,18 @@ impl Error {
         self
     }
 
-    /// Adds "did you mean …" for a name that is not among `known`, and lists what is.
+    /// Adds "did you mean …" for a name that is not among `known`, and lists what is, up to a dozen.
     pub fn suggest<S: AsRef<str>>(self, found: &str, known: impl IntoIterator<Item = S>) -> Self {
+        self.suggest_with(found, known, "")
+    }
+
+    /// The same; `all` is the command that shows them where there are more, such as `` `dualk schema` ``.
+    pub(crate) fn suggest_with<S: AsRef<str>>(
+        self,
+        found: &str,
+        known: impl IntoIterator<Item = S>,
+        all: &str,
+    ) -> Self {
         let known: Vec<String> = known.into_iter().map(|k| k.as_ref().to_owned()).collect();
         let this = match nearest(found, known.iter().map(String::as_str)) {
             Some(near) => self.help(format!("did you mean `{near}`?")),
@@ -192,7 +202,7 @@ impl Error {
         };
         match known.is_empty() {
             true => this,
-            false => this.help(format!("accepted: {}", known.join(", "))),
+            false => this.help(format!("accepted: {}", listed(&known, all))),
         }
     }
 
@@ -236,6 +246,19 @@ impl Error {
             Blame::Program => 1,
             Blame::Signal(number) => 128 + (number & 127),
         }
+    }
+}
+
+/// The most names that an error lists.
+pub(crate) const MOST_LISTED: usize = 12;
+
+/// Names for an error: a dozen at most, then how many more there are, and the command that shows `all`, where there is one.
+pub(crate) fn listed(names: &[String], all: &str) -> String {
+    let shown = names.iter().take(MOST_LISTED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (names.len().saturating_sub(MOST_LISTED), all) {
+        (0, _) => shown,
+        (more, "") => format!("{shown}, and {more} more"),
+        (more, all) => format!("{shown}, and {more} more: {all} shows all"),
     }
 }
 
@@ -382,6 +405,18 @@ mod tests {
         assert!(near.contains("did you mean `gat`?") && near.contains("accepted: gat, gcn"), "{near}");
         let far = Error::user("unknown type `transformer`").suggest("transformer", ["gat", "gcn"]).to_string();
         assert!(!far.contains("did you mean"), "{far}");
+    }
+
+    #[test]
+    fn a_dozen_names_are_listed() {
+        let names: Vec<String> = (0..20).map(|i| format!("n{i}")).collect();
+        let of = |count: usize, all: &str| Error::user("x").suggest_with("n199", &names[..count], all).to_string();
+        let twelve = "accepted: n0, n1, n2, n3, n4, n5, n6, n7, n8, n9, n10, n11";
+        assert_eq!(of(12, "`dualk schema`").lines().last(), Some(&*format!("  = {twelve}")));
+        let more = of(20, "`dualk schema`");
+        assert!(more.ends_with(&format!("{twelve}, and 8 more: `dualk schema` shows all")), "{more}");
+        assert!(more.contains("did you mean `n19`?"), "all are looked at: {more}");
+        assert!(of(13, "").ends_with("n11, and 1 more"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::plan::{Plan, loss_of, make, objective_of};
 use crate::component::*;
 use crate::data::knowledge::{GraphSource, check_files};
 use crate::device::{self, NamedDevice};
-use crate::error::Mistakes;
+use crate::error::{Mistakes, listed as listed_names};
 use crate::ops::Precision;
 use crate::options::within_ranges;
 use crate::plugin::Registry;
@@ -276,7 +276,7 @@ impl Draft {
         let losses = registry.components().filter(|info| info.slot == Slot::Loss).map(|info| info.name);
         let fits = |name: &&str| registry.make::<LossSlot>(name, Table::new()).is_ok_and(|loss| loss.link() == wanted);
         let losses: Vec<String> = losses.filter(fits).map(|name| format!("`{name}`")).collect();
-        error.help(format!("losses for {}: {}", name(wanted), losses.join(", ")))
+        error.help(format!("losses for {}: {}", name(wanted), listed_names(&losses, "`dualk list loss`")))
     }
 
     fn component(&mut self, slot: Slot, key: &str, written: ComponentRef) -> Result<ComponentRef> {

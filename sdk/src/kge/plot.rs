@@ -33,8 +33,7 @@ impl Subtree {
         let start = entity(graph, root)?;
         let relation = match relation {
             Some(name) => graph.relations.get(name).ok_or_else(|| {
-                Error::user(format!("there is no relation `{name}`"))
-                    .suggest(name, graph.relations.list().iter().take(50))
+                Error::user(format!("there is no relation `{name}`")).suggest(name, graph.relations.list())
             })?,
             None => {
                 let mut counts: HashMap<u32, usize> = HashMap::new();

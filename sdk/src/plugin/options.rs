@@ -2,7 +2,7 @@
 
 use super::option_info::{OptionInfo, options_of};
 use crate::component::Component;
-use crate::error::Mistakes;
+use crate::error::{MOST_LISTED, Mistakes};
 use crate::options::{out_of_range, schema_of};
 use crate::{Error, Result};
 use schemars::Schema;
@@ -27,7 +27,7 @@ pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
     let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
     for key in unknown {
         let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(&key);
-        let error = error.suggest(&key, known.iter().copied());
+        let error = error.suggest_with(&key, known.iter().copied(), "`dualk list SLOT`");
         mistakes.note::<()>(Err(with_options(error, C::NAME, &schema, &key, mistakes.is_empty())));
         table.remove(&key);
     }
@@ -76,16 +76,25 @@ fn with_options(error: Error, component: &str, schema: &Schema, key: &str, first
     if !first {
         return error;
     }
-    let name = options.iter().map(|option| option.name.len()).max().unwrap_or(0);
-    let kind = options.iter().map(|option| option.kind.chars().count()).max().unwrap_or(0);
-    let line = |o: &OptionInfo| format!("      {:name$}  {:kind$}  {}", o.name, o.kind, o.default);
-    let table: Vec<String> = options.iter().map(line).collect();
-    match table.is_empty() {
+    match options.is_empty() {
         true => error.help(format!("`{component}` has no options")),
         false => error
-            .help(format!("options of `{component}`, with their defaults:\n{}", table.join("\n")))
+            .help(format!("options of `{component}`, with their defaults:\n{}", table_of(&options, key).join("\n")))
             .help("`dualk list SLOT` says what they mean"),
     }
+}
+
+/// A line for each option, up to a dozen, with that of `key` among them, and how many more there are.
+fn table_of(options: &[OptionInfo], key: &str) -> Vec<String> {
+    let behind = options.iter().skip(MOST_LISTED).find(|option| option.name == key);
+    let shown: Vec<&OptionInfo> =
+        options.iter().take(MOST_LISTED - usize::from(behind.is_some())).chain(behind).collect();
+    let name = shown.iter().map(|option| option.name.len()).max().unwrap_or(0);
+    let kind = shown.iter().map(|option| option.kind.chars().count()).max().unwrap_or(0);
+    let line = |o: &&OptionInfo| format!("      {:name$}  {:kind$}  {}", o.name, o.kind, o.default);
+    let more = Some(options.len() - shown.len()).filter(|&more| more > 0);
+    let more = more.map(|more| format!("      and {more} more: `dualk list SLOT` shows all"));
+    shown.iter().map(line).chain(more).collect()
 }
 
 #[cfg(test)]
@@ -141,6 +150,62 @@ mod tests {
         for says in ["no option `heads`", "no option `width`", "`dims`: "] {
             assert!(all.contains(says), "{says}: {all}");
         }
+    }
+
+    crate::options! {
+        /// Many.
+        struct Many {
+            /// Of a.
+            a: u8 = 1,
+            /// Of b.
+            b: u8 = 1,
+            /// Of c.
+            c: u8 = 1,
+            /// Of d.
+            d: u8 = 1,
+            /// Of e.
+            e: u8 = 1,
+            /// Of f.
+            f: u8 = 1,
+            /// Of g.
+            g: u8 = 1,
+            /// Of h.
+            h: u8 = 1,
+            /// Of i.
+            i: u8 = 1,
+            /// Of j.
+            j: u8 = 1,
+            /// Of k.
+            k: u8 = 1,
+            /// Of l.
+            l: u8 = 1,
+            /// Of m.
+            m: u8 = 1,
+            /// Of n.
+            n: u8 = 1,
+        }
+    }
+
+    impl Component for Many {
+        const NAME: &'static str = "many";
+        const ABOUT: &'static str = "Many options.";
+    }
+
+    #[test]
+    fn a_dozen_options_are_shown_with_the_one_that_is_meant() {
+        let of = |text: &str| parse_options::<Many>(toml::from_str(text).unwrap()).unwrap_err().to_string();
+        let shown = |error: &str| -> String {
+            let rows = error.lines().filter_map(|line| line.strip_prefix("      "));
+            rows.filter_map(|row| row.split_once("  ")).map(|(name, _)| name.trim()).collect()
+        };
+        let unknown = of("unknown = 3");
+        assert!(
+            unknown.contains("accepted: a, b, c, d, e, f, g, h, i, j, k, l, and 2 more: `dualk list SLOT`"),
+            "{unknown}"
+        );
+        assert!(unknown.contains("      and 2 more: `dualk list SLOT` shows all\n"), "{unknown}");
+        assert_eq!(shown(&unknown), "abcdefghijkl");
+        assert_eq!(shown(&of("n = 'x'")), "abcdefghijkn");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
     }
     by_name(&text)?.ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
-        let error = error.suggest(&text, short_names());
+        let error = error.suggest_with(&text, short_names(), "`dualk doctor`");
         error.help("for a plugin of your own, give the path of its shared library")
     })
 }

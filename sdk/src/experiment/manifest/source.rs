@@ -28,6 +28,9 @@ const USAGE: &str = "for example --set seed=7 or --set 'stage[0].epochs=5': the 
 const VALUES: &str = "accepted: TOML, such as 7, true, [1, 2] or { type = \"gat\", heads = 2 }, and texts that do not begin, as \
                       TOML does, with a bracket or a quote";
 
+/// What shows all keys of a manifest.
+const SCHEMA: &str = "`dualk schema`";
+
 /// A manifest as written: the merged table and the origin of each key.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
@@ -415,10 +418,11 @@ pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> 
             let parent = if key.ends_with(found) { parent } else { &key };
             // `extends` is gone by now, but it is a key.
             let known = known.iter().copied().chain(parent.is_empty().then_some("extends"));
-            Error::user(format!("unknown key `{found}`")).at_key(join(parent, found)).suggest(found, known)
+            Error::user(format!("unknown key `{found}`")).at_key(join(parent, found)).suggest_with(found, known, SCHEMA)
         }
         (_, true, Some((found, known))) => {
-            Error::user(format!("unknown value `{found}`")).at_key(key).suggest(found, known)
+            let known = known.iter().copied();
+            Error::user(format!("unknown value `{found}`")).at_key(key).suggest_with(found, known, SCHEMA)
         }
         _ => Error::user(message).at_key(key),
     }

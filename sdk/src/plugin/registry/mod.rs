@@ -117,7 +117,8 @@ impl Registry {
         self.entries.get(&(slot, name.to_owned())).ok_or_else(|| {
             let known: Vec<&str> = self.entries.keys().filter(|k| k.0 == slot).map(|k| k.1.as_str()).collect();
             let elsewhere = self.entries.keys().find(|k| k.1 == name).map(|k| k.0);
-            let error = Error::user(format!("no {slot} is named `{name}`")).at_key("type").suggest(name, known);
+            let error = Error::user(format!("no {slot} is named `{name}`")).at_key("type");
+            let error = error.suggest_with(name, known, &format!("`dualk list {slot}`"));
             match elsewhere {
                 Some(other) => error.help(format!("`{name}` is a {other}")),
                 None => error.help("for a plugin of your own, add [[plugin]] with path = \"…\""),
