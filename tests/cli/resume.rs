@@ -228,7 +228,11 @@ fn signals_save_and_say_how_to_go_on() {
         let output = child.wait_with_output().unwrap();
         let error = said(&output);
         assert_eq!(output.status.code(), Some(code), "{name}: {error}");
-        assert!(error.contains("--resume") && error.contains(&*run.file_name().unwrap().to_string_lossy()), "{error}");
+        let command = format!("{} --resume", arguments.join(" "));
+        let saved = format!("{}/resume/", run.file_name().unwrap().to_string_lossy());
+        for says in ["saving a checkpoint after this step", "a checkpoint is saved: ", &saved, "go on: ", &command] {
+            assert!(error.contains(says), "lacks {says:?}: {error}");
+        }
         let status: Value = serde_json::from_slice(&fs::read(run.join("status.json")).unwrap()).unwrap();
         assert_eq!(status["state"], "stopped");
         let refused = place.run(&["eval", run.to_str().unwrap()]);

@@ -442,8 +442,12 @@ fn a_sweep_that_is_asked_to_stop_waits_for_its_members() {
     let output = sweep.wait_with_output().unwrap();
     assert_eq!(members_at_work(&place), 0, "the sweep ended before its members");
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
-    assert!(errors(&output).contains("stopped: 4 members are not complete"), "{}", errors(&output));
-    assert!(errors(&output).contains("the same command goes on from their checkpoints"), "{}", errors(&output));
+    assert!(errors(&output).contains("stopped by SIGINT: 4 members are not complete"), "{}", errors(&output));
+    for says in
+        ["saved in out/runs", "the same command goes on from their checkpoints: ", "--set 'stage[1].epochs=400'\n"]
+    {
+        assert!(errors(&output).contains(says), "lacks {says:?}: {}", errors(&output));
+    }
     let states = fs::read_dir(place.path("out/members")).unwrap().flatten();
     assert!(
         states.filter(|m| m.path().join("state.json").exists()).count() == 0,

@@ -15,6 +15,29 @@ pub fn stop() -> Stop {
     STOP.get_or_init(Stop::new).clone()
 }
 
+/// The same, for work that the very command of this process goes on with, with `more` behind it where that is not there.
+pub fn stop_of(more: &[&str]) -> Stop {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    stop().gone_on_by(&command(words, more))
+}
+
+/// A command as a shell reads it, with `more` behind it where that is not there.
+fn command(mut words: Vec<String>, more: &[&str]) -> String {
+    let missing: Vec<String> =
+        more.iter().filter(|word| !words.iter().any(|given| given == *word)).map(ToString::to_string).collect();
+    words.extend(missing);
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word between quotes where a shell would make something else of it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// Looks at SIGINT and SIGTERM from now on. Without that, the system would end the program, as before.
 pub fn watch() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
@@ -24,9 +47,10 @@ pub fn watch() {
             let name = signal_name(signal).unwrap_or("signal");
             let stop = stop();
             if stop.is_listened() && stop.requested().is_none() {
-                eprintln!("{name}: stopping after this step; once more stops at once");
+                eprintln!("{name}: saving a checkpoint after this step, then stopping; once more stops at once");
                 stop.request(signal as u8);
             } else if stop.is_listened() {
+                eprintln!("error: stopped by {name} at once: the last checkpoint is the one before");
                 exit(128 + signal);
             } else {
                 storage::abandon();
@@ -60,6 +84,19 @@ pub fn signal(text: &str) -> std::result::Result<i32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_written_as_a_shell_reads_them() {
+        let of = |words: &[&str], more: &[&str]| command(words.iter().map(ToString::to_string).collect(), more);
+        let run = ["dualk", "run", "my runs/a.toml", "--set", "stage[0].epochs=5"];
+        let expected = "dualk run 'my runs/a.toml' --set 'stage[0].epochs=5'";
+        assert_eq!(of(&run, &["--resume"]), format!("{expected} --resume"));
+        assert_eq!(of(&run, &[]), expected);
+        assert_eq!(
+            of(&["dualk", "run", "a.toml", "--resume", "it's", ""], &["--resume"]),
+            r"dualk run a.toml --resume 'it'\''s' ''"
+        );
+    }
 
     #[test]
     fn signals_have_names_and_numbers() {

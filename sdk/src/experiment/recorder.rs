@@ -3,7 +3,7 @@
 use super::checkpoint::{Checkpoint, Inside, State};
 use super::outcome::{Outcome, StageOutcome, TrainedStage, TrainedVectors};
 use super::run_dir::{METRICS, RunDir};
-use super::stop::Stop;
+use super::stop::{Stop, name_of};
 use super::tracking::Trackers;
 use crate::model::{Model, first_not_finite};
 use crate::train::{EpochRecord, Keeper, Moment, Optimizer, Position};
@@ -211,10 +211,5 @@ impl Keeper for Recorder<'_> {
 }
 
 fn stopped(signal: u8) -> Error {
-    let name = match signal {
-        2 => "SIGINT".to_owned(),
-        15 => "SIGTERM".to_owned(),
-        other => format!("signal {other}"),
-    };
-    Error::stopped(signal, format!("stopped by {name}"))
+    Error::stopped(signal, format!("stopped by {}", name_of(signal)))
 }

@@ -45,7 +45,7 @@ pub(super) fn run(
     drop(listening);
     match trained {
         Ok(outcome) => Ok((outcome, run.finish()?)),
-        Err(error) => Err(run.end_with(error)),
+        Err(error) => Err(run.end_with(error, stop.command())),
     }
 }
 

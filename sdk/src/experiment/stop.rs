@@ -9,12 +9,25 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 pub struct Stop {
     signal: Arc<AtomicU8>,
     listening: Arc<AtomicUsize>,
+    /// What goes on with the work.
+    command: Option<Arc<str>>,
 }
 
 impl Stop {
     /// A request that nobody has made yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same wish, for work that this command goes on with, such as `dualk run mine.toml --resume`: whoever stops it is told.
+    #[must_use]
+    pub fn gone_on_by(self, command: &str) -> Self {
+        Self { command: Some(command.into()), ..self }
+    }
+
+    /// The command that goes on with the work.
+    pub(crate) fn command(&self) -> Option<&str> {
+        self.command.as_deref()
     }
 
     /// Asks to stop, as the signal of this number would (2 for SIGINT, 15 for SIGTERM); 0 withdraws it.
@@ -37,6 +50,15 @@ impl Stop {
     pub(crate) fn listen(&self) -> Listening {
         self.listening.fetch_add(1, Ordering::SeqCst);
         Listening(self.listening.clone())
+    }
+}
+
+/// How people call a signal.
+pub(crate) fn name_of(signal: u8) -> String {
+    match signal {
+        2 => "SIGINT".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        other => format!("signal {other}"),
     }
 }
 

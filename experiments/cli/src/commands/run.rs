@@ -116,7 +116,9 @@ impl Run {
             Some(member) => member,
             None => &console,
         };
-        let experiment = self.cache.apply(self.manifest.experiment()?).stopping_at(interrupt::stop());
+        // A member is gone on with by its sweep.
+        let stop = if member.is_some() { interrupt::stop() } else { interrupt::stop_of(&["--resume"]) };
+        let experiment = self.cache.apply(self.manifest.experiment()?).stopping_at(stop);
         if experiment.sweep().is_some() {
             progress.line(&format!(
                 "[sweep] is left out by `dualk run`; `dualk sweep {}` trains its members",

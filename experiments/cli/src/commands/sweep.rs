@@ -121,7 +121,7 @@ impl Sweep {
             },
             launch: &launch,
             estimate: &estimate,
-            stop: interrupt::stop(),
+            stop: interrupt::stop_of(&[]),
             progress: &progress,
         };
         if self.dry_run {

@@ -167,7 +167,7 @@ impl KgeExperiment {
         });
         match trained {
             Ok(outcome) => Ok((outcome, run.finish()?)),
-            Err(error) => Err(run.end_with(error)),
+            Err(error) => Err(run.end_with(error, self.stop.command())),
         }
     }
 

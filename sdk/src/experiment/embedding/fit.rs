@@ -4,7 +4,7 @@ use super::experiment::KgeExperiment;
 use crate::data::knowledge::Triple;
 use crate::device::NamedDevice;
 use crate::experiment::states::States;
-use crate::experiment::stop::Stop;
+use crate::experiment::stop::{Stop, name_of};
 use crate::kge::{
     Batch, Checkpoint, Done, EmbeddingModel, KnowledgeGraph, Known, LinkMetrics, Parameters, RankMetrics, Sampler,
     Trained, Trainer, ranks_on, save_checkpoint, window,
@@ -177,7 +177,7 @@ impl Training<'_> {
         self.keeper.save(&parameters, &Done { step, seconds, losses: self.losses, history });
         match signal {
             None => Ok(()),
-            Some(signal) => Err(Error::stopped(signal, format!("stopped by signal {signal} after step {step}"))),
+            Some(signal) => Err(Error::stopped(signal, format!("stopped by {} after step {step}", name_of(signal)))),
         }
     }
 

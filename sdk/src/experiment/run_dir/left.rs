@@ -132,7 +132,7 @@ pub fn leftovers(runs: &Path, is_left: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 /// Runs that have a checkpoint, the last written first.
 pub fn last_first(runs: Vec<PathBuf>) -> Vec<PathBuf> {
     let mut written: Vec<(SystemTime, PathBuf)> =
-        runs.into_iter().filter_map(|path| Some((last_checkpoint(&path)?, path))).collect();
+        runs.into_iter().filter_map(|path| Some((last_checkpoint(&path)?.0, path))).collect();
     written.sort();
     written.into_iter().rev().map(|(_, path)| path).collect()
 }

@@ -195,9 +195,9 @@ impl RunDir {
         self.write_json(STATUS, &json!({ "state": state, "reason": reason, "process": std::process::id() }))
     }
 
-    /// Keeps what there is of a run that ended with `error`, and says so in the error. Before the first epoch nothing is
-    /// worth keeping, and nothing is kept.
-    pub(crate) fn end_with(&self, error: Error) -> Error {
+    /// Keeps what there is of a run that ended with `error`, and says so in the error, with the command that goes on where that is
+    /// known. Before the first epoch nothing is worth keeping, and nothing is kept.
+    pub(crate) fn end_with(&self, error: Error, command: Option<&str>) -> Error {
         if self.writing.is_none() {
             return error;
         }
@@ -205,15 +205,19 @@ impl RunDir {
             self.discard();
             return error;
         }
-        let state = if matches!(error.blame(), crate::error::Blame::Signal(_)) { "stopped" } else { "failed" };
+        let stopped = matches!(error.blame(), crate::error::Blame::Signal(_));
+        let state = if stopped { "stopped" } else { "failed" };
         let text = error.to_string();
         let _ = self.status(state, text.lines().next().unwrap_or_default());
         let _ = self.append("log.txt", &format!("{state}: {text}"));
         let folder = self.path.display();
+        let go_on = match command {
+            Some(command) => format!("go on: {command}"),
+            None => "go on with the same command and --resume".to_owned(),
+        };
         match last_checkpoint(&self.path) {
-            Some(_) => error
-                .help(format!("kept with its checkpoints: {folder}"))
-                .help("go on with the same command and --resume"),
+            Some((_, last)) if stopped => error.help(format!("a checkpoint is saved: {}", last.display())).help(go_on),
+            Some(_) => error.help(format!("kept with its checkpoints: {folder}")).help(go_on),
             None => error.help(format!("kept, without a checkpoint to go on from: {folder}")),
         }
     }
@@ -227,7 +231,7 @@ impl RunDir {
         let Some(Writing { target, access, .. }) = &self.writing else { return Ok(self) };
         let (target, access) = (target.clone(), *access);
         if let Err(error) = self.put_at(&target, access) {
-            return Err(self.end_with(error));
+            return Err(self.end_with(error, None));
         }
         let replaced = std::mem::replace(&mut self.path, target.clone());
         // Only now: a run that was killed before goes on from there.
@@ -269,11 +273,12 @@ fn is_worth_keeping(run: &Path) -> bool {
     last_checkpoint(run).is_some() || fs::metadata(run.join(METRICS)).is_ok_and(|metrics| metrics.len() > 0)
 }
 
-/// When the last checkpoint of an unfinished run was written.
-fn last_checkpoint(run: &Path) -> Option<SystemTime> {
+/// When the last checkpoint of an unfinished run was written, and where it is.
+fn last_checkpoint(run: &Path) -> Option<(SystemTime, PathBuf)> {
     let entries = fs::read_dir(run.join(RESUME)).ok()?.flatten();
     let whole = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
-    whole.filter_map(|entry| entry.metadata().and_then(|meta| meta.modified()).ok()).max()
+    let written = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    whole.filter_map(written).max()
 }
 
 fn read_status(run: &Path) -> Option<Status> {

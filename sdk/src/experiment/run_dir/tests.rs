@@ -40,7 +40,7 @@ fn a_failed_run_is_kept_once_an_epoch_is_recorded_and_the_users_folder_always() 
     for (runs, stays) in [(&made, false), (&users, true)] {
         let run = create(runs);
         run.write(METRICS, b"").unwrap();
-        let error = run.end_with(Error::user("no")).to_string();
+        let error = run.end_with(Error::user("no"), None).to_string();
         assert!(error == "no" && !run.path().exists());
         drop(run);
         assert_eq!(runs.exists(), stays);
@@ -49,7 +49,7 @@ fn a_failed_run_is_kept_once_an_epoch_is_recorded_and_the_users_folder_always() 
     }
     let run = create(&made);
     run.append(METRICS, "{}").unwrap();
-    let error = run.end_with(Error::user("the disk is full")).to_string();
+    let error = run.end_with(Error::user("the disk is full"), None).to_string();
     let path = run.path().to_owned();
     drop(run);
     assert!(error.contains(&format!("without a checkpoint to go on from: {}", path.display())), "{error}");
@@ -70,6 +70,25 @@ fn a_run_that_cannot_get_its_name_is_failed_and_told() {
     let error = run.finish().unwrap_err().to_string();
     assert!(error.contains("kept with its checkpoints"), "{error}");
     assert_eq!(read_status(&path).unwrap().state, "failed");
+}
+
+#[test]
+fn a_run_that_is_stopped_says_what_is_saved_and_what_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for (command, goes_on) in [
+        (Some("dualk run a.toml --resume"), "go on: dualk run a.toml --resume"),
+        (None, "the same command and --resume"),
+    ] {
+        let run = create(folder.path());
+        checkpoint(&run);
+        let error = run.end_with(Error::stopped(15, "stopped by SIGTERM"), command).to_string();
+        let saved = format!("\n  = a checkpoint is saved: {}", run.path().join(RESUME).display());
+        assert!(
+            error.starts_with("stopped by SIGTERM\n") && error.contains(&saved) && error.ends_with(goes_on),
+            "{error}"
+        );
+        assert_eq!(read_status(run.path()).unwrap().state, "stopped");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::plan::State;
 use super::queue::{Room, Running, next};
 use super::worker::Worker;
 use super::{Finished, Member, Sweep, SweepRun};
+use crate::experiment::stop::name_of;
 use crate::progress::Task;
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -100,8 +101,14 @@ impl<'a> Work<'a> {
         self.workers.iter_mut().for_each(|worker| drop(worker.child.stdin.take()));
         if self.workers.is_empty() {
             let left = self.left() + self.done.left;
-            return Err(Error::stopped(signal, format!("stopped: {left} members are not complete"))
-                .help("the same command goes on from their checkpoints"));
+            let message = format!("stopped by {}: {left} members are not complete", name_of(signal));
+            let command = self.run.stop.command().map_or(String::new(), |command| format!(": {command}"));
+            return Err(Error::stopped(signal, message)
+                .help(format!(
+                    "checkpoints of those that trained are saved in {}",
+                    self.run.folder.join("runs").display()
+                ))
+                .help(format!("the same command goes on from their checkpoints{command}")));
         }
         self.task.message(&format!("waiting for {} members to save", self.workers.len()));
         std::thread::sleep(PAUSE);

@@ -16,7 +16,7 @@ pub struct Train {
 
 impl Train {
     pub fn run(self) -> Result<()> {
-        let experiment = self.manifest.experiment()?.stopping_at(interrupt::stop());
+        let experiment = self.manifest.experiment()?.stopping_at(interrupt::stop_of(&["--resume"]));
         let (outcome, run) = experiment.train(self.resume, &Console::default())?;
         println!("{}", outcome.table());
         let (parameters, training, testing) = (outcome.parameters, outcome.train_seconds, outcome.test_seconds);
