@@ -1,9 +1,12 @@
 //! What a run's folder says while the run goes on.
 
+use super::course::Course;
+use super::epochs::Epochs;
+use super::steps;
 use dualk_sdk::experiment::Manifest;
+use dualk_sdk::experiment::embedding::KgeManifest;
 use dualk_sdk::memory;
 use dualk_sdk::serde_json;
-use dualk_sdk::train::EpochRecord;
 use dualk_sdk::{Error, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +21,8 @@ pub struct Follow {
 pub struct Standing {
     /// Name of its folder.
     pub title: String,
-    /// All epochs so far.
-    pub records: Vec<EpochRecord>,
-    /// Stages with their epochs, those of one head where heads train in turn.
-    pub planned: Vec<(String, usize)>,
+    /// How far it is, and its curves.
+    pub course: Course,
     /// The last lines of the log.
     pub log: Vec<String>,
     /// Whether it is complete.
@@ -78,10 +79,6 @@ impl Follow {
                 .help("a run that fails before its first epoch leaves no folder")
         })?;
         let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
-        // The last line may be half written.
-        let records = text("metrics.jsonl").lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let manifest = Manifest::parse(&text("manifest.toml"), &[]).ok().map(|(manifest, _)| manifest);
-        let planned = manifest.map(|m| m.stage_epochs()).unwrap_or_default();
         let log: Vec<String> = text("log.txt").lines().rev().take(200).map(str::to_owned).collect();
         let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let unfinished = name.starts_with('.') || name.contains(".unfinished-");
@@ -91,8 +88,7 @@ impl Follow {
         let process = process.or_else(|| name.rsplit('.').next()?.parse().ok()).filter(|_| unfinished);
         Ok(Standing {
             title: name.trim_start_matches('.').to_owned(),
-            records,
-            planned,
+            course: course(&text("manifest.toml"), &text("metrics.jsonl")),
             log: log.into_iter().rev().collect(),
             finished: folder.join("result.json").is_file() && !unfinished,
             memory: process.and_then(memory::held_by),
@@ -101,46 +97,15 @@ impl Follow {
     }
 }
 
-impl Standing {
-    /// Epochs that are complete, and all.
-    pub fn progress(&self) -> (usize, usize) {
-        let mut all = 0;
-        let mut done = 0;
-        for (stage, epochs) in &self.planned {
-            let of_stage = |r: &&EpochRecord| r.stage == *stage || r.stage.starts_with(&format!("{stage}:"));
-            let records = self.records.iter().filter(of_stage).count();
-            let mut heads: Vec<&str> = self.records.iter().filter(of_stage).map(|r| r.stage.as_str()).collect();
-            heads.dedup();
-            // Heads that train in turn have these epochs each; how many heads there are shows while they train.
-            let all_of_stage = epochs * heads.len().max(1);
-            done += records.min(all_of_stage);
-            all += all_of_stage;
-        }
-        (done, all)
+/// How far a run is, by its manifest and its metrics: of stages or of an embedding.
+fn course(manifest: &str, metrics: &str) -> Course {
+    if let Ok((embedding, _)) = KgeManifest::parse(manifest, &[]) {
+        return steps::course(metrics, embedding.train.steps as usize, embedding.train.validate_every);
     }
-
-    /// Seconds that are left: epochs that are missing at the mean pace of their stage, or of all that were seen.
-    pub fn seconds_left(&self) -> Option<f64> {
-        if self.records.is_empty() {
-            return None;
-        }
-        let pace = |stage: &str| {
-            let seconds: Vec<f64> =
-                self.records.iter().filter(|r| r.stage.split(':').next() == Some(stage)).map(|r| r.seconds).collect();
-            (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64)
-        };
-        let mean = self.records.iter().map(|r| r.seconds).sum::<f64>() / self.records.len() as f64;
-        let current = self.records.last().map(|r| r.stage.split(':').next().unwrap_or_default().to_owned());
-        let mut left = 0.0;
-        for (stage, epochs) in &self.planned {
-            let done = self.records.iter().filter(|r| r.stage.split(':').next() == Some(stage)).count();
-            let begun = self.planned.iter().position(|(s, _)| Some(s) == current.as_ref()).unwrap_or(0);
-            let over = self.planned.iter().position(|(s, _)| s == stage).is_some_and(|place| place < begun);
-            let missing = if over { 0 } else { epochs.saturating_sub(done) };
-            left += missing as f64 * pace(stage).unwrap_or(mean);
-        }
-        Some(left)
-    }
+    // The last line may be half written.
+    let records = metrics.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let planned = Manifest::parse(manifest, &[]).map(|(manifest, _)| manifest.stage_epochs()).unwrap_or_default();
+    Epochs { records, planned }.course()
 }
 
 fn changed(folder: &Path) -> Option<SystemTime> {

@@ -1,6 +1,9 @@
 //! `dualk watch`: how a run goes, in the terminal.
 
+mod course;
+mod epochs;
 mod follow;
+mod steps;
 mod terminal;
 mod view;
 
@@ -20,7 +23,7 @@ use terminal::{Ansi, Raw};
     Keys: q, Esc and Ctrl-C leave; the run goes on."
 )]
 pub struct Watch {
-    /// The run's folder, finished or not; or a folder of runs, whose latest is shown.
+    /// The run's folder, finished or not, that of an embedding too; or a folder of runs, whose latest is shown.
     #[arg(default_value = "runs")]
     run: PathBuf,
     /// Print one picture as text and end; so it does where standard output is no terminal.

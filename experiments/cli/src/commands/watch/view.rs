@@ -1,7 +1,7 @@
 //! The picture: progress, curves, last lines.
 
+use super::course::Curve;
 use super::follow::Standing;
-use dualk_sdk::train::EpochRecord;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -14,22 +14,19 @@ pub fn draw(frame: &mut Frame<'_>, run: &Standing) {
     let areas =
         Layout::vertical([Constraint::Length(2), Constraint::Length(1), Constraint::Min(8), Constraint::Length(8)])
             .split(frame.area());
-    let (done, all) = run.progress();
+    let course = &run.course;
+    let (done, all) = (course.done, course.all);
     let bold = Style::default().add_modifier(Modifier::BOLD);
     let head = vec![Line::styled(run.title.clone(), bold), Line::from(state(run))];
     frame.render_widget(Paragraph::new(head), areas[0]);
     let part = if all == 0 { 0.0 } else { done as f64 / all as f64 };
-    let gauge = Gauge::default().ratio(part.clamp(0.0, 1.0)).label(format!("{done}/{all} epochs"));
+    let gauge = Gauge::default().ratio(part.clamp(0.0, 1.0)).label(format!("{done}/{all} {}", course.unit));
     frame.render_widget(gauge.gauge_style(Style::default().fg(Color::Blue)), areas[1]);
     let charts = Layout::horizontal([Constraint::Percentage(50), Constraint::Percentage(50)]).split(areas[2]);
-    let stage = run.records.last().map(|r| r.stage.clone()).unwrap_or_default();
-    let records: Vec<&EpochRecord> = run.records.iter().filter(|r| r.stage == stage).collect();
-    let loss: Vec<(f64, f64)> = records.iter().map(|r| (r.epoch as f64 + 1.0, r.train_loss)).collect();
-    curve(frame, charts[0], &format!("{stage}: loss on train"), &loss, Color::Yellow);
-    let metric = records.last().and_then(|r| shown(r)).unwrap_or_default();
-    let value = |r: &&EpochRecord| r.valid.iter().find(|(n, _)| *n == metric).map(|(_, v)| (r.epoch as f64 + 1.0, *v));
-    let valid: Vec<(f64, f64)> = records.iter().filter_map(value).collect();
-    curve(frame, charts[1], &format!("{stage}: {metric} on valid"), &valid, Color::Green);
+    let colours = [Color::Yellow, Color::Green];
+    for ((area, curve), colour) in charts.iter().zip(&course.curves).zip(colours) {
+        draw_curve(frame, *area, curve, course.unit, colour);
+    }
     let room = areas[3].height.saturating_sub(1) as usize;
     let lines: Vec<Line<'_>> = run.log.iter().rev().take(room).rev().map(|line| Line::from(line.as_str())).collect();
     frame.render_widget(Paragraph::new(lines).block(Block::default().title("log")), areas[3]);
@@ -37,32 +34,18 @@ pub fn draw(frame: &mut Frame<'_>, run: &Standing) {
 
 /// One line: what it does, rate, time left, memory.
 fn state(run: &Standing) -> String {
-    let mut parts = Vec::new();
+    let (course, mut parts) = (&run.course, Vec::new());
     if run.finished {
         parts.push("complete".to_owned());
     } else {
-        if let Some(last) = run.records.last() {
-            parts.push(format!("{} epoch {}", last.stage, last.epoch + 1));
-            parts.push(format!("{:.2} epochs/s", 1.0 / last.seconds.max(1e-9)));
-        } else {
-            parts.push("preparing".to_owned());
-        }
-        parts.extend(run.seconds_left().map(|s| format!("ETA {}", time(s))));
+        parts.push(course.doing.clone().unwrap_or_else(|| "preparing".to_owned()));
+        parts.extend(course.pace.map(|pace| format!("{pace:.2} {}/s", course.unit)));
+        parts.extend(course.seconds_left.map(|s| format!("ETA {}", time(s))));
         parts.extend(run.memory.map(|bytes| format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)));
         parts.extend(run.quiet.filter(|q| q.as_secs() >= 60).map(|q| format!("quiet for {}", time(q.as_secs_f64()))));
     }
-    if let Some((name, value)) =
-        run.records.last().and_then(|r| r.valid.iter().find(|(n, _)| Some(n.clone()) == shown(r)))
-    {
-        parts.push(format!("valid {name} {value:.4}"));
-    }
+    parts.extend(course.valid.as_ref().map(|(name, value)| format!("valid {name} {value:.4}")));
     parts.join(" · ")
-}
-
-/// The metric to show: recall at 10 where there is one, else the last.
-fn shown(record: &EpochRecord) -> Option<String> {
-    let names = || record.valid.iter().map(|(name, _)| name);
-    names().find(|n| *n == "R@10").or_else(|| names().next_back()).cloned()
 }
 
 fn time(seconds: f64) -> String {
@@ -74,10 +57,11 @@ fn time(seconds: f64) -> String {
     }
 }
 
-fn curve(frame: &mut Frame<'_>, area: Rect, title: &str, points: &[(f64, f64)], colour: Color) {
-    let block = Block::bordered().title(title.to_owned());
+fn draw_curve(frame: &mut Frame<'_>, area: Rect, curve: &Curve, unit: &str, colour: Color) {
+    let block = Block::bordered().title(curve.title.clone());
+    let points = &curve.points;
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
-        frame.render_widget(block, area);
+        frame.render_widget(Paragraph::new(curve.missing).block(block), area);
         return;
     };
     let finite = || points.iter().map(|p| p.1).filter(|v| v.is_finite());
@@ -86,7 +70,7 @@ fn curve(frame: &mut Frame<'_>, area: Rect, title: &str, points: &[(f64, f64)], 
     let data = Dataset::default().marker(Marker::Braille).graph_type(GraphType::Line);
     let data = data.style(Style::default().fg(colour)).data(points);
     let (left, right) = (first.0, last.0.max(first.0 + 1.0));
-    let x = Axis::default().bounds([left, right]).labels([format!("{left:.0}"), format!("{right:.0} epochs")]);
+    let x = Axis::default().bounds([left, right]).labels([format!("{left:.0}"), format!("{right:.0} {unit}")]);
     let y = Axis::default().bounds([low, high]).labels([format!("{low:.3}"), format!("{high:.3}")]);
     frame.render_widget(Chart::new(vec![data]).block(block).x_axis(x).y_axis(y), area);
 }
