@@ -129,7 +129,9 @@ impl RunDir {
             };
             let error = Error::user(message).at_file(path);
             return Err(match last_checkpoint(path) {
-                Some(_) => error.help("`dualk run MANIFEST --resume` goes on with it"),
+                Some(_) => error.help(
+                    "`dualk run MANIFEST --resume` goes on with it, and of an embedding `dualk kge train MANIFEST --resume`",
+                ),
                 None => error.help("it has no checkpoint to go on from"),
             });
         }
