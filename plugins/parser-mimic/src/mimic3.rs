@@ -8,10 +8,10 @@ use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Opened, Table, check_folder, files_in};
 use dualk_sdk::data::{CodeTables, Dates, Ids, Readings, Sex, Step, years_between};
-use dualk_sdk::error::Mistakes;
+use dualk_sdk::error::{Mistakes, value};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Reads MIMIC-III: all admissions, in the order of their times; a patient stands where its first admission does.
@@ -20,11 +20,14 @@ pub struct Mimic3 {
     tables: Opened<Tables>,
 }
 
+/// The table of patients with its columns of sex and date of birth, which need not be there.
+type Patients = (Table, [Option<String>; 2]);
+
 /// The tables that are needed.
 struct Tables {
     admissions: (Table, Columns),
-    /// For sex and date of birth.
-    patients: Option<Table>,
+    /// Needed by none.
+    patients: Option<Patients>,
     diagnoses: Table,
     labs: Option<labs::Tables>,
     /// Further kinds of codes.
@@ -34,7 +37,8 @@ struct Tables {
 impl Tables {
     fn files(&self) -> Vec<PathBuf> {
         let labs = self.labs.iter().flat_map(labs::Tables::tables);
-        let named = [&self.admissions.0, &self.diagnoses].into_iter().chain(&self.patients).chain(labs);
+        let patients = self.patients.iter().map(|(table, _)| table);
+        let named = [&self.admissions.0, &self.diagnoses].into_iter().chain(patients).chain(labs);
         let tables = named.chain(self.events.iter().flat_map(Source::tables));
         tables.map(|table| table.path().to_owned()).collect()
     }
@@ -62,16 +66,16 @@ impl Mimic3 {
         let mut mistakes = Mistakes::default();
         let admissions = mistakes.note(open("admissions", &names));
         let diagnoses = mistakes.note(open("diagnoses_icd", &["subject_id", "hadm_id", "icd9_code"]));
+        let patients = mistakes.note(patients(root));
         let labs = options.labs.then(|| labs::Tables::open(root, options.quantiles)).transpose();
         let labs = mistakes.note(labs.map_err(|e| {
             e.help("labs = false reads diagnoses alone, for the demo, which comes without laboratory tables")
         }));
         let events = events::open(root, &options.events, &options.event_tables, false, &options.drug);
         let events = mistakes.note(events);
-        let found = admissions.zip(diagnoses).zip(labs).zip(events);
-        let (((mut admissions, diagnoses), labs), events) = mistakes.finish(found)?;
+        let found = admissions.zip(diagnoses.zip(patients)).zip(labs.zip(events));
+        let ((mut admissions, (diagnoses, patients)), (labs, events)) = mistakes.finish(found)?;
         let columns = Columns::of(&mut admissions, names, dates).map_err(|e| e.at_key("root"))?;
-        let patients = Table::open_any_case(root, "patients", &["subject_id", "gender", "dob"]).ok();
         Ok(Tables { admissions: (admissions, columns), patients, diagnoses, labs, events })
     }
 
@@ -119,6 +123,16 @@ impl Parser for Mimic3 {
     }
 }
 
+/// The table of patients, where it is there. What is wrong with it is said: it is not taken for one that is not there.
+fn patients(root: &Path) -> Result<Option<Patients>> {
+    let open = || -> Result<Option<Patients>> {
+        let Some(mut table) = Table::open_if_there(root, "patients", &["subject_id"])? else { return Ok(None) };
+        let known = [table.also("gender")?, table.also("dob")?];
+        Ok(Some((table, known)))
+    };
+    open().map_err(|e| e.at_key("root"))
+}
+
 /// Patients in the order of their first row, with their admissions in the order of time, and the step of the table of
 /// patients where there is one.
 fn admissions(tables: &Tables, dates: &Dates) -> Result<(Visits, Option<Step>)> {
@@ -145,15 +159,21 @@ fn admissions(tables: &Tables, dates: &Dates) -> Result<(Visits, Option<Step>)> 
 type Born = (Option<Sex>, Option<i64>);
 
 /// Sex and date of birth of each subject, and the subject of every row.
-fn subjects(table: &Table, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<Listed<Born>> {
+fn subjects(patients: &Patients, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<Listed<Born>> {
+    let (table, [sex, birth]) = patients;
     let rows = table.read()?;
     let numbers = ids.column(&rows, "subject_id")?;
-    let facts = rows.texts("gender")?.zip(rows.texts("dob")?);
-    let fact = |(sex, birth): (Option<&str>, Option<&str>)| {
-        (readings.sex(sex), readings.read("births", birth, |birth| dates.read(birth)))
-    };
-    let known = numbers.iter().zip(facts.map(fact)).filter_map(|(id, facts)| Some(((*id)?, facts))).collect();
-    Ok((known, numbers))
+    let (sexes, births) = (rows.texts_if(sex.as_deref())?, rows.texts_if(birth.as_deref())?);
+    let mut subjects = HashMap::new();
+    for (i, number) in numbers.iter().enumerate() {
+        let facts = (readings.sex(sexes[i]), readings.read("births", births[i], |birth| dates.read(birth)));
+        // Without an admission, or without an identifier, it is nobody's.
+        let Some(number) = *number else { continue };
+        if subjects.insert(number, facts).is_some() {
+            return Err(rows.error(i, format!("the patient {} occurs twice", value(ids.name(number)))));
+        }
+    }
+    Ok((subjects, numbers))
 }
 
 #[cfg(test)]
@@ -399,8 +419,17 @@ mod tests {
             ("ADMISSIONS.csv", "SUBJECT_ID,HADM_ID,ADMITTIME\n7,11,yesterday\n", "`ADMITTIME` must hold a time"),
             ("ADMISSIONS.csv", "SUBJECT_ID,ADMITTIME\n", "`hadm_id` is missing"),
             ("DIAGNOSES_ICD.csv", "SUBJECT_ID,HADM_ID,ICD9_CODE\nseven,11,4280\n", "--show-values"),
+            // PATIENTS need not be there, and is not taken for absent where something is wrong with it.
+            ("PATIENTS.csv", "SUBJECT_ID,GENDER,DOB,DOB\n5,F,2041-01-03,\n", "the column `DOB` occurs 2 times"),
+            ("PATIENTS.csv", "SUBJECT_ID,GENDER,DOB,DOB\n5,F,2041-01-03,\n", "PATIENTS.csv:1"),
+            ("PATIENTS.csv", "SUBJECT_ID,GENDER,Dob,DOB\n5,F,2041-01-03,\n", "the column `dob` occurs 2 times"),
+            ("PATIENTS.csv", "ROW_ID,GENDER,DOB\n5,F,2041-01-03\n", "`subject_id` is missing"),
+            ("PATIENTS.csv", "SUBJECT_ID,GENDER,DOB\n5,F,\n7,M,\n5,F,\n", "PATIENTS.csv:4"),
+            ("PATIENTS.csv", "", "the file is empty"),
+            ("patients.csv.gz", "SUBJECT_ID,GENDER,DOB\n5,F,\n", "the table `patients` is there twice"),
         ] {
             let folder = folder();
+            write(folder.path(), "PATIENTS.csv", "SUBJECT_ID,GENDER,DOB\n5,F,\n");
             write(folder.path(), file, content);
             let error = parse(folder.path(), true).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

@@ -286,6 +286,7 @@ mod tests {
             ("drug,code\nAspirin,\n", "atc.csv:2"),
             ("drug,code\n", "is empty"),
             ("name,code\nx,y\n", "`drug` is missing"),
+            ("drug,code,code\nx,y,z\n", "the column `code` occurs 2 times"),
         ] {
             std::fs::write(&map, text).unwrap();
             let error = read_mapping(&map).unwrap_err().to_string();

@@ -26,7 +26,11 @@ use crate::error::Mistakes;
 use crate::{Error, Result};
 use parquet::Parquet;
 use rows::Block;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Names that a heading has several times, of which no more are told.
+const SEVERAL: usize = 8;
 
 /// A table whose header has been read and checked.
 #[derive(Debug, Clone)]
@@ -59,12 +63,10 @@ impl Table {
     /// # Errors
     /// As of [`Table::open`].
     pub fn open_any_case(folder: &Path, name: &str, columns: &[&str]) -> Result<Self> {
-        let table = Self::whole(&file_of(folder, &written(folder, name).unwrap_or_else(|| name.to_owned()))?)?;
-        let own = |column: &&str| {
-            let same = table.header.iter().filter(|h| h.eq_ignore_ascii_case(column));
-            same.max_by_key(|h| h == column).cloned().unwrap_or_else(|| (*column).to_owned())
-        };
-        let own: Vec<String> = columns.iter().map(own).collect();
+        let table = Self::whole(&file_of(folder, &written(folder, name)?.unwrap_or_else(|| name.to_owned()))?)?;
+        let own =
+            |column: &&str| -> Result<String> { Ok(table.own_name(column)?.unwrap_or_else(|| (*column).to_owned())) };
+        let own: Vec<String> = columns.iter().map(own).collect::<Result<_>>()?;
         let table = table.with(&own.iter().map(String::as_str).collect::<Vec<_>>())?;
         Ok(Self { columns: columns.iter().map(|&c| c.to_owned()).collect(), ..table })
     }
@@ -74,7 +76,7 @@ impl Table {
     /// # Errors
     /// When it is there and lacks a column, or is there twice.
     pub fn open_if_there(folder: &Path, name: &str, columns: &[&str]) -> Result<Option<Self>> {
-        written(folder, name).map(|_| Self::open_any_case(folder, name, columns)).transpose()
+        written(folder, name)?.map(|_| Self::open_any_case(folder, name, columns)).transpose()
     }
 
     /// The table in the file `path`, with at least `columns`.
@@ -93,34 +95,44 @@ impl Table {
         Ok(Self { path: path.to_owned(), header, columns, own, separator, first: 2, parquet })
     }
 
-    /// The same with at least `columns`, as the file calls them.
+    /// The same with at least `columns`, as the file calls them. No name may be there twice, of whatever column.
     fn with(self, columns: &[&str]) -> Result<Self> {
-        let Self { header, parquet, .. } = &self;
-        let has_heading = parquet.is_some() || is_heading(header, columns);
-        let find = |column: &str| match header.iter().filter(|h| *h == column).count() {
-            1 => Ok(()),
-            0 => {
-                let error = self.at_heading(Error::user(format!("the column `{column}` is missing")));
-                if !has_heading {
-                    return Err(no_heading(error, header));
-                }
-                let other_case = header.iter().find(|h| h.eq_ignore_ascii_case(column));
-                let error = match other_case {
-                    Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
-                    None => error,
-                };
-                Err(error.suggest(column, header))
-            }
-            n => Err(self.several(column, n)),
-        };
+        let has_heading = self.parquet.is_some() || is_heading(&self.header, columns);
         let mut mistakes = Mistakes::default();
         // A table without a heading has none of them, which is said once.
         for column in columns.iter().take(if has_heading { columns.len() } else { 1 }) {
-            mistakes.note(find(column));
+            if !self.header.iter().any(|h| h == column) {
+                mistakes.note::<()>(Err(self.missing(column, has_heading)));
+            }
+        }
+        // What stands in the first line of a table without a heading are values.
+        let repeated = if has_heading { self.repeated() } else { Vec::new() };
+        for (column, times) in repeated.into_iter().take(SEVERAL) {
+            mistakes.note::<()>(Err(self.several(column, times)));
         }
         mistakes.done()?;
         let columns: Vec<String> = columns.iter().map(|&c| c.to_owned()).collect();
         Ok(Self { own: columns.clone(), columns, ..self })
+    }
+
+    /// A column that is not there.
+    fn missing(&self, column: &str, has_heading: bool) -> Error {
+        let error = self.at_heading(Error::user(format!("the column `{column}` is missing")));
+        if !has_heading {
+            return no_heading(error, &self.header);
+        }
+        let error = match self.header.iter().find(|h| h.eq_ignore_ascii_case(column)) {
+            Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
+            None => error,
+        };
+        error.suggest(column, &self.header)
+    }
+
+    /// The names that the heading has several times, and how often. Columns may be without a name.
+    fn repeated(&self) -> Vec<(&str, usize)> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.header.iter().filter(|name| !name.is_empty()).for_each(|name| *counts.entry(name).or_default() += 1);
+        counts.into_iter().filter(|(_, times)| *times > 1).collect()
     }
 
     /// The table in the text file `path` whose columns have no names: they are called `1`, `2` and so on, and all are needed. The
@@ -144,21 +156,26 @@ impl Table {
         self.clone().with(columns)
     }
 
-    /// Asks for a column more when the table has it, as it is written or else in any case; what it is called here.
-    ///
-    /// # Errors
-    /// When the table has it several times.
-    pub fn also(&mut self, column: &str) -> Result<Option<String>> {
+    /// How the file writes a column: as it is asked for, or else in any case.
+    fn own_name(&self, column: &str) -> Result<Option<String>> {
         let exact: Vec<&String> = self.header.iter().filter(|h| *h == column).collect();
         let same: Vec<&String> = match exact.is_empty() {
             true => self.header.iter().filter(|h| h.eq_ignore_ascii_case(column)).collect(),
             false => exact,
         };
-        let name = match same[..] {
-            [] => return Ok(None),
-            [name] => name.clone(),
-            _ => return Err(self.several(column, same.len())),
-        };
+        match same[..] {
+            [] => Ok(None),
+            [name] => Ok(Some(name.clone())),
+            _ => Err(self.several(column, same.len())),
+        }
+    }
+
+    /// Asks for a column more when the table has it, as it is written or else in any case; what it is called here.
+    ///
+    /// # Errors
+    /// When the table has it several times.
+    pub fn also(&mut self, column: &str) -> Result<Option<String>> {
+        let Some(name) = self.own_name(column)? else { return Ok(None) };
         if let Some(at) = self.own.iter().position(|own| *own == name) {
             return Ok(Some(self.columns[at].clone()));
         }
@@ -254,6 +271,9 @@ fn no_heading(error: Error, header: &[String]) -> Error {
         .help(format!("the first line: {}", crate::error::value(header.join(", "))))
 }
 
+/// What to do about a table that is there twice.
+const LEAVE_ONE: &str = "leave one of them, so that it is clear which is read";
+
 /// The file of the table `name` in a folder.
 fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
     check_folder(folder)?;
@@ -268,14 +288,21 @@ fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
     if let Some(other) = found.next() {
         let names = [path, other].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
         let message = format!("the table `{name}` is there twice: {} and {}", names[0], names[1]);
-        return Err(Error::user(message).at_file(folder).help("leave one of them, so that it is clear which is read"));
+        return Err(Error::user(message).at_file(folder).help(LEAVE_ONE));
     }
     Ok(path.clone())
 }
 
 /// How a folder writes the name of a table.
-fn written(folder: &Path, name: &str) -> Option<String> {
-    tables_in(folder).into_iter().find(|table| table.eq_ignore_ascii_case(name))
+fn written(folder: &Path, name: &str) -> Result<Option<String>> {
+    let mut found = tables_in(folder).into_iter().filter(|table| table.eq_ignore_ascii_case(name));
+    match (found.next(), found.next()) {
+        (Some(one), Some(other)) => {
+            let message = format!("the table `{name}` is there twice: as {one} and as {other}");
+            Err(Error::user(message).at_file(folder).help(LEAVE_ONE))
+        }
+        (found, _) => Ok(found),
+    }
 }
 
 /// What the names of tables' files end with, the longest first.

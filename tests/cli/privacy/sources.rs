@@ -42,7 +42,9 @@ fn flag(n: u32) -> &'static str {
 
 fn mimic3() -> Source {
     let items = "ROW_ID,ITEMID,LABEL,CATEGORY\n1,500,a,Chemistry\n2,501,b,Hematology\n3,502,c,Blood Gas\n";
+    let patients = (0..24u32).map(|p| format!("9945{p:04},{},F,2090-01-01 00:00:00,CANARY{p}\n", 77_120_000 + p));
     let tables = vec![
+        ("raw/PATIENTS.csv", format!("ROW_ID,SUBJECT_ID,GENDER,DOB,NOTE\n{}", patients.collect::<String>())),
         (
             "raw/ADMISSIONS.csv",
             table("ROW_ID,SUBJECT_ID,HADM_ID,ADMITTIME,DISCHTIME,INSURANCE", 1, |p, v, i, n| {
@@ -319,7 +321,10 @@ fn cells_that_cannot_be_read_are_shown_only_when_asked() {
     }
 }
 
-/// Every column of every table in turn holds what does not belong there; rows are twice there, too long, or cut.
+/// A heading with its first name once more at the end.
+const TWICE: &str = "a column twice";
+
+/// Every column of every table in turn holds what does not belong there; columns and rows are twice there, rows too long, or cut.
 #[test]
 fn errors_about_broken_tables_show_nothing_of_them() {
     for source in [mimic3(), mimic4(), eicu(), omop(), csv()] {
@@ -339,6 +344,9 @@ fn errors_about_broken_tables_show_nothing_of_them() {
             broken.push(("a row too long".into(), format!("{text}{last},CANARY,CANARY\n")));
             broken.push(("a row cut".into(), text[..text.len() - last.len() / 2].to_owned()));
             broken.push(("no heading".into(), text.split_once('\n').unwrap().1.to_owned()));
+            let (heading, rows) = text.split_once('\n').unwrap();
+            let twice = format!("{heading},{}\n{}", columns[0], rows.replace('\n', ",\n"));
+            broken.push((TWICE.into(), twice));
             for (what, text) in broken {
                 let folder = tempfile::tempdir().unwrap();
                 write(&source, folder.path());
@@ -349,6 +357,10 @@ fn errors_about_broken_tables_show_nothing_of_them() {
                 assert!(matches!(output.status.code(), Some(0 | 2)), "{what}: {text}");
                 let table = PathBuf::from(name).file_stem().unwrap().to_string_lossy().into_owned();
                 assert!(output.status.success() || text.contains(&table), "{what} names no file: {text}");
+                if what.ends_with(TWICE) {
+                    let says = format!("the column `{}` occurs 2 times", columns[0]);
+                    assert!(text.to_lowercase().contains(&says.to_lowercase()), "{what}: {text}");
+                }
                 tried += 1;
                 refused += usize::from(!output.status.success());
             }

@@ -106,7 +106,10 @@ fn tables_have_headings_or_none_and_columns_of_any_name() {
     // So is one whose middle is another name; a mark of UTF-8 is no part of it.
     let marked = joined("a.tsv", "\u{feff}head\tpart_of\ttail\n", "relation = 'r'");
     assert_eq!(marked.unwrap(), ["head r tail"]);
-    let refused: [(&str, &str, &str, &[&str]); 8] = [
+    let refused: [(&str, &str, &str, &[&str]); 11] = [
+        ("a.csv", "head,relation,tail,Tail\na,r,b,c\n", "", &["the column `tail` occurs 2 times", "a.csv"]),
+        ("a.tsv", "Head\tHEAD\trelation\ttail\na\tb\tr\tc\n", "", &["`Head` occurs 2 times", "a.tsv"]),
+        ("a.csv", "a,r,b,a\n", "columns = ['a', 'r', 'b']", &["the column `a` occurs 2 times", "a.csv:1"]),
         ("a.parquet", "", "heading = false", &["`data.source[0].heading`", "a Parquet file names its columns"]),
         ("a.csv", "a,r,b\n", "", &["the column `head` is missing", "columns = [", "or heading = false"]),
         ("a.tsv", "a\tr\tb\n", "heading = true", &["the column `head` is missing", "a.tsv:1", "or heading = false"]),

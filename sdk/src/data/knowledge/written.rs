@@ -38,6 +38,18 @@ fn known_heading(fields: &[String]) -> Option<[String; 3]> {
     })
 }
 
+/// Refuses a known heading that has one of its columns several times, in whatever case: nothing says which of them is meant.
+fn check_once(path: &Path, fields: &[String], known: &[String; 3]) -> Result<()> {
+    for name in known {
+        let times = fields.iter().filter(|field| field.eq_ignore_ascii_case(name)).count();
+        if times > 1 {
+            let error = Error::user(format!("the column `{name}` occurs {times} times")).at_file(path);
+            return Err(error.help("leave one of them in the table, or say in `columns` which of them is meant"));
+        }
+    }
+    Ok(())
+}
+
 impl Form<'_> {
     pub fn check(self) -> Result<()> {
         let write = "write columns = [\"head\", \"relation\", \"tail\"] with the names that the table has";
@@ -72,12 +84,16 @@ impl Form<'_> {
                 let fields = first_fields(path)?;
                 // Of three fields with another name in the middle, `head part_of tail` is a triple.
                 let is_heading = |[_, relation, _]: &[String; 3]| fields.len() != 3 || fields.contains(relation);
-                match known_heading(&fields).filter(is_heading) {
-                    Some(found) => found,
-                    None => return Ok(None),
-                }
+                let Some(found) = known_heading(&fields).filter(is_heading) else { return Ok(None) };
+                check_once(path, &fields, &found)?;
+                found
             }
-            _ => known_heading(Table::at(path, &[])?.header()).unwrap_or_else(|| HEADINGS[0].map(str::to_owned)),
+            _ => {
+                let table = Table::at(path, &[])?;
+                let found = known_heading(table.header()).unwrap_or_else(|| HEADINGS[0].map(str::to_owned));
+                check_once(path, table.header(), &found)?;
+                found
+            }
         };
         self.by_name(path, columns).map(Some)
     }

@@ -236,7 +236,7 @@ mod tests {
         let path = folder.path().join("t.csv");
         let read = |heading: &str| {
             std::fs::write(&path, format!("id,{heading}\n1,2,3\n")).unwrap();
-            let mut table = Table::at(&path, &["id"]).unwrap();
+            let mut table = Table::at(&path, &["id"])?;
             let age = table.also("age")?;
             table.read().map(|rows| rows.texts_if(age.as_deref()).unwrap()[0].map(str::to_owned))
         };
@@ -247,6 +247,46 @@ mod tests {
         assert_eq!(read("Age,sex").unwrap().as_deref(), Some("2"));
         assert_eq!(read("Age,age").unwrap().as_deref(), Some("3"), "the one that is written alike");
         assert_eq!(read("sex,died").unwrap(), None);
+    }
+
+    #[test]
+    fn a_heading_with_one_name_twice_is_refused_whichever_column_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let open = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Table::at(&path, &["id"]).map(drop).map_err(|e| e.to_string())
+        };
+        let error = open("id,note,b,note,b,note\n").unwrap_err();
+        for says in ["the column `note` occurs 3 times", "the column `b` occurs 2 times", "t.csv:1", "leave one"] {
+            assert!(error.contains(says), "{says}: {error}");
+        }
+        let error = open("note,id,id,note\n").unwrap_err();
+        assert_eq!(error.matches("the column `id` occurs 2 times").count(), 1, "{error}");
+        // Names of no column may stand there often, and what differs in case is told apart.
+        assert_eq!(open("id,,\"\",Note,note\n"), Ok(()));
+        // What stands in a first line that is no heading are values.
+        let error = open("77120001,77120001,7\n").unwrap_err();
+        assert!(error.contains("`id` is missing") && !error.contains("occurs") && !error.contains("7712"), "{error}");
+    }
+
+    #[test]
+    fn in_any_case_neither_columns_nor_tables_may_be_there_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let open = || Table::open_any_case(folder.path(), "visits", &["id", "age"]).map(|table| table.own);
+        write("VISITS.csv", "ID,Age\n1,60\n");
+        assert_eq!(open().unwrap(), ["ID", "Age"]);
+        write("VISITS.csv", "ID,Age,AGE\n1,60,61\n");
+        let error = open().unwrap_err().to_string();
+        assert!(error.contains("the column `age` occurs 2 times") && error.contains("VISITS.csv:1"), "{error}");
+        write("VISITS.csv", "ID,Age,age\n1,60,61\n");
+        assert_eq!(open().unwrap(), ["ID", "age"], "the one that is written alike");
+        write("Visits.csv.gz", "");
+        let error = open().unwrap_err().to_string();
+        assert!(error.contains("`visits` is there twice: as VISITS and as Visits"), "{error}");
+        let error = Table::open_if_there(folder.path(), "visits", &["id"]).unwrap_err().to_string();
+        assert!(error.contains("is there twice"), "{error}");
     }
 
     #[test]

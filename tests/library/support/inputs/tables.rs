@@ -62,8 +62,10 @@ pub fn mimic3() -> impl Strategy<Value = Files> {
     let diagnoses = table(&["SUBJECT_ID", "HADM_ID", "SEQ_NUM", "ICD9_CODE"]);
     let labs = table(&["SUBJECT_ID", "HADM_ID", "ITEMID", "FLAG"]);
     let items = table(&["ITEMID", "CATEGORY", "LABEL"]);
-    (admissions, diagnoses, labs, items).prop_map(|(admissions, diagnoses, labs, items)| {
+    let patients = table(&["SUBJECT_ID", "GENDER", "DOB"]);
+    (patients, admissions, diagnoses, labs, items).prop_map(|(patients, admissions, diagnoses, labs, items)| {
         texts([
+            ("PATIENTS.csv", patients),
             ("ADMISSIONS.csv", admissions),
             ("DIAGNOSES_ICD.csv", diagnoses),
             ("LABEVENTS.csv", labs),
