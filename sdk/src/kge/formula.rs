@@ -44,6 +44,21 @@ impl Equation {
     }
 }
 
+/// How much there is of an embedding and of its training.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    /// Entities.
+    pub entities: usize,
+    /// Relations.
+    pub relations: usize,
+    /// Triples of a step.
+    pub triples: usize,
+    /// Candidates of a triple, the true one included.
+    pub candidates: usize,
+    /// Whether triples are ranked.
+    pub ranks: bool,
+}
+
 /// What kernels for GPUs must know of a model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Formula {

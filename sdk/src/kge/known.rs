@@ -3,6 +3,7 @@
 use super::model::Side;
 use crate::data::knowledge::Triple;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The known answers to each query: sorted entities by (entity, relation) and side.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +14,7 @@ pub struct Known {
 
 #[derive(Debug, Clone, Default)]
 struct Answers {
-    ranges: HashMap<(u32, u32), (u32, u32)>,
+    ranges: HashMap<(u32, u32), Range<usize>>,
     entities: Vec<u32>,
 }
 
@@ -23,16 +24,16 @@ impl Answers {
         triples.dedup();
         let mut answers = Self::default();
         for same in triples.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let start = answers.entities.len() as u32;
+            let start = answers.entities.len();
             answers.entities.extend(same.iter().map(|t| t.2));
-            answers.ranges.insert((same[0].0, same[0].1), (start, answers.entities.len() as u32));
+            answers.ranges.insert((same[0].0, same[0].1), start..answers.entities.len());
         }
         answers
     }
 
     fn of(&self, entity: u32, relation: u32) -> &[u32] {
         match self.ranges.get(&(entity, relation)) {
-            Some(&(start, end)) => &self.entities[start as usize..end as usize],
+            Some(range) => &self.entities[range.clone()],
             None => &[],
         }
     }

@@ -140,7 +140,7 @@ fn block_ranks(scorer: &dyn Scorer, entities: u32, block: &[Triple], open: Side,
     let counted = starts.into_par_iter().fold(none, |mut ranks, start| {
         let mut scores = [0.0; BLOCK];
         let scores = &mut scores[..block.len()];
-        for entity in start..(start + RUN as u32).min(entities) {
+        for entity in start..start.saturating_add(RUN as u32).min(entities) {
             scorer.scores(entity, block, open, Queries { values: &values, rows: &rows }, scores);
             for (((rank, &score), &truth), &answer) in ranks.iter_mut().zip(scores.iter()).zip(&truths).zip(&answers) {
                 // Rare, but for the few that stand above.

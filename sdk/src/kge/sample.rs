@@ -3,6 +3,8 @@
 use super::known::Known;
 use super::model::Side;
 use super::triples::KnowledgeGraph;
+use crate::Error;
+use crate::boundary::guard::refuse;
 use crate::data::knowledge::Triple;
 use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
@@ -12,6 +14,24 @@ use std::collections::VecDeque;
 
 /// In [`Batch::slots`]: no candidate.
 pub const NONE: u32 = u32::MAX;
+
+/// Cells and triples have places of 32 bits, one of which tells anchors.
+const MOST: usize = (1 << 31) - 1;
+
+/// Refuses more of something than there are places for.
+///
+/// # Panics
+/// With an error of the user's.
+fn check_places(number: usize, what: impl FnOnce() -> String, help: &str) {
+    if number > MOST {
+        refuse(Error::user(format!("{} are {number}, and {MOST} can be told apart", what())).help(help));
+    }
+}
+
+fn check_cells(triples: usize, candidates: usize) {
+    let what = || format!("the cells of a step of {triples} triples and {candidates} candidates of each");
+    check_places(triples.saturating_mul(candidates), what, "make `train.batch` or `train.negatives` smaller");
+}
 
 /// How batches are made.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +110,7 @@ impl Batch {
     /// [`NONE`] where there is none. `counts` has a place an entity and one more, and is overwritten.
     ///
     /// # Panics
-    /// When a candidate has no place in `counts`, or triples differ in their number of candidates.
+    /// When a candidate has no place in `counts`, triples differ in their number of candidates, or there are 2³¹ cells.
     pub fn new(
         step: u32,
         open: Side,
@@ -101,6 +121,7 @@ impl Batch {
     ) -> Self {
         let candidates = of_cell.len() / triples.len().max(1);
         assert_eq!(of_cell.len(), candidates * triples.len(), "triples have the same number of candidates");
+        check_cells(triples.len(), candidates);
         let mut batch = Self { step, open, triples, weights, candidates, ..Self::default() };
         counts.fill(0);
         of_cell.iter().filter(|&&e| e != NONE).for_each(|&e| counts[e as usize] += 1);
@@ -167,7 +188,12 @@ pub struct Sampler<'a> {
 
 impl<'a> Sampler<'a> {
     /// The batches from step `first` on; `known` are the training triples.
+    ///
+    /// # Panics
+    /// When triples, or the cells of a step, are 2³¹ or more.
     pub fn new(graph: &'a KnowledgeGraph, known: &'a Known, options: SampleOptions, first: u32) -> Self {
+        check_places(graph.train.len(), || "the triples to learn from".to_owned(), "leave triples out");
+        check_cells(options.batch.min(graph.train.len()), options.negatives.saturating_add(1));
         let weights = match options.subsampling {
             true => graph.train.iter().map(|&t| subsampling_weight(known, t)).collect(),
             false => vec![1.0; graph.train.len()],
@@ -208,7 +234,7 @@ impl<'a> Sampler<'a> {
             self.orders[side] = (epoch, order);
         }
         let start = (turn % per_epoch) as usize * self.options.batch;
-        self.orders[side].1[start..(start + self.options.batch).min(n)].to_vec()
+        self.orders[side].1[start..start.saturating_add(self.options.batch).min(n)].to_vec()
     }
 
     /// The batch of a step, of these training triples. `counts` has a place an entity and one more, and is overwritten.
@@ -308,7 +334,7 @@ impl<'a> Sampler<'a> {
 /// How many batches are prefetched: as many as 100 MB hold, and no more than are worth it: what a row moves by after more steps is
 /// applied later.
 pub fn window(options: &SampleOptions) -> u32 {
-    let bytes = options.batch * (1 + options.negatives) * 12;
+    let bytes = options.batch.saturating_mul(options.negatives.saturating_add(1)).saturating_mul(12);
     (100_000_000 / bytes.max(1)).clamp(4, 64) as u32
 }
 
@@ -335,6 +361,7 @@ fn subsampling_weight(known: &Known, triple: Triple) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boundary::guard::catch;
     use std::collections::HashMap;
 
     fn graph() -> KnowledgeGraph {
@@ -383,6 +410,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn more_cells_than_there_are_places_for_are_refused_before_any_is_made() {
+        check_cells(MOST, 1);
+        let (graph, known) = (graph(), Known::new(&graph().train));
+        for negatives in [1 << 28, 1 << 40, usize::MAX] {
+            let options = SampleOptions { negatives, ..options() };
+            let refused = catch(|| {
+                drop(Sampler::new(&graph, &known, options, 0));
+                Ok(())
+            });
+            let error = refused.unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let says = format!("a step of 16 triples and {} candidates of each", negatives.saturating_add(1));
+            assert!(error.message().contains(&says) && error.to_string().contains("`train.batch`"), "{error}");
+        }
+        let options = SampleOptions { batch: usize::MAX, negatives: usize::MAX, ..options() };
+        assert_eq!(window(&options), 4);
     }
 
     #[test]

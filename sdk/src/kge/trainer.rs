@@ -3,7 +3,7 @@
 use super::adam::Adam;
 #[cfg(cube)]
 use super::cube::{DeviceRanker, DeviceStepper};
-use super::formula::Formula;
+use super::formula::{Formula, Sizes};
 use super::known::Known;
 use super::model::EmbeddingModel;
 use super::rank::{Rank, Trained, ranks};
@@ -38,6 +38,32 @@ fn formula(model: &dyn EmbeddingModel, device: &NamedDevice) -> Result<Formula> 
             .at_key("backend.device")
             .help("give cpu, or let the model's `formula` name equations that have kernels: hake, mode, rotate, transe, complex")
     })
+}
+
+/// Refuses an embedding that is too large for a device before there is memory for it: kernels of GPUs count in 32 bits, the CPU
+/// counts whatever there can be memory for.
+///
+/// # Errors
+/// Name the sizes and what to do.
+pub(crate) fn check_sizes(model: &dyn EmbeddingModel, device: &NamedDevice, sizes: &Sizes) -> Result<()> {
+    let tables =
+        [("entities", sizes.entities, model.entity_width()), ("relations", sizes.relations, model.relation_width())];
+    for (of, rows, width) in tables {
+        // Parameters and both moments.
+        let bytes = rows.saturating_mul(width).saturating_mul(3 * size_of::<f32>());
+        if isize::try_from(bytes).is_err() {
+            let message = format!("the table of {rows} {of} of {width} numbers is larger than any memory");
+            return Err(Error::user(message).at_key("model").help("give the model fewer dimensions"));
+        }
+    }
+    if is_cpu(device) {
+        return Ok(());
+    }
+    let formula = formula(model, device)?;
+    #[cfg(cube)]
+    return super::cube::check_sizes(formula, sizes);
+    #[cfg(not(cube))]
+    Err(Error::program(format!("no kernels for {formula:?}")))
 }
 
 impl<'a> Trainer<'a> {
@@ -144,6 +170,9 @@ pub fn ranks_on(
     progress: &dyn Progress,
 ) -> Result<Vec<Rank>> {
     let entities = trained.parameters.entities.last.len();
+    if triples.is_empty() {
+        return Ok(Vec::new());
+    }
     if is_cpu(device) {
         return Ok(ranks(trained, entities, triples, known, progress));
     }
@@ -223,6 +252,16 @@ mod tests {
             _: &mut [f32],
         ) {
         }
+    }
+
+    #[test]
+    fn the_cpu_counts_beyond_32_bits_and_not_beyond_memory() {
+        let cpu = NamedDevice { name: "cpu".into(), device: Device::flex() };
+        let of = |entities| Sizes { entities, relations: 1, triples: 1 << 20, candidates: 1 << 20, ranks: true };
+        check_sizes(&Plain, &cpu, &of(1 << 33)).unwrap();
+        let error = check_sizes(&Plain, &cpu, &of(1 << 60)).unwrap_err();
+        assert_eq!((error.exit_code(), error.key()), (2, Some("model")));
+        assert!(error.message().contains("the table of 1152921504606846976 entities of 1 numbers"), "{error}");
     }
 
     fn refused(device: &NamedDevice) -> Option<Error> {

@@ -1,5 +1,7 @@
 //! Triples of entities and relations by their ids, and the names of both.
 
+use crate::Error;
+use crate::boundary::guard::refuse;
 use std::collections::HashMap;
 
 /// A fact: head, relation, tail.
@@ -13,6 +15,14 @@ pub struct Triple {
     pub tail: u32,
 }
 
+/// The id of the next of `names` names. The last number of 32 bits stands for none.
+fn next_id(names: usize) -> u32 {
+    u32::try_from(names).ok().filter(|&id| id < u32::MAX).unwrap_or_else(|| {
+        let message = format!("there are more than {} entities or relations, and no ids for more", u32::MAX);
+        refuse(Error::user(message).help("leave sources out, or split them into several graphs"))
+    })
+}
+
 /// Names with ids from 0, in order of first use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
@@ -22,11 +32,14 @@ pub struct Names {
 
 impl Names {
     /// The id of a name, which is added when it is new.
+    ///
+    /// # Panics
+    /// With an error of the user's when there are 2³² − 1 names.
     pub fn add(&mut self, name: &str) -> u32 {
         if let Some(&known) = self.index.get(name) {
             return known;
         }
-        let id = self.list.len() as u32;
+        let id = next_id(self.list.len());
         self.list.push(name.to_owned());
         self.index.insert(name.to_owned(), id);
         id
@@ -107,6 +120,18 @@ pub(super) fn filter(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boundary::guard::catch;
+
+    #[test]
+    fn ids_end_before_the_number_that_stands_for_none() {
+        let id = |names: usize| catch(|| Ok(next_id(names)));
+        assert_eq!([0, 1 << 31, u32::MAX as usize - 1].map(|names| id(names).unwrap()), [0, 1 << 31, u32::MAX - 1]);
+        for names in [u32::MAX as usize, 1 << 32, (1 << 32) + 1] {
+            let error = id(names).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("more than 4294967295 entities"), "{error}");
+        }
+    }
 
     #[test]
     fn rare_entities_are_left_out_again_and_again() {

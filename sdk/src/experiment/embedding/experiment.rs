@@ -15,8 +15,8 @@ use crate::experiment::states::States;
 use crate::experiment::stop::Stop;
 use crate::kge::{
     Adam, Backwards, Checkpoint, Done, EMBEDDINGS, EmbeddingModel, Embeddings, KgeModelSlot, KgeOutcome,
-    KnowledgeGraph, Known, LinkMetrics, Parameters, Rank, SampleOptions, Ties, Trained, load_embeddings, ranks,
-    ranks_on, save_embeddings,
+    KnowledgeGraph, Known, LinkMetrics, Parameters, Rank, SampleOptions, Sizes, Ties, Trained, check_sizes,
+    load_embeddings, ranks, ranks_on, save_embeddings,
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
@@ -148,6 +148,7 @@ impl KgeExperiment {
         let (output, name) = (&self.manifest.output, &self.manifest.name);
         let device = self.device()?;
         let (text, (graph, lines)) = (self.resolved()?, self.read_graph(None)?);
+        self.check_sizes(&graph)?;
         let identity = self.identity(&graph, &device.name)?;
         let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access, progress)).flatten();
         if resume && left.is_none() {
@@ -208,6 +209,22 @@ impl KgeExperiment {
         let trained = Trained { model: self.model(), parameters: &state.parameters };
         let outcome = self.evaluated(graph, &trained, progress)?;
         Ok(KgeOutcome { parameters: state.parameters.count(), train_seconds: state.done.seconds, ..outcome })
+    }
+
+    /// Refuses what the device cannot count, before anything is made of it.
+    ///
+    /// # Errors
+    /// Name the sizes.
+    pub(super) fn check_sizes(&self, graph: &KnowledgeGraph) -> Result<()> {
+        let train = &self.manifest.train;
+        let sizes = Sizes {
+            entities: graph.entities.len(),
+            relations: graph.relations.len(),
+            triples: train.batch.min(graph.train.len()),
+            candidates: train.negatives.saturating_add(1),
+            ranks: !(graph.valid.is_empty() && graph.test.is_empty()),
+        };
+        check_sizes(self.model(), &self.device()?, &sizes)
     }
 
     /// Before the first step.

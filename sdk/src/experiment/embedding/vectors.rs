@@ -195,6 +195,7 @@ impl KgeExperiment {
                 .help("wait until whatever writes it is done, and begin again"));
         }
         lines.iter().try_for_each(|line| log(line))?;
+        self.check_sizes(&graph)?;
         let mut state = self.fresh(&graph);
         let checkpoints = records.checkpoints.as_ref();
         let saved = checkpoints.map(|of| last_checkpoint(of, &state.parameters, log)).transpose()?.flatten();

@@ -12,8 +12,10 @@ mod loss;
 mod place;
 mod rank;
 mod score;
+mod sizes;
 mod stepper;
 mod update;
 
 pub use rank::DeviceRanker;
+pub(super) use sizes::check_sizes;
 pub use stepper::DeviceStepper;

@@ -2,6 +2,7 @@
 
 use super::place::{DeviceTable, Lists, Place};
 use super::score;
+use super::sizes::{BLOCK, check_ranking, check_table};
 use crate::data::knowledge::Triple;
 use crate::kge::formula::Formula;
 use crate::kge::known::Known;
@@ -17,10 +18,6 @@ use burn_cubecl::tensor::CubeTensor;
 
 /// Scores that are held at a time.
 const SCORES: usize = 1 << 24;
-/// The most queries that are scored together.
-const BLOCK: usize = 512;
-/// Entities are counted in 32-bit floats, which hold whole numbers up to this.
-const ENTITIES: usize = 1 << 24;
 
 /// Ranks by a trained model on a device.
 pub struct DeviceRanker {
@@ -35,15 +32,14 @@ impl DeviceRanker {
     /// Copies the parameters to a device.
     ///
     /// # Errors
-    /// When the device runs no such kernels, or there are too many entities.
+    /// When the device runs no such kernels, or there are more entities or numbers than these can count.
     pub fn new(formula: Formula, parameters: &Parameters, device: &Device) -> Result<Self> {
         let place = Place::new(device)
             .ok_or_else(|| Error::user("this device runs no kernels of embeddings").at_key("backend.device"))?;
-        let (entities, numbers) = (parameters.entities.last.len(), parameters.entities.values.len());
-        if entities >= ENTITIES || u32::try_from(numbers).is_err() {
-            let message = format!("{entities} entities are too many to be ranked on a device");
-            return Err(Error::user(message).at_key("backend.device").help("the CPU ranks them"));
+        for (of, table) in [("entities", &parameters.entities), ("relations", &parameters.relations)] {
+            check_table(of, table.last.len(), table.width)?;
         }
+        check_ranking(formula, parameters.entities.last.len())?;
         let bare = |table: &crate::kge::Table| {
             let (first, second) = (Vec::new(), Vec::new());
             DeviceTable::new(&place, &crate::kge::Table { first, second, ..table.clone() })

@@ -6,6 +6,7 @@ mod sent;
 mod summed;
 
 use super::place::{DeviceTable, Place};
+use super::sizes::{check_step, check_table};
 use crate::kge::adam::{Adam, Late};
 use crate::kge::formula::Formula;
 use crate::kge::sample::Batch;
@@ -55,11 +56,8 @@ impl DeviceStepper {
     ) -> Result<Self> {
         let place = Place::new(device)
             .ok_or_else(|| Error::user("this device runs no kernels of embeddings").at_key("backend.device"))?;
-        for table in [&parameters.entities, &parameters.relations] {
-            if u32::try_from(table.values.len()).is_err() {
-                let message = format!("a table of {} numbers is too large for a device", table.values.len());
-                return Err(Error::user(message).at_key("backend.device").help("the CPU takes it"));
-            }
+        for (of, table) in [("entities", &parameters.entities), ("relations", &parameters.relations)] {
+            check_table(of, table.last.len(), table.width)?;
         }
         let table = |table| DeviceTable::new(&place, table);
         let (entities, relations) = (table(&parameters.entities), table(&parameters.relations));
@@ -92,8 +90,9 @@ impl DeviceStepper {
     /// One step of Adam.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When the device fails, or its kernels cannot count what the step makes.
     pub fn step(&mut self, batch: &Batch) -> Result<()> {
+        check_step(self.formula, batch.triples.len(), batch.candidates)?;
         if self.pending == LOSSES {
             self.kept = self.losses()?;
         }

@@ -3,17 +3,12 @@
 use super::DeviceStepper;
 use super::sent::{Sent, list};
 use crate::kge::adam::Rates;
-use crate::kge::cube::{gradients, loss, score, update};
+use crate::kge::cube::{gradients, loss, score, sizes, update};
 use crate::kge::formula::Formula;
 use crate::kge::sample::Batch;
 use crate::ops::cube::{Layout, UNITS, cubes, threads};
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
-
-/// Cubes that fill a device: 16 for each of an H100's 132 multiprocessors.
-const ENOUGH: usize = 2048;
-/// The most candidates of a query that a cube goes through.
-const CHUNK: usize = 128;
 
 /// What a step leaves on the device.
 pub(super) struct Passed {
@@ -66,8 +61,7 @@ impl<'s> Pass<'s> {
         let queries = place.empty(triples * dim * equation.of_query());
         let layout = Layout::new(dim, 0, &[&stepper.entities.values, &queries]);
         let (scores, pairs, of_cell) = (place.empty(all), place.empty(2 * all), place.empty(all));
-        let chunk = (all / ENOUGH).clamp(16, CHUNK);
-        let chunks = sent.candidates.div_ceil(chunk);
+        let (chunk, chunks) = sizes::chunks(triples, sent.candidates);
         Self { stepper, sent, queries, layout, scores, pairs, of_cell, chunk, chunks, scored }
     }
 }

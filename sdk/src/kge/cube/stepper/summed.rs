@@ -4,6 +4,7 @@ use super::DeviceStepper;
 use super::sent::kept_rows;
 use crate::Result;
 use crate::kge::NONE;
+use crate::kge::cube::sizes::check_step;
 use crate::kge::sample::Batch;
 use crate::kge::step::Gradients;
 use burn_cubecl::tensor::CubeTensor;
@@ -12,8 +13,9 @@ impl DeviceStepper {
     /// Loss and gradients without a step, for tests.
     ///
     /// # Errors
-    /// When the device fails.
+    /// As of a step.
     pub fn gradients(&mut self, batch: &Batch) -> Result<Gradients> {
+        check_step(self.formula, batch.triples.len(), batch.candidates)?;
         let rates = self.adam.rates(batch.step, self.window);
         let keep = kept_rows(batch, true);
         let last = [&self.entities, &self.relations].map(|table| table.last.clone());
