@@ -360,6 +360,28 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_the_last_checkpoint() {
     }
 }
 
+/// The last step of a stage, after which no loss is looked at, may damage weights, too.
+#[test]
+fn weights_that_the_last_step_damages_are_no_result() {
+    let last = "epochs = 2\nlr = 0.001\nbatch = 1000\nselect = \"last\"\n\
+                schedule = { type = \"piecewise\", from = [1], lr = [1e300] }\n";
+    let manifest = MANIFEST
+        .replace("checkpoint_minutes = 0", "checkpoint_minutes = inf")
+        .replace("epochs = 4\npatience = 2\naccumulate = 2\n", last);
+    assert!(manifest.contains("1e300") && manifest.contains("= inf"));
+    let place = Place::new(&manifest);
+    let output = place.run(&["run", "small.toml"]);
+    let error = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    for part in ["stage 4-finetune, ", "the parameter `", "kept with its checkpoints"] {
+        assert!(error.contains(part), "lacks {part:?}: {error}");
+    }
+    // The latter where a checkpoint is due at that moment.
+    assert!(error.contains("after epoch 2: ") || error.contains("epoch 3, before step 1: "), "{error}");
+    let [run] = &place.runs()[..] else { panic!("{:?}", place.runs()) };
+    assert!(!run.join("result.json").exists());
+}
+
 #[test]
 fn prepare_leaves_nothing_when_it_is_stopped() {
     let text = "[data]\nparser = { type = \"synthetic\", patients = 200000 }\n";

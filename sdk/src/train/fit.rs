@@ -5,7 +5,7 @@ use super::checks::{check_examples, primary_of, undefined};
 use super::epoch::Epoch;
 use super::evaluate::evaluate_seeing;
 use super::metrics::lower_is_better;
-use super::position::{Keeper, Moment, Nobody, Position, Start, number};
+use super::position::{Keeper, Moment, Nobody, Position, Start, check_finite, number};
 use super::precomputed::Precomputed;
 use super::record::EpochRecord;
 use super::{Fit, FrozenPart, Metrics, Optimizer, Select, evaluate};
@@ -36,8 +36,8 @@ impl Fit<'_> {
     /// Trains, the optimizer going on from what it knows.
     ///
     /// # Errors
-    /// When there is nothing to learn from, the loss stops being a number, the objective's primary metric is none of
-    /// its metrics, or `on_epoch` fails.
+    /// When there is nothing to learn from, the loss or the selected weights are not finite, the objective's primary metric is
+    /// none of its metrics, or `on_epoch` fails.
     pub fn run(
         &self,
         model: Model,
@@ -104,6 +104,7 @@ impl Fit<'_> {
         }
         let last = (position.epoch.saturating_sub(1), state.model);
         let ((epoch, model), best_on_valid) = self.selected(last, best)?;
+        check_finite(self.name, epoch, &model)?;
         Ok(Fitted { model, optimizer, epoch, best_on_valid, history })
     }
 

@@ -166,9 +166,21 @@ pub(super) fn not_finite(stage: &str, epoch: usize, step: Option<usize>, loss: f
         Some((path, value)) => format!("the first parameter that is not finite is `{path}`, which has {value}"),
         None => "all parameters are finite: the loss overflowed, or an input is not finite".to_owned(),
     };
-    Error::user(format!("{place}: the loss became {loss}"))
-        .help(parameter)
-        .help("lower the stage's `lr`, or check the node features for extreme values")
+    Error::user(format!("{place}: the loss became {loss}")).help(parameter).help(LOWER)
+}
+
+/// What to do about numbers that are not finite.
+const LOWER: &str = "lower the stage's `lr`, or check the node features for extreme values";
+
+/// Refuses weights that are not finite: the last step of a stage may have damaged them, and no loss comes after it.
+pub(super) fn check_finite(stage: &str, epoch: usize, model: &Model) -> Result<()> {
+    match crate::model::first_not_finite(model) {
+        None => Ok(()),
+        Some((path, number)) => {
+            let place = format!("stage {stage}, after epoch {}", epoch + 1);
+            Err(Error::user(format!("{place}: the parameter `{path}` has {number}")).help(LOWER))
+        }
+    }
 }
 
 #[cfg(test)]
