@@ -59,6 +59,17 @@ impl Access {
     }
 }
 
+/// Gives the file `new` the rights of `old`, whose place it takes; none where that is not there.
+///
+/// # Errors
+/// When the rights cannot be changed.
+pub fn like(old: &Path, new: &Path) -> Result<()> {
+    match fs::metadata(old) {
+        Ok(meta) => fs::set_permissions(new, meta.permissions()).map_err(|e| Error::io("change who may read", new, e)),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Creates a folder and those above it that are missing, each for its owner alone. One that is there stays as it is.
 ///
 /// # Errors

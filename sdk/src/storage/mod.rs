@@ -12,7 +12,7 @@ mod live;
 mod temporary;
 mod tensors;
 
-pub use access::{Access, common_folder, own_folder};
+pub use access::{Access, common_folder, like, own_folder};
 pub(crate) use draft::ASIDE;
 pub use draft::{Draft, check_free, exchange, exchange_all, folder};
 pub use file::{Cause, Output, append, blank, copy, create, replace, sync_tree, write};

@@ -104,6 +104,29 @@ fn what_is_made_of_runs_is_whole() {
     }
 }
 
+/// The page of a finished run, which was there before and which its group may read.
+#[test]
+fn a_page_that_is_written_anew_is_the_old_one_or_the_new_one() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &["run", "small.toml"], None).status.success());
+    let run = fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let page = run.join("report.html");
+    let before = |_: &Path| {
+        fs::write(&page, "old").unwrap();
+        fs::set_permissions(&page, fs::Permissions::from_mode(0o640)).unwrap();
+    };
+    let failures = fail_each(1, &["report", run.to_str().unwrap()], before, |_, when| {
+        let found = fs::read(&page).unwrap();
+        assert!(found == b"old" || found.trim_ascii_end().ends_with(b"</html>"), "half of a page: {when}");
+        assert_eq!(leftovers(&run), [""; 0], "{when}");
+    });
+    assert!(failures >= 4, "{failures}");
+    assert!(fs::read(&page).unwrap().trim_ascii_end().ends_with(b"</html>"));
+    assert_eq!(fs::metadata(&page).unwrap().permissions().mode() & 0o777, 0o640);
+}
+
 #[test]
 fn event_files_are_those_of_the_whole_run() {
     let run = ["run", "small.toml", "--set", "output.tensorboard=true"];

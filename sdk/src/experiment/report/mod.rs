@@ -16,7 +16,7 @@ use crate::data::Step;
 use crate::plugin::{LockedPlugin, PluginsLock};
 use crate::train::metrics::column_head;
 use crate::train::{EpochRecord, RESAMPLES};
-use crate::{Result, storage};
+use crate::{Error, Result, storage};
 use chart::short;
 pub(super) use chart::{Chart, Series};
 use html::{escape, page, paragraph, table, table_of, texts};
@@ -27,6 +27,8 @@ use std::fs;
 /// The file of a run that says what its manifest has beyond those that it extends.
 pub(super) const CHANGES: &str = "changes.json";
 const MANIFEST: &str = "manifest.toml";
+/// The page of a run.
+const PAGE: &str = "report.html";
 
 /// What the page of a run says beside the texts of its manifest and its log: what is in its other files.
 pub(super) struct Contents {
@@ -49,17 +51,17 @@ pub(super) struct Contents {
 impl Contents {
     /// Reads the files of a run.
     pub fn read(run: &RunDir) -> Result<Self> {
-        let json = |file: &str| serde_json::from_str::<Value>(&text(run, file)).unwrap_or_default();
-        let lines = text(run, "metrics.jsonl");
+        let json = |file: &str| -> Result<Value> { Ok(serde_json::from_str(&text(run, file)?).unwrap_or_default()) };
+        let lines = text(run, "metrics.jsonl")?;
         Ok(Self {
             outcome: run.outcome()?,
             history: lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-            manifest: toml::from_str(&text(run, MANIFEST)).unwrap_or_default(),
-            changes: serde_json::from_str(&text(run, CHANGES)).unwrap_or_default(),
+            manifest: toml::from_str(&text(run, MANIFEST)?).unwrap_or_default(),
+            changes: serde_json::from_str(&text(run, CHANGES)?).unwrap_or_default(),
             fingerprint: Fingerprint::read(run)?,
-            flow: serde_json::from_value(json("summary.json")["flow"].clone()).unwrap_or_default(),
-            environment: json("environment.json"),
-            plugins: PluginsLock::listed(&text(run, "plugins.lock")),
+            flow: serde_json::from_value(json("summary.json")?["flow"].clone()).unwrap_or_default(),
+            environment: json("environment.json")?,
+            plugins: PluginsLock::listed(&text(run, "plugins.lock")?),
             compared: Comparison::of_run(run, &CompareOptions::default()).ok(),
         })
     }
@@ -75,7 +77,7 @@ impl Contents {
 
     /// Writes `report.html` of the run.
     pub fn write(&self, run: &RunDir) -> Result<()> {
-        run.write("report.html", self.page(run)?.as_bytes())
+        run.write(PAGE, self.page(run)?.as_bytes())
     }
 
     /// The page of the run.
@@ -86,25 +88,31 @@ impl Contents {
             ("found", "What was found", found(outcome, self.compared.as_ref())?),
             ("parts", "Where it is good", outcome.stages.last().map(parts::strata).unwrap_or_default()),
             ("training", "Training", training::section(history)?),
-            ("data", "What entered", self.entered(&text(run, "log.txt"))),
+            ("data", "What entered", self.entered(&text(run, "log.txt")?)),
             ("time", "Time", training::times(history, &outcome.trained)),
-            ("manifest", "Manifest", self.manifest_section(&text(run, MANIFEST))),
+            ("manifest", "Manifest", self.manifest_section(&text(run, MANIFEST)?)),
             ("repeat", "How to repeat it", self.repeat(run)),
         ];
         Ok(page(&outcome.name, &about, &sections))
     }
 }
 
-/// Writes `report.html` of a run whose other files are there.
+/// Writes `report.html` of a run whose other files are there, in the place of the page that is there, which others may read if they
+/// could before.
 ///
 /// # Errors
 /// When a file of the run cannot be read, or the page cannot be written.
 pub fn write_report(run: &RunDir) -> Result<()> {
-    Contents::read(run)?.write(run)
+    write_page(&run.file(PAGE), &Contents::read(run)?.page(run)?)
 }
 
-fn text(run: &RunDir, file: &str) -> String {
-    fs::read_to_string(run.file(file)).unwrap_or_default()
+/// The text of a file of the run; nothing where it is not there.
+fn text(run: &RunDir, file: &str) -> Result<String> {
+    let file = run.file(file);
+    match fs::read_to_string(&file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("read", &file, e)),
+        found => Ok(found.unwrap_or_default()),
+    }
 }
 
 /// The tables, the line which row to believe, and recall at k.
@@ -298,7 +306,10 @@ fn collect(value: &Value, prefix: &str, rows: &mut Vec<Vec<String>>) {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_page(file: &std::path::Path, page: &str) -> Result<()> {
-    storage::replace(file, |new| storage::write(new, page.as_bytes()))
+    storage::replace(file, |new| {
+        storage::write(new, page.as_bytes())?;
+        storage::like(file, new)
+    })
 }
 
 #[cfg(test)]
