@@ -511,6 +511,24 @@ fn run(place: &Place, settings: &[&str]) -> String {
 }
 
 #[test]
+fn a_folder_with_other_things_is_no_place_for_a_sweep() {
+    let place = Place::new("[sweep]\nseeds = [1]\n");
+    fs::create_dir(place.path("out")).unwrap();
+    for name in ["report.html", ".lock"] {
+        let file = place.path("out").join(name);
+        fs::write(&file, "mine").unwrap();
+        let error = place.refused(&["sweep", "small.toml", "--out", "out"]);
+        assert!(error.contains(&format!("found: {name}")) && error.contains("--out"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+        assert_eq!(fs::read_dir(place.path("out")).unwrap().count(), 1, "{error}");
+        fs::remove_file(file).unwrap();
+    }
+    // What a sweep leaves that is killed at its beginning is a sweep's.
+    [".lock", ".sweep.json.AbC123"].iter().for_each(|name| fs::write(place.path("out").join(name), "").unwrap());
+    place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1"]);
+}
+
+#[test]
 fn mistakes_in_a_sweep_name_the_line() {
     let place = Place::new("[sweep]\ngrid = { \"model.graph_encoder\" = [\"gat\", \"gta\"] }\n");
     let error = place.refused(&["sweep", "small.toml"]);

@@ -9,6 +9,10 @@ use std::path::{Path, PathBuf};
 
 const FILE: &str = "sweep.json";
 const STATE: &str = "state.json";
+/// Keeps other sweeps out of a folder. It is empty.
+const LOCK: &str = ".lock";
+/// What is told of other things in a folder at most.
+const NAMED: usize = 5;
 
 /// What a sweep consists of, as its folder says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -168,13 +172,43 @@ impl State {
     }
 }
 
+/// Refuses a folder that holds something and no sweep, whose files might take the place of others.
+///
+/// # Errors
+/// Name what there is.
+pub(super) fn check_free(folder: &Path) -> Result<()> {
+    if Plan::read(folder)?.is_some() {
+        return Ok(());
+    }
+    // What a sweep leaves that was killed before it had a plan.
+    let is_own = |entry: &fs::DirEntry, name: &str| {
+        let is_empty = entry.metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
+        name == LOCK && is_empty || name.starts_with(&format!(".{FILE}."))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry));
+    let mut others: Vec<String> = named.filter(|(name, entry)| !is_own(entry, name)).map(|(name, _)| name).collect();
+    others.sort();
+    match others.is_empty() {
+        true => Ok(()),
+        false => {
+            let more = if others.len() > NAMED { " and more" } else { "" };
+            others.truncate(NAMED);
+            Err(Error::user("this folder has other things in it, and no sweep; nothing was written")
+                .at_file(folder)
+                .help(format!("found: {}{more}", others.join(", ")))
+                .help("give another folder with --out"))
+        }
+    }
+}
+
 /// Keeps other sweeps out of a folder until the file is dropped.
 ///
 /// # Errors
 /// When another is at work in it, or it cannot be written.
 pub(super) fn lock(folder: &Path) -> Result<File> {
     storage::own_folder(folder)?;
-    let file = storage::blank(&folder.join(".lock"))?;
+    let file = storage::blank(&folder.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(Error::user("another sweep is at work in this folder")

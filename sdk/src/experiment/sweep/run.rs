@@ -3,7 +3,7 @@
 use super::changed::Changed;
 use super::choice::{Choices, Fate};
 use super::describe::describe;
-use super::plan::{Plan, State, finished_run, lock, member_folder};
+use super::plan::{Plan, State, check_free, finished_run, lock, member_folder};
 use super::work::{Limits, Work};
 use super::worker::Worker;
 use super::{Costs, Member, Sweep};
@@ -56,9 +56,11 @@ impl SweepRun<'_> {
     /// Trains every member that is not complete yet.
     ///
     /// # Errors
-    /// When the folder cannot be written, another sweep is at work in it, complete members were trained with something else and
-    /// it was not said what becomes of them, or it is asked to stop. A failed member is no error of the sweep.
+    /// When the folder cannot be written, has other things in it and no sweep, or another sweep is at work in it; when complete
+    /// members were trained with something else and it was not said what becomes of them; or when it is asked to stop. A failed
+    /// member is no error of the sweep.
     pub fn run(&self, sweep: &Sweep) -> Result<Finished> {
+        check_free(self.folder)?;
         let lock = lock(self.folder)?;
         let listening = self.stop.listen();
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
