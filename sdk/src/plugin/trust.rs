@@ -194,8 +194,11 @@ fn others_may_change(path: &Path) -> Option<(&'static str, String)> {
     use std::os::unix::fs::MetadataExt;
     const GROUP_WRITES: u32 = 0o020;
     const OTHERS_WRITE: u32 = 0o002;
-    let meta = fs::metadata(path).ok()?;
     let shown = path.display();
+    // What cannot be asked is not known to be safe.
+    let Ok(meta) = fs::metadata(path) else {
+        return Some(("somebody", format!("who can change this cannot be told: {shown}")));
+    };
     // The owner of this process is that of its folder in /proc; where there is none, root's files alone pass.
     let user = fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or(0);
     if meta.uid() != 0 && meta.uid() != user {
@@ -213,4 +216,24 @@ fn others_may_change(path: &Path) -> Option<(&'static str, String)> {
 #[cfg(not(unix))]
 fn refuse_world_writable(_: &Inspection) -> Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_others_may_change_or_nobody_can_tell_is_not_safe() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = |mode: u32| {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            others_may_change(folder.path()).map(|(who, _)| who)
+        };
+        assert_eq!([with(0o755), with(0o700)], [None, None]);
+        // A sticky folder, too.
+        assert_eq!([with(0o1777), with(0o707)], [Some("anyone on this machine"); 2]);
+        let (who, remedy) = others_may_change(&folder.path().join("gone")).unwrap();
+        assert!(who == "somebody" && remedy.contains("cannot be told") && remedy.ends_with("gone"), "{remedy}");
+    }
 }
