@@ -121,6 +121,7 @@ const BROKEN: &[(&str, Break, &[&str])] = &[
     ("admissions", Replace("admission_type", "hadm_id"), &["`hadm_id` occurs 2 times", "admissions.csv:1"]),
     ("patients", Field(3, 0, "one"), &["`subject_id` must hold an integer", "--show-values", "patients.csv:3"]),
     ("patients", Field(4, 3, "NaN"), &["`anchor_year` must hold an integer", "--show-values", "patients.csv:4"]),
+    ("patients", Field(4, 3, "-9223372036854775808"), &["`anchor_year` must hold a year", "patients.csv:4"]),
     ("patients", Field(2, 4, "later"), &["`anchor_year_group` must start with a year", "patients.csv:2"]),
     ("patients", Twice(5), &["occurs twice", "patients.csv:6"]),
     ("admissions", Field(5, 0, "99"), &["is not in the table `patients`", "admissions.csv:5"]),

@@ -6,10 +6,15 @@ use dualk_sdk::data::{Dates, Ids, Readings, Sex, Step, year_of};
 use dualk_sdk::error::{Mistakes, cell, value};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Later years are kept: earlier admissions were coded before the reference period of the publication.
 const LAST_YEAR_LEFT_OUT: i64 = 2012;
+
+/// What can be a year, and an age.
+const YEARS: RangeInclusive<i64> = 0..=9999;
+const AGES: RangeInclusive<i64> = 0..=200;
 
 /// The tables that are needed.
 pub struct Tables {
@@ -88,13 +93,19 @@ impl Tables {
                 let message = "the column `anchor_year_group` must start with a year, such as 2011 - 2013";
                 return Err(rows.error(i, format!("{message}, found {}", cell(group))));
             };
+            if !YEARS.contains(&years[i]) {
+                return Err(rows.error(i, "the column `anchor_year` must hold a year, such as 2150"));
+            }
             // Without an admission, or without an identifier, it is nobody's.
             let Some(number) = numbers[i] else { continue };
             let subject = Subject {
                 offset: years[i] - start,
                 anchor_year: years[i],
                 sex: readings.sex(sexes[i]),
-                age: readings.read("ages", ages[i], |age| age.strip_suffix(".0").unwrap_or(age).parse().ok()),
+                age: readings.read("ages", ages[i], |age| {
+                    let years = age.strip_suffix(".0").unwrap_or(age).parse::<i64>().ok();
+                    years.filter(|years| AGES.contains(years))
+                }),
             };
             if subjects.insert(number, subject).is_some() {
                 return Err(rows.error(i, format!("the patient {} occurs twice", value(ids.name(number)))));

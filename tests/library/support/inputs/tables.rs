@@ -97,7 +97,7 @@ pub fn read_mimic3(folder: &Path) -> Result<()> {
 }
 
 pub fn mimic4() -> impl Strategy<Value = Files> {
-    let patients = table(&["subject_id", "gender", "anchor_age", "anchor_year", "dod"]);
+    let patients = table(&["subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group"]);
     let admissions = table(&["subject_id", "hadm_id", "admittime", "dischtime", "deathtime"]);
     let diagnoses = table(&["subject_id", "hadm_id", "seq_num", "icd_code", "icd_version"]);
     let labs = table(&["subject_id", "hadm_id", "itemid", "charttime", "flag"]);
