@@ -29,6 +29,8 @@ fn table(head: &str, times: u32, row: impl Fn(u32, u32, u32, u32) -> String) -> 
 
 const ICD9: [&str; 6] = ["4280", "25000", "4019", "5849", "2724", "41401"];
 const DOTTED: [&str; 6] = ["428.0", "250.00", "401.9", "584.9", "272.4", "414.01"];
+const PROCEDURES: [&str; 6] = ["3893", "9604", "9671", "3995", "8856", "3722"];
+const DRUGS: [&str; 6] = ["Aspirin", "Insulin", "Heparin", "Furosemide", "Metoprolol", "Warfarin"];
 const ICD10: [&str; 6] = ["I50.9", "E11.9", "I10", "N17.9", "E78.5", "I25.10"];
 
 /// A code of a row.
@@ -64,8 +66,24 @@ fn mimic3() -> Source {
             }),
         ),
         ("raw/D_LABITEMS.csv", items.to_owned()),
+        (
+            "raw/PROCEDURES_ICD.csv",
+            table("ROW_ID,SUBJECT_ID,HADM_ID,SEQ_NUM,ICD9_CODE", 1, |p, v, _, n| {
+                format!("9945{n:04},{p},{v},1,{}", of(PROCEDURES, n))
+            }),
+        ),
+        (
+            "raw/PRESCRIPTIONS.csv",
+            table("ROW_ID,SUBJECT_ID,HADM_ID,DRUG,DOSE", 2, |p, v, _, n| {
+                format!("9945{n:04},{p},{v},{},CANARY{n}", of(DRUGS, n))
+            }),
+        ),
+        (
+            "raw/D_ICD_PROCEDURES.csv",
+            "ROW_ID,ICD9_CODE,SHORT_TITLE,LONG_TITLE\n1,3893,CANARY,a\n2,9604,CANARY,b\n3,9671,CANARY,c\n".to_owned(),
+        ),
     ];
-    Source { parser: "type = \"mimic3\", root = \"raw\"", tables }
+    Source { parser: "type = \"mimic3\", root = \"raw\", events = [\"procedures\", \"drugs\"]", tables }
 }
 
 fn mimic4() -> Source {
@@ -93,8 +111,20 @@ fn mimic4() -> Source {
             }),
         ),
         ("raw/d_labitems.csv", items.to_owned()),
+        (
+            "raw/procedures_icd.csv",
+            table("subject_id,hadm_id,seq_num,icd_code,icd_version", 1, |p, v, _, n| {
+                format!("{p},{v},1,{},9", of(PROCEDURES, n))
+            }),
+        ),
+        (
+            "raw/prescriptions.csv",
+            table("subject_id,hadm_id,pharmacy_id,drug,dose", 2, |p, v, _, n| {
+                format!("{p},{v},9945{n:04},{},CANARY{n}", of(DRUGS, n))
+            }),
+        ),
     ];
-    Source { parser: "type = \"mimic4\", root = \"raw\"", tables }
+    Source { parser: "type = \"mimic4\", root = \"raw\", events = [\"procedures\", \"drugs\"]", tables }
 }
 
 fn eicu() -> Source {
@@ -119,8 +149,20 @@ fn eicu() -> Source {
                 format!("9945{n:04},{v},1,glucose,{},mg/dL", n * 7 % 31)
             }),
         ),
+        (
+            "raw/treatment.csv",
+            table("treatmentid,patientunitstayid,treatmentstring,activeupondischarge", 1, |_, v, _, n| {
+                format!("9945{n:04},{v},treatment {},CANARY{n}", n % 3)
+            }),
+        ),
+        (
+            "raw/medication.csv",
+            table("medicationid,patientunitstayid,drugname,drugordercancelled,dosage", 2, |_, v, _, n| {
+                format!("9945{n:04},{v},{},No,CANARY{n}", of(DRUGS, n))
+            }),
+        ),
     ];
-    Source { parser: "type = \"eicu\", root = \"raw\"", tables }
+    Source { parser: "type = \"eicu\", root = \"raw\", events = [\"procedures\", \"drugs\"]", tables }
 }
 
 fn omop() -> Source {
@@ -154,8 +196,29 @@ fn omop() -> Source {
                 |_, v, _, n| format!("9945{n:04},{v},{},{},70,100,CANARY{n}", 3_004_500 + n % 3, 60 + 10 * (n % 6)),
             ),
         ),
+        (
+            "raw/procedure_occurrence.csv",
+            table("procedure_occurrence_id,visit_occurrence_id,procedure_concept_id,note", 1, |_, v, _, n| {
+                format!("9945{n:04},{v},{},CANARY{n}", 4_052_536 + n % 3)
+            }),
+        ),
+        (
+            "raw/drug_exposure.csv",
+            table("drug_exposure_id,visit_occurrence_id,drug_concept_id,sig", 2, |_, v, _, n| {
+                format!("9945{n:04},{v},{},CANARY{n}", 1_112_807 + n % 3)
+            }),
+        ),
+        (
+            "raw/death.csv",
+            "person_id,death_date,cause\n77120000,2016-01-01,CANARY\n77120001,2016-01-02,CANARY\n77120002,2016-01-03,CANARY\n"
+                .to_owned(),
+        ),
+        (
+            "raw/concept.csv",
+            "concept_id,concept_name,valid\n3004500,Glucose,CANARY\n3004501,Sodium,CANARY\n3004502,Urea,CANARY\n".to_owned(),
+        ),
     ];
-    Source { parser: "type = \"omop\", root = \"raw\"", tables }
+    Source { parser: "type = \"omop\", root = \"raw\", events = [\"procedures\", \"drugs\"]", tables }
 }
 
 /// Identifiers that are texts, as any table may have them.
@@ -174,9 +237,16 @@ fn csv() -> Source {
                 format!("CANARY-{p},CANARY-{v},item {},{}", n % 3, flag(n))
             }),
         ),
+        (
+            "drugs.csv",
+            table("patient,visit,drug,dose", 2, |p, v, _, n| {
+                format!("CANARY-{p},CANARY-{v},{},CANARY{n}", of(DRUGS, n))
+            }),
+        ),
     ];
     Source {
-        parser: "type = \"csv\", visits = \"visits.csv\", codes = \"codes.csv\", labs = \"labs.csv\", flag = \"flag\"",
+        parser: "type = \"csv\", visits = \"visits.csv\", codes = \"codes.csv\", labs = \"labs.csv\", flag = \"flag\", \
+                 drugs = \"drugs.csv\"",
         tables,
     }
 }
@@ -221,7 +291,7 @@ fn no_parser_lets_an_identifier_out() {
     }
 }
 
-/// MEDS has one table, in Parquet.
+/// MEDS has its events in Parquet, and perhaps a table that describes codes.
 #[test]
 fn events_of_meds_let_no_identifier_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -248,6 +318,9 @@ fn events_of_meds_let_no_identifier_out() {
     ];
     let data = folder.path().join("raw/data");
     fs::create_dir_all(&data).unwrap();
+    let described = folder.path().join("raw/metadata");
+    fs::create_dir_all(&described).unwrap();
+    fs::write(described.join("codes.csv"), "code,description,note\nLAB//500//mg/dL,Sugar,CANARY\n").unwrap();
     let shard = data.join("0.parquet");
     write_parquet(&shard, columns.map(|(name, values)| (name.to_owned(), values)).into()).unwrap();
     fs::write(folder.path().join("canary.toml"), manifest("type = \"meds\", root = \"raw\"")).unwrap();
