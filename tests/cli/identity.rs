@@ -218,6 +218,8 @@ fn stages_from_the_cache_keep_what_they_took() {
     let place = Place::new();
     let (first, _) = place.run(&["--set", "output.runs=first"]);
     let (second, said) = place.run(&["--set", "output.runs=second"]);
+    let page = fs::read_to_string(second.join("report.html")).unwrap();
+    assert!(page.contains("from the cache"), "the table of times says so");
     let (first, second) = (json(first.join("result.json")), json(second.join("result.json")));
     for (a, b) in first["trained"].as_array().unwrap().iter().zip(second["trained"].as_array().unwrap()) {
         assert_eq!((&a["seconds"], &a["peak_memory"], &a["epoch"]), (&b["seconds"], &b["peak_memory"], &b["epoch"]));

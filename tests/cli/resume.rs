@@ -245,6 +245,23 @@ fn signals_save_and_say_how_to_go_on() {
     }
 }
 
+/// Without `--resume` a run begins anew, says what it could have gone on with, and takes the place of it.
+#[test]
+fn an_interrupted_run_is_found_where_nobody_asks_for_it() {
+    let plain = plain(MANIFEST);
+    let place = Place::new(MANIFEST);
+    let mut child = place.start(&["run", "small.toml"]);
+    let left = place.wait_for_checkpoint();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let output = place.run(&["run", "small.toml"]);
+    let error = said(&output);
+    let line = format!("starting anew; --resume would go on with runs/{}", left.file_name().unwrap().to_string_lossy());
+    assert!(output.status.success() && error.contains(&line), "{line}: {error}");
+    let [run] = &place.runs()[..] else { panic!("{:?}", place.runs()) };
+    check_same(&results(run), &plain, "begun anew");
+}
+
 #[test]
 fn a_second_signal_stops_at_once_and_nothing_to_go_on_with_is_no_mistake() {
     let place = Place::new(&MANIFEST.replace("epochs = 4\npatience = 2", "epochs = 4000"));
