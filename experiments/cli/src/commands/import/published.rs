@@ -136,6 +136,7 @@ impl Published {
         let mut weights = BTreeMap::new();
         for (name, tensor) in &self.state {
             let Some(path) = renamed(name) else { continue };
+            check_finite(&tensor.values, || format!("the tensor `{name}`"), &self.checkpoint)?;
             let tensor = match path.as_str() {
                 "nodes" => pick(tensor, &nodes),
                 "heads.0.Classifier.fc2.weight" | "heads.0.Classifier.fc2.bias" => pick(tensor, &classes),
@@ -185,8 +186,10 @@ impl Published {
                     Error::user(format!("the vector of {code} has another length than the others")).at_file(path)
                 );
             }
+            let numbers: Vec<f32> = numbers.into_iter().map(|x| x as f32).collect();
+            check_finite(&numbers, || format!("the vector of {code}"), path)?;
             codes.push(code.to_owned());
-            values.extend(numbers.into_iter().map(|x| x as f32));
+            values.extend(numbers);
         }
         let shape = vec![codes.len(), width.unwrap_or(0)];
         let names = serde_json::to_string(&codes).map_err(|e| Error::program(e.to_string()))?;
@@ -239,7 +242,22 @@ fn rows<K: std::hash::Hash + Eq>(
         Some(&number) if (1..=numbers.len()).contains(&number) => Ok(number - 1),
         _ => Err(at(format!("{} has no number there", name(&key)))),
     };
-    keys.into_iter().map(row).collect()
+    let rows: Vec<usize> = keys.into_iter().map(row).collect::<Result<_>>()?;
+    let mut taken = vec![false; rows.len()];
+    match rows.iter().find(|&&row| std::mem::replace(&mut taken[row], true)) {
+        None => Ok(rows),
+        Some(row) => Err(at(format!("two entries have the number {}", row + 1))),
+    }
+}
+
+/// Refuses numbers that are not finite.
+fn check_finite(values: &[f32], what: impl FnOnce() -> String, file: &Path) -> Result<()> {
+    match values.iter().find(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(value) => Err(Error::user(format!("{} has {value}", what()))
+            .at_file(file)
+            .help("a training that went wrong leaves such numbers: import what another one left")),
+    }
 }
 
 /// The path of a published parameter here; `None` for what this model does not have.
@@ -371,5 +389,36 @@ impl PickleFile {
     fn integers(&self, id: usize) -> Result<Vec<i64>> {
         let array = self.pickle.array(id).ok_or_else(|| self.wrong("expected an array of integers"))?;
         Ok(array.1.into_iter().map(|x| x as i64).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_row_of_its_own() {
+        let folder = Path::new("published");
+        let of = |numbers: [usize; 2]| {
+            let numbers: HashMap<String, usize> = ["a", "b"].map(String::from).into_iter().zip(numbers).collect();
+            rows(&numbers, vec!["a".to_owned(), "b".to_owned()], |code| format!("the code {code}"), folder)
+        };
+        assert_eq!(of([2, 1]).unwrap(), [1, 0]);
+        for (numbers, says) in [([2, 2], "two entries have the number 2"), ([1, 3], "the code b has no number there")] {
+            let error = of(numbers).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(says) && error.to_string().contains("code_maps.pkl"), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_refused_and_named() {
+        let file = Path::new("checkpoint.pth");
+        let check = |values: &[f32]| check_finite(values, || "the tensor `w`".to_owned(), file);
+        assert!(check(&[0.0, -1.5, f32::MAX]).is_ok());
+        for (value, says) in [(f32::NAN, "the tensor `w` has NaN"), (f32::NEG_INFINITY, "the tensor `w` has -inf")] {
+            let error = check(&[0.0, value]).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains(says), "{error}");
+        }
     }
 }
