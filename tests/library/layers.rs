@@ -93,6 +93,39 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
+/// The methods between the braces that open behind `start`.
+fn methods<'t>(code: &'t str, start: &str) -> BTreeSet<&'t str> {
+    let from = code.find(start).unwrap_or_else(|| panic!("no `{start}`"));
+    let mut depth = 0;
+    let is_end = |(_, c): &(usize, char)| {
+        depth += i32::from(*c == '{') - i32::from(*c == '}');
+        *c == '}' && depth == 0
+    };
+    let (length, _) = code[from..].char_indices().find(is_end).unwrap_or_else(|| panic!("`{start}` is not closed"));
+    let lines = code[from..from + length].lines();
+    lines.filter_map(|line| line.strip_prefix("    fn ")?.split(['(', '<']).next()).collect()
+}
+
+/// What wraps the component of a plugin hands every call on, the optional ones, too: one that it forgets would be answered by
+/// the trait, and not by the plugin. All of them do so under the guard that names the plugin in a panic.
+#[test]
+fn every_call_into_a_plugin_is_handed_on_under_guard() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src");
+    let files = ["component", "recipe", "kge"].map(|folder| files(&root.join(folder))).concat();
+    let all: String = files.iter().map(|file| code(&fs::read_to_string(file).unwrap()) + "\n").collect();
+    let boxed = ["Objective", "Meter", "Parser", "NodeInit", "Loss", "Recipe", "EmbeddingModel"];
+    let boxed = boxed.map(|name| (name, format!("impl {name} for Guarded<dyn {name}>"), "run(&self.origin, "));
+    let modules = ["GraphEncoder", "Fusion", "LabEncoder", "PatientEncoder", "Head"];
+    let modules = modules.map(|name| (name, format!("impl {name} for {name}Module"), "self.guard("));
+    for (name, wrapper, guard) in boxed.iter().chain(&modules) {
+        let [ours, theirs] = [wrapper.clone(), format!("pub trait {name}")].map(|start| methods(&all, &start));
+        assert!(!ours.is_empty() && ours == theirs, "{wrapper} has {ours:?}, and the trait {theirs:?}");
+        let from = all.find(wrapper.as_str()).unwrap();
+        let body = all[from..].split("\n}").next().unwrap();
+        assert!(body.matches(*guard).count() >= ours.len(), "{wrapper} calls {guard} less often than it has methods");
+    }
+}
+
 /// What stands after `prefix`, such as `crate::`, in braces or not.
 fn named(code: &str, prefix: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
