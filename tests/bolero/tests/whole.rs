@@ -95,4 +95,5 @@ targets! {
         files::read_arrays;
     vectors: files::sound_vectors(), TEXT, files::read_vectors;
     triples: files::sound_triples(), TEXT, files::read_triples;
+    sources: files::sound_sources(), TEXT, files::read_sources;
 }

@@ -133,6 +133,13 @@ fn triples() {
     Target::new("triples", files::sound_triples(), files::read_triples).with(files::triples()).fuzz();
 }
 
+#[test]
+fn sources() {
+    let target = Target::new("sources", files::sound_sources(), files::read_sources);
+    Target { words: &[b"#", b" # ", b"('", b"', '", b"')", b"\\", b"head", b"tail", b"code", b"{}", b"[]"], ..target }
+        .fuzz();
+}
+
 /// `torch.save({"w": torch.tensor([[1., 2.], [3., 4.]]).t()})`, put together by hand.
 const STATE: &[u8] = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n\
     X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQK\x00K\x02K\x02\x86K\x01K\x02\x86\x89ccollections\nOrderedDict\n)RtRs.";

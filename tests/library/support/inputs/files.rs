@@ -3,12 +3,17 @@
 use super::{Files, texts, together};
 use dualk_plugin_init_hake::{HakeOptions, TextOptions};
 use dualk_sdk::boundary::guard;
+use dualk_sdk::data::codes::CodeList;
+use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::events::read_mapping;
+use dualk_sdk::data::knowledge::{GraphSource, Triples};
 use dualk_sdk::error::Blame;
 use dualk_sdk::kge::{KnowledgeGraph, load_embeddings};
 use dualk_sdk::model::load_weights;
 use dualk_sdk::plugin::{Stamp, inspect};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde_json::{Map, Value, json};
+use dualk_sdk::toml;
 use dualk_sdk::train::Optimizer;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
@@ -297,4 +302,44 @@ pub fn read_triples_again(folder: &Path) -> Result<()> {
     graph.write(&out).unwrap();
     assert_eq!(graph, KnowledgeGraph::read(&out).unwrap(), "what is written is read");
     Ok(())
+}
+
+/// Sources of knowledge graphs, and what else names codes: groups, a map of editions, one of drugs, a list.
+pub fn sound_sources() -> Vec<Files> {
+    let files = [
+        ("tree.csv", "code,parent_code\n428.0,428\n428,420-429\n420-429,\n"),
+        ("text.txt", "428.0#Heart failure # Symptoms\n\t('heart failure', 'HAS', \"oedema\")\n"),
+        ("names.csv", "name,cosine_sim,icd-9\noedema,0.99,7823\ncough,0.5,786.2\n"),
+        ("table.csv", "head,relation,tail\na,\"r\ns\",b\n"),
+        ("table.tsv", "a\tr\tb\r\n\nb\tr\tc\n"),
+        ("graph.csv", "source,target,weight\n1,2,0.5\n2,1,0.04\n"),
+        ("vocabulary.json", "{\"code_map_pretrain\": {\"401.9\": 1, \"428.0\": 2}}"),
+        ("map.csv", "ICD10,ICD9\nI509,4280\nA00,NoDx\n"),
+        ("groups.csv", "code,group\n4280,heart\n'25000','sugar'\n"),
+        ("drugs.csv", "drug,code,title\naspirin,B01AC06,\nother,A01,a title\n"),
+        ("list.txt", "493.9\n\n250\r\n"),
+    ];
+    vec![files.into_iter().map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).collect()]
+}
+
+pub fn read_sources(folder: &Path) -> Result<()> {
+    let at = |name: &str| folder.join(name);
+    let source = |keys: &str, path: &Path| {
+        let text = format!("{keys}\npath = {:?}", path.display().to_string());
+        let source: GraphSource = toml::from_str(&text).unwrap();
+        Triples::join(&[source], "data.source", 0, None).map(drop)
+    };
+    let named = format!("type = 'text'\nnames = {:?}", at("names.csv").display().to_string());
+    together([
+        source("type = 'hierarchy'", &at("tree.csv")),
+        source("type = 'text'\nleast = 1", &at("text.txt")),
+        source(&named, &at("text.txt")),
+        source("type = 'table'", &at("table.csv")),
+        source("type = 'table'\nprefixes = { a = '' }", &at("table.tsv")),
+        source("type = 'cooccurrence'", folder),
+        Coding::new(CodeSystem::Icd9, Some(&at("map.csv")), None).map(drop),
+        Coding::new(CodeSystem::Icd9, None, Some(&at("groups.csv"))).map(drop),
+        read_mapping(&at("drugs.csv")).map(drop),
+        CodeList::read(&at("list.txt")).map(drop),
+    ])
 }
