@@ -2,6 +2,7 @@
 
 use super::tables::Tables;
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, PatientFacts, Readings, Sex, Stays, seconds, years_between};
+use dualk_sdk::error::value;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -89,7 +90,9 @@ pub fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Reading
             let (month, day) = number(2).map_or(("7", "1"), |month| (month, number(3).unwrap_or("15")));
             let birth = number(1).map(|year| format!("{year}-{month}-{day}"));
             let birth = readings.read("births", birth.as_deref(), seconds);
-            known.insert(id, Person { facts, birth, death: None });
+            if known.insert(id, Person { facts, birth, death: None }).is_some() {
+                return Err(rows.error(i, format!("the person {} occurs twice", value(ids.name(id)))));
+            }
         }
     }
     if let Some(table) = &tables.deaths {

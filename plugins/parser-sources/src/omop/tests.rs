@@ -245,6 +245,8 @@ fn broken_tables_and_options_are_refused() {
             ":2",
         ),
         ("map.csv", "ICD10\n", "`icd_map`"),
+        ("person.csv", "person_id,gender_concept_id\n1,8507\n2,8507\n1,8532\n", "person.csv:4"),
+        ("person.csv", "person_id,gender_concept_id,gender_concept_id\n1,8507,8532\n", "occurs 2 times"),
     ] {
         let folder = folder();
         folder.write(file, content);
