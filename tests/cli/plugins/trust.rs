@@ -180,6 +180,22 @@ fn the_bytes_that_were_hashed_are_those_that_run() {
     assert!(!mapped.contains(&library("mine")), "the file itself is not mapped: {mapped}");
 }
 
+/// What comes from elsewhere than the program is announced by measurements, too.
+#[test]
+fn measurements_announce_plugins_from_elsewhere() {
+    let folder = crate::support::folder();
+    let name = plugin_file_name("kge-models");
+    fs::copy(beside(&name), folder.path().join(&name)).unwrap();
+    let graph = ["--entities", "50", "--relations", "2", "--triples", "80"];
+    let steps = ["--dim", "4", "--batch", "8", "--negatives", "4", "--steps", "1", "--threads", "1"];
+    let mut command = program(DUALK, folder.path());
+    command.args(["bench", "kge"]).args(graph).args(steps).env("DUALK_PLUGIN_PATH", folder.path());
+    let output = command.output().unwrap();
+    let said = stderr(&output);
+    let file = fs::canonicalize(folder.path()).unwrap().join(&name);
+    assert!(output.status.success() && said.contains(&format!("{}\n  sha256 ", file.display())), "{said}");
+}
+
 /// Plugins of several folders are found by name, the first folder first.
 #[test]
 fn plugins_are_found_in_the_folders_of_the_path() {

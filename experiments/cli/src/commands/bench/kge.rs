@@ -3,6 +3,7 @@
 use super::machine::{forget_peak_memory, peak_memory_gib};
 use super::report::{Format, Report, Times};
 use super::setup::set_threads;
+use crate::commands::WritableArg;
 use clap::Args;
 use dualk_sdk::component::Slot;
 use dualk_sdk::device::{self, NamedDevice};
@@ -10,7 +11,6 @@ use dualk_sdk::kge::{
     Adam, EmbeddingModel, KgeSchedule, KnowledgeGraph, Known, Parameters, SampleOptions, Sampler, Trained, Trainer,
     Triple, Unused, ranks_on, window,
 };
-use dualk_sdk::plugin::Registry;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::{Value, json};
 use dualk_sdk::slots;
@@ -87,7 +87,7 @@ impl Kge {
     pub fn run(self) -> Result<()> {
         set_threads(self.threads)?;
         self.check()?;
-        let mut registry = Registry::new();
+        let mut registry = WritableArg::default().registry();
         registry.require(Slot::KgeModel, &self.model).map_err(|e| e.at_key("--model"))?;
         let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
         let model = registry.make::<slots::kge_model>(&self.model, options)?;
