@@ -425,8 +425,8 @@ fn members_at_work(place: &Place) -> usize {
 #[cfg(target_os = "linux")]
 fn a_sweep_that_is_asked_to_stop_waits_for_its_members() {
     let place = Place::new(ENCODERS);
-    let arguments =
-        ["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=400"];
+    let mut arguments =
+        vec!["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1", "--set", "stage[1].epochs=400"];
     let sweep = place.command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let training = || {
         let members = fs::read_dir(place.path("out/members")).into_iter().flatten().flatten();
@@ -453,6 +453,8 @@ fn a_sweep_that_is_asked_to_stop_waits_for_its_members() {
         states.filter(|m| m.path().join("state.json").exists()).count() == 0,
         "stopped is neither finished nor failed"
     );
+    // And on the signal of a scheduler.
+    arguments.extend(["--stop-signal", "USR1"]);
     let sweep = place.command(&arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let gone_on =
         || place.logs().iter().filter(|log| log.contains("going on with") && log.contains("finetune")).count();
@@ -461,8 +463,8 @@ fn a_sweep_that_is_asked_to_stop_waits_for_its_members() {
         assert!(Instant::now() < deadline, "{:#?}", place.logs());
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(Command::new("kill").args(["-TERM", &sweep.id().to_string()]).status().unwrap().success());
-    assert_eq!(sweep.wait_with_output().unwrap().status.code(), Some(143));
+    assert!(Command::new("kill").args(["-USR1", &sweep.id().to_string()]).status().unwrap().success());
+    assert_eq!(sweep.wait_with_output().unwrap().status.code(), Some(138));
 }
 
 #[test]

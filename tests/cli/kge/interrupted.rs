@@ -50,8 +50,8 @@ fn kill_once(folder: &Path, arguments: &[&str], has: impl Fn(&[PathBuf]) -> bool
     child.wait().unwrap();
 }
 
-/// Begins a command and ends it by SIGTERM once its run has a file.
-pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str) {
+/// Begins a command and ends it by a signal once its run has a file.
+pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str, (signal, number): (&str, i32)) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
         .current_dir(folder)
         .env("DUALK_CACHE", "off")
@@ -63,12 +63,13 @@ pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str) {
     while left(folder, begun).is_none() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(143), "{log}");
+    assert_eq!(output.status.code(), Some(128 + number), "{log}");
     let command = format!("{} --resume", arguments.join(" "));
-    for says in ["stopped by SIGTERM after step", "a checkpoint is saved: ", "/resume/", "go on: ", &command] {
+    let stopped = format!("stopped by SIG{signal} after step");
+    for says in [&stopped, "a checkpoint is saved: ", "/resume/", "go on: ", &command] {
         assert!(log.contains(says), "lacks {says:?}: {log}");
     }
 }
@@ -159,9 +160,21 @@ fn a_signal_saves_and_stops() {
     let folder = folder.path();
     write(folder);
     let long = ["kge", "train", "tree.toml", "--set", "train.steps=1000000"];
-    interrupt(folder, &long, "metrics.jsonl");
+    interrupt(folder, &long, "metrics.jsonl", ("TERM", 15));
     assert!(!checkpoints(folder, "").is_empty());
     let run = left(folder, "metrics.jsonl").unwrap();
     let says = ["not finished: it stopped: stopped by SIGTERM", "`dualk kge train MANIFEST --resume`"];
     refuse(folder, &["kge", "eval", run.parent().unwrap().to_str().unwrap()], &says);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_scheduler_stops_an_embedding_by_a_signal_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    let train = ["kge", "train", "tree.toml", "--set", "train.steps=2000000", "--stop-signal", "USR1"];
+    // Signals are looked at before this file is there.
+    interrupt(folder, &train, "metrics.jsonl", ("USR1", 10));
+    assert!(checkpoints(folder, "").last().unwrap().join("state.safetensors").is_file());
 }

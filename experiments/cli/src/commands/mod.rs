@@ -23,6 +23,7 @@ mod sweep;
 mod synth;
 mod watch;
 
+use crate::interrupt;
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
@@ -208,6 +209,26 @@ fn own_folders() -> Vec<PathBuf> {
     let beside = program.as_deref().and_then(Path::parent).map(Path::to_owned);
     let installed = beside.as_ref().and_then(|folder| folder.join("../lib/dualk").canonicalize().ok());
     beside.into_iter().chain(installed).collect()
+}
+
+/// What asks training to stop, beside SIGINT and SIGTERM.
+#[derive(Args, Clone, Copy)]
+pub struct StopArgs {
+    /// Save and stop on this signal too, such as USR1 from a scheduler.
+    #[arg(long, value_name = "SIGNAL", value_parser = interrupt::signal)]
+    stop_signal: Option<i32>,
+}
+
+impl StopArgs {
+    /// Looks at the signal from now on.
+    fn listen(self) -> Result<()> {
+        self.stop_signal.map_or(Ok(()), interrupt::also_on)
+    }
+
+    /// As arguments of another command.
+    fn as_arguments(self) -> Vec<String> {
+        self.stop_signal.map(|signal| vec!["--stop-signal".to_owned(), signal.to_string()]).unwrap_or_default()
+    }
 }
 
 /// Whether to use what earlier runs kept.

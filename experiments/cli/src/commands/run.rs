@@ -1,5 +1,5 @@
 use super::sweep::Sweep;
-use super::{CacheArgs, ManifestArgs};
+use super::{CacheArgs, ManifestArgs, StopArgs};
 use crate::interrupt;
 use clap::Args;
 use dualk_sdk::experiment::sweep::{MemberProgress, exit_with_parent};
@@ -28,9 +28,8 @@ pub struct Run {
     /// With --seeds: train complete runs again that were trained with other plugins, tables or SDK; the earlier ones stay.
     #[arg(long, requires = "seeds")]
     again: bool,
-    /// Save and stop on this signal too, such as USR1 from a scheduler.
-    #[arg(long, value_name = "SIGNAL", value_parser = interrupt::signal)]
-    stop_signal: Option<i32>,
+    #[command(flatten)]
+    stop: StopArgs,
     /// This run is a member of a sweep: it says in this folder how far it is, and ends when its standard input does.
     #[arg(long, value_name = "FOLDER", hide = true)]
     member: Option<PathBuf>,
@@ -99,12 +98,10 @@ fn show(outcome: &Outcome, run: &RunDir) {
 
 impl Run {
     pub fn run(self) -> Result<()> {
-        if let Some(signal) = self.stop_signal {
-            interrupt::also_on(signal)?;
-        }
         if let Some(Seeds(seeds)) = self.seeds {
-            return Sweep::of_seeds(self.manifest, self.cache, seeds, self.keep, self.again).run();
+            return Sweep::of_seeds(self.manifest, self.cache, seeds, (self.keep, self.again), self.stop).run();
         }
+        self.stop.listen()?;
         let file = self.manifest.manifest.clone();
         let member =
             self.member.as_deref().map(|folder| MemberProgress::new(folder, Console::default())).transpose()?;

@@ -1,4 +1,4 @@
-use super::{CacheArgs, ManifestArgs};
+use super::{CacheArgs, ManifestArgs, StopArgs};
 use crate::interrupt;
 use clap::Args;
 use dualk_sdk::cache::Cache;
@@ -58,6 +58,8 @@ pub struct Sweep {
     again: bool,
     #[command(flatten)]
     cache: CacheArgs,
+    #[command(flatten)]
+    stop: StopArgs,
     /// The seeds that are all there is to it.
     #[arg(skip)]
     only: Option<Vec<u64>>,
@@ -69,8 +71,8 @@ impl Sweep {
         mut manifest: ManifestArgs,
         cache: CacheArgs,
         seeds: Vec<u64>,
-        keep: bool,
-        again: bool,
+        (keep, again): (bool, bool),
+        stop: StopArgs,
     ) -> Self {
         manifest.settings.push(format!("sweep.seeds={seeds:?}"));
         let (out, jobs, threads, only) = (None, None, None, Some(seeds));
@@ -86,11 +88,13 @@ impl Sweep {
             keep,
             again,
             cache,
+            stop,
             only,
         }
     }
 
     pub fn run(self) -> Result<()> {
+        self.stop.listen()?;
         let file = self.manifest.manifest.clone();
         let registry = self.manifest.registry()?;
         let cache = if self.cache.no_cache { None } else { Cache::of_user() };
@@ -103,9 +107,7 @@ impl Sweep {
         let name = if self.quick { format!("{}-quick", members.name) } else { members.name.clone() };
         let folder = self.out.clone().unwrap_or_else(|| Path::new("sweeps").join(name));
         let progress = Console::default();
-        // `--locked` looks beside the manifest.
-        let lock = self.manifest.trust.locked.then(|| file.with_file_name("plugins.lock"));
-        let commands = Commands { trust: self.manifest.trust.as_arguments(), no_cache: self.cache.no_cache, lock };
+        let commands = Commands::new(&self.manifest, self.cache.no_cache, self.stop);
         let launch = |member: &Path| commands.run(member);
         let estimate = |member: &Path| commands.estimate(member);
         let run = SweepRun {
@@ -142,9 +144,17 @@ struct Commands {
     no_cache: bool,
     /// The lock that members get a copy of.
     lock: Option<PathBuf>,
+    /// Members stop on the signal, too, where it reaches all of them.
+    stop: StopArgs,
 }
 
 impl Commands {
+    /// Of these arguments. `--locked` looks beside the manifest.
+    fn new(manifest: &ManifestArgs, no_cache: bool, stop: StopArgs) -> Self {
+        let lock = manifest.trust.locked.then(|| manifest.manifest.with_file_name("plugins.lock"));
+        Self { trust: manifest.trust.as_arguments(), no_cache, lock, stop }
+    }
+
     /// `verb` for the manifest of a member.
     fn of(&self, verb: &str, member: &Path) -> Command {
         if let Some(lock) = &self.lock {
@@ -169,7 +179,7 @@ impl Commands {
     /// Trains a member. One that was interrupted goes on.
     fn run(&self, member: &Path) -> Command {
         let mut command = self.of("run", member);
-        command.arg("--member").arg(member).arg("--resume");
+        command.arg("--member").arg(member).arg("--resume").args(self.stop.as_arguments());
         command
     }
 }

@@ -1,4 +1,5 @@
 use super::KgeManifestArgs;
+use crate::commands::StopArgs;
 use crate::interrupt;
 use clap::Args;
 use dualk_sdk::Result;
@@ -12,10 +13,13 @@ pub struct Train {
     /// Go on from the last checkpoint of the same manifest, if there is one.
     #[arg(long)]
     resume: bool,
+    #[command(flatten)]
+    stop: StopArgs,
 }
 
 impl Train {
     pub fn run(self) -> Result<()> {
+        self.stop.listen()?;
         let experiment = self.manifest.experiment()?.stopping_at(interrupt::stop_of(&["--resume"]));
         let (outcome, run) = experiment.train(self.resume, &Console::default())?;
         println!("{}", outcome.table());
