@@ -69,7 +69,7 @@ pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str, (signal, number
     assert_eq!(output.status.code(), Some(128 + number), "{log}");
     let command = format!("{} --resume", arguments.join(" "));
     let stopped = format!("stopped by SIG{signal} after step");
-    for says in [&stopped, "a checkpoint is saved: ", "/resume/", "go on: ", &command] {
+    for says in [stopped.as_str(), "a checkpoint is saved: ", "/resume/", "go on: ", &command] {
         assert!(log.contains(says), "lacks {says:?}: {log}");
     }
 }
