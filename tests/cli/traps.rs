@@ -48,6 +48,8 @@ options! {
         defined: bool = true,
         /// The part that its head sees.
         sees: String = "patient_encoder".to_owned(),
+        /// Whether its head is kept, and sees kept heads.
+        itself: bool = false,
     }
 }
 
@@ -71,7 +73,8 @@ impl BuildObjective for Odd {
 impl Objective for Odder {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         let outputs = data.vocabulary.target_codes;
-        Ok(vec![HeadSpec::new("codes", outputs).sees([self.options.sees.clone()]).network("linear")])
+        let head = HeadSpec::new("codes", outputs).sees([self.options.sees.clone()]).network("linear");
+        Ok(vec![if self.options.itself { head.kept().over_kept(Vec::new()) } else { head }])
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
@@ -156,6 +159,12 @@ fn what_a_head_sees_exists() {
         let left = fs::read_dir(folder.path().join("runs")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "nothing was trained");
     }
+}
+
+#[test]
+fn a_head_that_would_see_itself_is_refused() {
+    let itself = ["stage[0].task={ type = \"odd\", itself = true }"];
+    refused(&itself, &["`stage[0].task`", "the head `codes` is kept and sees kept heads", "not both"]);
 }
 
 #[test]

@@ -60,13 +60,13 @@ impl HeadSpec {
         Self { network: name.to_owned(), ..self }
     }
 
-    /// The same, which heads of later stages may see.
+    /// The same, which heads of later stages may see. One that sees kept heads itself is refused before anything trains.
     pub fn kept(self) -> Self {
         Self { keep: true, ..self }
     }
 
     /// The same with what kept heads [embed](super::Head::embed) before its other vectors. Where no earlier stage kept any, the heads
-    /// `untrained` take their place, with initial parameters.
+    /// `untrained` take their place, with initial parameters; these see no kept heads.
     pub fn over_kept(self, untrained: Vec<HeadSpec>) -> Self {
         Self { sees_kept: true, untrained, ..self }
     }

@@ -295,12 +295,13 @@ impl Model {
         specs.iter().map(|spec| make(spec, self.width_of(spec)?)).collect()
     }
 
-    /// Refuses heads that see what no part of this model gives.
+    /// Refuses heads that see what no part of this model gives, and such as are kept and see kept ones.
     ///
     /// # Errors
-    /// Name the part, and those that there are.
+    /// Name the part, and those that there are; or the head.
     pub fn check_seen(&self, specs: &[HeadSpec]) -> Result<()> {
         for spec in specs {
+            one_of_both(spec)?;
             spec.inputs.iter().try_for_each(|key| self.seen(spec, key).map(drop))?;
             self.check_seen(&spec.untrained)?;
         }
@@ -507,6 +508,7 @@ impl Model {
     }
 
     fn width_of(&self, spec: &HeadSpec) -> Result<usize> {
+        one_of_both(spec)?;
         if spec.sees_kept && self.decoders.is_empty() {
             return Err(Error::program(
                 "a head sees kept heads, but no earlier stage kept one and it names no untrained ones",
@@ -516,6 +518,20 @@ impl Model {
         let own = spec.inputs.iter().map(|key| self.seen(spec, key).map(|vectors| vectors.width));
         Ok(kept + own.sum::<Result<usize>>()?)
     }
+}
+
+/// Refuses a head that is kept and sees kept ones, or takes the place of one and does: it would see itself in a later stage.
+fn one_of_both(spec: &HeadSpec) -> Result<()> {
+    let untrained = spec.untrained.iter().find(|head| head.sees_kept);
+    let (name, why) = match untrained {
+        Some(head) => (&head.name, "takes the place of kept heads and sees kept ones"),
+        None if spec.keep && spec.sees_kept => (&spec.name, "is kept and sees kept heads"),
+        None => return Ok(()),
+    };
+    let error = Error::program(format!("the head `{name}` {why}, so that it would see itself in a later stage"));
+    Err(error.help(
+        "in a plugin, a `HeadSpec` is `kept()` or `over_kept(…)`, not both, and none of its `untrained` is `over_kept(…)`",
+    ))
 }
 
 /// The error of a head that sees the vectors of a part which the model has not, but of the parts `there`.
@@ -552,6 +568,22 @@ mod tests {
         assert!(HeadSpec::new("any", 1).inputs.iter().all(gives));
         // One vector a node, and one a visit.
         assert!(!["graph_encoder", "code_fusion"].map(PartKey::new).iter().any(gives));
+    }
+
+    #[test]
+    fn a_head_that_would_see_itself_is_refused() {
+        let head = || HeadSpec::new("codes", 1);
+        assert!(one_of_both(&head().kept()).is_ok());
+        assert!(one_of_both(&head().over_kept(vec![HeadSpec::new("labs", 1).kept()])).is_ok());
+        let of_kept = HeadSpec::new("labs", 1).over_kept(Vec::new());
+        for (spec, says) in [
+            (head().kept().over_kept(Vec::new()), "the head `codes` is kept and sees kept heads"),
+            (head().over_kept(vec![of_kept]), "the head `labs` takes the place of kept heads and sees kept ones"),
+        ] {
+            let error = one_of_both(&spec).unwrap_err();
+            assert_eq!(error.exit_code(), 1);
+            assert!(error.to_string().contains(says) && error.to_string().contains("not both"), "{error}");
+        }
     }
 
     #[test]

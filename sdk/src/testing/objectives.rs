@@ -59,13 +59,16 @@ fn heads(objective: &dyn Objective, data: &Dataset, findings: Found<'_>) -> Resu
     Ok(())
 }
 
-/// Notes parts of which heads see vectors, and no model has any.
+/// Notes parts of which heads see vectors, and no model has any; and heads that would see themselves.
 fn seen(heads: &[HeadSpec], findings: Found<'_>) {
     let gives = |key: &PartKey| PARTS.iter().any(|part| part.gives_vectors && part.key == key.as_str());
     for head in heads {
         let unknown = head.inputs.iter().filter(|&key| !gives(key));
         findings
             .extend(unknown.map(|key| format!("the head `{}` sees `{key}`, of which there are no vectors", head.name)));
+        if head.sees_kept && (head.keep || head.untrained.iter().any(|untrained| untrained.sees_kept)) {
+            findings.push(format!("the head `{}` is kept, or stands for kept ones, and sees kept heads", head.name));
+        }
         seen(&head.untrained, findings);
     }
 }
@@ -225,7 +228,8 @@ mod tests {
         fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
             let outputs = data.vocabulary.nodes() - 1 - if self.is("narrow") { 30 } else { 0 };
             let part = if self.is("astray") { PartKey::new("lba") } else { PartKey::PATIENT_ENCODER };
-            Ok(vec![HeadSpec::new("codes", outputs).sees([part])])
+            let head = HeadSpec::new("codes", outputs).sees([part]);
+            Ok(vec![if self.is("itself") { head.kept().over_kept(Vec::new()) } else { head }])
         }
 
         fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
@@ -268,6 +272,7 @@ mod tests {
             |r| r.add::<slots::objective, Wrong>(),
             &[
                 ("astray", "heads", "the head `codes` sees `lba`"),
+                ("itself", "heads", "the head `codes` is kept, or stands for kept ones"),
                 ("narrow", "examples: train", "is beyond its"),
                 ("worse", METRICS, "for right answers"),
                 ("unknown", METRICS, "there is no metric `R@7`"),

@@ -143,8 +143,9 @@ impl Case {
             classifier_dropout: Some(self.dropout("Classifier")),
             ..MlpOptions::default()
         };
-        let head = |label: usize| HeadSpec::new(label.to_string(), self.columns(label)).kept();
-        let decoders = || (0..3).map(|i| head(i).sees([PartKey::PATIENT_ENCODER]).network("decoder")).collect();
+        let head = |label: usize| HeadSpec::new(label.to_string(), self.columns(label));
+        let decoder = |label: usize| head(label).sees([PartKey::PATIENT_ENCODER]).network("decoder").kept();
+        let decoders = || (0..3).map(decoder).collect();
         let make = |spec: &HeadSpec, input| {
             let context = HeadContext {
                 network: &spec.network,
