@@ -85,6 +85,7 @@ impl Tables {
     fn subjects(&self, ids: &Ids, readings: &mut Readings) -> Result<Listed<Subject>> {
         let rows = self.patients.read()?;
         let numbers = ids.column(&rows, "subject_id")?;
+        ids.each_known_once(&rows, &numbers, "patient")?;
         let years = rows.integers("anchor_year")?;
         let (sexes, ages) = (rows.texts_if(self.sex.as_deref())?, rows.texts_if(self.age.as_deref())?);
         let mut subjects = HashMap::new();
@@ -107,9 +108,7 @@ impl Tables {
                     years.filter(|years| AGES.contains(years))
                 }),
             };
-            if subjects.insert(number, subject).is_some() {
-                return Err(rows.error(i, format!("the patient {} occurs twice", value(ids.name(number)))));
-            }
+            subjects.insert(number, subject);
         }
         Ok((subjects, numbers))
     }

@@ -163,17 +163,15 @@ fn subjects(patients: &Patients, dates: &Dates, ids: &Ids, readings: &mut Readin
     let (table, [sex, birth]) = patients;
     let rows = table.read()?;
     let numbers = ids.column(&rows, "subject_id")?;
+    ids.each_known_once(&rows, &numbers, "patient")?;
     let (sexes, births) = (rows.texts_if(sex.as_deref())?, rows.texts_if(birth.as_deref())?);
-    let mut subjects = HashMap::new();
-    for (i, number) in numbers.iter().enumerate() {
+    let fact = |(i, number): (usize, &Option<i64>)| {
         let facts = (readings.sex(sexes[i]), readings.read("births", births[i], |birth| dates.read(birth)));
         // Without an admission, or without an identifier, it is nobody's.
-        let Some(number) = *number else { continue };
-        if subjects.insert(number, facts).is_some() {
-            return Err(rows.error(i, format!("the patient {} occurs twice", value(ids.name(number)))));
-        }
-    }
-    Ok((subjects, numbers))
+        number.map(|number| (number, facts))
+    };
+    let known = numbers.iter().enumerate().filter_map(fact).collect();
+    Ok((known, numbers))
 }
 
 #[cfg(test)]
@@ -427,6 +425,11 @@ mod tests {
             ("PATIENTS.csv", "SUBJECT_ID,GENDER,DOB\n5,F,\n7,M,\n5,F,\n", "PATIENTS.csv:4"),
             ("PATIENTS.csv", "", "the file is empty"),
             ("patients.csv.gz", "SUBJECT_ID,GENDER,DOB\n5,F,\n", "the table `patients` is there twice"),
+            (
+                "PATIENTS.csv",
+                "SUBJECT_ID,GENDER,DOB\n7,M,2040-12-01\n8,F,\n7,F,2040-12-01\n",
+                "occurs twice, first on line 2",
+            ),
         ] {
             let folder = folder();
             write(folder.path(), "PATIENTS.csv", "SUBJECT_ID,GENDER,DOB\n5,F,\n");

@@ -116,11 +116,28 @@ impl Ids {
     /// # Errors
     /// Names the row, the identifier and the line that had it first.
     pub fn each_once(&self, rows: &Rows<'_>, numbers: &[i64], what: &str) -> Result<()> {
+        self.none_twice(rows, numbers.iter().copied().map(Some), what)
+    }
+
+    /// The same of another table, whose rows need not have an identifier that is known: of a [column](Self::column).
+    ///
+    /// # Errors
+    /// As of [`each_once`](Self::each_once).
+    pub fn each_known_once(&self, rows: &Rows<'_>, numbers: &[Option<i64>], what: &str) -> Result<()> {
+        self.none_twice(rows, numbers.iter().copied(), what)
+    }
+
+    fn none_twice(
+        &self,
+        rows: &Rows<'_>,
+        numbers: impl ExactSizeIterator<Item = Option<i64>>,
+        what: &str,
+    ) -> Result<()> {
         let mut first = HashMap::with_capacity(numbers.len());
-        for (i, number) in numbers.iter().enumerate() {
+        for (i, number) in numbers.enumerate().filter_map(|(i, number)| Some((i, number?))) {
             if let Some(before) = first.insert(number, i) {
                 let place = rows.line(before).map_or(String::new(), |line| format!(", first on line {line}"));
-                return Err(self.twice(rows, i, *number, what, &place));
+                return Err(self.twice(rows, i, number, what, &place));
             }
         }
         Ok(())
@@ -234,6 +251,21 @@ mod tests {
             assert!(error.contains("without zeros or a plus"), "{other}: {error}");
             let error = read(&format!("{other},\n"), |rows| ids.column(rows, "id")).unwrap_err().to_string();
             assert!(error.contains("t.csv:2") && error.contains("without zeros"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_there_twice_is_named_with_its_first_line() {
+        let again = |cells: &str| {
+            read(cells, |rows| {
+                let ids = Ids::where_given(rows, "id")?.0;
+                ids.each_known_once(rows, &ids.column(rows, "id")?, "patient")
+            })
+        };
+        again("7,\n,\n8,\n,\n").unwrap();
+        for cells in ["7,\n,\n8,\n7,\n", "A,\n,\nB,\nA,\n"] {
+            let error = again(cells).unwrap_err().to_string();
+            assert!(error.contains("occurs twice, first on line 2") && error.contains("t.csv:5"), "{error}");
         }
     }
 

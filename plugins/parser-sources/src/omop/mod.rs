@@ -63,7 +63,8 @@ impl Parser for Omop {
         task.finish("");
         let all = visits.stays.len() as u64 + visits.left_out;
         let read = Step::new("rows of visit_occurrence", all).by_rule("of other concepts", visits.left_out);
-        let cohort = visits.stays.cohort(&codes, coding.names(), [read].into_iter().chain(steps));
+        let before = [read].into_iter().chain(visits.deaths.clone());
+        let cohort = visits.stays.cohort(&codes, coding.names(), before.chain(steps));
         let mut cohort = cohort.map_err(|e| {
             e.at_file(options.root.as_path())
                 .help("visit_concepts = [9201] reads inpatient visits alone, which is often what has diagnoses")

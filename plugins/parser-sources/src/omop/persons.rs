@@ -1,8 +1,8 @@
 //! What is known of persons.
 
 use super::tables::Tables;
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, PatientFacts, Readings, Sex, Stays, seconds, years_between};
-use dualk_sdk::error::value;
+use dualk_sdk::data::tables::Table;
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, PatientFacts, Readings, Sex, Stays, Step, seconds, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -21,6 +21,9 @@ pub const PERSON: [&str; 6] = [
 /// The standard concept of males, and of females.
 const MALE: &str = "8507";
 const FEMALE: &str = "8532";
+
+/// What rows of `death` are that say otherwise of a person.
+const DIFFERENT: &str = "on another day than the first row of their person, which counts";
 
 /// What is known of a person.
 #[derive(Default)]
@@ -46,6 +49,8 @@ pub struct Persons {
     known: HashMap<i64, Person>,
     /// Whether there is a table of deaths.
     deaths: bool,
+    /// The step of that table where rows of a person differ.
+    pub step: Option<Step>,
 }
 
 impl Persons {
@@ -73,14 +78,16 @@ fn sex(concept: &str) -> Option<Option<Sex>> {
     }
 }
 
-/// Reads what is known of persons. A birth of which only the year is known is in the middle of it.
+/// Reads what is known of persons, each of whom has one row. A birth of which only the year is known is in the middle of it.
 pub fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Readings) -> Result<Persons> {
     let mut known = HashMap::<i64, Person>::new();
     if let Some((table, columns)) = &tables.persons {
         let rows = table.read()?;
         let columns: Vec<Vec<Option<&str>>> =
             columns.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?;
-        for (i, id) in ids.column(&rows, "person_id")?.into_iter().enumerate() {
+        let numbers = ids.column(&rows, "person_id")?;
+        ids.each_known_once(&rows, &numbers, "person")?;
+        for (i, id) in numbers.into_iter().enumerate() {
             let Some(id) = id else { continue };
             let of = |which: usize| columns[which][i].map(str::trim).filter(|text| !text.is_empty());
             // As pandas writes numbers of a column that has empty cells.
@@ -90,18 +97,30 @@ pub fn persons(tables: &Tables, dates: &Dates, ids: &Ids, readings: &mut Reading
             let (month, day) = number(2).map_or(("7", "1"), |month| (month, number(3).unwrap_or("15")));
             let birth = number(1).map(|year| format!("{year}-{month}-{day}"));
             let birth = readings.read("births", birth.as_deref(), seconds);
-            if known.insert(id, Person { facts, birth, death: None }).is_some() {
-                return Err(rows.error(i, format!("the person {} occurs twice", value(ids.name(id)))));
-            }
+            known.insert(id, Person { facts, birth, death: None });
         }
     }
-    if let Some(table) = &tables.deaths {
-        let rows = table.read()?;
-        for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
-            if let Some(id) = id {
-                known.entry(id).or_default().death = readings.read("deaths", date, |date| dates.day(date));
-            }
-        }
+    let step = match &tables.deaths {
+        Some(table) => deaths(table, dates, ids, readings, &mut known)?,
+        None => None,
+    };
+    Ok(Persons { known, deaths: tables.deaths.is_some(), step })
+}
+
+/// Reads on which days persons died. Of several rows of one, such as one a cause, the first that has a day counts.
+fn deaths(
+    table: &Table,
+    dates: &Dates,
+    ids: &Ids,
+    readings: &mut Readings,
+    known: &mut HashMap<i64, Person>,
+) -> Result<Option<Step>> {
+    let (rows, mut different) = (table.read()?, 0);
+    for (id, date) in ids.column(&rows, "person_id")?.into_iter().zip(rows.texts("death_date")?) {
+        let Some(id) = id else { continue };
+        let Some(day) = readings.read("deaths", date, |date| dates.day(date)) else { continue };
+        let first = *known.entry(id).or_default().death.get_or_insert(day);
+        different += u64::from(first != day);
     }
-    Ok(Persons { known, deaths: tables.deaths.is_some() })
+    Ok((different > 0).then(|| Step::new("rows of death", rows.len() as u64).odd(DIFFERENT, different)))
 }

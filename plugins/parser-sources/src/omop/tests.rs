@@ -112,6 +112,33 @@ fn a_death_is_in_the_visit_that_has_its_day() {
 }
 
 #[test]
+fn a_person_who_is_there_twice_is_refused_and_deaths_that_differ_are_counted() {
+    let folder = folder();
+    folder.write("person.csv", "person_id,year_of_birth\n1,1946\n2,1955\n1,1947\n");
+    let error = parse(options(&folder), false).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    let text = error.to_string();
+    assert!(text.contains("the person") && text.contains("occurs twice, first on line 2"), "{text}");
+    assert!(text.contains("person.csv:4"), "{text}");
+    folder.write("person.csv", "person_id,year_of_birth\n1,1946\n2,1955\n");
+    folder.write(
+        "visit_occurrence.csv",
+        "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_end_date\n\
+             11,1,9201,2016-05-21,2016-05-22\n12,1,9201,2016-05-20,2016-05-20\n21,2,9201,2015-01-01,2015-01-03\n",
+    );
+    // A cause a row; of 1 the second says nothing else, the third says nothing, and the last another day.
+    let rows = "1,2016-05-22\n1,2016-05-22\n1,\n2,2015-01-02\n1,2016-05-20\n";
+    folder.write("death.csv", &format!("person_id,death_date\n{rows}"));
+    let cohort = parse(options(&folder), false).unwrap();
+    let died: Vec<_> = cohort.admission_facts.iter().map(|facts| facts.died).collect();
+    assert_eq!(died, [Some(false), Some(true), Some(true)], "visits 12, 11 and 21");
+    let step = &cohort.flow[1];
+    assert_eq!((step.what.as_str(), step.total, step.lost_count()), ("rows of death", 5, 0));
+    let odd: Vec<(&str, u64)> = step.odd.iter().map(|odd| (odd.what.as_str(), odd.count)).collect();
+    assert_eq!(odd, [("on another day than the first row of their person, which counts", 1)]);
+}
+
+#[test]
 fn codes_may_be_icd10_or_concepts() {
     let folder = folder();
     let icd10 = OmopOptions { code_system: CodeSystem::Icd10, icd_map: FilePath::default(), ..options(&folder) };

@@ -17,6 +17,8 @@ pub struct Visits {
     pub stays: Stays,
     /// Visits of other concepts.
     pub left_out: u64,
+    /// The step of the table of deaths where rows of a person differ.
+    pub deaths: Option<Step>,
 }
 
 /// When visits are, in the words of their rows.
@@ -68,8 +70,9 @@ impl Omop {
             false => rows.integers("visit_concept_id")?,
         };
         let (times, mut readings) = (Times::of(&rows, &tables.times)?, Readings::default());
-        let known = persons(tables, &dates, &person_ids, &mut readings)?;
-        let mut found = Visits { stays: Stays::new(person_ids, visit_ids), left_out: 0 };
+        let mut known = persons(tables, &dates, &person_ids, &mut readings)?;
+        let deaths = known.step.take();
+        let mut found = Visits { stays: Stays::new(person_ids, visit_ids), left_out: 0, deaths };
         found.stays.readings = readings;
         for (i, (&person, &visit)) in of_person.iter().zip(&ids).enumerate() {
             if !wanted.is_empty() && !wanted.contains(&concepts[i]) {
