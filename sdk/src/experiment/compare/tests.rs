@@ -6,6 +6,7 @@ use crate::experiment::outcome::{Outcome, Row, StageOutcome};
 use crate::experiment::patients::PatientTable;
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 /// Writes a run of an encoder and a seed, whose patients have `values` in R@10.
@@ -480,6 +481,56 @@ fn a_rule_that_is_as_good_is_said() {
     let run = write(folder.path(), "gat", 1, &low, "diagnosis");
     let table = Comparison::of(&[run], &CompareOptions::default()).unwrap();
     assert!(table.verdict.starts_with("believe history: better than x by 0.11"), "{}", table.verdict);
+}
+
+/// Gives a run further rules, whose patients have the same `values` in R@10.
+fn add_rules(run: &Path, numbers: Range<usize>, values: &[f64]) {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let (result, patients) = (run.join("result.json"), run.join("patients-1-finetune.json"));
+    let mut outcome: Outcome = serde_json::from_str(&fs::read_to_string(&result).unwrap()).unwrap();
+    let mut table: PatientTable = serde_json::from_str(&fs::read_to_string(&patients).unwrap()).unwrap();
+    for name in numbers.map(|i| format!("rule {i}")) {
+        let metrics = vec![("F1-w".to_owned(), mean / 2.0), ("R@10".to_owned(), mean)];
+        outcome.stages[0].rows.insert(0, Row { name: name.clone(), metrics, ..Row::default() });
+        let column = values.iter().map(|v| Some(*v)).collect();
+        table.rows.insert(name, BTreeMap::from([("R@10".to_owned(), column)]));
+    }
+    fs::write(result, serde_json::to_string(&outcome).unwrap()).unwrap();
+    fs::write(patients, serde_json::to_string(&table).unwrap()).unwrap();
+}
+
+/// SciPy has p = .006 for a and b. Where twenty rules are as good as the model, one of them is ahead as far as that by chance in
+/// more than one of twenty tables.
+#[test]
+fn the_best_of_many_rules_on_test_is_not_believed_for_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let run = write(folder.path(), "gat", 1, &b, "diagnosis");
+    let verdict = || Comparison::of(std::slice::from_ref(&run), &CompareOptions::default()).unwrap().verdict;
+    add_rules(&run, 0..1, &a);
+    assert!(verdict().starts_with("believe rule 0: better than x by 0.0287 ±0.0"), "{}", verdict());
+    // Those that are known to be worse, as `history` is, count for nothing.
+    let run = write(folder.path(), "gcn", 1, &b, "diagnosis");
+    let verdict = || Comparison::of(std::slice::from_ref(&run), &CompareOptions::default()).unwrap().verdict;
+    add_rules(&run, 0..1, &a);
+    add_rules(&run, 1..20, &b);
+    assert!(verdict().starts_with("rule 0 alone is as good as x: difference -0.0287 ±0.0"), "{}", verdict());
+}
+
+/// The same of configurations, one of which was chosen on valid.
+#[test]
+fn the_best_of_many_configurations_on_test_is_not_called_better_for_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let run = |name: &str, values: &[f64], valid| write_with_valid(folder.path(), name, 1, values, valid);
+    let (chosen, better) = (run("chosen", &b, 0.5), run("better", &a, 0.4));
+    let others = (0..19).map(|i| run(&format!("other{i}"), &b, 0.3));
+    let all: Vec<PathBuf> = [chosen, better].into_iter().chain(others).collect();
+    let of = |runs: &[PathBuf]| Comparison::of(runs, &CompareOptions::default()).unwrap().verdict;
+    let two = of(&all[..2]);
+    assert!(two.contains("; better is better on test by 0.0287") && two.contains("not chosen on valid"), "{two}");
+    let many = of(&all);
+    assert!(many.contains("; not told apart from better: difference -0.0287"), "{many}");
 }
 
 #[test]

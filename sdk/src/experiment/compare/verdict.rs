@@ -1,7 +1,8 @@
-//! One line that says which row to believe, and why.
+//! One line that says which row to believe, and why. It tells the best of several rows on test, so that its p-values are corrected
+//! over those that this one was picked from.
 
 use super::columns::{Columns, Resampled};
-use super::{Comparison, Kind, LEVEL};
+use super::{Comparison, Kind, LEVEL, holm};
 use crate::train::metrics::lower_is_better;
 
 /// The line of a comparison.
@@ -23,10 +24,11 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn verdict(&self) -> String {
-        let Some(chosen) = chosen(self.table, self.sign).or_else(|| self.best(Kind::Configuration, None)) else {
+        let on_valid = chosen(self.table, self.sign);
+        let Some(chosen) = on_valid.or_else(|| self.best(Kind::Configuration, None)) else {
             return "nothing to believe: no row has this metric".to_owned();
         };
-        let mut text = self.against_rules(chosen);
+        let mut text = self.against_rules(chosen, on_valid.is_none());
         if let Some(next) = self.best(Kind::Configuration, Some(chosen)) {
             text += &self.against_next(chosen, next);
         }
@@ -36,13 +38,15 @@ impl Judge<'_> {
         format!("{} ({})", text, self.table.primary)
     }
 
-    /// The chosen row beside the best baseline: a simple one, or a regression.
-    fn against_rules(&self, chosen: usize) -> String {
+    /// The chosen row, which may be `picked` on test, beside the best baseline: a simple one, or a regression.
+    fn against_rules(&self, chosen: usize, picked: bool) -> String {
         let (name, mean) = (self.name(chosen), self.mean(chosen));
         let Some(rule) = self.best(Kind::Reference, None) else {
             return format!("{name}: no simple baseline stands beside it, so nothing says whether {mean:.4} is much");
         };
-        let (gap, rule) = (self.gap(chosen, rule), self.name(rule));
+        let rules = self.rows(Kind::Reference, Some(rule)).map(|other| (chosen, other));
+        let rows = self.rows(Kind::Configuration, Some(chosen)).filter(|_| picked).map(|other| (other, rule));
+        let (gap, rule) = (self.gap((chosen, rule), rules.chain(rows)), self.name(rule));
         match gap.direction() {
             Some(true) => format!("believe {name}: better than {rule} by {gap}"),
             Some(false) => format!("believe {rule}: better than {name} by {}", gap.turned()),
@@ -53,7 +57,8 @@ impl Judge<'_> {
 
     /// The chosen row beside the best other configuration.
     fn against_next(&self, chosen: usize, next: usize) -> String {
-        let (gap, next) = (self.gap(chosen, next), self.name(next));
+        let others = self.rows(Kind::Configuration, Some(chosen)).filter(|&other| other != next);
+        let (gap, next) = (self.gap((chosen, next), others.map(|other| (chosen, other))), self.name(next));
         match gap.direction() {
             Some(true) => format!("; better than the next, {next}, by {gap}"),
             Some(false) => format!("; {next} is better on test by {}, and was not chosen on valid", gap.turned()),
@@ -64,8 +69,12 @@ impl Judge<'_> {
 
     /// The best row of a kind, but for one.
     fn best(&self, kind: Kind, but: Option<usize>) -> Option<usize> {
-        let rows = self.table.of_kind(kind).map(|(i, _)| i).filter(|&i| Some(i) != but && !self.mean(i).is_nan());
-        rows.max_by(|&a, &b| (self.sign * self.mean(a)).total_cmp(&(self.sign * self.mean(b))))
+        self.rows(kind, but).max_by(|&a, &b| (self.sign * self.mean(a)).total_cmp(&(self.sign * self.mean(b))))
+    }
+
+    /// The rows of a kind that have the metric, but for one.
+    fn rows(&self, kind: Kind, but: Option<usize>) -> impl Iterator<Item = usize> {
+        self.table.of_kind(kind).map(|(i, _)| i).filter(move |&i| Some(i) != but && !self.mean(i).is_nan())
     }
 
     fn name(&self, row: usize) -> &str {
@@ -76,12 +85,16 @@ impl Judge<'_> {
         self.table.rows[row].metrics[self.metric].1.mean
     }
 
-    fn gap(&self, row: usize, other: usize) -> Gap {
+    /// By how much a row is better than another one. This pair was picked from it and `others`, and its p-value is corrected over
+    /// those that have one (Holm).
+    fn gap(&self, (row, other): (usize, usize), others: impl Iterator<Item = (usize, usize)>) -> Gap {
         let resampled = self.resampled.as_ref();
+        let p = |(row, other): (usize, usize)| resampled.and_then(|r| r.p(self.columns, row, other, self.metric));
+        let corrected = |own: f64| holm(&std::iter::once(own).chain(others.filter_map(p)).collect::<Vec<f64>>())[0];
         Gap {
             mean: self.sign * (self.mean(row) - self.mean(other)),
             interval: resampled.and_then(|r| r.difference(self.columns, row, other, self.metric)),
-            p: resampled.and_then(|r| r.p(self.columns, row, other, self.metric)),
+            p: p((row, other)).map(corrected),
             unpaired: self.table.unpaired.is_some(),
         }
     }
@@ -105,6 +118,7 @@ pub(super) fn is_apart((low, high): (f64, f64)) -> bool {
 struct Gap {
     mean: f64,
     interval: Option<(f64, f64)>,
+    /// After Holm's correction over the pairs that this one was picked from.
     p: Option<f64>,
     /// Whether there are no pairs, as the runs of a row are on different patients.
     unpaired: bool,

@@ -148,7 +148,8 @@ impl Comparison {
             "Small figures are 95 % bootstrap intervals over patients ({draws} draws); differences are paired by \
              patient, and their intervals are over seeds too where both rows have several runs. P-values are by random signs ({draws} \
              draws), conditional on these trained models; those of configurations are corrected by Holm's method over them, those of \
-             simple baselines and oracles are not. Areas under curves have intervals of {RESAMPLES} draws and no p-values. "
+             simple baselines and oracles are not, and the line at the top corrects its own over the rows that it picks from. Areas \
+             under curves have intervals of {RESAMPLES} draws and no p-values. "
         );
         let mut out = paragraph(&format!(
             "Rows are named by what differs between their manifests. ± is the standard deviation over runs, which differ in \
