@@ -281,6 +281,18 @@ fn tables_have_measures_by_sex_and_age() {
                 None => assert!(!ranking, "{part:?}"),
             }
         }
+        // Baselines and oracles have the parts of the model, so that one sees who gains from what where.
+        let parts = |row: usize| -> Vec<(&str, &str, &str, usize)> {
+            let strata = stage.rows[row].strata.iter();
+            strata.map(|s| (s.by.as_str(), s.part.as_str(), s.measure.as_str(), s.number)).collect()
+        };
+        let model = parts(stage.model_row().unwrap());
+        for row in (0..stage.rows.len()).filter(|_| ranking) {
+            assert_eq!(parts(row), model, "{}", stage.rows[row].name);
+        }
+        let both =
+            model.iter().any(|(by, part, ..)| *by == "had before and code frequency" && part.starts_with("new, "));
+        assert_eq!(both, ranking, "{model:?}");
         let report = fs::read_to_string(path.join("report.html")).unwrap();
         assert!(report.contains("by sex") && report.contains("by age"), "{task}");
         assert_eq!(report.contains("±: half a 95 % interval over test patients, of recall"), ranking, "{task}");
