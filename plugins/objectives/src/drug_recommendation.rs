@@ -45,27 +45,36 @@ impl DrugRecommendation {
     fn events<'a>(&self, data: &'a Dataset) -> Result<&'a Events> {
         stays::events(data, &self.kind, "kind")
     }
+
+    /// The columns of the drugs of each visit: those have one that somebody has who is learnt from.
+    fn columns(&self, data: &Dataset) -> Result<Ragged<u32>> {
+        let events = self.events(data)?;
+        let mut columns = vec![None; events.names.len()];
+        data.known_events(&self.kind).iter().zip(0..).for_each(|(&drug, column)| columns[drug as usize] = Some(column));
+        Ok(events.rows.rows().map(|row| row.iter().filter_map(|&drug| columns[drug as usize])).collect())
+    }
 }
 
 impl Objective for DrugRecommendation {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         Needs::new(data, &self.needs)?;
-        Ok(next_visit::head("drugs", self.head, self.events(data)?.names.len(), data))
+        self.events(data)?;
+        Ok(next_visit::head("drugs", self.head, data.known_events(&self.kind).len(), data))
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
-        let (events, needs) = (self.events(data)?, Needs::new(data, &self.needs)?);
+        let (columns, needs) = (self.columns(data)?, Needs::new(data, &self.needs)?);
         let mut asked = Vec::new();
         for &patient in next_visit::patients(data, split) {
             let rows = data.cohort.admissions.range(patient);
-            // A visit without drugs has nothing to recommend.
-            let has_all = |row: &usize| needs.met(*row) && !events.rows.row(*row).is_empty();
+            // A visit without drugs has nothing to recommend, and one whose drugs have no columns nothing that can be.
+            let has_all = |row: &usize| needs.met(*row) && !columns.row(*row).is_empty();
             let of_patient: Vec<usize> = rows.clone().filter(has_all).collect();
             if of_patient.len() < self.visits {
                 continue;
             }
             for row in of_patient {
-                let mut target = events.rows.row(row).to_vec();
+                let mut target = columns.row(row).to_vec();
                 target.sort_unstable();
                 asked.push(Stay { seen: rows.start..row + 1, asked: row, target });
             }
@@ -83,7 +92,7 @@ impl Objective for DrugRecommendation {
 
     /// The drugs of each visit.
     fn asks(&self, data: &Dataset, _: usize) -> Asks {
-        self.events(data).map_or(Asks::Nothing, |events| Asks::Visits(events.rows.clone()))
+        self.columns(data).map_or(Asks::Nothing, Asks::Visits)
     }
 
     fn asked_visit(&self) -> AskedVisit {
@@ -91,7 +100,8 @@ impl Objective for DrugRecommendation {
     }
 
     fn labels(&self, data: &Dataset, _: usize) -> Option<Vec<String>> {
-        self.events(data).ok().map(|events| events.names.clone())
+        let names = &self.events(data).ok()?.names;
+        Some(data.known_events(&self.kind).iter().map(|&drug| names[drug as usize].clone()).collect())
     }
 
     fn labs(&self) -> Option<Labs> {
@@ -131,6 +141,8 @@ impl Meter for Drugs {
 mod tests {
     use super::*;
     use crate::testing::data;
+    use dualk_sdk::data::{SplitOptions, prepare};
+    use std::ops::Range;
 
     #[test]
     fn drugs_of_the_visit_are_the_targets() {
@@ -155,6 +167,51 @@ mod tests {
         assert!(expected == with_two.len() && expected < examples.len(), "{expected} {}", with_two.len());
         let other = DrugRecommendation { kind: "drug".into(), ..Default::default() };
         assert!(other.heads(&data).unwrap_err().to_string().contains("did you mean `drugs`"));
+    }
+
+    /// The same cohort, in which one test patient has `aspirin`, as nobody else does: in one visit alone, and in another beside the
+    /// drug of it. With the rows of the two visits.
+    fn with_aspirin(known: &Dataset) -> (Cohort, [usize; 2]) {
+        let rows = |&p: &usize| known.cohort.admissions.range(p);
+        let with_drugs = |mut visits: Range<usize>| visits.next().zip(visits.find(|row| row % 4 != 0));
+        let (alone, beside) = known.splits.test.iter().map(rows).find_map(with_drugs).unwrap();
+        let mut cohort = known.cohort.clone();
+        let events = &mut cohort.events[0];
+        events.names.insert(0, "aspirin".to_owned());
+        let drugs = |(row, drugs): (usize, &[u32])| -> Vec<u32> {
+            let aspirin = [0].into_iter().filter(|_| row == alone || row == beside);
+            aspirin.chain(drugs.iter().filter(|_| row != alone).map(|drug| drug + 1)).collect()
+        };
+        events.rows = known.cohort.events[0].rows.rows().enumerate().map(drugs).collect();
+        (cohort, [alone, beside])
+    }
+
+    #[test]
+    fn drugs_that_only_others_have_are_no_columns_and_counted() {
+        let known = data();
+        let (cohort, [alone, beside]) = with_aspirin(&known);
+        let data = prepare(cohort, &SplitOptions::default()).unwrap();
+        assert_eq!(data.splits, known.splits);
+        let task = DrugRecommendation::default();
+        assert_eq!((task.heads(&data).unwrap()[0].outputs, task.labels(&data, 0)), (5, task.labels(&known, 0)));
+        let asked = |data: &Dataset, row: usize| {
+            let examples = task.examples(data, Split::Test).unwrap();
+            let mut all = examples.visits.rows().zip(examples.targets[0].rows());
+            all.find(|(visits, _)| visits.last() == Some(&(row as u32))).map(|(_, target)| target.to_vec())
+        };
+        assert_eq!(asked(&data, alone), None, "there is nothing that can be recommended");
+        assert!(asked(&data, beside).is_some() && asked(&data, beside) == asked(&known, beside));
+        let [Asks::Visits(found), Asks::Visits(before)] = [&data, &known].map(|data| task.asks(data, 0)) else {
+            panic!("visits have drugs")
+        };
+        assert_eq!((found.row(alone), found.row(beside)), (&[][..], before.row(beside)));
+        let note = |what: &str| data.cohort.notes.iter().find(|(note, _)| note == what).map(|(_, n)| *n);
+        assert_eq!(note("drugs that only valid or test patients have, which no task asks for"), Some(1));
+        assert_eq!(note("records of these drugs"), Some(2));
+        // The published vocabulary is that of all patients.
+        let published = SplitOptions::Dualk { train: 30, test: 10, seed: 0 };
+        let data = prepare(data.cohort, &published).unwrap();
+        assert_eq!(task.heads(&data).unwrap()[0].outputs, 6);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Vocabulary {
     pub category_labs: Vec<Vec<u32>>,
     /// All cohort lab items that have a category and occur: position + 1 is the identifier.
     pub labs: Vec<u32>,
+    /// Per kind of [`Cohort::events`], its codes that occur, as indices into their names, ascending: tasks ask for these alone.
+    pub events: Vec<Vec<u32>>,
 }
 
 /// Patients by split, as indices into [`Cohort::patients`].
@@ -63,6 +65,13 @@ impl Vocabulary {
 }
 
 impl Dataset {
+    /// The codes of a further kind that tasks may ask for, as indices into the names of [`Cohort::events`], ascending: those that
+    /// somebody has who is learnt from, with the published split everybody's. None where the cohort lacks the kind.
+    pub fn known_events(&self, kind: &str) -> &[u32] {
+        let place = self.cohort.events.iter().position(|events| events.kind == kind);
+        place.and_then(|place| self.vocabulary.events.get(place)).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// The identifiers of the laboratory items, by column of what a model sees.
     pub fn item_ids(&self) -> Vec<i64> {
         self.vocabulary.labs.iter().map(|&item| self.cohort.lab_items[item as usize].id).collect()

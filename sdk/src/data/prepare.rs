@@ -2,7 +2,8 @@
 
 use super::columns::{Values, write_parquet};
 use super::{
-    Cohort, Dataset, PatientFacts, Sex, SplitOptions, Splits, Vocabulary, build_vocabulary, split, vocabulary_of,
+    Cohort, Dataset, Events, PatientFacts, Sex, SplitOptions, Splits, Vocabulary, build_vocabulary, split,
+    vocabulary_of,
 };
 use crate::graph::cooccurrence;
 use crate::storage::{self, Access, Numbers, Tensor};
@@ -41,7 +42,8 @@ pub fn prepare_for(cohort: Cohort, options: &SplitOptions, single: bool) -> Resu
     if options.is_random() {
         let everyone = vocabulary;
         vocabulary = vocabulary_of(&cohort, &learnt(&cohort, &splits));
-        cohort.notes.extend(unknown(&everyone, &vocabulary).into_iter().chain(held(&splits)));
+        let left_out = unknown(&cohort, &everyone, &vocabulary);
+        cohort.notes.extend(left_out.into_iter().chain(held(&splits)));
     }
     let admissions = splits.pretrain.iter().flat_map(|&p| cohort.admissions.range(p));
     let graph = cooccurrence(vocabulary.nodes(), &vocabulary.admission_codes, admissions)?;
@@ -83,14 +85,31 @@ fn held(splits: &Splits) -> Option<(String, u64)> {
 }
 
 /// What only valid and test patients have: nothing can be learnt about it.
-pub(crate) fn unknown(everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String, u64)> {
+pub(crate) fn unknown(cohort: &Cohort, everyone: &Vocabulary, learnt: &Vocabulary) -> Vec<(String, u64)> {
     let records = |v: &Vocabulary| v.admission_codes.values().len();
     let counts = [
         ("codes that only valid or test patients have, left out", everyone.codes.len() - learnt.codes.len()),
         ("records of these codes", records(everyone) - records(learnt)),
         ("items that are abnormal in valid or test patients alone, left out", everyone.labs.len() - learnt.labs.len()),
     ];
-    counts.into_iter().filter(|(_, n)| *n > 0).map(|(what, n)| (what.to_owned(), n as u64)).collect()
+    let counts = counts.into_iter().map(|(what, n)| (what.to_owned(), n));
+    let kinds = cohort.events.iter().zip(&learnt.events).flat_map(|(events, known)| unknown_events(events, known));
+    counts.chain(kinds).filter(|(_, n)| *n > 0).map(|(what, n)| (what, n as u64)).collect()
+}
+
+/// Of codes of a further kind those that are not `known`, and their records.
+fn unknown_events(events: &Events, known: &[u32]) -> [(String, usize); 2] {
+    let mut is_known = vec![false; events.names.len()];
+    known.iter().for_each(|&name| is_known[name as usize] = true);
+    let records = events.rows.values().iter().filter(|&&name| !is_known[name as usize]).count();
+    let kind = &events.kind;
+    [
+        (
+            format!("{kind} that only valid or test patients have, which no task asks for"),
+            events.names.len() - known.len(),
+        ),
+        (format!("records of these {kind}"), records),
+    ]
 }
 
 /// Summaries count the labels of at most so many patients as rare.

@@ -46,7 +46,8 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
         labs.iter().filter(belongs).copied().collect()
     };
     let category_labs = (0..cohort.lab_categories.len()).map(of).collect();
-    Vocabulary { codes, target_codes, admission_codes, category_labs, labs }
+    let events = cohort.events.iter().map(|events| used_events(events, rows_of(cohort, learns))).collect();
+    Vocabulary { codes, target_codes, admission_codes, category_labs, labs, events }
 }
 
 /// Numbers the codes of a further kind that are in the rows `learnt`, and adds them to the codes of all admissions.
@@ -56,16 +57,21 @@ fn add_further(
     codes: &mut Vec<String>,
     admission_codes: &mut [Vec<u32>],
 ) {
-    let mut used = vec![false; events.names.len()];
-    learnt.flat_map(|row| events.rows.row(row)).for_each(|&name| used[name as usize] = true);
     let mut numbers = vec![None; events.names.len()];
-    for (name, number) in numbers.iter_mut().enumerate().filter(|(name, _)| used[*name]) {
-        *number = Some(codes.len() as u32);
-        codes.push(format!("{}:{}", events.kind, events.names[name]));
+    for name in used_events(events, learnt) {
+        numbers[name as usize] = Some(codes.len() as u32);
+        codes.push(format!("{}:{}", events.kind, events.names[name as usize]));
     }
     for (row, further) in admission_codes.iter_mut().zip(events.rows.rows()) {
         row.extend(further.iter().filter_map(|&name| numbers[name as usize]));
     }
+}
+
+/// The codes of a further kind that are in the rows `learnt`, ascending.
+fn used_events(events: &Events, learnt: impl Iterator<Item = usize>) -> Vec<u32> {
+    let mut used = vec![false; events.names.len()];
+    learnt.flat_map(|row| events.rows.row(row)).for_each(|&name| used[name as usize] = true);
+    (0..).zip(used).filter(|(_, used)| *used).map(|(name, _)| name).collect()
 }
 
 /// The admissions of those who are learnt from.
@@ -114,7 +120,8 @@ mod tests {
         let drugs = [(70, vec![1]), (80, vec![0, 1, 1])].into();
         cohort.add_events("drugs", &drugs, &["x".to_owned(), "y".to_owned()]);
         let without = build_vocabulary(&cohort);
-        assert_eq!(without.codes, ["", "b", "a"]);
+        assert_eq!((without.codes, without.events), (["", "b", "a"].map(String::from).to_vec(), vec![vec![0, 1]]));
+        assert_eq!(vocabulary_of(&cohort, &[true, false]).events, [[0]], "drug x is that of the other alone");
         cohort.nodes = vec!["drugs".to_owned()];
         let vocabulary = build_vocabulary(&cohort);
         assert_eq!(

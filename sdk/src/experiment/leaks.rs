@@ -283,7 +283,7 @@ fn vocabulary(data: &Dataset) -> Result<String> {
     }
     let foreign = known.iter().skip(1).filter(|known| !**known).count();
     let all = data.vocabulary.nodes() - 1;
-    let left_out = unknown(&build_vocabulary(&data.cohort), &data.vocabulary);
+    let left_out = unknown(&data.cohort, &build_vocabulary(&data.cohort), &data.vocabulary);
     let left_out: String = left_out.iter().map(|(what, n)| format!("; {what}: {n}")).collect();
     Ok(match foreign {
         0 => format!("vocabulary: all {all} codes are of patients who are learnt from{left_out}"),

@@ -185,6 +185,7 @@ impl Draw {
                 category_labs: (0..sizes.labs.len()).map(of).collect(),
                 labs: (0..items).collect(),
                 codes: names.clone(),
+                events: Vec::new(),
             },
             splits: Splits {
                 single: Vec::new(),
