@@ -8,7 +8,7 @@ use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Opened, Table, check_folder, files_in};
 use dualk_sdk::data::{CodeTables, Dates, Ids, Readings, Sex, Step, years_between};
-use dualk_sdk::error::{Mistakes, value};
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

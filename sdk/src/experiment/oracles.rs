@@ -34,7 +34,7 @@ pub(super) fn oracles(stage: &OpenStage<'_>, model: &Model) -> Result<Vec<Scored
             oracle.chances.iter().flat_map(|row| row[columns.clone()].iter().map(logit)).collect()
         };
         let scores = heads.iter().map(of_head).collect();
-        Scored { name: format!("oracle, {}", oracle.name), heads: scores, scale: Scale::Logits }
+        Scored { name: format!("oracle, {}", oracle.name), heads: scores, scale: Scale::Logits, chosen: Vec::new() }
     };
     Ok(oracles.into_iter().map(scored).collect())
 }

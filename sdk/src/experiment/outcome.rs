@@ -1,7 +1,7 @@
 //! Results, and the table that a person reads.
 
 use crate::train::metrics::column_head;
-use crate::train::{Interval, Metrics, Reliability};
+use crate::train::{Choice, Interval, Metrics, Reliability};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -28,6 +28,9 @@ pub struct Row {
     /// How often what was predicted came true; of rows with probabilities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reliability: Vec<Reliability>,
+    /// Of a regression the ridge and the view of visits that were chosen on valid: once, or for each column of numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen: Vec<Choice>,
 }
 
 /// A measure of a part of the labels or of the patients.
@@ -156,6 +159,11 @@ impl StageOutcome {
         format!("{} · test, {}{caption}", self.objective, tested_on(self.examples, self.patients))
     }
 
+    /// What regressions were chosen to be on valid, a line for each row that is one.
+    pub fn notes(&self) -> Vec<String> {
+        self.rows.iter().filter_map(Row::note).collect()
+    }
+
     /// Where the trained model is among the rows.
     pub fn model_row(&self) -> Option<usize> {
         self.rows.iter().rposition(|row| !row.is_oracle())
@@ -176,6 +184,13 @@ impl Row {
     /// Half the width of the 95 % interval of a metric, where there is one.
     pub fn spread(&self, metric: &str) -> Option<f64> {
         self.intervals.iter().find(|i| i.name == metric).map(|i| (i.high - i.low) / 2.0)
+    }
+
+    /// What it was chosen to be, such as `logistic regression: ridge 10 of 0 to 100, visits told apart`.
+    fn note(&self) -> Option<String> {
+        let mut said: Vec<String> = self.chosen.iter().map(ToString::to_string).collect();
+        said.dedup();
+        (!said.is_empty()).then(|| format!("{}: {}", self.name, said.join("; ")))
     }
 
     /// A metric as text: with its spread, or a dash where it is undefined.
@@ -241,6 +256,7 @@ impl Outcome {
             if names.iter().any(|name| wide(name)) {
                 let _ = writeln!(text, "±: half a 95 % interval over test patients, by the bootstrap");
             }
+            stage.notes().iter().for_each(|note| text += &format!("{note}\n"));
         }
         text
     }
@@ -259,5 +275,39 @@ mod tests {
         assert!(text.contains(&format!(r#""metrics":{pairs},"measures":{pairs}"#)), "{text}");
         let read: Row = serde_json::from_str(&text).unwrap();
         assert!(read.metrics[0].1.is_nan() && read.measures[1].1 == 0.5);
+        assert!(!text.contains("chosen") && read.chosen.is_empty(), "{text}");
+    }
+
+    #[test]
+    fn what_a_regression_was_chosen_to_be_stands_below_the_table_and_in_its_row() {
+        let choice = |ridge| Choice { ridge: Some(ridge), of: vec![0.0, 1.0, 10.0, 100.0], visits_apart: Some(true) };
+        let row = |name: &str, chosen| Row {
+            name: name.into(),
+            metrics: vec![("R@10".into(), 0.5)],
+            chosen,
+            ..Row::default()
+        };
+        let rows =
+            vec![row("regression", vec![choice(10.0), choice(10.0), choice(0.0)]), row("x, epoch 1", Vec::new())];
+        let text = serde_json::to_string(&rows[0]).unwrap();
+        let expected = r#"{"ridge":10.0,"of":[0.0,1.0,10.0,100.0],"visits_apart":true}"#;
+        assert!(text.contains(&format!(r#""chosen":[{expected},"#)), "{text}");
+        assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), rows[0]);
+        let stage = StageOutcome {
+            stage: "1-finetune".into(),
+            objective: "diagnosis".into(),
+            inputs: None,
+            examples: 7,
+            patients: None,
+            epoch: 0,
+            caption: String::new(),
+            rows,
+        };
+        let (name, device) = ("x".to_owned(), "cpu".to_owned());
+        let (vectors, trained) = (Vec::new(), Vec::new());
+        let outcome = Outcome { name, device, parameters: 1, seconds: 1.0, vectors, trained, stages: vec![stage] };
+        let said = "regression: ridge 10 of 0 to 100, visits told apart; ridge 0 of 0 to 100, visits told apart";
+        assert_eq!(outcome.stages[0].notes(), [said]);
+        assert!(outcome.table().ends_with(&format!("─\n{said}\n")), "{}", outcome.table());
     }
 }

@@ -87,7 +87,8 @@ impl<'a> Table<'a> {
     fn row(&self, scored: &Scored) -> (Row, Values) {
         let metrics = metrics_of(self.stage.objective.as_ref(), self.heads, &scored.heads, &self.stage.splits.test);
         let ks = if self.is_exclusive() { vec![1] } else { cut_offs(&metrics) };
-        let mut row = Row { name: scored.name.clone(), metrics, ..Row::default() };
+        let (name, chosen) = (scored.name.clone(), scored.chosen.clone());
+        let mut row = Row { name, metrics, chosen, ..Row::default() };
         let mut values = Values::new();
         for head in 0..self.heads.len() {
             self.add_head(head, scored, &ks, &mut row, &mut values);

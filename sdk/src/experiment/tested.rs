@@ -75,7 +75,7 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
 fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
     let scored = |name: String, model: &Model| {
         let heads = predict(model, &stage.data.graph, &stage.splits.test, &mut Silent);
-        Scored { name, heads, scale: Scale::of(stage.objective.as_ref()) }
+        Scored { name, heads, scale: Scale::of(stage.objective.as_ref()), chosen: Vec::new() }
     };
     let best = tested.best_on_valid.map(|(epoch, model)| scored(format!("best on valid, epoch {}", epoch + 1), model));
     let name = format!("{}, epoch {}", stage.plan.manifest.name, tested.epoch + 1);

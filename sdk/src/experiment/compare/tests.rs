@@ -20,15 +20,7 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
     fs::write(path.join("manifest.toml"), manifest).unwrap();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let metrics = |v: f64| vec![("F1-w".to_owned(), v / 2.0), ("R@10".to_owned(), v)];
-    let row = |name: String, metrics| Row {
-        name,
-        metrics,
-        measures: Vec::new(),
-        intervals: Vec::new(),
-        strata: Vec::new(),
-        recall: Vec::new(),
-        reliability: Vec::new(),
-    };
+    let row = |name: String, metrics| Row { name, metrics, ..Row::default() };
     let rows = vec![
         row("history".into(), metrics(0.2)),
         row(format!("x, epoch {}", seed + 3), metrics(mean)),

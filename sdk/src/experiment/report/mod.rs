@@ -159,6 +159,10 @@ fn stage_table(stage: &StageOutcome) -> String {
              read once, after the epoch had been chosen on valid.</p>"
         );
     }
+    let notes = stage.notes();
+    if !notes.is_empty() {
+        let _ = writeln!(out, "<p class=\"soft\">Chosen on valid: {}.</p>", escape(&notes.join(". ")));
+    }
     out
 }
 
@@ -316,12 +320,33 @@ pub fn write_page(file: &std::path::Path, page: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::experiment::outcome::Row;
+    use crate::train::Choice;
 
     #[test]
     fn what_a_tested_stage_learns_is_its_task() {
         let manifest = "[[stage]]\nobjective = { type = 'masked' }\n[[stage]]\ntask = { type = 'rare' }\n\
                         [[stage]]\nobjective = { type = 'next', least = 2 }\ntest = true";
         assert_eq!(tasks(&toml::from_str(manifest).unwrap()), ["rare ()", "next (least = 2)"]);
+    }
+
+    #[test]
+    fn the_table_says_what_regressions_were_chosen_to_be() {
+        let choice = Choice { ridge: Some(10.0), of: vec![0.0, 10.0, 100.0], visits_apart: None };
+        let row = |name: &str, chosen| Row { name: name.into(), chosen, ..Row::default() };
+        let stage = StageOutcome {
+            stage: "1-finetune".into(),
+            objective: "diagnosis".into(),
+            inputs: None,
+            examples: 7,
+            patients: None,
+            epoch: 0,
+            caption: String::new(),
+            rows: vec![row("logistic regression", vec![choice]), row("x, epoch 1", Vec::new())],
+        };
+        let said = "<p class=\"soft\">Chosen on valid: logistic regression: ridge 10 of 0 to 100.</p>";
+        assert!(stage_table(&stage).contains(said), "{}", stage_table(&stage));
+        let model = StageOutcome { rows: vec![row("x, epoch 1", Vec::new())], ..stage };
+        assert!(!stage_table(&model).contains("Chosen on valid"));
     }
 
     #[test]

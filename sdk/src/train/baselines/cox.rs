@@ -1,7 +1,7 @@
 //! The baseline where targets are times to an event: a Cox regression.
 
-use super::Features;
-use super::numbers::{RIDGES, conjugate_gradients};
+use super::numbers::{Tuned, conjugate_gradients, on_test};
+use super::{Choice, Features};
 use crate::data::Ragged;
 use crate::train::metrics::concordance;
 
@@ -41,34 +41,25 @@ struct Derivatives {
 }
 
 impl Cox {
-    /// Log-hazards on test, but for a constant, by the view with the highest C-index on valid; by the first without one.
-    pub(super) fn on_test(views: &[Features], train: &[f32], valid: &[f32]) -> Vec<f64> {
-        let fitted = views.iter().map(|view| (Self::chosen(view, train, valid), view));
-        let best = fitted.reduce(|best, next| if is_higher(next.0.0, best.0.0) { next } else { best });
-        best.map(|((_, fitted), view)| view.test.rows().map(|row| fitted.of(row)).collect()).unwrap_or_default()
+    /// Log-hazards on test, but for a constant, by the view with the highest C-index on valid, the first without one.
+    pub(super) fn on_test(views: &[Features], train: &[f32], valid: &[f32]) -> (Vec<f64>, Option<Choice>) {
+        on_test(views, |view| Self::chosen(view, train, valid), Self::of)
     }
 
-    /// The L2 penalty with the highest C-index on valid, with that; the strongest without one.
-    fn chosen(features: &Features, train: &[f32], valid: &[f32]) -> (f64, Self) {
+    /// With the L2 penalty that has the highest C-index on valid.
+    fn chosen(features: &Features, train: &[f32], valid: &[f32]) -> Tuned<Self> {
         let sorted = Sorted::new(&features.train, features.width, train);
-        let scored = RIDGES.iter().rev().map(|&strength| {
+        Tuned::new(|strength| {
             let fitted = sorted.fit(strength);
             let scores: Vec<f32> = features.valid.rows().map(|row| fitted.of(row) as f32).collect();
             (concordance(&scores, valid), fitted)
-        });
-        let best = scored.reduce(|best, next| if is_higher(next.0, best.0) { next } else { best });
-        best.unwrap_or_else(|| (f64::NAN, Self { weights: vec![0.0; features.width] }))
+        })
     }
 
     /// The log-hazard of an example, but for a constant.
     fn of(&self, row: &[u32]) -> f64 {
         row.iter().map(|&f| self.weights[f as usize]).sum()
     }
-}
-
-/// Whether a metric is higher than another; any is higher than one that is undefined.
-fn is_higher(metric: f64, than: f64) -> bool {
-    metric > than || than.is_nan() && !metric.is_nan()
 }
 
 impl<'a> Sorted<'a> {
@@ -163,6 +154,7 @@ impl<'a> Sorted<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::numbers::RIDGES;
     use super::*;
 
     fn rows() -> Ragged<u32> {
@@ -214,7 +206,7 @@ mod tests {
     fn the_strength_that_orders_the_valid_examples_best_is_taken() {
         let (train, valid) = (rows(), rows());
         let features = Features { width: 3, train, valid, ..Features::default() };
-        let (_, chosen) = Cox::chosen(&features, &TIMES, &TIMES);
+        let chosen = Cox::chosen(&features, &TIMES, &TIMES).fitted;
         let of = |strength| Sorted::new(&features.train, 3, &TIMES).fit(strength).weights;
         let c = |weights: &[f64]| {
             let score = |row: &[u32]| row.iter().map(|&f| weights[f as usize]).sum::<f64>() as f32;
@@ -225,6 +217,9 @@ mod tests {
         assert_eq!(c(&chosen.weights), best);
         // Of several that are equally good the strongest: with nobody to compare it is the strongest of all.
         let features = Features { valid: Ragged::new(), ..features };
-        assert_eq!(Cox::chosen(&features, &TIMES, &[]).1.weights, strongest);
+        let chosen = Cox::chosen(&features, &TIMES, &[]);
+        assert_eq!((chosen.ridge, chosen.fitted.weights), (1000.0, strongest));
+        let (_, choice) = Cox::on_test(&[features], &TIMES, &[]);
+        assert_eq!(choice.unwrap().to_string(), "ridge 1000 of 1 to 10000");
     }
 }

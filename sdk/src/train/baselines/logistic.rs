@@ -14,6 +14,8 @@ const RATE: f32 = 0.3;
 const START: f32 = 0.1;
 /// Strengths of the ridge (L2 penalty), one after the other; the one that is best on valid is taken.
 pub(super) const STRENGTHS: [f32; 3] = [1.0, 10.0, 100.0];
+/// Those that come after them, as long as the last one is better than all before.
+pub(super) const BEYOND: [f32; 2] = [1000.0, 10_000.0];
 /// Passes with a strength, from the weights of the one before, and the fraction of the sums of squared gradients that is kept,
 /// so that steps are long enough to reach the new weights.
 const PASSES: usize = 2;

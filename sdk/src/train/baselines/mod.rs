@@ -1,5 +1,6 @@
 //! Rankings that a model must beat to be worth training: simple baselines, and a logistic regression.
 
+mod choice;
 mod cox;
 mod graph_regression;
 mod history;
@@ -7,6 +8,7 @@ mod logistic;
 mod numbers;
 mod ways;
 
+pub use choice::Choice;
 pub use logistic::{LogisticRegression, Offsets};
 
 use super::Scale;
@@ -15,6 +17,7 @@ use super::metrics::lower_is_better;
 use crate::Result;
 use crate::component::{Asks, HeadSpec, Objective, PartKey, Split};
 use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
+use choice::is_higher;
 use graph_regression::Starts;
 use history::History;
 use ways::Ways;
@@ -28,6 +31,8 @@ pub struct Scored {
     pub heads: Vec<Vec<f32>>,
     /// What they are.
     pub scale: Scale,
+    /// Of a regression what it was chosen to be on valid: once for all heads, or for each column of numbers; else nothing.
+    pub chosen: Vec<Choice>,
 }
 
 /// What baselines are made from.
@@ -82,7 +87,7 @@ pub fn baselines(context: &BaselineContext<'_>) -> Result<Vec<Scored>> {
     };
     let scale = if context.objective.link().is_some() { Scale::Logits } else { Scale::Order };
     let rules = context.objective.rules(context.data, Split::Test)?;
-    all.extend(rules.into_iter().map(|(name, heads)| Scored { name, heads, scale }));
+    all.extend(rules.into_iter().map(|(name, heads)| Scored { name, heads, scale, chosen: Vec::new() }));
     Ok(all)
 }
 
@@ -97,14 +102,14 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
         (_, _, true) => "class frequency",
         _ => "code frequency",
     };
-    let scored =
-        |name: &str, heads: Vec<Vec<f32>>| Scored { name: name.to_owned(), heads, scale: Scale::of(context.objective) };
+    let scale = Scale::of(context.objective);
+    let scored = |name: &str, (heads, chosen)| Scored { name: name.to_owned(), heads, scale, chosen };
     let odds = |c: &Vec<f32>| c.iter().map(|&n| log_odds(n, context.train.len())).collect::<Vec<_>>();
     let mut frequency: Vec<Vec<f32>> = counts.iter().map(|c| odds(c).repeat(context.test.len())).collect();
     if context.objective.exclusive() {
         as_classes(&mut frequency, context.heads);
     }
-    let mut all = vec![scored(name, frequency)];
+    let mut all = vec![scored(name, (frequency, Vec::new()))];
     all.extend(of_histories(context, &asks, &counts));
     if context.heads.iter().all(|head| head.inputs.contains(&PartKey::PATIENT_ENCODER)) {
         let views = views(context);
@@ -133,6 +138,7 @@ fn of_histories(context: &BaselineContext<'_>, asks: &[Asks], counts: &[Vec<f32>
         name: name.to_owned(),
         heads: histories.iter().map(rank).collect(),
         scale,
+        chosen: Vec::new(),
     };
     if is_binary(context) {
         return vec![scored("had it before", Scale::Logits, &|h| h.rates())];
@@ -279,11 +285,54 @@ fn known_ways(context: &BaselineContext<'_>, asks: &[Asks]) -> Option<Vec<Ways>>
 /// A logistic regression a head, and where there are `ways`, one of pairs before it, whose logits it begins with. Of those in
 /// each of the [`views`], each without a ridge and with one of several [strengths](logistic::STRENGTHS), or with nothing but
 /// these logits, they are those with the best metric on valid, which is the one that chooses the epoch of a model; the first
-/// where it is undefined.
-fn regressions(context: &BaselineContext<'_>, views: &[Features], ways: Option<&[Ways]>) -> Vec<Vec<f32>> {
-    let mut best = Best { context, found: None };
-    let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
-    for view in views {
+/// where it is undefined. With their logits for test comes what they are.
+fn regressions(
+    context: &BaselineContext<'_>,
+    views: &[Features],
+    ways: Option<&[Ways]>,
+) -> (Vec<Vec<f32>>, Vec<Choice>) {
+    let mut best = Best { context, several: views.len() > 1, found: None };
+    views.iter().for_each(|view| best.fit(view, ways));
+    best.found.map(|found| (found.logits, vec![found.chosen])).unwrap_or_default()
+}
+
+/// Goes through strengths of a ridge, each from the weights of the one before, and beyond them as long as the last one is the best.
+/// `score` is that without a ridge, `strengthen` gives those with one. Returns all that were tried.
+fn ascend(mut score: f64, mut strengthen: impl FnMut(f32) -> f64) -> Vec<f64> {
+    let (mut tried, mut is_best) = (vec![0.0], false);
+    for (place, strength) in logistic::STRENGTHS.into_iter().chain(logistic::BEYOND).enumerate() {
+        if place >= logistic::STRENGTHS.len() && !is_best {
+            break;
+        }
+        let found = strengthen(strength);
+        is_best = is_higher(found, score);
+        score = if is_best { found } else { score };
+        tried.push(f64::from(strength));
+    }
+    tried
+}
+
+/// The regressions that are best on valid.
+struct Best<'a> {
+    context: &'a BaselineContext<'a>,
+    /// Whether there are several views.
+    several: bool,
+    found: Option<Found>,
+}
+
+/// How good regressions are on valid, the ages that their view tells apart, their logits for test, and what they are.
+struct Found {
+    score: f64,
+    ages: usize,
+    logits: Vec<Vec<f32>>,
+    chosen: Choice,
+}
+
+impl Best<'_> {
+    /// Fits the regressions of a view.
+    fn fit(&mut self, view: &Features, ways: Option<&[Ways]>) {
+        let context = self.context;
+        let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
         let start = |(head, spec): (usize, &HeadSpec)| {
             ways.map_or_else(Starts::default, |ways| Starts::new(view, &ways[head], spec.outputs, &targets[head]))
         };
@@ -293,28 +342,22 @@ fn regressions(context: &BaselineContext<'_>, views: &[Features], ways: Option<&
         let heads = || context.heads.iter().map(|spec| spec.outputs).enumerate();
         if ways.is_some() {
             let start = |(head, columns)| LogisticRegression::start(view.width, columns, train(head));
-            best.offer(view, &starts, &heads().map(start).collect::<Vec<_>>());
+            self.offer(view, &starts, &heads().map(start).collect::<Vec<_>>(), None);
         }
         let fit = |(head, columns)| LogisticRegression::fit(view.width, columns, train(head), valid(head));
         let mut fitted: Vec<LogisticRegression> = heads().map(fit).collect();
-        best.offer(view, &starts, &fitted);
-        for strength in logistic::STRENGTHS {
+        let score = self.offer(view, &starts, &fitted, Some(0.0));
+        let tried = ascend(score, |strength| {
             fitted.iter_mut().enumerate().for_each(|(head, model)| model.strengthen(strength, train(head)));
-            best.offer(view, &starts, &fitted);
+            self.offer(view, &starts, &fitted, Some(f64::from(strength)))
+        });
+        if let Some(found) = self.found.as_mut().filter(|found| found.ages == view.ages) {
+            found.chosen.of = tried;
         }
     }
-    best.found.map(|(_, logits)| logits).unwrap_or_default()
-}
 
-/// The logits for test of those regressions that are best on valid, and how good they are there.
-struct Best<'a> {
-    context: &'a BaselineContext<'a>,
-    found: Option<(f64, Vec<Vec<f32>>)>,
-}
-
-impl Best<'_> {
-    /// Takes the regressions of all heads if they are better.
-    fn offer(&mut self, view: &Features, starts: &[Starts], fitted: &[LogisticRegression]) {
+    /// Takes the regressions of all heads with a ridge if they are better. Returns how good they are.
+    fn offer(&mut self, view: &Features, starts: &[Starts], fitted: &[LogisticRegression], ridge: Option<f64>) -> f64 {
         let logits = |features: &Ragged<u32>, offsets: fn(&Starts) -> &Offsets| {
             let heads = fitted.iter().zip(starts);
             let mut logits: Vec<Vec<f32>> = heads.map(|(model, s)| model.logits(features, offsets(s))).collect();
@@ -324,9 +367,13 @@ impl Best<'_> {
             logits
         };
         let score = on_valid(self.context, &logits(&view.valid, |starts| &starts.valid));
-        if self.found.as_ref().is_none_or(|(best, _)| score > *best || best.is_nan() && !score.is_nan()) {
-            self.found = Some((score, logits(&view.test, |starts| &starts.test)));
+        if self.found.as_ref().is_none_or(|found| is_higher(score, found.score)) {
+            let logits = logits(&view.test, |starts| &starts.test);
+            let visits_apart = self.several.then_some(view.ages > 1);
+            let chosen = Choice { ridge, of: Vec::new(), visits_apart };
+            self.found = Some(Found { score, ages: view.ages, logits, chosen });
         }
+        score
     }
 }
 

@@ -1,55 +1,120 @@
 //! Baselines where targets are numbers: the mean, and a ridge regression; where they are times, a Cox regression.
 
+use super::choice::is_higher;
 use super::cox::Cox;
-use super::{BaselineContext, Features, Scored, views};
+use super::{BaselineContext, Choice, Features, Scored, views};
 use crate::component::Link;
 use crate::data::Ragged;
 use crate::train::Scale;
 
 /// Strengths of the ridge; the one that is best on valid is taken.
 pub(super) const RIDGES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
+/// How many strengths are tried beyond them where the best one is at an end, each ten times as strong or a tenth of it.
+const FURTHER: usize = 2;
 /// Maximum number of steps of conjugate gradients, and the relative residual at which they end.
 const STEPS: usize = 200;
 const TOLERANCE: f64 = 1e-8;
 /// Lower bound of means before their logarithm is taken.
 const LEAST: f64 = 1e-3;
 
-/// From a column of training and valid examples to the predictions for those of test.
-type Fit<'a> = &'a dyn Fn(&[f32], &[f32]) -> Vec<f64>;
+/// From a column of training and valid examples to the predictions for those of test, and what a regression was chosen to be.
+type Fit<'a> = &'a dyn Fn(&[f32], &[f32]) -> (Vec<f64>, Option<Choice>);
 
 /// The mean of the training examples, and a ridge regression; for times to an event, whose order alone is asked for, a Cox
 /// regression.
 pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored> {
-    let inverse = |mean: f64| match link {
-        Link::LogMean => mean.max(LEAST).ln() as f32,
-        Link::Mean | Link::LogHazard => mean as f32,
-    };
     let (views, tests) = (views(context), context.test.len());
-    let scored = |name: &str, of: Fit<'_>| {
-        let each = context.heads.iter().enumerate().map(|(head, spec)| {
-            let mut scores = vec![0f32; tests * spec.outputs];
-            for c in 0..spec.outputs {
-                let column =
-                    |numbers: &[f32]| -> Vec<f32> { numbers.iter().skip(c).step_by(spec.outputs).copied().collect() };
-                let found = of(&column(context.train.numbers_of(head)), &column(context.valid.numbers_of(head)));
-                let places = scores.iter_mut().skip(c).step_by(spec.outputs);
-                places.zip(found).for_each(|(score, found)| *score = inverse(found));
-            }
-            scores
-        });
-        Scored { name: name.to_owned(), heads: each.collect(), scale: Scale::Logits }
-    };
+    let scored = |name: &str, of: Fit<'_>| of_columns(context, link, name, of);
     let wide = |numbers: &[f32]| -> Vec<f64> { numbers.iter().map(|&y| f64::from(y)).collect() };
     match link {
         Link::LogHazard => vec![scored("Cox regression", &|train, valid| Cox::on_test(&views, train, valid))],
         Link::Mean | Link::LogMean => vec![
             scored("mean", &|train, _| {
                 let mean = wide(train).iter().sum::<f64>() / train.len().max(1) as f64;
-                vec![mean; tests]
+                (vec![mean; tests], None)
             }),
-            scored("ridge regression", &|train, valid| Ridge::chosen(&views, &wide(train), &wide(valid))),
+            scored("ridge regression", &|train, valid| Ridge::on_test(&views, &wide(train), &wide(valid))),
         ],
     }
+}
+
+/// What predicts each column by itself.
+fn of_columns(context: &BaselineContext<'_>, link: Link, name: &str, of: Fit<'_>) -> Scored {
+    let inverse = |mean: f64| match link {
+        Link::LogMean => mean.max(LEAST).ln() as f32,
+        Link::Mean | Link::LogHazard => mean as f32,
+    };
+    let (mut heads, mut chosen) = (Vec::new(), Vec::new());
+    for (head, spec) in context.heads.iter().enumerate() {
+        let mut scores = vec![0f32; context.test.len() * spec.outputs];
+        for c in 0..spec.outputs {
+            let column =
+                |numbers: &[f32]| -> Vec<f32> { numbers.iter().skip(c).step_by(spec.outputs).copied().collect() };
+            let (found, choice) = of(&column(context.train.numbers_of(head)), &column(context.valid.numbers_of(head)));
+            let places = scores.iter_mut().skip(c).step_by(spec.outputs);
+            places.zip(found).for_each(|(score, found)| *score = inverse(found));
+            chosen.extend(choice);
+        }
+        heads.push(scores);
+    }
+    Scored { name: name.to_owned(), heads, scale: Scale::Logits, chosen }
+}
+
+/// A regression with the strength of its ridge that is best on valid.
+pub(super) struct Tuned<T> {
+    pub fitted: T,
+    pub ridge: f64,
+    /// How good it is on valid; higher is better.
+    score: f64,
+    /// The strengths that were tried, ascending.
+    of: Vec<f64>,
+}
+
+impl<T> Tuned<T> {
+    /// `fit` gives a regression and how good it is on valid. Of equal ones of [`RIDGES`] it is the strongest; those [`FURTHER`]
+    /// must be better.
+    pub fn new(fit: impl Fn(f64) -> (f64, T)) -> Self {
+        let [others @ .., strongest] = RIDGES;
+        let (score, fitted) = fit(strongest);
+        let mut best = Self { fitted, ridge: strongest, score, of: vec![strongest] };
+        others.into_iter().rev().for_each(|ridge| best.offer(ridge, fit(ridge)));
+        for _ in 0..FURTHER {
+            let Some(ridge) = best.beyond() else { break };
+            best.offer(ridge, fit(ridge));
+        }
+        best
+    }
+
+    fn offer(&mut self, ridge: f64, (score, fitted): (f64, T)) {
+        self.of.push(ridge);
+        self.of.sort_by(f64::total_cmp);
+        if is_higher(score, self.score) {
+            (self.fitted, self.ridge, self.score) = (fitted, ridge, score);
+        }
+    }
+
+    /// The next strength where the best one is at an end of those that were tried.
+    fn beyond(&self) -> Option<f64> {
+        match Some(&self.ridge) {
+            ridge if ridge == self.of.first() => Some(self.ridge / 10.0),
+            ridge if ridge == self.of.last() => Some(self.ridge * 10.0),
+            _ => None,
+        }
+    }
+}
+
+/// Predictions for test by the view whose regression is best on valid, the first of equal ones, and what that is.
+pub(super) fn on_test<T>(
+    views: &[Features],
+    tuned: impl Fn(&Features) -> Tuned<T>,
+    predict: impl Fn(&T, &[u32]) -> f64,
+) -> (Vec<f64>, Option<Choice>) {
+    let all = views.iter().map(|view| (view, tuned(view)));
+    let best = all.reduce(|best, next| if is_higher(next.1.score, best.1.score) { next } else { best });
+    let Some((view, Tuned { fitted, ridge, of, .. })) = best else { return (Vec::new(), None) };
+    let visits_apart = (views.len() > 1).then_some(view.ages > 1);
+    let predictions = view.test.rows().map(|row| predict(&fitted, row)).collect();
+    (predictions, Some(Choice { ridge: Some(ridge), of, visits_apart }))
 }
 
 /// ŷ = b + Σ_f w_f over the features that are there, with the smallest Σ (y − ŷ)² + λ |w|².
@@ -59,18 +124,20 @@ struct Ridge {
 }
 
 impl Ridge {
-    /// Predictions for test by the view and the one of [`RIDGES`] with the lowest error on valid; by the strongest without valid
+    /// Predictions for test by the view and the ridge with the lowest error on valid; by the strongest of [`RIDGES`] without valid
     /// examples.
-    fn chosen(views: &[Features], train: &[f64], valid: &[f64]) -> Vec<f64> {
+    fn on_test(views: &[Features], train: &[f64], valid: &[f64]) -> (Vec<f64>, Option<Choice>) {
         let error = |view: &Features, fitted: &Self| -> f64 {
             let each = view.valid.rows().zip(valid);
             each.map(|(row, y)| (fitted.of(row) - y).powi(2)).sum()
         };
-        let settings = views.iter().flat_map(|view| RIDGES.iter().rev().map(move |&strength| (view, strength)));
-        let fitted = settings.map(|(view, strength)| (view, Self::fit(&view.train, view.width, train, strength)));
-        let scored = fitted.map(|(view, fitted)| (error(view, &fitted), view, fitted));
-        let best = scored.reduce(|best, next| if next.0 < best.0 { next } else { best });
-        best.map(|(_, view, fitted)| view.test.rows().map(|row| fitted.of(row)).collect()).unwrap_or_default()
+        let tuned = |view: &Features| {
+            Tuned::new(|strength| {
+                let fitted = Self::fit(&view.train, view.width, train, strength);
+                (-error(view, &fitted), fitted)
+            })
+        };
+        on_test(views, tuned, Self::of)
     }
 
     /// By conjugate gradients on the normal equations of features and targets less their means.
@@ -144,17 +211,40 @@ mod tests {
     }
 
     #[test]
-    fn the_view_that_is_best_on_valid_is_taken() {
+    fn view_and_ridge_that_are_best_on_valid_are_taken_and_said() {
         let rows = |shown: fn(u32) -> bool| -> Ragged<u32> { (0..8).map(|i| 0..u32::from(shown(i))).collect() };
-        let view = |of: Ragged<u32>| {
+        let view = |of: Ragged<u32>, ages: usize| {
             let (train, valid) = (of.clone(), of.clone());
-            Features { width: 1, train, valid, test: of, ..Features::default() }
+            Features { width: 1, ages, train, valid, test: of, ..Features::default() }
         };
-        let views = [view(rows(|_| true)), view(rows(|i| i < 4))];
+        let views = [view(rows(|_| true), 3), view(rows(|i| i < 4), 1)];
         let targets: Vec<f64> = (0..8).map(|i| if i < 4 { 1.0 } else { 0.0 }).collect();
-        // The mean and, of 8 examples with a feature that half of them have, w = 2 / (2 + 1) at λ = 1.
-        for (found, y) in Ridge::chosen(&views, &targets, &targets).into_iter().zip(&targets) {
-            assert!((found - (0.5 + (y - 0.5) * 2.0 / 3.0)).abs() < 1e-6, "{found} for {y}");
+        let (found, choice) = Ridge::on_test(&views, &targets, &targets);
+        // The mean and, of 8 examples with a feature that half of them have, w = 2 / (2 + λ). Who is learnt from wants no ridge, so
+        // that the weakest is best, and others are tried.
+        for (found, y) in found.into_iter().zip(&targets) {
+            assert!((found - (0.5 + (y - 0.5) * 2.0 / 2.01)).abs() < 1e-6, "{found} for {y}");
         }
+        let said = "ridge 0.01 of 0.01 to 1000, the weakest that was tried, visits as one set";
+        assert_eq!(choice.unwrap().to_string(), said);
+        let (_, choice) = Ridge::on_test(&views[..1], &targets, &targets);
+        assert_eq!(choice.unwrap().visits_apart, None, "there is no other view");
+    }
+
+    #[test]
+    fn strengths_go_on_where_the_best_is_at_an_end() {
+        let tried = |best: f64| {
+            let tuned = Tuned::new(|ridge| (-(ridge.log10() - best).abs(), ridge));
+            assert_eq!(tuned.fitted, tuned.ridge);
+            (tuned.ridge, tuned.of.first().copied(), tuned.of.last().copied())
+        };
+        assert_eq!(tried(1.0), (10.0, Some(1.0), Some(1000.0)));
+        // Once further, to see that it is worse.
+        assert_eq!(tried(3.0), (1000.0, Some(1.0), Some(10_000.0)));
+        assert_eq!(tried(4.0), (10_000.0, Some(1.0), Some(100_000.0)));
+        assert_eq!(tried(9.0), (100_000.0, Some(1.0), Some(100_000.0)));
+        assert_eq!(tried(-9.0), (0.01, Some(0.01), Some(1000.0)));
+        // Of equal ones the strongest of the first.
+        assert_eq!(Tuned::new(|ridge| (0.5, ridge)).ridge, 1000.0);
     }
 }

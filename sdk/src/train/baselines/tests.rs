@@ -73,7 +73,13 @@ pub(super) fn context<'a>(
 
 /// The regressions that know no graph.
 fn of_sets(context: &BaselineContext<'_>) -> Vec<Vec<f32>> {
-    regressions(context, &views(context), None)
+    regressions(context, &views(context), None).0
+}
+
+/// What they were chosen to be.
+fn chosen(context: &BaselineContext<'_>) -> Choice {
+    let [choice]: [Choice; 1] = regressions(context, &views(context), None).1.try_into().unwrap();
+    choice
 }
 
 fn ragged(rows: &[&[u32]]) -> Ragged<u32> {
@@ -173,6 +179,25 @@ fn a_regression_tells_visits_apart_whatever_a_model_does() {
     for (i, logits) in of_sets(&context)[0].chunks(2).enumerate() {
         assert_eq!(logits[0] > 0.0, abnormal(i, 2), "example {i}: {logits:?}");
     }
+    // Where no metric chooses, it is the first, and no other ridge is tried for that.
+    assert_eq!(chosen(&context).to_string(), "ridge 0 of 0 to 100, visits told apart");
+    for scored in baselines(&context).unwrap() {
+        assert_eq!(scored.chosen.len(), usize::from(scored.name == "logistic regression"), "{}", scored.name);
+    }
+}
+
+#[test]
+fn ridges_become_stronger_as_long_as_the_last_is_the_best() {
+    let tried = |[first, rest @ ..]: [f64; 6]| {
+        let mut rest = rest.into_iter();
+        ascend(first, |_| rest.next().unwrap()).len()
+    };
+    assert_eq!(tried([0.1, 0.2, 0.3, 0.2, 0.9, 0.9]), 4, "the last of the first three is not the best");
+    assert_eq!(tried([0.1, 0.3, 0.2, 0.3, 0.9, 0.9]), 4, "nor is it better than the first");
+    assert_eq!(tried([0.1, 0.2, 0.3, 0.4, 0.3, 0.9]), 5);
+    assert_eq!(tried([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), 6);
+    assert_eq!(tried([f64::NAN; 6]), 4);
+    assert_eq!(ascend(0.0, f64::from), [0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0]);
 }
 
 /// Measures how large its logits are, by a name that says whether that is good.
@@ -212,11 +237,14 @@ fn the_metric_of_the_task_chooses_the_ridge() {
         let objective = Size(primary);
         let heads = objective.heads(&data).unwrap();
         let context = BaselineContext { objective: &objective, ..context(&data, &heads, &examples, &examples, false) };
-        of_sets(&context)[0].iter().map(|logit| logit.abs()).sum::<f32>()
+        (of_sets(&context)[0].iter().map(|logit| logit.abs()).sum::<f32>(), chosen(&context))
     };
     // The strongest ridge leaves little but the bias, which is 0.
-    let (large, small) = (size("size"), size("error of size"));
+    let ((large, none), (small, strong)) = (size("size"), size("error of size"));
     assert!(small < 0.3 * large, "{small} of {large}");
+    // Nobody has several visits. The strongest of those that come first is best, so that stronger ones are tried.
+    assert_eq!(none.to_string(), "ridge 0 of 0 to 100");
+    assert_eq!(strong.to_string(), "ridge 10000 of 0 to 10000, the strongest that was tried");
 }
 
 /// What is known of codes and of the items 50 and 51, whose columns are 0 and 1.
