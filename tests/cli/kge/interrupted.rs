@@ -51,7 +51,7 @@ fn kill_once(folder: &Path, arguments: &[&str], has: impl Fn(&[PathBuf]) -> bool
 }
 
 /// Begins a command and ends it by a signal once its run has a file.
-pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str, (signal, number): (&str, i32)) {
+pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str, (name, number): (&str, i32)) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
         .current_dir(folder)
         .env("DUALK_CACHE", "off")
@@ -63,12 +63,12 @@ pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str, (signal, number
     while left(folder, begun).is_none() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
-    assert!(Command::new("kill").args(["-s", signal, &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args([&format!("-{number}"), &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(128 + number), "{log}");
     let command = format!("{} --resume", arguments.join(" "));
-    let stopped = format!("stopped by SIG{signal} after step");
+    let stopped = format!("stopped by {name} after step");
     for says in [stopped.as_str(), "a checkpoint is saved: ", "/resume/", "go on: ", &command] {
         assert!(log.contains(says), "lacks {says:?}: {log}");
     }
@@ -160,7 +160,7 @@ fn a_signal_saves_and_stops() {
     let folder = folder.path();
     write(folder);
     let long = ["kge", "train", "tree.toml", "--set", "train.steps=1000000"];
-    interrupt(folder, &long, "metrics.jsonl", ("TERM", 15));
+    interrupt(folder, &long, "metrics.jsonl", ("SIGTERM", 15));
     assert!(!checkpoints(folder, "").is_empty());
     let run = left(folder, "metrics.jsonl").unwrap();
     let says = ["not finished: it stopped: stopped by SIGTERM", "`dualk kge train MANIFEST --resume`"];
@@ -175,6 +175,6 @@ fn a_scheduler_stops_an_embedding_by_a_signal_of_its_own() {
     write(folder);
     let train = ["kge", "train", "tree.toml", "--set", "train.steps=2000000", "--stop-signal", "USR1"];
     // Signals are looked at before this file is there.
-    interrupt(folder, &train, "metrics.jsonl", ("USR1", 10));
+    interrupt(folder, &train, "metrics.jsonl", ("signal 10", 10));
     assert!(checkpoints(folder, "").last().unwrap().join("state.safetensors").is_file());
 }

@@ -229,7 +229,7 @@ fn an_interrupted_training_of_vectors_goes_on() {
     fs::write(folder.join("x.toml"), VECTORS.replace("steps = 3000", "steps = 40000")).unwrap();
     let (whole, _, _) = run_with(folder, "off", &["--set", "output.runs=whole"]);
     // Signals are looked at once the data are there, and vectors come next.
-    interrupt(folder, &["run", "with.toml", "--device", "cpu"], "log.txt", ("TERM", 15));
+    interrupt(folder, &["run", "with.toml", "--device", "cpu"], "log.txt", ("SIGTERM", 15));
     let checkpoints = checkpoints(folder, "vectors-node_init-kge-");
     let last = checkpoints.last().unwrap().join("state.safetensors");
     assert!(last.is_file());
