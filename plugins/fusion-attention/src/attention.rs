@@ -72,7 +72,7 @@ mod tests {
         for start_std in [1.0, 0.05] {
             let context = FusionContext { width: 64, level: FusionLevel::Codes, device: &device };
             let module = AttentionOptions { dropout: 0.0, start_std }.build(&context).unwrap();
-            let weights = module.weight.val().into_data().to_vec::<f32>().unwrap();
+            let weights: Vec<f32> = module.weight.val().into_data().iter().collect();
             let square = weights.iter().map(|w| f64::from(w * w)).sum::<f64>() / weights.len() as f64;
             assert!((square.sqrt() / start_std - 1.0).abs() < 0.1, "{start_std}: {}", square.sqrt());
         }
