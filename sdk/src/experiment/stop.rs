@@ -58,6 +58,9 @@ pub(crate) fn name_of(signal: u8) -> String {
     match signal {
         2 => "SIGINT".to_owned(),
         15 => "SIGTERM".to_owned(),
+        // Others have other numbers elsewhere.
+        10 if cfg!(target_os = "linux") => "SIGUSR1".to_owned(),
+        12 if cfg!(target_os = "linux") => "SIGUSR2".to_owned(),
         other => format!("signal {other}"),
     }
 }

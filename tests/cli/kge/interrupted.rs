@@ -175,6 +175,6 @@ fn a_scheduler_stops_an_embedding_by_a_signal_of_its_own() {
     write(folder);
     let train = ["kge", "train", "tree.toml", "--set", "train.steps=2000000", "--stop-signal", "USR1"];
     // Signals are looked at before this file is there.
-    interrupt(folder, &train, "metrics.jsonl", ("signal 10", 10));
+    interrupt(folder, &train, "metrics.jsonl", ("SIGUSR1", 10));
     assert!(checkpoints(folder, "").last().unwrap().join("state.safetensors").is_file());
 }

@@ -292,6 +292,12 @@ fn every_form_says_what_enters_and_where_rows_differ_in_it() {
     // Such as a run of an older version.
     say(&runs[1], "");
     assert!(table().entered().unwrap().ends_with("; g_n: not recorded"));
+    // What most rows have is said once.
+    let third = write(folder.path(), "third", 1, &b, "diagnosis");
+    say(&third, "labs of all visits before");
+    let table = Comparison::of(&[&runs[..], &[third]].concat(), &CompareOptions::default()).unwrap();
+    let expected = "rows differ in what enters: g_n: not recorded; all others: labs of all visits before";
+    assert_eq!(table.entered().as_deref(), Some(expected));
 }
 
 /// A rule that sees a knowledge graph is another one where the graph is.

@@ -77,17 +77,22 @@ impl Comparison {
         self.of_kind(Kind::Configuration).map(|(_, row)| (row.name.as_str(), row.caption.as_str())).collect()
     }
 
-    /// What enters in each configuration, where they differ in it.
+    /// What enters in each configuration, where they differ in it: of most in one word, where it is the same of several.
     pub fn entered(&self) -> Option<String> {
         let captions = self.captions();
         if captions.iter().all(|(_, caption)| *caption == captions[0].1) {
             return None;
         }
-        let row = |(name, caption): &(&str, &str)| match caption.is_empty() {
+        let said = |name: &str, caption: &str| match caption.is_empty() {
             true => format!("{name}: not recorded"),
             false => format!("{name}: {caption}"),
         };
-        let rows: Vec<String> = captions.iter().map(row).collect();
+        let rows_of = |caption: &str| captions.iter().filter(|(_, other)| *other == caption).count();
+        let usual = captions.iter().map(|(_, caption)| *caption).rev().max_by_key(|caption| rows_of(caption));
+        let usual = usual.filter(|caption| rows_of(caption) > 1);
+        let others = captions.iter().filter(|(_, caption)| Some(*caption) != usual);
+        let mut rows: Vec<String> = others.map(|(name, caption)| said(name, caption)).collect();
+        rows.extend(usual.map(|caption| said("all others", caption)));
         Some(format!("rows differ in what enters: {}", rows.join("; ")))
     }
 
