@@ -252,6 +252,36 @@ fn discharges_that_end_no_visit_are_counted() {
 }
 
 #[test]
+fn what_is_at_the_time_of_a_discharge_is_of_the_stay_that_it_ends() {
+    let folder = Folder::new();
+    let at = Some;
+    let rows: [Row; 10] = [
+        (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        // As the diagnoses of MIMIC-IV, they have the time of the discharge, and another stay begins then.
+        (7, at("2016-02-05 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-05 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-02-05 10:00"), "HOSPITAL_DISCHARGE//HOME", None),
+        (7, at("2016-02-09 10:00"), "DIAGNOSIS//ICD//9//25000", None),
+        (7, at("2016-02-09 10:00"), "HOSPITAL_DISCHARGE//HOME", None),
+        // One that ends when it begins.
+        (7, at("2016-03-01 10:00"), "HOSPITAL_DISCHARGE//DIED", None),
+        (7, at("2016-03-01 10:00"), "DIAGNOSIS//ICD//9//486", None),
+        (7, at("2016-03-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-03-01 10:00"), "MEDS_DEATH", None),
+    ];
+    shard(&folder, "0.parquet", &rows);
+    let root = FilePath(folder.path().to_owned());
+    let cohort = parse(MedsOptions { root, abnormal: Abnormal::None, ..Default::default() }, false).unwrap();
+    assert_eq!(codes(&cohort), [["428.0"], ["250.00"], ["486"]]);
+    let known: Vec<_> = cohort.admission_facts.iter().map(|facts| (facts.start, facts.end, facts.died)).collect();
+    let times = ["2016-02-01 10:00", "2016-02-05 10:00", "2016-02-09 10:00", "2016-03-01 10:00"].map(seconds);
+    let expected =
+        [(times[0], times[1], Some(false)), (times[1], times[2], Some(false)), (times[3], times[3], Some(true))];
+    assert_eq!(known, expected);
+    assert!(cohort.flow.iter().all(|step| step.what != "ends of visits"), "all discharges end a visit");
+}
+
+#[test]
 fn further_kinds_begin_as_the_options_say() {
     let folder = folder();
     let at = Some;

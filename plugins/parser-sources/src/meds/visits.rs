@@ -72,8 +72,26 @@ impl Ends {
 /// Why something belongs to no visit.
 pub const BEFORE_THE_FIRST: &str = "before the first admission";
 
-/// Groups events into visits.
-pub fn visits(events: Vec<Event>, by: Visits) -> Grouped {
+/// Puts admissions behind what is at the same time where that ends the stay before: diagnoses are often dated by the end of theirs.
+fn put_ends_first(events: &mut [Event], by: Visits) {
+    if by == Visits::Day {
+        return;
+    }
+    let mut is_open = false;
+    for same in events.chunk_by_mut(|one, other| one.time == other.time) {
+        let has = |what: What| same.iter().any(|event| event.what == what);
+        let (begins, ends) = (has(What::Admission), has(What::Discharge));
+        if is_open && begins && ends {
+            same.sort_by_key(|event| event.what == What::Admission);
+        }
+        // A stay that ends where another begins leaves that one open, and one that ends where it begins itself none.
+        is_open = if begins == ends { is_open } else { begins };
+    }
+}
+
+/// Groups events, which are in the order of time, into visits.
+pub fn visits(mut events: Vec<Event>, by: Visits) -> Grouped {
+    put_ends_first(&mut events, by);
     let mut grouped = Grouped::default();
     let (mut open, mut day) = (None::<Visit>, None);
     let find = |what: What| events.iter().find(|event| event.what == what).map(|event| event.time);
