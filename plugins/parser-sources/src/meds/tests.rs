@@ -282,6 +282,30 @@ fn what_is_at_the_time_of_a_discharge_is_of_the_stay_that_it_ends() {
 }
 
 #[test]
+fn stays_that_overlap_have_the_ends_that_they_had() {
+    let folder = Folder::new();
+    let at = Some;
+    let rows: [Row; 8] = [
+        (7, at("2016-02-01 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-02 10:00"), "DIAGNOSIS//ICD//9//4280", None),
+        (7, at("2016-02-03 10:00"), "HOSPITAL_ADMISSION", None),
+        (7, at("2016-02-04 10:00"), "HOSPITAL_DISCHARGE//HOME", None),
+        (7, at("2016-02-05 10:00"), "DIAGNOSIS//ICD//9//25000", None),
+        (7, at("2016-02-06 10:00"), "HOSPITAL_DISCHARGE//DIED", None),
+        (7, at("2016-02-06 10:00"), "MEDS_DEATH", None),
+        // Of no stay.
+        (7, at("2016-02-07 10:00"), "HOSPITAL_DISCHARGE", None),
+    ];
+    shard(&folder, "0.parquet", &rows);
+    let root = FilePath(folder.path().to_owned());
+    let cohort = parse(MedsOptions { root, abnormal: Abnormal::None, ..Default::default() }, false).unwrap();
+    let known: Vec<_> = cohort.admission_facts.iter().map(|facts| (facts.end, facts.died)).collect();
+    let expected = [(seconds("2016-02-04 10:00"), Some(false)), (seconds("2016-02-06 10:00"), Some(true))];
+    assert_eq!(known, expected);
+    assert_eq!(left_out(&cohort, "ends of visits"), (3, vec![("of a visit that had ended", 1, false)]));
+}
+
+#[test]
 fn further_kinds_begin_as_the_options_say() {
     let folder = folder();
     let at = Some;

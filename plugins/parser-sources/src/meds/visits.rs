@@ -39,6 +39,17 @@ impl Visit {
 }
 
 impl Grouped {
+    /// Ends the open visit. A second discharge says that the first was of the visit before, where that one had not ended: stays
+    /// that overlap.
+    fn discharge(&mut self, visit: &mut Visit, time: i64, death: Option<i64>, by: Visits) {
+        let before = self.visits.last_mut().filter(|before| by == Visits::Admission && before.facts.end.is_none());
+        if let Some((before, first)) = before.zip(visit.facts.end) {
+            before.end(first, death, by);
+            visit.facts.end = None;
+        }
+        self.ends.again += u64::from(!visit.end(time, death, by));
+    }
+
     fn leave_out_visits_without_codes(&mut self) {
         let results = |visits: &[Visit]| visits.iter().map(|visit| visit.items.len() as u64).sum::<u64>();
         let all = results(&self.visits);
@@ -116,7 +127,7 @@ pub fn visits(mut events: Vec<Event>, by: Visits) -> Grouped {
             }
             (Some(visit), What::Result(item, part)) => visit.items.push((item, part)),
             (Some(visit), What::Further(kind, code)) => visit.further.push((kind, code)),
-            (Some(visit), What::Discharge) => grouped.ends.again += u64::from(!visit.end(event.time, death, by)),
+            (Some(visit), What::Discharge) => grouped.discharge(visit, event.time, death, by),
             (None, What::Discharge) => grouped.ends.before += 1,
             (None, What::Codes(_)) => grouped.without += 1,
             (None, What::Result(..)) => grouped.results_without += 1,
