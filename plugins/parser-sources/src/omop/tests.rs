@@ -94,6 +94,24 @@ fn an_end_before_its_start_is_unknown_and_counted() {
     assert_eq!((step.total, step.lost_count()), (3, 1));
 }
 
+/// As SQL writes dates of columns that hold times, and as the conventions of OMOP have times that are not known.
+#[test]
+fn an_end_at_midnight_is_some_time_of_its_day() {
+    let folder = folder();
+    for (column, other) in [("visit_end_date", "visit_end_datetime"), ("visit_end_datetime", "visit_end_date")] {
+        let heading = "visit_occurrence_id,person_id,visit_concept_id,visit_start_date,visit_start_datetime";
+        let rows = "11,1,9201,2016-05-21,2016-05-21 08:30,2016-05-20 00:00:00,\n\
+                    12,1,9201,2016-05-20,2016-05-20 08:30,2016-05-20 00:00:00.000,\n\
+                    21,2,9201,2015-01-01,2015-01-01 08:30,2015-01-01 08:00:00,\n";
+        folder.write("visit_occurrence.csv", &format!("{heading},{column},{other}\n{rows}"));
+        let cohort = parse(options(&folder), false).unwrap();
+        let ends: Vec<_> = cohort.admission_facts.iter().map(|facts| facts.end).collect();
+        assert_eq!(ends, [seconds("2016-05-20 08:30"), None, None], "{column}: visits 12, 11 and 21");
+        let step = cohort.flow.iter().find(|step| step.what == "ends of visits").unwrap();
+        assert_eq!((step.total, step.lost_count()), (3, 2), "{column}");
+    }
+}
+
 /// A death is on a day of the calendar where the visit is, whatever day that is in Greenwich.
 #[test]
 fn a_death_is_in_the_visit_that_has_its_day() {

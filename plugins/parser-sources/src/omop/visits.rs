@@ -8,7 +8,7 @@ use crate::events::OF_NO_VISIT;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
-use dualk_sdk::data::{Dates, Ids, Readings, Stays, Step};
+use dualk_sdk::data::{Dates, Ids, Readings, SECONDS_PER_DAY, Stays, Step};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -44,13 +44,20 @@ impl<'t> Times<'t> {
         let (read, day) = (|text: &str| dates.read(text), |text: &str| dates.day(text));
         let date = self.start_dates[i].and_then(read)?;
         let start = readings.read("starts of visits", self.start_times[i], read).unwrap_or(date);
-        let ended = |text: &str| dates.end(text, Some(start));
+        let ended = |text: &str| dates.read(text).map(|end| not_before(start, end));
         let end = readings.read("ends of visits", self.end_times[i], ended);
         let end = end.or_else(|| readings.read("ends of visits", self.end_dates[i], ended));
         let last = self.end_dates[i].and_then(day).or_else(|| self.end_times[i].and_then(day));
         let days = self.start_dates[i].and_then(day).zip(last).filter(|(first, last)| first <= last);
         Some(Span { start, end, days: days.map(|(first, last)| first..=last) })
     }
+}
+
+/// The end of a visit that began at `start`. By the conventions of OMOP midnight stands for a time of the day that is not known:
+/// on the day of the start, it is not before it.
+fn not_before(start: i64, end: i64) -> i64 {
+    let is_midnight = end.rem_euclid(SECONDS_PER_DAY) == 0;
+    if is_midnight && (0..SECONDS_PER_DAY).contains(&(start - end)) { start } else { end }
 }
 
 /// Codes of each visit, and what was lost on the way to them.
