@@ -403,9 +403,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (map, groups) = (folder.path().join("map.csv"), folder.path().join("groups.csv"));
         fs::write(&map, "ICD10,ICD9,ICD9\nI509,4280,4281\n").unwrap();
-        fs::write(&groups, "code,group,title,title\n1,2,a,b\n").unwrap();
+        fs::write(&groups, "code,group,group\n1,2,3\n").unwrap();
         let error = Coding::check(Some(&map), Some(&groups)).unwrap_err().to_string();
-        for says in ["`icd_map`: the column `ICD9` occurs 2", "map.csv:1", "`group`: the column `title` occurs 2"] {
+        for says in ["`icd_map`: the column `ICD9` occurs 2", "map.csv:1", "`group`: the column `group` occurs 2"] {
             assert!(error.contains(says), "{says}: {error}");
         }
         assert!(Coding::new(CodeSystem::Icd9, Some(&map), None).is_err());

@@ -26,11 +26,7 @@ use crate::error::Mistakes;
 use crate::{Error, Result};
 use parquet::Parquet;
 use rows::Block;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Names that a heading has several times, of which no more are told.
-const SEVERAL: usize = 8;
 
 /// A table whose header has been read and checked.
 #[derive(Debug, Clone)]
@@ -95,20 +91,17 @@ impl Table {
         Ok(Self { path: path.to_owned(), header, columns, own, separator, first: 2, parquet })
     }
 
-    /// The same with at least `columns`, as the file calls them. No name may be there twice, of whatever column.
+    /// The same with at least `columns`, as the file calls them, each of which it has once. What is not needed may have any name.
     fn with(self, columns: &[&str]) -> Result<Self> {
         let has_heading = self.parquet.is_some() || is_heading(&self.header, columns);
         let mut mistakes = Mistakes::default();
         // A table without a heading has none of them, which is said once.
         for column in columns.iter().take(if has_heading { columns.len() } else { 1 }) {
-            if !self.header.iter().any(|h| h == column) {
-                mistakes.note::<()>(Err(self.missing(column, has_heading)));
-            }
-        }
-        // What stands in the first line of a table without a heading are values.
-        let repeated = if has_heading { self.repeated() } else { Vec::new() };
-        for (column, times) in repeated.into_iter().take(SEVERAL) {
-            mistakes.note::<()>(Err(self.several(column, times)));
+            mistakes.note(match self.header.iter().filter(|h| h == column).count() {
+                0 => Err(self.missing(column, has_heading)),
+                1 => Ok(()),
+                times => Err(self.several(column, times)),
+            });
         }
         mistakes.done()?;
         let columns: Vec<String> = columns.iter().map(|&c| c.to_owned()).collect();
@@ -126,13 +119,6 @@ impl Table {
             None => error,
         };
         error.suggest(column, &self.header)
-    }
-
-    /// The names that the heading has several times, and how often. Columns may be without a name.
-    fn repeated(&self) -> Vec<(&str, usize)> {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        self.header.iter().filter(|name| !name.is_empty()).for_each(|name| *counts.entry(name).or_default() += 1);
-        counts.into_iter().filter(|(_, times)| *times > 1).collect()
     }
 
     /// The table in the text file `path` whose columns have no names: they are called `1`, `2` and so on, and all are needed. The
@@ -166,7 +152,10 @@ impl Table {
         match same[..] {
             [] => Ok(None),
             [name] => Ok(Some(name.clone())),
-            _ => Err(self.several(column, same.len())),
+            [first, ..] => {
+                let name = if same.iter().all(|name| *name == first) { first.as_str() } else { column };
+                Err(self.several(name, same.len()))
+            }
         }
     }
 
