@@ -20,6 +20,8 @@ pub struct Visits {
 }
 
 struct Visit {
+    /// Its first row.
+    row: usize,
     patient: i64,
     name: String,
     time: f64,
@@ -84,7 +86,7 @@ pub fn read(layout: &Layout, options: &CsvOptions) -> Result<Visits> {
             let known = visits.stays.patient(patient);
             (known.sex, known.ethnicity) = (sex, columns.fact(3, i).map(str::to_owned));
         }
-        visits.add(Visit { patient, name: name.to_owned(), time, admission: 0, facts });
+        visits.add(Visit { row: i, patient, name: name.to_owned(), time, admission: 0, facts });
     }
     visits.number();
     let step = Step::new("rows of visits", rows.len() as u64);
@@ -149,6 +151,10 @@ impl<'a> Columns<'a> {
         if !self.options.time.is_empty() && visit.time != time {
             let message = format!("the visit {} has another time in a row before", value(&visit.name));
             return Err(self.rows.error(i, message).help("rows of one visit have one time"));
+        }
+        // Most tables with a row a code say the same in each: then nothing is read again.
+        if [0, 1, 4].iter().all(|&which| self.fact(which, i) == self.fact(which, visit.row)) {
+            return Ok(false);
         }
         // Cells of visits are counted in their first rows alone.
         let (first, later) = (visit.facts, self.facts(i, start, &mut Readings::default()));
