@@ -59,12 +59,13 @@ impl Planner {
         let tunings = self.options.tunings(&configurations).map_err(|e| self.source.place(e))?;
         check_seeds(&self.options).map_err(|e| self.source.place(e))?;
         let seeds = if self.options.seeds.is_empty() { vec![self.base.seed] } else { self.options.seeds.clone() };
+        let settings = settings_of(&tunings);
         let mut repeated = 0;
         for configuration in &configurations {
             let row = self.facets.len();
-            for tuning in &tunings {
+            for (tuning, setting) in tunings.iter().zip(&settings) {
                 for (place, &seed) in seeds.iter().enumerate() {
-                    let added = self.add(row, configuration, tuning, seed, place);
+                    let added = self.add(row, configuration, (tuning.as_slice(), setting.as_deref()), seed, place);
                     repeated += usize::from(!added.map_err(|e| in_row(e, configuration, tuning))?);
                 }
             }
@@ -80,13 +81,13 @@ impl Planner {
         Ok(sweep)
     }
 
-    /// Adds a member with a seed and its place among the seeds; false when there is one like it. With the first its files are
-    /// looked at.
+    /// Adds a member with what it is tuned by and how that is called, a seed, and its place among the seeds; false when there is one
+    /// like it. With the first its files are looked at.
     fn add(
         &mut self,
         row: usize,
         configuration: &Configuration,
-        tuning: &[Setting],
+        (tuning, setting): (&[Setting], Option<&str>),
         seed: u64,
         place_of_seed: usize,
     ) -> Result<bool> {
@@ -115,7 +116,7 @@ impl Planner {
             return Ok(false);
         }
         member.awaits_choice = self.options.tune_seeds.is_some_and(|deciding| place_of_seed >= deciding);
-        member.setting = (!tuning.is_empty()).then(|| described(tuning));
+        member.setting = setting.map(str::to_owned);
         member.patients = said_of_patients(configuration);
         self.patients.push(patients);
         self.rows.push(row);
@@ -252,6 +253,12 @@ fn apart(names: Vec<String>) -> Vec<String> {
     names.into_iter().map(number).collect()
 }
 
+/// What the settings that rows are tuned by are called, each differently; nothing where nothing is tuned.
+fn settings_of(tunings: &[Vec<Setting>]) -> Vec<Option<String>> {
+    let texts = apart(tunings.iter().map(|tuning| described(tuning)).collect());
+    texts.into_iter().zip(tunings).map(|(text, tuning)| (!tuning.is_empty()).then_some(text)).collect()
+}
+
 /// What a row is tuned to, for a reader. A key goes by its last part, where that says which.
 fn described(tuning: &[Setting]) -> String {
     let last = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
@@ -281,5 +288,21 @@ fn check_seeds(options: &SweepOptions) -> Result<()> {
         Some((i, seed)) => {
             Err(Error::user(format!("the seed {seed} is there twice")).at_key(format!("sweep.seeds[{i}]")))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Files of one name in several folders, such as vectors of several graphs, are called by that name.
+    #[test]
+    fn settings_that_are_called_alike_are_told_apart() {
+        let of = |path: &str| {
+            vec![Setting { key: "model.node_init.path".to_owned(), value: path.into(), written_at: String::new() }]
+        };
+        let settings = settings_of(&[of("icd/x.npz"), of("umls/x.npz"), of("y.npz")]);
+        assert_eq!(settings, ["path = x.npz", "path = x.npz (2)", "path = y.npz"].map(|text| Some(text.to_owned())));
+        assert_eq!(settings_of(&[Vec::new()]), [None::<String>]);
     }
 }
