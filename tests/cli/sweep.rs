@@ -272,6 +272,24 @@ fn the_other_seeds_train_what_the_first_chose() {
     }
 }
 
+/// Where nobody is in valid, no row can choose; the others train all the same, and the table says why there is none.
+#[test]
+fn a_row_that_cannot_choose_stops_no_other() {
+    let sweep = "[sweep]\nseeds = [1, 2]\ntune_seeds = 1\ntune = { \"stage[1].lr\" = [0.0001, 0.01] }\n\
+                 grid = { \"model.graph_encoder\" = [\"none\", { type = \"gcn\", dims = [16, 16] }] }\n";
+    let place = Place::new(sweep);
+    let split = "data.split={ type = \"random\", train = 0.8, valid = 0.0, test = 0.2 }";
+    let said = place.refused(&["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1", "--set", split]);
+    let why = "a tuned row is chosen on valid, and this run has no R@10 there";
+    for row in ["none", "gcn"] {
+        assert!(said.contains(&format!("{row}: no setting can be chosen: {why}")), "{said}");
+    }
+    assert!(said.contains(&format!("error: {why}")), "{said}");
+    let members = fs::read_dir(place.path("out/members")).unwrap();
+    let state = |member: PathBuf| fs::read_to_string(member.join("state.json")).unwrap_or_default();
+    assert_eq!(members.filter(|m| state(m.as_ref().unwrap().path()).contains("\"finished\"")).count(), 4);
+}
+
 #[test]
 fn seeds_of_a_run_are_compared() {
     let place = Place::new("");

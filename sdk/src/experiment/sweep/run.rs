@@ -58,7 +58,7 @@ impl SweepRun<'_> {
     /// # Errors
     /// When the folder cannot be written, has other things in it and no sweep, or another sweep is at work in it; when complete
     /// members were trained with something else and it was not said what becomes of them; or when it is asked to stop. A failed
-    /// member is no error of the sweep.
+    /// member is no error of the sweep, nor is a row without metrics on valid that waits to choose its setting: it leaves members.
     pub fn run(&self, sweep: &Sweep) -> Result<Finished> {
         check_free(self.folder)?;
         let lock = lock(self.folder)?;

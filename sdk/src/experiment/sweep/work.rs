@@ -159,7 +159,7 @@ impl<'a> Work<'a> {
             State::Finished { seconds, .. } => {
                 self.done.complete += 1;
                 self.run.progress.line(&format!("{title}: {}", duration(seconds)));
-                self.choose(worker.member)?;
+                self.choose(worker.member);
             }
             State::Failed { error, code } => {
                 let user = code == Some(2) && (self.done.failed.is_empty() || self.done.code == 2);
@@ -174,11 +174,17 @@ impl<'a> Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// Lets those train that the row of a complete member waited for, if it can choose its setting now.
-    fn choose(&mut self, member: &Member) -> Result<()> {
+    /// Lets those train that the row of a complete member waited for, if it can choose its setting now. One that cannot choose
+    /// stops no other; the table of the sweep has the same error.
+    fn choose(&mut self, member: &Member) {
         let row = member.name.as_str();
-        if !self.choices.look(self.sweep, self.run.folder, row)? {
-            return Ok(());
+        match self.choices.look(self.sweep, self.run.folder, row) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                self.run.progress.line(&format!("{row}: no setting can be chosen: {error}"));
+                return;
+            }
         }
         let setting = self.choices.of_row(row).unwrap_or_default();
         self.run.progress.line(&format!("{row}: {setting} is best on valid, and trains with the other seeds"));
@@ -186,7 +192,6 @@ impl<'a> Work<'a> {
             self.undecided.iter().partition(|m| m.name == row);
         self.undecided = undecided;
         self.waiting.extend(decided.into_iter().filter(|m| self.choices.fate(m) == Fate::Trains));
-        Ok(())
     }
 }
 
