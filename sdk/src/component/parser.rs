@@ -6,7 +6,7 @@ use crate::boundary::guard::run_on_cells as run;
 use crate::data::Cohort;
 use crate::data::knowledge::Fact;
 use crate::data::labs::Rule;
-use crate::{Progress, Result};
+use crate::{Error, Progress, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -141,7 +141,18 @@ impl Parser for Guarded<dyn Parser> {
         under_way: bool,
         groups: &[Vec<u32>],
     ) -> Result<Vec<Oracle>> {
-        run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way, groups))
+        let oracles = run(&self.origin, || self.inner.oracles(context, cohort, visits, under_way, groups))?;
+        let is_whole = |oracle: &Oracle| {
+            oracle.chances.len() == visits.len() && oracle.chances.iter().all(|row| row.len() == groups.len())
+        };
+        match oracles.iter().find(|oracle| !is_whole(oracle)) {
+            None => Ok(oracles),
+            Some(Oracle { name, .. }) => {
+                let message =
+                    format!("{}: the oracle `{name}` has not one chance for each visit and group", self.origin);
+                Err(Error::program(message).help(format!("{} visits, {} groups", visits.len(), groups.len())))
+            }
+        }
     }
 
     fn knowledge(&self, strength: f64) -> Result<Vec<Fact>> {
@@ -161,5 +172,52 @@ impl SlotKind for ParserSlot {
 impl<C: BuildParser> Builds<ParserSlot> for C {
     fn build_object(self, _: &(), origin: &Arc<str>) -> Result<Box<dyn Parser>> {
         Ok(Box::new(Guarded { inner: self.build()?, origin: origin.clone() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+
+    /// Gives chances of so many groups, whatever it is asked.
+    struct Knows(usize);
+
+    impl Parser for Knows {
+        fn parse(&self, _: &ParserContext<'_>) -> Result<Cohort> {
+            Ok(Cohort::default())
+        }
+
+        fn oracles(
+            &self,
+            _: &ParserContext<'_>,
+            _: &Cohort,
+            visits: &[usize],
+            _: bool,
+            _: &[Vec<u32>],
+        ) -> Result<Vec<Oracle>> {
+            let chances = visits.iter().map(|_| vec![0.5; self.0]).collect();
+            Ok(vec![Oracle { name: "all".to_owned(), chances }])
+        }
+    }
+
+    #[test]
+    fn oracles_have_a_chance_for_each_visit_and_group() {
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
+        let of = |chances: usize| {
+            let parser: Guarded<dyn Parser> =
+                Guarded { origin: "parser `knows`".into(), inner: Box::new(Knows(chances)) };
+            parser.oracles(&context, &Cohort::default(), &[0, 1], false, &[vec![0], vec![1, 2]])
+        };
+        assert_eq!(of(2).unwrap().len(), 1);
+        for chances in [1, 3] {
+            let error = of(chances).unwrap_err();
+            assert_eq!(error.exit_code(), 1);
+            let text = error.to_string();
+            assert!(
+                text.contains("parser `knows`: the oracle `all` has not one chance") && text.contains("2 groups"),
+                "{text}"
+            );
+        }
     }
 }
