@@ -173,11 +173,13 @@ impl Source {
         self.origins.keys().filter(|key| last(key) == near).take(3).map(|key| format!("{key}=VALUE")).collect()
     }
 
-    /// A key whose brackets are not as they should be, as it may be meant.
+    /// A key whose brackets are not as they should be, as it may be meant: where it leads somewhere.
     fn closed(&self, key: &str) -> Option<String> {
-        let steps = steps(key);
-        let is_there = !steps.contains(&"") && self.table.contains_key(*steps.first()?);
-        is_there.then(|| key_of(&from_start(&self.table, &steps)))
+        let steps = from_start(&self.table, &steps(key));
+        let is_begun = self.table.contains_key(steps.first()?) && !steps.iter().any(String::is_empty);
+        let mut root = Value::Table(self.table.clone());
+        let leads = is_begun && assign(&mut root, &steps, Value::Boolean(true)).is_ok();
+        leads.then(|| key_of(&steps))
     }
 
     /// Gives a key the value that another key holds for it, so that errors name the line of that one.
@@ -474,8 +476,11 @@ mod tests {
             says.iter().for_each(|part| assert!(text.contains(part), "{setting} lacks {part:?}: {text}"));
         }
         assert!(set("name={gat").unwrap_err().places().is_empty());
-        let far = set("xy").unwrap_err().to_string();
-        assert!(!far.contains("did you mean"), "{far}");
+        // What may be meant leads somewhere.
+        for setting in ["xy", "stage[0]lr=1", "stage[one].lr=1", "stage[9.lr=1"] {
+            let far = set(setting).unwrap_err().to_string();
+            assert!(!far.contains("did you mean"), "{far}");
+        }
     }
 
     #[test]
