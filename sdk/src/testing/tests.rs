@@ -20,7 +20,7 @@ crate::options! {
 impl Component for Wrong {
     const NAME: &'static str = "wrong";
     const ABOUT: &'static str = "Has a defect.";
-    // Of the recipe that it is in `plain.rs`.
+    // Of the recipe that it is in `recipes.rs`.
     const NEEDS: &'static str = "+objective what\n+loss how\n";
 }
 

@@ -350,6 +350,7 @@ fn given_names_are_kept_where_they_tell_rows_apart() {
     let table = Comparison::of(&[&runs[..], &[other]].concat(), &CompareOptions::default()).unwrap();
     let found: Vec<(&str, usize)> = table.rows.iter().take(3).map(|row| (row.name.as_str(), row.runs)).collect();
     assert_eq!(found, [("x, gat", 1), ("gcn", 2), ("x, gin", 1)]);
+    assert!(table.html("x").contains("Rows have the names that manifests give them"));
 }
 
 #[test]

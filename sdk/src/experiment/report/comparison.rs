@@ -152,8 +152,8 @@ impl Comparison {
              under curves have intervals of {RESAMPLES} draws and no p-values. "
         );
         let mut out = paragraph(&format!(
-            "Rows are named by what differs between their manifests. ± is the standard deviation over runs, which differ in \
-             {differ} alone. {}↓: less is better. Bold is best and different from every other configuration at .05.",
+            "Rows have the names that manifests give them, or what differs between these. ± is the standard deviation over runs, \
+             which differ in {differ} alone. {}↓: less is better. Bold is best and different from every other configuration at .05.",
             if self.unpaired.is_some() { "" } else { paired.as_str() }
         ));
         self.notes.iter().for_each(|note| out += &paragraph(note));
