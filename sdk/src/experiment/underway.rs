@@ -101,20 +101,31 @@ impl<'a> Underway<'a> {
         let made = match &checkpoint {
             // It has the weights of all parts.
             Some(_) => untrained(self.plan)?,
-            None => self.made()?,
+            None => {
+                // Vectors may train for long.
+                if !self.plan.embeddings.is_empty() {
+                    self.check(&fresh_model(self.plan, &untrained(self.plan)?, self.data, &device, |_| {})?)?;
+                }
+                self.made()?
+            }
         };
         let model = fresh_model(self.plan, &made, self.data, &device, |note| notes.push(note))?;
-        let stages = &self.plan.manifest.stage;
-        // Before anything trains; prefixes of heads, which come with their stage, are looked at there.
-        let prefixes = Prefixes::new(&model);
-        stages.iter().enumerate().try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))?;
-        check_heads(self.plan, self.data, &model)?;
+        self.check(&model)?;
         if let Some(checkpoint) = checkpoint {
             return self.restore(checkpoint, model);
         }
-        notes.extend(self.plan.recipe()?.notes(stages, &parameters(&model)));
+        notes.extend(self.plan.recipe()?.notes(&self.plan.manifest.stage, &parameters(&model)));
         notes.iter().try_for_each(|note| self.recorder.log(note))?;
         Ok(Standing { model, optimizer: Optimizer::new(), next: 0, from: None })
+    }
+
+    /// Refuses stages that say something of parts which the model has not, before anything trains; prefixes of heads, which come
+    /// with their stage, are looked at there.
+    fn check(&self, model: &Model) -> Result<()> {
+        let prefixes = Prefixes::new(model);
+        let mut stages = self.plan.manifest.stage.iter().enumerate();
+        stages.try_for_each(|(index, stage)| prefixes.check_frozen_parts(stage, index))?;
+        check_heads(self.plan, self.data, model)
     }
 
     /// The folders of vectors that parts of the model name by manifests.

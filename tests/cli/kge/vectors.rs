@@ -220,6 +220,17 @@ fn mistakes_in_a_manifest_of_vectors_name_it_and_their_key() {
     assert!(!folder.join("runs").exists(), "something is left behind");
 }
 
+#[test]
+fn what_the_model_has_not_is_said_before_its_vectors_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_both(folder);
+    let output = dualk(folder, &["run", "with.toml", "--device", "cpu", "--set", "stage[0].freeze=[\"nods\"]"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("no parameter's path begins with `nods`") && !said.contains("vectors x: "), "{said}");
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_training_of_vectors_goes_on() {
