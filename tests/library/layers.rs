@@ -117,6 +117,8 @@ fn every_call_into_a_plugin_is_handed_on_under_guard() {
     let boxed = boxed.map(|name| (name, format!("impl {name} for Guarded<dyn {name}>"), "run(&self.origin, "));
     let modules = ["GraphEncoder", "Fusion", "LabEncoder", "PatientEncoder", "Head"];
     let modules = modules.map(|name| (name, format!("impl {name} for {name}Module"), "self.guard("));
+    // A meter is made by an objective, and is of no slot.
+    assert_eq!(boxed.len() + modules.len() - 1, Slot::ALL.len(), "a slot is missing here");
     for (name, wrapper, guard) in boxed.iter().chain(&modules) {
         let [ours, theirs] = [wrapper.clone(), format!("pub trait {name}")].map(|start| methods(&all, &start));
         assert!(!ours.is_empty() && ours == theirs, "{wrapper} has {ours:?}, and the trait {theirs:?}");
