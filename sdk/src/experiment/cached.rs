@@ -143,6 +143,7 @@ fn before_stages(plan: &Plan) -> Result<Option<Value>> {
         "single": plan.asks_about_single()?,
         "model": model,
         "history": manifest.model.head.history,
+        "prior": manifest.model.head.prior,
         "demographics": manifest.model.demographics,
         "seed": manifest.seed,
         "compat": manifest.compat,

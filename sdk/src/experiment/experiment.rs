@@ -258,7 +258,7 @@ impl Experiment {
         data: &Dataset,
         device: &Device,
     ) -> Result<Model> {
-        Entrance { plan: &self.plan, index, objective, data, device }.enter(model)
+        Entrance { plan: &self.plan, index, objective, data, train: None, device }.enter(model)
     }
 
     /// Trains stage `index` of a model that [entered](Experiment::enter_stage) it, with the optimizer of the stage before,
@@ -352,6 +352,8 @@ impl Experiment {
         let run = RunDir::open(folder)?;
         let (mut manifest, source) = Manifest::load(&run.file("manifest.toml"), &[])?;
         name_kept_manifests(&run, &mut manifest.model);
+        // Runs record it, but for those that were trained before there was one.
+        manifest.model.head.prior.get_or_insert(false);
         let this = Self::new((manifest, source), registry)?;
         Ok((run, this.with_cache(cache)))
     }

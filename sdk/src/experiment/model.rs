@@ -4,13 +4,14 @@ use super::made::Made;
 use super::parts::Building;
 use super::plan::Plan;
 use crate::component::*;
-use crate::data::Dataset;
+use crate::data::{Dataset, Examples};
 use crate::device::generator;
 use crate::model::{History, HistoryMap, Model, draw_parameters};
 use crate::recipe::no_heads_to_train;
-use crate::train::derive_seed;
+use crate::train::{derive_seed, prior};
 use crate::{Error, Result};
 use burn::tensor::Device;
+use std::borrow::Cow;
 
 /// The model with fresh parameters, its parts built from the folders that were made; notes go to `note`.
 pub(super) fn fresh_model(
@@ -38,10 +39,12 @@ pub(super) fn led_to(
     let device = &plan.training_device();
     for index in 0..stage {
         let objective = plan.objective(index)?;
-        model = Entrance { plan, index, objective: objective.as_ref(), data, device }.enter(model)?.keep_heads();
+        let entrance = Entrance { plan, index, objective: objective.as_ref(), data, train: None, device };
+        model = entrance.with_heads(model)?.keep_heads();
     }
     let objective = plan.objective(stage)?;
-    let model = Entrance { plan, index: stage, objective: objective.as_ref(), data, device }.enter(model)?;
+    let entrance = Entrance { plan, index: stage, objective: objective.as_ref(), data, train: None, device };
+    let model = entrance.enter(model)?;
     Ok((model, objective))
 }
 
@@ -50,7 +53,8 @@ pub(super) fn check_heads(plan: &Plan, data: &Dataset, model: &Model) -> Result<
     let device = &plan.training_device();
     (0..plan.manifest.stage.len()).try_for_each(|index| {
         let objective = plan.objective(index)?;
-        Entrance { plan, index, objective: objective.as_ref(), data, device }.specs(model).map(drop)
+        let entrance = Entrance { plan, index, objective: objective.as_ref(), data, train: None, device };
+        entrance.specs(model).map(drop)
     })
 }
 
@@ -60,12 +64,33 @@ pub(super) struct Entrance<'a> {
     pub index: usize,
     pub objective: &'a dyn Objective,
     pub data: &'a Dataset,
+    /// Its examples to learn from, where they are there already.
+    pub train: Option<&'a Examples>,
     pub device: &'a Device,
 }
 
 impl Entrance<'_> {
-    /// Gives the model the heads of the stage: new ones, or those that an earlier stage kept where they train in turn.
+    /// Gives the model the heads of the stage, whose logits begin where the manifest says.
     pub fn enter(&self, model: Model) -> Result<Model> {
+        let model = self.with_heads(model)?;
+        let has_priors = self.plan.manifest.model.head.prior == Some(true) && self.objective.link().is_none();
+        if has_priors { self.with_priors(model) } else { Ok(model) }
+    }
+
+    /// Lets logits begin at how often their labels are positive among the examples to learn from.
+    fn with_priors(&self, model: Model) -> Result<Model> {
+        let train = match self.train {
+            Some(train) => Cow::Borrowed(train),
+            None => Cow::Owned(self.objective.examples(self.data, Split::Train)?),
+        };
+        let is_exclusive = self.objective.exclusive();
+        let heads = model.head_specs().iter().zip(&train.targets);
+        let priors: Vec<Vec<f32>> = heads.map(|(spec, targets)| prior(spec.outputs, targets, is_exclusive)).collect();
+        model.with_priors(&priors)
+    }
+
+    /// Gives the model the heads of the stage: new ones, or those that an earlier stage kept where they train in turn.
+    fn with_heads(&self, model: Model) -> Result<Model> {
         generator::alone(|| {
             generator::seed(self.device, derive_seed(self.plan.manifest.seed, &[1, self.index as u64]));
             let specs = self.specs(&model)?;

@@ -131,6 +131,10 @@ pub struct Heads {
     /// fusions and hidden layers. Default: true, and false with `compat`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<bool>,
+    /// Whether logits of labels begin at the log-odds of each label among the examples that a stage learns from. Default:
+    /// true, and false with `compat`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prior: Option<bool>,
     /// The component of the slot `head`.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -147,17 +151,18 @@ impl<'de> Deserialize<'de> for Heads {
                 return Err(D::Error::custom(format!("expected a head such as {{ type = \"…\" }}, found {other}")));
             }
         };
-        let history = match options.remove("history") {
-            None => None,
-            Some(Value::Boolean(history)) => Some(history),
-            Some(other) => return Err(D::Error::custom(format!("`history` is true or false, found {other}"))),
+        let mut switch = |key: &str| match options.remove(key) {
+            None => Ok(None),
+            Some(Value::Boolean(switch)) => Ok(Some(switch)),
+            Some(other) => Err(D::Error::custom(format!("`{key}` is true or false, found {other}"))),
         };
+        let (history, prior) = (switch("history")?, switch("prior")?);
         let r#type = match options.remove("type") {
             None => String::new(),
             Some(Value::String(name)) => name,
             Some(other) => return Err(D::Error::custom(format!("`type` is a name, found {other}"))),
         };
-        Ok(Self { history, component: ComponentRef { r#type, options } })
+        Ok(Self { history, prior, component: ComponentRef { r#type, options } })
     }
 }
 

@@ -179,8 +179,10 @@ impl Draft {
         let (registry, model, device) = (&self.registry, &self.manifest.model, &Device::flex());
         let knows = !self.manifest.data.knowledge.is_empty();
         let checked = Building { registry, model, device }.check(wrong, knows, mistakes);
-        let history = self.manifest.model.head.history.unwrap_or(!self.manifest.is_compat());
-        self.manifest.model.head.history = Some(history);
+        let is_sound = !self.manifest.is_compat();
+        let heads = &mut self.manifest.model.head;
+        heads.history.get_or_insert(is_sound);
+        heads.prior.get_or_insert(is_sound);
         (embeddings, checked)
     }
 

@@ -99,9 +99,9 @@ impl<'a> OpenStage<'a> {
 
     /// Gives the model the heads of the stage.
     pub fn enter(&self, model: Model) -> Result<Model> {
-        let Self { plan, index, data, objective, .. } = self;
-        let device = &plan.training_device();
-        Entrance { plan, index: *index, objective: objective.as_ref(), data, device }.enter(model)
+        let Self { plan, index, data, objective, splits } = self;
+        let (objective, train, device) = (objective.as_ref(), Some(&splits.train), &plan.training_device());
+        Entrance { plan, index: *index, objective, data, train, device }.enter(model)
     }
 
     /// Refuses a stage that these data cannot serve, whatever its model will be: its heads, its examples, the metric that is to

@@ -3,7 +3,7 @@
 use super::History;
 use super::age_and_sex::AgeAndSex;
 use super::parameters::roots;
-use super::tensors::{dense, identifiers};
+use super::tensors::{constants, dense, identifiers};
 use crate::component::*;
 use crate::data::{Batch, Ragged};
 use crate::graph::Graph;
@@ -176,6 +176,9 @@ pub struct Model {
     /// For each head that looks at codes the nodes of those that its logits ask for.
     #[module(skip)]
     codes: Vec<Option<Tensor<1, Int>>>,
+    /// Where the logits of each head begin, `[1, outputs]`; none at all where that is 0.
+    #[module(skip)]
+    priors: Vec<Tensor<2>>,
     #[module(skip)]
     labs: usize,
     #[module(skip)]
@@ -215,6 +218,7 @@ impl Model {
             heads: Vec::new(),
             histories: Vec::new(),
             codes: Vec::new(),
+            priors: Vec::new(),
             labs,
             decoder_specs: Vec::new(),
             head_specs: Vec::new(),
@@ -234,6 +238,7 @@ impl Model {
         self.head_specs = specs;
         self.histories = Vec::new();
         self.codes = Vec::new();
+        self.priors = Vec::new();
         Ok(self)
     }
 
@@ -320,6 +325,19 @@ impl Model {
         Ok(self)
     }
 
+    /// Adds to the logits of every head of the stage where they are to begin: of each output the same for all patients.
+    ///
+    /// # Errors
+    /// When they are not as many as the heads and their outputs.
+    pub fn with_priors(mut self, priors: &[Vec<f32>]) -> Result<Self> {
+        if !priors.iter().map(Vec::len).eq(self.head_specs.iter().map(|spec| spec.outputs)) {
+            return Err(Error::program("every output of every head has a prior, or none has"));
+        }
+        let device = self.device();
+        self.priors = priors.iter().map(|prior| constants(prior, &device)).collect();
+        Ok(self)
+    }
+
     /// Whether heads look at the codes of a batch beside the patient vector.
     pub fn looks_at_history(&self) -> bool {
         !self.histories.is_empty() || self.tells_visits_apart()
@@ -339,6 +357,7 @@ impl Model {
     pub fn keep_heads(mut self) -> Self {
         self.histories = Vec::new();
         self.codes = Vec::new();
+        self.priors = Vec::new();
         let heads = std::mem::take(&mut self.heads).into_iter().zip(std::mem::take(&mut self.head_specs));
         let kept: (Vec<HeadModule>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
         if !kept.0.is_empty() {
@@ -351,6 +370,7 @@ impl Model {
     pub fn kept_as_heads(mut self) -> Self {
         self.histories = Vec::new();
         self.codes = Vec::new();
+        self.priors = Vec::new();
         self.heads = std::mem::take(&mut self.decoders);
         self.head_specs = std::mem::take(&mut self.decoder_specs);
         self
@@ -432,6 +452,10 @@ impl Model {
             let codes = codes.map(|(codes, nodes)| nodes.clone().select(0, codes.clone())); // [outputs, encoder width]
             let seen = self.seen_by(spec, batch);
             let logits = self.heads[i].logits(input, codes, &seen, spec.outputs);
+            let logits = match self.priors.get(i) {
+                Some(prior) => logits + prior.clone(), // [batch, outputs]
+                None => logits,
+            };
             match self.histories.get(i) {
                 Some(history) => logits + history.forward(batch), // [batch, outputs]
                 None => logits,

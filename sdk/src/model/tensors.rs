@@ -12,6 +12,14 @@ pub(super) fn identifiers(nodes: &[u32], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(nodes, [count]), &device.clone().without_autodiff())
 }
 
+/// Numbers as one row that is constant.
+///
+/// # Shapes
+/// - output: `[1, numbers.len()]`
+pub(super) fn constants(numbers: &[f32], device: &Device) -> Tensor<2> {
+    Tensor::from_data(TensorData::new(numbers.to_vec(), [1, numbers.len()]), &device.clone().without_autodiff())
+}
+
 /// Rows of column numbers as a matrix of zeros and ones. Devices with memory of their own get the numbers alone.
 ///
 /// # Shapes

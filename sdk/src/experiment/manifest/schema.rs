@@ -40,10 +40,10 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     for slot in Slot::ALL {
         definitions.insert(slot.name().to_owned(), component_schemas(registry, slot));
     }
-    let history = definitions["Heads"]["properties"]["history"].clone();
+    let switches = ["history", "prior"].map(|key| (key, definitions["Heads"]["properties"][key].clone()));
     let heads = definitions["head"]["anyOf"].as_array_mut().into_iter().flatten();
     heads.filter(|head| head.get("properties").is_some()).for_each(|head| {
-        head["properties"]["history"] = history.clone();
+        switches.iter().for_each(|(key, switch)| head["properties"][key] = switch.clone());
         head.as_object_mut().map(|head| head.remove("required"));
     });
     definitions.remove("Heads");

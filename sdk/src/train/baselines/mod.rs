@@ -164,10 +164,24 @@ fn of_histories(context: &BaselineContext<'_>, asks: &[Asks], counts: &[Vec<f32>
 /// Makes the probabilities of columns by themselves those of classes of which one is true, each in proportion, as
 /// scikit-learn's `OneVsRestClassifier` does: the softmax of ln σ(z).
 fn as_classes(scores: &mut [Vec<f32>], heads: &[HeadSpec]) {
-    let log_sigmoid = |z: f32| z.min(0.0) - (-z.abs()).exp().ln_1p();
     for (scores, _) in scores.iter_mut().zip(heads).filter(|(_, head)| head.outputs > 1) {
         scores.iter_mut().for_each(|score| *score = log_sigmoid(*score));
     }
+}
+
+/// ln σ(z).
+fn log_sigmoid(z: f32) -> f32 {
+    z.min(0.0) - (-z.abs()).exp().ln_1p()
+}
+
+/// The logits of a head that knows how often each column is positive among examples, and nothing else: of classes of which one
+/// is true, these of the softmax.
+pub(crate) fn prior(columns: usize, targets: &Ragged<u32>, is_exclusive: bool) -> Vec<f32> {
+    let mut odds = odds(columns, targets);
+    if is_exclusive && columns > 1 {
+        odds.iter_mut().for_each(|logit| *logit = log_sigmoid(*logit));
+    }
+    odds
 }
 
 /// How often each column of a head is positive in training.

@@ -279,6 +279,24 @@ fn classes_share_what_columns_say_by_themselves() {
     assert_eq!(scores[1], [1.0]);
 }
 
+/// The softmax of its logits is how often each class is true, half an example added to either side of each.
+#[test]
+fn a_prior_gives_each_output_its_rate() {
+    let targets = ragged(&[&[0], &[0], &[0], &[1], &[2], &[0]]);
+    let rates = [4.5f32 / 7.0, 1.5 / 7.0, 1.5 / 7.0];
+    for (logit, rate) in prior(3, &targets, false).into_iter().zip(rates) {
+        assert!((logit - (rate / (1.0 - rate)).ln()).abs() < 1e-6, "{logit}");
+    }
+    let classes = prior(3, &targets, true);
+    let (all, of_rates): (f32, f32) = (classes.iter().map(|logit| logit.exp()).sum(), rates.iter().sum());
+    for (logit, rate) in classes.iter().zip(rates) {
+        assert!((logit.exp() / all - rate / of_rates).abs() < 1e-6, "{classes:?}");
+    }
+    // One question of yes and no is no class among others.
+    assert_eq!(prior(1, &ragged(&[&[0], &[]]), true), [0.0]);
+    assert_eq!(prior(2, &ragged(&[]), false), [0.0, 0.0]);
+}
+
 /// Drugs of the visits before; those of the last visit that is seen are what is asked for.
 #[test]
 fn what_visits_made_positive_is_known_of_those_before() {
