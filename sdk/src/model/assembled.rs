@@ -1,18 +1,20 @@
 //! The model of an experiment, assembled from its parts.
 
+mod heads;
+mod logits;
+mod seen;
+
 use super::History;
 use super::age_and_sex::AgeAndSex;
 use super::parameters::roots;
-use super::tensors::{constants, dense, identifiers};
+use super::part::{Given, Otherwise, PartInfo, Reads, Vectors};
+use super::tensors::dense;
 use crate::component::*;
-use crate::data::{Batch, Ragged};
+use crate::data::Batch;
 use crate::graph::Graph;
 use crate::ops::{Precision, multiplying};
-use crate::{Error, Result};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
-use std::borrow::Cow;
-use std::ops::Range;
 
 /// The parts of a model, in one list and in the order in which they compute. Hands to the macro `$with`, for each before the
 /// heads: its documentation, its key in `[model]`, the kind of its slot, what paths of its parameters begin with, what it
@@ -41,54 +43,6 @@ macro_rules! each_part {
     };
 }
 pub(crate) use each_part;
-
-/// What a part computes from. Outputs of frozen parts that read the graph alone are precomputed, once a stage, and so are those
-/// of frozen parts that read visits, where all that reads the graph is frozen too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
-    /// The graph, and no batch.
-    Graph,
-    /// The visits of a batch.
-    Visits,
-    /// The laboratory items of a batch.
-    Labs,
-}
-
-impl Reads {
-    /// Whether it computes from embedded nodes, or makes them.
-    fn needs_graph(self) -> bool {
-        matches!(self, Self::Graph | Self::Visits)
-    }
-}
-
-/// What serves as a part for which the manifest names no component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Otherwise {
-    /// What the recipe chooses, or else the one component that [serves by default](Component::DEFAULT).
-    Chosen,
-    /// What the recipe chooses, or else nothing: the model is without the part. Its key has `#[serde(skip_serializing_if =
-    /// "ComponentRef::is_open")]` in the list, so that manifests that leave it out are written as before there was the part.
-    Nothing,
-}
-
-/// What is declared of a part before the heads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartInfo {
-    /// Its key in `[model]`.
-    pub key: &'static str,
-    /// The slot of its component.
-    pub slot: Slot,
-    /// What paths of its parameters begin with: the name of a field of [`Model`], or of a part that a field is made of.
-    pub path: &'static str,
-    /// What it computes from.
-    pub reads: Reads,
-    /// What there is where the manifest names no component.
-    pub otherwise: Otherwise,
-    /// Whether it gives one vector a patient, so that heads may [see](HeadSpec::sees) it.
-    pub gives_vectors: bool,
-    /// The key of the part that it is for: the model has it where the component of that [asks](Component::PARTS) for it.
-    pub of: Option<&'static str>,
-}
 
 /// Declares [`PARTS`], [`KEYS`], and the way from a key to the vectors of its part.
 macro_rules! declare_parts {
@@ -187,22 +141,6 @@ pub struct Model {
     head_specs: Vec<HeadSpec>,
 }
 
-/// What the vectors of a part are computed from.
-struct Given<'a> {
-    /// `[batch, patient width]`, before age and sex are in them; `None` when no head looks at patients.
-    patients: Option<Tensor<2>>,
-    batch: &'a Batch,
-}
-
-/// Computes the vectors of a batch, `[batch, width]`; `None` where what they are computed from is not given.
-type Compute<'a> = Box<dyn Fn(&Given<'_>) -> Option<Tensor<2>> + 'a>;
-
-/// The vectors that a part gives, one a patient.
-struct Vectors<'a> {
-    width: usize,
-    of: Compute<'a>,
-}
-
 impl Model {
     /// Wires the parts; there are no heads yet.
     pub fn new(parts: ModelParts) -> Self {
@@ -223,34 +161,6 @@ impl Model {
             decoder_specs: Vec::new(),
             head_specs: Vec::new(),
         }
-    }
-
-    /// Replaces the heads of the stage by new ones, made by `make` for vectors of a width.
-    ///
-    /// # Errors
-    /// When a head cannot be made, or wants kept ones and there are none.
-    pub fn with_new_heads(
-        mut self,
-        specs: Vec<HeadSpec>,
-        make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
-    ) -> Result<Self> {
-        self.heads = self.made(&specs, make)?;
-        self.head_specs = specs;
-        self.histories = Vec::new();
-        self.codes = Vec::new();
-        self.priors = Vec::new();
-        Ok(self)
-    }
-
-    /// Tells heads that look at codes which nodes their logits ask for; `None` for those that ask for something else.
-    pub fn with_codes(mut self, nodes: &[Option<Vec<u32>>]) -> Self {
-        let (device, heads) = (self.device(), self.heads.iter().zip(nodes));
-        let codes = |(head, nodes): (&HeadModule, &Option<Vec<u32>>)| {
-            let nodes = nodes.as_ref().filter(|_| head.looks_at_codes())?;
-            Some(identifiers(nodes, &device))
-        };
-        self.codes = heads.map(codes).collect();
-        self
     }
 
     /// The parts of this very model before the heads: what paths of their parameters begin with, and what they read.
@@ -278,112 +188,9 @@ impl Model {
         self.encoder.width()
     }
 
-    /// Gives the model untrained heads in place of kept ones, for experiments whose stages keep none.
-    ///
-    /// # Errors
-    /// When a head cannot be made.
-    pub fn with_untrained(
-        mut self,
-        specs: Vec<HeadSpec>,
-        make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
-    ) -> Result<Self> {
-        self.decoders = self.made(&specs, make)?;
-        self.decoder_specs = specs;
-        Ok(self)
-    }
-
-    fn made(
-        &self,
-        specs: &[HeadSpec],
-        mut make: impl FnMut(&HeadSpec, usize) -> Result<HeadModule>,
-    ) -> Result<Vec<HeadModule>> {
-        specs.iter().map(|spec| make(spec, self.width_of(spec)?)).collect()
-    }
-
-    /// Refuses heads that see what no part of this model gives, and such as are kept and see kept ones.
-    ///
-    /// # Errors
-    /// Name the part, and those that there are; or the head.
-    pub fn check_seen(&self, specs: &[HeadSpec]) -> Result<()> {
-        for spec in specs {
-            one_of_both(spec)?;
-            spec.inputs.iter().try_for_each(|key| self.seen(spec, key).map(drop))?;
-            self.check_seen(&spec.untrained)?;
-        }
-        Ok(())
-    }
-
-    /// Gives every head of the stage a copy path.
-    ///
-    /// # Errors
-    /// When they are not as many as the heads.
-    pub fn with_histories(mut self, histories: Vec<History>) -> Result<Self> {
-        match histories.len() == self.heads.len() {
-            true => self.histories = histories,
-            false => return Err(Error::program("every head or none has a copy path")),
-        }
-        Ok(self)
-    }
-
-    /// Adds to the logits of every head of the stage where they are to begin: of each output the same for all patients.
-    ///
-    /// # Errors
-    /// When they are not as many as the heads and their outputs.
-    pub fn with_priors(mut self, priors: &[Vec<f32>]) -> Result<Self> {
-        if !priors.iter().map(Vec::len).eq(self.head_specs.iter().map(|spec| spec.outputs)) {
-            return Err(Error::program("every output of every head has a prior, or none has"));
-        }
-        let device = self.device();
-        self.priors = priors.iter().map(|prior| constants(prior, &device)).collect();
-        Ok(self)
-    }
-
-    /// Whether heads look at the codes of a batch beside the patient vector.
-    pub fn looks_at_history(&self) -> bool {
-        !self.histories.is_empty() || self.tells_visits_apart()
-    }
-
-    /// Whether heads look at codes and laboratory items of a batch by visit, with a lab encoder or without.
-    pub fn tells_visits_apart(&self) -> bool {
-        self.heads.iter().any(Head::looks_at_histories)
-    }
-
     /// Whether the lab layer looks at laboratory items.
     pub fn sees_items(&self) -> bool {
         self.lab.sees_items()
-    }
-
-    /// Keeps heads of the stage for later ones, where their specification says so.
-    pub fn keep_heads(mut self) -> Self {
-        self.histories = Vec::new();
-        self.codes = Vec::new();
-        self.priors = Vec::new();
-        let heads = std::mem::take(&mut self.heads).into_iter().zip(std::mem::take(&mut self.head_specs));
-        let kept: (Vec<HeadModule>, Vec<HeadSpec>) = heads.filter(|(_, spec)| spec.keep).unzip();
-        if !kept.0.is_empty() {
-            (self.decoders, self.decoder_specs) = kept;
-        }
-        self
-    }
-
-    /// Turns the kept heads back into heads of the stage, to train them further.
-    pub fn kept_as_heads(mut self) -> Self {
-        self.histories = Vec::new();
-        self.codes = Vec::new();
-        self.priors = Vec::new();
-        self.heads = std::mem::take(&mut self.decoders);
-        self.head_specs = std::mem::take(&mut self.decoder_specs);
-        self
-    }
-
-    /// The heads of the stage.
-    pub fn head_specs(&self) -> &[HeadSpec] {
-        &self.head_specs
-    }
-
-    /// The heads that were kept.
-    pub fn kept_specs(&self) -> &[HeadSpec] {
-        &self.decoder_specs
     }
 
     /// Where the model is.
@@ -426,44 +233,6 @@ impl Model {
         Encoded { patients: self.patients(embeddings, graph, batch), nodes, precision: graph.precision() }
     }
 
-    /// Whether a head looks at embeddings of codes.
-    pub fn looks_at_codes(&self) -> bool {
-        self.codes.iter().any(Option::is_some)
-    }
-
-    /// Logits of the heads `which`.
-    ///
-    /// # Shapes
-    /// - `encoded`: what [`Model::encoded`] gave; `None` when no head looks at patients
-    /// - output: one `[batch, outputs]` a head
-    pub fn logits(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
-        let precision = encoded.as_ref().map_or(Precision::F32, |encoded| encoded.precision);
-        multiplying(precision, || self.logits_of(encoded, batch, which))
-    }
-
-    fn logits_of(&self, encoded: Option<Encoded>, batch: &Batch, which: Range<usize>) -> Vec<Tensor<2>> {
-        let (patients, nodes) = encoded.map_or((None, None), |encoded| (Some(encoded.patients), encoded.nodes));
-        let specs = &self.head_specs[which.clone()];
-        let vectors = self.vectors(specs, &Given { patients, batch });
-        let heads = which.zip(specs);
-        let logits = heads.map(|(i, spec)| {
-            let input = self.input_of(spec, &vectors);
-            let codes = self.codes.get(i).and_then(Option::as_ref).zip(nodes.as_ref());
-            let codes = codes.map(|(codes, nodes)| nodes.clone().select(0, codes.clone())); // [outputs, encoder width]
-            let seen = self.seen_by(spec, batch);
-            let logits = self.heads[i].logits(input, codes, &seen, spec.outputs);
-            let logits = match self.priors.get(i) {
-                Some(prior) => logits + prior.clone(), // [batch, outputs]
-                None => logits,
-            };
-            match self.histories.get(i) {
-                Some(history) => logits + history.forward(batch), // [batch, outputs]
-                None => logits,
-            }
-        });
-        logits.collect()
-    }
-
     /// Patient vectors, with age and sex in them where these enter.
     fn patient_vectors(&self) -> Option<Vectors<'_>> {
         let of = move |given: &Given<'_>| {
@@ -481,93 +250,6 @@ impl Model {
         };
         Some(Vectors { width: self.lab.width(), of: Box::new(of) })
     }
-
-    /// The vectors that heads see of a batch, each computed once, with the key of its part.
-    fn vectors(&self, specs: &[HeadSpec], given: &Given<'_>) -> Vec<(&'static str, Tensor<2>)> {
-        let is_seen = |key: &str| specs.iter().any(|spec| self.sees(spec, &|part| part.key == key));
-        let keys = PARTS.iter().map(|part| part.key).filter(|&key| is_seen(key));
-        keys.filter_map(|key| Some((key, (self.vectors_of(key)?.of)(given)?))).collect()
-    }
-
-    /// What a head sees, side by side.
-    fn input_of(&self, spec: &HeadSpec, vectors: &[(&'static str, Tensor<2>)]) -> Tensor<2> {
-        let mut seen: Vec<Tensor<2>> = Vec::new();
-        if spec.sees_kept {
-            let kept = self.decoders.iter().zip(&self.decoder_specs);
-            seen.extend(kept.map(|(head, kept)| head.embed(self.input_of(kept, vectors))));
-        }
-        for key in &spec.inputs {
-            let of_part = vectors.iter().find(|(part, _)| *part == key.as_str());
-            seen.extend(of_part.map(|(_, vectors)| vectors.clone()));
-        }
-        match seen.len() {
-            1 => seen.remove(0),
-            _ => Tensor::cat(seen, 1), // [batch, sum of widths]
-        }
-    }
-
-    /// A batch as a head may look at it: without laboratory items where it does not see any.
-    fn seen_by<'a>(&self, spec: &HeadSpec, batch: &'a Batch) -> Cow<'a, Batch> {
-        match self.sees(spec, &|part| part.reads == Reads::Labs) {
-            true => Cow::Borrowed(batch),
-            false => {
-                let labs = (0..batch.len()).map(|_| []).collect();
-                Cow::Owned(Batch { labs, visit_labs: Ragged::new(), ..batch.clone() })
-            }
-        }
-    }
-
-    /// Whether a head sees a part that `is` such, itself or through heads that were kept.
-    fn sees(&self, spec: &HeadSpec, is: &dyn Fn(&PartInfo) -> bool) -> bool {
-        let sees = |part: &PartInfo| is(part) && spec.inputs.iter().any(|key| key.as_str() == part.key);
-        PARTS.iter().any(sees) || spec.sees_kept && self.decoder_specs.iter().any(|kept| self.sees(kept, is))
-    }
-
-    /// The vectors that a head sees of a part.
-    fn seen(&self, spec: &HeadSpec, key: &PartKey) -> Result<Vectors<'_>> {
-        self.vectors_of(key.as_str()).ok_or_else(|| {
-            let there = PARTS.iter().map(|part| part.key).filter(|key| self.vectors_of(key).is_some());
-            not_given(&spec.name, key, &there.collect::<Vec<_>>())
-        })
-    }
-
-    fn width_of(&self, spec: &HeadSpec) -> Result<usize> {
-        one_of_both(spec)?;
-        if spec.sees_kept && self.decoders.is_empty() {
-            return Err(Error::program(
-                "a head sees kept heads, but no earlier stage kept one and it names no untrained ones",
-            ));
-        }
-        let kept: usize = if spec.sees_kept { self.decoders.iter().map(Head::width).sum() } else { 0 };
-        let own = spec.inputs.iter().map(|key| self.seen(spec, key).map(|vectors| vectors.width));
-        Ok(kept + own.sum::<Result<usize>>()?)
-    }
-}
-
-/// Refuses a head that is kept and sees kept ones, or takes the place of one and does: it would see itself in a later stage.
-fn one_of_both(spec: &HeadSpec) -> Result<()> {
-    let untrained = spec.untrained.iter().find(|head| head.sees_kept);
-    let (name, why) = match untrained {
-        Some(head) => (&head.name, "takes the place of kept heads and sees kept ones"),
-        None if spec.keep && spec.sees_kept => (&spec.name, "is kept and sees kept heads"),
-        None => return Ok(()),
-    };
-    let error = Error::program(format!("the head `{name}` {why}, so that it would see itself in a later stage"));
-    Err(error.help(
-        "in a plugin, a `HeadSpec` is `kept()` or `over_kept(…)`, not both, and none of its `untrained` is `over_kept(…)`",
-    ))
-}
-
-/// The error of a head that sees the vectors of a part which the model has not, but of the parts `there`.
-fn not_given(head: &str, key: &PartKey, there: &[&str]) -> Error {
-    let is_declared = PARTS.iter().any(|part| part.gives_vectors && part.key == key.as_str());
-    let error = match is_declared {
-        true => Error::user(format!("the head `{head}` sees the vectors of `{key}`, and this model has no such part"))
-            .help(format!("name a component for it: model.{key} = \"…\"")),
-        false => Error::program(format!("the head `{head}` sees the vectors of `{key}`, and no part gives such"))
-            .help("in a plugin, `HeadSpec::sees` names keys of `[model]` whose parts give one vector a patient"),
-    };
-    error.suggest(key.as_str(), there)
 }
 
 /// What heads see of the patients of a batch.
@@ -592,37 +274,5 @@ mod tests {
         assert!(HeadSpec::new("any", 1).inputs.iter().all(gives));
         // One vector a node, and one a visit.
         assert!(!["graph_encoder", "code_fusion"].map(PartKey::new).iter().any(gives));
-    }
-
-    #[test]
-    fn a_head_that_would_see_itself_is_refused() {
-        let head = || HeadSpec::new("codes", 1);
-        assert!(one_of_both(&head().kept()).is_ok());
-        assert!(one_of_both(&head().over_kept(vec![HeadSpec::new("labs", 1).kept()])).is_ok());
-        let of_kept = HeadSpec::new("labs", 1).over_kept(Vec::new());
-        for (spec, says) in [
-            (head().kept().over_kept(Vec::new()), "the head `codes` is kept and sees kept heads"),
-            (head().over_kept(vec![of_kept]), "the head `labs` takes the place of kept heads and sees kept ones"),
-        ] {
-            let error = one_of_both(&spec).unwrap_err();
-            assert_eq!(error.exit_code(), 1);
-            assert!(error.to_string().contains(says) && error.to_string().contains("not both"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_part_that_is_not_there_is_named_beside_those_that_are() {
-        let error = not_given("codes", &"lba".into(), &["patient_encoder", "lab"]);
-        assert_eq!((error.exit_code(), error.key()), (1, None));
-        let text = error.to_string();
-        for part in ["the head `codes` sees the vectors of `lba`", "did you mean `lab`?", "patient_encoder, lab"] {
-            assert!(text.contains(part), "lacks {part:?}: {text}");
-        }
-        let error = not_given("codes", &PartKey::LAB, &["patient_encoder"]);
-        assert_eq!(error.exit_code(), 2);
-        let text = error.to_string();
-        for part in ["`lab`, and this model has no such part", "model.lab = \"…\"", "accepted: patient_encoder"] {
-            assert!(text.contains(part), "lacks {part:?}: {text}");
-        }
     }
 }
