@@ -1,8 +1,12 @@
 //! The manifest of an experiment: what `dualk run` reads.
 
+mod edit;
 mod keys;
+mod origins;
 mod random;
 mod schema;
+mod serde_errors;
+mod settings;
 mod source;
 mod sweep;
 
@@ -10,6 +14,7 @@ pub use super::parts::{Heads, Model};
 pub use random::RandomSearch;
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
+pub(crate) use serde_errors::from_serde;
 pub use source::Source;
 pub use sweep::{Configuration, Setting, SweepOptions};
 
@@ -25,7 +30,6 @@ use crate::storage::Access;
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub(crate) use source::from_serde;
 pub(in crate::experiment) use source::names_triples;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -268,7 +272,7 @@ impl Manifest {
                 // What was left out may have been needed.
                 Err(error) if error.message().starts_with("missing field") && !mistakes.is_empty() => break,
                 Err(error) => {
-                    let removed = error.key().is_some_and(|key| source::remove(&mut table, key));
+                    let removed = error.key().is_some_and(|key| edit::remove(&mut table, key));
                     mistakes.note::<()>(Err(error));
                     if !removed {
                         break;

@@ -1,0 +1,29 @@
+//! What serde says of a manifest, as errors with keys.
+
+use super::keys::join;
+use crate::Error;
+
+/// What shows all keys of a manifest.
+const SCHEMA: &str = "`dualk schema`";
+
+/// What serde says, as an error with a key, suggestions included.
+pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> Error {
+    let path = error.path().to_string();
+    let key = if path == "." { String::new() } else { path };
+    let message = error.inner().message().trim().to_owned();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match (message.starts_with("unknown field"), message.starts_with("unknown variant"), quoted.split_first()) {
+        (true, _, Some((found, known))) => {
+            let parent = key.rsplit_once('.').map_or("", |(parent, _)| parent);
+            let parent = if key.ends_with(found) { parent } else { &key };
+            // `extends` is gone by now, but it is a key.
+            let known = known.iter().copied().chain(parent.is_empty().then_some("extends"));
+            Error::user(format!("unknown key `{found}`")).at_key(join(parent, found)).suggest_with(found, known, SCHEMA)
+        }
+        (_, true, Some((found, known))) => {
+            let known = known.iter().copied();
+            Error::user(format!("unknown value `{found}`")).at_key(key).suggest_with(found, known, SCHEMA)
+        }
+        _ => Error::user(message).at_key(key),
+    }
+}
