@@ -344,11 +344,11 @@ pub fn listed((manifest, source): &(Manifest, Source)) -> Result<Listed> {
             if folder.is_to_be_made() {
                 let key = format!("model.{part}.{option}");
                 let path = absolute(&source.folder_of(&key), &folder.0);
-                if !KgeManifest::is_meant(&path, &[]).map_err(|e| source.place(named_at(e, &key)))? {
-                    continue;
+                let named = Source::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
+                if named.names_triples() {
+                    let embedding = KgeManifest::from_source(named);
+                    listed.add(&embedding.map_err(|e| source.place(named_at(e, &key)))?);
                 }
-                let embedding = KgeManifest::load(&path, &[]).map_err(|e| source.place(named_at(e, &key)))?;
-                listed.add(&embedding);
             }
         }
     }

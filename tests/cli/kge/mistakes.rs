@@ -24,6 +24,8 @@ fn mistakes_name_their_place_and_leave_nothing() {
     }
     refuse(folder, &["run", "tree.toml"], &["describes a knowledge graph", "`dualk kge train` takes it"]);
     succeed(folder, &["check", "tree.toml"]);
+    let no_device = ["`backend.device`: there is no device `cpus` on this machine", "--set backend.device="];
+    refuse(folder, &["check", "tree.toml", "--device", "cpus"], &no_device);
     let other = |source: &'static str| ["check", "tree.toml", "--set", source];
     refuse(folder, &other("data.source[0].path=like.tsv"), &["`data.source[0].path`: the column `code` is missing"]);
     refuse(folder, &other("data.source[1].path=lik.tsv"), &["`data.source[1].path`", "did you mean `like.tsv`?"]);

@@ -1,5 +1,6 @@
 use super::{CacheArgs, ManifestArgs};
 use clap::Args;
+use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, StageMemory};
 use dualk_sdk::memory;
 use dualk_sdk::progress::Console;
@@ -29,19 +30,29 @@ pub struct Check {
 
 impl Check {
     pub fn run(self) -> Result<()> {
-        if self.manifest.names_a_graph()? {
-            let experiment = self.manifest.embedding()?;
-            if self.resolved {
-                print!("{}", experiment.resolved()?);
-            }
-            experiment.check()?;
-            eprintln!("{}: ok, {} on cpu", experiment.manifest.name, experiment.manifest.model.r#type);
-            if self.json {
-                println!("[]");
-            }
-            return Ok(());
+        let source = self.manifest.source()?;
+        match source.names_triples() {
+            true => self.embedding(source),
+            false => self.experiment(source),
         }
-        let experiment = self.cache.apply(self.manifest.checked()?);
+    }
+
+    fn embedding(self, source: Source) -> Result<()> {
+        let experiment = self.manifest.embedding(source)?;
+        if self.resolved {
+            print!("{}", experiment.resolved()?);
+        }
+        experiment.check()?;
+        let (manifest, device) = (&experiment.manifest, experiment.device()?.name);
+        eprintln!("{}: ok, {} on {device}", manifest.name, manifest.model.r#type);
+        if self.json {
+            println!("[]");
+        }
+        Ok(())
+    }
+
+    fn experiment(self, source: Source) -> Result<()> {
+        let experiment = self.cache.apply(self.manifest.checked(source)?);
         if self.resolved {
             print!("{}", experiment.resolved()?);
         }

@@ -262,11 +262,16 @@ impl ManifestArgs {
         Experiment::data_only(self.load()?, registry)
     }
 
-    /// Loads the manifest as [`ManifestArgs::experiment`] does, and finds all mistakes: those of its keys, of components and, when
-    /// those can be looked at, of tables.
-    fn checked(&self) -> Result<Experiment> {
+    /// Reads the manifest, be it that of an experiment or of an embedding.
+    fn source(&self) -> Result<Source> {
+        Source::load(&self.manifest, &self.all_settings())
+    }
+
+    /// Loads everything that the manifest of an experiment names as [`ManifestArgs::experiment`] does, and finds all mistakes:
+    /// those of its keys, of components and, when those can be looked at, of tables.
+    fn checked(&self, source: Source) -> Result<Experiment> {
         let mut mistakes = Mistakes::default();
-        let (manifest, source, read) = Manifest::load_partly(&self.manifest, &self.all_settings())?;
+        let (manifest, source, read) = Manifest::partly_from_source(source)?;
         mistakes.note(read);
         let of_tables = (manifest.clone(), source.clone());
         let experiment = self.registry().and_then(|registry| Experiment::new((manifest, source), registry));
@@ -281,15 +286,9 @@ impl ManifestArgs {
         mistakes.finish(experiment)
     }
 
-    /// Whether the manifest describes a knowledge graph.
-    fn names_a_graph(&self) -> Result<bool> {
-        KgeManifest::is_meant(&self.manifest, &self.settings)
-    }
-
-    /// The same for a manifest of an embedding.
-    fn embedding(self) -> Result<KgeExperiment> {
-        let registry = self.registry()?;
-        KgeExperiment::new(KgeManifest::load(&self.manifest, &self.settings)?, registry)
+    /// Loads everything that the manifest of an embedding names.
+    fn embedding(&self, source: Source) -> Result<KgeExperiment> {
+        KgeExperiment::new(KgeManifest::from_source(source)?, self.registry()?)
     }
 
     fn registry(&self) -> Result<Registry> {

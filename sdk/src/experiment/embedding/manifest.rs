@@ -168,14 +168,6 @@ impl KgeManifest {
         Self::from_source(Source::load(path, settings)?)
     }
 
-    /// Whether a manifest describes a knowledge graph and not a cohort.
-    ///
-    /// # Errors
-    /// For unreadable files and text that is not TOML.
-    pub fn is_meant(path: &Path, settings: &[String]) -> Result<bool> {
-        Ok(Source::load(path, settings)?.names_triples())
-    }
-
     /// A manifest in a text, for programs that embed the SDK.
     ///
     /// # Errors
@@ -184,7 +176,11 @@ impl KgeManifest {
         Self::from_source(Source::from_text("manifest", text, settings)?)
     }
 
-    fn from_source(mut source: Source) -> Result<(Self, Source)> {
+    /// A manifest that was read; [`Source::names_triples`] tells these from those of cohorts.
+    ///
+    /// # Errors
+    /// For manifests of cohorts, unknown keys and values of the wrong type, each with its line.
+    pub fn from_source(mut source: Source) -> Result<(Self, Source)> {
         source.name_after_file();
         let table = source.table().clone();
         if table.get("data").and_then(Value::as_table).is_some_and(|data| data.contains_key("parser")) {

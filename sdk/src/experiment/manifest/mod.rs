@@ -235,20 +235,20 @@ impl Manifest {
         Self::from_source(Source::of_table("manifest", table))
     }
 
-    /// What can be read of a manifest, and its mistakes: what is wrong is left out, so that the rest can be looked at.
+    /// A manifest that was read.
     ///
     /// # Errors
-    /// For unreadable files, text that is not TOML, and manifests that lack what they must have.
-    pub fn load_partly(path: &Path, settings: &[String]) -> Result<(Self, Source, Result<()>)> {
-        Self::partly(Source::load(path, settings)?)
-    }
-
-    pub(in crate::experiment) fn from_source(source: Source) -> Result<(Self, Source)> {
-        let (manifest, source, read) = Self::partly(source)?;
+    /// For unknown keys and values of the wrong type, each with its line.
+    pub fn from_source(source: Source) -> Result<(Self, Source)> {
+        let (manifest, source, read) = Self::partly_from_source(source)?;
         read.map(|()| (manifest, source))
     }
 
-    fn partly(mut source: Source) -> Result<(Self, Source, Result<()>)> {
+    /// What can be understood of a manifest, and its mistakes: what is wrong is left out, so that the rest can be looked at.
+    ///
+    /// # Errors
+    /// For manifests that lack what they must have.
+    pub fn partly_from_source(mut source: Source) -> Result<(Self, Source, Result<()>)> {
         source.name_after_file();
         if source.names_triples() {
             let error = Error::user("this manifest describes a knowledge graph, and no cohort").at_key("data");

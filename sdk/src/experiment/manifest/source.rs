@@ -5,9 +5,10 @@ use super::keys::{from_start, key_of, written};
 use super::origins::{Origin, Origins, position};
 use super::settings;
 use crate::{Error, Result};
+use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
-use toml::de::DeTable;
+use toml::de::{DeTable, Deserializer};
 use toml::{Table, Value};
 
 /// A manifest as written: the merged table and the origin of each key.
@@ -35,7 +36,10 @@ pub(in crate::experiment) fn names_triples(manifest: &Table) -> bool {
 
 impl Source {
     /// Reads a file, merges it over what it `extends`, and applies `key=value` settings.
-    pub(crate) fn load(path: &Path, settings: &[String]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// For unreadable files, text that is not TOML and settings that lead nowhere.
+    pub fn load(path: &Path, settings: &[String]) -> Result<Self> {
         let mut source = Self::read(path, &mut Extended::default())?;
         settings.iter().try_for_each(|setting| source.set(setting))?;
         Ok(source)
@@ -60,17 +64,21 @@ impl Source {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self> {
-        let parsed = DeTable::parse(text).map_err(|e| {
-            let (line, column) = position(text, e.span().map_or(0, |s| s.start));
-            Error::user(format!("this is not TOML: {}", e.message().trim())).at_column(path, line, column)
-        })?;
+        let wrong = |what: &str, error: &toml::de::Error| {
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            Error::user(format!("{what}: {}", error.message().trim())).at_column(path, line, column)
+        };
+        let parsed = DeTable::parse(text).map_err(|e| wrong("this is not TOML", &e))?;
         let origins = Origins::of_text(path, text, parsed.get_ref());
-        let table = toml::from_str(text).map_err(|e| Error::user(e.message().to_owned()).at_file(path))?;
+        let table = Table::deserialize(Deserializer::from(parsed)).map_err(|e| {
+            let error = wrong("this value cannot be read", &e);
+            error.help(format!("whole numbers are from {} to {}", i64::MIN, i64::MAX))
+        })?;
         Ok(Self { path: path.to_owned(), table, origins })
     }
 
-    /// Whether its `[data]` is that of a knowledge graph.
-    pub(crate) fn names_triples(&self) -> bool {
+    /// Whether its `[data]` is that of a knowledge graph, and not of a cohort.
+    pub fn names_triples(&self) -> bool {
         names_triples(self.table())
     }
 
@@ -207,6 +215,16 @@ mod tests {
         assert!(source.is_set("stage[0].epochs") && !source.is_set("stage[-1].epochs"));
         assert!(source.set("stage[4].epochs=3").unwrap_err().to_string().contains("the list has 1"));
         assert!(source.set("nonsense").is_err());
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_named_with_its_place() {
+        let error = Source::from_text("manifest", "name = 'x'\nseed = 9223372036854775808\n", &[]).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.exit_code(), 2, "{text}");
+        for part in ["this value cannot be read", "manifest:2:8", "to 9223372036854775807"] {
+            assert!(text.contains(part), "lacks {part:?}: {text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::experiment::embedding::KgeManifest;
+use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Listed, Manifest, listed, listed_of_embedding};
 use dualk_sdk::plugin::{LockedPlugin, PluginsLock, Registry};
 use std::path::{Path, PathBuf};
@@ -15,9 +16,10 @@ pub struct Lock {
 impl Lock {
     /// Reads what the files say; runs none of them.
     pub fn run(self) -> Result<()> {
-        let Listed { plugins, components, open } = match KgeManifest::is_meant(&self.manifest, &[])? {
-            true => listed_of_embedding(&KgeManifest::load(&self.manifest, &[])?),
-            false => listed(&Manifest::load(&self.manifest, &[])?)?,
+        let source = Source::load(&self.manifest, &[])?;
+        let Listed { plugins, components, open } = match source.names_triples() {
+            true => listed_of_embedding(&KgeManifest::from_source(source)?),
+            false => listed(&Manifest::from_source(source)?)?,
         };
         let files = Registry::files(&plugins, &components, &open)?;
         for file in &files {
