@@ -463,5 +463,4 @@ fn notes(records: &[Record], groups: &[Group<'_>], apart: bool) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
