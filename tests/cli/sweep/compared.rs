@@ -1,0 +1,40 @@
+//! Which runs can be compared, and what their rows are called.
+
+use super::support::{Place, run};
+
+#[test]
+fn what_cannot_be_compared_is_refused_by_name() {
+    let place = Place::new("");
+    let base = run(&place, &[]);
+    let cohort = run(&place, &["data.parser.patients=420"]);
+    let split = run(&place, &["data.split.seed=7"]);
+    let task = run(&place, &["stage[1].task={ type = \"rare\", most = 40 }"]);
+    let longer = run(&place, &["stage[1].epochs=2"]);
+    for (other, what) in [(&cohort, "cohorts"), (&split, "splits"), (&task, "tasks")] {
+        let error = place.refused(&["compare", &base, other]);
+        assert!(error.contains(&format!("these runs have different {what}")), "{error}");
+    }
+    let rows = place.json(&["compare", &base, &longer, "--format", "json"]);
+    assert_eq!(rows.iter().map(|r| r["name"].as_str().unwrap()).collect::<Vec<_>>(), ["epochs = 3", "epochs = 2"]);
+    assert!(rows[0]["metrics"]["R@10"]["sd"].is_null(), "one run has no spread");
+    assert!(place.refused(&["compare", "nowhere"]).contains("nowhere"));
+    assert!(place.refused(&["compare", "runs"]).contains("these runs have different"));
+}
+
+#[test]
+fn names_that_manifests_give_are_kept_where_several_folders_are_compared() {
+    let place = Place::new(
+        "[[sweep.list]]\nname = \"plain\"\n[[sweep.list]]\nname = \"deep\"\n\"model.graph_encoder.dims\" = [16, 16, 16]\n\
+         [[sweep.list]]\n\"stage[1].lr\" = 0.01\n",
+    );
+    place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "3", "--threads", "1"]);
+    let alone = run(&place, &["name=alone"]);
+    let names = |folders: &[&str]| -> Vec<String> {
+        let rows = place.json(&[&["compare", "--format", "json"], folders].concat());
+        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&["out", &alone]), ["plain", "deep", "small", "alone"]);
+    let mut of_runs = names(&["out/runs", &alone]);
+    of_runs.sort();
+    assert_eq!(of_runs, ["alone", "deep", "plain", "small"]);
+}

@@ -1,0 +1,104 @@
+//! The program, and a small experiment to vary.
+
+use dualk_sdk::serde_json::{self, Value};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A small experiment.
+const MANIFEST: &str = r#"name = "small"
+seed = 3
+
+[backend]
+device = "cpu"
+
+[data]
+parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
+split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
+
+[model]
+node_init = { type = "random", dim = 16 }
+graph_encoder = { type = "gat", dims = [16, 16] }
+lab = { type = "linear", dim = 16 }
+head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
+
+[[stage]]
+type = "lab"
+epochs = 2
+
+[[stage]]
+type = "finetune"
+epochs = 3
+"#;
+
+/// Two encoders, each with two seeds.
+pub const ENCODERS: &str = r#"[sweep]
+seeds = [1, 2]
+grid = { "model.graph_encoder" = [{ type = "gat", dims = [16, 16] }, { type = "gcn", dims = [16, 16] }] }
+"#;
+
+/// A folder with the experiment and a cache of its own.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    pub fn new(sweep: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("small.toml"), format!("{MANIFEST}\n{sweep}")).unwrap();
+        Self { folder }
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
+        command.current_dir(self.folder()).env("DUALK_CACHE", self.path("cache")).args(arguments);
+        command
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Standard error of a command that the user got wrong.
+    pub fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
+        errors(&output)
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        serde_json::from_str(&self.ok(arguments)).unwrap()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    pub fn logs(&self) -> Vec<String> {
+        let members = fs::read_dir(self.path("out/members")).unwrap();
+        members.map(|m| fs::read_to_string(m.unwrap().path().join("log.txt")).unwrap_or_default()).collect()
+    }
+}
+
+/// Standard error as text.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The folder of a run with settings.
+pub fn run(place: &Place, settings: &[&str]) -> String {
+    let set = settings.iter().flat_map(|s| ["--set", s]);
+    let arguments: Vec<&str> = ["run", "small.toml", "--set", "stage[0].epochs=1"].into_iter().chain(set).collect();
+    let printed = place.ok(&arguments);
+    printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap().to_owned()
+}
