@@ -3,22 +3,24 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::serde_json::{Value, from_str};
+use program::{dualk, printed, said};
 use std::fs;
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 const SMALL: [&str; 6] = ["--nodes", "60", "--edges", "401", "--targets", "50"];
 const NARROW: [&str; 4] = ["--features", "8", "--widths", "6,4"];
 
 fn bench(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_dualk")).arg("bench").args(arguments).output().unwrap()
+    dualk(Path::new("."), &[&["bench"], arguments].concat())
 }
 
 /// The JSON lines of a command that works.
 fn lines(arguments: &[&str]) -> Vec<Value> {
-    let output = bench(arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(|line| from_str(line).unwrap()).collect()
+    printed(&bench(arguments)).lines().map(|line| from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -107,7 +109,7 @@ fn mistakes_name_the_flag_or_the_key() {
     ];
     for (arguments, expected) in cases {
         let output = bench(arguments);
-        let text = String::from_utf8_lossy(&output.stderr);
+        let text = said(&output);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
         assert!(text.contains(expected), "{arguments:?}: {text}");
         assert!(output.stdout.is_empty());
@@ -141,7 +143,7 @@ fn a_folder_without_tables_is_refused() {
     let cache = tempfile::tempdir().unwrap();
     fs::create_dir(cache.path().join("1000")).unwrap();
     let output = bench(&["prepare", "--rows", "1000", "--cache", &cache.path().display().to_string()]);
-    let text = String::from_utf8_lossy(&output.stderr);
+    let text = said(&output);
     assert!(output.status.code() == Some(2) && text.contains("`patients` is missing"), "{text}");
 }
 
@@ -156,10 +158,10 @@ fn a_step_of_an_embedding_is_a_line() {
         assert_eq!((number("entities"), number("batch"), number("cells")), (300.0, 8.0, 8.0 * 17.0), "{model}");
     }
     let wrong = bench(&["kge", "--model", "hak"]);
-    let error = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    let error = said(&wrong);
     assert!(wrong.status.code() == Some(2) && error.contains("did you mean `hake`?"), "{error}");
     assert_eq!(bench(&["kge", "--batch", "0"]).status.code(), Some(2));
     let wrong = bench(&["kge", "--device", "gpu"]);
-    let error = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    let error = said(&wrong);
     assert!(wrong.status.code() == Some(2) && error.contains("no device `gpu`") && error.contains("cuda"), "{error}");
 }

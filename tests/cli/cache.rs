@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::component::ParserContext;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::{self, Value};
+use program::{epochs, printed, run_folder, said, with_cache};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -53,9 +56,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        command.current_dir(self.folder.path()).env("DUALK_CACHE", self.path("cache")).args(arguments);
-        command
+        with_cache(self.folder.path(), arguments)
     }
 
     fn dualk(&self, arguments: &[&str]) -> Output {
@@ -75,21 +76,12 @@ impl Place {
 }
 
 fn finished(folder: &Path, output: &Output) -> (PathBuf, String) {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    (folder.join(printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap()), said)
+    (folder.join(run_folder(&printed(output))), said(output))
 }
 
 /// Weights and metrics of a run.
 fn results(run: &Path) -> [Vec<u8>; 2] {
     ["model.safetensors", "checkpoints/1-lab.safetensors"].map(|name| fs::read(run.join(name)).unwrap())
-}
-
-/// Losses and metrics of every epoch, without the time it took.
-fn epochs(run: &Path) -> Vec<String> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    text.lines().map(|line| line.split(",\"seconds\"").next().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -161,7 +153,7 @@ fn changed_tables_are_read_again() {
     fs::write(place.path("raw.toml"), text).unwrap();
     let cached = || {
         let output = place.dualk(&["prepare", "raw.toml", "--out", "out"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = said(&output);
         assert!(output.status.success(), "{said}");
         said.contains("cohort: from the cache")
     };
@@ -272,7 +264,7 @@ fn the_command_leaves_alone_what_is_not_the_caches_or_cannot_be_read() {
     let place = Place::new();
     let refused = |arguments: &[&str], says: &str| {
         let output = place.dualk(&[&["cache"], arguments].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = said(&output);
         assert!(output.status.code() == Some(2) && said.contains(says), "{said}");
     };
     let thesis = place.path("work").join(format!("photos-{}", "0".repeat(32))).join("thesis.tex");

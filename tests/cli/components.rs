@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::serde_json::Value as Json;
@@ -10,7 +12,6 @@ use dualk_sdk::testing::examine;
 use dualk_sdk::toml::{Table, Value};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// Components whose files their own plugins' tests write, where they are checked.
 const ELSEWHERE: [&str; 6] = ["csv", "eicu", "hake", "meds", "mimic3", "omop"];
@@ -45,9 +46,7 @@ fn every_shipped_component_passes_the_checks() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("vectors.csv"), "428.0,0.5,-1,2\n428.1,1,0,0.25\n").unwrap();
     fs::write(folder.path().join("chronic.txt"), "401.9\n250.00\n").unwrap();
-    let mut synth = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    synth.args(["synth", "--patients", "150", "--lab-rows", "4000", "--seed", "1"]).arg(folder.path().join("raw"));
-    assert!(synth.output().unwrap().status.success());
+    program::succeed(folder.path(), &["synth", "--patients", "150", "--lab-rows", "4000", "--seed", "1", "raw"]);
     let mut registry = Registry::new();
     registry.load_shipped().unwrap();
     let mut failures = Vec::new();

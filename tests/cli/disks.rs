@@ -5,6 +5,9 @@
 #![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(target_os = "linux")]
 
+mod program;
+
+use program::{command, refused, said, with_cache};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -39,15 +42,7 @@ split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
 "#;
 
 fn dualk(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", folder.join("cache")).args(arguments).output().unwrap()
-}
-
-/// The error of a command that must fail by what the user can mend.
-fn refused(output: &Output, says: &[&str]) {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    says.iter().for_each(|text| assert!(said.contains(text), "lacks {text:?}: {said}"));
+    with_cache(folder, arguments).output().unwrap()
 }
 
 /// A file system in memory, where this test may make one.
@@ -123,13 +118,9 @@ fn a_read_only_folder_is_named() {
         refused(&dualk(folder.path(), arguments), &["Read-only file system", "disk"]);
     }
     // A cache that cannot be written costs no result.
-    let output = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .current_dir(folder.path())
-        .env("DUALK_CACHE", folder.path().join("disk/cache"))
-        .args(["run", "small.toml"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let mut run = command(folder.path(), &["run", "small.toml"]);
+    let output = run.env("DUALK_CACHE", folder.path().join("disk/cache")).output().unwrap();
+    let said = said(&output);
     assert!(output.status.success() && said.contains("not cached"), "{said}");
 }
 
@@ -138,11 +129,7 @@ fn a_read_only_folder_is_named() {
 fn what_cannot_be_printed_stops_no_training() {
     let folder = tempfile::tempdir().unwrap();
     place(folder.path());
-    let start = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        command.current_dir(folder.path()).env("DUALK_CACHE", "off").args(arguments);
-        command
-    };
+    let start = |arguments: &[&str]| command(folder.path(), arguments);
     let full = || File::options().write(true).open("/dev/full").unwrap();
     let closed = || std::io::pipe().unwrap().1;
     for training in [&["run", "small.toml"][..], &["kge", "train", "graph.toml"]] {
@@ -246,6 +233,6 @@ fn a_table_that_changes_while_it_is_read_gives_no_result() {
         assert!(!kept.contains("mimic4"), "{kept}");
         // Whoever waits until the writer is done gets a result.
         let output = dualk(folder.path(), arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{}", said(&output));
     }
 }

@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::experiment::{Experiment, Manifest, Outcome};
 use dualk_sdk::plugin::{Registrar, Registry};
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::Value;
+use program::{command, dualk, printed, run_folder, said, succeed};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const MANIFEST: &str = r#"name = "small"
 seed = 3
@@ -46,13 +48,6 @@ epochs = 1
 type = "finetune"
 epochs = 2
 "#;
-
-/// The program, which neither knows of earlier runs nor tells later ones.
-fn dualk() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.env("DUALK_CACHE", "off");
-    command
-}
 
 /// An encoder of this test alone: a linear layer over the mean of a node and its neighbours.
 #[derive(Module, Debug)]
@@ -317,10 +312,8 @@ fn losses_are_the_same_on_one_thread_and_two() {
     let losses = |threads: &str| -> Vec<f64> {
         let runs = folder.path().join(threads);
         let set = format!("output.runs={}", runs.display());
-        let mut command = dualk();
-        command.env("RAYON_NUM_THREADS", threads).args(["run", file.to_str().unwrap(), "--set", &set]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut run = command(folder.path(), &["run", file.to_str().unwrap(), "--set", &set]);
+        printed(&run.env("RAYON_NUM_THREADS", threads).output().unwrap());
         let run = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
         let lines = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
         let loss = |line: &str| {
@@ -339,13 +332,9 @@ fn losses_are_the_same_on_one_thread_and_two() {
 fn a_run_can_be_evaluated_again() {
     let folder = tempfile::tempdir().unwrap();
     let file = write_manifest(folder.path());
-    let run = |arguments: &[&str]| {
-        let output = dualk().current_dir(folder.path()).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let run = |arguments: &[&str]| succeed(folder.path(), arguments);
     let printed = run(&["run", file.to_str().unwrap()]);
-    let path = printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap();
+    let path = &run_folder(&printed);
     for name in [
         "manifest.toml",
         "plugins.lock",
@@ -378,8 +367,8 @@ fn every_shipped_manifest_passes_check_and_stays_short() {
             continue;
         }
         assert!(fs::read_to_string(&path).unwrap().lines().count() <= 60, "{name} is longer than 60 lines");
-        let output = dualk().args(["check", path.to_str().unwrap(), "--no-memory"]).output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let output = dualk(&folder, &["check", path.to_str().unwrap(), "--no-memory"]);
+        let error = said(&output);
         // Without the licensed tables all that may be missing is a data file.
         let fine =
             output.status.success() || (error.contains("there is no such folder") || error.contains("no such file"));
@@ -395,8 +384,7 @@ fn prepare_needs_data_alone() {
     let file = folder.path().join("only-data.toml");
     fs::write(&file, "[data]\nparser = { type = \"synthetic\", patients = 300 }\n").unwrap();
     let out = folder.path().join("out");
-    let status = dualk().args(["prepare", file.to_str().unwrap(), "--out", out.to_str().unwrap()]).status().unwrap();
-    assert!(status.success());
+    succeed(folder.path(), &["prepare", file.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     for name in ["summary.json", "patients.parquet", "splits.json", "vocabulary.json", "graph.parquet"] {
         assert!(out.join(name).is_file(), "{name}");
     }

@@ -4,10 +4,14 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
+use program::mimic4::Mimic4;
+use program::said;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 const MANIFEST: &str = r#"name = "broken"
 seed = 1
@@ -47,41 +51,9 @@ task = "diagnosis"
 epochs = 1
 "#;
 
-/// A MIMIC-IV-shaped folder of 24 patients, half of them with two admissions, written by hand.
+/// Tables like those of MIMIC-IV.
 fn write_tables(folder: &Path) {
-    let raw = folder.join("raw");
-    fs::create_dir_all(&raw).unwrap();
-    let mut patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n".to_owned();
-    let mut admissions = "subject_id,hadm_id,admittime,dischtime\n".to_owned();
-    let mut diagnoses = "subject_id,hadm_id,seq_num,icd_code,icd_version\n".to_owned();
-    let mut labs = "labevent_id,subject_id,hadm_id,itemid,charttime,flag\n".to_owned();
-    let codes = ["4280", "25000", "4019", "5849", "2724", "41401"];
-    for p in 0..24 {
-        patients += &format!("{},F,60,2150,2014 - 2016,\n", 100 + p);
-        for v in 0..1 + p % 2 {
-            let hadm = 1000 + 10 * p + v;
-            admissions += &format!("{},{hadm},2150-0{}-01 10:00:00,2150-09-09 10:00:00\n", 100 + p, v + 1);
-            for c in 0..3 {
-                diagnoses += &format!("{},{hadm},{},{},9\n", 100 + p, c + 1, codes[(p + v + c) % codes.len()]);
-            }
-            for item in 0..6 {
-                let flag = if (p + v + item) % 2 == 0 { "abnormal" } else { "" };
-                labs += &format!("{hadm}{item},{},{hadm},{},2150-01-01 11:00:00,{flag}\n", 100 + p, 500 + item);
-            }
-        }
-    }
-    let items = "itemid,label,fluid,category\n500,a,Blood,Chemistry\n501,b,Blood,Chemistry\n502,c,Blood,Hematology\n\
-                 503,d,Blood,Hematology\n504,e,Blood,Blood Gas\n505,f,Blood,Blood Gas\n";
-    for (name, text) in [
-        ("patients.csv", patients.as_str()),
-        ("admissions.csv", &admissions),
-        ("diagnoses_icd.csv", &diagnoses),
-        ("labevents.csv", &labs),
-        ("d_labitems.csv", items),
-    ] {
-        fs::write(raw.join(name), text).unwrap();
-    }
-    fs::write(folder.join("map.csv"), "ICD10,ICD9\nI509,4289\nE119,25000\n").unwrap();
+    Mimic4 { first: [100, 1000, 10_000], text: None }.write(folder);
 }
 
 struct Case {
@@ -332,13 +304,8 @@ fn cases() -> Vec<Case> {
 }
 
 fn dualk(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).args(["run", "broken.toml", "--device", "cpu"]);
-    if arguments.first() == Some(&"--device") {
-        command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        command.current_dir(folder).args(["run", "broken.toml"]);
-    }
-    command.env("DUALK_CACHE", "off").args(arguments).output().unwrap()
+    let device: &[&str] = if arguments.first() == Some(&"--device") { &[] } else { &["--device", "cpu"] };
+    program::dualk(folder, &[&["run", "broken.toml"], device, arguments].concat())
 }
 
 /// Names of everything in a folder and below.
@@ -377,7 +344,7 @@ fn every_mistake_gets_one_screen_and_leaves_nothing() {
         (case.files)(folder.path());
         let before = listing(folder.path());
         let output = dualk(folder.path(), case.arguments);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let error = said(&output);
         let missing: Vec<_> = case.says.iter().filter(|s| !error.contains(**s)).collect();
         let screen = error.lines().count() <= 24 && error.lines().all(|l| l.len() <= 400);
         // Nothing is said twice.
@@ -422,10 +389,8 @@ fn all_mistakes_are_found_at_once() {
         fs::remove_file(folder.path().join("raw").join(table)).unwrap();
     }
     let before = listing(folder.path());
-    let mut check = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    check.current_dir(folder.path()).env("DUALK_CACHE", "off").args(["check", "broken.toml", "--device", "cpu"]);
-    let output = check.output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = program::dualk(folder.path(), &["check", "broken.toml", "--device", "cpu"]);
+    let error = said(&output);
     assert_eq!(output.status.code(), Some(2), "{error}");
     let tables = ["`data.parser.root`: the table `admissions`", "`data.parser.root`: the table `labevents`"];
     for says in mistakes.map(|(_, _, says)| says).into_iter().chain(tables) {
@@ -457,10 +422,8 @@ fn mistakes_in_files_of_a_knowledge_graph_are_found_early() {
         "error: `data.parser.root`: the table `admissions`",
     ];
     for command in ["check", "run"] {
-        let mut dualk = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        dualk.current_dir(folder.path()).env("DUALK_CACHE", "off").args([command, "broken.toml", "--device", "cpu"]);
-        let output = dualk.output().unwrap();
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let output = program::dualk(folder.path(), &[command, "broken.toml", "--device", "cpu"]);
+        let error = said(&output);
         assert_eq!(output.status.code(), Some(2), "{command}: {error}");
         for says in says {
             assert!(error.contains(says), "{command} lacks {says}: {error}");
@@ -493,5 +456,5 @@ fn without_a_mistake_it_runs() {
     write_tables(folder.path());
     fs::write(folder.path().join("broken.toml"), MANIFEST).unwrap();
     let output = dualk(folder.path(), &[]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", said(&output));
 }

@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::plugin::plugin_file_name;
 use dualk_sdk::serde_json::{self, Value};
+use program::{printed, run_folder, said, with_cache};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-const DUALK: &str = env!("CARGO_BIN_EXE_dualk");
 
 /// An experiment with a plugin file of its own, a copy of a shipped one.
 struct Place {
@@ -24,7 +25,8 @@ impl Place {
         // Plugins in /tmp, where others can write, would be refused.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let plugin = folder.path().join(format!("{DLL_PREFIX}mine{DLL_SUFFIX}"));
-        fs::copy(Path::new(DUALK).with_file_name(plugin_file_name("fusion-recurrent")), &plugin).unwrap();
+        fs::copy(Path::new(env!("CARGO_BIN_EXE_dualk")).with_file_name(plugin_file_name("fusion-recurrent")), &plugin)
+            .unwrap();
         let manifest = format!(
             r#"name = "known"
 
@@ -107,9 +109,7 @@ epochs = {epochs}
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(DUALK);
-        command.current_dir(self.folder.path()).env("DUALK_CACHE", self.folder.path().join("cache")).args(arguments);
-        command
+        with_cache(self.folder.path(), arguments)
     }
 
     fn dualk(&self, arguments: &[&str]) -> Output {
@@ -137,18 +137,12 @@ epochs = {epochs}
     /// Runs it; the folder of the run, and what was said.
     fn run(&self, more: &[&str]) -> (PathBuf, String) {
         let output = self.dualk(&[&["run", "known.toml"], more].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        let run = printed.lines().find_map(|line| line.strip_prefix("run: ")).unwrap().to_owned();
-        (self.folder.path().join(run), said)
+        (self.folder.path().join(run_folder(&printed(&output))), said(&output))
     }
 
     fn eval(&self, run: &Path, more: &[&str]) -> (String, String) {
         let output = self.dualk(&[&["eval", run.to_str().unwrap()], more].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
-        (String::from_utf8_lossy(&output.stdout).into_owned(), said)
+        (printed(&output), said(&output))
     }
 
     /// The plugin as another build would leave it: one byte more.

@@ -3,27 +3,20 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::data::tables;
 use dualk_sdk::toml::Table;
+use program::{dualk, run_folder, said, succeed};
 use safetensors::SafeTensors;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 /// The folder of golden numbers: `DUALK_GOLDEN`, else `shared/golden` beside the workspace. The build script looks whether
 /// it is there.
 fn golden() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden");
     std::env::var_os("DUALK_GOLDEN").map_or(beside, PathBuf::from).canonicalize().unwrap()
-}
-
-fn dualk(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", "off").args(arguments).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A folder with a manifest of the golden cohort.
@@ -50,15 +43,9 @@ mod golden {
         let golden = super::golden();
         let folder = place(&golden, 40);
         let artifacts = golden.join("artifacts-a");
-        let output = dualk(
-            folder.path(),
-            &["import", artifacts.to_str().unwrap(), "--data", "data.toml", "--vectors", "hake.safetensors"],
-        );
-        assert!(output.status.success(), "{}", said(&output));
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        let run = printed.lines().find_map(|line| line.strip_prefix("run: ")).unwrap();
-        let evaluated = dualk(folder.path(), &["eval", run, "--predictions", "logits.parquet"]);
-        assert!(evaluated.status.success(), "{}", said(&evaluated));
+        let import = ["import", artifacts.to_str().unwrap(), "--data", "data.toml", "--vectors", "hake.safetensors"];
+        let run = run_folder(&succeed(folder.path(), &import));
+        succeed(folder.path(), &["eval", &run, "--predictions", "logits.parquet"]);
 
         let bytes = fs::read(artifacts.join("expected.safetensors")).unwrap();
         let expected = SafeTensors::deserialize(&bytes).unwrap();

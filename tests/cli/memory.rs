@@ -4,11 +4,11 @@
 #![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(target_os = "linux")]
 
-use dualk_sdk::serde_json::{self, Value};
+mod program;
+
+use program::{result, succeed};
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
 
 /// Parameters, graph and logits that weigh more than the program itself.
 const MANIFEST: &str = r#"name = "large"
@@ -89,19 +89,11 @@ epochs = 1
     )
 }
 
-fn dualk(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    let output = command.current_dir(folder).env("DUALK_CACHE", "off").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
 /// Compares what is expected of so many stages with what a run of them takes.
 fn compare(what: &str, manifest: &str, stages: usize) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("manifest.toml"), manifest).unwrap();
-    let printed = dualk(folder.path(), &["check", "manifest.toml"]).stdout;
-    let printed = String::from_utf8(printed).unwrap();
+    let printed = succeed(folder.path(), &["check", "manifest.toml"]);
     let expected: HashMap<&str, f64> = printed
         .lines()
         .map(|line| {
@@ -109,9 +101,9 @@ fn compare(what: &str, manifest: &str, stages: usize) {
             (stage, amount.trim().strip_suffix(" GB").unwrap().parse().unwrap())
         })
         .collect();
-    dualk(folder.path(), &["run", "manifest.toml"]);
+    succeed(folder.path(), &["run", "manifest.toml"]);
     let run = fs::read_dir(folder.path().join("runs")).unwrap().next().unwrap().unwrap().path();
-    let result: Value = serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap();
+    let result = result(&run);
     let trained = result["trained"].as_array().unwrap();
     assert_eq!(trained.len(), stages);
     for stage in trained {

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::data::columns::{Values, write_parquet};
 use dualk_sdk::data::tables::Table;
 use dualk_sdk::experiment::{Outcome, Row};
 use dualk_sdk::serde_json::{Value, from_slice};
+use program::{dualk, printed, result, said, succeed};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// Codes, the days of a stay with them, and those to the next.
 const CODES: [(&str, i64, i64); 4] = [("I10", 1, 400), ("E11.9", 4, 120), ("I50.9", 9, 30), ("J18.9", 16, 8)];
@@ -76,33 +79,27 @@ lr = 0.01
 "#
     );
     std::fs::write(folder.join("m.toml"), manifest).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", "off").args(["run", "m.toml", "--set", "output.runs=runs"]);
-    command.output().unwrap()
+    dualk(folder, &["run", "m.toml", "--set", "output.runs=runs"])
 }
 
 /// The run of a task, the only one in the folder.
 fn finished(folder: &Path, task: &str, loss: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(folder.join("runs"));
-    let output = run(folder, task, loss);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    printed(&run(folder, task, loss));
     std::fs::read_dir(folder.join("runs")).unwrap().map(|e| e.unwrap().path()).find(|p| p.is_dir()).unwrap()
 }
 
 /// The file of predictions of a task.
 fn predictions(folder: &Path, task: &str, loss: &str) -> PathBuf {
     let run = finished(folder, task, loss);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    let command = command.current_dir(folder).env("DUALK_CACHE", "off").arg("eval").arg(run);
-    let output = command.args(["--predictions", "predictions.parquet"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    succeed(folder, &["eval", run.to_str().unwrap(), "--predictions", "predictions.parquet"]);
     folder.join("predictions.parquet")
 }
 
 /// Rows of the table: names, each with a metric.
 fn rows(folder: &Path, task: &str, loss: &str, metric: &str) -> Vec<(String, f64)> {
     let run = finished(folder, task, loss);
-    let result: Value = from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap();
+    let result = result(&run);
     let value = |row: &Value| {
         let metrics = row["metrics"].as_array().unwrap();
         metrics.iter().find(|m| m[0] == metric).unwrap()[1].as_f64().unwrap()
@@ -202,7 +199,7 @@ fn a_loss_for_other_targets_is_refused_with_those_that_fit() {
     write_visits(folder.path());
     let refused = |task: &str, loss: &str, says: &[&str]| {
         let output = run(folder.path(), task, loss);
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = said(&output);
         assert_eq!(output.status.code(), Some(2), "{text}");
         says.iter().for_each(|part| assert!(text.contains(part), "{part}: {text}"));
     };
@@ -257,24 +254,20 @@ fn predictions_replace_no_file_of_another_kind() {
     let folder = tempfile::tempdir().unwrap();
     write_visits(folder.path());
     let run = finished(folder.path(), r#"{ type = "readmission", head = "direct" }"#, r#""bce""#);
-    let eval = |file: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        let command = command.current_dir(folder.path()).env("DUALK_CACHE", "off").arg("eval").arg(&run);
-        command.args(["--predictions", file]).output().unwrap()
-    };
+    let eval = |file: &str| dualk(folder.path(), &["eval", run.to_str().unwrap(), "--predictions", file]);
     std::fs::write(folder.path().join("notes.txt"), "mine").unwrap();
     let columns = vec![("patient".to_owned(), Values::from(vec![1i64]))];
     write_parquet(&folder.path().join("cohort.parquet"), columns).unwrap();
     for file in ["notes.txt", "cohort.parquet"] {
         let before = std::fs::read(folder.path().join(file)).unwrap();
         let output = eval(file);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = said(&output);
         assert!(output.status.code() == Some(2) && said.contains(file) && said.contains("another file"), "{said}");
         assert_eq!(std::fs::read(folder.path().join(file)).unwrap(), before);
     }
     for time in ["first", "second"] {
         let output = eval("predictions.parquet");
-        assert!(output.status.success(), "{time}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{time}: {}", said(&output));
     }
 }
 

@@ -4,7 +4,10 @@
 #![allow(clippy::too_many_lines)] // a test is one story
 #![cfg(unix)]
 
+mod program;
+
 use dualk_sdk::serde_json::{self, Value};
+use program::{epochs, result, said};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -75,9 +78,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        command.current_dir(self.folder.path()).env("DUALK_CACHE", "off").args(arguments);
-        command
+        program::command(self.folder.path(), arguments)
     }
 
     fn start(&self, arguments: &[&str]) -> Child {
@@ -120,10 +121,6 @@ impl Place {
     }
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
@@ -144,15 +141,9 @@ fn results(run: &Path) -> Results {
         weights.push((path.file_name().unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap()));
     }
     weights.sort();
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let result: Value = serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap();
+    let result = result(run);
     let kept = result["trained"].as_array().unwrap().iter().map(|t| format!("{} {}", t["stage"], t["epoch"]));
-    Results {
-        weights,
-        epochs: text.lines().map(|line| line.split(",\"seconds\"").next().unwrap().to_owned()).collect(),
-        tested: result["stages"].to_string(),
-        kept: kept.collect(),
-    }
+    Results { weights, epochs: epochs(run), tested: result["stages"].to_string(), kept: kept.collect() }
 }
 
 fn check_same(ours: &Results, plain: &Results, when: &str) {

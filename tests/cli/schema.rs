@@ -3,16 +3,17 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::serde_json::{self, Value};
 use dualk_sdk::toml::Table;
+use program::{dualk, said, succeed};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn schema(arguments: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_dualk")).arg("schema").args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    let printed = succeed(Path::new("."), &[&["schema"], arguments].concat());
+    serde_json::from_str(&printed).unwrap()
 }
 
 /// The first keys where a value does not fit, of the keywords that the schema uses. (The crate `jsonschema` says so too. Without
@@ -213,10 +214,8 @@ fn numbers_out_of_range_are_refused_by_schema_and_program() {
         let text = format!("{parser}{text}\n");
         assert_eq!(check(root, &text), Some(format!(".{key}")), "{text}");
         fs::write(folder.path().join("m.toml"), &text).unwrap();
-        let mut dualk = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        dualk.current_dir(folder.path()).env("DUALK_CACHE", "off").args(["check", "m.toml", "--device", "cpu"]);
-        let output = dualk.output().unwrap();
-        let error = String::from_utf8(output.stderr).unwrap();
+        let output = dualk(folder.path(), &["check", "m.toml", "--device", "cpu"]);
+        let error = said(&output);
         let line = error.lines().find(|line| line.starts_with(&format!("error: `{key}`: expected ")));
         assert!(output.status.code() == Some(2) && line.is_some_and(|line| line.contains(says)), "{text}: {error}");
         assert_eq!(error.matches(&format!("`{key}`")).count(), 1, "{error}");

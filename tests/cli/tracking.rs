@@ -7,8 +7,11 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+mod program;
+
 use dualk_sdk::experiment::{RunDir, read_events};
 use dualk_sdk::serde_json::{self, Value};
+use program::{command, printed, refuse, run_folder, said, succeed};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -46,21 +49,12 @@ epochs = 3
 tensorboard = true
 "#;
 
-fn dualk(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", "off");
-    command
-}
-
 /// Runs the manifest with settings; the run's folder and what was said.
 fn run(folder: &Path, settings: &[&str]) -> (PathBuf, String) {
     fs::write(folder.join("small.toml"), MANIFEST).unwrap();
     let set = settings.iter().flat_map(|s| ["--set", s]);
-    let output = dualk(folder).args(["run", "small.toml"]).args(set).output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{error}");
-    let printed = String::from_utf8(output.stdout).unwrap();
-    (folder.join(printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap()), error)
+    let output = command(folder, &["run", "small.toml"]).args(set).output().unwrap();
+    (folder.join(run_folder(&printed(&output))), said(&output))
 }
 
 /// All that is in the folder of a run is known to be the run's: anything else is carried over to the next one.
@@ -217,21 +211,15 @@ fn a_server_that_is_away_costs_no_run() {
     let (run, said) = run(folder.path(), &[&format!("output.mlflow=\"http://127.0.0.1:{port}\"")]);
     assert!(said.contains("warning: the run goes on without MLflow"), "{said}");
     assert!(run.join("result.json").is_file());
-    let output = dualk(folder.path()).args(["run", "small.toml", "--set", "output.mlflow=localhost"]).output().unwrap();
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(error.contains("`output.mlflow`") && error.contains("http://localhost:5000"), "{error}");
+    let run = ["run", "small.toml", "--set", "output.mlflow=localhost"];
+    refuse(folder.path(), &run, &["`output.mlflow`", "http://localhost:5000"]);
 }
 
 #[test]
 fn watch_shows_a_run() {
     let folder = tempfile::tempdir().unwrap();
     let (run, _) = run(folder.path(), &[]);
-    let watch = |path: &Path| {
-        let output = dualk(folder.path()).arg("watch").arg(path).arg("--once").output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let watch = |path: &Path| succeed(folder.path(), &["watch", path.to_str().unwrap(), "--once"]);
     for path in [run.as_path(), Path::new("runs")] {
         let picture = watch(path);
         for part in ["small-", "complete", "7/7 epochs", "3-finetune: loss on train", "R@10 on valid", "3-finetune: "] {
@@ -247,8 +235,7 @@ fn watch_shows_a_run() {
     fs::write(unfinished.join("metrics.jsonl"), some.join("\n") + "\n{\"stage\"").unwrap();
     let picture = watch(&folder.path().join("other/small-12345678"));
     assert!(picture.contains("5/7 epochs") && picture.contains("ETA") && picture.contains("epochs/s"), "{picture}");
-    let output = dualk(folder.path()).args(["watch", "nowhere/at-all"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    refuse(folder.path(), &["watch", "nowhere/at-all"], &[]);
 }
 
 /// A browser without a window.
@@ -295,8 +282,7 @@ fn the_page_of_a_run_is_that_of_its_files() {
     let page = || fs::read_to_string(run.join("report.html")).unwrap();
     let written = page();
     fs::remove_file(run.join("report.html")).unwrap();
-    let report = dualk(folder.path()).arg("report").arg(&run).output().unwrap();
-    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    succeed(folder.path(), &["report", run.to_str().unwrap()]);
     assert!(written.contains("<h3>Plugins</h3>") && page() == written, "the two pages differ");
 }
 
@@ -307,8 +293,7 @@ fn no_text_of_the_page_overlaps_or_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let (run, _) = run(folder.path(), &["stage[2].epochs=30"]);
     let other = folder.path().join("comparison.html");
-    let compare = dualk(folder.path()).arg("compare").arg(&run).arg("--report").arg(&other).output().unwrap();
-    assert!(compare.status.success(), "{}", String::from_utf8_lossy(&compare.stderr));
+    succeed(folder.path(), &["compare", run.to_str().unwrap(), "--report", other.to_str().unwrap()]);
     let report = fs::read_to_string(run.join("report.html")).unwrap();
     for part in [
         "Recall at k on test",

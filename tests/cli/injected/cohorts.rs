@@ -1,6 +1,7 @@
 //! What `dualk prepare` writes.
 
-use super::support::{contents, dualk, fail_each, leftovers, manifest, said};
+use super::program::said;
+use super::support::{contents, dualk, fail_each, leftovers, manifest};
 use std::fs;
 use std::path::Path;
 use std::process::Output;

@@ -1,6 +1,7 @@
 //! Knowledge graphs, and their embeddings.
 
-use super::support::{contents, dualk, fail_each, keeps_what_is_there, said, weights};
+use super::program::said;
+use super::support::{contents, dualk, fail_each, keeps_what_is_there, weights};
 use std::fs;
 use std::path::Path;
 

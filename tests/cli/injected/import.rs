@@ -1,7 +1,8 @@
 //! Runs that `dualk import` makes of published files.
 
+use super::program::said;
 use super::published;
-use super::support::{MANIFEST, dualk, fail_each, leftovers, manifest, said};
+use super::support::{MANIFEST, dualk, fail_each, leftovers, manifest};
 use std::fs;
 use std::path::Path;
 

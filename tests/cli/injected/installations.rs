@@ -1,6 +1,7 @@
 //! Installations, and the archives that hold them.
 
-use super::support::{dualk, fail_each, fails, said};
+use super::program::said;
+use super::support::{dualk, fail_each, fails};
 use dualk_sdk::plugin::Stamp;
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;

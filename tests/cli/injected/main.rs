@@ -11,6 +11,8 @@ mod import;
 mod installations;
 mod patients;
 mod plugins;
+#[path = "../program/mod.rs"]
+mod program;
 mod published;
 mod runs;
 mod support;

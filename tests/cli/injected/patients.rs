@@ -1,6 +1,7 @@
 //! What `dualk synth` writes: made-up patients, and what is known of them.
 
-use super::support::{contents, dualk, fail_each, keeps_what_is_there, leftovers, manifest, said};
+use super::program::said;
+use super::support::{contents, dualk, fail_each, keeps_what_is_there, leftovers, manifest};
 use std::fs;
 use std::path::{Path, PathBuf};
 

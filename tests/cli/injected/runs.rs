@@ -1,6 +1,7 @@
 //! Runs, and what is made of them.
 
-use super::support::{contents, dualk, fail_each, leftovers, manifest, said, weights};
+use super::program::said;
+use super::support::{contents, dualk, fail_each, leftovers, manifest, weights};
 use dualk_sdk::experiment::read_events;
 use std::collections::BTreeMap;
 use std::fs;

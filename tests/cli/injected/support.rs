@@ -1,9 +1,10 @@
 //! The program with an operation that fails, and what is looked at afterwards.
 
+use super::program::{refused, said, with_cache};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A small experiment.
 pub const MANIFEST: &str = r#"name = "small"
@@ -55,8 +56,7 @@ pub fn error_of(number: usize) -> (&'static str, &'static str) {
 
 /// Runs the program in a folder, which holds its cache too, with an operation that fails where `fault` says so.
 pub fn dualk(folder: &Path, arguments: &[&str], fault: Option<&str>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", folder.join("cache")).args(arguments);
+    let mut command = with_cache(folder, arguments);
     if let Some(fault) = fault {
         command.env("DUALK_FAULT", fault);
     }
@@ -66,11 +66,6 @@ pub fn dualk(folder: &Path, arguments: &[&str], fault: Option<&str>) -> Output {
         command.env("PATH", std::env::join_paths([tools].into_iter().chain(std::env::split_paths(&path))).unwrap());
     }
     command.output().unwrap()
-}
-
-/// Standard error as text.
-pub fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Every file below a folder with its bytes, but for what differs from run to run.
@@ -152,7 +147,6 @@ pub fn keeps_what_is_there(command: &[&str], folder: &Path, out: &str) {
         fs::write(folder.join(out).join(name), "theirs").unwrap();
     }
     let before = contents(folder);
-    let output = dualk(folder, command, None);
-    assert!(output.status.code() == Some(2) && said(&output).contains("not empty"), "{}", said(&output));
+    refused(&dualk(folder, command, None), &["not empty"]);
     assert!(contents(folder) == before, "{command:?}");
 }

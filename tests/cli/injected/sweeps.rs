@@ -1,6 +1,7 @@
 //! Sweeps and their members.
 
-use super::support::{MANIFEST, dualk, error_of, said, turn, weights};
+use super::program::said;
+use super::support::{MANIFEST, dualk, error_of, turn, weights};
 use std::fs;
 use std::path::Path;
 

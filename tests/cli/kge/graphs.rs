@@ -1,6 +1,7 @@
 //! What is counted of a graph, and how its triples are ranked.
 
-use super::support::{refuse, result, run_folder, succeed, write};
+use super::program::{refuse, result, run_folder, succeed};
+use super::support::write;
 use dualk_sdk::serde_json::Value;
 use std::fs;
 
@@ -19,7 +20,7 @@ fn unseen_entities_are_ranked_and_ties_go_by_the_manifest() {
     fs::write(folder.join("tied.toml"), manifest).unwrap();
     let rule = |more: &[&str], ties: &str| {
         let run = run_folder(&succeed(folder, &[&["kge", "train", "tied.toml"], more].concat()));
-        let outcome = result(folder, &run);
+        let outcome = result(&folder.join(run));
         assert_eq!((&outcome["ties"], &outcome["entities"]), (&Value::from(ties), &Value::from(6)));
         let mr = outcome["test"]["mr"].as_f64().unwrap();
         assert!((1.0..=6.0).contains(&mr), "{mr}");

@@ -1,10 +1,11 @@
 //! Trainings that are killed or stopped, and go on to the same numbers.
 
-use super::support::{dualk, refuse, run_folder, succeed, tensors, write};
+use super::program::{command, dualk, printed, refuse, run_folder, said, succeed};
+use super::support::{tensors, write};
 use dualk_sdk::serde_json::{Value, from_str};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The file of that name in a folder of a run, where one has it.
 fn left(folder: &Path, file: &str) -> Option<PathBuf> {
@@ -36,13 +37,7 @@ fn kill_after(folder: &Path, arguments: &[&str], steps: u64) {
 
 /// Begins a command and kills it once its run has such checkpoints.
 fn kill_once(folder: &Path, arguments: &[&str], has: impl Fn(&[PathBuf]) -> bool) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .current_dir(folder)
-        .args(arguments)
-        .stderr(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = command(folder, arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     while !has(&checkpoints(folder, "")) && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
@@ -52,20 +47,13 @@ fn kill_once(folder: &Path, arguments: &[&str], has: impl Fn(&[PathBuf]) -> bool
 
 /// Begins a command and ends it by a signal once its run has a file.
 pub fn interrupt(folder: &Path, arguments: &[&str], begun: &str, (name, number): (&str, i32)) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dualk"))
-        .current_dir(folder)
-        .env("DUALK_CACHE", "off")
-        .args(arguments)
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = command(folder, arguments).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     while left(folder, begun).is_none() && child.try_wait().unwrap().is_none() {
         std::thread::yield_now();
     }
     assert!(Command::new("kill").args([&format!("-{number}"), &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    let log = said(&output);
     assert_eq!(output.status.code(), Some(128 + number), "{log}");
     let command = format!("{} --resume", arguments.join(" "));
     let stopped = format!("stopped by {name} after step");
@@ -94,9 +82,9 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
         kill_after(folder, &every, steps);
         assert!(!checkpoints(folder, "").is_empty(), "{steps}");
         let output = dualk(folder, &["kge", "train", "tree.toml", "--resume"]);
-        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        let log = said(&output);
         assert!(output.status.success() && log.contains("going on after step"), "{log}");
-        let run = folder.join(run_folder(&String::from_utf8(output.stdout).unwrap()));
+        let run = folder.join(run_folder(&printed(&output)));
         assert!(tensors(&run) == expected, "other numbers after {steps} steps");
         assert_eq!(history(&run), lines, "after {steps} steps");
         assert!(checkpoints(folder, "").is_empty());
@@ -139,7 +127,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
         older.iter().for_each(|about_to_go| fs::remove_dir_all(about_to_go).unwrap());
         [last, before][..damaged].iter().copied().for_each(flip);
         let output = dualk(folder, &["kge", "train", "tree.toml", "--resume"]);
-        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        let log = said(&output);
         assert!(output.status.success() && log.contains(says), "{log}");
         let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
         let named = format!("resume/{}: state.safetensors differs from what was written", name(last));
@@ -148,7 +136,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
             let step: u64 = name(before).parse().unwrap();
             assert!(log.contains(&format!("going on after step {step}\n")), "{log}");
         }
-        let run = run_folder(&String::from_utf8(output.stdout).unwrap());
+        let run = run_folder(&printed(&output));
         assert!(tensors(&folder.join(&run)) == expected, "other numbers");
     }
 }

@@ -7,6 +7,8 @@ mod graphs;
 mod interrupted;
 mod mistakes;
 mod models;
+#[path = "../program/mod.rs"]
+mod program;
 mod support;
 mod trained;
 mod vectors;

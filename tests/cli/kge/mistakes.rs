@@ -1,6 +1,7 @@
 //! Mistakes in the manifest of an embedding and in its files.
 
-use super::support::{refuse, succeed, write};
+use super::program::{refuse, succeed};
+use super::support::write;
 use std::fs;
 
 #[test]

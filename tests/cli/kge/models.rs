@@ -1,6 +1,7 @@
 //! The vectors of a run in the model of an experiment, and what is known of its made-up patients.
 
-use super::support::{dualk, refuse, run_folder, succeed, write};
+use super::program::{dualk, refuse, run_folder, succeed};
+use super::support::write;
 use dualk_sdk::serde_json::{Value, from_slice};
 use std::fs;
 

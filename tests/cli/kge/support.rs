@@ -1,9 +1,7 @@
-//! The program, and a graph that it learns quickly.
+//! A graph that is learnt quickly, and what was learnt of it.
 
-use dualk_sdk::serde_json::{Value, from_slice};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 /// A hierarchy and a table of siblings, embedded by HAKE.
 pub const MANIFEST: &str = r#"name = "tree"
@@ -54,37 +52,6 @@ pub fn write(folder: &Path) -> PathBuf {
     let file = folder.join("tree.toml");
     fs::write(&file, MANIFEST).unwrap();
     file
-}
-
-/// Runs the program in a folder, without a cache.
-pub fn dualk(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", "off").args(arguments).output().unwrap()
-}
-
-/// Runs the program, which must succeed; its standard output.
-pub fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = dualk(folder, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Runs the program, which must fail by the user's mistake and say all of this.
-pub fn refuse(folder: &Path, arguments: &[&str], says: &[&str]) {
-    let output = dualk(folder, arguments);
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
-    says.iter().for_each(|part| assert!(error.contains(part), "{arguments:?} lacks {part:?}: {error}"));
-}
-
-/// The run that a command printed.
-pub fn run_folder(printed: &str) -> String {
-    printed.lines().find_map(|line| line.strip_prefix("run: ")).unwrap().to_owned()
-}
-
-/// The results of a run.
-pub fn result(folder: &Path, run: &str) -> Value {
-    from_slice(&fs::read(folder.join(run).join("result.json")).unwrap()).unwrap()
 }
 
 /// The bytes of each tensor of a run.

@@ -1,6 +1,7 @@
 //! A graph is trained, evaluated and shown, and what is no number is not saved.
 
-use super::support::{MANIFEST, refuse, result, run_folder, succeed, write};
+use super::program::{refuse, result, run_folder, succeed};
+use super::support::{MANIFEST, write};
 use dualk_sdk::serde_json::{Value, from_slice, from_str};
 use std::fs;
 
@@ -11,7 +12,7 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     write(folder);
     let printed = succeed(folder, &["kge", "train", "tree.toml"]);
     let run = run_folder(&printed);
-    let outcome = result(folder, &run);
+    let outcome = result(&folder.join(&run));
     let test = |key: &str| outcome["test"][key].as_f64().unwrap();
     for key in ["mrr", "mr", "hits@1", "hits@3", "hits@10", "amri"] {
         assert!(test(key).is_finite() && printed.contains(key), "{key}: {printed}");
@@ -72,7 +73,7 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
 
     // The same bytes again.
     let again = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "name=again"]));
-    assert_eq!(result(folder, &again)["test"], outcome["test"]);
+    assert_eq!(result(&folder.join(again))["test"], outcome["test"]);
     let weights = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
     assert!(weights(&again) == weights(&run), "equal runs differ");
 
@@ -100,7 +101,7 @@ fn what_is_no_number_is_not_saved_and_ranks_last() {
     let says = ["train.lr", "after step 1: the vector of the entity `", "` has ", "try a smaller learning rate"];
     refuse(folder, &["kge", "train", "tree.toml", "--set", "train.lr=1e40"], &says);
     let run = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "train.lr=1e38"]));
-    let test = |key: &str| result(folder, &run)["test"][key].as_f64().unwrap();
+    let test = |key: &str| result(&folder.join(&run))["test"][key].as_f64().unwrap();
     assert!(test("mrr") < 0.05 && test("hits@10") < 0.05 && test("mr") > 150.0, "{}", test("mrr"));
 }
 

@@ -1,11 +1,11 @@
 //! Vectors that an experiment trains by the manifest that a part of its model names.
 
 use super::interrupted::{checkpoints, interrupt};
-use super::support::{dualk, refuse, result, run_folder, succeed, tensors};
+use super::program::{command, dualk, printed, refuse, result, run_folder, said, succeed, with_cache};
+use super::support::tensors;
 use dualk_sdk::serde_json::{Value, from_slice};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const VECTORS: &str = r#"seed = 5
 
@@ -57,13 +57,10 @@ fn write_both(folder: &Path) {
 
 /// Runs an experiment, with a cache or without: its result, its folder and what was said.
 fn run_with(folder: &Path, cache: &str, more: &[&str]) -> (Value, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", cache).args(["run", "with.toml", "--device", "cpu"]).args(more);
-    let output = command.output().unwrap();
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{more:?}: {log}");
-    let run = run_folder(&String::from_utf8(output.stdout).unwrap());
-    (result(folder, &run), run, log)
+    let mut run = command(folder, &["run", "with.toml", "--device", "cpu"]);
+    let output = run.env("DUALK_CACHE", cache).args(more).output().unwrap();
+    let run = run_folder(&printed(&output));
+    (result(&folder.join(&run)), run, said(&output))
 }
 
 #[test]
@@ -93,7 +90,7 @@ fn an_experiment_trains_the_vectors_of_a_manifest_once() {
     // `dualk kge train` gives the same vectors to the bit, and the model the same digits.
     let train = ["kge", "train", "x.toml", "--set", "evaluate.valid=true"];
     let trained = run_folder(&succeed(folder, &train));
-    assert_eq!(mrr(&first), result(folder, &trained)["valid"]["mrr"].as_f64().unwrap());
+    assert_eq!(mrr(&first), result(&folder.join(&trained))["valid"]["mrr"].as_f64().unwrap());
     let entries = fs::read_dir(folder.join("cache")).unwrap().map(|entry| entry.unwrap().path());
     let of_vectors = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().starts_with("vectors-");
     let entries: Vec<PathBuf> = entries.filter(of_vectors).collect();
@@ -119,22 +116,22 @@ fn an_experiment_trains_the_vectors_of_a_manifest_once() {
     refuse(folder, &["kge", "train", "y.toml"], &["`data.source[1].type`", "there is none here", "as `kge`"]);
 
     let eval = dualk(folder, &["eval", &run]);
-    let said = String::from_utf8_lossy(&eval.stderr).into_owned();
-    assert!(eval.status.success() && !said.contains("recorded") && !said.contains("since the run"), "{said}");
+    let text = said(&eval);
+    assert!(eval.status.success() && !text.contains("recorded") && !text.contains("since the run"), "{text}");
     // The weights hold the vectors: the graph may be gone by then, which is said.
     fs::rename(folder.join("known"), folder.join("gone")).unwrap();
     let eval = dualk(folder, &["eval", &run]);
-    let said = String::from_utf8_lossy(&eval.stderr).into_owned();
-    assert!(eval.status.success() && !said.contains("recorded") && said.contains("since the run"), "{said}");
+    let text = said(&eval);
+    assert!(eval.status.success() && !text.contains("recorded") && text.contains("since the run"), "{text}");
     fs::rename(folder.join("gone"), folder.join("known")).unwrap();
     // So may their manifest, of which the run keeps a copy, and what it says by then is not that of the run.
     let other = VECTORS.replace("dim = 4", "dim = 6");
-    for text in [None, Some(other)] {
+    for manifest in [None, Some(other)] {
         fs::remove_file(folder.join("x.toml")).unwrap_or_default();
-        text.iter().for_each(|text| fs::write(folder.join("x.toml"), text).unwrap());
+        manifest.iter().for_each(|text| fs::write(folder.join("x.toml"), text).unwrap());
         let eval = dualk(folder, &["eval", &run, "--locked"]);
-        let said = String::from_utf8_lossy(&eval.stderr).into_owned();
-        assert!(eval.status.success() && !said.contains("recorded") && !said.contains("since the run"), "{said}");
+        let text = said(&eval);
+        assert!(eval.status.success() && !text.contains("recorded") && !text.contains("since the run"), "{text}");
     }
     fs::remove_file(folder.join("x.toml")).unwrap();
     succeed(folder, &["export", &run, "--out", "exported"]);
@@ -183,10 +180,7 @@ fn members_of_a_sweep_share_vectors() {
          \"model.node_init\" = {{ type = \"hake\", kge = \"x.toml\" }}\n"
     );
     fs::write(folder.join("sweep.toml"), sweep).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", "cache").args(["sweep", "sweep.toml", "--jobs", "2"]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    printed(&with_cache(folder, &["sweep", "sweep.toml", "--jobs", "2"]).output().unwrap());
     let members = fs::read_dir(folder.join("sweeps/with/members")).unwrap().map(|member| member.unwrap().path());
     let logs: Vec<String> = members.map(|member| fs::read_to_string(member.join("log.txt")).unwrap()).collect();
     let lines = logs.iter().flat_map(|log| log.lines());
@@ -226,7 +220,7 @@ fn what_the_model_has_not_is_said_before_its_vectors_train() {
     let folder = folder.path();
     write_both(folder);
     let output = dualk(folder, &["run", "with.toml", "--device", "cpu", "--set", "stage[0].freeze=[\"nods\"]"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("no parameter's path begins with `nods`") && !said.contains("vectors x: "), "{said}");
 }

@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used)] // a test fails by panicking, its helpers too
 #![allow(clippy::too_many_lines)] // a test is one story
 
+#[path = "../program/mod.rs"]
+mod program;
 mod sources;
 
+use program::mimic4::Mimic4;
+use program::{command, said, with_cache};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// A small experiment on the tables of a parser.
 fn manifest(parser: &str) -> String {
@@ -44,53 +48,18 @@ const CANARIES: [&str; 4] = ["7712", "8834", "9945", "CANARY"];
 
 /// Tables like those of MIMIC-IV whose every row has canaries.
 fn write_tables(folder: &Path) {
-    let raw = folder.join("raw");
-    fs::create_dir_all(&raw).unwrap();
-    let mut patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n".to_owned();
-    let mut admissions = "subject_id,hadm_id,admittime,dischtime,insurance\n".to_owned();
-    let mut diagnoses = "subject_id,hadm_id,seq_num,icd_code,icd_version\n".to_owned();
-    let mut labs = "labevent_id,subject_id,hadm_id,itemid,charttime,flag,comments\n".to_owned();
-    let codes = ["4280", "25000", "4019", "5849", "2724", "41401"];
-    for p in 0..24 {
-        let patient = 77_120_000 + p;
-        patients += &format!("{patient},F,60,2150,2014 - 2016,CANARY{p}\n");
-        for v in 0..1 + p % 2 {
-            let hadm = 88_340_000 + 10 * p + v;
-            admissions += &format!("{patient},{hadm},2150-0{}-01 10:00:00,2150-09-09 10:00:00,CANARY{p}\n", v + 1);
-            for c in 0..3 {
-                diagnoses += &format!("{patient},{hadm},{},{},9\n", c + 1, codes[((p + v + c) % 6) as usize]);
-            }
-            for item in 0..6 {
-                let flag = if (p + v + item) % 2 == 0 { "abnormal" } else { "" };
-                let event = 99_450_000 + 100 * p + 10 * v + item;
-                labs += &format!("{event},{patient},{hadm},{},2150-01-01 11:00:00,{flag},CANARY{p}\n", 500 + item);
-            }
-        }
-    }
-    let items = "itemid,label,fluid,category\n500,a,Blood,Chemistry\n501,b,Blood,Chemistry\n502,c,Blood,Hematology\n\
-                 503,d,Blood,Hematology\n504,e,Blood,Blood Gas\n505,f,Blood,Blood Gas\n";
-    for (name, text) in [
-        ("patients.csv", patients.as_str()),
-        ("admissions.csv", &admissions),
-        ("diagnoses_icd.csv", &diagnoses),
-        ("labevents.csv", &labs),
-        ("d_labitems.csv", items),
-    ] {
-        fs::write(raw.join(name), text).unwrap();
-    }
-    fs::write(folder.join("map.csv"), "ICD10,ICD9\nI509,4289\nE119,25000\n").unwrap();
+    Mimic4 { first: [77_120_000, 88_340_000, 99_450_000], text: Some("CANARY") }.write(folder);
     let parser = "type = \"mimic4\", root = \"raw\", icd_map = \"map.csv\"";
     fs::write(folder.join("canary.toml"), manifest(parser)).unwrap();
 }
 
 fn dualk(folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-    command.current_dir(folder).env("DUALK_CACHE", folder.join("cache")).args(arguments).output().unwrap()
+    with_cache(folder, arguments).output().unwrap()
 }
 
 /// What a command printed has no canary.
 fn printed(output: &Output, what: &str) -> String {
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(output));
     for canary in CANARIES {
         assert!(!text.contains(canary), "{what} prints {canary}: {text}");
     }
@@ -222,9 +191,8 @@ fn no_identifier_is_in_event_files_or_what_an_unfinished_run_leaves() {
         let runs = format!("runs{number}");
         let set = ["output.tensorboard=true", "output.checkpoint_minutes=0", &format!("output.runs={runs}")];
         let set = set.iter().flat_map(|set| ["--set", *set]);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        command.current_dir(folder.path()).env("DUALK_CACHE", "off").env("DUALK_FAULT", format!("rename {number}:EIO"));
-        let output = command.args(["run", "canary.toml"]).args(set).output().unwrap();
+        let mut run = command(folder.path(), &["run", "canary.toml"]);
+        let output = run.env("DUALK_FAULT", format!("rename {number}:EIO")).args(set).output().unwrap();
         assert!(printed(&output, "a failed run").contains("fault injected"), "no run failed with checkpoints");
         let run = fs::read_dir(folder.path().join(runs)).ok()?.next()?.unwrap().path();
         run.join("resume").is_dir().then_some(run)
@@ -260,10 +228,10 @@ fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
     let folder = tempfile::tempdir().unwrap();
     write_tables(folder.path());
     let output = dualk(folder.path(), &["run", "canary.toml"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", said(&output));
     let run = run_of(folder.path());
     let output = dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "shared"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}", said(&output));
     let shared = folder.path().join("shared");
     assert!(searched(&shared) >= 6);
     assert!(!shared.join("model.safetensors").exists() && !shared.join("log.txt").exists());
@@ -304,8 +272,7 @@ fn errors_show_values_only_when_asked() {
         assert_eq!(output.status.code(), Some(2));
         let hidden = printed(&output, &format!("{table}: {to}"));
         assert!(hidden.contains(table), "{hidden}");
-        let shown = dualk(folder.path(), &["run", "canary.toml", "--show-values"]);
-        let shown = String::from_utf8_lossy(&shown.stderr).into_owned();
+        let shown = said(&dualk(folder.path(), &["run", "canary.toml", "--show-values"]));
         assert!(shown.contains(value), "{shown}");
     }
 }

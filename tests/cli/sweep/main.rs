@@ -6,6 +6,8 @@
 mod compared;
 mod mistakes;
 mod patients;
+#[path = "../program/mod.rs"]
+mod program;
 mod stopped;
 mod support;
 mod trained;

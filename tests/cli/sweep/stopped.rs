@@ -1,6 +1,7 @@
 //! Members that fail, and sweeps that end before they are complete.
 
-use super::support::{ENCODERS, Place, errors};
+use super::program::said;
+use super::support::{ENCODERS, Place};
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ fn a_failed_member_stops_no_other_and_is_tried_again_alone() {
     let place = Place::new("[sweep]\ngrid = { \"stage[1].lr\" = [1e30, 0.001, 0.002] }\n");
     let arguments = ["sweep", "small.toml", "--out", "out", "--jobs", "1"];
     let output = place.run(&arguments);
-    let error = errors(&output);
+    let error = said(&output);
     assert_eq!(output.status.code(), Some(2), "{error}");
     assert!(
         error.contains("1 of 3 members failed") && error.contains("the loss became") && error.contains("log.txt"),
@@ -20,13 +21,13 @@ fn a_failed_member_stops_no_other_and_is_tried_again_alone() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("lr = 0.002"));
     assert_eq!(place.json(&["compare", "out", "--format", "json"]).len(), 2);
     let again = place.run(&arguments);
-    assert!(errors(&again).contains("2 of 3 members are complete already"), "{}", errors(&again));
-    assert!(errors(&again).contains("1 of 3 members failed"));
+    assert!(said(&again).contains("2 of 3 members are complete already"), "{}", said(&again));
+    assert!(said(&again).contains("1 of 3 members failed"));
 
     let fast = ["sweep", "small.toml", "--out", "fast", "--jobs", "1", "--fail-fast"];
     let output = place.run(&fast);
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors(&output).contains("1 of 3 members failed"), "{}", errors(&output));
+    assert!(said(&output).contains("1 of 3 members failed"), "{}", said(&output));
     assert!(!place.path("fast/report.html").exists(), "nothing else was trained");
 }
 
@@ -57,8 +58,8 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let output = place.run(&arguments);
-    assert!(output.status.success(), "{}", errors(&output));
-    assert!(errors(&output).contains("of 4 members are complete already"), "{}", errors(&output));
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("of 4 members are complete already"), "{}", said(&output));
     assert_eq!(
         place.json(&["compare", "out", "--format", "json"]).iter().map(|r| r["runs"].as_u64().unwrap()).sum::<u64>(),
         4
@@ -97,12 +98,12 @@ fn a_sweep_that_is_asked_to_stop_waits_for_its_members() {
     assert!(std::process::Command::new("kill").args(["-INT", &sweep.id().to_string()]).status().unwrap().success());
     let output = sweep.wait_with_output().unwrap();
     assert_eq!(members_at_work(&place), 0, "the sweep ended before its members");
-    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
-    assert!(errors(&output).contains("stopped by SIGINT: 4 members are not complete"), "{}", errors(&output));
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("stopped by SIGINT: 4 members are not complete"), "{}", said(&output));
     for says in
         ["saved in out/runs", "the same command goes on from their checkpoints: ", "--set 'stage[1].epochs=400'\n"]
     {
-        assert!(errors(&output).contains(says), "lacks {says:?}: {}", errors(&output));
+        assert!(said(&output).contains(says), "lacks {says:?}: {}", said(&output));
     }
     let states = fs::read_dir(place.path("out/members")).unwrap().flatten();
     assert!(

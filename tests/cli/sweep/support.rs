@@ -1,5 +1,6 @@
-//! The program, and a small experiment to vary.
+//! A small experiment to vary, and how the program is asked to.
 
+use super::program::{run_folder, said, with_cache};
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,9 +51,7 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dualk"));
-        command.current_dir(self.folder()).env("DUALK_CACHE", self.path("cache")).args(arguments);
-        command
+        with_cache(self.folder(), arguments)
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
@@ -61,15 +60,15 @@ impl Place {
 
     pub fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", errors(&output));
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// Standard error of a command that the user got wrong.
     pub fn refused(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", errors(&output));
-        errors(&output)
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        said(&output)
     }
 
     pub fn json(&self, arguments: &[&str]) -> Vec<Value> {
@@ -90,15 +89,9 @@ impl Place {
     }
 }
 
-/// Standard error as text.
-pub fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// The folder of a run with settings.
 pub fn run(place: &Place, settings: &[&str]) -> String {
     let set = settings.iter().flat_map(|s| ["--set", s]);
     let arguments: Vec<&str> = ["run", "small.toml", "--set", "stage[0].epochs=1"].into_iter().chain(set).collect();
-    let printed = place.ok(&arguments);
-    printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap().to_owned()
+    run_folder(&place.ok(&arguments))
 }

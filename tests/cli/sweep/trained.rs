@@ -1,6 +1,7 @@
 //! Every member is trained once, as it would be alone, and what several share is trained by one.
 
-use super::support::{ENCODERS, Place, errors};
+use super::program::said;
+use super::support::{ENCODERS, Place};
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;
 
@@ -12,10 +13,10 @@ fn a_sweep_trains_every_member_and_compares_them() {
     assert!(listed.contains("expected time: unknown") && !place.path("out/runs").exists(), "{listed}");
 
     let output = place.run(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--threads", "1"]);
-    assert!(output.status.success(), "{}", errors(&output));
+    assert!(output.status.success(), "{}", said(&output));
     // On systems that tell, the first row's memory is estimated as `dualk check` does.
     if std::path::Path::new("/proc/meminfo").exists() {
-        let said = errors(&output);
+        let said = said(&output);
         let line =
             said.lines().find(|l| l.starts_with("gat is expected to take 0.")).unwrap_or_else(|| panic!("{said}"));
         let peaks = fs::read_dir(place.path("out/members")).unwrap().map(|m| {
@@ -43,7 +44,7 @@ fn a_sweep_trains_every_member_and_compares_them() {
         let mut command = place.command(&seeded);
         let output = command.env("RAYON_NUM_THREADS", "1").output().unwrap();
         let printed = String::from_utf8(output.stdout.clone()).unwrap();
-        assert!(errors(&output).contains("[sweep] is left out by `dualk run`"));
+        assert!(said(&output).contains("[sweep] is left out by `dualk run`"));
         let run = printed.lines().find_map(|l| l.strip_prefix("run: ")).unwrap();
         let result: Value = serde_json::from_slice(&fs::read(place.path(run).join("result.json")).unwrap()).unwrap();
         let rows = result["stages"][0]["rows"].as_array().unwrap();
@@ -95,7 +96,7 @@ fn a_sweep_trains_every_member_and_compares_them() {
     // Once more: nothing is trained, and the time is known.
     let before = place.logs();
     let again = place.run(&["sweep", "small.toml", "--out", "out"]);
-    assert!(errors(&again).contains("4 of 4 members are complete already"), "{}", errors(&again));
+    assert!(said(&again).contains("4 of 4 members are complete already"), "{}", said(&again));
     assert_eq!(place.logs(), before);
     let more = ["sweep", "small.toml", "--out", "out", "--dry-run", "--set", "sweep.seeds=[1,2,5]"];
     let listed = place.ok(&more);
