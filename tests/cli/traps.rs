@@ -134,12 +134,28 @@ fn what_is_to_be_frozen_exists() {
     );
     refused(&["stage[0].freeze=[\"heads.0.fc9\"]"], &["`stage[0].freeze[0]`", "`heads.0.fc9`"]);
     // A part of a model of other parts, and one of another patient encoder.
-    refused(&["stage[0].freeze=[\"patient_encoder\"]"], &["no parameter's path begins with `patient_encoder`"]);
+    refused(
+        &["stage[0].freeze=[\"patient_encoder\"]"],
+        &["no parameter's path begins with `patient_encoder`", "those of its parts: `code_fusion`, `visit_fusion`"],
+    );
     refused(
         &["stage[0].freeze=[\"visit_fusion\"]", "model.patient_encoder={ type = \"behrt\", dim = 8, heads = 2 }"],
-        &["no parameter's path begins with `visit_fusion`"],
+        &["no parameter's path begins with `visit_fusion`", "`model.visit_fusion` has no parameters in this model"],
     );
+    // A part's key, where paths have another name.
+    refused(&["stage[0].freeze=[\"graph_encoder\"]"], &["parameters of `model.graph_encoder` begin with `encoder`"]);
     refused(&["stage[0].lr_of={ encodr = 0.1 }"], &["`stage[0].lr_of.encodr`", "no parameter's path begins with"]);
+}
+
+/// There is nothing to freeze in it, and so nothing that would train all the same.
+#[test]
+fn a_part_without_parameters_may_be_frozen_but_nothing_inside_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let without = ["model.lab=\"none\"", "model.graph_encoder=\"none\"", "output.baselines=false"];
+    let freeze = "stage[0].freeze=[\"lab\", \"encoder\", \"code_fusion\"]";
+    run(folder.path(), &[&without[..], &[freeze]].concat()).unwrap();
+    let inside = "stage[0].freeze=[\"lab.fc\"]";
+    refused(&[inside, without[0]], &["path begins with `lab.fc`", "`model.lab` has no parameters in this model"]);
 }
 
 /// Before an earlier stage trains, too, which would leave a run to go on with.

@@ -1,7 +1,7 @@
 //! Prefixes of the paths of parameters, as manifests name them.
 
 use super::manifest::Stage;
-use crate::model::{Model, parameters};
+use crate::model::{Model, PARTS, parameters};
 use crate::{Error, Result};
 
 /// What prefixes can mean in a model.
@@ -38,15 +38,42 @@ impl Prefixes {
     }
 
     fn check<'a>(&self, mut prefixes: impl Iterator<Item = (&'a str, String)>) -> Result<()> {
-        let begins =
-            |path: &str, prefix: &str| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.'));
-        let is_part = |prefix: &str| self.parts.iter().any(|part| part == prefix);
-        let known = |prefix: &str| is_part(prefix) || self.paths.iter().any(|path| begins(path, prefix));
-        match prefixes.find(|(prefix, _)| !known(prefix)) {
+        match prefixes.find(|(prefix, _)| !self.has_part(prefix) && !self.has_parameters(prefix)) {
             None => Ok(()),
-            Some((prefix, key)) => Err(Error::user(format!("no parameter's path begins with `{prefix}`"))
-                .at_key(key)
-                .suggest(prefix, self.like(prefix))),
+            Some((prefix, key)) => {
+                let error = Error::user(format!("no parameter's path begins with `{prefix}`")).at_key(key);
+                let error = match self.why(prefix) {
+                    Some(why) => error.help(why),
+                    None => error,
+                };
+                Err(error.suggest(prefix, self.like(prefix)))
+            }
+        }
+    }
+
+    fn has_part(&self, path: &str) -> bool {
+        self.parts.iter().any(|part| part == path)
+    }
+
+    fn has_parameters(&self, prefix: &str) -> bool {
+        let begins = |path: &String| path.strip_prefix(prefix).is_some_and(|r| r.is_empty() || r.starts_with('.'));
+        self.paths.iter().any(begins)
+    }
+
+    /// Why a prefix that begins with a part of models has no parameters, where others of that part would not be meant.
+    fn why(&self, prefix: &str) -> Option<String> {
+        let root = prefix.split('.').next().unwrap_or(prefix);
+        let part = PARTS.iter().find(|part| part.path == root || part.key == root)?;
+        let inner = PARTS.iter().filter(|other| other.of == Some(part.key) && self.has_part(other.path));
+        let inner: Vec<String> = inner.map(|other| format!("`{}`", other.path)).collect();
+        let key = part.key;
+        match () {
+            () if part.path != root => {
+                Some(format!("paths of the parameters of `model.{key}` begin with `{}`", part.path))
+            }
+            () if self.has_parameters(part.path) => None,
+            () if inner.is_empty() => Some(format!("`model.{key}` has no parameters in this model")),
+            () => Some(format!("the parameters of `model.{key}` are those of its parts: {}", inner.join(", "))),
         }
     }
 
