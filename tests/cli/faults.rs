@@ -253,7 +253,7 @@ fn cases() -> Vec<Case> {
             &["admissions.csv", "admittime", "admit_time"],
         ),
         files(
-            "number that is none",
+            "text in place of a number",
             |d| edit(d, "admissions.csv", |t| t.replacen(",1010,", ",ten,", 1)),
             &["admissions.csv:3", "hadm_id"],
         ),
@@ -263,7 +263,7 @@ fn cases() -> Vec<Case> {
             &["diagnoses_icd.csv:2", "hadm_id"],
         ),
         files(
-            "time that is none",
+            "text in place of a time",
             |d| edit(d, "admissions.csv", |t| t.replacen("2150-01-01 10:00:00", "yesterday", 1)),
             &["admissions.csv:2", "admittime"],
         ),

@@ -1,4 +1,5 @@
-//! `dualk`: experiments on health records from the command line. Everything it does is in `dualk-sdk`.
+//! `dualk`: experiments on health records from the command line. What experiments are is in `dualk-sdk`; here
+//! are the commands, and what is of the program alone: measurements, readers of published files, installation, the terminal.
 
 #[macro_use]
 mod output;

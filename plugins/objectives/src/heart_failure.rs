@@ -39,7 +39,7 @@ impl HeartFailure {
     }
 }
 
-/// Whether a code identifier is one of heart failure.
+/// Whether the code of an index is one of heart failure.
 fn is_heart_failure(data: &Dataset, code: u32) -> bool {
     data.vocabulary.codes[code as usize].starts_with(HEART_FAILURE)
 }

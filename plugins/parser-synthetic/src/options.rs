@@ -69,11 +69,11 @@ options! {
         /// the same one, as no visit is without a code.
         #[schemars(range(min = 0.0, max = 5.0))]
         pub reasons: f64 = 1.0,
-        /// Part of the codes that the hierarchy has in their own family. The others change places with one another. 0: families
+        /// Fraction of the codes that the hierarchy has in their own family. The others change places with one another. 0: families
         /// say nothing, of variants neither; the knowledge graph stays right.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub families: f64 = 1.0,
-        /// Part of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
+        /// Fraction of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
         #[schemars(range(min = 0.0, max = 1.0))]
         pub knowledge: f64 = 1.0,
         /// Strength of age and sex: every other chronic disease begins more often with age, and some clusters are commoner in

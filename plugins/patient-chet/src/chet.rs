@@ -21,7 +21,7 @@ options! {
         /// Width inside the attention over visits.
         #[schemars(range(min = 1))]
         pub attention: usize = 32,
-        /// Part of a code's company below which another code is none of its neighbours.
+        /// Fraction of a code's company below which another code is none of its neighbours.
         #[schemars(with = "Fraction")]
         pub threshold: f64 = 0.01,
     }

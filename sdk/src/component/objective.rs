@@ -123,7 +123,7 @@ pub trait Meter: Send {
 pub enum Asks {
     /// Not at all.
     Nothing,
-    /// Columns ask for codes: for each code identifier (node of the graph) the column that is positive when the code recurs.
+    /// Columns ask for codes: for each index of a code (node of the graph) the column that is positive when the code recurs.
     Codes(Vec<Option<u32>>),
     /// Columns ask for laboratory items: for each item of the cohort the column that is positive when it is abnormal.
     Labs(Vec<Option<u32>>),

@@ -5,18 +5,18 @@ use super::{Cohort, Ragged, Visits};
 use crate::graph::Graph;
 use std::sync::{Arc, OnceLock};
 
-/// Identifiers of codes and laboratory items. 0 is padding.
+/// Codes and laboratory items by index. Index 0 is padding.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Vocabulary {
-    /// Text of each code by identifier; entry 0 is empty. First the codes of multi-visit patients, then the others.
+    /// Text of each code by its index; entry 0 is empty. First the codes of multi-visit patients, then the others.
     pub codes: Vec<String>,
-    /// How many codes multi-visit patients use: `code_map` holds identifiers 1 to `target_codes`.
+    /// How many codes multi-visit patients use: `code_map` holds indices 1 to `target_codes`.
     pub target_codes: usize,
-    /// Per admission of the cohort, its code identifiers, repeats kept, and when it began.
+    /// Per admission of the cohort, the indices of its codes, repeats kept, and when it began.
     pub admission_codes: Visits,
-    /// Per category of the cohort, the cohort's lab items that belong to it and occur: position + 1 is the identifier.
+    /// Per category of the cohort, the cohort's lab items that belong to it and occur: position + 1 is the index.
     pub category_labs: Vec<Vec<u32>>,
-    /// All cohort lab items that have a category and occur: position + 1 is the identifier.
+    /// All cohort lab items that have a category and occur: position + 1 is the index.
     pub labs: Vec<u32>,
     /// Per kind of [`Cohort::events`], its codes that occur, as indices into their names, ascending: tasks ask for these alone.
     pub events: Vec<Vec<u32>>,
@@ -44,7 +44,7 @@ pub struct Splits {
 pub struct Dataset {
     /// Patients, admissions, codes and labs.
     pub cohort: Cohort,
-    /// Identifiers of codes and labs.
+    /// Codes and labs by index.
     pub vocabulary: Vocabulary,
     /// Patients by split.
     pub splits: Splits,

@@ -100,7 +100,7 @@ impl Examples {
 /// Some examples, ragged: nothing is padded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// Visits as sets of code identifiers, that is rows of the node table.
+    /// Visits as sets of codes by index, that is of rows of the node table.
     pub codes: Sets,
     /// Patients as sets of visits, that is sets of [`Batch::codes`].
     pub visits: Sets,

@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// Part of a step's rows, codes or patients above which a loss is worth a warning.
+/// Fraction of a step's rows, codes or patients above which a loss is worth a warning.
 pub const WORTH_A_WARNING: f64 = 0.05;
 
 /// Steps whose values are codes of diagnoses.

@@ -21,7 +21,7 @@ pub enum Rule {
 
 /// Results that an interval is made from at least.
 const FEWEST: usize = 120;
-/// Part of the results below the interval, and above it.
+/// Fraction of the results below the interval, and above it.
 const TAIL: f64 = 0.025;
 
 impl Rule {

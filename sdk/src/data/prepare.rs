@@ -352,7 +352,7 @@ fn write_json(path: &Path, value: &Value) -> Result<()> {
     storage::write(path, text.as_bytes())
 }
 
-/// Ragged arrays over admissions: identifiers of codes, columns of labs; and the admissions of each patient.
+/// Ragged arrays over admissions: indices of codes, columns of labs; and the admissions of each patient.
 fn write_tensors(path: &Path, dataset: &Dataset) -> Result<()> {
     let labs: super::Ragged<u32> = (0..dataset.cohort.labs.len()).map(|row| dataset.visit_labs(row)).collect();
     let codes = &dataset.vocabulary.admission_codes;

@@ -144,8 +144,8 @@ fn published(
 
 /// For each code the first patient who has it, then the first patient with the most admissions.
 ///
-/// Identifiers were given in the order of first use over the same patients, so that the patient who brings the next
-/// new identifier is the first to have that code: one pass finds them all.
+/// Indices were given in the order of first use over the same patients, so that the patient who brings the next new index is
+/// the first to have that code: one pass finds them all.
 fn common_patients(cohort: &Cohort, vocabulary: &Vocabulary, multi: &[usize]) -> PySet {
     let mut common = PySet::new();
     let mut seen = vec![false; vocabulary.codes.len()];

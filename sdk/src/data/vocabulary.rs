@@ -1,8 +1,8 @@
-//! Identifiers of codes and laboratory items.
+//! Codes and laboratory items by index.
 
 use super::{Cohort, Events, SECONDS_PER_DAY, Visits, Vocabulary};
 
-/// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by identifier. Codes of
+/// Numbers codes in the order of first use, those of multi-visit patients first, and laboratory items by id. Codes of
 /// the further kinds of [`Cohort::nodes`] come last, as `kind:name`; in a visit they stand behind its diagnoses.
 pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
     vocabulary_of(cohort, &vec![true; cohort.patients.len()])
@@ -13,13 +13,13 @@ pub fn build_vocabulary(cohort: &Cohort) -> Vocabulary {
 /// single-visit patients have.
 pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     let mut codes = vec![String::new()];
-    let mut identifiers = vec![0u32; cohort.code_names.len()];
+    let mut indices = vec![0u32; cohort.code_names.len()];
     let mut number = |single: bool| {
         let patients = (0..cohort.patients.len()).filter(|&p| learns[p] && (cohort.visits(p) == 1) == single);
         for &code in patients.flat_map(|p| cohort.admissions.range(p)).flat_map(|row| cohort.codes.row(row)) {
-            let identifier = &mut identifiers[code as usize];
-            if *identifier == 0 {
-                *identifier = codes.len() as u32;
+            let index = &mut indices[code as usize];
+            if *index == 0 {
+                *index = codes.len() as u32;
                 codes.push(cohort.code_names[code as usize].clone());
             }
         }
@@ -27,11 +27,8 @@ pub fn vocabulary_of(cohort: &Cohort, learns: &[bool]) -> Vocabulary {
     };
     let (of_multi, of_all) = (number(false), number(true));
     let target_codes = if learns.iter().all(|&learns| learns) { of_multi } else { of_all };
-    let mut admission_codes: Vec<Vec<u32>> = cohort
-        .codes
-        .rows()
-        .map(|row| row.iter().map(|&c| identifiers[c as usize]).filter(|&c| c != 0).collect())
-        .collect();
+    let mut admission_codes: Vec<Vec<u32>> =
+        cohort.codes.rows().map(|row| row.iter().map(|&c| indices[c as usize]).filter(|&c| c != 0).collect()).collect();
     for events in cohort.events.iter().filter(|events| cohort.nodes.contains(&events.kind)) {
         add_further(events, rows_of(cohort, learns), &mut codes, &mut admission_codes);
     }

@@ -11,7 +11,7 @@ use crate::{Error, Progress, Result, memory, storage};
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// Checkpoints at ends of epochs take at most this part of the time.
+/// Checkpoints at ends of epochs take at most this fraction of the time.
 const PART_OF_TIME: u32 = 20;
 
 /// What is known of a run in progress.

@@ -5,8 +5,8 @@ use crate::ops::Kernels;
 use burn::backend::Dispatch;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// Identifiers of nodes as a constant.
-pub(super) fn identifiers(nodes: &[u32], device: &Device) -> Tensor<1, Int> {
+/// Indices of nodes as a constant.
+pub(super) fn indices(nodes: &[u32], device: &Device) -> Tensor<1, Int> {
     let nodes: Vec<i32> = nodes.iter().map(|&node| node as i32).collect();
     let count = nodes.len();
     Tensor::from_data(TensorData::new(nodes, [count]), &device.clone().without_autodiff())

@@ -11,7 +11,7 @@ use toml::Table;
 
 const ENTITIES: usize = 7;
 const RELATIONS: usize = 2;
-/// Part of the parameters that may stand beside a kink of the score, where differences say nothing.
+/// Fraction of the parameters that may stand beside a kink of the score, where differences say nothing.
 const KINKS: f64 = 0.05;
 
 fn batch(open: Side) -> Batch {

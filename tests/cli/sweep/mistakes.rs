@@ -46,5 +46,5 @@ fn mistakes_in_a_sweep_name_the_line() {
     }
     let twice = Place::new("[sweep]\nseeds = [1, 2, 1]\n").refused(&["sweep", "small.toml"]);
     assert!(twice.contains("`sweep.seeds[2]`"), "{twice}");
-    assert!(!place.path("sweeps").exists(), "nothing is written of a sweep that is none");
+    assert!(!place.path("sweeps").exists(), "nothing is written of a sweep that is refused");
 }

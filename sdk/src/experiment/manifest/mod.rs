@@ -129,7 +129,7 @@ pub struct Data {
     /// for baselines with `knowledge` in their name. Default: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub knowledge: Vec<GraphSource>,
-    /// Part of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
+    /// Fraction of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
     /// Default: nothing is, and more than 0.05 a warning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]

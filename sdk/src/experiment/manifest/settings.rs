@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_are_none_say_what_is_accepted() {
+    fn mistakes_in_settings_say_what_is_accepted() {
         let text = "seed = 1\n[[stage]]\nepochs = 1\nlr = 0.1\n[[stage]]\nlr = 0.2\n";
         let set = |setting: &str| set(text, setting);
         let usage = "--set 'stage[0].epochs=5'";

@@ -44,7 +44,7 @@ impl SweepRun<'_> {
         }
     }
 
-    /// A line on these members for whom trains nothing yet; nothing where there are none.
+    /// A line that says what `--keep` and `--again` would do with these members, for a plan; empty where there are none.
     pub(super) fn said_of_changed(&self, sweep: &Sweep, threads: usize) -> String {
         let what = summary(&self.changed_members(sweep, threads));
         what.map_or(String::new(), |what| format!("{what}: `--keep` leaves them, `--again` trains them again\n"))

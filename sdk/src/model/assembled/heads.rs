@@ -3,7 +3,7 @@
 use super::Model;
 use crate::component::{Head, HeadModule, HeadSpec};
 use crate::model::History;
-use crate::model::tensors::{constants, identifiers};
+use crate::model::tensors::{constants, indices};
 use crate::{Error, Result};
 
 impl Model {
@@ -29,7 +29,7 @@ impl Model {
         let (device, heads) = (self.device(), self.heads.iter().zip(nodes));
         let codes = |(head, nodes): (&HeadModule, &Option<Vec<u32>>)| {
             let nodes = nodes.as_ref().filter(|_| head.looks_at_codes())?;
-            Some(identifiers(nodes, &device))
+            Some(indices(nodes, &device))
         };
         self.codes = heads.map(codes).collect();
         self

@@ -27,7 +27,7 @@ pub enum Algorithm {
         #[serde(default = "epsilon")]
         #[schemars(range(min = 0.0))]
         epsilon: f64,
-        /// Part of a parameter that is added to its gradient.
+        /// Fraction of a parameter that is added to its gradient.
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         weight_decay: f64,
@@ -53,14 +53,14 @@ pub enum Algorithm {
     },
     /// Stochastic gradient descent, with momentum as in Sutskever et al. 2013 when it is not 0.
     Sgd {
-        /// Part of the last step's direction that is kept.
+        /// Fraction of the last step's direction that is kept.
         #[serde(default)]
         #[schemars(with = "Fraction")]
         momentum: f64,
         /// Whether the gradient is taken after the momentum's step (Nesterov).
         #[serde(default)]
         nesterov: bool,
-        /// Part of a parameter that is added to its gradient.
+        /// Fraction of a parameter that is added to its gradient.
         #[serde(default)]
         #[schemars(range(min = 0.0))]
         weight_decay: f64,

@@ -13,7 +13,7 @@ const MOST_CODES: usize = 40;
 /// Popularity of a code falls as 1 / (rank + HUBS)^FALL, so that some ten codes co-occur with most others.
 const HUBS: f64 = 10.0;
 const FALL: f64 = 1.0;
-/// Part of the laboratory items that are abnormal in a visit.
+/// Fraction of the laboratory items that are abnormal in a visit.
 const ABNORMAL: f64 = 0.1;
 
 /// Sizes of graph and patients.
