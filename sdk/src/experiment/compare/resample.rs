@@ -198,5 +198,4 @@ pub fn mean_and_sd(values: &[f64]) -> (f64, Option<f64>) {
 }
 
 #[cfg(test)]
-#[path = "resample_tests.rs"]
 pub(super) mod tests;

@@ -15,7 +15,7 @@ fn rows_differences_and_corrections_are_right() {
     assert_eq!(names, ["a", "b", "c", "history", "oracle"]);
     let recall = |row: usize| table.rows[row].difference[1].1;
     near(recall(1).mean, -8.6 / 300.0, 1e-12);
-    // SciPy's intervals and p-values of b − a and c − a (resample_tests.rs), and statsmodels' correction of the two.
+    // SciPy's intervals and p-values of b − a and c − a (`resample/tests.rs`), and statsmodels' correction of the two.
     near(recall(1).low.unwrap(), -0.0487, 0.002);
     near(recall(1).high.unwrap(), -0.0087, 0.002);
     near(recall(1).p.unwrap(), 2.0 * 0.006160, 0.007);
