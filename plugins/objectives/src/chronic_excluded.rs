@@ -1,27 +1,19 @@
 //! `chronic_excluded`: the codes of the next visit without chronic ones, which repeat themselves.
 
 use crate::next_visit::{self, NextVisit, TaskHead};
+use crate::task_options::task_options;
 use crate::tasks::codes_outside;
 use dualk_sdk::component::FilePath;
 use dualk_sdk::data::codes::CodeList;
 use dualk_sdk::prelude::*;
 
-options! {
+task_options! {
     /// Options of `chronic_excluded`.
     pub struct ChronicExcluded {
         /// File of chronic codes, one a line; trailing zeros do not count. Required.
         pub path: FilePath = FilePath::default(),
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
-        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
-        #[schemars(extend("x-compat" = "target", "x-input" = true))]
-        pub labs: Labs = Labs::History,
-        /// Learn from every visit after the first, instead of the last visit of each patient.
-        #[schemars(extend("x-input" = true))]
-        pub all_visits: bool = false,
     }
+    of visits
 }
 
 impl Component for ChronicExcluded {

@@ -1,22 +1,13 @@
 //! `diagnosis`: every code of the next visit.
 
-use crate::next_visit::{self, NextVisit, TaskHead};
+use crate::next_visit::{self, NextVisit};
+use crate::task_options::task_options;
 use dualk_sdk::prelude::*;
 
-options! {
+task_options! {
     /// Options of `diagnosis`.
-    pub struct Diagnosis {
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
-        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
-        #[schemars(extend("x-compat" = "target", "x-input" = true))]
-        pub labs: Labs = Labs::History,
-        /// Learn from every visit after the first, instead of the last visit of each patient.
-        #[schemars(extend("x-input" = true))]
-        pub all_visits: bool = false,
-    }
+    pub struct Diagnosis {}
+    of visits
 }
 
 impl Component for Diagnosis {

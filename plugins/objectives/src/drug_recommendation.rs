@@ -1,12 +1,13 @@
 //! `drug_recommendation`: the drugs of a visit from its diagnoses and the visits before it.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit;
 use crate::stays::{self, Needs, Stay};
+use crate::task_options::task_options;
 use dualk_sdk::data::Events;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
 
-options! {
+task_options! {
     /// Options of `drug_recommendation`.
     pub struct DrugRecommendation {
         /// Kind of the codes to recommend, as the parser calls them.
@@ -16,14 +17,8 @@ options! {
         /// Visits with all of them that a patient must have to be asked about; PyHealth wants 2.
         #[schemars(range(min = 1))]
         pub visits: usize = 1,
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
-        /// before it, or `none`; of the visits before only where they are seen.
-        #[schemars(extend("x-input" = true))]
-        pub labs: Labs = Labs::History,
     }
+    of stays
 }
 
 impl Component for DrugRecommendation {

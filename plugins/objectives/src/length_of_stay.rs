@@ -1,11 +1,12 @@
 //! `length_of_stay`: how many days a stay lasts, in ten classes.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit;
 use crate::stays::{self, Needs, Seen, Stay};
+use crate::task_options::task_options;
 use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY};
 use dualk_sdk::prelude::*;
 
-options! {
+task_options! {
     /// Options of `length_of_stay`.
     pub struct LengthOfStay {
         /// Which visits are seen: the `history`, which is the stay that is asked from and those before it, or that `visit` alone, as
@@ -16,14 +17,8 @@ options! {
         /// Whether patients with one stay are asked about too, as PyHealth does; they are divided as the others are. With a random
         /// split those of valid and test are in no pretraining and not in the graph.
         pub single: bool = false,
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
-        /// before it, or `none`; of the visits before only where they are seen.
-        #[schemars(extend("x-input" = true))]
-        pub labs: Labs = Labs::History,
     }
+    of stays
 }
 
 impl Component for LengthOfStay {

@@ -14,6 +14,7 @@ mod rare;
 mod readmission;
 mod stay_days;
 mod stays;
+mod task_options;
 pub mod tasks;
 #[cfg(test)]
 mod testing;

@@ -1,25 +1,20 @@
 //! `mortality`: whether the patient dies in the next stay.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit;
 use crate::stays::{self, Needs, Seen, Stay};
+use crate::task_options::task_options;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Binary;
 
-options! {
+task_options! {
     /// Options of `mortality`.
     pub struct Mortality {
         /// Which visits are seen before the stay that is asked about: the `history`, or the last `visit` alone, as PyHealth does.
         pub seen: Seen = Seen::History,
         /// Kinds of codes that the last visit that is seen must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
         pub needs: Vec<String> = Vec::new(),
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
-        /// before it, or `none`; of the visits before only where they are seen.
-        #[schemars(extend("x-input" = true))]
-        pub labs: Labs = Labs::History,
     }
+    of stays
 }
 
 impl Component for Mortality {

@@ -1,6 +1,7 @@
 //! `rare`: the codes of the next visit among those that few patients have.
 
-use crate::next_visit::{self, NextVisit, TaskHead};
+use crate::next_visit::{self, NextVisit};
+use crate::task_options::task_options;
 use crate::tasks::{RARE_THRESHOLD, rare_train_codes};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub enum RareBy {
     Train,
 }
 
-options! {
+task_options! {
     /// Options of `rare`.
     pub struct Rare {
         /// `train` counts labels of training patients, `total` those of all, the ones to report on included. Default:
@@ -33,17 +34,8 @@ options! {
         pub sample: usize = 200,
         /// With `train`: seed of the draw.
         pub seed: u32 = 99,
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the visit that is predicted (`target`, as published), of the `last` visit before
-        /// it, of the `history` before it, or `none`. Default: `history`, and `target` with `compat`.
-        #[schemars(extend("x-compat" = "target", "x-input" = true))]
-        pub labs: Labs = Labs::History,
-        /// Learn from every visit after the first, instead of the last visit of each patient.
-        #[schemars(extend("x-input" = true))]
-        pub all_visits: bool = false,
     }
+    of visits
 }
 
 impl Component for Rare {

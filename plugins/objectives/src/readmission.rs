@@ -1,14 +1,15 @@
 //! `readmission`: whether the next admission is near.
 
-use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Before, Needs, Seen, Stay};
+use crate::next_visit;
+use crate::stays::{self, Needs, Seen, Stay};
+use crate::task_options::task_options;
 use dualk_sdk::data::{AdmissionFacts, SECONDS_PER_DAY};
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
 use dualk_sdk::train::Binary;
 
-options! {
+task_options! {
     /// Options of `readmission`.
     pub struct Readmission {
         /// Days below which the next admission counts.
@@ -21,14 +22,8 @@ options! {
         pub seen: Seen = Seen::History,
         /// Kinds of codes that the stay must have, such as `["procedures", "drugs"]`, without which PyHealth leaves it out.
         pub needs: Vec<String> = Vec::new(),
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the `last` visit before the next stay, of the `history` before it as far as that is
-        /// seen, or `none`.
-        #[schemars(extend("x-input" = true))]
-        pub labs: Before = Before::History,
     }
+    of after
 }
 
 /// What the days to the next admission are counted from.

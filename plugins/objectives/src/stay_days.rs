@@ -1,26 +1,21 @@
 //! `stay_days`: how many days a stay lasts, as a number.
 
-use crate::next_visit::{self, TaskHead};
+use crate::next_visit;
 use crate::stays;
+use crate::task_options::task_options;
 use dualk_sdk::prelude::*;
 use dualk_sdk::schemars::JsonSchema;
 use dualk_sdk::serde::{Deserialize, Serialize};
 use dualk_sdk::train::Numbers;
 use std::ops::Range;
 
-options! {
+task_options! {
     /// Options of `stay_days`.
     pub struct StayDays {
         /// What is learnt: the `mean` of the days, with the losses `mse` or `huber`, or the `log_mean`, with `poisson`.
         pub learns: Learns = Learns::Mean,
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the stay that is asked about (`target`), of the `last` visit before it, of the `history`
-        /// before it, or `none`; of the visits before only where they are seen.
-        #[schemars(extend("x-input" = true))]
-        pub labs: Labs = Labs::History,
     }
+    of stays
 }
 
 /// What a head learns of the days.

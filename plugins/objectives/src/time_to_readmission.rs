@@ -1,25 +1,20 @@
 //! `time_to_readmission`: when the next admission comes.
 
-use crate::next_visit::{self, TaskHead};
-use crate::stays::{self, Before};
+use crate::next_visit;
+use crate::stays;
+use crate::task_options::task_options;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Numbers;
 use std::ops::Range;
 
-options! {
+task_options! {
     /// Options of `time_to_readmission`.
     pub struct TimeToReadmission {
         /// Days after which nobody is followed any more.
         #[schemars(range(min = 1))]
         pub horizon: u32 = 365,
-        /// What the head sees: `full` (decoder embeddings, patient, labs) or `direct` (patient, labs).
-        #[schemars(extend("x-input" = true))]
-        pub head: TaskHead = TaskHead::Full,
-        /// Whose abnormal items enter: of the `last` visit before the next stay, of the `history` before it as far as that is
-        /// seen, or `none`.
-        #[schemars(extend("x-input" = true))]
-        pub labs: Before = Before::History,
     }
+    of after
 }
 
 impl Component for TimeToReadmission {
