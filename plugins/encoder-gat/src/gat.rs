@@ -44,7 +44,8 @@ impl Component for GatOptions {
 ///
 /// With edge weights w_ij, as PyG's `edge_dim = 1`, the score has a third term w_ij (a_edge · W_edge), and the loop of a
 /// node has the mean weight of the other edges into it. With `residual`, y_i has a further term x_i W_res, as PyG's
-/// `residual = True`: where a node has hundreds of neighbours, its own features are else one of hundreds.
+/// `residual = True`: where a node has hundreds of neighbours, its own features are else one of hundreds until the attention is
+/// trained.
 #[derive(Module, Debug)]
 pub struct GatConv {
     lin: Linear,
