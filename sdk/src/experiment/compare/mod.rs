@@ -234,9 +234,11 @@ impl Comparison {
         let baseline = baseline_of(&names, options)?;
         let patients = records.iter().find_map(|record| record.patients.as_ref());
         let mut columns = Columns::new(&metrics, patients.map(PatientTable::person_ids).unwrap_or_default());
+        let primary_metric = primary(&metrics).to_owned();
         let mut comparison = Self {
-            primary: primary(&metrics).to_owned(),
             rows: rows(records, &groups, &metrics, &mut columns),
+            notes: chosen.into_iter().chain(notes(records, &groups, &primary_metric, apart)).collect(),
+            primary: primary_metric,
             metrics,
             baseline,
             objective: first.tested().objective.clone(),
@@ -244,7 +246,6 @@ impl Comparison {
             patients: patients.map(PatientTable::number).or(first.tested().patients),
             unpaired: apart.then(|| examples(records)),
             draws: options.draws,
-            notes: chosen.into_iter().chain(notes(records, &groups, apart)).collect(),
             verdict: String::new(),
         };
         let resampled = columns.resample(options);
@@ -444,8 +445,18 @@ fn examples(records: &[Record]) -> [usize; 2] {
     [of_runs().min().unwrap_or(0), of_runs().max().unwrap_or(0)]
 }
 
-fn notes(records: &[Record], groups: &[Group<'_>], apart: bool) -> Vec<String> {
-    let mut notes = vec![format!("test was read {} times: once for each run; nothing was chosen on it", records.len())];
+/// What was chosen on test: nothing, but where rows have no metric on valid by which the last line could choose one of them.
+fn chosen_on_test(groups: &[Group<'_>], primary: &str) -> String {
+    let is_on_valid = |run: &&Record| run.valid.iter().any(|(name, _)| name == primary);
+    match groups.len() > 1 && !groups.iter().all(|group| group.runs.first().is_some_and(is_on_valid)) {
+        true => format!("the last line chooses its row on it, as not all have {primary} on valid"),
+        false => "nothing was chosen on it".to_owned(),
+    }
+}
+
+fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -> Vec<String> {
+    let chosen = chosen_on_test(groups, primary);
+    let mut notes = vec![format!("test was read {} times: once for each run; {chosen}", records.len())];
     let seeds = |group: &[&Record]| group.iter().map(|r| r.seed()).collect::<std::collections::BTreeSet<_>>();
     if groups.iter().any(|group| seeds(&group.runs) != seeds(&groups[0].runs)) {
         notes.push(

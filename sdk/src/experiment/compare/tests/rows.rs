@@ -217,3 +217,20 @@ fn runs_of_a_row_on_different_patients_are_not_paired() {
             && table.rows[1].difference[1].1.p.is_some()
     );
 }
+
+/// The last line is about the row that is best on valid, and without that about the one that is best on test.
+#[test]
+fn a_row_that_is_chosen_on_test_is_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let note = |runs: &[PathBuf]| Comparison::of(runs, &CompareOptions::default()).unwrap().notes[0].clone();
+    let without = [("a", &a), ("b", &b)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let chosen =
+        "test was read 2 times: once for each run; the last line chooses its row on it, as not all have R@10 on valid";
+    assert_eq!(note(&without), chosen);
+    // Of one row there is nothing to choose.
+    assert_eq!(note(&without[..1]), "test was read 1 times: once for each run; nothing was chosen on it");
+    let with = [("c", &a), ("d", &b)].map(|(name, v)| write_with_valid(folder.path(), name, 1, v, 0.5));
+    assert_eq!(note(&with), "test was read 2 times: once for each run; nothing was chosen on it");
+    assert_eq!(note(&[without[0].clone(), with[0].clone()]), chosen);
+}
