@@ -85,6 +85,7 @@ impl Cache {
                 left += if keep { entry.bytes } else { 0 };
                 keep
             }
+            State::Unfinished if root::is_taken_away(&entry.path) => false,
             State::Unfinished => age(entry) < ABANDONED || is_held(&entry.path),
             State::Damaged(_) => false,
             State::Unreadable(_) => true,

@@ -108,10 +108,10 @@ impl Cache {
         };
         if aside != path {
             // Of somebody who was killed here.
-            gone(fs::remove_dir_all(&aside))?;
+            gone(storage::remove_folder(&aside))?;
             gone(storage::rename(path, &aside))?;
         }
-        gone(fs::remove_dir_all(&aside))
+        gone(storage::remove_folder(&aside))
     }
 
     /// Adds an entry, as [`Cache::put`]. A cache that cannot be written (a full disk, a read-only folder) is no reason to lose

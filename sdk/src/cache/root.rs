@@ -37,9 +37,12 @@ fn is_gone(path: &Path) -> bool {
 pub(super) fn is_own(folder: &Path) -> bool {
     let name = name_of(folder);
     let entry = || !is_gone(&folder.join(MANIFEST)) || is_gone(folder);
-    // Of an entry that is being written, and of one that is being removed.
-    let unfinished = |name: &str| is_random(name, UNFINISHED) || name.strip_prefix(UNFINISHED).is_some_and(is_name);
-    unfinished(&name) || is_name(&name) && entry()
+    is_random(&name, UNFINISHED) || is_taken_away(folder) || is_name(&name) && entry()
+}
+
+/// Whether a folder is what is left of an entry that was being removed, which nobody writes to.
+pub(super) fn is_taken_away(folder: &Path) -> bool {
+    name_of(folder).strip_prefix(UNFINISHED).is_some_and(is_name)
 }
 
 /// Whether a folder says itself that it is an entry of this name.

@@ -129,6 +129,21 @@ fn a_removal_that_was_killed_is_ended_by_the_next() {
     assert_eq!(left, ["CACHEDIR.TAG"]);
 }
 
+/// Nobody writes to what was being removed: it need not grow old first.
+#[test]
+fn what_is_half_removed_goes_with_the_next_collection() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let keys = [1, 2].map(|n| Key::of(json!(n)));
+    keys.iter().for_each(|key| put(&cache, key, "hello"));
+    let path = cache.path("demo", &keys[0]);
+    let aside = folder.path().join(format!("{UNFINISHED}{}", path.file_name().unwrap().to_str().unwrap()));
+    fs::rename(&path, &aside).unwrap();
+    fs::remove_file(aside.join(MANIFEST)).unwrap();
+    assert_eq!(cache.collect(None, None).unwrap().len(), 1);
+    assert!(!aside.exists() && cache.get("demo", &keys[1]).is_some());
+}
+
 #[cfg(unix)]
 #[test]
 fn an_entry_that_cannot_be_read_is_left_alone() {

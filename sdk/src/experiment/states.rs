@@ -42,7 +42,7 @@ impl States {
             storage::write(&new.join(SUMS), sums.as_bytes())
         })?;
         for (_, old) in before.iter().rev().skip(KEPT - 1) {
-            fs::remove_dir_all(old).map_err(|e| Error::io("remove the checkpoint", old, e))?;
+            storage::remove_folder(old).map_err(|e| Error::io("remove the checkpoint", old, e))?;
         }
         Ok(())
     }

@@ -20,14 +20,21 @@ pub(super) enum Step {
     Sync,
     /// A name changes.
     Rename,
+    /// A file or folder is removed.
+    Remove,
 }
 
 /// Errors that a test may ask for: names and numbers of Linux.
 const ERRORS: [(&str, i32); 7] =
     [("EIO", 5), ("EACCES", 13), ("EINVAL", 22), ("EMFILE", 24), ("ENOSPC", 28), ("EROFS", 30), ("ENOSYS", 38)];
 
-const STEPS: [(&str, Step); 4] =
-    [("create", Step::Create), ("write", Step::Write), ("sync", Step::Sync), ("rename", Step::Rename)];
+const STEPS: [(&str, Step); 5] = [
+    ("create", Step::Create),
+    ("write", Step::Write),
+    ("sync", Step::Sync),
+    ("rename", Step::Rename),
+    ("remove", Step::Remove),
+];
 
 /// Does what `step` names, or fails where a test wants that.
 pub(super) fn at<T>(step: Step, operation: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
@@ -71,6 +78,7 @@ mod tests {
     fn a_plan_names_operation_and_error() {
         assert_eq!(plan("7:ENOSPC"), Some(Plan { step: None, number: 7, error: 28 }));
         assert_eq!(plan("rename 2:EIO"), Some(Plan { step: Some(Step::Rename), number: 2, error: 5 }));
+        assert_eq!(plan("remove 1:EACCES"), Some(Plan { step: Some(Step::Remove), number: 1, error: 13 }));
         assert_eq!(io::Error::from_raw_os_error(28).kind(), io::ErrorKind::StorageFull);
         for none in ["", "7", "x:EIO", "7:EBAD", "go 2:EIO", "2 rename:EIO"] {
             assert_eq!(plan(none), None);

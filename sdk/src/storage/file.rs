@@ -153,6 +153,24 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     at(Step::Rename, || fs::rename(from, to))
 }
 
+/// Removes a folder and what is in it, its files one by one: links, and not what they lead to. What somebody else removes meanwhile
+/// is removed.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    let gone = |done: io::Result<()>| match done {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    };
+    if fs::symlink_metadata(folder)?.is_dir() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                gone(at(Step::Remove, || fs::remove_file(entry.path())))?;
+            }
+        }
+    }
+    at(Step::Remove, || fs::remove_dir_all(folder))
+}
+
 /// Forces the names in a folder to the disk.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     at(Step::Sync, || File::open(folder)?.sync_all())
@@ -206,6 +224,27 @@ mod tests {
         replace(&path, |new| write(new, b"two")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_removed_and_what_links_lead_to_is_not() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("mine")).unwrap();
+        fs::write(at("mine/a"), "mine").unwrap();
+        fs::create_dir_all(at("goes/inner")).unwrap();
+        fs::write(at("goes/b"), "").unwrap();
+        fs::write(at("goes/inner/c"), "").unwrap();
+        symlink(at("mine"), at("goes/link")).unwrap();
+        symlink(at("mine"), at("link")).unwrap();
+        for name in ["goes", "link"] {
+            remove_folder(&at(name)).unwrap();
+            assert_eq!(remove_folder(&at(name)).unwrap_err().kind(), io::ErrorKind::NotFound, "{name}");
+        }
+        assert_eq!(fs::read_to_string(at("mine/a")).unwrap(), "mine");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

@@ -88,12 +88,13 @@ fn is_unreadable(entry: &Entry) -> bool {
 
 fn verify(cache: &Cache, repair: bool) -> Result<()> {
     let (unreadable, read): (Vec<Entry>, Vec<Entry>) = cache.verify()?.into_iter().partition(is_unreadable);
-    let (damaged, sound): (Vec<Entry>, Vec<Entry>) =
+    let (damaged, others): (Vec<Entry>, Vec<Entry>) =
         read.into_iter().partition(|entry| matches!(entry.state, State::Damaged(_)));
+    let sound = others.iter().filter(|entry| entry.state == State::Complete).count();
     for entry in damaged.iter().chain(&unreadable) {
         println!("{}", line(entry));
     }
-    println!("{} sound, {} damaged, {} unreadable", sound.len(), damaged.len(), unreadable.len());
+    println!("{sound} sound, {} damaged, {} unreadable", damaged.len(), unreadable.len());
     if repair {
         damaged.iter().try_for_each(|entry| cache.remove(entry))?;
     } else if !damaged.is_empty() {
