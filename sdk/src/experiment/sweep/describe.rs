@@ -57,14 +57,16 @@ pub(super) fn describe(
 const COMPLETE: &str = "complete";
 
 fn state_of(member: &Member, choices: &Choices, folder: &Path) -> &'static str {
-    match (finished_run(folder, &member.id), State::read(&member_folder(folder, &member.id))) {
-        (Some(_), _) => COMPLETE,
-        (None, Some(State::Failed { .. })) => "failed, to be tried again",
-        (None, _) => match choices.fate(member) {
-            Fate::Trains => "to run",
-            Fate::IfChosen => "if chosen",
-            Fate::NotChosen => "not chosen",
-        },
+    if finished_run(folder, &member.id).is_some() {
+        return COMPLETE;
+    }
+    let failed = matches!(State::read(&member_folder(folder, &member.id)), Some(State::Failed { .. }));
+    match (choices.fate(member), failed) {
+        (Fate::Trains, false) => "to run",
+        (Fate::Trains, true) => "failed, to be tried again",
+        (Fate::IfChosen, false) => "if chosen",
+        (Fate::IfChosen, true) => "failed, to be tried again if chosen",
+        (Fate::NotChosen, _) => "not chosen",
     }
 }
 
