@@ -2,7 +2,7 @@ use clap::{Args, ValueEnum};
 use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
 use dualk_sdk::experiment::sweep::{Plan, named_runs};
 use dualk_sdk::{Result, storage};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "Examples:
   dualk compare sweeps/encoders
@@ -67,6 +67,15 @@ impl From<Form> for Format {
     }
 }
 
+/// Says how many members of a sweep are complete, where some are not.
+fn note_missing(plan: &Plan, folder: &Path) -> Result<()> {
+    let (complete, all) = (plan.complete(folder)?, plan.to_train());
+    if complete < all {
+        eprintln!("{complete} of {all} members are complete: the table is of these");
+    }
+    Ok(())
+}
+
 impl Compare {
     pub fn run(self) -> Result<()> {
         let runs = named_runs(&self.folders)?;
@@ -74,10 +83,8 @@ impl Compare {
             [one] => Plan::read(one)?,
             _ => None,
         };
-        if let Some(plan) = &planned
-            && runs.len() < plan.to_train()
-        {
-            eprintln!("{} of {} members are complete: the table is of these", runs.len(), plan.to_train());
+        if let (Some(plan), [folder]) = (&planned, self.folders.as_slice()) {
+            note_missing(plan, folder)?;
         }
         let options = CompareOptions {
             baseline: self.baseline.or_else(|| planned.as_ref().and_then(|plan| plan.baseline.clone())),

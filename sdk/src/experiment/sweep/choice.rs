@@ -1,9 +1,8 @@
 //! Which setting a row has, where that is chosen with its first seeds and only the chosen one trains with the others.
 
-use super::plan::finished_run;
+use super::plan::{PlannedMember, chosen_setting, finished_run};
 use super::{Member, Sweep};
 use crate::Result;
-use crate::experiment::compare::{Comparison, PlannedRun};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -40,17 +39,12 @@ impl Choices {
     /// # Errors
     /// As of [`Choices::of`].
     pub fn look(&mut self, sweep: &Sweep, folder: &Path, row: &str) -> Result<bool> {
-        let of_row = || sweep.members.iter().filter(|m| m.name == row);
-        if self.of_row.contains_key(row) || !of_row().any(|m| m.awaits_choice) {
+        if self.of_row.contains_key(row) {
             return Ok(false);
         }
-        let run = |m: &Member| {
-            let folder = finished_run(folder, &m.id)?;
-            Some(PlannedRun { folder, row: row.to_owned(), setting: m.setting.clone(), decides: true })
-        };
-        let runs: Option<Vec<PlannedRun>> = of_row().filter(|m| !m.awaits_choice).map(run).collect();
-        let Some(runs) = runs else { return Ok(false) };
-        let chosen = Comparison::chosen_setting(&runs)?;
+        let members: Vec<PlannedMember> =
+            sweep.members.iter().filter(|m| m.name == row).map(PlannedMember::of).collect();
+        let chosen = chosen_setting(folder, &members.iter().collect::<Vec<_>>())?;
         Ok(chosen.is_some_and(|setting| self.of_row.insert(row.to_owned(), setting).is_none()))
     }
 
@@ -71,6 +65,11 @@ impl Choices {
     /// The members that train in all, as far as rows have chosen; of a row that has not, those of its first setting.
     pub fn to_train<'s>(&'s self, sweep: &'s Sweep) -> impl Iterator<Item = &'s Member> {
         sweep.members.iter().filter(|member| self.counts(sweep, member))
+    }
+
+    /// How many of these are complete.
+    pub fn complete(&self, sweep: &Sweep, folder: &Path) -> usize {
+        self.to_train(sweep).filter(|member| finished_run(folder, &member.id).is_some()).count()
     }
 
     /// Whether a member stands for those of its row and seed in what a sweep is expected to train: of a row that has not chosen,

@@ -1,9 +1,10 @@
 //! The folder of a sweep: `sweep.json`, and a folder a member with its manifest, log and state.
 
-use super::Sweep;
+use super::{Member, Sweep};
 use crate::experiment::compare::{CompareOptions, Comparison, PlannedRun};
 use crate::{Error, Result, storage};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -74,20 +75,12 @@ pub enum State {
 impl Plan {
     /// The plan of a sweep that is about to run.
     pub fn of(sweep: &Sweep, manifest: &Path, threads: usize) -> Self {
-        let member = |m: &super::Member| PlannedMember {
-            id: m.id.clone(),
-            name: m.name.clone(),
-            named: m.named,
-            setting: m.setting.clone(),
-            seed: m.seed,
-            awaits_choice: m.awaits_choice,
-        };
         Self {
             name: sweep.name.clone(),
             manifest: std::path::absolute(manifest).unwrap_or_else(|_| manifest.to_owned()),
             baseline: sweep.baseline.clone(),
             threads,
-            members: sweep.members.iter().map(member).collect(),
+            members: sweep.members.iter().map(PlannedMember::of).collect(),
         }
     }
 
@@ -119,6 +112,21 @@ impl Plan {
         self.members.iter().filter(|m| !m.awaits_choice || self.is_first_setting(m)).count()
     }
 
+    /// How many of these are complete: of a row that has chosen its setting those of that, and none of settings that it has not chosen.
+    ///
+    /// # Errors
+    /// When a run cannot be read, or one that decides has no metrics on valid.
+    pub fn complete(&self, folder: &Path) -> Result<usize> {
+        let mut rows: BTreeMap<&str, Vec<&PlannedMember>> = BTreeMap::new();
+        self.members.iter().for_each(|member| rows.entry(&member.name).or_default().push(member));
+        let of_row = |row: Vec<&PlannedMember>| -> Result<usize> {
+            let chosen = chosen_setting(folder, &row)?.or_else(|| row.first()?.setting.clone());
+            let trains = row.iter().filter(|member| !member.awaits_choice || member.setting == chosen);
+            Ok(trains.filter(|member| finished_run(folder, &member.id).is_some()).count())
+        };
+        rows.into_values().map(of_row).sum()
+    }
+
     fn is_first_setting(&self, member: &PlannedMember) -> bool {
         let first = self.members.iter().find(|other| other.name == member.name);
         first.is_some_and(|first| first.setting == member.setting)
@@ -134,11 +142,8 @@ impl Plan {
     /// # Errors
     /// As of [`Comparison::of_planned`].
     pub fn compare(&self, folder: &Path, options: &CompareOptions) -> Result<Comparison> {
-        let run = |m: &PlannedMember| {
-            let (row, setting, decides) = (m.name.clone(), m.setting.clone(), !m.awaits_choice);
-            finished_run(folder, &m.id).map(|folder| PlannedRun { folder, row, setting, decides })
-        };
-        Comparison::of_planned(&self.members.iter().filter_map(run).collect::<Vec<_>>(), options)
+        let runs = self.members.iter().filter_map(|member| member.run(folder));
+        Comparison::of_planned(&runs.collect::<Vec<_>>(), options)
     }
 
     /// Members whose last try ended with an error, with it.
@@ -150,6 +155,39 @@ impl Plan {
         });
         failed.collect()
     }
+}
+
+impl PlannedMember {
+    /// What a plan says of a member.
+    pub(super) fn of(member: &Member) -> Self {
+        Self {
+            id: member.id.clone(),
+            name: member.name.clone(),
+            named: member.named,
+            setting: member.setting.clone(),
+            seed: member.seed,
+            awaits_choice: member.awaits_choice,
+        }
+    }
+
+    /// Its run in the folder of its sweep, where that is complete.
+    fn run(&self, sweep: &Path) -> Option<PlannedRun> {
+        let (row, setting, decides) = (self.name.clone(), self.setting.clone(), !self.awaits_choice);
+        finished_run(sweep, &self.id).map(|folder| PlannedRun { folder, row, setting, decides })
+    }
+}
+
+/// The setting that a row of these members chooses; `None` before those that decide are complete, and where none waits for it.
+///
+/// # Errors
+/// When a run cannot be read, or has no metrics on valid.
+pub(super) fn chosen_setting(sweep: &Path, row: &[&PlannedMember]) -> Result<Option<String>> {
+    if !row.iter().any(|member| member.awaits_choice) {
+        return Ok(None);
+    }
+    let deciding = row.iter().filter(|member| !member.awaits_choice);
+    let runs: Option<Vec<PlannedRun>> = deciding.map(|member| member.run(sweep)).collect();
+    runs.map_or(Ok(None), |runs| Comparison::chosen_setting(&runs))
 }
 
 impl State {

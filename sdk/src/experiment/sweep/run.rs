@@ -70,14 +70,14 @@ impl SweepRun<'_> {
         let wanted = sweep.members.iter().filter(|m| choices.fate(m) != Fate::NotChosen);
         let (complete, remaining): (Vec<&Member>, Vec<&Member>) =
             wanted.partition(|m| finished_run(self.folder, &m.id).is_some());
-        if !complete.is_empty() {
-            let (complete, all) = (complete.len(), choices.to_train(sweep).count());
-            self.progress.line(&format!("{complete} of {all} members are complete already"));
+        let (done, all) = (choices.complete(sweep, self.folder), choices.to_train(sweep).count());
+        if done > 0 {
+            self.progress.line(&format!("{done} of {all} members are complete already"));
         }
         self.progress.line(&format!("at most {jobs} at once, {threads} threads each"));
         let expected = self.expected(&complete, &remaining, jobs, threads)?;
         let limits = Limits { jobs, threads, expected };
-        let finished = Work::new(self, sweep, choices, complete.len(), remaining, limits).run();
+        let finished = Work::new(self, sweep, choices, done, remaining, limits).run();
         drop((listening, lock));
         finished
     }

@@ -186,6 +186,8 @@ impl<'a> Work<'a> {
                 return;
             }
         }
+        // With those of earlier times whose setting this is, and without others.
+        self.done.complete = self.choices.complete(self.sweep, self.run.folder);
         let setting = self.choices.of_row(row).unwrap_or_default();
         self.run.progress.line(&format!("{row}: {setting} is best on valid, and trains with the other seeds"));
         let (decided, undecided): (Vec<&'a Member>, Vec<&'a Member>) =
