@@ -99,6 +99,13 @@ impl Experiment {
         Self { stop, ..self }
     }
 
+    /// The same as one of several that a row of a sweep is tuned by: which of them is best is told by metrics on valid, and nothing
+    /// trains where nobody is there.
+    pub fn chosen_on_valid(mut self) -> Self {
+        self.plan.chosen_on_valid = true;
+        self
+    }
+
     /// The same, of which an option of the parser has another value.
     pub(super) fn with_parser_option(mut self, name: &str, value: Value) -> Result<Self> {
         self.plan.set_parser_option(name, value)?;

@@ -27,6 +27,8 @@ pub(super) struct Plan {
     pub embeddings: Vec<NamedEmbedding>,
     /// What its parts say of the model.
     pub checked: Checked,
+    /// Whether what this is tuned to is chosen by its metrics on valid, among others.
+    pub chosen_on_valid: bool,
 }
 
 impl Plan {

@@ -51,7 +51,7 @@ fn resolved(
     let found = resolve(&mut draft);
     let Draft { manifest, registry, source } = draft;
     let Found { parser, device, embeddings, checked } = found.map_err(|e| source.place(e))?;
-    Ok(Plan { manifest, registry, device, source, parser, embeddings, checked })
+    Ok(Plan { manifest, registry, device, source, parser, embeddings, checked, chosen_on_valid: false })
 }
 
 /// A manifest whose defaults are being filled in, with the components that are found.

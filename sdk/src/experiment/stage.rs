@@ -105,7 +105,7 @@ impl<'a> OpenStage<'a> {
     }
 
     /// Refuses a stage that these data cannot serve, whatever its model will be: its heads, its examples, the metric that is to
-    /// choose its epoch, and its test.
+    /// choose its epoch or the setting of a row, and its test.
     fn check(&self) -> Result<()> {
         let Self { plan, index, data, objective, splits } = self;
         let (options, name, key) = (self.options(), self.name(), key(plan, *index));
@@ -114,7 +114,19 @@ impl<'a> OpenStage<'a> {
         if options.select() == Select::Best {
             check_metric(&name, objective.as_ref(), &heads, &splits.valid).map_err(|e| e.at_key(&key))?;
         }
+        self.check_choice()?;
         if options.is_tested() { self.check_testable() } else { Ok(()) }
+    }
+
+    /// Refuses a stage by whose metrics on valid a setting is to be chosen where nobody is there. It is the last that is tested.
+    fn check_choice(&self) -> Result<()> {
+        let chooses = || self.plan.manifest.stage.iter().rposition(Stage::is_tested) == Some(self.index);
+        match self.plan.chosen_on_valid && self.splits.valid.is_empty() && chooses() {
+            false => Ok(()),
+            true => Err(Error::user("what the row is tuned to is chosen on valid, and no valid patient has examples")
+                .at_key("data.split")
+                .help("give the split more valid patients, or leave out `sweep.tune`")),
+        }
     }
 
     /// Refuses to test where there is nobody to test on.

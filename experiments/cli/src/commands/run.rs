@@ -2,7 +2,7 @@ use super::sweep::Sweep;
 use super::{CacheArgs, ManifestArgs, StopArgs};
 use crate::interrupt;
 use clap::Args;
-use dualk_sdk::experiment::sweep::{MemberProgress, exit_with_parent};
+use dualk_sdk::experiment::sweep::{MemberProgress, PlannedMember, exit_with_parent};
 use dualk_sdk::experiment::{Experiment, Outcome, RunDir};
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Progress, Result};
@@ -96,6 +96,11 @@ fn show(outcome: &Outcome, run: &RunDir) {
     println!("run: {}", run.path().display());
 }
 
+/// Whether a run is a member of a sweep that is tuned.
+fn is_tuned(member: Option<&Path>) -> bool {
+    member.and_then(PlannedMember::of_folder).is_some_and(|member| member.setting.is_some())
+}
+
 impl Run {
     pub fn run(self) -> Result<()> {
         if let Some(Seeds(seeds)) = self.seeds {
@@ -116,6 +121,7 @@ impl Run {
         // A member is gone on with by its sweep.
         let stop = if member.is_some() { interrupt::stop() } else { interrupt::stop_of(&["--resume"]) };
         let experiment = self.cache.apply(self.manifest.experiment()?).stopping_at(stop);
+        let experiment = if is_tuned(self.member.as_deref()) { experiment.chosen_on_valid() } else { experiment };
         if experiment.sweep().is_some() {
             progress.line(&format!(
                 "[sweep] is left out by `dualk run`; `dualk sweep {}` trains its members",

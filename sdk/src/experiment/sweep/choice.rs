@@ -2,7 +2,7 @@
 
 use super::plan::{PlannedMember, chosen_setting, finished_run};
 use super::{Member, Sweep};
-use crate::Result;
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,6 +32,17 @@ impl Choices {
         let mut choices = Self::default();
         sweep.rows().iter().try_for_each(|row| choices.look(sweep, folder, row).map(drop))?;
         Ok(choices)
+    }
+
+    /// The same, of which `said` is told why a row cannot choose: it goes without.
+    pub fn as_far_as_known(sweep: &Sweep, folder: &Path, said: impl Fn(&str)) -> Self {
+        let mut choices = Self::default();
+        for row in sweep.rows() {
+            if let Err(error) = choices.look(sweep, folder, &row) {
+                said(&cannot_choose(&row, &error));
+            }
+        }
+        choices
     }
 
     /// Chooses for a row when all of its members that decide are complete; whether it has chosen just now.
@@ -84,4 +95,9 @@ impl Choices {
             }
         }
     }
+}
+
+/// Why a row has no setting.
+pub(super) fn cannot_choose(row: &str, error: &Error) -> String {
+    format!("{row}: no setting can be chosen: {error}")
 }

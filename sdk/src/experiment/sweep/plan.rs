@@ -170,6 +170,12 @@ impl PlannedMember {
         }
     }
 
+    /// The member whose folder this is; `None` where it is that of no sweep.
+    pub fn of_folder(member: &Path) -> Option<Self> {
+        let plan = Plan::read(member.parent()?.parent()?).ok()??;
+        plan.members.into_iter().find(|planned| member.file_name().is_some_and(|id| id == planned.id.as_str()))
+    }
+
     /// Its run in the folder of its sweep, where that is complete.
     fn run(&self, sweep: &Path) -> Option<PlannedRun> {
         let (row, setting, decides) = (self.name.clone(), self.setting.clone(), !self.awaits_choice);

@@ -3,6 +3,7 @@
 use super::{Member, Sweep};
 use crate::cache::Cache;
 use crate::component::Slot;
+use crate::data::SplitOptions;
 use crate::experiment::Experiment;
 use crate::experiment::compare::{Facets, names, short};
 use crate::experiment::manifest::{Configuration, Manifest, Setting, Source, SweepOptions};
@@ -75,6 +76,7 @@ impl Planner {
         }
         self.name_members(&configurations).map_err(|e| self.source.place(e))?;
         self.check_patients(&configurations).map_err(|e| self.source.place(e))?;
+        self.check_valid().map_err(|e| self.source.place(e))?;
         let Self { base, source, options, members, notes, .. } = self;
         let sweep = Sweep { name: base.name, baseline: options.baseline, notes, members };
         sweep.check_baseline().map_err(|e| source.place(e))?;
@@ -197,6 +199,22 @@ impl Planner {
         );
         if !experiment.names_its_files() && !self.notes.contains(&note) {
             self.notes.push(note);
+        }
+    }
+
+    /// Refuses to tune where the split leaves nobody to choose a setting on. Where it gives few, members say whether anybody is there.
+    fn check_valid(&self) -> Result<()> {
+        let has_none = |member: &Member| match &member.manifest.data.split {
+            SplitOptions::Random { valid, .. } => *valid <= 0.0,
+            SplitOptions::Dualk { .. } => false,
+        };
+        match self.members.iter().any(|member| member.setting.is_some() && has_none(member)) {
+            false => Ok(()),
+            true => {
+                Err(Error::user("settings of `sweep.tune` are chosen on valid, and `data.split` puts nobody there")
+                    .at_key("data.split.valid")
+                    .help("write a fraction above 0, such as valid = 0.1, or leave out `sweep.tune`"))
+            }
         }
     }
 

@@ -66,7 +66,7 @@ impl SweepRun<'_> {
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         self.settle(sweep, threads)?;
         Plan::of(sweep, self.manifest, threads).write(self.folder)?;
-        let choices = Choices::of(sweep, self.folder)?;
+        let choices = Choices::as_far_as_known(sweep, self.folder, |why| self.progress.line(why));
         let wanted = sweep.members.iter().filter(|m| choices.fate(m) != Fate::NotChosen);
         let (complete, remaining): (Vec<&Member>, Vec<&Member>) =
             wanted.partition(|m| finished_run(self.folder, &m.id).is_some());

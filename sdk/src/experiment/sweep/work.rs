@@ -1,6 +1,6 @@
 //! The members of a sweep that are waiting and at work.
 
-use super::choice::{Choices, Fate};
+use super::choice::{Choices, Fate, cannot_choose};
 use super::describe::duration;
 use super::memory::{Expected, free_bytes};
 use super::plan::State;
@@ -182,7 +182,7 @@ impl<'a> Work<'a> {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                self.run.progress.line(&format!("{row}: no setting can be chosen: {error}"));
+                self.run.progress.line(&cannot_choose(row, &error));
                 return;
             }
         }
