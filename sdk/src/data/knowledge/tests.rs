@@ -93,6 +93,8 @@ fn tables_have_headings_or_none_and_columns_of_any_name() {
         ("a.tsv", "from\tx\tto\na\tr\tb\n", "columns = ['from', 'x', 'to']"),
         ("a.csv", "from,w,to\na,1,b\n", "columns = ['from', 'to']\nrelation = 'r'"),
         ("a.csv", "from,w,to\na,1,b\n", "columns = ['from', 'w', 'to']\nrelation = 'r'"),
+        ("a.csv", "head,relation,Relation,tail\na,1,2,b\n", "relation = 'r'"),
+        ("a.tsv", "head\trelation\trelation\ttail\na\t1\t2\tb\n", "relation = 'r'"),
         ("a.csv", "a,r,b\n", "heading = false"),
         ("a.csv", "a,b\n", "heading = false\nrelation = 'r'"),
         ("a.tsv", "a\tr\tb\n", "heading = false"),
@@ -106,9 +108,11 @@ fn tables_have_headings_or_none_and_columns_of_any_name() {
     // So is one whose middle is another name; a mark of UTF-8 is no part of it.
     let marked = joined("a.tsv", "\u{feff}head\tpart_of\ttail\n", "relation = 'r'");
     assert_eq!(marked.unwrap(), ["head r tail"]);
-    let refused: [(&str, &str, &str, &[&str]); 11] = [
+    let refused: [(&str, &str, &str, &[&str]); 13] = [
         ("a.csv", "head,relation,tail,Tail\na,r,b,c\n", "", &["the column `tail` occurs 2 times", "a.csv"]),
         ("a.tsv", "Head\tHEAD\trelation\ttail\na\tb\tr\tc\n", "", &["`Head` occurs 2 times", "a.tsv"]),
+        ("a.csv", "head,relation,Relation,tail\na,r,s,b\n", "", &["`relation` occurs 2 times", "a.csv"]),
+        ("a.tsv", "head\trelation\trelation\ttail\na\tr\ts\tb\n", "", &["`relation` occurs 2 times", "a.tsv"]),
         ("a.csv", "a,r,b,a\n", "columns = ['a', 'r', 'b']", &["the column `a` occurs 2 times", "a.csv:1"]),
         ("a.parquet", "", "heading = false", &["`data.source[0].heading`", "a Parquet file names its columns"]),
         ("a.csv", "a,r,b\n", "", &["the column `head` is missing", "columns = [", "or heading = false"]),

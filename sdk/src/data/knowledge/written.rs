@@ -38,18 +38,6 @@ fn known_heading(fields: &[String]) -> Option<[String; 3]> {
     })
 }
 
-/// Refuses a known heading that has one of its columns several times, in whatever case: nothing says which of them is meant.
-fn check_once(path: &Path, fields: &[String], known: &[String; 3]) -> Result<()> {
-    for name in known {
-        let times = fields.iter().filter(|field| field.eq_ignore_ascii_case(name)).count();
-        if times > 1 {
-            let error = Error::user(format!("the column `{name}` occurs {times} times")).at_file(path);
-            return Err(error.help("leave one of them in the table, or say in `columns` which of them is meant"));
-        }
-    }
-    Ok(())
-}
-
 impl Form<'_> {
     pub fn check(self) -> Result<()> {
         let write = "write columns = [\"head\", \"relation\", \"tail\"] with the names that the table has";
@@ -66,6 +54,20 @@ impl Form<'_> {
                 Err(error.help(write).help("two will do where `relation` names all relations"))
             }
         }
+    }
+
+    /// Refuses a known heading that has a column of a triple several times, in whatever case: nothing says which of them is meant.
+    /// That of the relation is not needed where all relations have one name.
+    fn check_once(self, path: &Path, fields: &[String], [head, relation, tail]: &[String; 3]) -> Result<()> {
+        let relation = Some(relation).filter(|_| self.relation.is_none());
+        for name in [Some(head), relation, Some(tail)].into_iter().flatten() {
+            let times = fields.iter().filter(|field| field.eq_ignore_ascii_case(name)).count();
+            if times > 1 {
+                let error = Error::user(format!("the column `{name}` occurs {times} times")).at_file(path);
+                return Err(error.help("leave one of them in the table, or say in `columns` which of them is meant"));
+            }
+        }
+        Ok(())
     }
 
     /// The table and its columns; `None` where every line is a triple with tabs between.
@@ -85,13 +87,13 @@ impl Form<'_> {
                 // Of three fields with another name in the middle, `head part_of tail` is a triple.
                 let is_heading = |[_, relation, _]: &[String; 3]| fields.len() != 3 || fields.contains(relation);
                 let Some(found) = known_heading(&fields).filter(is_heading) else { return Ok(None) };
-                check_once(path, &fields, &found)?;
+                self.check_once(path, &fields, &found)?;
                 found
             }
             _ => {
                 let table = Table::at(path, &[])?;
                 let found = known_heading(table.header()).unwrap_or_else(|| HEADINGS[0].map(str::to_owned));
-                check_once(path, table.header(), &found)?;
+                self.check_once(path, table.header(), &found)?;
                 found
             }
         };
