@@ -116,9 +116,12 @@ pub fn replace(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |e| Error::io("write", path, e);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = at(Step::Create, || tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(folder));
-    let new = Unfinished(new.map_err(fail)?.into_temp_path());
-    remember(&new.0);
+    let new = at(Step::Create, || {
+        let new = tempfile::Builder::new().prefix(&format!(".{name}.")).tempfile_in(folder)?.into_temp_path();
+        remember(&new);
+        Ok(Unfinished(new))
+    });
+    let new = new.map_err(fail)?;
     fill(&new.0).map_err(|e| renamed(e, &new.0, path))?;
     at(Step::Sync, || File::open(&new.0)?.sync_all()).map_err(fail)?;
     at(Step::Rename, || fs::rename(&new.0, path)).map_err(fail)?;
@@ -144,6 +147,8 @@ struct Unfinished(tempfile::TempPath);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        // First: what is forgotten and there would stay, if a signal came between the two.
+        let _ = fs::remove_file(&self.0);
         forget(&self.0);
     }
 }

@@ -8,7 +8,9 @@ mod access;
 mod draft;
 mod fault;
 mod file;
+mod gate;
 mod live;
+mod locks;
 mod temporary;
 mod tensors;
 
