@@ -1,12 +1,12 @@
-//! What a Parquet file says of its own lengths, compared before anything is read by them.
+//! What a Parquet file says of its own lengths and depth, compared before anything is read by them.
 //!
-//! Polars takes a file's word for how many values a page holds and how long a list is, and a length for which there is no
-//! memory ends the process: no panic, nothing to catch.
+//! Polars takes a file's word for how many values a page holds, how long a list is and how deep columns lie in columns. A length for
+//! which there is no memory, or a depth for which there is no stack, ends the process: no panic, nothing to catch.
 
 use super::{AGAIN, Unreadable};
 use polars_parquet::parquet::compression::Compression;
 use polars_parquet::read::ColumnChunkMetadata;
-use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
+use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TInputProtocol, TType};
 use polars_parquet_format::thrift::{Error as Thrift, ProtocolErrorKind};
 use polars_parquet_format::{FileMetaData, PageHeader, PageType};
 use std::fmt;
@@ -18,6 +18,9 @@ const MOST_ROWS: usize = 1 << 27;
 const FREE: usize = 1 << 26;
 /// Bytes that Thrift's reader counts for one byte of a list, at most.
 const COUNTED: usize = 10;
+/// Columns within columns, such as lists and structures in a list, at most, and structures within structures of the metadata. Of a
+/// column that is read there are one or two.
+const DEEPEST: usize = 64;
 
 /// Why a file is refused, and what to do.
 #[derive(Debug)]
@@ -60,7 +63,91 @@ pub fn metadata(bytes: &[u8]) -> Result<(), Unreadable> {
             Err(damaged("a list in its metadata is longer than the metadata"))
         }
         // Polars, which is to read it, takes some that this reader does not.
+        _ if depth(&children(bytes)) > DEEPEST => Err(Box::new(Refused {
+            what: format!("more than {DEEPEST} columns lie in one another"),
+            help: "write the columns that are needed to a file of their own",
+        })),
         _ => Ok(()),
+    }
+}
+
+/// How deep the elements of a schema lie in one another, each of which is followed by so many of its own.
+fn depth(children: &[i32]) -> usize {
+    let (mut to_come, mut deepest) = (Vec::new(), 0);
+    for &own in children {
+        if let Some(left) = to_come.last_mut() {
+            *left -= 1;
+        }
+        if own > 0 {
+            to_come.push(own);
+            deepest = deepest.max(to_come.len());
+        }
+        while to_come.last() == Some(&0) {
+            to_come.pop();
+        }
+    }
+    deepest
+}
+
+type Protocol<'b> = TCompactInputProtocol<&'b [u8]>;
+
+/// How many children each element of the schema has, up to where the metadata cannot be read.
+fn children(bytes: &[u8]) -> Vec<i32> {
+    const SCHEMA: i16 = 2;
+    let mut protocol = TCompactInputProtocol::new(bytes, bytes.len().saturating_mul(COUNTED));
+    let mut found = Vec::new();
+    let read = fields(&mut protocol, DEEPEST, &mut |protocol, number, kind| {
+        if (number, kind) != (SCHEMA, TType::List) {
+            return Ok(false);
+        }
+        let list = protocol.read_list_begin()?;
+        (0..list.size).try_for_each(|_| children_of(protocol).map(|own| found.push(own)))?;
+        Ok(true)
+    });
+    drop(read); // whoever cannot read it says so
+    found
+}
+
+/// How many children the next element of a schema has.
+fn children_of(protocol: &mut Protocol<'_>) -> Result<i32, Thrift> {
+    const CHILDREN: i16 = 5;
+    let mut own = 0;
+    fields(protocol, DEEPEST, &mut |protocol, number, kind| {
+        let is_own = (number, kind) == (CHILDREN, TType::I32);
+        own = if is_own { protocol.read_i32()? } else { own };
+        Ok(is_own)
+    })?;
+    Ok(own)
+}
+
+/// Reads the fields of a structure, of some number and type each, or says that it does not.
+type Field<'f> = &'f mut dyn FnMut(&mut Protocol<'_>, i16, TType) -> Result<bool, Thrift>;
+
+/// Goes through the fields of a structure and passes over those that `read` does not.
+fn fields(protocol: &mut Protocol<'_>, depth: usize, read: Field<'_>) -> Result<(), Thrift> {
+    protocol.read_struct_begin()?;
+    loop {
+        let field = protocol.read_field_begin()?;
+        if field.field_type == TType::Stop {
+            return protocol.read_struct_end();
+        }
+        if !read(protocol, field.id.unwrap_or_default(), field.field_type)? {
+            pass(protocol, field.field_type, depth)?;
+        }
+        protocol.read_field_end()?;
+    }
+}
+
+/// Passes over a value, in which others may lie so deep. Texts need not be UTF-8: those of statistics are not.
+fn pass(protocol: &mut Protocol<'_>, kind: TType, depth: usize) -> Result<(), Thrift> {
+    match (kind, depth.checked_sub(1)) {
+        (TType::String | TType::Utf8, _) => protocol.read_bytes().map(drop),
+        (TType::Struct, Some(depth)) => fields(protocol, depth, &mut |_, _, _| Ok(false)),
+        (TType::List | TType::Set, Some(depth)) => {
+            let list = protocol.read_list_begin()?;
+            (0..list.size).try_for_each(|_| pass(protocol, list.element_type, depth))
+        }
+        (other, _) => protocol.skip_till_depth(other, i8::try_from(depth).unwrap_or(0)),
     }
 }
 
@@ -135,7 +222,7 @@ mod tests {
     use super::*;
     use crate::data::columns::write_parquet;
     use polars_parquet_format::thrift::protocol::TCompactOutputProtocol;
-    use polars_parquet_format::{DataPageHeader, DataPageHeaderV2, DictionaryPageHeader, Encoding};
+    use polars_parquet_format::{DataPageHeader, DataPageHeaderV2, DictionaryPageHeader, Encoding, SchemaElement};
     use std::path::Path;
 
     /// What is said of a column of ten rows whose first page has this header and no more than its bytes.
@@ -194,6 +281,38 @@ mod tests {
         assert!(row_group(1 << 27).is_ok());
         let error = unreadable(Path::new("t.parquet"), row_group((1 << 27) + 1).unwrap_err()).to_string();
         assert!(error.contains("has 134217729 rows") && error.contains("smaller row groups"), "{error}");
+    }
+
+    /// The metadata of a file whose schema has these elements, each with so many children.
+    fn described(children: &[i32]) -> Vec<u8> {
+        let element = |&own: &i32| {
+            let name = "x".to_owned();
+            SchemaElement::new(None, None, None, name, Some(own).filter(|&n| n > 0), None, None, None, None, None)
+        };
+        let schema = children.iter().map(element).collect();
+        let metadata = FileMetaData::new(1, schema, 0, Vec::new(), None, None, None, None, None);
+        let mut bytes = Vec::new();
+        metadata.write_to_out_protocol(&mut TCompactOutputProtocol::new(&mut bytes)).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn columns_that_lie_too_deep_in_one_another_are_refused() {
+        // A root with a number, a structure of two, and a list of lists.
+        let plain = [3, 0, 2, 0, 0, 1, 1, 1, 1, 0];
+        assert_eq!((children(&described(&plain)), depth(&plain)), (plain.to_vec(), 5));
+        assert!(metadata(&described(&plain)).is_ok());
+        let deep = |levels: usize| [vec![1; levels], vec![0]].concat();
+        assert!(metadata(&described(&deep(DEEPEST))).is_ok());
+        for levels in [DEEPEST + 1, 200_000] {
+            let bytes = described(&deep(levels));
+            // Also where this reader stops behind the schema.
+            for bytes in [&bytes[..], &bytes[..bytes.len() - 1]] {
+                let error = metadata(bytes).unwrap_err().to_string();
+                assert!(error.contains("more than 64 columns lie in one another"), "{error}");
+            }
+        }
+        assert_eq!(depth(&[-1, 0, 2]), 1);
     }
 
     /// As fastparquet writes a column of twenty million numbers, of which a few are different, with Zstandard.
