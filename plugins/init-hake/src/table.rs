@@ -3,13 +3,24 @@
 use crate::lines::Lines;
 use dualk_sdk::prelude::*;
 use half::f16;
-use npyz::{DType, NpyFile, Order, TypeChar};
+use npyz::{DType, NpyFile, NpyHeader, Order, TypeChar};
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
-use std::io::{Read, Seek};
+use std::io::{Cursor, Read, Seek};
 use std::path::Path;
 use zip::ZipArchive;
 use zip::result::ZipError;
+
+/// Bytes of an array's header at most. NumPy's has some hundred.
+const LONGEST_HEADER: u32 = 1 << 16;
+/// Brackets within brackets in it at most: a shape in the description is two.
+const DEEPEST: usize = 16;
+/// Texts of an array at most: each takes more memory than its bytes.
+const MOST_TEXTS: u64 = 1 << 24;
+/// Bytes that an array may have however short its file is.
+const FREE: u64 = 1 << 29;
+/// Beyond that it may have so many times the bytes of its file: vectors are hardly shorter when they are compressed.
+const MOST_PACKED: u64 = 64;
 
 /// Vectors by code.
 #[derive(Debug)]
@@ -101,14 +112,16 @@ impl Table {
     }
 
     fn from_npz(path: &Path) -> Result<Self> {
-        let file = std::fs::File::open(path).map_err(|e| Error::io("read the table of vectors", path, e))?;
+        let unreadable = |e| Error::io("read the table of vectors", path, e);
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let most = file.metadata().map_err(unreadable)?.len().saturating_mul(MOST_PACKED).max(FREE);
         let archive = ZipArchive::new(std::io::BufReader::new(file));
         let mut archive = archive.map_err(|e| Error::user(format!("this is no .npz archive: {e}")))?;
-        let (codes, _) = array(&mut archive, "codes", "texts", |kind, file| match kind {
+        let (codes, _) = array(&mut archive, ("codes", "texts"), most, |kind, file| match kind {
             TypeChar::UnicodeStr | TypeChar::ByteStr => Some(file.into_vec::<String>()),
             _ => None,
         })?;
-        let (values, shape) = array(&mut archive, "vectors", "32- or 16-bit floats", |kind, file| {
+        let (values, shape) = array(&mut archive, ("vectors", "32- or 16-bit floats"), most, |kind, file| {
             match (kind, file.dtype().num_bytes()) {
                 (TypeChar::Float, Some(4)) => Some(file.into_vec::<f32>()),
                 (TypeChar::Float, Some(2)) => {
@@ -121,11 +134,11 @@ impl Table {
     }
 }
 
-/// An array of an archive, and its shape.
+/// An array of an archive, of so many bytes at most, and its shape.
 fn array<T, R: Read + Seek>(
     archive: &mut ZipArchive<R>,
-    name: &str,
-    expected: &str,
+    (name, expected): (&str, &str),
+    most: u64,
     read: impl FnOnce(TypeChar, NpyFile<Box<dyn Read + '_>>) -> Option<std::io::Result<Vec<T>>>,
 ) -> Result<(Vec<T>, Vec<usize>)> {
     let damaged = |e: std::io::Error| Error::user(format!("the array `{name}` cannot be read: {e}")).because(e);
@@ -133,7 +146,9 @@ fn array<T, R: Read + Seek>(
         ZipError::FileNotFound => Error::user(format!("the file has no array `{name}`")),
         other => Error::user(format!("the array `{name}` cannot be read: {other}")),
     };
-    let entry: Box<dyn Read + '_> = Box::new(archive.by_name(&format!("{name}.npy")).map_err(lacks)?);
+    let mut entry = archive.by_name(&format!("{name}.npy")).map_err(lacks)?;
+    let start = start(&mut entry).map_err(damaged)?;
+    let entry: Box<dyn Read + '_> = Box::new(Cursor::new(start).chain(entry));
     let file = NpyFile::new(entry).map_err(damaged)?;
     let header = file.header().clone();
     let shape: Vec<usize> = header.shape().iter().map(|&d| d as usize).collect();
@@ -143,10 +158,64 @@ fn array<T, R: Read + Seek>(
     }
     let wrong = || Error::user(format!("the array `{name}` is {}, expected {expected}", header.dtype().descr()));
     let DType::Plain(kind) = header.dtype() else { return Err(wrong()) };
+    check_length(&header, kind.type_char(), most).map_err(damaged)?;
     match read(kind.type_char(), file) {
         Some(values) => Ok((values.map_err(damaged)?, shape)),
         None => Err(wrong()),
     }
+}
+
+/// The beginning of an array up to its numbers, which `npyz` takes at its word: how long the header is, and how deep its brackets.
+fn start(entry: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    // What files of NumPy begin with, a version of two bytes, and the length of the header in two bytes or, from version 2 on, four.
+    let mut start = Vec::new();
+    entry.by_ref().take(10).read_to_end(&mut start)?;
+    let length = match start[..] {
+        [_, _, _, _, _, _, 1, _, low, high] => u32::from(u16::from_le_bytes([low, high])),
+        [.., low, high] if start.len() == 10 => {
+            entry.by_ref().take(2).read_to_end(&mut start)?;
+            let above = start.get(10..12).map_or(0, |above| u32::from(u16::from_le_bytes([above[0], above[1]])));
+            above << 16 | u32::from(u16::from_le_bytes([low, high]))
+        }
+        _ => 0, // it is no array, as `npyz` says
+    };
+    if length > LONGEST_HEADER {
+        return Err(refused(format!("its header has {length} bytes, and at most {LONGEST_HEADER} are read")));
+    }
+    let before = start.len();
+    entry.take(length.into()).read_to_end(&mut start)?;
+    let mut depth = 0usize;
+    for byte in &start[before..] {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(refused(format!("its header has more than {DEEPEST} brackets in one another")));
+        }
+    }
+    Ok(start)
+}
+
+/// Refuses an array of more than so many bytes, or of too many texts. What is shorter and not there is missed when it is read.
+fn check_length(header: &NpyHeader, kind: TypeChar, most: u64) -> std::io::Result<()> {
+    // Of objects, which nobody reads, it is not known.
+    let Some(wide) = header.dtype().num_bytes() else { return Ok(()) };
+    let numbers = header.shape().iter().try_fold(1u64, |all, &along| all.checked_mul(along));
+    let length = numbers.and_then(|numbers| numbers.checked_mul(wide as u64));
+    let is_text = matches!(kind, TypeChar::UnicodeStr | TypeChar::ByteStr);
+    match (numbers, length) {
+        (Some(numbers), _) if is_text && numbers > MOST_TEXTS => {
+            Err(refused(format!("it has {numbers} texts, and at most {MOST_TEXTS} are read")))
+        }
+        (Some(_), Some(length)) if length <= most => Ok(()),
+        _ => Err(refused(format!("it is longer than {most} bytes, the most that is read of this file"))),
+    }
+}
+
+fn refused(what: String) -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]
@@ -205,6 +274,56 @@ pub(crate) mod tests {
                 assert_eq!(table.get("V10"), Some(&[0.5, 4.0][..]));
             }
         }
+    }
+
+    /// An archive of one array with this header behind its magic number and version, and of these bytes.
+    fn write_header(path: &Path, name: &str, version: u8, length: u32, header: &str, data: &[u8]) {
+        let mut bytes = [&b"\x93NUMPY"[..], &[version, 0]].concat();
+        bytes.extend(&length.to_le_bytes()[..if version == 1 { 2 } else { 4 }]);
+        bytes.extend(header.as_bytes());
+        bytes.extend(data);
+        let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+        archive.start_file(format!("{name}.npy"), Default::default()).unwrap();
+        std::io::Write::write_all(&mut archive, &bytes).unwrap();
+        archive.finish().unwrap();
+    }
+
+    /// Each ended the process, or would have taken all memory.
+    #[test]
+    fn headers_that_promise_too_much_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.npz");
+        let header =
+            |kind: &str, shape: &str| format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let nested = "(".repeat(60_000);
+        let cases = [
+            (1, header("|S9000000000000", "(1,)"), "longer than 536870912 bytes"),
+            (2, header("<U0", "(1099511627776,)"), "has 1099511627776 texts"),
+            (1, header("|S2", "(4611686018427387904, 4)"), "longer than 536870912 bytes"),
+            (1, header("|S2", "(3,)"), "cannot be read"),
+            (1, nested, "brackets in one another"),
+        ];
+        for (version, header, says) in cases {
+            write_header(&path, "codes", version, header.len() as u32, &header, b"abcd");
+            let error = Table::read(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let text = error.to_string();
+            assert!(text.contains("the array `codes`") && text.contains(says) && text.contains("table.npz"), "{text}");
+        }
+        write_header(&path, "codes", 2, u32::MAX, "{", b"");
+        let error = Table::read(&path).unwrap_err().to_string();
+        assert!(error.contains("its header has 4294967295 bytes"), "{error}");
+        // Zeros, which are packed to a thousandth.
+        let zeros = vec![0; 3 << 24];
+        let one = header("|S1", &format!("({},)", zeros.len()));
+        write_header(&path, "codes", 1, one.len() as u32, &one, &zeros);
+        let error = Table::read(&path).unwrap_err().to_string();
+        assert!(error.contains("has 50331648 texts"), "{error}");
+        // A sound one is read, and the other array is asked for next.
+        let sound = header("|S2", "(2,)");
+        write_header(&path, "codes", 2, sound.len() as u32, &sound, b"abcd");
+        let error = Table::read(&path).unwrap_err().to_string();
+        assert!(error.contains("has no array `vectors`"), "{error}");
     }
 
     #[test]
