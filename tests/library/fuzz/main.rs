@@ -113,8 +113,22 @@ fn safetensors() {
 #[test]
 fn npz() {
     let target = Target::new("npz", files::sound_arrays(), files::read_arrays);
-    Target { words: &[b"'<f2'", b"'|O'", b"'>f4'", b"'|S3'", b"True", b"(0,)", b"()"], ..target.with(files::arrays()) }
-        .fuzz();
+    Target {
+        words: &[
+            b"'<f2'",
+            b"'|O'",
+            b"'>f4'",
+            b"'|S3'",
+            b"'|S9999999999999'",
+            b"'<U0'",
+            b"True",
+            b"(0,)",
+            b"()",
+            b"(4611686018427387904, 4)",
+        ],
+        ..target.with(files::arrays())
+    }
+    .fuzz();
 }
 
 #[test]

@@ -7,11 +7,22 @@ pub(super) fn steps(key: &str) -> Vec<&str> {
     key.split(['.', '[']).map(|step| step.trim_end_matches(']')).collect()
 }
 
+/// Steps of a dotted key at most, as TOML has them: what goes down a key has a call on the stack for each.
+const MOST_STEPS: usize = 80;
+
+/// Whether a dotted key has more steps than any may have.
+pub(super) fn is_too_deep(key: &str) -> bool {
+    key.matches(['.', '[']).count() >= MOST_STEPS
+}
+
 /// The steps of a dotted key as somebody wrote it.
 ///
 /// # Errors
-/// What is wrong with it: a name that is missing, or brackets around no place of a list.
+/// What is wrong with it: a name that is missing, brackets around no place of a list, or too many steps.
 pub(super) fn written(key: &str) -> Result<Vec<&str>, String> {
+    if is_too_deep(key) {
+        return Err(format!("the key has more than {MOST_STEPS} names and places"));
+    }
     let mut found = Vec::new();
     for part in key.split('.') {
         let (name, mut places) = part.split_at(part.find('[').unwrap_or(part.len()));
@@ -138,6 +149,10 @@ mod tests {
             assert!(wrong.contains(says), "{key}: {wrong}");
         }
         assert_eq!(["stage[0].lr", "a[-2]", "seed"].map(last), ["lr", "-2", "seed"]);
+        assert_eq!(written(&vec!["a"; MOST_STEPS].join(".")).unwrap().len(), MOST_STEPS);
+        for deep in [vec!["a"; 100_000].join("."), format!("a{}", "[0]".repeat(100_000))] {
+            assert!(written(&deep).unwrap_err().contains("more than 80 names and places"));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Settings of the command line: `--set key=value`.
 
 use super::edit::assign;
-use super::keys::{from_start, key_of, steps, written};
+use super::keys::{from_start, is_too_deep, key_of, steps, written};
 use super::origins::{Origin, Origins};
 use crate::{Error, Result};
 use toml::{Table, Value};
@@ -40,6 +40,9 @@ pub(super) fn apply(setting: &str, table: &mut Table, origins: &mut Origins) -> 
 
 /// A key whose brackets are not as they should be, as it may be meant: where it leads somewhere.
 fn closed(table: &Table, key: &str) -> Option<String> {
+    if is_too_deep(key) {
+        return None;
+    }
     let steps = from_start(table, &steps(key));
     let is_begun = table.contains_key(steps.first()?) && !steps.iter().any(String::is_empty);
     let leads = is_begun && assign(&mut table.clone(), &steps, Value::Boolean(true)).is_ok();

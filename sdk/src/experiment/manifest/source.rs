@@ -215,6 +215,10 @@ mod tests {
         assert!(source.is_set("stage[0].epochs") && !source.is_set("stage[-1].epochs"));
         assert!(source.set("stage[4].epochs=3").unwrap_err().to_string().contains("the list has 1"));
         assert!(source.set("nonsense").is_err());
+        // A stack has room for some ten thousand calls.
+        let deep = format!("{}=1", vec!["name"; 200_000].join("."));
+        assert!(source.set(&deep).unwrap_err().to_string().contains("more than 80 names and places"));
+        assert!(source.set_from(deep.trim_end_matches("=1"), Value::Integer(1), "sweep.grid").is_err());
     }
 
     #[test]
