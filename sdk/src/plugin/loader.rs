@@ -8,9 +8,9 @@ use crate::component::Slot;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::{env, fs};
 
 /// What a plugin's file says, read without running any of it.
 #[derive(Debug, Clone)]
@@ -241,8 +241,8 @@ fn private_memory(_: &[u8]) -> Option<PathBuf> {
 }
 
 /// The bytes in a folder of this user alone, which goes when it is dropped.
-fn private_copy(file: &Path, bytes: &[u8]) -> Result<(crate::storage::Draft, PathBuf)> {
-    let folder = crate::storage::Draft::beside(&env::temp_dir().join("dualk-plugin"))?;
+fn private_copy(file: &Path, bytes: &[u8]) -> Result<(crate::storage::Scratch, PathBuf)> {
+    let folder = crate::storage::Scratch::new("dualk-plugin")?;
     let copy = folder.path().join(file.file_name().unwrap_or_default());
     crate::storage::write(&copy, bytes)?;
     Ok((folder, copy))

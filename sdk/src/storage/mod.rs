@@ -20,6 +20,7 @@ pub use draft::{Draft, check_free, exchange, exchange_all, folder};
 pub use file::{Cause, Output, append, blank, copy, create, replace, sync_tree, write};
 pub(crate) use file::{remove_folder, rename, sync_file, sync_folder};
 pub use live::{abandon, forget, remember};
+pub use temporary::Scratch;
 pub(crate) use temporary::{LOCK, Temporary, hold, is_held, is_own, new_folder, sweep_locks};
 pub(crate) use tensors::floats;
 pub use tensors::{Numbers, Tensor, tensors};

@@ -66,6 +66,33 @@ impl Temporary {
     }
 }
 
+/// A folder for this user alone among the system's temporary ones, which goes when this does. What killed processes left of the same
+/// name goes with the next.
+#[derive(Debug)]
+pub struct Scratch(Temporary);
+
+impl Scratch {
+    /// An empty folder whose name begins with a dot and `name`.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn new(name: &str) -> Result<Self> {
+        Self::within(&std::env::temp_dir(), name)
+    }
+
+    /// The same in a folder, which others may write to as well: no name is known before, so that nobody can have put a link there.
+    fn within(parent: &Path, name: &str) -> Result<Self> {
+        let prefix = format!(".{name}.");
+        sweep(parent, &prefix, |_| ());
+        Temporary::new(parent, &prefix).map(Self)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 impl Drop for Temporary {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
@@ -180,6 +207,23 @@ mod tests {
         drop(goes);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(stays.is_dir());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nobody_leads_what_is_for_a_moment_to_a_folder_of_theirs() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let (shared, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(theirs.path().join("inner")).unwrap();
+        symlink(theirs.path().join("inner"), shared.path().join("work")).unwrap();
+        fs::create_dir(shared.path().join(".work.AbC123")).unwrap();
+        fs::write(shared.path().join(".work.AbC123.lock"), "").unwrap();
+        let scratch = Scratch::within(shared.path(), "work").unwrap();
+        assert_eq!(scratch.path().parent(), Some(shared.path()));
+        assert_eq!(fs::metadata(scratch.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        drop(scratch);
+        assert_eq!(fs::read_dir(shared.path()).unwrap().count(), 1, "the link, and nothing that a killed process left");
+        assert_eq!(fs::read_dir(theirs.path()).unwrap().count(), 1);
     }
 
     /// A file that cannot be locked, as on a file system without locks, is nobody's to take.

@@ -64,7 +64,7 @@ impl Import {
         let manifest = published.manifest(data.resolved_table()?, &self.runs)?;
         let experiment = Experiment::new(Manifest::of_table(manifest)?, self.trust.registry(&beside)?)?;
         let cohort = experiment.prepare(&progress)?;
-        let folder = storage::Draft::beside(&std::env::temp_dir().join("dualk-import"))?;
+        let folder = storage::Scratch::new("dualk-import")?;
         let weights = folder.path().join("model.safetensors");
         published.write_weights(&cohort, &weights)?;
         let (outcome, run) = experiment.adopt(&weights, &progress)?;
