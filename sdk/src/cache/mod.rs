@@ -65,15 +65,12 @@ impl Cache {
     }
 
     /// The folder of an entry whose files are as they were written; `None` when there is none. A damaged one is taken
-    /// out of the way first; one that cannot be read is left alone.
+    /// out of the way first, unless the folder is not marked as a cache; one that cannot be read is left alone.
     pub fn get(&self, kind: &str, key: &Key) -> Option<PathBuf> {
         let path = self.path(kind, key);
         let contents = match read_contents(&path) {
             Ok(contents) if contents.key == key.hex() => contents,
-            Err(State::Damaged(_)) => {
-                let _ = self.take_away(&path);
-                return None;
-            }
+            Err(State::Damaged(_)) => return self.without(&path),
             _ => return None,
         };
         match compared(&path, &contents) {
@@ -85,12 +82,15 @@ impl Cache {
                     .and_then(|f| f.set_modified(SystemTime::now()));
                 Some(path)
             }
-            State::Damaged(_) => {
-                let _ = self.take_away(&path);
-                None
-            }
+            State::Damaged(_) => self.without(&path),
             State::Unfinished | State::Unreadable(_) => None,
         }
+    }
+
+    /// Nothing in the place of a damaged entry, which is taken away from a folder that is marked as a cache.
+    fn without(&self, path: &Path) -> Option<PathBuf> {
+        let _ = root::check_marked(&self.root).and_then(|()| self.take_away(path));
+        None
     }
 
     /// Takes an entry away under the name of an unfinished one, so that nobody finds half of it, and removes it. That needs no

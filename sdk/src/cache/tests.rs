@@ -178,6 +178,25 @@ fn damage_is_found_and_never_read() {
     assert!(cache.get("demo", &keys[0]).is_some());
 }
 
+/// What has the name of an entry is somebody's own where the cache has marked nothing.
+#[test]
+fn nothing_is_taken_away_from_a_folder_without_the_marker() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let key = Key::of(json!(1));
+    let path = cache.path("demo", &key);
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join(MANIFEST), "of another program").unwrap();
+    assert_eq!(cache.get("demo", &key), None);
+    assert_eq!(fs::read_to_string(path.join(MANIFEST)).unwrap(), "of another program");
+    let marked = tempfile::tempdir().unwrap();
+    let cache = Cache::at(marked.path());
+    put(&cache, &key, "hello");
+    fs::write(cache.path("demo", &key).join(MANIFEST), "damaged").unwrap();
+    assert_eq!(cache.get("demo", &key), None);
+    assert!(!cache.path("demo", &key).exists());
+}
+
 #[test]
 fn collecting_removes_the_old_the_surplus_and_the_unfinished() {
     let folder = tempfile::tempdir().unwrap();
