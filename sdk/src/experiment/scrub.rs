@@ -12,9 +12,6 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
-/// Files that hold weights: what was learnt from patients.
-const WEIGHTS: [&str; 2] = ["model.safetensors", "checkpoints"];
-
 /// Copies results, curves and settings of a finished run to the folder `out`: without weights (unless `with_weights`),
 /// logs, measures by patient, fingerprints of data files and the folders of this machine, of whose paths the last part
 /// remains. Nothing else that a run writes names patients, admissions or values of theirs; the settings and the number of
@@ -36,7 +33,7 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
             storage::write(&new.join("report.html"), Contents::read(&made)?.page(&made)?.as_bytes())?;
         }
         match with_weights {
-            true => WEIGHTS.iter().try_for_each(|name| copy(&run.file(name), &new.join(name))),
+            true => copy_weights(run, new),
             false => Ok(()),
         }
     })
@@ -103,15 +100,14 @@ fn broken(run: &RunDir, name: &str, error: &dyn Display) -> Error {
     Error::user(format!("this is not what a run writes: {error}")).at_file(run.file(name))
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if !from.is_dir() {
-        let bytes = fs::read(from).map_err(|e| Error::io("read", from, e))?;
-        return storage::write(to, &bytes);
-    }
-    storage::own_folder(to)?;
-    for entry in fs::read_dir(from).map_err(|e| Error::io("read", from, e))? {
-        let entry = entry.map_err(|e| Error::io("read", from, e))?;
-        copy(&entry.path(), &to.join(entry.file_name()))?;
+/// Copies what was learnt from patients, at the end and in each stage.
+fn copy_weights(run: &RunDir, to: &Path) -> Result<()> {
+    let stages = run.weights_of_stages().map_err(|e| Error::io("read", run.path(), e))?;
+    storage::own_folder(&to.join("checkpoints"))?;
+    for name in std::iter::once("model.safetensors".to_owned()).chain(stages) {
+        let from = run.file(&name);
+        let bytes = fs::read(&from).map_err(|e| Error::io("read", &from, e))?;
+        storage::write(&to.join(&name), &bytes)?;
     }
     Ok(())
 }

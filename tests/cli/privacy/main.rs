@@ -243,12 +243,21 @@ fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
     let text = fs::read_to_string(shared.join("manifest.toml")).unwrap();
     assert!(text.contains("root = \"raw\"") && text.contains("gat"), "{text}");
     assert_eq!(dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "shared"]).status.code(), Some(2));
+    // What others put beside the weights is theirs.
+    let beside = run.join("checkpoints/mine");
+    fs::create_dir(&beside).unwrap();
+    fs::write(beside.join("cohort.csv"), "77120001").unwrap();
+    fs::write(run.join("checkpoints/notes.txt"), "of CANARY1").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("..", run.join("checkpoints/9-up.safetensors")).unwrap();
     let output = dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "weights", "--with-weights"]);
     assert!(output.status.success());
-    assert_eq!(
-        fs::read(run.join("model.safetensors")).unwrap(),
-        fs::read(folder.path().join("weights/model.safetensors")).unwrap()
-    );
+    let weights = folder.path().join("weights");
+    for name in ["model.safetensors", "checkpoints/1-lab.safetensors", "checkpoints/2-finetune.safetensors"] {
+        assert_eq!(fs::read(run.join(name)).unwrap(), fs::read(weights.join(name)).unwrap(), "{name}");
+    }
+    searched(&weights);
+    assert_eq!(fs::read_dir(weights.join("checkpoints")).unwrap().count(), 2);
 }
 
 /// What an error shows of a damaged table: place and what is accepted, and the value only with `--show-values`.

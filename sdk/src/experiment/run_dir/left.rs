@@ -53,6 +53,20 @@ impl RunDir {
         changed.unwrap_or_else(|| "no run of this experiment was interrupted".to_owned())
     }
 
+    /// The weights of its stages, by their names in its folder, and nothing that others put beside them.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(in crate::experiment) fn weights_of_stages(&self) -> io::Result<Vec<String>> {
+        let folder = self.file(CHECKPOINTS);
+        let is_file = |name: &str| fs::symlink_metadata(folder.join(name)).is_ok_and(|about| about.is_file());
+        let is_weights = |name: &String| !name.starts_with('.') && is_own_in(CHECKPOINTS, name) && is_file(name);
+        let names = names_in(&folder)?.into_iter().filter_map(|name| name.into_string().ok());
+        let mut names: Vec<String> = names.filter(is_weights).map(|name| format!("{CHECKPOINTS}/{name}")).collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// Whether runs write a file or folder of this name; every other one in their folders is somebody else's.
     pub fn is_own_name(name: &str) -> bool {
         is_own_in("", name)
