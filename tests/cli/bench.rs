@@ -94,6 +94,12 @@ fn a_workload_is_written_for_other_programs() {
     let examples: Value = from_str(&fs::read_to_string(out.join("examples.json")).unwrap()).unwrap();
     assert_eq!(examples["heads"][0]["outputs"], 50);
     assert_eq!(examples["visits"].as_array().unwrap().len(), 9, "two steps and one to warm up");
+    // What is there is somebody's.
+    fs::write(out.join("examples.json"), "mine").unwrap();
+    let output = bench(&["workload", "--out", path]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && error.contains("not empty"), "{error}");
+    assert_eq!(fs::read_to_string(out.join("examples.json")).unwrap(), "mine");
 }
 
 #[test]

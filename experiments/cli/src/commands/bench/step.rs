@@ -12,9 +12,9 @@ use dualk_sdk::data::{Batch, Examples, Ragged};
 use dualk_sdk::model::dense;
 use dualk_sdk::progress::{Progress, Task};
 use dualk_sdk::serde_json::{Value, json};
+use dualk_sdk::storage::{self, Access};
 use dualk_sdk::train::{Algorithm, Fit, FrozenPart, Optimizer, Rates, Select};
 use dualk_sdk::{Error, Result};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -293,13 +293,14 @@ pub struct Export {
     steps: Steps,
     #[command(flatten)]
     sizes: Sizes,
-    /// Folder for `edges.u32` (source and target of each edge, little-endian) and `examples.json`.
+    /// Folder for `edges.u32` (source and target of each edge, little-endian) and `examples.json`; it must be absent or empty.
     #[arg(long)]
     out: PathBuf,
 }
 
 impl Export {
     pub fn run(self) -> Result<()> {
+        storage::check_free(&self.out)?;
         self.steps.check()?;
         let model = ModelArgs::small();
         let case = Case::new(&model, &self.sizes, self.stage, self.steps.patients(self.stage))?;
@@ -316,12 +317,11 @@ impl Export {
             "targets": examples.targets.iter().map(rows).collect::<Value>(),
         });
         let edges: Vec<u8> = case.data.graph.iter().flat_map(|(s, t, _)| [s, t]).flat_map(u32::to_le_bytes).collect();
-        fs::create_dir_all(&self.out).map_err(|e| Error::io("create the folder", &self.out, e))?;
-        for (name, contents) in [("edges.u32", edges), ("examples.json", text.to_string().into_bytes())] {
-            let file = self.out.join(name);
-            fs::write(&file, contents).map_err(|e| Error::io("write", &file, e))?;
-        }
-        Ok(())
+        let text = text.to_string();
+        storage::folder(&self.out, Access::All, |new| {
+            storage::write(&new.join("edges.u32"), &edges)?;
+            storage::write(&new.join("examples.json"), text.as_bytes())
+        })
     }
 }
 
