@@ -77,10 +77,28 @@ fn file(stage: &str) -> String {
 pub fn patient_table(run: &RunDir, stage: &str) -> Result<Option<PatientTable>> {
     let file = run.file(&file(stage));
     match fs::read(&file) {
+        // What serde says may name a patient: only where it is.
         Ok(text) => serde_json::from_slice(&text)
             .map(Some)
-            .map_err(|e| Error::user(format!("these are no metrics by patient: {e}")).at_file(file)),
+            .map_err(|e| Error::user("these are no metrics by patient").at_column(file, e.line(), e.column())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(Error::io("read", file, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_none_is_told_by_its_place_and_names_no_patient() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::at(folder.path());
+        assert_eq!(patient_table(&run, "1-lab").unwrap(), None);
+        storage::write(&run.file("patients-1-lab.json"), b"{\n \"patients\": [77120001], \"rows\": {} }").unwrap();
+        let error = patient_table(&run, "1-lab").unwrap_err();
+        let text = error.to_string();
+        assert!(error.exit_code() == 2 && text.contains("patients-1-lab.json:2:"), "{text}");
+        assert!(!text.contains("7712"), "{text}");
     }
 }
