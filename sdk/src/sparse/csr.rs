@@ -90,12 +90,14 @@ impl Csr {
     /// last one, once more and of weight 1, in all lists of its group. Without `last` nothing is added.
     ///
     /// # Panics
-    /// When an entry is of no output, or groups cannot be of one size.
+    /// When an entry is of no output, groups cannot be of one size, or there are 2³² outputs or members, with an error of the user's.
     pub fn counted(outputs: usize, mut entries: Vec<(u32, u32)>, last: &[u32]) -> Arc<Self> {
         let groups = last.len().max(1);
         assert!(outputs.is_multiple_of(groups), "{outputs} outputs in {groups} groups");
-        entries.sort_unstable_by_key(|&(output, member)| u64::from(output) << 32 | u64::from(member));
         let most = entries.len() + if last.is_empty() { 0 } else { outputs };
+        // Of more outputs the entries name others than they mean.
+        in_32_bits(most.max(outputs), || "what a head counts in a batch".into());
+        entries.sort_unstable_by_key(|&(output, member)| u64::from(output) << 32 | u64::from(member));
         let (mut members, mut weights) = (Vec::with_capacity(most), Vec::with_capacity(most));
         let mut offsets = Vec::with_capacity(outputs + 1);
         offsets.push(0);
@@ -237,6 +239,20 @@ mod tests {
             [vec![(2, 1.0), (5, 1.0), (7, 1.0)], vec![(7, 1.0)], vec![(8, 1.0)], vec![(0, 1.0), (1, 2.0), (8, 1.0)]];
         assert_eq!(lists(&kinds), expected);
         assert!(Csr::counted(0, Vec::new(), &[]).is_empty());
+    }
+
+    /// Nodes times patients of a batch.
+    #[test]
+    fn outputs_that_no_entry_of_32_bits_can_name_are_refused() {
+        for (outputs, last) in [(1 << 32, &[][..]), ((1 << 32) - 1, &[7][..])] {
+            let counted = || Ok(Csr::counted(outputs, vec![(0, 1)], last).len());
+            let error = catch(counted).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(
+                error.to_string().contains("4294967296 numbers") && error.to_string().contains("`batch`"),
+                "{error}"
+            );
+        }
     }
 
     #[test]
