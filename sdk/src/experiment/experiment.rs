@@ -473,7 +473,9 @@ mod tests {
         let manifest = Manifest::parse("name = \"x\"\ndata.parser = \"counted\"\n", &[]).unwrap();
         let experiment = Experiment::data_only(manifest, registry).unwrap();
         experiment.check().unwrap();
-        experiment.identity().unwrap();
+        let decides = experiment.identity().unwrap().made_from;
+        assert_eq!(decides["device"], "cpu");
+        assert_eq!(decides["instructions"], crate::simd::instructions());
         let error = experiment.prepare(&Silent).map(drop).unwrap_err();
         assert_eq!(error.message(), "there are no patients");
         assert_eq!(BUILT.load(Ordering::Relaxed), 1);

@@ -67,7 +67,8 @@ fn hidden_files(run: &RunDir, manifest: toml::Table, is_graph: bool) -> Result<V
         files.push((name, toml::to_string(&table).map_err(|e| program(&e))?));
     }
     if let Some(Identity { sha256, made_from }) = run.identity() {
-        let kept = ["sdk", "plugins", "device", "threads"].map(|key| (key.to_owned(), made_from[key].clone()));
+        let keys = ["sdk", "plugins", "device", "threads", "instructions"];
+        let kept = keys.map(|key| (key.to_owned(), made_from[key].clone()));
         let kept: serde_json::Map<_, _> = kept.into_iter().collect();
         files.push(("identity.json".to_owned(), pretty(&json!({ "sha256": sha256, "made_from": kept }))));
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What runs of a table have in common, whatever their manifests say.
-const OF_ALL: [&str; 5] = ["sdk", "plugins", "data", "device", "threads"];
+const OF_ALL: [&str; 6] = ["sdk", "plugins", "data", "device", "threads", "instructions"];
 /// What runs of one manifest have in common beside it: the files that its options name.
 const OF_ROW: [&str; 1] = ["files"];
 

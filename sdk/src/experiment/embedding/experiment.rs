@@ -9,6 +9,7 @@ use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
 use crate::experiment::components::{absolute, component_identity, named, plugin_path, resolve_component, sdk};
 use crate::experiment::identity::Identity;
+use crate::experiment::inputs::instructions_on;
 use crate::experiment::manifest::Source;
 use crate::experiment::run_dir::RunDir;
 use crate::experiment::states::States;
@@ -234,7 +235,7 @@ impl KgeExperiment {
         Checkpoint { parameters, done: Done::default() }
     }
 
-    /// What decides the results: manifest, graph, plugins and the build of the SDK.
+    /// What decides the results: manifest, graph, plugins, the build of the SDK, device, threads and instructions.
     fn identity(&self, graph: &KnowledgeGraph, device: &str) -> Result<Identity> {
         let mut hash = Sha256::new();
         for name in graph.entities.list().iter().chain(graph.relations.list()) {
@@ -249,9 +250,16 @@ impl KgeExperiment {
         let mut table = self.table()?;
         table.remove("output");
         let plugins: Vec<_> = self.plugins.iter().map(|p| json!([p.name, p.sha256])).collect();
-        let build = Stamp::current().build;
-        let made_from = json!({ "manifest": table, "graph": hex(&hash.finalize()), "plugins": plugins, "sdk": build, "device": device });
-        Ok(Identity::of(made_from))
+        Ok(Identity::of(json!({
+            "manifest": table,
+            "graph": hex(&hash.finalize()),
+            "plugins": plugins,
+            "sdk": Stamp::current().build,
+            "device": device,
+            // Up to four divide their work alike.
+            "threads": rayon::current_num_threads().max(4),
+            "instructions": instructions_on(device),
+        })))
     }
 
     /// Ranks test (and validation) triples by a scorer, and by the one-line baseline.
