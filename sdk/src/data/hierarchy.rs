@@ -70,6 +70,10 @@ const ICD10: [(&str, &str, &str); 22] = [
     ("Z00", "Z99", "Factors influencing health status and contact with health services"),
 ];
 
+/// Characters behind the dot of a shorter code at most: codes have up to four, and a cell of a table may have a hundred thousand, of which
+/// all beginnings would take gigabytes.
+const LONGEST: usize = 64;
+
 /// What stands above a dotted code, from near to far: shorter codes down to the category before the dot, then the
 /// chapter as `first-last`. A code of no chapter has its prefixes alone.
 ///
@@ -83,7 +87,8 @@ const ICD10: [(&str, &str, &str); 22] = [
 pub fn ancestors(code: &str, edition: Icd) -> Vec<String> {
     let category = code.split_once('.').map_or(code, |(category, _)| category);
     let ends = code.char_indices().map(|(at, _)| at).rev();
-    let longer = ends.filter(|&end| end > category.len() + 1).map(|end| code[..end].to_owned());
+    let dot = category.len() + 1;
+    let longer = ends.filter(|&end| (dot + 1..=dot + LONGEST).contains(&end)).map(|end| code[..end].to_owned());
     let own = (category.len() < code.len()).then(|| category.to_owned());
     let chapter = find(category, edition).map(|(first, last, _)| format!("{first}-{last}"));
     longer.chain(own).chain(chapter).collect()
@@ -143,5 +148,16 @@ mod tests {
     fn the_dot_is_no_level() {
         assert_eq!(ancestors("I50.9", Icd::Icd10), ["I50", "I00-I99"]);
         assert_eq!(ancestors("S72.001A", Icd::Icd10), ["S72.001", "S72.00", "S72.0", "S72", "S00-T88"]);
+    }
+
+    #[test]
+    fn of_what_is_far_longer_than_codes_are_only_short_beginnings_stand_above() {
+        let long = format!("428.{}", "é1".repeat(50_000));
+        let above = ancestors(&long, Icd::Icd9);
+        assert!(
+            above.len() < 70
+                && above.iter().all(|name| name.len() < 70 && long.starts_with(name.as_str()) || name == "390-459")
+        );
+        assert_eq!(above[above.len() - 3..], ["428.é", "428", "390-459"]);
     }
 }
