@@ -340,6 +340,24 @@ fn run_folders_are_private_unless_widened() {
         for (path, mode, is_folder) in found {
             assert_eq!(mode, if is_folder { 0o700 } else { 0o600 }, "{}", path.display());
         }
+        if access == "private" {
+            let runs = place.runs();
+            let run = runs[0].to_str().unwrap();
+            let made = [
+                &["eval", run, "--predictions", "made/logits.parquet"][..],
+                &["export", run, "--out", "made/export", "--patients"],
+                &["scrub", run, "--out", "made/scrubbed", "--with-weights"],
+                &["prepare", "small.toml", "--out", "made/data"],
+            ];
+            fs::create_dir(place.path("made")).unwrap();
+            made.iter().for_each(|command| assert!(place.run(command).status.success(), "{command:?}"));
+            let mut found = Vec::new();
+            modes(&place.path("made"), &mut found);
+            assert!(found.len() > 15, "{found:?}");
+            for (path, mode, is_folder) in found.iter().filter(|(path, ..)| *path != place.path("made")) {
+                assert_eq!(*mode, if *is_folder { 0o700 } else { 0o600 }, "{}", path.display());
+            }
+        }
     }
 }
 

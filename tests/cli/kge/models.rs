@@ -11,6 +11,13 @@ fn a_model_starts_from_the_vectors_of_a_run_and_what_is_known_of_patients_is_a_s
     let folder = folder.path();
     write(folder);
     let run = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "train.steps=100"]));
+    #[cfg(unix)]
+    for file in fs::read_dir(folder.join(&run)).unwrap().map(|entry| entry.unwrap().path()).chain([folder.join(&run)]) {
+        use std::os::unix::fs::PermissionsExt;
+        let about = fs::metadata(&file).unwrap();
+        let expected = if about.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(about.permissions().mode() & 0o777, expected, "{}", file.display());
+    }
     // Into the graph of a cohort: codes as the synthetic parser makes them are looked up in the run.
     let manifest = format!(
         "name = \"with-kge\"\n[data]\nparser = {{ type = \"synthetic\", patients = 200, codes = 60, labs = 20, clusters = 4 }}\n\

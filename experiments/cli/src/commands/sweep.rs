@@ -6,6 +6,7 @@ use dualk_sdk::experiment::compare::{CompareOptions, Format};
 use dualk_sdk::experiment::sweep::{Changed, Finished, Plan, Sweep as Members, SweepRun};
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Error, Result, storage};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -148,6 +149,14 @@ struct Commands {
     stop: StopArgs,
 }
 
+/// Gives a member a copy of the lock; none where it cannot be had, which the member says.
+fn copy_lock(lock: &Path, copy: &Path) {
+    let text = fs::read(lock).ok();
+    if !text.is_some_and(|text| storage::replace(copy, |new| storage::write(new, &text)).is_ok()) {
+        let _ = fs::remove_file(copy); // an earlier one would be taken for it
+    }
+}
+
 impl Commands {
     /// Of these arguments. `--locked` looks beside the manifest.
     fn new(manifest: &ManifestArgs, no_cache: bool, stop: StopArgs) -> Self {
@@ -158,7 +167,7 @@ impl Commands {
     /// `verb` for the manifest of a member.
     fn of(&self, verb: &str, member: &Path) -> Command {
         if let Some(lock) = &self.lock {
-            let _ = std::fs::copy(lock, member.join("plugins.lock")); // the member says so when it is missing
+            copy_lock(lock, &member.join("plugins.lock"));
         }
         let program = std::env::current_exe().unwrap_or_else(|_| "dualk".into());
         let mut command = Command::new(program);
