@@ -1,7 +1,7 @@
 //! Knowledge graphs, and their embeddings.
 
 use super::program::said;
-use super::support::{contents, dualk, fail_each, keeps_what_is_there, weights};
+use super::support::{contents, dualk, fail_each, keeps_what_is_there, leftovers, weights};
 use std::fs;
 use std::path::Path;
 
@@ -72,4 +72,34 @@ fn graphs_are_written_whole_or_not_at_all() {
         assert!(found.is_empty() || found == new, "half of the graph: {when}");
     });
     assert!(failures > 20, "{failures}");
+}
+
+/// A picture of a run, and the work of a bench for other programs.
+#[test]
+fn pictures_and_workloads_are_whole() {
+    let place = tempfile::tempdir().unwrap();
+    graph(place.path());
+    let output = dualk(place.path(), &["kge", "train", "graph.toml", "--set", "train.validate_every=2"], None);
+    assert!(output.status.success(), "{}", said(&output));
+    let run = fs::read_dir(place.path().join("runs")).unwrap().next().unwrap().unwrap().path();
+    let curves = ["kge", "curves", run.to_str().unwrap(), "--out", "curves.svg"];
+    let small = ["--batch", "3", "--steps", "2", "--nodes", "60", "--edges", "401", "--targets", "50", "--out", "work"];
+    let workload = [&["bench", "workload", "--stage", "finetune"], &small[..]].concat();
+    let before = |folder: &Path| fs::write(folder.join("curves.svg"), "old").unwrap();
+    for (arguments, least) in [(&curves[..], 4), (&workload[..], 8)] {
+        let new = tempfile::tempdir().unwrap();
+        before(new.path());
+        let output = dualk(new.path(), arguments, None);
+        assert!(output.status.success(), "{}", said(&output));
+        let new = contents(new.path());
+        let failures = fail_each(1, arguments, before, |folder, when| {
+            let found = contents(folder);
+            for (name, bytes) in &found {
+                assert!(bytes == b"old" || Some(bytes) == new.get(name), "{} is half of it: {when}", name.display());
+            }
+            assert!(found.len() == 1 || found.len() == new.len(), "{:?}: {when}", found.keys());
+            assert_eq!(leftovers(folder), [""; 0], "{when}");
+        });
+        assert!(failures >= least, "{arguments:?}: {failures}");
+    }
 }
