@@ -1,6 +1,6 @@
 //! A gate that every operation on files passes, and that is shut for good before a program ends: what is half written goes.
 //!
-//! `tests/library/interleavings.rs` compiles this file with the locks of loom, and tries every order of the steps of several threads.
+//! `tests/loom` compiles this file with the locks of loom, and tries every order of the steps of several threads.
 
 use super::locks::{Mutex, RwLock, RwLockReadGuard};
 use std::path::{Path, PathBuf};

@@ -138,3 +138,27 @@ fn seeds_of_a_run_are_compared() {
     let refused = place.refused(&["run", "small.toml", "--seeds", "1,2"]);
     assert!(refused.contains("dualk sweep small.toml --set 'sweep.seeds=[1, 2]'"), "{refused}");
 }
+
+/// Also what members are given: manifests, logs, and a copy of the lock, which everybody may read where it lies.
+#[test]
+#[cfg(unix)]
+fn the_folder_of_a_sweep_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new("[sweep]\nseeds = [1]\n");
+    place.ok(&["plugin", "lock", "small.toml"]);
+    place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1", "--locked"]);
+    let (mut open, mut files) = (vec![place.path("out")], Vec::new());
+    while let Some(path) = open.pop() {
+        let about = fs::metadata(&path).unwrap();
+        let expected = if about.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(about.permissions().mode() & 0o777, expected, "{}", path.display());
+        match about.is_dir() {
+            true => open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),
+            false => files.push(path.file_name().unwrap().to_string_lossy().into_owned()),
+        }
+    }
+    for name in ["sweep.json", "report.html", "state.json", "log.txt", "status.jsonl", "plugins.lock", "manifest.toml"]
+    {
+        assert!(files.iter().any(|file| file == name), "{name}: {files:?}");
+    }
+}

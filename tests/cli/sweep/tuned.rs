@@ -1,5 +1,6 @@
 //! Rows that are tuned: which of their settings is in the table, and who decides.
 
+use super::program::said;
 use super::support::Place;
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;
@@ -75,10 +76,37 @@ fn the_other_seeds_train_what_the_first_chose() {
     assert!(printed.contains(&note) && printed.contains("over 2 runs"), "{note}: {printed}");
     let listed = place.ok(&dry);
     assert_eq!((listed.matches("complete").count(), listed.matches("not chosen").count()), (7, 2), "{listed}");
+    // One that failed and was not chosen is not tried again.
+    let member = |m: &Value| place.path("out/members").join(m["id"].as_str().unwrap());
+    let unchosen: Vec<PathBuf> = plan["members"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(member)
+        .filter(|member| !member.join("state.json").is_file())
+        .collect();
+    assert_eq!(unchosen.len(), 2);
+    for member in &unchosen {
+        fs::create_dir_all(member).unwrap();
+        fs::write(member.join("state.json"), r#"{ "state": "failed", "error": "no", "code": 2 }"#).unwrap();
+    }
+    let listed = place.ok(&dry);
+    assert_eq!((listed.matches("failed").count(), listed.matches("not chosen").count()), (0, 2), "{listed}");
     // Nothing is left to do, and every setting can be asked for later.
     place.ok(&["sweep", "small.toml", "--out", "out"]);
     let all = place.ok(&["sweep", "small.toml", "--out", "out", "--dry-run", "--set", "sweep.tune_seeds=2"]);
-    assert_eq!((all.matches("to run").count(), all.matches("chosen").count()), (2, 0), "{all}");
+    assert_eq!((all.matches("to be tried again").count(), all.matches("chosen").count()), (2, 0), "{all}");
+
+    // Complete members of settings that were not chosen are none of those that are counted.
+    place.ok(&["sweep", "small.toml", "--out", "out", "--jobs", "2", "--set", "sweep.tune_seeds=2"]);
+    let again = place.run(&["sweep", "small.toml", "--out", "out"]);
+    assert!(said(&again).contains("6 of 6 members are complete already"), "{}", said(&again));
+    let setting = chosen[0].strip_prefix("none: ").unwrap();
+    let members = plan["members"].as_array().unwrap();
+    let of_table = members.iter().find(|m| m["name"] == "none" && m["seed"] == 2 && m["setting"] == setting).unwrap();
+    fs::remove_file(member(of_table).join("state.json")).unwrap();
+    let compared = place.run(&["compare", "out"]);
+    assert!(said(&compared).contains("5 of 6 members are complete"), "{}", said(&compared));
 
     for (keys, says) in [("tune_seeds=3", "expected 1 to 2"), ("tune={}", "nothing is tuned")] {
         let refused = place.refused(&["sweep", "small.toml", "--dry-run", "--set", &format!("sweep.{keys}")]);
@@ -86,20 +114,42 @@ fn the_other_seeds_train_what_the_first_chose() {
     }
 }
 
-/// Where nobody is in valid, no row can choose; the others train all the same, and the table says why there is none.
+/// A row of which a run has lost what it says of valid; the others train all the same, and the table says why there is none.
 #[test]
 fn a_row_that_cannot_choose_stops_no_other() {
     let sweep = "[sweep]\nseeds = [1, 2]\ntune_seeds = 1\ntune = { \"stage[1].lr\" = [0.0001, 0.01] }\n\
                  grid = { \"model.graph_encoder\" = [\"none\", { type = \"gcn\", dims = [16, 16] }] }\n";
     let place = Place::new(sweep);
-    let split = "data.split={ type = \"random\", train = 0.8, valid = 0.0, test = 0.2 }";
-    let said = place.refused(&["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1", "--set", split]);
+    let train = ["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1"];
+    place.ok(&[&train[..], &["--set", "sweep.seeds=[1]"]].concat());
+    let plan: Value = serde_json::from_slice(&fs::read(place.path("out/sweep.json")).unwrap()).unwrap();
+    let lost = plan["members"].as_array().unwrap().iter().find(|member| member["name"] == "none").unwrap();
+    let state = place.path("out/members").join(lost["id"].as_str().unwrap()).join("state.json");
+    let state: Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
+    fs::write(place.path("out").join(state["run"].as_str().unwrap()).join("metrics.jsonl"), "").unwrap();
+    let said = place.refused(&train);
     let why = "a tuned row is chosen on valid, and this run has no R@10 there";
-    for row in ["none", "gcn"] {
-        assert!(said.contains(&format!("{row}: no setting can be chosen: {why}")), "{said}");
-    }
-    assert!(said.contains(&format!("error: {why}")), "{said}");
+    assert!(said.contains(&format!("none: no setting can be chosen: {why}")), "{said}");
+    assert!(!said.contains("gcn: no setting") && said.contains(&format!("error: {why}")), "{said}");
     let members = fs::read_dir(place.path("out/members")).unwrap();
     let state = |member: PathBuf| fs::read_to_string(member.join("state.json")).unwrap_or_default();
-    assert_eq!(members.filter(|m| state(m.as_ref().unwrap().path()).contains("\"finished\"")).count(), 4);
+    assert_eq!(members.filter(|m| state(m.as_ref().unwrap().path()).contains("\"finished\"")).count(), 5);
+}
+
+/// Before anything trains: when the sweep is planned where the split says so, and else by each member.
+#[test]
+fn nothing_is_tuned_where_nobody_is_in_valid() {
+    let place = Place::new("[sweep]\ntune = { \"stage[1].lr\" = [0.0001, 0.01] }\n");
+    let train = |split: &str| {
+        let set = format!("data.split={{ type = \"random\", {split} }}");
+        place.refused(&["sweep", "small.toml", "--out", "out", "--jobs", "1", "--threads", "1", "--set", &set])
+    };
+    let error = train("train = 0.8, valid = 0.0, test = 0.2");
+    assert!(error.contains("`data.split.valid`: settings of `sweep.tune` are chosen on valid"), "{error}");
+    assert!(!place.path("out").exists());
+    // Of some 400 patients nobody.
+    let error = train("train = 0.7999, valid = 0.0001, test = 0.2");
+    assert!(error.contains("2 of 2 members failed"), "{error}");
+    assert!(error.contains("`data.split`: what the row is tuned to is chosen on valid"), "{error}");
+    assert!(place.logs().iter().all(|log| !log.contains("epoch 1")), "{:#?}", place.logs());
 }

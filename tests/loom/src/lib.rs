@@ -1,6 +1,8 @@
 //! Every order of the steps of several threads, tried by loom: of the gate that operations on files pass, and that a signal shuts.
 
-#[path = "../../sdk/src/storage/gate.rs"]
+#![cfg(test)]
+
+#[path = "../../../sdk/src/storage/gate.rs"]
 mod gate;
 
 /// Those of the gate.
