@@ -1,6 +1,7 @@
 //! What removes entries of the cache.
 
-use super::support::{contents, dualk, fail_each, manifest, said};
+use super::program::said;
+use super::support::{contents, dualk, fail_each, manifest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
