@@ -57,10 +57,6 @@ impl EmbeddingModel for DistMult {
         row.fill_with(|| (2.0 * uniform() - 1.0) * self.scale);
     }
 
-    fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
-        self.init_entity(uniform, row);
-    }
-
     fn query(&self, _: Side, entity: &[f32], relation: &[f32], query: &mut [f32]) {
         query.iter_mut().zip(entity).zip(relation).for_each(|((q, x), r)| *q = x * r);
     }

@@ -52,10 +52,6 @@ impl EmbeddingModel for ComplEx {
         2 * self.dim
     }
 
-    fn saved(&self) -> usize {
-        0
-    }
-
     fn formula(&self) -> Option<Formula> {
         let (dim, gamma, scale) = (self.dim, 0.0, 1.0);
         Some(Formula { equation: Equation::Complex, dim, gamma, scale })
@@ -63,10 +59,6 @@ impl EmbeddingModel for ComplEx {
 
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
         row.fill_with(|| (2.0 * uniform() - 1.0) * self.range);
-    }
-
-    fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
-        self.init_entity(uniform, row);
     }
 
     fn query(&self, open: Side, entity: &[f32], relation: &[f32], query: &mut [f32]) {

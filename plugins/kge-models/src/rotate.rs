@@ -63,10 +63,6 @@ impl EmbeddingModel for RotatE {
         2 * self.dim
     }
 
-    fn saved(&self) -> usize {
-        0
-    }
-
     fn formula(&self) -> Option<Formula> {
         let (dim, gamma, scale) = (self.dim, self.gamma, PI / self.range);
         Some(Formula { equation: Equation::Rotate, dim, gamma, scale })
@@ -74,10 +70,6 @@ impl EmbeddingModel for RotatE {
 
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
         row.fill_with(|| (2.0 * uniform() - 1.0) * self.range);
-    }
-
-    fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
-        self.init_entity(uniform, row);
     }
 
     fn query(&self, open: Side, entity: &[f32], relation: &[f32], query: &mut [f32]) {

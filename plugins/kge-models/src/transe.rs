@@ -52,10 +52,6 @@ impl EmbeddingModel for TransE {
         self.dim
     }
 
-    fn saved(&self) -> usize {
-        0
-    }
-
     fn formula(&self) -> Option<Formula> {
         let (dim, gamma, scale) = (self.dim, self.gamma, 1.0);
         Some(Formula { equation: Equation::Transe, dim, gamma, scale })
@@ -63,10 +59,6 @@ impl EmbeddingModel for TransE {
 
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
         row.fill_with(|| (2.0 * uniform() - 1.0) * self.range);
-    }
-
-    fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
-        self.init_entity(uniform, row);
     }
 
     fn query(&self, open: Side, entity: &[f32], relation: &[f32], query: &mut [f32]) {

@@ -44,8 +44,10 @@ pub trait EmbeddingModel: Send + Sync {
     /// Width of a query.
     fn query_width(&self) -> usize;
 
-    /// Numbers that the forward pass keeps of a pair of query and candidate.
-    fn saved(&self) -> usize;
+    /// Numbers that the forward pass keeps of a pair of query and candidate; often none.
+    fn saved(&self) -> usize {
+        0
+    }
 
     /// Initial values of the parameters that all triples share; often none.
     fn shared(&self) -> Vec<f32> {
@@ -55,8 +57,10 @@ pub trait EmbeddingModel: Send + Sync {
     /// Initial values of an entity; `uniform` draws from [0, 1).
     fn init_entity(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]);
 
-    /// Initial values of a relation; `uniform` draws from [0, 1).
-    fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]);
+    /// Initial values of a relation; `uniform` draws from [0, 1). By default those of an entity.
+    fn init_relation(&self, uniform: &mut dyn FnMut() -> f32, row: &mut [f32]) {
+        self.init_entity(uniform, row);
+    }
 
     /// The query of a triple whose side `open` is asked for, by the entity on the other side and the relation.
     fn query(&self, open: Side, entity: &[f32], relation: &[f32], query: &mut [f32]);
