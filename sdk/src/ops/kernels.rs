@@ -76,6 +76,7 @@ impl<B: Backend> Learning<B> {
     }
 }
 
+/// Declares [`Group`] from one list of its places, which are fields, as `ExtensionType` is derived of fields.
 macro_rules! group {
     ($count:literal: $($place:ident)*) => {
         /// Parameters that are updated together. Where there are fewer, the rest of the places repeats one of them.
