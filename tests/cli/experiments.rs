@@ -359,7 +359,8 @@ fn a_run_can_be_evaluated_again() {
 fn every_shipped_manifest_passes_check_and_stays_short() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut seen = 0;
-    let entries = [folder.clone(), folder.join("baselines"), folder.join("sweeps")].map(|f| fs::read_dir(f).unwrap());
+    let entries =
+        ["", "baselines", "knowledge", "rehearsal", "sweeps"].map(|inner| fs::read_dir(folder.join(inner)).unwrap());
     for entry in entries.into_iter().flatten() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -369,13 +370,13 @@ fn every_shipped_manifest_passes_check_and_stays_short() {
         assert!(fs::read_to_string(&path).unwrap().lines().count() <= 60, "{name} is longer than 60 lines");
         let output = dualk(&folder, &["check", path.to_str().unwrap(), "--no-memory"]);
         let error = said(&output);
-        // Without the licensed tables all that may be missing is a data file.
-        let fine =
-            output.status.success() || (error.contains("there is no such folder") || error.contains("no such file"));
+        // Without the licensed tables all that may be missing is a data file; and a cohort, for vectors that models name.
+        let missing = ["there is no such folder", "no such file", "derived from a cohort, and there is none here"];
+        let fine = output.status.success() || missing.iter().any(|text| error.contains(text));
         assert!(fine, "{name}: {error}");
         seen += 1;
     }
-    assert!(seen >= 10, "{seen} manifests");
+    assert!(seen >= 40, "{seen} manifests");
 }
 
 #[test]
