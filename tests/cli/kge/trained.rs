@@ -73,7 +73,7 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
 
     // The same bytes again.
     let again = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "name=again"]));
-    assert_eq!(result(&folder.join(again))["test"], outcome["test"]);
+    assert_eq!(result(&folder.join(&again))["test"], outcome["test"]);
     let weights = |run: &str| fs::read(folder.join(run).join("model.safetensors")).unwrap();
     assert!(weights(&again) == weights(&run), "equal runs differ");
 
