@@ -95,6 +95,12 @@ pub fn instructions() -> &'static str {
     std::env::consts::ARCH
 }
 
+/// The vector instructions by which the results on a device go: those of the processor, where it is the device. On others the same
+/// digits are not to be had.
+pub fn instructions_on(device: &str) -> Option<&'static str> {
+    (device == "cpu").then(instructions)
+}
+
 /// a·b + c; rounded once where the machine does so in one instruction.
 #[inline(always)]
 pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {

@@ -128,14 +128,8 @@ pub(super) fn identity(plan: &Plan) -> Result<Identity> {
         "files": files,
         "device": plan.device.name,
         "threads": rayon::current_num_threads(),
-        "instructions": instructions_on(&plan.device.name),
+        "instructions": simd::instructions_on(&plan.device.name),
     })))
-}
-
-/// The vector instructions by which the results on a device go: those of the processor, where it is the device. On others the same
-/// digits are not to be had.
-pub(super) fn instructions_on(device: &str) -> Option<&'static str> {
-    (device == "cpu").then(simd::instructions)
 }
 
 /// The files that options name, by key and option, but for those that are the parser's inputs. Those that cannot be read are
@@ -181,8 +175,8 @@ mod tests {
 
     #[test]
     fn results_go_by_the_instructions_of_the_processor_where_that_computes_them() {
-        assert_eq!(instructions_on("cpu"), Some(simd::instructions()));
-        assert_eq!(["cuda:0", "wgpu"].map(instructions_on), [None; 2]);
+        assert_eq!(simd::instructions_on("cpu"), Some(simd::instructions()));
+        assert_eq!(["cuda:0", "wgpu"].map(simd::instructions_on), [None; 2]);
     }
 
     #[test]

@@ -9,7 +9,6 @@ use crate::device::{self, NamedDevice};
 use crate::error::Mistakes;
 use crate::experiment::components::{absolute, component_identity, named, plugin_path, resolve_component, sdk};
 use crate::experiment::identity::Identity;
-use crate::experiment::inputs::instructions_on;
 use crate::experiment::manifest::Source;
 use crate::experiment::run_dir::RunDir;
 use crate::experiment::states::States;
@@ -21,7 +20,7 @@ use crate::kge::{
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
-use crate::{Error, Progress, Result};
+use crate::{Error, Progress, Result, simd};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -258,7 +257,7 @@ impl KgeExperiment {
             "device": device,
             // Up to four divide their work alike.
             "threads": rayon::current_num_threads().max(4),
-            "instructions": instructions_on(device),
+            "instructions": simd::instructions_on(device),
         })))
     }
 
