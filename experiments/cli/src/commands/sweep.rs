@@ -152,7 +152,7 @@ struct Commands {
 /// Gives a member a copy of the lock; none where it cannot be had, which the member says.
 fn copy_lock(lock: &Path, copy: &Path) {
     let text = fs::read(lock).ok();
-    if !text.is_some_and(|text| storage::replace(copy, |new| storage::write(new, &text)).is_ok()) {
+    if text.is_none_or(|text| storage::replace(copy, |new| storage::write(new, &text)).is_err()) {
         let _ = fs::remove_file(copy); // an earlier one would be taken for it
     }
 }
