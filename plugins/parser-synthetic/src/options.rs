@@ -16,10 +16,10 @@ options! {
         #[schemars(range(min = 1))]
         pub patients: usize = 3600,
         /// Fraction of the patients with two or more admissions.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub multi: f64 = 0.4,
         /// Chance that another admission follows the second and each later one.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub further: f64 = 0.5,
         /// Most admissions of a patient.
         #[schemars(range(min = 2))]
@@ -28,10 +28,10 @@ options! {
         #[schemars(range(min = 2, max = 99))]
         pub clusters: usize = 12,
         /// Strength of clusters: how much likelier the diseases of a patient's own ones are. 0: diseases come independently.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub clustering: f64 = 1.0,
         /// Chance that a patient's diseases come from two clusters. 0: from one.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub second_cluster: f64 = 0.3,
         /// Number of diagnosis codes.
         pub codes: usize = 264,
@@ -45,19 +45,19 @@ options! {
         #[schemars(range(min = 0.0, max = 5.0))]
         pub acute: f64 = 1.0,
         /// Chance that a visit records a chronic code of its patient.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub persistence: f64 = 0.85,
         /// Strength of progression from a chronic code to a later one. 0 removes it.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub progression: f64 = 1.0,
         /// Chance that an item is abnormal in the disease that it belongs to. 0: items say nothing.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub lab_signal: f64 = 0.75,
         /// The same before the diagnosis, as a part of `lab_signal`. 0: items say nothing before the codes.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub physiology: f64 = 1.0,
         /// Chance that an item is not measured in a visit.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub missing_labs: f64 = 0.1,
         /// Strength of items that are abnormal for no reason. 0 removes them.
         #[schemars(range(min = 0.0, max = 5.0))]
@@ -71,14 +71,14 @@ options! {
         pub reasons: f64 = 1.0,
         /// Fraction of the codes that the hierarchy has in their own family. The others change places with one another. 0: families
         /// say nothing, of variants neither; the knowledge graph stays right.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub families: f64 = 1.0,
         /// Fraction of the rare variants of a code that hierarchy and knowledge graph file rightly. 0: they say nothing of them.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub knowledge: f64 = 1.0,
         /// Strength of age and sex: every other chronic disease begins more often with age, and some clusters are commoner in
         /// one sex. 0: patients have neither.
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         pub demographics: f64 = 0.0,
         /// Seed of the patients. The experiment's own seed leaves them as they are.
         pub seed: u64 = 66,

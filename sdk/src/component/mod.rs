@@ -34,7 +34,7 @@ mod part_key;
 mod patient_encoder;
 mod reference;
 
-pub use crate::options::{FilePath, Fraction, MadeFolder, at_least, divisor, in_range, last_width};
+pub use crate::options::{FilePath, Fraction, MadeFolder, Proportion, at_least, divisor, in_range, last_width};
 pub use described::Component;
 pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule, FusionSlot};
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule, GraphEncoderSlot};

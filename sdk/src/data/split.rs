@@ -2,7 +2,7 @@
 
 use super::legacy_random::{PySet, RandomState};
 use super::{Cohort, Splits, Vocabulary};
-use crate::options::within_ranges;
+use crate::options::{Proportion, within_ranges};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,11 +31,11 @@ pub enum SplitOptions {
         train: f64,
         /// Fraction of them to choose the epoch on.
         #[serde(default = "default_held_out")]
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         valid: f64,
         /// Fraction of them to report on.
         #[serde(default = "default_held_out")]
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         test: f64,
         /// Seed of the shuffle.
         #[serde(default = "default_seed")]

@@ -13,8 +13,8 @@ use toml::{Table, Value};
 /// Declares the options of a component: a struct with a default for every field, refused when a manifest has other
 /// keys. Derives serde and JSON Schema through the SDK, so that a plugin needs neither as a dependency.
 ///
-/// Ranges are declared with `#[schemars(range(…))]`, for lists with `length(min = …)` and `inner(range(…))`, that of fractions
-/// with [`with = "Fraction"`](crate::options::Fraction). A registry compares the options of a manifest with them before anything
+/// Ranges are declared with `#[schemars(range(…))]`, for lists with `length(min = …)` and `inner(range(…))`, those of
+/// fractions with [`with = "Fraction"`](crate::options::Fraction) and [`with = "Proportion"`](crate::options::Proportion). A registry compares the options of a manifest with them before anything
 /// is built; what relates two options, `build` checks.
 ///
 /// ```
@@ -140,6 +140,25 @@ impl JsonSchema for Fraction {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "number", "format": "double", "minimum": 0.0, "exclusiveMaximum": 1.0 })
+    }
+}
+
+/// The range of proportions and chances: 0 to 1, where both may be, 0 for nothing and 1 for all. A field of numbers has it by
+/// `#[schemars(with = "Proportion")]`.
+#[derive(Debug)]
+pub struct Proportion;
+
+impl JsonSchema for Proportion {
+    fn schema_name() -> Cow<'static, str> {
+        "Proportion".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "format": "double", "minimum": 0.0, "maximum": 1.0 })
     }
 }
 

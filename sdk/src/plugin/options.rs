@@ -100,7 +100,7 @@ fn table_of(options: &[OptionInfo], key: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::options::Fraction;
+    use crate::options::{Fraction, Proportion};
 
     crate::options! {
         /// Demo.
@@ -123,6 +123,9 @@ mod tests {
             /// Above 0, and at most 1.
             #[schemars(extend("exclusiveMinimum" = 0.0), range(max = 1.0))]
             part: f64 = 0.5,
+            /// How likely it is.
+            #[schemars(with = "Proportion")]
+            chance: f64 = 0.5,
         }
     }
 
@@ -210,8 +213,8 @@ mod tests {
 
     #[test]
     fn values_are_within_the_declared_ranges() {
-        let parsed = parse("dims = [1, 512]\ndropout = 0.0\nweight = 1e9").unwrap();
-        assert_eq!((parsed.dims, parsed.dropout), (vec![1, 512], Some(0.0)));
+        let parsed = parse("dims = [1, 512]\ndropout = 0.0\nweight = 1e9\nchance = 1").unwrap();
+        assert_eq!((parsed.dims, parsed.dropout, parsed.chance), (vec![1, 512], Some(0.0), 1.0));
         for (text, says) in [
             ("dims = [1, 0]", "`dims[1]`: expected 1 to 512, found 0"),
             ("dims = [513]", "`dims[0]`: expected 1 to 512, found 513"),
@@ -224,6 +227,8 @@ mod tests {
             ("weight = inf", "`weight`: expected a number of at least 0 and finite, found inf"),
             ("inner = 1.5", "`inner`: expected more than 0 and less than 1, found 1.5"),
             ("part = 0", "`part`: expected more than 0 and at most 1, found 0"),
+            ("chance = 1.5", "`chance`: expected 0 to 1, found 1.5"),
+            ("chance = nan", "`chance`: expected 0 to 1, found NaN"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.starts_with(says), "{text}: {error}");

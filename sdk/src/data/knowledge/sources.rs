@@ -2,7 +2,7 @@
 
 use super::written::Form;
 use crate::data::hierarchy::Icd;
-use crate::options::FilePath;
+use crate::options::{FilePath, Proportion};
 use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ pub enum GraphSource {
     Parser {
         /// Fraction of the facts that are right; each of the others has any code of the cohort as its tail.
         #[serde(default = "all")]
-        #[schemars(range(min = 0.0, max = 1.0))]
+        #[schemars(with = "Proportion")]
         strength: f64,
     },
 }

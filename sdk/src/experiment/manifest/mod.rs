@@ -24,7 +24,7 @@ use crate::data::SplitOptions;
 use crate::data::knowledge::GraphSource;
 use crate::error::Mistakes;
 use crate::ops::Precision;
-use crate::options::within_ranges;
+use crate::options::{Proportion, within_ranges};
 pub use crate::recipe::{Mode, Stage};
 use crate::storage::Access;
 use crate::{Error, Result};
@@ -132,7 +132,7 @@ pub struct Data {
     /// Fraction of the rows, codes or patients of a step that may be lost between tables and cohort; more is an error.
     /// Default: nothing is, and more than 0.05 a warning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(with = "Option<Proportion>")]
     pub loss_limit: Option<f64>,
 }
 
