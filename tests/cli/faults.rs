@@ -236,6 +236,16 @@ fn cases() -> Vec<Case> {
             &["--set", "model.graph_encoder.dim=[8]"],
             &["model.graph_encoder.dim", "--> --set model.graph_encoder.dim=[8]", "did you mean `dims`?"],
         ),
+        set(
+            "setting of a misspelt key beside a head's options",
+            &["--set", "model.head.prioor=true"],
+            &["model.head.prioor", "--> --set model.head.prioor=true", "did you mean `prior`?", "history, prior\n"],
+        ),
+        set(
+            "setting of a misspelt type of a head",
+            &["--set", "model.head.tpye=linear"],
+            &["model.head.tpye", "did you mean `type`?", "`type`, `history`, `prior`"],
+        ),
         set("setting of another type", &["--set", "seed=one"], &["`seed`", "\"one\"", "--> --set seed=one"]),
         files(
             "manifest not UTF-8",

@@ -1,6 +1,6 @@
 //! Components as manifests name them: found and completed, their files, and what tells one with its options from another.
 
-use super::manifest::{ComponentRef, Source};
+use super::manifest::{ComponentRef, Heads, Source};
 use crate::cache::fingerprint;
 use crate::component::Slot;
 use crate::data::knowledge::GraphSource;
@@ -153,11 +153,14 @@ pub(super) fn resolve_component(
                 absolute(&source.folder_of(&format!("{key}.{name}")), Path::new(path)).to_string_lossy().into_owned();
         }
     }
-    let options = registry.check(slot, &r#type, options).map_err(|e| match source.is_set(&format!("{key}.type")) {
-        true => e
-            .within_key(key)
-            .help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type)),
-        false => e.within_key(key),
+    // A head may leave its type out, so that a misspelt one is among its options.
+    let beside = if slot == Slot::Head { [&["type"][..], &Heads::SWITCHES[..]].concat() } else { Vec::new() };
+    let options = registry.check_beside(slot, &r#type, options, &beside).map_err(|e| e.within_key(key));
+    let options = options.map_err(|e| match source.is_set(&format!("{key}.type")) {
+        true => {
+            e.help(format!("--set '{key}={{ type = \"{type}\" }}' drops the options of the other type", type = r#type))
+        }
+        false => e,
     })?;
     Ok(ComponentRef { r#type, options })
 }

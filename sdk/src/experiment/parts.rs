@@ -141,6 +141,11 @@ pub struct Heads {
     pub component: ComponentRef,
 }
 
+impl Heads {
+    /// Its keys that are no options of the component.
+    pub(super) const SWITCHES: [&'static str; 2] = ["history", "prior"];
+}
+
 impl<'de> Deserialize<'de> for Heads {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
@@ -151,12 +156,13 @@ impl<'de> Deserialize<'de> for Heads {
                 return Err(D::Error::custom(format!("expected a head such as {{ type = \"…\" }}, found {other}")));
             }
         };
-        let mut switch = |key: &str| match options.remove(key) {
+        let switch = |key: &str| match options.remove(key) {
             None => Ok(None),
             Some(Value::Boolean(switch)) => Ok(Some(switch)),
             Some(other) => Err(D::Error::custom(format!("`{key}` is true or false, found {other}"))),
         };
-        let (history, prior) = (switch("history")?, switch("prior")?);
+        let [history, prior] = Self::SWITCHES.map(switch);
+        let (history, prior) = (history?, prior?);
         let r#type = match options.remove("type") {
             None => String::new(),
             Some(Value::String(name)) => name,

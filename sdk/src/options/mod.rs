@@ -14,8 +14,8 @@ use toml::{Table, Value};
 /// keys. Derives serde and JSON Schema through the SDK, so that a plugin needs neither as a dependency.
 ///
 /// Ranges are declared with `#[schemars(range(…))]`, for lists with `length(min = …)` and `inner(range(…))`, those of
-/// fractions with [`with = "Fraction"`](crate::options::Fraction) and [`with = "Proportion"`](crate::options::Proportion). A registry compares the options of a manifest with them before anything
-/// is built; what relates two options, `build` checks.
+/// fractions with [`with = "Fraction"`](crate::options::Fraction) and [`with = "Proportion"`](crate::options::Proportion). A
+/// registry compares the options of a manifest with them before anything is built; what relates two options, `build` checks.
 ///
 /// ```
 /// dualk_sdk::options! {

@@ -8,29 +8,25 @@ use crate::{Error, Result};
 use schemars::Schema;
 use toml::Table;
 
-/// The options with those that are left out filled in.
-pub(super) fn check_options<C: Component>(table: Table) -> Result<Table> {
-    written(&parse_options::<C>(table)?)
+/// The options with those that are left out filled in. Keys `beside` them are none, but may be meant by one that is misspelt.
+pub(super) fn check_options<C: Component>(table: Table, beside: &[&str]) -> Result<Table> {
+    written(&read_options::<C>(table, beside)?)
+}
+
+/// Reads options, refusing keys that the component does not have and values outside of the declared ranges.
+pub(super) fn parse_options<C: Component>(table: Table) -> Result<C> {
+    read_options(table, &[])
 }
 
 fn written<C: Component>(options: &C) -> Result<Table> {
     Table::try_from(options).map_err(|e| Error::program(format!("options of `{}` cannot be written: {e}", C::NAME)))
 }
 
-/// Reads options, refusing keys that the component does not have and values outside of the declared ranges. Every wrong one
-/// is named: it is left out, and the rest read.
-pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
+/// Every wrong option is named: it is left out, and the rest read.
+fn read_options<C: Component>(table: Table, beside: &[&str]) -> Result<C> {
     let schema = schema_of::<C>();
-    let known = schema.get("properties").and_then(|p| p.as_object());
-    let known: Vec<&str> = known.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
     let mut mistakes = Mistakes::default();
-    let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
-    for key in unknown {
-        let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(&key);
-        let error = error.suggest_with(&key, known.iter().copied(), "`dualk list SLOT`");
-        mistakes.note::<()>(Err(with_options(error, C::NAME, &schema, &key, mistakes.is_empty())));
-        table.remove(&key);
-    }
+    let mut table = without_unknown::<C>(table, &schema, beside, &mut mistakes);
     loop {
         let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
             Ok(options) => {
@@ -54,6 +50,25 @@ pub(super) fn parse_options<C: Component>(mut table: Table) -> Result<C> {
             return mistakes.finish(None);
         }
     }
+}
+
+/// The options without keys that the component does not have, each of which is a mistake.
+fn without_unknown<C: Component>(mut table: Table, schema: &Schema, beside: &[&str], mistakes: &mut Mistakes) -> Table {
+    let known = schema.get("properties").and_then(|p| p.as_object());
+    let known: Vec<&str> = known.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
+    let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
+    for key in unknown {
+        let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(&key);
+        let error = error.suggest_with(&key, known.iter().chain(beside).copied(), "`dualk list SLOT`");
+        let is_first = mistakes.is_empty();
+        let error = with_options(error, C::NAME, schema, &key, is_first);
+        mistakes.note::<()>(Err(match is_first && !beside.is_empty() {
+            true => error.help(format!("beside these, whatever the component: `{}`", beside.join("`, `"))),
+            false => error,
+        }));
+        table.remove(&key);
+    }
+    table
 }
 
 /// The error with what the option means that its key names.
@@ -153,6 +168,19 @@ mod tests {
         for says in ["no option `heads`", "no option `width`", "`dims`: "] {
             assert!(all.contains(says), "{says}: {all}");
         }
+    }
+
+    #[test]
+    fn keys_beside_the_options_may_be_meant_too() {
+        let of = |text: &str| check_options::<Demo>(toml::from_str(text).unwrap(), &["history", "prior"]);
+        assert!(of("weight = 2").is_ok());
+        let near = of("prioor = true").unwrap_err().to_string();
+        let beside = "beside these, whatever the component: `history`, `prior`";
+        for says in ["no option `prioor`", "did you mean `prior`?", "part, chance, history, prior\n", beside] {
+            assert!(near.contains(says), "{says}: {near}");
+        }
+        let two = of("prioor = true\nhistroy = true").unwrap_err().to_string();
+        assert!(two.contains("did you mean `history`?") && two.matches(beside).count() == 1, "{two}");
     }
 
     crate::options! {

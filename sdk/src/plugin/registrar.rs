@@ -47,7 +47,8 @@ pub(super) type Make<K> =
 /// A component, and what checks its options and builds it.
 pub(super) struct Entry {
     pub info: ComponentInfo,
-    pub check: fn(Table) -> Result<Table>,
+    /// Takes keys beside the options, too, for suggestions.
+    pub check: fn(Table, &[&str]) -> Result<Table>,
     /// A [`Make`] of the slot's kind.
     pub make: Box<dyn Any + Send + Sync>,
 }

@@ -1,6 +1,6 @@
 //! JSON Schema of manifests, with the options of every component of a registry.
 
-use super::Manifest;
+use super::{Heads, Manifest};
 use crate::component::Slot;
 use crate::model::KEYS;
 use crate::plugin::{ComponentInfo, Registry};
@@ -40,7 +40,7 @@ pub fn manifest_schema(registry: &Registry) -> Value {
     for slot in Slot::ALL {
         definitions.insert(slot.name().to_owned(), component_schemas(registry, slot));
     }
-    let switches = ["history", "prior"].map(|key| (key, definitions["Heads"]["properties"][key].clone()));
+    let switches = Heads::SWITCHES.map(|key| (key, definitions["Heads"]["properties"][key].clone()));
     let heads = definitions["head"]["anyOf"].as_array_mut().into_iter().flatten();
     heads.filter(|head| head.get("properties").is_some()).for_each(|head| {
         switches.iter().for_each(|(key, switch)| head["properties"][key] = switch.clone());

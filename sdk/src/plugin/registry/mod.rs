@@ -68,8 +68,14 @@ impl Registry {
     /// # Errors
     /// For unknown components, unknown keys and values of the wrong type.
     pub fn check(&self, slot: Slot, name: &str, options: Table) -> Result<Table> {
+        self.check_beside(slot, name, options, &[])
+    }
+
+    /// The same where a manifest has keys `beside` the options that the component knows nothing of: they are suggested and listed
+    /// with the options.
+    pub(crate) fn check_beside(&self, slot: Slot, name: &str, options: Table, beside: &[&str]) -> Result<Table> {
         let entry = self.entry(slot, name)?;
-        guard::catch(|| guard::run(&origin(&entry.info), || (entry.check)(options)))
+        guard::catch(|| guard::run(&origin(&entry.info), || (entry.check)(options, beside)))
     }
 
     /// Builds a component of slot `K`: `registry.build::<slots::fusion>(…)`.
