@@ -104,12 +104,13 @@ fn a_workload_is_written_for_other_programs() {
 
 #[test]
 fn mistakes_name_the_flag_or_the_key() {
-    let cases: [(&[&str], &str); 7] = [
+    let cases: [(&[&str], &str); 8] = [
         (&["step", "--edges", "99999999"], "--edges"),
         (&["step", "--steps", "0"], "--steps"),
         (&["step", "--threads", "0"], "--threads"),
         (&["step", "--encoder", "gta"], "did you mean `gat`?"),
-        (&["step", "--widths", "8,0"], "dims"),
+        (&["step", "--widths", "8,0"], "--> --set model.graph_encoder.dims=[8, 0]"),
+        (&["step", "--encoder", "true"], "no graph_encoder is named `true`"),
         (&["eval", "--patients", "0"], "--patients"),
         (&["ops", "--device", "gpu"], "there is no device `gpu`"),
     ];

@@ -25,13 +25,15 @@ mod watch;
 
 use crate::interrupt;
 use clap::{Args, Subcommand};
-use dualk_sdk::Result;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::error::Mistakes;
 use dualk_sdk::experiment::embedding::{KgeExperiment, KgeManifest};
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::plugin::{PluginsLock, Registry, Trust};
+use dualk_sdk::serde::Serialize;
+use dualk_sdk::toml::Value;
+use dualk_sdk::{Error, Result};
 use std::path::{Path, PathBuf};
 
 /// What `dualk` can do.
@@ -262,9 +264,13 @@ impl ManifestArgs {
         Experiment::data_only(self.load()?, registry)
     }
 
-    /// Reads the manifest, be it that of an experiment or of an embedding.
+    /// Reads the manifest with what the command line changes, be it that of an experiment or of an embedding.
     fn source(&self) -> Result<Source> {
-        Source::load(&self.manifest, &self.all_settings())
+        let mut source = Source::load(&self.manifest, &self.settings)?;
+        if let Some(device) = &self.device {
+            source.assign("backend.device", device.as_str().into())?;
+        }
+        Ok(source)
     }
 
     /// Loads everything that the manifest of an experiment names as [`ManifestArgs::experiment`] does, and finds all mistakes:
@@ -296,12 +302,14 @@ impl ManifestArgs {
     }
 
     fn load(self) -> Result<(Manifest, Source)> {
-        Manifest::load(&self.manifest, &self.all_settings())
+        Manifest::from_source(self.source()?)
     }
+}
 
-    /// What the command line changes.
-    fn all_settings(&self) -> Vec<String> {
-        let device = self.device.iter().map(|device| format!("backend.device=\"{device}\""));
-        self.settings.iter().cloned().chain(device).collect()
-    }
+/// What an argument of the command line gives a key of a manifest.
+fn value_of(argument: &str, given: impl Serialize) -> Result<Value> {
+    Value::try_from(given).map_err(|e| {
+        let most = format!("whole numbers are at most {}", i64::MAX);
+        Error::user(format!("{argument}: {e}")).help(most)
+    })
 }

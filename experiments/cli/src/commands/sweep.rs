@@ -1,4 +1,4 @@
-use super::{CacheArgs, ManifestArgs, StopArgs};
+use super::{CacheArgs, ManifestArgs, StopArgs, value_of};
 use crate::interrupt;
 use clap::Args;
 use dualk_sdk::cache::Cache;
@@ -69,13 +69,12 @@ pub struct Sweep {
 impl Sweep {
     /// The sweep over nothing but seeds that `dualk run --seeds` is.
     pub(super) fn of_seeds(
-        mut manifest: ManifestArgs,
+        manifest: ManifestArgs,
         cache: CacheArgs,
         seeds: Vec<u64>,
         (keep, again): (bool, bool),
         stop: StopArgs,
     ) -> Self {
-        manifest.settings.push(format!("sweep.seeds={seeds:?}"));
         let (out, jobs, threads, only) = (None, None, None, Some(seeds));
         Self {
             manifest,
@@ -94,17 +93,25 @@ impl Sweep {
         }
     }
 
+    /// The members of the manifest; where seeds are all there is to it, it sweeps over nothing else.
+    fn members(&self) -> Result<Members> {
+        let registry = self.manifest.registry()?;
+        let cache = if self.cache.no_cache { None } else { Cache::of_user() };
+        let mut source = self.manifest.source()?;
+        if let Some(seeds) = &self.only {
+            source.assign("sweep.seeds", value_of("--seeds", seeds)?)?;
+        }
+        let members = Members::load(source, self.quick, registry, cache)?;
+        let Some(seeds) = self.only.as_ref().filter(|_| members.rows().len() > 1) else { return Ok(members) };
+        let file = self.manifest.manifest.display();
+        let help = format!("`dualk sweep {file} --set 'sweep.seeds={seeds:?}'` trains its members with these");
+        Err(Error::user("--seeds: the manifest has a [sweep] over more than seeds").help(help))
+    }
+
     pub fn run(self) -> Result<()> {
         self.stop.listen()?;
         let file = self.manifest.manifest.clone();
-        let registry = self.manifest.registry()?;
-        let cache = if self.cache.no_cache { None } else { Cache::of_user() };
-        let members = Members::load(&file, &self.manifest.all_settings(), self.quick, registry, cache)?;
-        if let Some(seeds) = self.only.filter(|_| members.rows().len() > 1) {
-            let help =
-                format!("`dualk sweep {} --set 'sweep.seeds={seeds:?}'` trains its members with these", file.display());
-            return Err(Error::user("--seeds: the manifest has a [sweep] over more than seeds").help(help));
-        }
+        let members = self.members()?;
         let name = if self.quick { format!("{}-quick", members.name) } else { members.name.clone() };
         let folder = self.out.clone().unwrap_or_else(|| Path::new("sweeps").join(name));
         let progress = Console::default();

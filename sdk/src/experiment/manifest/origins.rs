@@ -71,12 +71,7 @@ impl Origins {
         self.0.extend(over.0);
     }
 
-    /// Notes where a key is written now.
-    pub fn insert(&mut self, key: String, origin: Origin) {
-        self.0.insert(key, origin);
-    }
-
-    /// Notes that a key has another value: nothing inside of the old one is where it was.
+    /// Notes that a key has another value, and where it is written now: nothing inside of the old one is where it was.
     pub fn replace(&mut self, key: String, origin: Option<Origin>) {
         self.0.retain(|other, _| !is_inside(&key, other));
         self.0.extend(origin.map(|origin| (key, origin)));

@@ -19,23 +19,42 @@ const VALUES: &str = "accepted: TOML, such as 7, true, [1, 2] or { type = \"gat\
 /// # Errors
 /// Name the setting, and what may be meant.
 pub(super) fn apply(setting: &str, table: &mut Table, origins: &mut Origins) -> Result<()> {
-    let wrong = |what: String| Error::user(format!("`--set {setting}`: {what}"));
     let with_meant = |error: Error, meant: Vec<String>| match meant.is_empty() {
         true => error.help(USAGE),
         false => error.help(format!("did you mean `{}`?", meant.join("` or `"))).help(USAGE),
     };
     let Some((key, text)) = setting.split_once('=') else {
-        let error = wrong("expected KEY=VALUE, found no `=`".to_owned());
+        let error = wrong(setting, "expected KEY=VALUE, found no `=`");
         let like = origins.keys_like(setting.trim()).into_iter();
         return Err(with_meant(error, like.map(|key| format!("{key}=VALUE")).collect()));
     };
     let (key, text) = (key.trim(), text.trim());
-    let steps = written(key).map_err(|what| with_meant(wrong(what), closed(table, key).into_iter().collect()))?;
+    let meant = || closed(table, key).into_iter().collect();
+    let steps = written(key).map_err(|what| with_meant(wrong(setting, &what), meant()))?;
     let steps = from_start(table, &steps);
-    let value = value_of(text).map_err(|what| wrong(what).help(VALUES))?;
-    assign(table, &steps, value).map_err(|what| wrong(what).help(USAGE))?;
-    origins.insert(key_of(&steps), Origin::Setting(setting.to_owned()));
+    let value = value_of(text).map_err(|what| wrong(setting, &what).help(VALUES))?;
+    put(setting, &steps, value, table, origins)
+}
+
+/// Gives a key the value that a program has for it, which errors show as the setting that it stands for.
+///
+/// # Errors
+/// As [`apply`].
+pub(super) fn give(key: &str, value: Value, table: &mut Table, origins: &mut Origins) -> Result<()> {
+    let setting = format!("{key}={value}");
+    let steps = written(key).map_err(|what| wrong(&setting, &what))?;
+    let steps = from_start(table, &steps);
+    put(&setting, &steps, value, table, origins)
+}
+
+fn put(setting: &str, steps: &[String], value: Value, table: &mut Table, origins: &mut Origins) -> Result<()> {
+    assign(table, steps, value).map_err(|what| wrong(setting, &what).help(USAGE))?;
+    origins.replace(key_of(steps), Some(Origin::Setting(setting.to_owned())));
     Ok(())
+}
+
+fn wrong(setting: &str, what: &str) -> Error {
+    Error::user(format!("`--set {setting}`: {what}"))
 }
 
 /// A key whose brackets are not as they should be, as it may be meant: where it leads somewhere.

@@ -52,7 +52,10 @@ impl Source {
     }
 
     /// A manifest in a text, with `key=value` settings applied. `name` stands for the file in errors.
-    pub(crate) fn from_text(name: &str, text: &str, settings: &[String]) -> Result<Self> {
+    ///
+    /// # Errors
+    /// For text that is not TOML and settings that lead nowhere.
+    pub fn from_text(name: &str, text: &str, settings: &[String]) -> Result<Self> {
         let mut source = Self::parse(Path::new(name), text)?;
         settings.iter().try_for_each(|setting| source.set(setting))?;
         Ok(source)
@@ -127,8 +130,19 @@ impl Source {
     }
 
     /// Applies one `key=value`; the value is TOML, or else a text.
-    fn set(&mut self, setting: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// For settings that lead nowhere.
+    pub fn set(&mut self, setting: &str) -> Result<()> {
         settings::apply(setting, &mut self.table, &mut self.origins)
+    }
+
+    /// Gives a key a value, as a setting of this value would; errors name it as that.
+    ///
+    /// # Errors
+    /// For keys that lead nowhere.
+    pub fn assign(&mut self, key: &str, value: Value) -> Result<()> {
+        settings::give(key, value, &mut self.table, &mut self.origins)
     }
 
     /// Gives a key the value that another key holds for it, so that errors name the line of that one.
@@ -242,6 +256,33 @@ mod tests {
         for (key, place) in [("seed", "manifest:1:1"), ("sta", "manifest"), ("", "manifest")] {
             let error = source.place(Error::user("wrong").at_key(key)).to_string();
             assert_eq!(error, format!("`{key}`: wrong\n  --> {place}"));
+        }
+    }
+
+    #[test]
+    fn values_of_a_program_are_no_text_that_is_read() {
+        let text = "stage = [{ epochs = 1 }]\nmodel = { e = { type = 'gat', dims = [8, 8] } }";
+        let mut source = Source::from_text("manifest", text, &[]).unwrap();
+        source.assign("stage[-1].epochs", Value::Integer(3)).unwrap();
+        source.assign("model.e.dims", Value::Array(vec![Value::Integer(4), Value::Integer(0)])).unwrap();
+        source.assign("name", "true".into()).unwrap();
+        let expected = "name = 'true'\nstage = [{ epochs = 3 }]\nmodel = { e = { type = 'gat', dims = [4, 0] } }";
+        assert_eq!(source.table, toml::from_str::<Table>(expected).unwrap());
+        assert!(source.is_set("name") && source.is_set("stage[0].epochs"));
+        let error = source.place(Error::user("wrong").at_key("model.e.dims[1]")).to_string();
+        assert_eq!(error, "`model.e.dims[1]`: wrong\n  --> --set model.e.dims=[4, 0]");
+        let lost = source.assign("stage[4].epochs", Value::Integer(3)).unwrap_err().to_string();
+        assert!(lost.starts_with("`--set stage[4].epochs=3`: there is no item 4"), "{lost}");
+    }
+
+    #[test]
+    fn what_a_setting_replaces_was_written_nowhere_else() {
+        let text = "e = { type = 'gat', dims = [8, 8] }";
+        for setting in ["e.dims=[4, 0]", "e={ type = \"gat\", dims = [4, 0] }"] {
+            let source = Source::from_text("manifest", text, &[setting.to_owned()]).unwrap();
+            let error = source.place(Error::user("wrong").at_key("e.dims[1]")).to_string();
+            assert_eq!(error, format!("`e.dims[1]`: wrong\n  --> --set {setting}"));
+            assert!(source.differences().iter().any(|(_, _, from)| from == "--set"), "{:?}", source.differences());
         }
     }
 

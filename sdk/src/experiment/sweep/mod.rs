@@ -33,7 +33,6 @@ use crate::plugin::Registry;
 use crate::{Error, Result};
 use planner::{Planner, quickened};
 use sha2::{Digest, Sha256};
-use std::path::Path;
 
 /// The members of a manifest's sweep.
 #[derive(Debug, Clone)]
@@ -84,17 +83,11 @@ impl Sweep {
     ///
     /// # Errors
     /// Name the manifest's line, that of the sweep's key where a member is at fault.
-    pub fn load(
-        path: &Path,
-        settings: &[String],
-        quick: bool,
-        registry: Registry,
-        cache: Option<Cache>,
-    ) -> Result<Self> {
-        let (base, source) = Manifest::from_source(Source::load(path, settings)?)?;
-        let (base, source) = if quick { quickened(base, source, path)? } else { (base, source) };
+    pub fn load(source: Source, quick: bool, registry: Registry, cache: Option<Cache>) -> Result<Self> {
+        let (base, source) = Manifest::from_source(source)?;
+        let (base, source) = if quick { quickened(base, source)? } else { (base, source) };
         let Some(options) = base.sweep.clone() else {
-            return Err(Error::user("the manifest has no [sweep]").at_file(path).help(
+            return Err(Error::user("the manifest has no [sweep]").at_file(source.path()).help(
                 "for example: [sweep], seeds = [1, 2, 3], grid = { \"model.graph_encoder\" = [\"gat\", \"gcn\"] }",
             ));
         };

@@ -10,15 +10,14 @@ use crate::experiment::manifest::{Configuration, Manifest, Setting, Source, Swee
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use toml::Value;
 
 /// What a manifest says of a quick sweep, put into it.
-pub(super) fn quickened(base: Manifest, mut source: Source, path: &Path) -> Result<(Manifest, Source)> {
+pub(super) fn quickened(base: Manifest, mut source: Source) -> Result<(Manifest, Source)> {
     let settings = base.sweep.as_ref().map(SweepOptions::quick).unwrap_or_default();
     if settings.is_empty() {
         return Err(Error::user("the manifest does not say what a quick sweep is")
-            .at_file(path)
+            .at_file(source.path())
             .help("for example: [sweep.quick], \"sweep.seeds\" = [1], \"stage[0].epochs\" = 5"));
     }
     settings.iter().try_for_each(|s| source.set_from(&s.key, s.value.clone(), &s.written_at))?;

@@ -1,12 +1,12 @@
 //! The model of a measurement, built as a run builds it.
 
 use super::workload::Sizes;
-use crate::commands::WritableArg;
+use crate::commands::{WritableArg, value_of};
 use clap::{Args, ValueEnum};
 use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::component::{Loss, Objective};
 use dualk_sdk::data::Dataset;
-use dualk_sdk::experiment::manifest::Stage as StageOptions;
+use dualk_sdk::experiment::manifest::{Source, Stage as StageOptions};
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::model::{Model, freeze};
 use dualk_sdk::slots;
@@ -102,16 +102,19 @@ impl ModelArgs {
         let Some(last) = self.widths.last() else {
             return Err(Error::user("--widths: expected the width of at least one layer, found none"));
         };
-        let mut settings = vec![
-            format!("seed={seed}"),
-            format!("backend.device={}", self.device),
-            format!("model.node_init.dim={}", self.features),
-            format!("model.graph_encoder.type={}", self.encoder),
-            format!("model.graph_encoder.dims={:?}", self.widths),
-            format!("model.lab.dim={last}"),
-        ];
-        settings.extend(self.settings.iter().cloned());
-        Experiment::new(Manifest::parse(MANIFEST, &settings)?, WritableArg::default().registry())
+        let mut source = Source::from_text("manifest", MANIFEST, &[])?;
+        for (key, value) in [
+            ("seed", value_of("--seed", seed)?),
+            ("backend.device", self.device.as_str().into()),
+            ("model.node_init.dim", value_of("--features", self.features)?),
+            ("model.graph_encoder.type", self.encoder.as_str().into()),
+            ("model.graph_encoder.dims", value_of("--widths", &self.widths)?),
+            ("model.lab.dim", value_of("--widths", last)?),
+        ] {
+            source.assign(key, value)?;
+        }
+        self.settings.iter().try_for_each(|setting| source.set(setting))?;
+        Experiment::new(Manifest::from_source(source)?, WritableArg::default().registry())
     }
 }
 

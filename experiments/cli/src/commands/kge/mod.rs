@@ -11,6 +11,7 @@ use super::TrustArgs;
 use clap::{Args, Subcommand};
 use dualk_sdk::Result;
 use dualk_sdk::experiment::embedding::{KgeExperiment, KgeManifest};
+use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::kge::Embeddings;
 use std::path::{Path, PathBuf};
 
@@ -77,10 +78,13 @@ pub struct KgeManifestArgs {
 }
 
 impl KgeManifestArgs {
-    fn experiment(mut self) -> Result<KgeExperiment> {
-        self.settings.extend(self.device.map(|device| format!("backend.device={device}")));
+    fn experiment(self) -> Result<KgeExperiment> {
+        let mut source = Source::load(&self.manifest, &self.settings)?;
+        if let Some(device) = self.device {
+            source.assign("backend.device", device.into())?;
+        }
         let registry = self.trust.registry(self.manifest.parent().unwrap_or(Path::new(".")))?;
-        KgeExperiment::new(KgeManifest::load(&self.manifest, &self.settings)?, registry)
+        KgeExperiment::new(KgeManifest::from_source(source)?, registry)
     }
 }
 
