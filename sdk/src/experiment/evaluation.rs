@@ -16,7 +16,7 @@ use super::tested::{Tested, test};
 use crate::cache::Cache;
 use crate::component::Objective;
 use crate::data::Dataset;
-use crate::model::{Model, load_weights, save_weights};
+use crate::model::{Model, Weights, save_weights};
 use crate::train::Metrics;
 use crate::{Error, Progress, Result};
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(super) fn evaluate(
     evaluation.predictions.map(check_replaceable).transpose()?;
     let file = evaluation.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
-    let (model, objective) = model_of_stage(plan, index, &file, &data)?;
+    let (model, objective) = model_of_stage(plan, index, Weights::read(&file)?, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
     if let Some(out) = evaluation.predictions {
         write_predictions(&model, &stage, out)?;
@@ -99,7 +99,7 @@ fn differing(then: &Metrics, now: &Metrics) -> Vec<String> {
 pub(super) fn adopt(
     plan: &Plan,
     cache: Option<&Cache>,
-    weights: &Path,
+    weights: Weights,
     progress: &dyn Progress,
 ) -> Result<(Outcome, RunDir)> {
     let start = Instant::now();
@@ -147,16 +147,16 @@ pub(super) fn stage_of(plan: &Plan, checkpoint: Option<&Path>) -> Result<usize> 
     }
 }
 
-/// The model of a stage with the weights in a file, and what the stage learns.
+/// The model of a stage with these weights, and what the stage learns.
 pub(super) fn model_of_stage(
     plan: &Plan,
     stage: usize,
-    weights: &Path,
+    weights: Weights,
     data: &Dataset,
 ) -> Result<(Model, Box<dyn Objective>)> {
     let model = fresh_model(plan, &untrained(plan)?, data, &plan.training_device(), |_| {})?;
     let (model, objective) = led_to(plan, stage, data, model)?;
-    Ok((load_weights(model, weights)?, objective))
+    Ok((weights.put_into(model)?, objective))
 }
 
 #[cfg(test)]

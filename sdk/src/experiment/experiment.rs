@@ -24,7 +24,7 @@ use crate::component::Objective;
 use crate::data::Dataset;
 use crate::device::{NamedDevice, generator};
 use crate::error::Mistakes;
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::plugin::Registry;
 use crate::progress::Silent;
 use crate::train::Optimizer;
@@ -319,7 +319,7 @@ impl Experiment {
     ///
     /// # Errors
     /// When the data cannot be read or the weights do not fit the model; nothing is left behind.
-    pub fn adopt(&self, weights: &Path, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
+    pub fn adopt(&self, weights: Weights, progress: &dyn Progress) -> Result<(Outcome, RunDir)> {
         self.guarded(|| adopt(&self.plan, self.cache.as_ref(), weights, progress))
     }
 

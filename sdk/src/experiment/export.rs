@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::component::Split;
 use crate::data::columns::{Values, write_parquet};
 use crate::data::{Dataset, Examples};
-use crate::model::Model;
+use crate::model::{Model, Weights};
 use crate::storage::Access;
 use crate::{Error, Progress, Result, storage};
 use burn::module::Module;
@@ -49,7 +49,7 @@ pub(super) fn export(
     let stage = stage_of(plan, export.checkpoint)?;
     let weights = export.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
-    let (model, objective) = model_of_stage(plan, stage, &weights, &data)?;
+    let (model, objective) = model_of_stage(plan, stage, Weights::read(&weights)?, &data)?;
     let model = model.valid();
     let Some(embeddings) = model.embeddings(&data.graph) else {
         return Err(Error::user("the model of this stage has no vectors for codes")

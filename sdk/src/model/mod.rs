@@ -11,7 +11,7 @@ pub(crate) use assembled::each_part;
 pub use assembled::{Encoded, KEYS, Model, ModelParts, PARTS};
 pub use history::{History, HistoryMap};
 pub use parameters::{
-    Parameter, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,
+    Parameter, Weights, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,
 };
 pub use part::{Otherwise, PartInfo, Reads};
 pub use tensors::{dense, targets_of};

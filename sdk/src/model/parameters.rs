@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use safetensors::SafeTensors;
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A parameter's path and shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,6 +205,51 @@ pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
 /// # Errors
 /// When the file is unreadable, lacks a parameter or has one of another shape.
 pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
+    Weights::read(file)?.put_into(module)
+}
+
+/// Weights of a module by the paths of its parameters, with the file that they come from, which errors name.
+#[derive(Debug, Clone)]
+pub struct Weights {
+    file: PathBuf,
+    values: HashMap<String, TensorData>,
+}
+
+impl Weights {
+    /// Those that [`save_weights`] wrote.
+    ///
+    /// # Errors
+    /// When the file is unreadable.
+    pub fn read(file: &Path) -> Result<Self> {
+        Ok(Self { values: tensors_of(file)?, file: file.to_owned() })
+    }
+
+    /// Those that a program read from a file of another form: path, shape and numbers, row after row.
+    ///
+    /// # Errors
+    /// When numbers do not fill a shape.
+    pub fn new(file: &Path, tensors: impl IntoIterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Result<Self> {
+        let mut values = HashMap::new();
+        for (path, shape, numbers) in tensors {
+            if shape.iter().try_fold(1usize, |all, &length| all.checked_mul(length)) != Some(numbers.len()) {
+                let message = format!("`{path}` has {} numbers, which do not fill {shape:?}", numbers.len());
+                return Err(Error::user(message).at_file(file));
+            }
+            values.insert(path, TensorData::new::<f32, _>(numbers, shape));
+        }
+        Ok(Self { values, file: file.to_owned() })
+    }
+
+    /// Puts them into a module of the same shape.
+    ///
+    /// # Errors
+    /// When a parameter is missing or has another shape.
+    pub fn put_into<M: Module>(self, module: M) -> Result<M> {
+        put(self, module)
+    }
+}
+
+fn put<M: Module>(weights: Weights, module: M) -> Result<M> {
     struct Load {
         path: Vec<String>,
         values: HashMap<String, TensorData>,
@@ -235,12 +280,12 @@ pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
             param.map(|old| Tensor::from_data(data, &old.device()).set_require_grad(trains))
         }
     }
-    let mut load = Load { path: Vec::new(), values: tensors_of(file)?, problem: None };
+    let mut load = Load { path: Vec::new(), values: weights.values, problem: None };
     let module = module.map(&mut load);
     match load.problem {
         None => Ok(module),
         Some(problem) => Err(Error::user(format!("the weights do not fit the model: {problem}"))
-            .at_file(file)
+            .at_file(weights.file)
             .help("use the manifest that the weights were trained with")),
     }
 }
@@ -258,4 +303,37 @@ fn tensors_of(file: &Path) -> Result<HashMap<String, TensorData>> {
         values.insert(name, TensorData::new::<f32, _>(floats, view.shape().to_vec()));
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[derive(Module, Debug)]
+    struct Layer {
+        weight: Param<Tensor<2>>,
+    }
+
+    #[test]
+    fn weights_of_a_program_are_those_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, other) = (folder.path().join("w.safetensors"), Path::new("checkpoint.pth"));
+        let layer = || Layer { weight: Param::from_tensor(Tensor::zeros([1, 2], &Device::flex())) };
+        let of = |path: &str, shape: &[usize], numbers: &[f32]| {
+            Weights::new(other, [(path.to_owned(), shape.to_vec(), numbers.to_vec())])
+        };
+        let numbers = |layer: Layer| -> Vec<f32> { layer.weight.val().into_data().iter::<f32>().collect() };
+        let made = of("weight", &[1, 2], &[0.5, -3.0]).unwrap().put_into(layer()).unwrap();
+        save_weights(&made, &file).unwrap();
+        assert_eq!([numbers(made), numbers(load_weights(layer(), &file).unwrap())], [[0.5, -3.0]; 2]);
+        for (path, shape, says) in [("bias", [1, 2], "has no `weight`"), ("weight", [2, 1], "[1, 2] in the model")] {
+            let error = of(path, &shape, &[0.5, -3.0]).unwrap().put_into(layer()).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("--> checkpoint.pth"), "{error}");
+        }
+        for shape in [[1, 3], [usize::MAX, 2]] {
+            let error = of("weight", &shape, &[0.5, -3.0]).unwrap_err().to_string();
+            assert!(error.contains("`weight` has 2 numbers") && error.contains("checkpoint.pth"), "{error}");
+        }
+    }
 }

@@ -6,9 +6,9 @@ mod torch;
 
 use super::TrustArgs;
 use clap::Args;
+use dualk_sdk::Result;
 use dualk_sdk::experiment::{Experiment, Manifest};
 use dualk_sdk::progress::{Console, Progress};
-use dualk_sdk::{Result, storage};
 use published::Published;
 use std::path::{Path, PathBuf};
 
@@ -64,10 +64,7 @@ impl Import {
         let manifest = published.manifest(data.resolved_table()?, &self.runs)?;
         let experiment = Experiment::new(Manifest::of_table(manifest)?, self.trust.registry(&beside)?)?;
         let cohort = experiment.prepare(&progress)?;
-        let folder = storage::Scratch::new("dualk-import")?;
-        let weights = folder.path().join("model.safetensors");
-        published.write_weights(&cohort, &weights)?;
-        let (outcome, run) = experiment.adopt(&weights, &progress)?;
+        let (outcome, run) = experiment.adopt(published.weights(&cohort)?, &progress)?;
         println!("{}", outcome.table());
         println!("run: {}", run.path().display());
         Ok(())

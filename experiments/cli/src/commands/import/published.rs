@@ -15,6 +15,7 @@
 use super::pickle::{Node, Pickle};
 use super::torch::{self, Tensor};
 use dualk_sdk::data::Dataset;
+use dualk_sdk::model::Weights;
 use dualk_sdk::storage;
 use dualk_sdk::toml::{Table, Value, toml};
 use dualk_sdk::{Error, Result, serde_json};
@@ -119,11 +120,11 @@ impl Published {
         Ok(table)
     }
 
-    /// Writes the weights by the names and in the order of this project.
+    /// The weights by the names and in the order of this project.
     ///
     /// # Errors
     /// When the cohort is another than the one that the model was trained on.
-    pub fn write_weights(&self, data: &Dataset, out: &Path) -> Result<()> {
+    pub fn weights(&self, data: &Dataset) -> Result<Weights> {
         self.compare_patients(data)?;
         let (vocabulary, cohort) = (&data.vocabulary, &data.cohort);
         let nodes = self.rows_of_codes(&self.graph_codes, &vocabulary.codes[1..])?;
@@ -133,7 +134,7 @@ impl Published {
             let ids = items.iter().map(|&item| cohort.lab_items[item as usize].id);
             rows(&self.labs[of], ids.collect(), |id| format!("the laboratory item {id}"), &self.folder)
         };
-        let mut weights = BTreeMap::new();
+        let mut weights = Vec::new();
         for (name, tensor) in &self.state {
             let Some(path) = renamed(name) else { continue };
             check_finite(&tensor.values, || format!("the tensor `{name}`"), &self.checkpoint)?;
@@ -153,9 +154,9 @@ impl Published {
             };
             let is_layer = [".lin.weight", ".fc.weight", ".fc1.weight", ".fc2.weight", ".fc3.weight"];
             let tensor = if is_layer.iter().any(|end| path.ends_with(end)) { transposed(&tensor) } else { tensor };
-            weights.insert(path, tensor);
+            weights.push((path, tensor.shape, tensor.values));
         }
-        write(&weights, &[], out)
+        Weights::new(&self.checkpoint, weights)
     }
 
     /// Writes the vectors of the node features by code.
