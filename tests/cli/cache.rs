@@ -8,29 +8,13 @@ mod program;
 use dualk_sdk::component::ParserContext;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::{self, Value};
-use program::{epochs, printed, run_folder, said, with_cache};
+use program::{epochs, printed, run_folder, said, small, with_cache};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const MANIFEST: &str = r#"name = "small"
-seed = 3
-
-[backend]
-device = "cpu"
-
-[data]
-parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
-split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
-
-[model]
-node_init = { type = "random", dim = 16 }
-graph_encoder = { type = "gat", dims = [16, 16] }
-lab = { type = "linear", dim = 16 }
-head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
-
-[[stage]]
+const STAGES: &str = r#"[[stage]]
 type = "lab"
 epochs = 2
 
@@ -47,7 +31,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("small.toml"), MANIFEST).unwrap();
+        fs::write(folder.path().join("small.toml"), small(STAGES)).unwrap();
         Self { folder }
     }
 

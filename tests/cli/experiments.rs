@@ -10,27 +10,11 @@ use dualk_sdk::plugin::{Registrar, Registry};
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
 use dualk_sdk::serde_json::Value;
-use program::{command, dualk, printed, run_folder, said, succeed};
+use program::{command, dualk, printed, run_folder, said, small, succeed};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MANIFEST: &str = r#"name = "small"
-seed = 3
-
-[backend]
-device = "cpu"
-
-[data]
-parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
-split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
-
-[model]
-node_init = { type = "random", dim = 16 }
-graph_encoder = { type = "gat", dims = [16, 16] }
-lab = { type = "linear", dim = 16 }
-head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
-
-[[stage]]
+const STAGES: &str = r#"[[stage]]
 type = "lab"
 epochs = 2
 
@@ -96,7 +80,7 @@ fn register(registrar: &mut Registrar<'_>) {
 
 fn write_manifest(folder: &Path) -> PathBuf {
     let file = folder.join("small.toml");
-    fs::write(&file, MANIFEST).unwrap();
+    fs::write(&file, small(STAGES)).unwrap();
     file
 }
 

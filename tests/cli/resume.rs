@@ -7,7 +7,7 @@
 mod program;
 
 use dualk_sdk::serde_json::{self, Value};
-use program::{epochs, result, said};
+use program::{epochs, result, said, small};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,23 +16,7 @@ use std::time::{Duration, Instant};
 
 /// All kinds of stages, each with dropout; an optimizer that is carried on, steps of two batches, an early end; the best
 /// epoch chosen on valid.
-const MANIFEST: &str = r#"name = "small"
-seed = 3
-
-[backend]
-device = "cpu"
-
-[data]
-parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
-split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
-
-[model]
-node_init = { type = "random", dim = 16 }
-graph_encoder = { type = "gat", dims = [16, 16] }
-lab = { type = "linear", dim = 16 }
-head = { decoder = [16, 16], classifier = [32], dropout = 0.3 }
-
-[output]
+const STAGES: &str = r#"[output]
 runs = "runs"
 checkpoint_minutes = 0
 
@@ -61,6 +45,10 @@ accumulate = 2
 clip_norm = 1.0
 optimizer = "adamw"
 "#;
+
+fn manifest() -> String {
+    small(STAGES).replace("dropout = 0.1", "dropout = 0.3")
+}
 
 struct Place {
     folder: tempfile::TempDir,
@@ -176,10 +164,10 @@ fn moments(count: u64) -> impl Iterator<Item = u64> {
 /// times before they end.
 #[test]
 fn killed_at_any_moment_a_run_goes_on_to_the_same_digits() {
-    let plain = plain(MANIFEST);
+    let plain = plain(&manifest());
     let (mut kills, mut pauses) = (0, moments(1000));
     while kills < 30 {
-        let (place, first) = (Place::new(MANIFEST), kills);
+        let (place, first) = (Place::new(&manifest()), kills);
         loop {
             let before = place.last_checkpoint();
             let mut child = place.start(&["run", "small.toml", "--resume"]);
@@ -208,9 +196,9 @@ fn killed_at_any_moment_a_run_goes_on_to_the_same_digits() {
 
 #[test]
 fn signals_save_and_say_how_to_go_on() {
-    let plain = plain(MANIFEST);
+    let plain = plain(&manifest());
     for (name, code, more) in [("-INT", 130, None), ("-TERM", 143, None), ("-USR1", 138, Some("USR1"))] {
-        let place = Place::new(MANIFEST);
+        let place = Place::new(&manifest());
         let mut arguments = vec!["run", "small.toml"];
         arguments.extend(more.iter().flat_map(|signal| ["--stop-signal", signal]));
         let child = place.start(&arguments);
@@ -239,8 +227,8 @@ fn signals_save_and_say_how_to_go_on() {
 /// Without `--resume` a run begins anew, says what it could have gone on with, and takes the place of it.
 #[test]
 fn an_interrupted_run_is_found_where_nobody_asks_for_it() {
-    let plain = plain(MANIFEST);
-    let place = Place::new(MANIFEST);
+    let plain = plain(&manifest());
+    let place = Place::new(&manifest());
     let mut child = place.start(&["run", "small.toml"]);
     let left = place.wait_for_checkpoint();
     child.kill().unwrap();
@@ -255,7 +243,7 @@ fn an_interrupted_run_is_found_where_nobody_asks_for_it() {
 
 #[test]
 fn a_second_signal_stops_at_once_and_nothing_to_go_on_with_is_no_mistake() {
-    let place = Place::new(&MANIFEST.replace("epochs = 4\npatience = 2", "epochs = 4000"));
+    let place = Place::new(&manifest().replace("epochs = 4\npatience = 2", "epochs = 4000"));
     let child = place.start(&["run", "small.toml", "--resume"]);
     place.wait_for_checkpoint();
     let begun = Instant::now();
@@ -277,9 +265,9 @@ fn a_second_signal_stops_at_once_and_nothing_to_go_on_with_is_no_mistake() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
-    let plain = plain(MANIFEST);
+    let plain = plain(&manifest());
     for damage in ["weights.safetensors", "state.cbor", "SHA256SUMS", "missing", "empty"] {
-        let place = Place::new(MANIFEST);
+        let place = Place::new(&manifest());
         let mut child = place.start(&["run", "small.toml"]);
         let run = place.wait_for_checkpoint();
         std::thread::sleep(Duration::from_millis(60));
@@ -325,7 +313,7 @@ fn run_folders_are_private_unless_widened() {
     }
     for (access, folder_mode, file_mode) in [("private", 0o700, 0o600), ("group", 0o750, 0o640), ("all", 0o755, 0o644)]
     {
-        let manifest = MANIFEST.replace("runs = \"runs\"", &format!("runs = \"runs\"\naccess = \"{access}\""));
+        let manifest = manifest().replace("runs = \"runs\"", &format!("runs = \"runs\"\naccess = \"{access}\""));
         let place = Place::new(&manifest);
         let output = place.command(&["run", "small.toml"]).env("DUALK_CACHE", place.path("cache")).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
@@ -370,7 +358,7 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_the_last_checkpoint() {
         ("1e300", ["stage 4-finetune, epoch 3, before step", "the parameter `"]),
     ] {
         let schedule = format!("schedule = {{ type = \"piecewise\", from = [2], lr = [{lr}] }}");
-        let manifest = MANIFEST.replace("epochs = 4\n", &format!("epochs = 4\nlr = 0.001\n{schedule}\n"));
+        let manifest = manifest().replace("epochs = 4\n", &format!("epochs = 4\nlr = 0.001\n{schedule}\n"));
         let place = Place::new(&manifest);
         let output = place.run(&["run", "small.toml"]);
         let error = said(&output);
@@ -391,7 +379,7 @@ fn a_loss_that_is_not_finite_names_its_place_and_keeps_the_last_checkpoint() {
 fn weights_that_the_last_step_damages_are_no_result() {
     let last = "epochs = 2\nlr = 0.001\nbatch = 1000\nselect = \"last\"\n\
                 schedule = { type = \"piecewise\", from = [1], lr = [1e300] }\n";
-    let manifest = MANIFEST
+    let manifest = manifest()
         .replace("checkpoint_minutes = 0", "checkpoint_minutes = inf")
         .replace("epochs = 4\npatience = 2\naccumulate = 2\n", last);
     assert!(manifest.contains("1e300") && manifest.contains("= inf"));

@@ -11,29 +11,13 @@ mod program;
 
 use dualk_sdk::experiment::{RunDir, read_events};
 use dualk_sdk::serde_json::{self, Value};
-use program::{command, printed, refuse, run_folder, said, succeed};
+use program::{command, printed, refuse, run_folder, said, small, succeed};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-const MANIFEST: &str = r#"name = "small"
-seed = 3
-
-[backend]
-device = "cpu"
-
-[data]
-parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
-split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
-
-[model]
-node_init = { type = "random", dim = 16 }
-graph_encoder = { type = "gat", dims = [16, 16] }
-lab = { type = "linear", dim = 16 }
-head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
-
-[[stage]]
+const STAGES: &str = r#"[[stage]]
 type = "lab"
 epochs = 2
 
@@ -51,7 +35,7 @@ tensorboard = true
 
 /// Runs the manifest with settings; the run's folder and what was said.
 fn run(folder: &Path, settings: &[&str]) -> (PathBuf, String) {
-    fs::write(folder.join("small.toml"), MANIFEST).unwrap();
+    fs::write(folder.join("small.toml"), small(STAGES)).unwrap();
     let set = settings.iter().flat_map(|s| ["--set", s]);
     let output = command(folder, &["run", "small.toml"]).args(set).output().unwrap();
     (folder.join(run_folder(&printed(&output))), said(&output))

@@ -76,3 +76,26 @@ pub fn epochs(run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| line.split(",\"seconds\"").next().unwrap().to_owned()).collect()
 }
+
+/// A small experiment on made-up patients, with these stages.
+pub fn small(stages: &str) -> String {
+    format!("{SMALL}\n{stages}")
+}
+
+/// It, but for its stages.
+const SMALL: &str = r#"name = "small"
+seed = 3
+
+[backend]
+device = "cpu"
+
+[data]
+parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
+split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
+
+[model]
+node_init = { type = "random", dim = 16 }
+graph_encoder = { type = "gat", dims = [16, 16] }
+lab = { type = "linear", dim = 16 }
+head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
+"#;

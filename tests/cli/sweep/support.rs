@@ -1,29 +1,13 @@
 //! A small experiment to vary, and how the program is asked to.
 
-use super::program::{run_folder, said, with_cache};
+use super::program::{run_folder, said, small, with_cache};
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A small experiment.
-const MANIFEST: &str = r#"name = "small"
-seed = 3
-
-[backend]
-device = "cpu"
-
-[data]
-parser = { type = "synthetic", patients = 400, codes = 120, labs = 30, clusters = 8 }
-split = { type = "random", train = 0.6, valid = 0.2, test = 0.2 }
-
-[model]
-node_init = { type = "random", dim = 16 }
-graph_encoder = { type = "gat", dims = [16, 16] }
-lab = { type = "linear", dim = 16 }
-head = { decoder = [16, 16], classifier = [32], dropout = 0.1 }
-
-[[stage]]
+/// Stages of a small experiment.
+const STAGES: &str = r#"[[stage]]
 type = "lab"
 epochs = 2
 
@@ -46,7 +30,7 @@ pub struct Place {
 impl Place {
     pub fn new(sweep: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("small.toml"), format!("{MANIFEST}\n{sweep}")).unwrap();
+        fs::write(folder.path().join("small.toml"), small(&format!("{STAGES}\n{sweep}"))).unwrap();
         Self { folder }
     }
 
