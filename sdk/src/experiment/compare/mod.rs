@@ -7,6 +7,7 @@ mod origins;
 mod record;
 mod resample;
 mod text;
+mod unlearnt;
 mod verdict;
 
 pub(super) use facets::short;
@@ -463,6 +464,7 @@ fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -
             "the rows have different seeds: their means are over different numbers of runs, or other ones".into(),
         );
     }
+    notes.extend(unlearnt::note(groups, primary));
     notes.extend(origins::note(records, groups));
     if apart {
         let note = "no intervals, differences by patient or p-values: the runs of a row are on different patients";

@@ -2,6 +2,7 @@
 
 use super::{change_outcome, columns, near, write, write_with_valid};
 use crate::experiment::compare::{CompareOptions, Comparison, Format, Kind, NamedRun, PlannedRun};
+use crate::experiment::outcome::Row;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,29 @@ fn runs_of_other_seeds_are_one_row() {
     near(e.sd.unwrap(), (means[0] - means[1]) / 2f64.sqrt(), 1e-12);
     assert!(table.notes.iter().any(|n| n.contains("different seeds")));
     assert!(table.notes[0].contains("test was read 3 times"));
+}
+
+/// A run that is where the weakest baseline is has a mean beside it that hides it.
+#[test]
+fn runs_that_learnt_nothing_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, c]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let poor = vec![0.104; a.len()];
+    let runs = [("gat", 1, &a), ("gat", 2, &poor), ("gat", 3, &b), ("gcn", 1, &c), ("gin", 1, &poor)];
+    let runs = runs.map(|(name, seed, v)| write(folder.path(), name, seed, v, "diagnosis"));
+    let note = |metric: &str| {
+        let options = CompareOptions { metrics: vec![metric.into()], ..CompareOptions::default() };
+        let notes = Comparison::of(&runs, &options).unwrap().notes;
+        notes.into_iter().find(|note| note.starts_with("learnt nothing"))
+    };
+    assert_eq!(note("R@10"), None, "one baseline says nothing of what is little");
+    for run in &runs {
+        let metrics = |v: f64| vec![("F1-w".to_owned(), v), ("R@10".to_owned(), v)];
+        let row = Row { name: "frequency".into(), metrics: metrics(0.1), ..Row::default() };
+        change_outcome(run, |outcome| outcome.stages[0].rows.insert(0, row));
+    }
+    let expected = "learnt nothing, as far as R@10 of frequency tells: gat, seed 2; gin, all runs";
+    assert_eq!(note("R@10").as_deref(), Some(expected));
 }
 
 /// Gives the experiment of a run another name.
