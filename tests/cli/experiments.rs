@@ -183,6 +183,31 @@ fn a_pretraining_stage_is_tested() {
     assert!(path.join("patients-1-pretrain-joint.json").is_file());
 }
 
+/// A softmax over codes of which several are true, and an order of codes, say of none how likely it is.
+#[test]
+fn a_model_whose_logits_are_no_probabilities_has_no_measures_of_these() {
+    let folder = tempfile::tempdir().unwrap();
+    let loss = |loss: &str| format!("stage[3].loss={loss}");
+    for (name, has_areas, has_probabilities) in [
+        ("{ type = \"cross_entropy\", absent = true }", true, false),
+        ("\"ranking\"", false, false),
+        ("\"bce\"", true, true),
+    ] {
+        let (outcome, _) = run(folder.path(), &[&loss(name)]);
+        let stage = outcome.stages.last().unwrap();
+        let measure = |row: &str, name: &str| {
+            let row = stage.rows.iter().find(|other| other.name.starts_with(row)).unwrap();
+            row.measures.iter().find(|(measure, _)| measure == name).map(|(_, value)| *value)
+        };
+        for probability in ["log loss", "Brier", "ECE", "valid log loss"] {
+            assert_eq!(measure("small, epoch", probability).is_some(), has_probabilities, "{name}: {probability}");
+        }
+        assert!(measure("logistic regression", "Brier").is_some(), "{name}");
+        assert_eq!(measure("small, epoch", "AUROC macro").is_some_and(|area| !area.is_nan()), has_areas, "{name}");
+        assert!(measure("small, epoch", "NDCG@10").is_some_and(|gain| !gain.is_nan()), "{name}");
+    }
+}
+
 #[test]
 fn the_same_manifest_gives_the_same_digits() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

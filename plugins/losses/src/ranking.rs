@@ -39,6 +39,10 @@ impl Loss for Ranking {
         let size = pairs.clone().abs();
         ((pairs + size.clone()) * 0.5 + size.neg().exp().log1p()).mean() // [1]
     }
+
+    fn label_scores(&self) -> LabelScores {
+        LabelScores::Order
+    }
 }
 
 /// # Shapes

@@ -8,6 +8,18 @@ use crate::data::Ragged;
 use burn::tensor::Tensor;
 use std::sync::Arc;
 
+/// What the logits of several labels are that a loss has trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabelScores {
+    /// The sigmoid of each is a probability of its label.
+    Probabilities,
+    /// Their softmax divides one among the labels of an example, of which several may be true: a label with more of it is likelier, in
+    /// another example too, but how likely it is nobody says.
+    Shares,
+    /// They order the labels of an example, and say nothing of those of another one.
+    Order,
+}
+
 /// Compares logits with targets.
 pub trait Loss: Send + Sync {
     /// The loss, averaged as its publication does.
@@ -20,6 +32,11 @@ pub trait Loss: Send + Sync {
     /// What targets it compares with, where these are numbers; `None`, the default, where they are labels.
     fn link(&self) -> Option<Link> {
         None
+    }
+
+    /// What the logits of labels are that it trains. Where they are no probabilities, tables have no measures of these.
+    fn label_scores(&self) -> LabelScores {
+        LabelScores::Probabilities
     }
 
     /// The same loss for one head, after a look at its training targets: the positive columns, of `columns`, of each
@@ -43,6 +60,10 @@ impl Loss for Guarded<dyn Loss> {
 
     fn link(&self) -> Option<Link> {
         run(&self.origin, || self.inner.link())
+    }
+
+    fn label_scores(&self) -> LabelScores {
+        run(&self.origin, || self.inner.label_scores())
     }
 
     fn fitted(&self, targets: &Ragged<u32>, columns: usize) -> Option<Box<dyn Loss>> {

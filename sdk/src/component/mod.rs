@@ -40,7 +40,7 @@ pub use fusion::{BuildFusion, Fusion, FusionContext, FusionLevel, FusionModule, 
 pub use graph_encoder::{BuildGraphEncoder, GraphEncoder, GraphEncoderContext, GraphEncoderModule, GraphEncoderSlot};
 pub use head::{AskedOf, BuildHead, Head, HeadContext, HeadModule, HeadSlot};
 pub use lab_encoder::{BuildLabEncoder, LabEncoder, LabEncoderContext, LabEncoderModule, LabSlot};
-pub use loss::{BuildLoss, Loss, LossSlot};
+pub use loss::{BuildLoss, LabelScores, Loss, LossSlot};
 pub use node_init::{BuildNodeInit, NodeFeatures, NodeInit, NodeInitContext, NodeInitSlot};
 pub use objective::{
     AskedVisit, Asks, BuildObjective, HeadSpec, Labs, Link, Meter, Objective, ObjectiveSlot, Predictions, Split,

@@ -29,11 +29,12 @@ pub(super) fn test(
     stage.check_testable()?;
     let heads = tested.model.head_specs();
     let mut scored = baseline_scores(stage, tested.model, progress)?;
-    scored.extend(model_scores(stage, tested));
+    let scale = Scale::of_model(stage.objective.as_ref(), stage.plan.loss(stage.index)?.as_ref());
+    scored.extend(model_scores(stage, tested, scale));
     scored.extend(oracles(stage, tested.model)?);
     let (mut rows, by_patient) = Table::new(stage, heads).rows(&scored);
     if let Some(row) = rows.iter_mut().rev().find(|row: &&mut Row| !row.is_oracle()) {
-        row.measures.extend(on_valid(stage, tested.model));
+        row.measures.extend(on_valid(stage, tested.model, scale));
     }
     let objective = stage.options().objective().1.r#type;
     let outcome = StageOutcome {
@@ -72,10 +73,10 @@ fn baseline_scores(stage: &OpenStage<'_>, model: &Model, progress: &dyn Progress
 }
 
 /// Scores of the model, after those of the weights that were best on valid where others were selected.
-fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
+fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>, scale: Scale) -> Vec<Scored> {
     let scored = |name: String, model: &Model| {
         let heads = predict(model, &stage.data.graph, &stage.splits.test, &mut Silent);
-        Scored { name, heads, scale: Scale::of(stage.objective.as_ref()), chosen: Vec::new() }
+        Scored { name, heads, scale, chosen: Vec::new() }
     };
     let best = tested.best_on_valid.map(|(epoch, model)| scored(format!("best on valid, epoch {}", epoch + 1), model));
     let name = format!("{}, epoch {}", stage.plan.manifest.name, tested.epoch + 1);
@@ -83,12 +84,13 @@ fn model_scores(stage: &OpenStage<'_>, tested: &Tested<'_>) -> Vec<Scored> {
 }
 
 /// What stands beside the loss on test, to see what was learnt by heart: that on valid, where targets are numbers the metrics
-/// on valid. Nothing where nobody is in that split.
-fn on_valid(stage: &OpenStage<'_>, model: &Model) -> Metrics {
+/// on valid. Nothing where nobody is in that split, or nothing says how likely labels are.
+fn on_valid(stage: &OpenStage<'_>, model: &Model, scale: Scale) -> Metrics {
     let (valid, objective) = (&stage.splits.valid, stage.objective.as_ref());
     match objective.link() {
         _ if valid.is_empty() => Vec::new(),
-        None => vec![("valid log loss".to_owned(), valid_log_loss(stage, model))],
+        None if !scale.is_probable() => Vec::new(),
+        None => vec![("valid log loss".to_owned(), valid_log_loss(stage, model, scale))],
         Some(_) => {
             let metrics = evaluate(model, &stage.data.graph, valid, objective, &mut Silent).into_iter();
             metrics.map(|(name, value)| (format!("valid {name}"), value)).collect()
@@ -97,9 +99,9 @@ fn on_valid(stage: &OpenStage<'_>, model: &Model) -> Metrics {
 }
 
 /// The mean loss of a model on valid, over heads.
-fn valid_log_loss(stage: &OpenStage<'_>, model: &Model) -> f64 {
+fn valid_log_loss(stage: &OpenStage<'_>, model: &Model, scale: Scale) -> f64 {
     let valid = &stage.splits.valid;
-    let (heads, scale) = (model.head_specs(), Scale::of(stage.objective.as_ref()));
+    let heads = model.head_specs();
     let mut sums = vec![0.0; heads.len()];
     predict_blocks(model, &stage.data.graph, valid, &mut Silent, |logits, batch| {
         let heads = heads.iter().zip(logits.iter().zip(&batch.targets));

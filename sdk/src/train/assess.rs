@@ -4,7 +4,7 @@
 //! same holds within a column. Areas over all entries at once look each score up among the sorted positives.
 
 use super::metrics::{concordance, r_squared, root_mean_squared_error, sortable};
-use crate::component::{Link, Objective};
+use crate::component::{LabelScores, Link, Loss, Objective};
 use crate::data::Ragged;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub enum Scale {
     Logits,
     /// Logits of mutually exclusive classes: the softmax of a row is their probabilities.
     Classes,
+    /// Logits whose softmax is divided among the labels of a row, of which several may be true: no probabilities of these.
+    Shares,
     /// Scores that only rank; they are no logits.
     Order,
 }
@@ -32,6 +34,20 @@ impl Scale {
     /// What the logits of an objective's heads are.
     pub fn of(objective: &dyn Objective) -> Self {
         if objective.exclusive() { Self::Classes } else { Self::Logits }
+    }
+
+    /// What they are of a model that was trained with a loss.
+    pub fn of_model(objective: &dyn Objective, loss: &dyn Loss) -> Self {
+        match (Self::of(objective), loss.label_scores()) {
+            (Self::Logits, LabelScores::Shares) => Self::Shares,
+            (Self::Logits, LabelScores::Order) => Self::Order,
+            (scale, _) => scale,
+        }
+    }
+
+    /// Whether they say how likely something is.
+    pub fn is_probable(self) -> bool {
+        matches!(self, Self::Logits | Self::Classes)
     }
 }
 
@@ -67,7 +83,7 @@ pub struct Reliability {
 ///
 /// Over entries, and undefined where scores are an order alone: `AUROC` and `AUPRC`, `micro` over all entries and `macro` as
 /// the mean over columns that have both classes. With logits also `log loss` and `Brier`, means over all entries,
-/// and `ECE`, the mean distance between probability and frequency in 15 bins.
+/// and `ECE`, the mean distance between probability and frequency in 15 bins. Areas of shares compare these, and not logits.
 ///
 /// With mutually exclusive classes these are of the softmax of a row: `log loss` is −ln of the probability of the true
 /// class and `Brier` the sum over classes of squared errors (Brier 1950), means over examples; `ECE` is that of the most
@@ -84,7 +100,7 @@ pub fn assess(scores: &[f32], columns: usize, targets: &Ragged<u32>, ks: &[usize
         found.push_each(name, value);
     }
     let across = match scale {
-        Scale::Classes if columns > 1 => keys(&log_softmax(scores, columns)),
+        Scale::Classes | Scale::Shares if columns > 1 => keys(&log_softmax(scores, columns)),
         _ => of_rows,
     };
     // An order says nothing of the scores of another example.
@@ -98,7 +114,7 @@ pub fn assess(scores: &[f32], columns: usize, targets: &Ragged<u32>, ks: &[usize
         ("AUPRC micro".to_owned(), micro.1),
         ("AUPRC macro".to_owned(), mean.1),
     ]);
-    if scale != Scale::Order {
+    if scale.is_probable() {
         found.add_probabilities(Probabilities::of(scores, columns, targets, scale));
     }
     found
@@ -113,7 +129,7 @@ pub fn assess_binary(scores: &[f32], targets: &Ragged<u32>, scale: Scale) -> Ass
     let mut found = Assessment::default();
     found.overall.push(("AUROC".to_owned(), super::metrics::roc_auc(scores, &truth)));
     found.overall.push(("AUPRC".to_owned(), super::metrics::average_precision(scores, &truth)));
-    if scale != Scale::Order {
+    if scale.is_probable() {
         found.add_probabilities(Probabilities::of(scores, 1, targets, scale));
     }
     found

@@ -204,6 +204,30 @@ fn orders_are_not_compared_across_examples() {
     assert!((areas(&scores) - areas(&other)).abs() > 1e-3);
 }
 
+/// What all logits of an example share says nothing: shares are compared across examples, and are no probabilities.
+#[test]
+fn shares_are_compared_and_are_no_probabilities() {
+    let (scores, targets) = made_up();
+    let of = |scores: &[f32]| assess(scores, COLUMNS, &targets, &[5], Scale::Shares);
+    let shifts = [0f32, 16.0, -4.0];
+    let moved: Vec<f32> = scores
+        .chunks(COLUMNS)
+        .zip(shifts.iter().cycle())
+        .flat_map(|(row, by)| row.iter().map(move |s| s + by))
+        .collect();
+    let (found, other) = (of(&scores), of(&moved));
+    let softmax: Vec<f32> = log_softmax(&scores, COLUMNS);
+    let expected = assess(&softmax, COLUMNS, &targets, &[5], Scale::Logits);
+    for area in ["AUROC micro", "AUROC macro", "AUPRC micro", "AUPRC macro"] {
+        assert_eq!(found.get(area), expected.get(area), "{area}");
+        // Logarithms of shares are rounded otherwise.
+        assert!((found.get(area).unwrap() - other.get(area).unwrap()).abs() < 2e-3, "{area}");
+    }
+    assert!(["log loss", "Brier", "ECE"].iter().all(|name| found.get(name).is_none()) && found.reliability.is_empty());
+    let yes_no: Ragged<u32> = [vec![0u32], vec![]].into_iter().collect();
+    assert!(assess_binary(&[0.1, 0.2], &yes_no, Scale::Shares).get("Brier").is_none());
+}
+
 #[test]
 fn ranks_are_places_in_the_sorted_row() {
     let scores = [0.5, f32::NAN, 0.5, 2.0, -0.0, 0.0, f32::INFINITY];
