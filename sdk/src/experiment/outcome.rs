@@ -5,6 +5,10 @@ use crate::train::{Choice, Interval, Metrics, Reliability};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
+/// What is said where a model with a knowledge graph stands beside no regression that learns from it.
+const NOT_SHOWN: &str =
+    "not shown: a logistic regression that learns from the knowledge graph, too (output.graph_regression = true)";
+
 /// One row of a results table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -164,6 +168,14 @@ impl StageOutcome {
         self.rows.iter().filter_map(Row::note).collect()
     }
 
+    /// Where a rule looks at a knowledge graph and no regression does, a line that names the one that is shown if it is asked for:
+    /// without it a model that looks at the graph may seem better than it is.
+    pub fn not_shown(&self) -> Option<&'static str> {
+        let has = |name: &str| self.rows.iter().any(|row| row.name == name);
+        let is_missing = has("history, then knowledge") && !has("logistic regression, with knowledge");
+        is_missing.then_some(NOT_SHOWN)
+    }
+
     /// Where the trained model is among the rows.
     pub fn model_row(&self) -> Option<usize> {
         self.rows.iter().rposition(|row| !row.is_oracle())
@@ -256,7 +268,8 @@ impl Outcome {
             if names.iter().any(|name| wide(name)) {
                 let _ = writeln!(text, "±: half a 95 % interval over test patients, by the bootstrap");
             }
-            stage.notes().iter().for_each(|note| text += &format!("{note}\n"));
+            let notes = stage.notes().into_iter().chain(stage.not_shown().map(str::to_owned));
+            notes.for_each(|note| text += &format!("{note}\n"));
         }
         text
     }
@@ -309,5 +322,27 @@ mod tests {
         let said = "regression: ridge 10 of 0 to 100, visits told apart; ridge 0 of 0 to 100, visits told apart";
         assert_eq!(outcome.stages[0].notes(), [said]);
         assert!(outcome.table().ends_with(&format!("─\n{said}\n")), "{}", outcome.table());
+    }
+
+    #[test]
+    fn a_reader_is_told_of_the_regression_that_knows_the_graph() {
+        let not_shown = |names: &[&str]| {
+            let row = |name: &&str| Row { name: (*name).to_owned(), ..Row::default() };
+            let stage = StageOutcome {
+                stage: "1-finetune".into(),
+                objective: "diagnosis".into(),
+                inputs: None,
+                examples: 7,
+                patients: None,
+                epoch: 0,
+                caption: String::new(),
+                rows: names.iter().map(row).collect(),
+            };
+            stage.not_shown()
+        };
+        assert_eq!(not_shown(&["logistic regression", "x, epoch 1"]), None);
+        let rule = "history, then knowledge";
+        assert_eq!(not_shown(&[rule, "logistic regression", "x, epoch 1"]), Some(NOT_SHOWN));
+        assert_eq!(not_shown(&[rule, "logistic regression, with knowledge", "x, epoch 1"]), None);
     }
 }

@@ -163,6 +163,9 @@ fn stage_table(stage: &StageOutcome) -> String {
     if !notes.is_empty() {
         let _ = writeln!(out, "<p class=\"soft\">Chosen on valid: {}.</p>", escape(&notes.join(". ")));
     }
+    if let Some(not_shown) = stage.not_shown() {
+        let _ = writeln!(out, "<p class=\"soft\">{}.</p>", escape(not_shown));
+    }
     out
 }
 
