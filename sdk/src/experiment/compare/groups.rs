@@ -4,6 +4,7 @@ use super::facets::{Facets, names};
 use super::record::Record;
 use crate::train::metrics::lower_is_better;
 use crate::{Error, Result};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -129,10 +130,11 @@ pub(super) fn planned<'a>(records: &'a [Record], planned: &[PlannedRun]) -> Vec<
     groups
 }
 
-/// Of every name the group that is best on valid in a metric, among those with the most runs that decide, and a line that says so.
-pub(super) fn tuned<'a>(groups: Vec<Group<'a>>, metric: &str) -> Result<(Vec<Group<'a>>, Option<String>)> {
+/// Of every name the group that is best on valid in a metric, among those with the most runs that decide, and lines that say so, and how
+/// close the choice was.
+pub(super) fn tuned<'a>(groups: Vec<Group<'a>>, metric: &str) -> Result<(Vec<Group<'a>>, Vec<String>)> {
     if groups.iter().all(|group| group.setting.is_none()) {
-        return Ok((groups, None));
+        return Ok((groups, Vec::new()));
     }
     let mut rows: Vec<Vec<Group<'a>>> = Vec::new();
     for group in groups {
@@ -143,12 +145,30 @@ pub(super) fn tuned<'a>(groups: Vec<Group<'a>>, metric: &str) -> Result<(Vec<Gro
     }
     let (least, most) = (rows.iter().map(Vec::len).min().unwrap_or(0), rows.iter().map(Vec::len).max().unwrap_or(0));
     let chosen = rows.into_iter().map(|row| best(row, metric)).collect::<Result<Vec<_>>>()?;
+    let (chosen, next): (Vec<Group<'a>>, Vec<Option<Behind>>) = chosen.into_iter().unzip();
     let texts: Vec<String> =
         chosen.iter().map(|group| format!("{}: {}", group.name, group.setting.as_deref().unwrap_or("-"))).collect();
     let settings = if least == most { most.to_string() } else { format!("{least} to {most}") };
     let with = deciding_seeds(&chosen);
     let note = format!("each row is the best of {settings} settings on valid, by {metric}{with}: {}", texts.join("; "));
-    Ok((chosen, Some(note)))
+    let notes = std::iter::once(note).chain(ahead(&chosen, &next)).collect();
+    Ok((chosen, notes))
+}
+
+/// By how much settings were chosen; nothing where there was no other.
+fn ahead(chosen: &[Group<'_>], next: &[Option<Behind>]) -> Option<String> {
+    let text = |(group, next): (&Group<'_>, &Option<Behind>)| {
+        let Behind { by, setting } = next.as_ref()?;
+        Some(format!("{}: {by:.4} ({setting})", group.name))
+    };
+    let texts: Vec<String> = chosen.iter().zip(next).filter_map(text).collect();
+    let runs = || chosen.iter().flat_map(|group| &group.deciding);
+    let patients: BTreeSet<Option<usize>> = runs().map(|run| Some(run.fingerprint.as_ref()?.valid)).collect();
+    let on = match patients.into_iter().collect::<Vec<_>>().as_slice() {
+        [Some(valid)] => format!(" ({valid} patients)"),
+        _ => String::new(),
+    };
+    (!texts.is_empty()).then(|| format!("ahead of the next best setting on valid{on} by: {}", texts.join("; ")))
 }
 
 /// With which seeds settings were chosen, where that is not all.
@@ -161,20 +181,29 @@ fn deciding_seeds(chosen: &[Group<'_>]) -> String {
     format!(", with {word} {}", seeds.iter().map(i64::to_string).collect::<Vec<_>>().join(", "))
 }
 
-/// The group that is best on valid, among those with the most runs that decide.
-pub(super) fn best<'a>(row: Vec<Group<'a>>, metric: &str) -> Result<Group<'a>> {
+/// The setting that comes after the one that is chosen.
+pub(super) struct Behind {
+    /// How much worse it is on valid.
+    by: f64,
+    setting: String,
+}
+
+/// The group that is best on valid, among those with the most runs that decide, and the one that comes after it.
+pub(super) fn best<'a>(row: Vec<Group<'a>>, metric: &str) -> Result<(Group<'a>, Option<Behind>)> {
     let most = row.iter().map(|group| group.deciding.len()).max().unwrap_or(0);
     let sign = if lower_is_better(metric) { -1.0 } else { 1.0 };
-    let mut best: Option<(f64, Group<'a>)> = None;
+    let mut ranked: Vec<(f64, Group<'a>)> = Vec::new();
     for group in row.into_iter().filter(|group| group.deciding.len() == most) {
         let values = group.deciding.iter().map(|run| on_valid(run, metric)).collect::<Result<Vec<f64>>>()?;
-        let mean = sign * values.iter().sum::<f64>() / values.len() as f64;
-        // The first of equal ones; what is no number is worse than all.
-        if best.as_ref().is_none_or(|(before, _)| mean > *before || before.is_nan()) {
-            best = Some((mean, group));
-        }
+        ranked.push((sign * values.iter().sum::<f64>() / values.len() as f64, group));
     }
-    best.map(|(_, group)| group).ok_or_else(|| Error::program("a row without runs"))
+    // The first of equal ones stays first; what is no number is worse than all.
+    let better = |a: f64, b: f64| a.is_nan().cmp(&b.is_nan()).then(b.partial_cmp(&a).unwrap_or(Ordering::Equal));
+    ranked.sort_by(|a, b| better(a.0, b.0));
+    let mut ranked = ranked.into_iter();
+    let (mean, best) = ranked.next().ok_or_else(|| Error::program("a row without runs"))?;
+    let next = ranked.next().filter(|(other, _)| !other.is_nan());
+    Ok((best, next.and_then(|(other, group)| Some(Behind { by: mean - other, setting: group.setting? }))))
 }
 
 fn on_valid(run: &Record, metric: &str) -> Result<f64> {

@@ -198,7 +198,7 @@ impl Comparison {
         let records = runs.iter().map(|run| Record::read(&run.folder)).collect::<Result<Vec<_>>>()?;
         let Some(first) = records.first() else { return Ok(None) };
         let metrics = metrics_of(first, &[])?;
-        Ok(groups::best(groups::planned(&records, runs), primary(&metrics))?.setting)
+        Ok(groups::best(groups::planned(&records, runs), primary(&metrics))?.0.setting)
     }
 
     /// The table of one run, which need not have its name yet.
@@ -229,7 +229,7 @@ impl Comparison {
         let metrics = metrics_of(first, &options.metrics)?;
         let (groups, chosen) = match planned {
             Some((planned, _)) => groups::tuned(groups::planned(records, planned), primary(&metrics_of(first, &[])?))?,
-            None => (groups::by_manifest(records), None),
+            None => (groups::by_manifest(records), Vec::new()),
         };
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         let baseline = baseline_of(&names, options)?;
