@@ -204,6 +204,16 @@ fn an_epoch_is_chosen_by_a_metric_that_there_is() {
     refused(&undefined, &["`score` is undefined on the", "valid examples in all epochs"]);
 }
 
+/// A softmax over one label is 1, and one label has no order: both have no gradient.
+#[test]
+fn a_question_of_yes_and_no_is_not_learnt_by_comparing_labels() {
+    let task = "stage[0].task={ type = \"heart_failure\", head = \"direct\" }";
+    for loss in ["cross_entropy", "ranking"] {
+        let loss = format!("stage[0].loss={loss:?}");
+        refused(&[task, &loss], &["`stage[0].loss`", "nothing would be learnt", "are learnt with `bce`"]);
+    }
+}
+
 /// Keeps the lines that are shown.
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);

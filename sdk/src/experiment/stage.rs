@@ -4,7 +4,7 @@ use super::about::{About, about_of};
 use super::manifest::Stage;
 use super::model::Entrance;
 use super::plan::Plan;
-use crate::component::{Labs, Objective, Split};
+use crate::component::{HeadSpec, LabelScores, Labs, Objective, Split};
 use crate::data::{Dataset, Examples};
 use crate::error::Mistakes;
 use crate::model::Model;
@@ -110,12 +110,26 @@ impl<'a> OpenStage<'a> {
         let Self { plan, index, data, objective, splits } = self;
         let (options, name, key) = (self.options(), self.name(), key(plan, *index));
         let heads = objective.heads(data).map_err(|e| e.within_key(&key))?;
+        self.check_loss(&heads)?;
         check_examples(&name, &splits.train, &splits.valid, options.patience).map_err(|e| e.at_key(&key))?;
         if options.select() == Select::Best {
             check_metric(&name, objective.as_ref(), &heads, &splits.valid).map_err(|e| e.at_key(&key))?;
         }
         self.check_choice()?;
         if options.is_tested() { self.check_testable() } else { Ok(()) }
+    }
+
+    /// Refuses a loss that compares the labels of an example with one another where there is one alone: its gradient is 0, and what
+    /// is tested would be what was drawn.
+    fn check_loss(&self, heads: &[HeadSpec]) -> Result<()> {
+        let compares = self.plan.loss(self.index)?.label_scores() != LabelScores::Probabilities;
+        if !compares || heads.iter().any(|head| head.outputs != 1) {
+            return Ok(());
+        }
+        let message = "this loss compares the labels of an example, and here is one: nothing would be learnt";
+        Err(Error::user(message)
+            .at_key(format!("stage[{}].loss", self.index))
+            .help("questions of yes and no are learnt with `bce`"))
     }
 
     /// Refuses a stage by whose metrics on valid a setting is to be chosen where nobody is there. It is the last that is tested.
