@@ -162,8 +162,8 @@ fn ahead(chosen: &[Group<'_>], next: &[Option<Behind>]) -> Option<String> {
         Some(format!("{}: {by:.4} ({setting})", group.name))
     };
     let texts: Vec<String> = chosen.iter().zip(next).filter_map(text).collect();
-    let runs = || chosen.iter().flat_map(|group| &group.deciding);
-    let patients: BTreeSet<Option<usize>> = runs().map(|run| Some(run.fingerprint.as_ref()?.valid)).collect();
+    let runs = chosen.iter().flat_map(|group| &group.deciding);
+    let patients: BTreeSet<Option<usize>> = runs.map(|run| Some(run.fingerprint.as_ref()?.valid)).collect();
     let on = match patients.into_iter().collect::<Vec<_>>().as_slice() {
         [Some(valid)] => format!(" ({valid} patients)"),
         _ => String::new(),
