@@ -79,7 +79,7 @@ impl States {
 /// Gives a damaged state a name that is no number, in place of an earlier one.
 fn set_aside(folder: &Path) {
     let aside = folder.with_extension("damaged");
-    let _ = fs::remove_dir_all(&aside);
+    let _ = storage::remove(&aside);
     let _ = storage::rename(folder, &aside);
 }
 

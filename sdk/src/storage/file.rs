@@ -158,6 +158,24 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     at(Step::Rename, || fs::rename(from, to))
 }
 
+/// Removes a file, or a folder and what is in it. What is not there is removed.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(about) if about.is_dir() => remove_folder(path),
+        Ok(_) => at(Step::Remove, || fs::remove_file(path)),
+        Err(e) => Err(e),
+    };
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a folder and what is in it at once.
+pub(crate) fn remove_whole(folder: &Path) -> io::Result<()> {
+    at(Step::Remove, || fs::remove_dir_all(folder))
+}
+
 /// Removes a folder and what is in it, its files one by one: links, and not what they lead to. What somebody else removes meanwhile
 /// is removed.
 pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
@@ -173,7 +191,7 @@ pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
             }
         }
     }
-    at(Step::Remove, || fs::remove_dir_all(folder))
+    remove_whole(folder)
 }
 
 /// Forces the names in a folder to the disk.

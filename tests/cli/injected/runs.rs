@@ -1,7 +1,7 @@
 //! Runs, and what is made of them.
 
 use super::program::said;
-use super::support::{contents, dualk, fail_each, leftovers, manifest, weights};
+use super::support::{contents, dualk, fail_each, fails, leftovers, manifest, turn, weights};
 use dualk_sdk::experiment::read_events;
 use std::collections::BTreeMap;
 use std::fs;
@@ -151,6 +151,69 @@ fn event_files_are_those_of_the_whole_run() {
         assert_eq!(events(folder), whole, "{when}");
     });
     assert!(failures > 3, "{failures}");
+}
+
+/// A run that is complete removes its checkpoints, the result whose place it took, and a killed run of the same, and moves what others put
+/// into these: whatever of that fails is told, and the next run of the same ends it.
+#[test]
+fn what_a_complete_run_cannot_remove_is_told_and_goes_with_the_next() {
+    let run = ["run", "small.toml", "--no-cache", "--set", "output.tensorboard=true"];
+    let place = tempfile::tempdir().unwrap();
+    manifest(place.path());
+    assert!(dualk(place.path(), &run, None).status.success());
+    let whole = weights(&place.path().join("runs"));
+    let (files, name) = (contents(&place.path().join("runs")), only_name(&place.path().join("runs")));
+    let before = |folder: &Path| {
+        manifest(folder);
+        let killed = folder.join("runs").join(format!("{name}.unfinished-AbC123"));
+        for (file, bytes) in &files {
+            let killed = killed.join(file.strip_prefix(&name).unwrap());
+            for file in [folder.join("runs").join(file), killed] {
+                fs::create_dir_all(file.parent().unwrap()).unwrap();
+                fs::write(file, bytes).unwrap();
+            }
+        }
+        fs::remove_file(killed.join("result.json")).unwrap();
+        let state = r#"{ "state": "running", "reason": "", "process": 1 }"#;
+        fs::write(killed.join("status.json"), state).unwrap();
+        fs::create_dir_all(killed.join("resume/00000001")).unwrap();
+        fs::write(killed.join("resume/00000001/state.json"), "{}").unwrap();
+        fs::write(killed.join("notes.md"), "mine").unwrap();
+    };
+    let check = |folder: &Path, when: &str| {
+        let runs = folder.join("runs");
+        assert_eq!(weights(&runs), whole, "{when}");
+        let again = dualk(folder, &run, None);
+        assert!(again.status.success(), "{when}{}", said(&again));
+        assert_eq!((weights(&runs), only_name(&runs)), (whole.clone(), name.clone()), "{when}");
+        assert_eq!(fs::read_to_string(runs.join(&name).join("notes.md")).unwrap(), "mine", "{when}");
+        assert!(!runs.join(&name).join("resume").exists(), "{when}");
+    };
+    for (step, by, least) in [("remove", 3, 8), ("rename", 1, 4)] {
+        let numbers = (1 + turn() % by..).step_by(by);
+        let failures = numbers.take_while(|n| fails(&format!("{step} {n}"), *n, &run, &before, &check)).count();
+        assert!(failures >= least, "{step}: {failures}");
+    }
+}
+
+/// A run that fails before its first epoch leaves nothing, or says what it leaves.
+#[test]
+fn what_a_failed_run_cannot_remove_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    manifest(folder.path());
+    let run = ["run", "small.toml", "--no-cache", "--set", "output.mlflow=localhost"];
+    let said = said(&dualk(folder.path(), &run, Some("remove 1:EACCES")));
+    for part in ["fault injected: Remove", "warning: not removed: ", "ermission denied", "`output.mlflow`"] {
+        assert!(said.contains(part), "lacks {part:?}: {said}");
+    }
+}
+
+/// The name of the only folder in one.
+fn only_name(folder: &Path) -> String {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    names[0].clone()
 }
 
 /// What a kill between the two renames of a file system without an exchange leaves of the result before: it keeps its name

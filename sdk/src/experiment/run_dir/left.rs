@@ -2,7 +2,8 @@
 
 use super::{IDENTITY, METRICS, RESULT, RESUME, RunDir, STATUS, UNFINISHED, last_checkpoint};
 use crate::experiment::identity::{Identity, SHORT};
-use crate::storage::{hold, is_own, own_folder};
+use crate::progress::say;
+use crate::storage::{self, hold, is_own, own_folder};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -157,10 +158,33 @@ pub fn is_begun(run: &Path) -> bool {
 }
 
 /// Moves what others put into `left`, and into the folders of a run in it, to `target`, which took its place, and removes the
-/// rest. What `target` has by the same name stays where it is.
+/// rest. What `target` has by the same name stays where it is, and the whole of `left` with it.
 pub fn absorb(left: &Path, target: &Path) {
-    if carry(left, target, "") == 0 {
-        let _ = fs::remove_dir_all(left);
+    match carry(left, target, "") {
+        0 => told(left, remove(left)),
+        _ => say(format_args!(
+            "warning: not removed: {}: what others put into it cannot be moved to {}",
+            left.display(),
+            target.display()
+        )),
+    }
+}
+
+/// Removes the folder of a run: first what could be gone on from, and last what tells that it is one that was begun and that no process
+/// writes to. What is left of it, when something cannot be removed, goes with the next run of the same.
+pub fn remove(run: &Path) -> io::Result<()> {
+    const LAST: [&str; 3] = [IDENTITY, STATUS, RESULT];
+    let mut names = names_in(run)?;
+    names.sort_by_key(|name| name != RESUME);
+    names.retain(|name| LAST.iter().all(|last| name != last));
+    names.iter().try_for_each(|name| storage::remove(&run.join(name)))?;
+    storage::remove_whole(run)
+}
+
+/// Says what could not be removed: the results are whole without. What is not there is removed.
+pub fn told(path: &Path, removed: io::Result<()>) {
+    if let Some(error) = removed.err().filter(|error| error.kind() != io::ErrorKind::NotFound) {
+        say(format_args!("warning: not removed: {}: {error}", path.display()));
     }
 }
 
@@ -170,7 +194,7 @@ fn carry(left: &Path, target: &Path, folder: &str) -> usize {
     let stays = |name: &OsString| {
         let (from, place, text) = (left.join(name), target.join(name), name.to_string_lossy());
         if !is_own_in(folder, &text) {
-            let is_moved = !is_there(&place) && own_folder(target).is_ok() && fs::rename(from, place).is_ok();
+            let is_moved = !is_there(&place) && own_folder(target).is_ok() && storage::rename(&from, &place).is_ok();
             return usize::from(!is_moved);
         }
         let is_shared = folder.is_empty() && [CHECKPOINTS, TENSORBOARD, RESUME].contains(&&*text);
@@ -189,7 +213,7 @@ pub fn clear_states(run: &Path) {
     for name in names_in(&folder).unwrap_or_default() {
         let path = folder.join(&name);
         if is_own_in(RESUME, &name.to_string_lossy()) {
-            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            told(&path, storage::remove(&path));
         }
     }
     let _ = fs::remove_dir(folder); // only when it is empty

@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
 use crate::{Error, Progress, Result};
 pub(super) use left::{EVENTS, EVENTS_OF_RUNS, is_events};
-use left::{absorb, clear_states, is_begun, last_first, leftovers, prefix};
+use left::{absorb, clear_states, is_begun, last_first, leftovers, prefix, remove, told};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::{self, File, TryLockError};
@@ -238,7 +238,7 @@ impl RunDir {
         let replaced = std::mem::replace(&mut self.path, target.clone());
         // Only now: a run that was killed before goes on from there.
         clear_states(&self.path);
-        let _ = fs::remove_file(self.file(STATUS));
+        told(&self.file(STATUS), storage::remove(&self.file(STATUS)));
         let is_replaced = |left: &Path| left.file_name() == replaced.file_name();
         let (runs, prefix) = (target.parent().unwrap_or(Path::new(".")), prefix(&target));
         let mut left = leftovers(runs, |name| is_own(name.strip_suffix(ASIDE).unwrap_or(name), &prefix));
@@ -263,7 +263,7 @@ impl RunDir {
 
     /// Removes a run, and the folder of all runs where this process made it and nothing is in it.
     fn discard(&self) {
-        let _ = fs::remove_dir_all(&self.path);
+        told(&self.path, remove(&self.path));
         if self.writing.as_ref().is_some_and(|writing| writing.made_runs) {
             let _ = self.path.parent().map(fs::remove_dir); // only when it is empty
         }

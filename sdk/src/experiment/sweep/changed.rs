@@ -38,8 +38,7 @@ impl SweepRun<'_> {
             }
             Changed::Again => {
                 self.progress.line(&format!("{what}: they are trained again, their earlier runs stay"));
-                changed.iter().for_each(|(member, _)| State::forget(&member_folder(self.folder, &member.id)));
-                Ok(())
+                changed.iter().try_for_each(|(member, _)| State::forget(&member_folder(self.folder, &member.id)))
             }
         }
     }

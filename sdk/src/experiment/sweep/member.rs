@@ -2,7 +2,7 @@
 
 use crate::experiment::stop::Stop;
 use crate::progress::Task;
-use crate::{Progress, Result, storage};
+use crate::{Error, Progress, Result, storage};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::Read;
@@ -92,9 +92,13 @@ pub(super) struct Position {
     pub run: Option<PathBuf>,
 }
 
-/// Empties the status of an earlier try.
-pub(super) fn forget(folder: &Path) {
-    let _ = fs::remove_file(folder.join(STATUS)); // there may be none
+/// Removes the status of an earlier try, where there is one.
+///
+/// # Errors
+/// When it cannot be removed: it would be taken for that of the next try.
+pub(super) fn forget(folder: &Path) -> Result<()> {
+    let status = folder.join(STATUS);
+    storage::remove(&status).map_err(|e| Error::io("remove the status of an earlier try", &status, e))
 }
 
 /// What the member of a folder has said.
@@ -143,7 +147,10 @@ mod tests {
         assert_eq!(position(folder.path()), expected);
         progress.finished(Path::new("/runs/x"));
         assert_eq!(position(folder.path()).run, Some("/runs/x".into()));
-        forget(folder.path());
+        (0..2).for_each(|_| forget(folder.path()).unwrap());
         assert_eq!(position(folder.path()), Position::default());
+        // What cannot be removed is told: this would be the place of the next try.
+        fs::write(folder.path().join("none"), "").unwrap();
+        assert!(forget(&folder.path().join("none")).is_err());
     }
 }

@@ -210,9 +210,13 @@ impl State {
         write_json(&folder.join(STATE), self)
     }
 
-    /// Removes the state of a member's folder, so that the member is tried again.
-    pub fn forget(folder: &Path) {
-        let _ = fs::remove_file(folder.join(STATE)); // there may be none
+    /// Removes the state of a member's folder, where there is one, so that the member is tried again.
+    ///
+    /// # Errors
+    /// When it cannot be removed: it would be taken for that of the next try.
+    pub fn forget(folder: &Path) -> Result<()> {
+        let state = folder.join(STATE);
+        storage::remove(&state).map_err(|e| Error::io("remove the state of an earlier try", &state, e))
     }
 }
 

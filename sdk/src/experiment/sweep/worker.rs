@@ -28,8 +28,8 @@ impl<'a> Worker<'a> {
     /// Starts the process of a member.
     pub fn start(run: &SweepRun<'_>, member: &'a Member, threads: usize, expected: Option<u64>) -> Result<Self> {
         let folder = run.write_member(member)?;
-        member::forget(&folder);
-        State::forget(&folder);
+        member::forget(&folder)?;
+        State::forget(&folder)?;
         let log = folder.join("log.txt");
         let out = storage::blank(&log)?;
         let errors = out.try_clone().map_err(|e| Error::io("write", &log, e))?;

@@ -26,7 +26,8 @@ impl EventFile {
         // A run that goes on after an interruption writes all of its events anew.
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if is_events(&entry.file_name().to_string_lossy()) {
-                let _ = fs::remove_file(entry.path());
+                let path = entry.path();
+                storage::remove(&path).map_err(|e| Error::io("remove an earlier event file", &path, e))?;
             }
         }
         storage::own_folder(folder)?;
