@@ -2,6 +2,7 @@
 
 use crate::data::knowledge::{Names, Triple};
 use crate::data::tables::{lines, tab_fields, text};
+use crate::error::value;
 use crate::{Error, Result, storage};
 use std::fs;
 use std::path::Path;
@@ -86,9 +87,11 @@ impl KnowledgeGraph {
     /// empty: all files or none.
     ///
     /// # Errors
-    /// When the folder holds something, or a file cannot be written.
+    /// When the folder holds something, a name cannot be read back from lines and tabs, or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         storage::check_free(folder)?;
+        check_names("entity", &self.entities)?;
+        check_names("relation", &self.relations)?;
         let is_new = !folder.exists();
         storage::common_folder(folder)?;
         let written = self.write_files(folder);
@@ -120,6 +123,25 @@ impl KnowledgeGraph {
         storage::sync_tree(new.path())?;
         storage::exchange_all(&pairs)
     }
+}
+
+/// Refuses names that [`KnowledgeGraph::read`] would read as something else.
+fn check_names(what: &str, names: &Names) -> Result<()> {
+    let trouble = |name: &str| match name {
+        _ if name.contains('\t') => Some("has a tab"),
+        _ if name.contains('\n') || name.ends_with('\r') => Some("has a line break"),
+        _ if name.starts_with('\u{feff}') => Some("begins with a byte-order mark"),
+        // A line of blank names would be passed over.
+        _ if name.trim().is_empty() => Some("is blank"),
+        _ => None,
+    };
+    let found = names.list().iter().enumerate().find_map(|(id, name)| Some((id, name, trouble(name)?)));
+    found.map_or(Ok(()), |(id, name, trouble)| {
+        let shown = value(format_args!("{name:?}"));
+        Err(Error::user(format!("the name of {what} {id} {trouble} and cannot stand between tabs in a line: {shown}"))
+            .help("mend it in the table that it comes from; nothing was written")
+            .help("`dualk kge train` and `dualk run` take the name as it is"))
+    })
 }
 
 /// Reads `id<TAB>name` lines, whose ids count from 0; `None` when there is no such file.
@@ -166,5 +188,31 @@ mod tests {
         let error = graph.write(folder.path()).unwrap_err().to_string();
         assert!(error.contains("not empty"), "{error}");
         assert!(fs::read_to_string(folder.path().join("train.txt")).unwrap().starts_with("a\r\tr"));
+    }
+
+    /// Tables of CSV can have such names in quotes.
+    #[test]
+    fn names_that_would_be_read_as_something_else_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        let graph = |entity: &str, relation: &str| KnowledgeGraph {
+            entities: ["a", entity].into_iter().collect(),
+            relations: [relation].into_iter().collect(),
+            train: vec![Triple { head: 0, relation: 0, tail: 1 }],
+            ..KnowledgeGraph::default()
+        };
+        let refused = [("b\tc", "has a tab"), ("b\nc", "a line break"), ("b\r", "a line break"), (" ", "is blank")];
+        for (name, what) in refused.into_iter().chain([("\u{feff}b", "a byte-order mark")]) {
+            for (graph, of) in [(graph(name, "r"), "entity 1"), (graph("b", name), "relation 0")] {
+                let error = graph.write(&out).unwrap_err();
+                let text = error.to_string();
+                assert!(error.exit_code() == 2 && text.contains(&format!("the name of {of} ")), "{text}");
+                assert!(text.contains(what) && text.contains("--show-values"), "{text}");
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{text}");
+            }
+        }
+        let fine = graph("b c\rd", "ö\"");
+        fine.write(&out).unwrap();
+        assert_eq!(KnowledgeGraph::read(&out).unwrap(), fine);
     }
 }
