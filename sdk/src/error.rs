@@ -336,7 +336,7 @@ impl fmt::Display for Error {
         for place in &self.inner.places {
             match place {
                 Place::Key(_) => {}
-                Place::Setting(text) => write!(f, "\n  --> --set {text}")?,
+                Place::Setting(text) => write!(f, "\n  --> --set {}", without_passwords(text))?,
                 Place::File { path, line, column } => {
                     write!(f, "\n  --> {}", path.display())?;
                     line.iter().chain(column).try_for_each(|number| write!(f, ":{number}"))?;
@@ -375,6 +375,39 @@ pub fn value(text: impl fmt::Display) -> String {
         true => format!("`{text}`"),
         false => "(--show-values shows it)".to_owned(),
     }
+}
+
+/// Stands for who a server is told to let in.
+pub(crate) const HIDDEN: &str = "***";
+
+/// A text, such as a word of a command or a setting, in which addresses of servers have neither users nor passwords.
+///
+/// ```
+/// use dualk_sdk::error::without_passwords;
+/// assert_eq!(without_passwords("a.b='http://me:secret@host:5000'"), "a.b='http://***@host:5000'");
+/// assert_eq!(without_passwords("output.mlflow=me:secret@host"), "output.mlflow=***@host");
+/// assert_eq!(without_passwords("https://host/a runs/R@10"), "https://host/a runs/R@10");
+/// ```
+pub fn without_passwords(text: &str) -> String {
+    let names_server = text.contains("output.mlflow");
+    let is_end = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    let shown = |word: &str| {
+        // An address without its `http://` is none, and yet it may say a password.
+        let value = || names_server.then(|| word.find('=').map_or(0, |at| at + 1));
+        let start = word.find("://").map(|at| at + 3).or_else(value);
+        start.map_or_else(|| word.to_owned(), |start| hidden_from(word, start))
+    };
+    text.split_inclusive(is_end).map(shown).collect()
+}
+
+/// The address of a server without user and password.
+pub(crate) fn server(address: &str) -> String {
+    hidden_from(address, address.find("://").map_or(0, |at| at + 3))
+}
+
+fn hidden_from(text: &str, start: usize) -> String {
+    let end = text[start..].rfind('@').map(|at| start + at);
+    end.map_or_else(|| text.to_owned(), |end| format!("{}{HIDDEN}{}", &text[..start], &text[end..]))
 }
 
 /// The most letters of a cell that an error shows.

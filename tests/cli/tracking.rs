@@ -199,6 +199,36 @@ fn a_server_that_is_away_costs_no_run() {
     refuse(folder.path(), &run, &["`output.mlflow`", "http://localhost:5000"]);
 }
 
+/// The address of a server may have a password, which is for that server alone.
+#[test]
+fn the_password_of_a_server_is_neither_said_nor_kept() {
+    const SECRET: &str = "canary7secret";
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("output.mlflow=\"http://me:{SECRET}@127.0.0.1:{port}\"");
+    let (run, said) = run(folder.path(), &[&address]);
+    assert!(said.contains(&format!("at http://***@127.0.0.1:{port}")) && !said.contains(SECRET), "{said}");
+    let mut open = vec![run.clone()];
+    while let Some(next) = open.pop() {
+        match next.is_dir() {
+            true => open.extend(fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path())),
+            false => {
+                let found = String::from_utf8_lossy(&fs::read(&next).unwrap()).contains(SECRET);
+                assert!(!found, "{}", next.display());
+            }
+        }
+    }
+    let manifest = run.join("manifest.toml");
+    assert!(fs::read_to_string(&manifest).unwrap().contains("http://***@127.0.0.1"));
+    refuse(folder.path(), &["run", manifest.to_str().unwrap()], &["do not keep the password"]);
+    let resolved = succeed(folder.path(), &["check", "small.toml", "--resolved", "--set", &address]);
+    assert!(!resolved.contains(SECRET), "{resolved}");
+    let wrong = format!("output.mlflow=\"me:{SECRET}@host\"");
+    let output = command(folder.path(), &["run", "small.toml", "--set", &wrong]).output().unwrap();
+    let said = program::said(&output);
+    assert!(said.contains("expected the address of a server") && !said.contains(SECRET), "{said}");
+}
+
 #[test]
 fn watch_shows_a_run() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Signals: training saves and stops; other work leaves nothing half-written and ends.
 
+use dualk_sdk::error::without_passwords;
 use dualk_sdk::experiment::Stop;
 use dualk_sdk::{Error, Result, storage};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,12 +22,12 @@ pub fn stop_of(more: &[&str]) -> Stop {
     stop().gone_on_by(&command(words, more))
 }
 
-/// A command as a shell reads it, with `more` behind it where that is not there.
+/// A command as a shell reads it, but for passwords of servers, with `more` behind it where that is not there.
 fn command(mut words: Vec<String>, more: &[&str]) -> String {
     let missing: Vec<String> =
         more.iter().filter(|word| !words.iter().any(|given| given == *word)).map(ToString::to_string).collect();
     words.extend(missing);
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| quoted(&without_passwords(word))).collect::<Vec<_>>().join(" ")
 }
 
 /// A word between quotes where a shell would make something else of it.
@@ -92,6 +93,8 @@ mod tests {
         let expected = "dualk run 'my runs/a.toml' --set 'stage[0].epochs=5'";
         assert_eq!(of(&run, &["--resume"]), format!("{expected} --resume"));
         assert_eq!(of(&run, &[]), expected);
+        let told = ["dualk", "run", "a.toml", "--set", "output.mlflow=https://me:secret@host"];
+        assert_eq!(of(&told, &[]), "dualk run a.toml --set 'output.mlflow=https://***@host'");
         assert_eq!(
             of(&["dualk", "run", "a.toml", "--resume", "it's", ""], &["--resume"]),
             r"dualk run a.toml --resume 'it'\''s' ''"

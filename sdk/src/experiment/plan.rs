@@ -103,14 +103,14 @@ impl Plan {
         result.map_err(|e| self.source.place(e))
     }
 
-    /// The manifest as TOML text, for `manifest.toml` of a run.
+    /// The manifest as TOML text, for `manifest.toml` of a run: without the password of a server.
     pub fn text(&self) -> Result<String> {
-        to_toml(&self.manifest)
+        to_toml(&self.manifest.without_password())
     }
 
-    /// The manifest as a table.
+    /// The same as a table.
     pub fn table(&self) -> Result<Table> {
-        table_of(&self.manifest)
+        table_of(&self.manifest.without_password())
     }
 }
 

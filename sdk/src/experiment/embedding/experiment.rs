@@ -89,7 +89,8 @@ impl KgeExperiment {
     }
 
     fn table(&self) -> Result<Table> {
-        Table::try_from(&self.manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
+        let manifest = KgeManifest { output: self.manifest.output.without_password(), ..self.manifest.clone() };
+        Table::try_from(&manifest).map_err(|e| Error::program(format!("the manifest cannot be written: {e}")))
     }
 
     /// Checks the files of the graph, as far as that is quick.

@@ -22,7 +22,7 @@ pub use crate::component::ComponentRef;
 use crate::component::Slot;
 use crate::data::SplitOptions;
 use crate::data::knowledge::GraphSource;
-use crate::error::Mistakes;
+use crate::error::{Mistakes, server};
 use crate::ops::Precision;
 use crate::options::{Proportion, within_ranges};
 pub use crate::recipe::{Mode, Stage};
@@ -183,7 +183,19 @@ impl Default for Output {
     }
 }
 
+impl Output {
+    /// The same for others to read: the address of the server without user and password.
+    pub(in crate::experiment) fn without_password(&self) -> Self {
+        Self { mlflow: self.mlflow.as_deref().map(server), ..self.clone() }
+    }
+}
+
 impl Manifest {
+    /// The same for others to read: without passwords.
+    pub(in crate::experiment) fn without_password(&self) -> Self {
+        Self { output: self.output.without_password(), ..self.clone() }
+    }
+
     /// The components that it names: slot and name, each once.
     pub fn components(&self) -> Vec<(Slot, String)> {
         let mut named = vec![(Slot::Parser, self.data.parser.r#type.clone())];

@@ -4,6 +4,7 @@ use super::edit::{assign, lookup, merge};
 use super::keys::{from_start, key_of, written};
 use super::origins::{Origin, Origins, position};
 use super::settings;
+use crate::error::without_passwords;
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::fs;
@@ -169,7 +170,8 @@ impl Source {
             let name = origin.file().and_then(Path::file_name);
             name.map_or_else(|| "--set".to_owned(), |name| name.to_string_lossy().into_owned())
         };
-        let value = |key: &str| lookup(&self.table, key).map_or_else(String::new, ToString::to_string);
+        let value =
+            |key: &str| lookup(&self.table, key).map_or_else(String::new, |v| without_passwords(&v.to_string()));
         own.map(|(key, origin)| (key.clone(), value(key), from(origin))).collect()
     }
 

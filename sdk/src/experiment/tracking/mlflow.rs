@@ -1,5 +1,6 @@
 //! A client of MLflow's REST interface, version 2.0: experiments, runs, parameters, metrics.
 
+use crate::error::{HIDDEN, server, without_passwords};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,8 +27,12 @@ impl Mlflow {
     /// When it is no HTTP(S) URL.
     pub fn new(address: &str) -> Result<Self> {
         if !address.starts_with("http://") && !address.starts_with("https://") {
-            return Err(Error::user(format!("expected the address of a server, found `{address}`"))
+            return Err(Error::user(format!("expected the address of a server, found `{}`", server(address)))
                 .help("for example http://localhost:5000, which `mlflow server` prints"));
+        }
+        if address.contains(&format!("://{HIDDEN}@")) {
+            return Err(Error::user("runs do not keep the password of a server")
+                .help("write the address with it, or remove the key"));
         }
         // Answers of any status are read: the server says in them what is wrong.
         let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false);
@@ -84,7 +89,7 @@ impl Mlflow {
 
     /// Where a person looks at the run.
     pub fn page(&self) -> String {
-        format!("{}/#/experiments/{}/runs/{}", self.address, self.experiment, self.run)
+        format!("{}/#/experiments/{}/runs/{}", server(&self.address), self.experiment, self.run)
     }
 
     fn get(&self, what: &str, name: &str) -> Result<Value> {
@@ -107,9 +112,8 @@ impl Mlflow {
         absent: bool,
     ) -> Result<Value> {
         let no_server = |e: ureq::Error| {
-            Error::user(format!("the MLflow server at {} does not answer: {e}", self.address))
-                .at_key("output.mlflow")
-                .because(e)
+            let (address, why) = (server(&self.address), without_passwords(&e.to_string()));
+            Error::user(format!("the MLflow server at {address} does not answer: {why}")).at_key("output.mlflow")
         };
         let mut answer = answer.map_err(no_server)?;
         let status = answer.status();
@@ -156,4 +160,19 @@ fn leaves(value: &toml::Value, path: &str, out: &mut Vec<Value>) {
 
 fn cut(text: &str) -> String {
     text.chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_page_nor_mistakes_show_a_password() {
+        let page = Mlflow::new("http://me:secret@host:1/").unwrap().page();
+        assert_eq!(page, "http://***@host:1/#/experiments//runs/");
+        for wrong in ["me:secret@host", "ftp://me:secret@host", "http://***@host"] {
+            let error = Mlflow::new(wrong).map(drop).unwrap_err().to_string();
+            assert!(error.contains("server") && !error.contains("secret"), "{error}");
+        }
+    }
 }
