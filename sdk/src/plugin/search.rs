@@ -21,14 +21,17 @@ pub fn search_path() -> Vec<PathBuf> {
     let listed = env::var_os("DUALK_PLUGIN_PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&listed).filter(|p| !p.as_os_str().is_empty()).collect();
     let program = env::current_exe().ok().and_then(|exe| fs::canonicalize(exe).ok());
-    if let Some(folder) = program.as_deref().and_then(Path::parent) {
-        folders.push(folder.to_owned());
-        folders.push(folder.join("../lib/dualk"));
-        // Cargo puts tests and examples one folder below the plugins.
-        let made_by_cargo = ["deps", "examples"].iter().any(|name| folder.ends_with(name));
-        folders.extend(folder.parent().filter(|_| made_by_cargo).map(Path::to_owned));
-    }
+    folders.extend(program.as_deref().and_then(Path::parent).into_iter().flat_map(of_program));
     folders
+}
+
+/// Where the plugins are that come with a program in this folder. Cargo puts tests and examples one folder below the plugins: of no other
+/// program the folder above is looked into.
+fn of_program(folder: &Path) -> Vec<PathBuf> {
+    let is_below = ["deps", "examples"].iter().any(|name| folder.ends_with(name));
+    let is_of_cargo = |above: &&Path| [".cargo-lock", ".fingerprint"].iter().any(|name| above.join(name).exists());
+    let above = folder.parent().filter(|_| is_below).filter(is_of_cargo);
+    [folder.to_owned(), folder.join("../lib/dualk")].into_iter().chain(above.map(Path::to_owned)).collect()
 }
 
 /// The file of a plugin given by name or path.
@@ -205,4 +208,22 @@ fn is_one_file(one: &Path, other: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_one_file(one: &Path, other: &Path) -> bool {
     matches!((fs::canonicalize(one), fs::canonicalize(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Others may put a library into the folder above that of a program, such as one for downloads.
+    #[test]
+    fn the_folder_above_a_program_is_looked_into_where_cargo_built_it_and_nowhere_else() {
+        let downloads = tempfile::tempdir().unwrap();
+        let at = |name: &str| downloads.path().join(name);
+        let above = |name: &str| of_program(&at(name)).contains(&downloads.path().to_owned());
+        for name in ["examples", "deps", "bin"] {
+            assert_eq!(of_program(&at(name)), [at(name), at(name).join("../lib/dualk")]);
+        }
+        fs::create_dir(at(".fingerprint")).unwrap();
+        assert!(above("examples") && above("deps") && !above("bin"));
+    }
 }
