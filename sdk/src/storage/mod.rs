@@ -13,6 +13,8 @@ mod live;
 mod locks;
 mod temporary;
 mod tensors;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
 
 pub use access::{Access, common_folder, like, own_folder};
 pub(crate) use draft::ASIDE;
