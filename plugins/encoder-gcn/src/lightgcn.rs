@@ -8,7 +8,7 @@ options! {
     /// Options of `lightgcn`.
     pub struct LightGcnOptions {
         /// How often features are propagated.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1000))]
         pub layers: usize = 2,
         /// Whether edge weights enter.
         pub edge_weight: bool = true,

@@ -16,7 +16,7 @@ options! {
         #[schemars(range(min = 1))]
         pub heads: usize = 4,
         /// Number of layers.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1000))]
         pub layers: usize = 1,
         /// Hidden width of the perceptron of a layer.
         #[schemars(range(min = 1))]

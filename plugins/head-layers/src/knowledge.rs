@@ -22,10 +22,10 @@ options! {
     /// Options of `knowledge`.
     pub struct KnowledgeOptions {
         /// Numbers that each node of the knowledge graph has for each patient.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 4096))]
         pub width: usize = 16,
         /// How far what a patient had travels, in edges.
-        #[schemars(range(min = 1))]
+        #[schemars(range(min = 1, max = 1000))]
         pub layers: usize = 3,
         /// Most relations that have weights of their own; those with the fewest edges share one set.
         #[schemars(range(min = 1))]

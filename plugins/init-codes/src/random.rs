@@ -1,6 +1,7 @@
 //! `random`: node features from a random generator.
 
 use dualk_sdk::burn::tensor::Distribution as Draw;
+use dualk_sdk::memory;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -52,9 +53,28 @@ impl BuildNodeInit for RandomOptions {
     }
 }
 
+impl Random {
+    /// Refuses vectors that the machine has no memory for: the system would end the program.
+    fn check_room(&self, nodes: usize) -> Result<()> {
+        // Of four bytes a number, and once more where padding comes before them.
+        let bytes = 8.0 * nodes as f64 * self.dim as f64;
+        let available = memory::available().unwrap_or(i64::MAX as u64) as f64;
+        match bytes <= available {
+            true => Ok(()),
+            false => {
+                let (bytes, left) = (bytes / 1e9, available / 1e9);
+                let message =
+                    format!("vectors of {nodes} codes take {bytes:.1} GB, of which the machine has {left:.1} GB left");
+                Err(Error::user(message).at_key("dim").help("lower it"))
+            }
+        }
+    }
+}
+
 impl NodeInit for Random {
     fn init(&self, context: &NodeInitContext<'_>) -> Result<NodeFeatures> {
         let nodes = context.codes.len().saturating_sub(1);
+        self.check_room(nodes)?;
         let padding = Tensor::zeros([1, self.dim], context.device);
         let rows = Tensor::random([nodes, self.dim], self.draw, context.device);
         Ok(NodeFeatures { features: Tensor::cat(vec![padding, rows], 0), notes: Vec::new() }) // [nodes, dim]
@@ -70,6 +90,12 @@ mod tests {
         let features = options.build()?.init(&NodeInitContext { codes: &codes, device: &Device::flex() })?.features;
         assert_eq!(features.dims()[0], 101);
         Ok(features.into_data().iter::<f32>().collect())
+    }
+
+    #[test]
+    fn a_width_beyond_any_memory_is_refused_before_there_is_any_for_it() {
+        let error = init(RandomOptions { dim: 1 << 55, ..RandomOptions::default() }).unwrap_err();
+        assert!(error.key() == Some("dim") && error.message().contains("vectors of 100 codes take"), "{error}");
     }
 
     #[test]

@@ -25,6 +25,9 @@ const MOST_ROWS_OF_A_PATIENT: u64 = 10_000;
 const CODES_OF_A_CLUSTER: usize = 20;
 /// Texts of codes are different up to here.
 const MOST_CODES: usize = 19_800;
+/// What is held of each patient, and of each item, fits into some gigabytes.
+const MOST_PATIENTS: usize = 100_000_000;
+const MOST_LABS: usize = 100_000;
 
 const PATIENTS: &str = "subject_id,gender,anchor_age,anchor_year,anchor_year_group,dod\n";
 const ADMISSIONS: &str = "subject_id,hadm_id,admittime,dischtime,deathtime,admission_type,admit_provider_id,\
@@ -84,6 +87,15 @@ impl Files {
         at_least("--patients", self.patients, 1)?;
         at_least("--codes", self.codes, 2 * CODES_OF_A_CLUSTER)?;
         at_least("--labs", self.labs, 3)?;
+        for (flag, found, most) in [
+            ("--patients", self.patients, MOST_PATIENTS),
+            ("--labs", self.labs, MOST_LABS),
+            ("--incidental", self.incidental, self.codes),
+        ] {
+            if found > most {
+                return Err(Error::user(format!("expected at most {most}, found {found}")).at_key(flag));
+            }
+        }
         in_range("--multi", self.multi, 0.0, 1.0 + f64::EPSILON)?;
         in_range("--knowledge", self.knowledge.unwrap_or(0.0), 0.0, 1.0 + f64::EPSILON)?;
         if self.codes > MOST_CODES {
@@ -342,6 +354,15 @@ mod tests {
         let files = Files { patients: 2, lab_rows: 10, gzip: true, ..Files::default() };
         let message = files.write(folder.path(), &Silent).unwrap_err().to_string();
         assert!(message.contains("not empty"), "{message}");
+        let large = [
+            Files { patients: 1 << 40, ..files.clone() },
+            Files { labs: 1 << 40, ..files.clone() },
+            Files { incidental: 1 << 40, ..files.clone() },
+        ];
+        for files in large {
+            let message = files.write(&folder.path().join("new"), &Silent).unwrap_err().to_string();
+            assert!(message.contains("found 1099511627776") && message.contains("expected at most"), "{message}");
+        }
         let files = Files { lab_rows: 20_001, ..files };
         let message = files.write(&folder.path().join("new"), &Silent).unwrap_err().to_string();
         assert!(message.contains("at most 20000 lab rows, found 20001"), "{message}");

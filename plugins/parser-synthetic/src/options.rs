@@ -5,6 +5,7 @@ use crate::hidden::oracle::{self, Asked};
 use crate::hidden::simulate::{generate, simulate};
 use dualk_sdk::component::{Inputs, Oracle};
 use dualk_sdk::data::knowledge::Fact;
+use dualk_sdk::memory;
 use dualk_sdk::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -36,7 +37,7 @@ options! {
         /// Number of diagnosis codes.
         pub codes: usize = 264,
         /// Number of laboratory items in the three categories together.
-        #[schemars(range(min = 3))]
+        #[schemars(range(min = 3, max = 100_000))]
         pub labs: usize = 96,
         /// Strength of chronic diseases: how often they begin, as a multiple. 0 removes them.
         #[schemars(range(min = 0.0, max = 5.0))]
@@ -93,12 +94,37 @@ impl Component for SyntheticOptions {
 impl SyntheticOptions {
     /// Checks the options.
     pub fn check(&self) -> Result<()> {
+        self.check_room()?;
         let (least, most) = (self.clusters * 8, self.clusters * 40);
         match (least..=most).contains(&self.codes) {
             true => Ok(()),
             false => {
                 let message = format!("{} clusters share {least} to {most} codes, found {}", self.clusters, self.codes);
                 Err(Error::user(message).at_key("codes"))
+            }
+        }
+    }
+}
+
+impl SyntheticOptions {
+    /// Refuses patients that the machine has no memory for: the system would end the program.
+    fn check_room(&self) -> Result<()> {
+        // What a visit takes at least.
+        const BYTES: f64 = 100.0;
+        let most = self.max_visits.saturating_sub(1) as f64;
+        let after_first = match self.further < 1.0 {
+            true => (1.0 / (1.0 - self.further)).min(most),
+            false => most,
+        };
+        let bytes = BYTES * self.patients as f64 * (1.0 + self.multi * after_first);
+        let available = memory::available().unwrap_or(i64::MAX as u64) as f64;
+        match bytes <= available {
+            true => Ok(()),
+            false => {
+                let (bytes, left) = (bytes / 1e9, available / 1e9);
+                let message =
+                    format!("these patients take {bytes:.1} GB and more, of which the machine has {left:.1} GB left");
+                Err(Error::user(message).at_key("patients").help("ask for fewer, or lower `max_visits` or `further`"))
             }
         }
     }
@@ -164,5 +190,20 @@ impl Parser for Synthetic {
             Oracle { name: "given what is observed".to_owned(), chances: given },
             Oracle { name: "hidden state known".to_owned(), chances: known },
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patients_beyond_any_memory_are_refused_before_there_is_any_for_them() {
+        let large = 1 << 24;
+        let options =
+            SyntheticOptions { patients: large, multi: 1.0, further: 1.0, max_visits: large, ..Default::default() };
+        let error = options.check().unwrap_err();
+        assert!(error.key() == Some("patients") && error.to_string().contains("these patients take"), "{error}");
+        SyntheticOptions { max_visits: large, ..Default::default() }.check().unwrap();
     }
 }

@@ -6,7 +6,8 @@ use super::plan::Plan;
 use crate::component::*;
 use crate::data::{Dataset, Examples};
 use crate::device::generator;
-use crate::model::{History, HistoryMap, Model, draw_parameters};
+use crate::memory;
+use crate::model::{History, HistoryMap, Model, PARTS, draw_parameters, undrawn};
 use crate::recipe::no_heads_to_train;
 use crate::train::{derive_seed, prior};
 use crate::{Error, Result};
@@ -25,7 +26,7 @@ pub(super) fn fresh_model(
     generator::alone(|| {
         generator::seed(device, derive_seed(plan.manifest.seed, &[0]));
         let building = Building { model, ..plan.building(device) };
-        Ok(draw_parameters(Model::new(building.build_parts(data, note)?)))
+        drawn(plan, Model::new(building.build_parts(data, note)?))
     })
 }
 
@@ -56,6 +57,30 @@ pub(super) fn check_heads(plan: &Plan, data: &Dataset, model: &Model) -> Result<
         let entrance = Entrance { plan, index, objective: objective.as_ref(), data, train: None, device };
         entrance.specs(model).map(drop)
     })
+}
+
+/// A model whose parameters have values, where the machine has memory for them.
+fn drawn(plan: &Plan, model: Model) -> Result<Model> {
+    if plan.device.name == "cpu" {
+        check_room(&undrawn(&model), memory::available())?;
+    }
+    Ok(draw_parameters(model))
+}
+
+/// Refuses parameters that are more than the machine has memory for, before there is any for them: the system would end the program.
+fn check_room(parameters: &[(String, Vec<usize>)], available: Option<u64>) -> Result<()> {
+    let bytes = |shape: &[usize]| shape.iter().fold(4.0, |all: f64, &along| all * along as f64);
+    let all: f64 = parameters.iter().map(|(_, shape)| bytes(shape)).sum();
+    let largest = parameters.iter().rev().max_by(|a, b| bytes(&a.1).total_cmp(&bytes(&b.1)));
+    let Some((available, (path, shape))) = available.map(|bytes| bytes as f64).zip(largest) else { return Ok(()) };
+    if all <= available {
+        return Ok(());
+    }
+    let part = PARTS.iter().find(|part| path.split('.').next() == Some(part.path));
+    let key = part.map_or_else(|| "model.head".to_owned(), |part| format!("model.{}", part.key));
+    let (all, available) = (all / 1e9, available / 1e9);
+    let message = format!("parameters take {all:.1} GB, of which the machine has {available:.1} GB left");
+    Err(Error::user(message).at_key(key).help(format!("the largest is `{path}`: {shape:?}")).help("lower its widths"))
 }
 
 /// A model at the beginning of a stage.
@@ -95,7 +120,7 @@ impl Entrance<'_> {
             generator::seed(self.device, derive_seed(self.plan.manifest.seed, &[1, self.index as u64]));
             let specs = self.specs(&model)?;
             match self.plan.manifest.stage[self.index].is_individual() {
-                false => self.with_new_heads(model, specs).map(draw_parameters),
+                false => self.with_new_heads(model, specs).and_then(|model| drawn(self.plan, model)),
                 true if model.kept_specs() == specs => Ok(model.kept_as_heads()),
                 true => Err(no_heads_to_train().within_key(&format!("stage[{}]", self.index))),
             }
@@ -184,5 +209,22 @@ fn columns_of(asks: &Asks) -> Option<&[Option<u32>]> {
     match asks {
         Asks::Codes(columns) => Some(columns),
         Asks::Nothing | Asks::Labs(_) | Asks::Hidden(_) | Asks::Visits(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_that_no_memory_holds_are_refused_by_the_part_that_has_the_most() {
+        let parameters =
+            [("lab.weight".to_owned(), vec![8, 8]), ("encoder.convs.0.weight".to_owned(), vec![1 << 24; 2])];
+        let error = check_room(&parameters, Some(1 << 40)).unwrap_err();
+        assert_eq!((error.exit_code(), error.key()), (2, Some("model.graph_encoder")));
+        let text = error.to_string();
+        assert!(text.contains("parameters take 1125899.9 GB") && text.contains("encoder.convs.0.weight"), "{text}");
+        assert!(check_room(&parameters[..1], Some(256)).is_ok() && check_room(&parameters[..1], Some(255)).is_err());
+        assert!(check_room(&parameters, None).is_ok() && check_room(&[], Some(0)).is_ok());
     }
 }

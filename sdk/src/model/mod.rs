@@ -10,6 +10,7 @@ mod tensors;
 pub(crate) use assembled::each_part;
 pub use assembled::{Encoded, KEYS, Model, ModelParts, PARTS};
 pub use history::{History, HistoryMap};
+pub(crate) use parameters::undrawn;
 pub use parameters::{
     Parameter, Weights, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,
 };

@@ -46,6 +46,33 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
     list.found
 }
 
+/// Paths and shapes of the parameters that have no values yet, and take no memory.
+pub(crate) fn undrawn<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+    #[derive(Default)]
+    struct List {
+        path: Vec<String>,
+        found: Vec<(String, Vec<usize>)>,
+    }
+    impl ModuleVisitor for List {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if !param.is_initialized() {
+                self.found.push((self.path.join("."), param.lazy_shape().to_vec()));
+            }
+        }
+    }
+    let mut list = List::default();
+    module.visit(&mut list);
+    list.found
+}
+
 /// Draws the parameters that have no values yet, [alone](generator::alone). burn draws each only when it is first asked for,
 /// which would be beside whatever other threads do by then.
 pub fn draw_parameters<M: Module>(module: M) -> M {

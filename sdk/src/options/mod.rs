@@ -240,6 +240,10 @@ fn compare(key: &str, rule: &Json, value: &Value, found: &mut Vec<Error>) {
         _ => {
             let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
             let (Some(number), Some(range)) = (number, Range::declared(rule)) else { return };
+            let is_size = range.is_open() && rule.get("format").and_then(Json::as_str) == Some("uint");
+            if is_size && number > LARGEST_SIZE {
+                found.push(Error::user(format!("expected at most {LARGEST_SIZE}, found {number}")).at_key(key));
+            }
             if !range.contains(number) {
                 let finite = if number == f64::INFINITY && range.is_open() { " and finite" } else { "" };
                 found.push(Error::user(format!("expected {range}{finite}, found {number}")).at_key(key));
@@ -247,6 +251,10 @@ fn compare(key: &str, rule: &Json, value: &Value, found: &mut Vec<Error>) {
         }
     }
 }
+
+/// The largest width, length or number of things (`usize`) that an option without a declared maximum may ask for: beyond it products of
+/// two of them, such as the numbers of a layer, are more than any memory holds, and more than programs count.
+const LARGEST_SIZE: f64 = 16_777_216.0;
 
 /// Whether a choice of a schema is about such a table, by its tags.
 fn is_of(choice: &Json, table: &Table) -> bool {
@@ -305,5 +313,34 @@ impl fmt::Display for Range {
             (None, None) => f.write_str("a number"),
         }?;
         f.write_str(if self.infinite { ", or inf" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize, JsonSchema)]
+    struct Sizes {
+        dim: usize,
+        #[schemars(inner(range(min = 1)))]
+        dims: Vec<usize>,
+        patience: Option<usize>,
+        #[schemars(range(max = 1e15))]
+        declared: usize,
+        seed: u64,
+    }
+
+    #[test]
+    fn sizes_beyond_any_memory_are_refused_by_their_keys() {
+        let large = 1 << 40;
+        let sizes =
+            |size| Sizes { dim: size, dims: vec![1, size], patience: Some(size), declared: large, seed: 1 << 40 };
+        let error = within_ranges(&sizes(large)).unwrap_err().to_string();
+        for key in ["dim", "dims[1]", "patience"] {
+            assert!(error.contains(&format!("`{key}`: expected at most 16777216, found 1099511627776")), "{error}");
+        }
+        assert_eq!(error.matches("expected").count(), 3, "{error}");
+        within_ranges(&sizes(1 << 24)).unwrap();
     }
 }

@@ -20,7 +20,7 @@ use crate::kge::{
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
-use crate::{Error, Progress, Result, simd};
+use crate::{Error, Progress, Result, memory, simd};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -225,7 +225,12 @@ impl KgeExperiment {
             candidates: train.negatives.saturating_add(1),
             ranks: !(graph.valid.is_empty() && graph.test.is_empty()),
         };
-        check_sizes(self.model(), &self.device()?, &sizes)
+        let device = self.device()?;
+        check_sizes(self.model(), &device, &sizes)?;
+        let numbers = |rows: usize, width: usize| rows as f64 * width as f64;
+        let model = self.model();
+        let all = numbers(sizes.entities, model.entity_width()) + numbers(sizes.relations, model.relation_width());
+        check_room(all, memory::available().filter(|_| device.name == "cpu"))
     }
 
     /// Before the first step.
@@ -358,6 +363,21 @@ impl KgeExperiment {
     }
 }
 
+/// Refuses vectors that the machine has no memory for, before there is any for them: the system would end the program.
+fn check_room(numbers: f64, available: Option<u64>) -> Result<()> {
+    // Parameters and both moments of Adam, of four bytes each.
+    let bytes = 12.0 * numbers;
+    match available.map(|left| left as f64) {
+        Some(left) if bytes > left => {
+            let (bytes, left) = (bytes / 1e9, left / 1e9);
+            let message =
+                format!("vectors and their moments take {bytes:.1} GB, of which the machine has {left:.1} GB left");
+            Err(Error::user(message).at_key("model").help("give the model fewer dimensions, or leave entities out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Loads the plugins, makes paths absolute and completes the model.
 fn resolve(manifest: &mut KgeManifest, source: &Source, registry: &mut Registry) -> Result<Box<dyn EmbeddingModel>> {
     for (i, plugin) in manifest.plugin.iter_mut().enumerate() {
@@ -381,4 +401,17 @@ fn resolve(manifest: &mut KgeManifest, source: &Source, registry: &mut Registry)
     manifest.model = resolve_component(registry, source, Slot::KgeModel, "model", model)?;
     let model = &manifest.model;
     registry.make::<KgeModelSlot>(&model.r#type, model.options.clone()).map_err(|e| e.within_key("model"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_that_no_memory_holds_are_refused() {
+        let error = check_room(1e12, Some(16_000_000_000)).unwrap_err();
+        assert_eq!((error.exit_code(), error.key()), (2, Some("model")));
+        assert!(error.message().contains("take 12000.0 GB, of which the machine has 16.0 GB left"), "{error}");
+        assert!(check_room(1e9, Some(12_000_000_000)).is_ok() && check_room(1e12, None).is_ok());
+    }
 }

@@ -1,9 +1,9 @@
 //! `dualk bench eval`: the forward pass, the metrics of `diagnosis`, and all measures of a table's row, apart.
 
-use super::machine;
 use super::report::{Format, Report, Times};
 use super::setup::{Case, ModelArgs, Stage, set_threads, wait};
 use super::workload::Sizes;
+use super::{check_room, machine, size};
 use clap::Args;
 use dualk_sdk::component::{HeadSpec, Meter, Objective, Predictions, Split};
 use dualk_sdk::data::{Dataset, Examples};
@@ -21,10 +21,10 @@ const KS: [usize; 4] = [10, 20, 30, 40];
 #[derive(Args)]
 pub struct Eval {
     /// Patients to evaluate.
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = size)]
     patients: usize,
     /// How often each is measured.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = size)]
     repeats: usize,
     #[command(flatten)]
     sizes: Sizes,
@@ -42,6 +42,7 @@ impl Eval {
             }
         }
         set_threads(self.model.threads)?;
+        check_room("logits of these patients", self.patients as f64 * self.sizes.targets as f64)?;
         let case = Case::new(&self.model, &self.sizes, Stage::Finetune, self.patients)?;
         let examples = case.objective.examples(&case.data, Split::Test)?;
         machine::forget_peak_memory();

@@ -3,6 +3,7 @@
 use super::machine::{forget_peak_memory, peak_memory_gib};
 use super::report::{Format, Report, Times};
 use super::setup::set_threads;
+use super::{check_room, size};
 use crate::commands::WritableArg;
 use clap::Args;
 use dualk_sdk::component::Slot;
@@ -25,22 +26,22 @@ pub struct Kge {
     #[arg(long, default_value = "hake")]
     model: String,
     /// Triples of a step.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, value_parser = size)]
     batch: usize,
     /// Negatives of a triple.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = size)]
     negatives: usize,
     /// The model's option `dim`.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = size)]
     dim: usize,
     /// Entities of the graph; WN18RR has 40,943, the graph of DuaLK 52,604.
-    #[arg(long, default_value_t = 40_943)]
+    #[arg(long, default_value_t = 40_943, value_parser = size)]
     entities: usize,
     /// Relations of the graph.
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 11, value_parser = size)]
     relations: usize,
     /// Triples of the graph.
-    #[arg(long, default_value_t = 86_835)]
+    #[arg(long, default_value_t = 86_835, value_parser = size)]
     triples: usize,
     /// Steps that are timed, after three that are not; on devices other than the CPU twenty by twenty.
     #[arg(long, default_value_t = 20)]
@@ -55,10 +56,10 @@ pub struct Kge {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads of the CPU. Default: all.
-    #[arg(long)]
+    #[arg(long, value_parser = size)]
     threads: Option<usize>,
     /// Triples that are ranked afterwards, on both sides, among all entities.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = size)]
     ranked: usize,
     #[command(flatten)]
     format: Format,
@@ -84,6 +85,18 @@ struct Measured {
 }
 
 impl Kge {
+    /// Refuses sizes that the machine has no memory for.
+    fn check_room(&self, model: &dyn EmbeddingModel) -> Result<()> {
+        let product = |one: usize, other: usize| one as f64 * other as f64;
+        let [of_entities, of_relations] = [model.entity_width(), model.relation_width()];
+        // Parameters and both moments of Adam.
+        let tables = 3.0 * (product(self.entities, of_entities) + product(self.relations, of_relations));
+        check_room(
+            "embeddings, triples and negatives",
+            tables + product(self.triples, 3) + product(self.batch, self.negatives),
+        )
+    }
+
     pub fn run(self) -> Result<()> {
         set_threads(self.threads)?;
         self.check()?;
@@ -92,6 +105,7 @@ impl Kge {
         let options = Table::from_iter([("dim".to_owned(), (self.dim as i64).into())]);
         let model = registry.make::<slots::kge_model>(&self.model, options)?;
         let device = device::open(&self.device).map_err(|e| e.at_key("--device"))?;
+        self.check_room(&*model)?;
         forget_peak_memory();
         let graph = self.graph();
         let known = Known::new(&graph.train);

@@ -2,6 +2,7 @@
 
 use super::report::{Format, Report, Times};
 use super::setup::{set_threads, wait};
+use super::{check_room, size};
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::burn::tensor::{Device, Distribution, Tensor};
@@ -24,13 +25,13 @@ const REPEATS: usize = 5;
 #[derive(Args)]
 pub struct Machine {
     /// Rows of the table that is read again and again.
-    #[arg(long, default_value_t = 7946)]
+    #[arg(long, default_value_t = 7946, value_parser = size)]
     rows: usize,
     /// Width of the table, in floats.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = size)]
     width: usize,
     /// Threads of the CPU. Default: all.
-    #[arg(long)]
+    #[arg(long, value_parser = size)]
     threads: Option<usize>,
     #[command(flatten)]
     format: Format,
@@ -39,6 +40,7 @@ pub struct Machine {
 impl Machine {
     pub fn run(self) -> Result<()> {
         set_threads(self.threads)?;
+        check_room("the rows of the table", self.rows as f64 * self.width as f64)?;
         let mut report = Report::new(self.format);
         report.add(Limits::measure(self.rows.max(1), self.width.max(1))?.to_json());
         report.finish();

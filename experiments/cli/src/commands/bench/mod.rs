@@ -13,7 +13,7 @@ mod step;
 mod workload;
 
 use clap::{Args, Subcommand};
-use dualk_sdk::Result;
+use dualk_sdk::{Error, Result, memory};
 
 /// Arguments of `dualk bench`.
 #[derive(Args)]
@@ -63,6 +63,45 @@ impl Bench {
             What::Prepare(command) => command.run(),
             What::Machine(command) => command.run(),
             What::Workload(command) => command.run(),
+        }
+    }
+}
+
+/// The largest size that is taken: products of two are counted by every program, and are seldom in any memory.
+const LARGEST: usize = 1 << 24;
+
+/// A size of what is measured.
+fn size(text: &str) -> std::result::Result<usize, String> {
+    let size = text.parse().ok().filter(|size| *size <= LARGEST);
+    size.ok_or_else(|| format!("expected a whole number up to {LARGEST}"))
+}
+
+/// Refuses tables of so many numbers that the machine has no memory for: the system would end the program.
+fn check_room(what: &str, numbers: f64) -> Result<()> {
+    match memory::available() {
+        Some(left) if numbers * 4.0 > left as f64 => {
+            let (bytes, left) = (numbers * 4.0 / 1e9, left as f64 / 1e9);
+            let message = format!("{what} take {bytes:.1} GB and more, of which the machine has {left:.1} GB left");
+            Err(Error::user(message).help("ask for smaller sizes"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_room, size};
+
+    #[test]
+    fn sizes_beyond_any_memory_are_refused() {
+        assert_eq!(size("16777216"), Ok(1 << 24));
+        for wrong in ["16777217", "1000000000000", "99999999999999999999", "-1", "many", ""] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        assert!(check_room("tables", 4.0).is_ok());
+        if dualk_sdk::memory::available().is_some() {
+            let error = check_room("tables", 1e18).unwrap_err();
+            assert!(error.exit_code() == 2 && error.message().contains("tables take 4000000000.0 GB"), "{error}");
         }
     }
 }

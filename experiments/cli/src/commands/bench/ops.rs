@@ -16,10 +16,10 @@
 //! to both gradients.
 
 use super::machine::{Limits, gather};
-use super::plain;
 use super::report::{Format, Report, Times};
 use super::setup::{set_threads, wait};
 use super::workload::Sizes;
+use super::{check_room, plain, size};
 use clap::{Args, ValueEnum};
 use dualk_sdk::burn::nn::{Dropout, DropoutConfig};
 use dualk_sdk::burn::tensor::{Device, Distribution, Tensor};
@@ -40,16 +40,16 @@ pub struct Ops {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Kernel::ALL)]
     only: Vec<Kernel>,
     /// Width of a row, one head.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = size)]
     width: usize,
     /// Width of the node features.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = size)]
     features: usize,
     /// Patients whose visits and codes the sets are.
-    #[arg(long, default_value_t = 256)]
+    #[arg(long, default_value_t = 256, value_parser = size)]
     batch: usize,
     /// How often each is measured; the median counts.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = size)]
     repeats: usize,
     /// Leave the plain formulations out: they take n × n numbers several times.
     #[arg(long)]
@@ -60,7 +60,7 @@ pub struct Ops {
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Threads of the CPU. Default: all.
-    #[arg(long)]
+    #[arg(long, value_parser = size)]
     threads: Option<usize>,
     #[command(flatten)]
     format: Format,
@@ -205,6 +205,8 @@ impl Ops {
 
     fn check(&self) -> Result<()> {
         self.sizes.check()?;
+        let widest = self.width.max(self.features).max(self.sizes.targets);
+        check_room("tables of these sizes", (self.sizes.nodes + self.batch) as f64 * widest as f64)?;
         let flags =
             [("width", self.width), ("features", self.features), ("batch", self.batch), ("repeats", self.repeats)];
         match flags.into_iter().find(|&(_, value)| value == 0) {

@@ -1,5 +1,6 @@
 //! The model of a measurement, built as a run builds it.
 
+use super::size;
 use super::workload::Sizes;
 use crate::commands::{WritableArg, value_of};
 use clap::{Args, ValueEnum};
@@ -77,10 +78,10 @@ impl Stage {
 #[derive(Args, Debug, Clone)]
 pub struct ModelArgs {
     /// Width of the node features.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 2000, value_parser = size)]
     pub features: usize,
     /// Widths of the graph encoder's layers; the lab vector has the last.
-    #[arg(long, value_delimiter = ',', default_values_t = [256, 256])]
+    #[arg(long, value_delimiter = ',', default_values_t = [256, 256], value_parser = size)]
     pub widths: Vec<usize>,
     /// The graph encoder, by name.
     #[arg(long, default_value = "gat")]
@@ -92,7 +93,7 @@ pub struct ModelArgs {
     #[arg(long, default_value = "cpu")]
     pub device: String,
     /// Threads of the CPU. Default: all.
-    #[arg(long)]
+    #[arg(long, value_parser = size)]
     pub threads: Option<usize>,
 }
 
@@ -125,7 +126,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
         return Err(Error::user("--threads: expected at least 1, found 0"));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    pool.map_err(|e| Error::program(format!("cannot start {threads} threads: {e}")))
+    pool.map_err(|e| Error::user(format!("--threads: cannot start {threads} threads: {e}")))
 }
 
 /// A stage that is ready to train.

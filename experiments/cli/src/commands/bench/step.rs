@@ -4,7 +4,7 @@ use super::machine::Limits;
 use super::report::{Format, Report, Times};
 use super::setup::{Case, ModelArgs, Stage, set_threads, wait};
 use super::workload::{Sizes, describe};
-use super::{count, machine};
+use super::{count, machine, size};
 use clap::Args;
 use dualk_sdk::burn::tensor::Device;
 use dualk_sdk::component::Split;
@@ -42,13 +42,13 @@ pub struct Step {
 #[derive(Args, Debug, Clone)]
 struct Steps {
     /// Patients a step. Default: 256 for pretraining, 32 for fine-tuning.
-    #[arg(long)]
+    #[arg(long, value_parser = size)]
     batch: Option<usize>,
     /// Steps that are measured.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = size)]
     steps: usize,
     /// Steps before, which are not.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = size)]
     warm_up: usize,
 }
 

@@ -1,5 +1,6 @@
 //! A made-up disease graph and patients of the size and shape of MIMIC-IV.
 
+use super::{check_room, size};
 use clap::Args;
 use dualk_sdk::data::legacy_random::RandomState;
 use dualk_sdk::data::{Cohort, Dataset, LabItem, Ragged, Splits, Vocabulary};
@@ -20,13 +21,13 @@ const ABNORMAL: f64 = 0.1;
 #[derive(Args, Debug, Clone)]
 pub struct Sizes {
     /// Nodes of the graph, the padding node 0 included.
-    #[arg(long, default_value_t = 7946)]
+    #[arg(long, default_value_t = 7946, value_parser = size)]
     pub nodes: usize,
     /// Directed edges of the graph.
-    #[arg(long, default_value_t = 1_725_287)]
+    #[arg(long, default_value_t = 1_725_287, value_parser = size)]
     pub edges: usize,
     /// Codes to predict.
-    #[arg(long, default_value_t = 7337)]
+    #[arg(long, default_value_t = 7337, value_parser = size)]
     pub targets: usize,
     /// Mean number of visits that the model sees of a patient; skewed, 90 at most.
     #[arg(long, default_value_t = 2.6)]
@@ -35,7 +36,7 @@ pub struct Sizes {
     #[arg(long, default_value_t = 12.0)]
     pub codes: f64,
     /// Laboratory items of each category.
-    #[arg(long, value_delimiter = ',', default_values_t = [239, 191, 15])]
+    #[arg(long, value_delimiter = ',', default_values_t = [239, 191, 15], value_parser = size)]
     pub labs: Vec<usize>,
     /// Seed of graph, patients and parameters.
     #[arg(long, default_value_t = 66)]
@@ -72,6 +73,8 @@ impl Sizes {
     /// Everything that a stage learns from: `patients` patients, each in every split. A patient has the
     /// visits that the model sees, and one more to predict when `next_visit` is set.
     pub fn dataset(&self, patients: usize, next_visit: bool) -> Result<Dataset> {
+        let of_patients = patients as f64 * self.visits * (self.codes + 4.0);
+        check_room("patients and edges", of_patients + 3.0 * self.edges as f64)?;
         let mut draw = Draw::new(self.seed);
         let popularity = draw.popularity(self.nodes - 1);
         let graph = draw.graph(self.nodes, self.edges, &popularity)?;
