@@ -109,7 +109,7 @@ impl Files {
         storage::check_free(out)?;
         let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         storage::common_folder(parent)?;
-        storage::folder(out, Access::Private, |new| {
+        storage::checked_folder(out, Access::Private, storage::check_free, |new| {
             self.write_all(new, progress)?;
             match self.knowledge {
                 Some(strength) => Knowledge::of_tables(self).write(new, strength),

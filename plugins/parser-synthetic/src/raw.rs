@@ -21,7 +21,7 @@ pub fn write_patients(options: &SyntheticOptions, strength: f64, out: &Path) -> 
     storage::check_free(out)?;
     let parent = out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     storage::common_folder(parent)?;
-    storage::folder(out, Access::Private, |new| {
+    storage::checked_folder(out, Access::Private, storage::check_free, |new| {
         Knowledge::of_patients(options).write(new, strength)?;
         write_raw(&generate(options, options.seed), new)
     })

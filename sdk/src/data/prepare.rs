@@ -193,8 +193,7 @@ impl Cohort {
 /// # Errors
 /// When `out` holds anything but the result of an earlier call, which is replaced.
 pub fn write(dataset: &Dataset, out: &Path) -> Result<()> {
-    replaceable(out)?;
-    storage::folder(out, Access::Private, |new| {
+    storage::checked_folder(out, Access::Private, replaceable, |new| {
         write_json(&new.join(SUMMARY), &dataset.summary())?;
         write_json(&new.join("splits.json"), &splits(dataset))?;
         write_json(&new.join("vocabulary.json"), &vocabulary(dataset))?;

@@ -64,7 +64,7 @@ pub(super) fn export(
     };
     let tables = [Some((CODES, codes(&data, embeddings))), patients.map(|columns| (PATIENTS, columns))];
     let files = tables.iter().flatten().map(|(name, _)| export.out.join(name)).collect();
-    storage::folder(export.out, Access::Private, |new| {
+    storage::checked_folder(export.out, Access::Private, storage::check_free, |new| {
         tables.into_iter().flatten().try_for_each(|(name, columns)| write_parquet(&new.join(name), columns))
     })?;
     Ok(files)

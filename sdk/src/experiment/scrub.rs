@@ -20,13 +20,11 @@ use std::path::Path;
 /// # Errors
 /// When the run is not finished, there is something at `out`, or a file cannot be read or written.
 pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
-    if out.exists() {
-        return Err(Error::user("there is something at this place already").at_file(out).help("choose another --out"));
-    }
+    check_absent(out)?;
     let manifest = table(run, "manifest.toml")?;
     let is_graph = names_triples(&manifest);
     let files = hidden_files(run, manifest, is_graph)?;
-    storage::folder(out, Access::Private, |new| {
+    storage::checked_folder(out, Access::Private, check_absent, |new| {
         files.iter().try_for_each(|(name, text)| storage::write(&new.join(name), text.as_bytes()))?;
         if !is_graph {
             let made = RunDir::at(new);
@@ -37,6 +35,14 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
             false => Ok(()),
         }
     })
+}
+
+/// Refuses a place at which there is something.
+fn check_absent(out: &Path) -> Result<()> {
+    match fs::symlink_metadata(out) {
+        Ok(_) => Err(Error::user("there is something at this place already").at_file(out).help("choose another --out")),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Settings and results of a run by the names of their files, without what is of this machine.

@@ -63,6 +63,23 @@ pub fn folder(target: &Path, access: Access, fill: impl FnOnce(&Path) -> Result<
     made.and_then(|()| draft.commit(access))
 }
 
+/// The same where `check` lets it, which is asked before `fill` and, as that may take long, once more when the new folder is whole.
+///
+/// # Errors
+/// Those of `check`, too: what is at `target` is there then.
+pub fn checked_folder(
+    target: &Path,
+    access: Access,
+    check: impl Fn(&Path) -> Result<()>,
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    check(target)?;
+    folder(target, access, |new| {
+        fill(new)?;
+        check(target)
+    })
+}
+
 impl Drop for Draft {
     fn drop(&mut self) {
         settle(self.path(), &self.target);
@@ -227,6 +244,27 @@ mod tests {
             names(folder.path()),
             [".other.new-x", ".out.new-ideas", ".out.new-sketch", "out-backup", "out.new-x"]
         );
+    }
+
+    /// What somebody puts into the place of a result while it is made.
+    #[test]
+    fn what_comes_to_the_place_of_a_new_folder_while_it_is_written_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("out");
+        let theirs = |_: &Path| {
+            fs::create_dir(&target).unwrap();
+            fs::write(target.join("theirs"), "theirs").unwrap();
+            Ok(())
+        };
+        let error = checked_folder(&target, Access::Private, check_free, theirs).unwrap_err().to_string();
+        assert!(error.contains("not empty"), "{error}");
+        assert_eq!((names(&target), names(folder.path())), (vec!["theirs".to_owned()], vec!["out".to_owned()]));
+        fs::remove_file(target.join("theirs")).unwrap();
+        checked_folder(&target, Access::Private, check_free, |new| {
+            fs::write(new.join("a"), "").map_err(|e| Error::io("write", new, e))
+        })
+        .unwrap();
+        assert_eq!(names(&target), ["a"]);
     }
 
     /// What file systems do that cannot exchange two folders.

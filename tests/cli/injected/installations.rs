@@ -69,6 +69,7 @@ fn installations_take_the_place_of_installations_alone() {
         (&format!("lib/dualk/{plugin}"), &format!("`{plugin}`")),
         ("share/dualk/thesis/a.txt", "`thesis/a.txt`"),
         ("share/dualk/experiments/mine.toml", "`experiments/mine.toml`"),
+        ("bin/dualk", "that no installation put there"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("prefix").join(theirs);

@@ -64,6 +64,7 @@ impl Install {
         let manifests = Manifests::of(package.as_deref())?;
         let names = names(&parts, &manifests);
         replaceable(&library, &share, &names)?;
+        check_program(&program, &share)?;
         let size = self.put(&parts, &manifests, &names, [&library, &share, &program])?;
         let plugins = parts.libraries.len().saturating_sub(2);
         let mut lines = vec![
@@ -267,6 +268,16 @@ fn replaceable(library: &Path, share: &Path, new: &BTreeSet<PathBuf>) -> Result<
         }
     }
     Ok(())
+}
+
+/// Refuses to put the program in the place of one that no installation put there, such as a script of somebody's.
+fn check_program(program: &Path, share: &Path) -> Result<()> {
+    match fs::symlink_metadata(program).is_err() || share.join(LIST).is_file() {
+        true => Ok(()),
+        false => Err(Error::user("there is a program of this name that no installation put there")
+            .at_file(program)
+            .help("nothing was installed: move it elsewhere, or give another --prefix")),
+    }
 }
 
 /// The files of a folder at any depth, by their places in it, but for those in a folder of the name `but` at its top.

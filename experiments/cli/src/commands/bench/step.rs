@@ -318,7 +318,7 @@ impl Export {
         });
         let edges: Vec<u8> = case.data.graph.iter().flat_map(|(s, t, _)| [s, t]).flat_map(u32::to_le_bytes).collect();
         let text = text.to_string();
-        storage::folder(&self.out, Access::All, |new| {
+        storage::checked_folder(&self.out, Access::All, storage::check_free, |new| {
             storage::write(&new.join("edges.u32"), &edges)?;
             storage::write(&new.join("examples.json"), text.as_bytes())
         })
