@@ -207,10 +207,25 @@ fn others_may_change(path: &Path) -> Option<(&'static str, String)> {
     if meta.mode() & OTHERS_WRITE != 0 {
         return Some(("anyone on this machine", format!("take that away: chmod o-w {shown}")));
     }
-    if meta.mode() & GROUP_WRITES != 0 && meta.gid() != 0 {
+    // Where there is an access control list, these bits are the most that anybody has whom it names.
+    if meta.mode() & GROUP_WRITES != 0 && (meta.gid() != 0 || has_list(path)) {
         return Some(("a group of users", format!("take that away: chmod g-w {shown}")));
     }
     None
+}
+
+/// Whether a path has an access control list, or that cannot be told.
+#[cfg(target_os = "linux")]
+fn has_list(path: &Path) -> bool {
+    use rustix::io::Errno;
+    let mut list = [0u8; 4096];
+    let found = rustix::fs::getxattr(path, "system.posix_acl_access", &mut list);
+    !matches!(found, Err(Errno::NODATA | Errno::OPNOTSUPP))
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn has_list(_: &Path) -> bool {
+    false
 }
 
 #[cfg(not(unix))]
@@ -235,5 +250,28 @@ mod tests {
         assert_eq!([with(0o1777), with(0o707)], [Some("anyone on this machine"); 2]);
         let (who, remedy) = others_may_change(&folder.path().join("gone")).unwrap();
         assert!(who == "somebody" && remedy.contains("cannot be told") && remedy.ends_with("gone"), "{remedy}");
+    }
+
+    /// An access control list lets a user write whom neither owner nor group are, root's group as well: acl(5).
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whom_an_access_control_list_names_may_not_write_either() {
+        use rustix::fs::{XattrFlags, setxattr};
+        let folder = tempfile::tempdir().unwrap();
+        // Owner, the user 12345, group, mask, others: tag, rights, number.
+        let entries =
+            [(0x01, 7, u32::MAX), (0x02, 7, 12345), (0x04, 5, u32::MAX), (0x10, 7, u32::MAX), (0x20, 5, u32::MAX)];
+        let entry = |(tag, rights, number): (u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &number.to_le_bytes()].concat()
+        };
+        let list: Vec<u8> = 2u32.to_le_bytes().into_iter().chain(entries.into_iter().flat_map(entry)).collect();
+        if setxattr(folder.path(), "system.posix_acl_access", &list, XattrFlags::empty()).is_err() {
+            eprintln!("not tried: {} has no access control lists", folder.path().display());
+            return;
+        }
+        assert!(has_list(folder.path()));
+        assert_eq!(others_may_change(folder.path()).map(|(who, _)| who), Some("a group of users"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(others_may_change(folder.path()).is_none(), "it is named and may not write");
     }
 }
