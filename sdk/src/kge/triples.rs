@@ -92,6 +92,7 @@ impl KnowledgeGraph {
         storage::check_free(folder)?;
         check_names("entity", &self.entities)?;
         check_names("relation", &self.relations)?;
+        self.check_lines()?;
         let is_new = !folder.exists();
         storage::common_folder(folder)?;
         let written = self.write_files(folder);
@@ -99,6 +100,19 @@ impl KnowledgeGraph {
             let _ = fs::remove_dir(folder); // only when it is empty
         }
         written
+    }
+
+    /// Refuses triples of blank names alone, whose lines would be passed over.
+    fn check_lines(&self) -> Result<()> {
+        let blank = |names: &Names, id: u32| names.list()[id as usize].trim().is_empty();
+        let lost = |t: &&Triple| {
+            [t.head, t.tail].iter().all(|&id| blank(&self.entities, id)) && blank(&self.relations, t.relation)
+        };
+        self.all().find(lost).map_or(Ok(()), |triple| {
+            let ids = format!("entities {} and {}, relation {}", triple.head, triple.tail, triple.relation);
+            Err(Error::user(format!("all names of a triple are blank, and its line would be passed over ({ids})"))
+                .help("mend them in the table that they come from; nothing was written"))
+        })
     }
 
     fn write_files(&self, folder: &Path) -> Result<()> {
@@ -131,8 +145,6 @@ fn check_names(what: &str, names: &Names) -> Result<()> {
         _ if name.contains('\t') => Some("has a tab"),
         _ if name.contains('\n') || name.ends_with('\r') => Some("has a line break"),
         _ if name.starts_with('\u{feff}') => Some("begins with a byte-order mark"),
-        // A line of blank names would be passed over.
-        _ if name.trim().is_empty() => Some("is blank"),
         _ => None,
     };
     let found = names.list().iter().enumerate().find_map(|(id, name)| Some((id, name, trouble(name)?)));
@@ -201,7 +213,7 @@ mod tests {
             train: vec![Triple { head: 0, relation: 0, tail: 1 }],
             ..KnowledgeGraph::default()
         };
-        let refused = [("b\tc", "has a tab"), ("b\nc", "a line break"), ("b\r", "a line break"), (" ", "is blank")];
+        let refused = [("b\tc", "has a tab"), ("b\nc", "a line break"), ("b\r", "a line break")];
         for (name, what) in refused.into_iter().chain([("\u{feff}b", "a byte-order mark")]) {
             for (graph, of) in [(graph(name, "r"), "entity 1"), (graph("b", name), "relation 0")] {
                 let error = graph.write(&out).unwrap_err();
@@ -211,8 +223,13 @@ mod tests {
                 assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{text}");
             }
         }
-        let fine = graph("b c\rd", "ö\"");
-        fine.write(&out).unwrap();
-        assert_eq!(KnowledgeGraph::read(&out).unwrap(), fine);
+        let blank = KnowledgeGraph { entities: ["", " "].into_iter().collect(), ..graph("b", "") };
+        let error = blank.write(&out).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("all names of a triple are blank"), "{error}");
+        for fine in [graph("b c\rd", "ö\""), graph("", " ")] {
+            fine.write(&out).unwrap();
+            assert_eq!(KnowledgeGraph::read(&out).unwrap(), fine);
+            fs::remove_dir_all(&out).unwrap();
+        }
     }
 }

@@ -299,7 +299,12 @@ pub fn read_triples(folder: &Path) -> Result<()> {
 pub fn read_triples_again(folder: &Path) -> Result<()> {
     let graph = KnowledgeGraph::read(folder)?;
     let out = folder.join("again");
-    graph.write(&out).unwrap();
+    let mut names = graph.entities.list().iter().chain(graph.relations.list());
+    if let Err(error) = graph.write(&out) {
+        // Further down in a file it is part of a name.
+        assert!(names.any(|name| name.starts_with('\u{feff}')), "{error}");
+        return Err(error);
+    }
     assert_eq!(graph, KnowledgeGraph::read(&out).unwrap(), "what is written is read");
     Ok(())
 }
