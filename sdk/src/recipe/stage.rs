@@ -53,7 +53,7 @@ pub struct Stage {
     /// Parameters that do not train, as prefixes of their paths. Default: by type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Vec<String>>,
-    /// The optimizer: `adam`, `adamw` or `sgd`, or a table with its `type` and options. Default: Adam, as published.
+    /// The optimizer: `adam`, `adamw` or `sgd`, or a table with its `type` and options. Default: Adam.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "named_or_table")]
     #[schemars(schema_with = "named_or_table_schema")]
     pub optimizer: Option<Algorithm>,
