@@ -2,6 +2,7 @@
 
 use dualk_sdk::burn::tensor::Distribution as Draw;
 use dualk_sdk::memory;
+use dualk_sdk::options::check_room;
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde::{Deserialize, Serialize};
 
@@ -58,16 +59,8 @@ impl Random {
     fn check_room(&self, nodes: usize) -> Result<()> {
         // Of four bytes a number, and once more where padding comes before them.
         let bytes = 8.0 * nodes as f64 * self.dim as f64;
-        let available = memory::available().unwrap_or(i64::MAX as u64) as f64;
-        match bytes <= available {
-            true => Ok(()),
-            false => {
-                let (bytes, left) = (bytes / 1e9, available / 1e9);
-                let message =
-                    format!("vectors of {nodes} codes take {bytes:.1} GB, of which the machine has {left:.1} GB left");
-                Err(Error::user(message).at_key("dim").help("lower it"))
-            }
-        }
+        let refused = check_room(&format!("vectors of {nodes} codes"), bytes, memory::available());
+        refused.map_err(|e| e.at_key("dim").help("lower it"))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::hidden::simulate::{generate, simulate};
 use dualk_sdk::component::{Inputs, Oracle};
 use dualk_sdk::data::knowledge::Fact;
 use dualk_sdk::memory;
+use dualk_sdk::options::check_room;
 use dualk_sdk::prelude::*;
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -117,16 +118,8 @@ impl SyntheticOptions {
             false => most,
         };
         let bytes = BYTES * self.patients as f64 * (1.0 + self.multi * after_first);
-        let available = memory::available().unwrap_or(i64::MAX as u64) as f64;
-        match bytes <= available {
-            true => Ok(()),
-            false => {
-                let (bytes, left) = (bytes / 1e9, available / 1e9);
-                let message =
-                    format!("these patients take {bytes:.1} GB and more, of which the machine has {left:.1} GB left");
-                Err(Error::user(message).at_key("patients").help("ask for fewer, or lower `max_visits` or `further`"))
-            }
-        }
+        check_room("these patients", bytes, memory::available())
+            .map_err(|e| e.at_key("patients").help("ask for fewer, or lower `max_visits` or `further`"))
     }
 }
 

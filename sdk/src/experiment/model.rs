@@ -6,11 +6,11 @@ use super::plan::Plan;
 use crate::component::*;
 use crate::data::{Dataset, Examples};
 use crate::device::generator;
-use crate::memory;
-use crate::model::{History, HistoryMap, Model, PARTS, draw_parameters, undrawn};
+use crate::model::{History, HistoryMap, Model, PARTS, Parameter, draw_parameters, undrawn};
 use crate::recipe::no_heads_to_train;
 use crate::train::{derive_seed, prior};
 use crate::{Error, Result};
+use crate::{memory, options};
 use burn::tensor::Device;
 use std::borrow::Cow;
 
@@ -68,19 +68,15 @@ fn drawn(plan: &Plan, model: Model) -> Result<Model> {
 }
 
 /// Refuses parameters that are more than the machine has memory for, before there is any for them: the system would end the program.
-fn check_room(parameters: &[(String, Vec<usize>)], available: Option<u64>) -> Result<()> {
-    let bytes = |shape: &[usize]| shape.iter().fold(4.0, |all: f64, &along| all * along as f64);
-    let all: f64 = parameters.iter().map(|(_, shape)| bytes(shape)).sum();
-    let largest = parameters.iter().rev().max_by(|a, b| bytes(&a.1).total_cmp(&bytes(&b.1)));
-    let Some((available, (path, shape))) = available.map(|bytes| bytes as f64).zip(largest) else { return Ok(()) };
-    if all <= available {
-        return Ok(());
-    }
-    let part = PARTS.iter().find(|part| path.split('.').next() == Some(part.path));
-    let key = part.map_or_else(|| "model.head".to_owned(), |part| format!("model.{}", part.key));
-    let (all, available) = (all / 1e9, available / 1e9);
-    let message = format!("parameters take {all:.1} GB, of which the machine has {available:.1} GB left");
-    Err(Error::user(message).at_key(key).help(format!("the largest is `{path}`: {shape:?}")).help("lower its widths"))
+fn check_room(parameters: &[Parameter], available: Option<u64>) -> Result<()> {
+    let bytes = |p: &Parameter| p.shape.iter().fold(4.0, |all: f64, &along| all * along as f64);
+    let largest = parameters.iter().rev().max_by(|a, b| bytes(a).total_cmp(&bytes(b)));
+    let Some(Parameter { path, shape, .. }) = largest else { return Ok(()) };
+    options::check_room("parameters", parameters.iter().map(bytes).sum(), available).map_err(|e| {
+        let part = PARTS.iter().find(|part| path.split('.').next() == Some(part.path));
+        let key = part.map_or_else(|| "model.head".to_owned(), |part| format!("model.{}", part.key));
+        e.at_key(key).help(format!("the largest is `{path}`: {shape:?}")).help("lower its widths")
+    })
 }
 
 /// A model at the beginning of a stage.
@@ -218,8 +214,8 @@ mod tests {
 
     #[test]
     fn parameters_that_no_memory_holds_are_refused_by_the_part_that_has_the_most() {
-        let parameters =
-            [("lab.weight".to_owned(), vec![8, 8]), ("encoder.convs.0.weight".to_owned(), vec![1 << 24; 2])];
+        let of = |path: &str, shape| Parameter { path: path.to_owned(), shape, trains: true };
+        let parameters = [of("lab.weight", vec![8, 8]), of("encoder.convs.0.weight", vec![1 << 24; 2])];
         let error = check_room(&parameters, Some(1 << 40)).unwrap_err();
         assert_eq!((error.exit_code(), error.key()), (2, Some("model.graph_encoder")));
         let text = error.to_string();

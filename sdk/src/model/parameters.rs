@@ -22,7 +22,17 @@ pub struct Parameter {
 
 /// Lists the parameters of a module, in the order of its fields.
 pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
+    listed(module, false)
+}
+
+/// The parameters that have no values yet, and take no memory.
+pub(crate) fn undrawn<M: Module>(module: &M) -> Vec<Parameter> {
+    listed(module, true)
+}
+
+fn listed<M: Module>(module: &M, undrawn_alone: bool) -> Vec<Parameter> {
     struct List {
+        undrawn_alone: bool,
         path: Vec<String>,
         found: Vec<Parameter>,
     }
@@ -36,39 +46,15 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
         }
 
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let value = param.val();
-            let shape = value.dims().to_vec();
-            self.found.push(Parameter { path: self.path.join("."), shape, trains: value.is_require_grad() });
-        }
-    }
-    let mut list = List { path: Vec::new(), found: Vec::new() };
-    module.visit(&mut list);
-    list.found
-}
-
-/// Paths and shapes of the parameters that have no values yet, and take no memory.
-pub(crate) fn undrawn<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
-    #[derive(Default)]
-    struct List {
-        path: Vec<String>,
-        found: Vec<(String, Vec<usize>)>,
-    }
-    impl ModuleVisitor for List {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if !param.is_initialized() {
-                self.found.push((self.path.join("."), param.lazy_shape().to_vec()));
+            if self.undrawn_alone && param.is_initialized() {
+                return;
             }
+            // A look at the value would draw it.
+            let trains = self.undrawn_alone || param.val().is_require_grad();
+            self.found.push(Parameter { path: self.path.join("."), shape: param.lazy_shape().to_vec(), trains });
         }
     }
-    let mut list = List::default();
+    let mut list = List { undrawn_alone, path: Vec::new(), found: Vec::new() };
     module.visit(&mut list);
     list.found
 }

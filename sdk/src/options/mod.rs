@@ -316,6 +316,21 @@ impl fmt::Display for Range {
     }
 }
 
+/// Refuses things of so many bytes that the machine has no memory for, before there is any for them: the system would end the
+/// program. `available` is what the machine has left, as `memory::available` says.
+///
+/// # Errors
+/// When they take more.
+pub fn check_room(what: &str, bytes: f64, available: Option<u64>) -> Result<()> {
+    match available.map(|left| left as f64) {
+        Some(left) if bytes > left => {
+            let (bytes, left) = (bytes / 1e9, left / 1e9);
+            Err(Error::user(format!("{what} take {bytes:.1} GB, of which the machine has {left:.1} GB left")))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,7 +20,7 @@ use crate::kge::{
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
-use crate::{Error, Progress, Result, memory, simd};
+use crate::{Error, Progress, Result, memory, options, simd};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -367,15 +367,8 @@ impl KgeExperiment {
 fn check_room(numbers: f64, available: Option<u64>) -> Result<()> {
     // Parameters and both moments of Adam, of four bytes each.
     let bytes = 12.0 * numbers;
-    match available.map(|left| left as f64) {
-        Some(left) if bytes > left => {
-            let (bytes, left) = (bytes / 1e9, left / 1e9);
-            let message =
-                format!("vectors and their moments take {bytes:.1} GB, of which the machine has {left:.1} GB left");
-            Err(Error::user(message).at_key("model").help("give the model fewer dimensions, or leave entities out"))
-        }
-        _ => Ok(()),
-    }
+    options::check_room("vectors and their moments", bytes, available)
+        .map_err(|e| e.at_key("model").help("give the model fewer dimensions, or leave entities out"))
 }
 
 /// Loads the plugins, makes paths absolute and completes the model.

@@ -13,7 +13,7 @@ mod step;
 mod workload;
 
 use clap::{Args, Subcommand};
-use dualk_sdk::{Error, Result, memory};
+use dualk_sdk::{Result, memory, options};
 
 /// Arguments of `dualk bench`.
 #[derive(Args)]
@@ -78,14 +78,8 @@ fn size(text: &str) -> std::result::Result<usize, String> {
 
 /// Refuses tables of so many numbers that the machine has no memory for: the system would end the program.
 fn check_room(what: &str, numbers: f64) -> Result<()> {
-    match memory::available() {
-        Some(left) if numbers * 4.0 > left as f64 => {
-            let (bytes, left) = (numbers * 4.0 / 1e9, left as f64 / 1e9);
-            let message = format!("{what} take {bytes:.1} GB and more, of which the machine has {left:.1} GB left");
-            Err(Error::user(message).help("ask for smaller sizes"))
-        }
-        _ => Ok(()),
-    }
+    let refused = options::check_room(what, numbers * 4.0, memory::available());
+    refused.map_err(|e| e.help("ask for smaller sizes"))
 }
 
 #[cfg(test)]
