@@ -1,6 +1,6 @@
 //! The tables of MIMIC-III → a cohort.
 
-use crate::events::{self, Source};
+use crate::events::{self, Edition};
 use crate::visits::{Columns, Identified, Listed, Visits};
 use crate::{Mimic3Options, diagnoses, labs};
 use dualk_sdk::component::Inputs;
@@ -31,7 +31,7 @@ struct Tables {
     diagnoses: Table,
     labs: Option<labs::Tables>,
     /// Further kinds of codes.
-    events: Vec<Source>,
+    events: events::Tables,
 }
 
 impl Tables {
@@ -39,7 +39,7 @@ impl Tables {
         let labs = self.labs.iter().flat_map(labs::Tables::tables);
         let patients = self.patients.iter().map(|(table, _)| table);
         let named = [&self.admissions.0, &self.diagnoses].into_iter().chain(patients).chain(labs);
-        let tables = named.chain(self.events.iter().flat_map(Source::tables));
+        let tables = named.chain(self.events.tables());
         tables.map(|table| table.path().to_owned()).collect()
     }
 }
@@ -71,8 +71,8 @@ impl Mimic3 {
         let labs = mistakes.note(labs.map_err(|e| {
             e.help("labs = false reads diagnoses alone, for the demo, which comes without laboratory tables")
         }));
-        let events = events::open(root, &options.events, &options.event_tables, false, &options.drug);
-        let events = mistakes.note(events);
+        let asked = (&options.events[..], &options.event_tables[..]);
+        let events = mistakes.note(events::Tables::open(root, Edition::Nine, asked, &options.drug));
         let found = admissions.zip(diagnoses.zip(patients)).zip(labs.zip(events));
         let ((mut admissions, (diagnoses, patients)), (labs, events)) = mistakes.finish(found)?;
         let columns = Columns::of(&mut admissions, names, dates).map_err(|e| e.at_key("root"))?;
@@ -113,9 +113,7 @@ impl Parser for Mimic3 {
         let mut cohort = cohort.map_err(|e| e.at_file(options.root.as_path()))?;
         cohort.set_titles(|code| coding.title(code));
         let (ids, progress) = (&visits.stays.admission_ids, context.progress);
-        for source in &tables.events {
-            source.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
-        }
+        tables.events.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
         if let Some(labs) = &tables.labs {
             labs.add_to(&mut cohort, ids, options.on_bad_row, context)?;
         }

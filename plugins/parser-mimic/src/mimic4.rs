@@ -1,6 +1,6 @@
 //! The tables of MIMIC-IV → a cohort.
 
-use crate::events::{self, Source};
+use crate::events::{self, Edition};
 use crate::{Mimic4Options, admissions, diagnoses, labs};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
@@ -22,13 +22,13 @@ struct Tables {
     admissions: admissions::Tables,
     diagnoses: Table,
     labs: labs::Tables,
-    events: Vec<Source>,
+    events: events::Tables,
 }
 
 impl Tables {
     fn files(&self) -> Vec<PathBuf> {
         let tables = self.admissions.tables().into_iter().chain([&self.diagnoses]).chain(self.labs.tables());
-        let tables = tables.chain(self.events.iter().flat_map(Source::tables));
+        let tables = tables.chain(self.events.tables());
         tables.map(|table| table.path().to_owned()).collect()
     }
 }
@@ -51,8 +51,8 @@ impl Mimic4 {
         let admissions = mistakes.note(admissions::Tables::open(root, dates).map_err(|e| e.at_key("root")));
         let diagnoses = mistakes.note(diagnoses::open(root).map_err(|e| e.at_key("root")));
         let labs = mistakes.note(labs::Tables::open(root, options.quantiles));
-        let events = events::open(root, &options.events, &options.event_tables, true, &options.drug);
-        let events = mistakes.note(events);
+        let asked = (&options.events[..], &options.event_tables[..]);
+        let events = mistakes.note(events::Tables::open(root, Edition::Written, asked, &options.drug));
         let found = admissions.zip(diagnoses).zip(labs).zip(events);
         let (((admissions, diagnoses), labs), events) = mistakes.finish(found)?;
         Ok(Tables { admissions, diagnoses, labs, events })
@@ -91,9 +91,7 @@ impl Parser for Mimic4 {
         let mut cohort = cohort.map_err(|e| e.at_file(options.root.as_path()))?;
         cohort.set_titles(|code| coding.title(code));
         let (ids, progress) = (&visits.stays.admission_ids, context.progress);
-        for source in &tables.events {
-            source.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
-        }
+        tables.events.add_to(&mut cohort, ids, options.drug_map.given(), options.on_bad_row, progress)?;
         tables.labs.add_to(&mut cohort, ids, options.on_bad_row, context)?;
         Ok(cohort)
     }

@@ -1,9 +1,9 @@
 //! `eicu`: the tables of the eICU Collaborative Research Database.
 
-use crate::Abnormal;
-use crate::events::{Places, Source};
+use crate::{Abnormal, EVENT_LOSSES};
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::{CodeSystem, Coding};
+use dualk_sdk::data::events::{Places, Source};
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::icd;
 use dualk_sdk::data::labs::{self, Rule};
@@ -114,9 +114,10 @@ impl Eicu {
         let places = Places {
             root,
             admission: "patientunitstayid",
-            procedures: ("treatment", &options.procedure),
+            procedures: ("treatment", &[options.procedure.as_str()]),
             drugs: ("medication", &options.drug),
             cancelled: Some("drugordercancelled"),
+            losses: EVENT_LOSSES,
         };
         let events = mistakes.note(places.open(&options.events, &options.event_tables));
         let found = patients.zip(diagnoses).zip(labs).zip(events);
@@ -160,8 +161,9 @@ impl Parser for Eicu {
         cohort.set_titles(|code| coding.title(code));
         let ids = &stays.admission_ids;
         for source in &tables.events {
-            let drug_map = (options.drug_map.given(), "");
-            source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
+            let (drug_map, on_bad_row) = (options.drug_map.given(), options.on_bad_row);
+            let code = |_: &Row<'_>, code: &str| Some(code.to_owned());
+            source.add_to(&mut cohort, ids, drug_map, on_bad_row, context.progress, code)?;
         }
         if let Some((table, rule)) = &tables.labs {
             labs(table, *rule, &mut cohort, ids, options.on_bad_row, context)?;

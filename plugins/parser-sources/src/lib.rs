@@ -5,7 +5,6 @@
 mod abnormal;
 mod csv;
 mod eicu;
-mod events;
 mod meds;
 mod omop;
 
@@ -17,5 +16,11 @@ pub use csv::{CsvOptions, Written};
 pub use eicu::EicuOptions;
 pub use meds::{MedsOptions, Visits};
 pub use omop::{OmopCodes, OmopOptions, Ranges};
+
+/// What rows of no admission are called.
+const OF_NO_VISIT: &str = "of no visit";
+
+/// The same, and what rows of further kinds are called that have no code.
+const EVENT_LOSSES: [&str; 2] = [OF_NO_VISIT, "without a code"];
 
 dualk_sdk::export_plugin! { parser: CsvOptions, parser: EicuOptions, parser: MedsOptions, parser: OmopOptions }

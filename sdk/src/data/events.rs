@@ -1,5 +1,9 @@
 //! Codes of further kinds than diagnoses, such as procedures and drugs: their tables, and what stands for a drug.
 
+mod sources;
+
+pub use sources::{Places, Source};
+
 use super::tables::{Fault, Pass, Row, Seen, Table};
 use super::{Cohort, Step, atc};
 use crate::{Error, Result};

@@ -1,7 +1,7 @@
 //! Laboratory items: measurements that are out of their range, or parts of their values.
 
 use super::{Omop, Ranges};
-use crate::events::OF_NO_VISIT;
+use crate::OF_NO_VISIT;
 use dualk_sdk::data::labs::{self, Rule};
 use dualk_sdk::data::tables::{Fault, NOT_IN_COHORT, OnBadRow, Pass, Row, Seen, Table};
 use dualk_sdk::data::{Ids, LabItem};

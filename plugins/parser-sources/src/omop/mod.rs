@@ -12,7 +12,7 @@ pub use options::{OmopCodes, OmopOptions, Ranges};
 use concepts::NO_CONCEPT;
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::coding::Coding;
-use dualk_sdk::data::tables::{Opened, files_in};
+use dualk_sdk::data::tables::{Opened, Row, files_in};
 use dualk_sdk::data::{CodeTables, Step};
 use dualk_sdk::prelude::*;
 use std::sync::Arc;
@@ -74,8 +74,9 @@ impl Parser for Omop {
         }
         let ids = &visits.stays.admission_ids;
         for source in &tables.events {
-            let drug_map = (options.drug_map.given(), NO_CONCEPT);
-            source.add_to(&mut cohort, ids, drug_map, options.on_bad_row, context.progress)?;
+            let (drug_map, on_bad_row) = (options.drug_map.given(), options.on_bad_row);
+            let code = |_: &Row<'_>, code: &str| (code != NO_CONCEPT).then(|| code.to_owned());
+            source.add_to(&mut cohort, ids, drug_map, on_bad_row, context.progress, code)?;
         }
         if let Some((table, rule)) = &tables.measurements {
             measurements::add(table, *rule, &mut cohort, ids, options.on_bad_row, context)?;

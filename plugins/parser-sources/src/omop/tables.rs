@@ -2,7 +2,8 @@
 
 use super::persons::PERSON;
 use super::{Omop, OmopCodes};
-use crate::events::{Places, Source};
+use crate::EVENT_LOSSES;
+use dualk_sdk::data::events::{Places, Source};
 use dualk_sdk::data::labs::Rule;
 use dualk_sdk::data::tables::{Table, check_folder};
 use dualk_sdk::error::Mistakes;
@@ -61,9 +62,10 @@ impl Omop {
         let places = Places {
             root,
             admission: "visit_occurrence_id",
-            procedures: ("procedure_occurrence", &options.procedure),
+            procedures: ("procedure_occurrence", &[options.procedure.as_str()]),
             drugs: ("drug_exposure", &options.drug),
             cancelled: None,
+            losses: EVENT_LOSSES,
         };
         let events = mistakes.note(places.open(&options.events, &options.event_tables));
         let needed = visits.zip(conditions).zip(measurements).zip(events);

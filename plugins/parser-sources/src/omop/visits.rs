@@ -4,7 +4,7 @@ use super::concepts::NO_CONCEPT;
 use super::persons::{Span, persons};
 use super::tables::Tables;
 use super::{Omop, OmopCodes};
-use crate::events::OF_NO_VISIT;
+use crate::OF_NO_VISIT;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Rows, Table};
