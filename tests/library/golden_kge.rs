@@ -13,8 +13,7 @@ mod golden {
     use dualk_tests::{golden_dir, load, load_i64, metadata};
 
     fn test_device() -> NamedDevice {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        device::open(&name).unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}"))
+        device::tested().unwrap()
     }
 
     /// Compares numbers, relative to the largest expected one where that is above 1.

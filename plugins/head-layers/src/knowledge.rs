@@ -320,18 +320,13 @@ mod tests {
         Param::from_tensor(Tensor::full(shape, value, device))
     }
 
-    fn tested() -> Device {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        dualk_sdk::device::open(&name).unwrap().device
-    }
-
     /// Codes by age, items by age, an item that enters, and kinds.
     const SIGNS_OF_TEST: [f32; SIGNS] = [1.0, 10.0, 100.0, 2000.0, 3000.0, 4000.0, 1000.0, 0.0, 0.0, 0.0];
 
     /// With every weight 1, numbers can be added up by hand.
     #[test]
     fn what_patients_had_travels_along_the_edges_both_ways() {
-        let device = tested();
+        let device = dualk_sdk::device::tested().unwrap().device;
         let mut head = head(1, &device);
         head.signs = Param::from_tensor(Tensor::from_data(SIGNS_OF_TEST.map(|sign| [sign]), &device));
         for layer in &mut head.layers {
@@ -365,7 +360,7 @@ mod tests {
 
     #[test]
     fn it_starts_as_its_classifier_and_every_weight_receives_a_gradient() {
-        let device = tested().autodiff();
+        let device = dualk_sdk::device::tested().unwrap().device.autodiff();
         let mut head = head(2, &device);
         let out: Vec<f32> = head.travelled(&batch()).into_data().iter().collect();
         assert_eq!(out, [0.0; 4]);

@@ -93,6 +93,15 @@ fn is_software(device: &Device) -> bool {
     shown.contains("Cpu") || shown.contains("llvmpipe")
 }
 
+/// The device that tests compute on: the one that the environment variable `DUALK_TEST_DEVICE` names, `cpu` where it is not set.
+///
+/// # Errors
+/// As of [`open`].
+pub fn tested() -> Result<NamedDevice> {
+    let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
+    open(&name).map_err(|e| e.help("`DUALK_TEST_DEVICE` names the device that tests compute on"))
+}
+
 /// The device of that name.
 ///
 /// # Errors

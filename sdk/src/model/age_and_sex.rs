@@ -57,11 +57,6 @@ mod tests {
         Demographics { age: Some(90.0), sex: None },
     ];
 
-    fn tested() -> Device {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        crate::device::open(&name).unwrap().device
-    }
-
     fn numbers(tensor: Tensor<2>) -> Vec<f32> {
         tensor.into_data().iter().collect()
     }
@@ -77,7 +72,7 @@ mod tests {
 
     #[test]
     fn it_starts_as_nothing_and_every_weight_receives_a_gradient() {
-        let device = tested().autodiff();
+        let device = crate::device::tested().unwrap().device.autodiff();
         let patients = Tensor::<2>::from_data([[1.0, -2.0], [0.25, 3.0], [-0.5, 4.0]], &device);
         let mut map = AgeAndSex::new(2, &device);
         assert_eq!(numbers(map.add(patients.clone(), &KNOWN)), numbers(patients.clone()));

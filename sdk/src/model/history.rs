@@ -213,15 +213,9 @@ mod tests {
         tensor.into_data().iter().collect()
     }
 
-    /// The device that `DUALK_TEST_DEVICE` names.
-    fn tested() -> Device {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        crate::device::open(&name).unwrap().device
-    }
-
     #[test]
     fn sums_are_those_of_the_equation() {
-        let device = tested();
+        let device = crate::device::tested().unwrap().device;
         let mut history = History::new(map(), &device);
         // Nothing but what codes say for themselves: code 1 in both visits, code 3 in the last.
         let start = numbers(history.forward(&batch()));
@@ -240,7 +234,7 @@ mod tests {
 
     #[test]
     fn gradients_are_finite_differences() {
-        let device = tested().autodiff();
+        let device = crate::device::tested().unwrap().device.autodiff();
         let weights = Tensor::<2>::from_data([[1.0, -2.0], [3.0, 0.5]], &device);
         let random = |rows: usize, from: f32, columns: usize| -> TensorData {
             let values = (0..rows * columns).map(|i| (from + i as f32 * 1.3).sin()).collect::<Vec<f32>>();

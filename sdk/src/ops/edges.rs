@@ -280,10 +280,8 @@ mod tests {
         Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / columns, columns]), &tested())
     }
 
-    /// The device that `DUALK_TEST_DEVICE` names.
     fn tested() -> Device {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        crate::device::open(&name).unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device
+        crate::device::tested().unwrap().device
     }
 
     fn close(ours: Tensor<2>, expected: &[f32]) {

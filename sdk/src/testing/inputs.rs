@@ -138,11 +138,11 @@ pub(super) fn histories(patients: usize, codes: u32) -> Batch {
 
 /// The device to move to.
 pub(super) fn other_device() -> Result<(Device, f64)> {
-    let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    let tolerance = match name.split(':').next() {
+    let tested = crate::device::tested()?;
+    let tolerance = match tested.name.split(':').next() {
         Some("cuda") => 1e-2,
         Some("wgpu") => 1e-3,
         _ => 0.0,
     };
-    Ok((crate::device::open(&name)?.device, tolerance))
+    Ok((tested.device, tolerance))
 }

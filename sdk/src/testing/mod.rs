@@ -28,8 +28,8 @@
 //! The component is used as an experiment uses it: registered, built from a table of options, behind the slot's trait.
 //! What is checked, where it applies: the documentation of the options, options of wrong types and out of range, shapes,
 //! one element, empty sets, gradients against finite differences for every parameter, save → load → the same output, the
-//! same output twice, and a move to another device. That device is the one that `DUALK_TEST_DEVICE` names, as in the
-//! tests of the SDK; without it, the module moves within the CPU.
+//! same output twice, and a move to another device. That device is the one that `DUALK_TEST_DEVICE` names
+//! ([`tested`](crate::device::tested)), as in the tests of the SDK; without it, the module moves within the CPU.
 //!
 //! burn has one random generator in a process, and some of the checks seed it. Other tests of the same program that draw
 //! from it, as every layer does for its parameters, do so in [`generator::alone`]; what

@@ -10,6 +10,7 @@ use dualk_sdk::prelude::*;
 use dualk_tests::Tensors;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Published tensors by name.
 pub type Values = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
@@ -165,14 +166,13 @@ pub fn read_parameters<M: Module>(module: &M, gradients: Option<&GradientsParams
 
 /// The device that `DUALK_TEST_DEVICE` names, by default the CPU; autodiff is on.
 pub fn device() -> Device {
-    let name = device_name();
-    let found = dualk_sdk::experiment::device::open(&name);
-    found.unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device.autodiff()
+    dualk_sdk::device::tested().unwrap().device.autodiff()
 }
 
-/// What `DUALK_TEST_DEVICE` says, by default `cpu`.
-pub fn device_name() -> String {
-    std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into())
+/// Its name, such as `cpu` or `cuda:0`. Devices are looked for once: every comparison asks for it.
+pub fn device_name() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| dualk_sdk::device::tested().unwrap().name);
+    &NAME
 }
 
 thread_local! {

@@ -20,10 +20,9 @@ use rand_chacha::ChaCha8Rng;
 /// The device to test, and the relative difference that its arithmetic may make. What is expected is computed on the
 /// CPU, with plain tensors.
 fn device() -> (Device, f64) {
-    let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-    let found = crate::device::open(&name);
-    let tolerance = if name == "cpu" { 1e-4 } else { 1e-3 };
-    (found.unwrap_or_else(|e| panic!("DUALK_TEST_DEVICE={name}: {e}")).device, tolerance)
+    let tested = crate::device::tested().unwrap();
+    let tolerance = if tested.name == "cpu" { 1e-4 } else { 1e-3 };
+    (tested.device, tolerance)
 }
 
 fn random(rng: &mut ChaCha8Rng, rows: usize, columns: usize) -> Tensor<2> {

@@ -333,8 +333,7 @@ mod tests {
     /// somebody else.
     #[test]
     fn many_parameters_step_as_each_would_alone() {
-        let name = std::env::var("DUALK_TEST_DEVICE").unwrap_or_else(|_| "cpu".into());
-        let device = crate::device::open(&name).unwrap().device;
+        let device = crate::device::tested().unwrap().device;
         let sizes: Vec<[usize; 2]> = (0..37).map(|i| [[1, 1], [3, 5], [40, 33], [1, 700]][i % 4]).collect();
         let numbers = |i: usize, of: f32, [m, n]: [usize; 2]| -> Vec<f32> {
             (0..m * n).map(|k| (of + i as f32 * 0.7 + k as f32 * 1.3).sin()).collect()
