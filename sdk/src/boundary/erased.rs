@@ -5,18 +5,23 @@
 //! an [`Any`], and is made static again on the other side. With this a plugin's module is an ordinary sub-module:
 //! the optimizer, freezing, records and parameter counts see its parameters.
 
-use burn::module::{Flag, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Bool, Int, Tensor};
+use super::guard;
+use burn::module::{
+    Content, Devices, Flag, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param,
+};
+use burn::tensor::{Bool, Device, Int, Tensor};
 use std::any::Any;
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
 
 /// A borrowed parameter with its rank.
-pub(crate) struct ErasedParamRef<'a> {
+struct ErasedParamRef<'a> {
     rank: usize,
     value: &'a dyn Any,
 }
 
 /// An owned parameter with its rank.
-pub(crate) struct ErasedParam {
+struct ErasedParam {
     rank: usize,
     value: Box<dyn Any + Send>,
 }
@@ -35,7 +40,7 @@ impl ErasedParam {
 }
 
 /// [`ModuleVisitor`] as an object.
-pub(crate) trait ErasedVisitor {
+trait ErasedVisitor {
     /// A float parameter.
     fn visit_float(&mut self, param: ErasedParamRef<'_>);
     /// An integer parameter.
@@ -51,7 +56,7 @@ pub(crate) trait ErasedVisitor {
 }
 
 /// [`ModuleMapper`] as an object.
-pub(crate) trait ErasedMapper {
+trait ErasedMapper {
     /// A float parameter.
     fn map_float(&mut self, param: ErasedParam) -> ErasedParam;
     /// An integer parameter.
@@ -67,7 +72,7 @@ pub(crate) trait ErasedMapper {
 }
 
 /// Erases the parameters that a plugin's module emits.
-pub(crate) struct VisitorToErased<'a>(pub &'a mut dyn ErasedVisitor);
+struct VisitorToErased<'a>(&'a mut dyn ErasedVisitor);
 
 impl ModuleVisitor for VisitorToErased<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -96,7 +101,7 @@ impl ModuleVisitor for VisitorToErased<'_> {
 }
 
 /// Erases the parameters that a plugin's module maps.
-pub(crate) struct MapperToErased<'a>(pub &'a mut dyn ErasedMapper);
+struct MapperToErased<'a>(&'a mut dyn ErasedMapper);
 
 impl ModuleMapper for MapperToErased<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
@@ -198,146 +203,156 @@ impl<M: ModuleMapper> ErasedMapper for ToStatic<'_, M> {
     }
 }
 
-/// Calls `visit` with `visitor` as an object.
-pub(crate) fn visit_with<V: ModuleVisitor>(visitor: &mut V, visit: impl FnOnce(&mut dyn ErasedVisitor)) {
-    visit(&mut ToStatic(visitor));
+/// A burn module as an object of a slot's trait, such as `dyn Fusion`. Whatever implements that trait has this, too, by a few
+/// lines beside it.
+pub trait AsSlot<T: ?Sized> {
+    /// What the slot's trait is called.
+    const TRAIT: &'static str;
+    /// The module as an object of the slot's trait.
+    fn as_slot(&self) -> &T;
 }
 
-/// Calls `map` with `mapper` as an object.
-pub(crate) fn map_with<M: ModuleMapper, R>(mapper: &mut M, map: impl FnOnce(&mut dyn ErasedMapper) -> R) -> R {
-    map(&mut ToStatic(mapper))
+/// A burn module that implements the trait of a slot, as an object.
+trait ErasedModule<T: ?Sized + 'static>: Debug + Send {
+    /// [`AsSlot::TRAIT`].
+    fn trait_name(&self) -> &'static str;
+    /// [`AsSlot::as_slot`].
+    fn slot(&self) -> &T;
+    /// [`Module::visit`].
+    fn visit_erased(&self, visitor: &mut dyn ErasedVisitor);
+    /// [`Module::map`].
+    fn map_erased(self: Box<Self>, mapper: &mut dyn ErasedMapper) -> Box<dyn ErasedModule<T>>;
+    /// [`Module::collect_devices`].
+    fn collect_devices_erased(&self, devices: Devices) -> Devices;
+    /// [`Module::fork`].
+    fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn ErasedModule<T>>;
+    /// [`Module::to_device`].
+    fn to_device_erased(self: Box<Self>, device: &Device) -> Box<dyn ErasedModule<T>>;
+    /// [`Module::train`].
+    fn train_erased(self: Box<Self>) -> Box<dyn ErasedModule<T>>;
+    /// [`Module::valid`].
+    fn valid_erased(&self) -> Box<dyn ErasedModule<T>>;
+    /// [`Module::materialize`].
+    fn materialize_erased(self: Box<Self>) -> Box<dyn ErasedModule<T>>;
+    /// [`Clone::clone`].
+    fn clone_erased(&self) -> Box<dyn ErasedModule<T>>;
 }
 
-/// Declares the burn module that holds any implementation of a slot's trait.
-macro_rules! slot_module {
-    ($(#[$meta:meta])* $module:ident: $erased:ident for $slot:ident) => {
-        /// What the slot's module needs of an implementation; every burn module that implements the slot has it.
-        pub(crate) trait $erased: $slot + std::fmt::Debug + Send {
-            /// [`Module::visit`](burn::module::Module::visit).
-            fn visit_erased(&self, visitor: &mut dyn $crate::boundary::ErasedVisitor);
-            /// [`Module::map`](burn::module::Module::map).
-            fn map_erased(self: Box<Self>, mapper: &mut dyn $crate::boundary::ErasedMapper) -> Box<dyn $erased>;
-            /// [`Module::collect_devices`](burn::module::Module::collect_devices).
-            fn collect_devices_erased(&self, devices: burn::module::Devices) -> burn::module::Devices;
-            /// [`Module::fork`](burn::module::Module::fork).
-            fn fork_erased(self: Box<Self>, device: &burn::tensor::Device) -> Box<dyn $erased>;
-            /// [`Module::to_device`](burn::module::Module::to_device).
-            fn to_device_erased(self: Box<Self>, device: &burn::tensor::Device) -> Box<dyn $erased>;
-            /// [`Module::train`](burn::module::Module::train).
-            fn train_erased(self: Box<Self>) -> Box<dyn $erased>;
-            /// [`Module::valid`](burn::module::Module::valid).
-            fn valid_erased(&self) -> Box<dyn $erased>;
-            /// [`Module::materialize`](burn::module::Module::materialize).
-            fn materialize_erased(self: Box<Self>) -> Box<dyn $erased>;
-            /// [`Clone::clone`].
-            fn clone_erased(&self) -> Box<dyn $erased>;
-        }
+impl<T: ?Sized + 'static, M: AsSlot<T> + Module + 'static> ErasedModule<T> for M {
+    fn trait_name(&self) -> &'static str {
+        <M as AsSlot<T>>::TRAIT
+    }
 
-        impl<T: $slot + burn::module::Module + 'static> $erased for T {
-            fn visit_erased(&self, visitor: &mut dyn $crate::boundary::ErasedVisitor) {
-                self.visit(&mut $crate::boundary::VisitorToErased(visitor));
-            }
+    fn slot(&self) -> &T {
+        AsSlot::<T>::as_slot(self)
+    }
 
-            fn map_erased(self: Box<Self>, mapper: &mut dyn $crate::boundary::ErasedMapper) -> Box<dyn $erased> {
-                Box::new(self.map(&mut $crate::boundary::MapperToErased(mapper)))
-            }
+    fn visit_erased(&self, visitor: &mut dyn ErasedVisitor) {
+        self.visit(&mut VisitorToErased(visitor));
+    }
 
-            fn collect_devices_erased(&self, devices: burn::module::Devices) -> burn::module::Devices {
-                self.collect_devices(devices)
-            }
+    fn map_erased(self: Box<Self>, mapper: &mut dyn ErasedMapper) -> Box<dyn ErasedModule<T>> {
+        Box::new((*self).map(&mut MapperToErased(mapper)))
+    }
 
-            fn fork_erased(self: Box<Self>, device: &burn::tensor::Device) -> Box<dyn $erased> {
-                Box::new((*self).fork(device))
-            }
+    fn collect_devices_erased(&self, devices: Devices) -> Devices {
+        self.collect_devices(devices)
+    }
 
-            fn to_device_erased(self: Box<Self>, device: &burn::tensor::Device) -> Box<dyn $erased> {
-                Box::new((*self).to_device(device))
-            }
+    fn fork_erased(self: Box<Self>, device: &Device) -> Box<dyn ErasedModule<T>> {
+        Box::new((*self).fork(device))
+    }
 
-            fn train_erased(self: Box<Self>) -> Box<dyn $erased> {
-                Box::new((*self).train())
-            }
+    fn to_device_erased(self: Box<Self>, device: &Device) -> Box<dyn ErasedModule<T>> {
+        Box::new((*self).to_device(device))
+    }
 
-            fn valid_erased(&self) -> Box<dyn $erased> {
-                Box::new(self.valid())
-            }
+    fn train_erased(self: Box<Self>) -> Box<dyn ErasedModule<T>> {
+        Box::new((*self).train())
+    }
 
-            fn materialize_erased(self: Box<Self>) -> Box<dyn $erased> {
-                Box::new((*self).materialize())
-            }
+    fn valid_erased(&self) -> Box<dyn ErasedModule<T>> {
+        Box::new(self.valid())
+    }
 
-            fn clone_erased(&self) -> Box<dyn $erased> {
-                Box::new(self.clone())
-            }
-        }
+    fn materialize_erased(self: Box<Self>) -> Box<dyn ErasedModule<T>> {
+        Box::new((*self).materialize())
+    }
 
-        $(#[$meta])*
-        #[derive(Debug)]
-        pub struct $module {
-            inner: Box<dyn $erased>,
-            origin: std::sync::Arc<str>,
-        }
-
-        impl $module {
-            /// Wraps an implementation; `origin` names it in errors, for instance `gat (plugin libgat.so)`.
-            pub fn new(inner: impl $slot + burn::module::Module + 'static, origin: impl Into<std::sync::Arc<str>>) -> Self {
-                Self { inner: Box::new(inner), origin: origin.into() }
-            }
-
-            /// Calls the implementation; a panic in it carries the plugin's name.
-            fn guard<R>(&self, call: impl FnOnce(&dyn $erased) -> R) -> R {
-                $crate::boundary::guard::run(&self.origin, || call(&*self.inner))
-            }
-        }
-
-        impl Clone for $module {
-            fn clone(&self) -> Self {
-                Self { inner: self.inner.clone_erased(), origin: self.origin.clone() }
-            }
-        }
-
-        impl burn::module::Module for $module {
-            fn collect_devices(&self, devices: burn::module::Devices) -> burn::module::Devices {
-                self.inner.collect_devices_erased(devices)
-            }
-
-            fn fork(self, device: &burn::tensor::Device) -> Self {
-                Self { inner: self.inner.fork_erased(device), origin: self.origin }
-            }
-
-            fn to_device(self, device: &burn::tensor::Device) -> Self {
-                Self { inner: self.inner.to_device_erased(device), origin: self.origin }
-            }
-
-            fn train(self) -> Self {
-                Self { inner: self.inner.train_erased(), origin: self.origin }
-            }
-
-            fn valid(&self) -> Self {
-                Self { inner: self.inner.valid_erased(), origin: self.origin.clone() }
-            }
-
-            fn materialize(self) -> Self {
-                Self { inner: self.inner.materialize_erased(), origin: self.origin }
-            }
-
-            fn visit<V: burn::module::ModuleVisitor>(&self, visitor: &mut V) {
-                $crate::boundary::visit_with(visitor, |visitor| self.inner.visit_erased(visitor));
-            }
-
-            fn map<M: burn::module::ModuleMapper>(self, mapper: &mut M) -> Self {
-                let Self { inner, origin } = self;
-                Self { inner: $crate::boundary::map_with(mapper, |mapper| inner.map_erased(mapper)), origin }
-            }
-        }
-
-        impl burn::module::ModuleDisplayDefault for $module {
-            fn content(&self, content: burn::module::Content) -> Option<burn::module::Content> {
-                content.add_formatted(&format!("{} ({})", stringify!($slot), self.origin)).optional()
-            }
-        }
-
-        impl burn::module::ModuleDisplay for $module {}
-    };
+    fn clone_erased(&self) -> Box<dyn ErasedModule<T>> {
+        Box::new(self.clone())
+    }
 }
-pub(crate) use slot_module;
+
+/// The burn module that holds any implementation of a slot's trait, such as `dyn Fusion`. The trait is implemented for it beside
+/// the trait.
+pub struct SlotModule<T: ?Sized + 'static> {
+    inner: Box<dyn ErasedModule<T>>,
+    origin: Arc<str>,
+}
+
+impl<T: ?Sized + 'static> SlotModule<T> {
+    /// Wraps an implementation; `origin` names it in errors, for instance `gat (plugin libgat.so)`.
+    pub fn new(inner: impl AsSlot<T> + Module + 'static, origin: impl Into<Arc<str>>) -> Self {
+        Self { inner: Box::new(inner), origin: origin.into() }
+    }
+
+    /// Calls the implementation; a panic in it carries the plugin's name.
+    pub(crate) fn guard<R>(&self, call: impl FnOnce(&T) -> R) -> R {
+        guard::run(&self.origin, || call(self.inner.slot()))
+    }
+}
+
+impl<T: ?Sized + 'static> Debug for SlotModule<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotModule").field("inner", &self.inner).field("origin", &self.origin).finish()
+    }
+}
+
+impl<T: ?Sized + 'static> Clone for SlotModule<T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone_erased(), origin: self.origin.clone() }
+    }
+}
+
+impl<T: ?Sized + 'static> Module for SlotModule<T> {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.inner.collect_devices_erased(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self { inner: self.inner.fork_erased(device), origin: self.origin }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self { inner: self.inner.to_device_erased(device), origin: self.origin }
+    }
+
+    fn train(self) -> Self {
+        Self { inner: self.inner.train_erased(), origin: self.origin }
+    }
+
+    fn valid(&self) -> Self {
+        Self { inner: self.inner.valid_erased(), origin: self.origin.clone() }
+    }
+
+    fn materialize(self) -> Self {
+        Self { inner: self.inner.materialize_erased(), origin: self.origin }
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.inner.visit_erased(&mut ToStatic(visitor));
+    }
+
+    fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+        Self { inner: self.inner.map_erased(&mut ToStatic(mapper)), origin: self.origin }
+    }
+}
+
+impl<T: ?Sized + 'static> ModuleDisplayDefault for SlotModule<T> {
+    fn content(&self, content: Content) -> Option<Content> {
+        content.add_formatted(&format!("{} ({})", self.inner.trait_name(), self.origin)).optional()
+    }
+}
+
+impl<T: ?Sized + 'static> ModuleDisplay for SlotModule<T> {}

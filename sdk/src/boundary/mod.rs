@@ -5,7 +5,5 @@ mod erased;
 pub mod guard;
 mod guarded;
 
-pub(crate) use erased::{
-    ErasedMapper, ErasedVisitor, MapperToErased, VisitorToErased, map_with, slot_module, visit_with,
-};
+pub use erased::{AsSlot, SlotModule};
 pub(crate) use guarded::Guarded;

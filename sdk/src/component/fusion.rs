@@ -3,7 +3,7 @@
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::guard::has_shape;
-use crate::boundary::slot_module;
+use crate::boundary::{AsSlot, SlotModule};
 use crate::data::Sets;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
@@ -52,9 +52,15 @@ pub trait Fusion {
     fn width(&self) -> usize;
 }
 
-slot_module! {
-    /// A fusion from any plugin, as a burn module.
-    FusionModule: ErasedFusion for Fusion
+/// A fusion from any plugin, as a burn module.
+pub type FusionModule = SlotModule<dyn Fusion>;
+
+impl<M: Fusion + 'static> AsSlot<dyn Fusion> for M {
+    const TRAIT: &'static str = "Fusion";
+
+    fn as_slot(&self) -> &(dyn Fusion + 'static) {
+        self
+    }
 }
 
 impl Fusion for FusionModule {

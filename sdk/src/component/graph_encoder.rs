@@ -3,7 +3,7 @@
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::guard::has_shape;
-use crate::boundary::slot_module;
+use crate::boundary::{AsSlot, SlotModule};
 use crate::graph::Graph;
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
@@ -32,9 +32,15 @@ pub trait GraphEncoder {
     fn width(&self) -> usize;
 }
 
-slot_module! {
-    /// A graph encoder from any plugin, as a burn module.
-    GraphEncoderModule: ErasedGraphEncoder for GraphEncoder
+/// A graph encoder from any plugin, as a burn module.
+pub type GraphEncoderModule = SlotModule<dyn GraphEncoder>;
+
+impl<M: GraphEncoder + 'static> AsSlot<dyn GraphEncoder> for M {
+    const TRAIT: &'static str = "GraphEncoder";
+
+    fn as_slot(&self) -> &(dyn GraphEncoder + 'static) {
+        self
+    }
 }
 
 impl GraphEncoder for GraphEncoderModule {

@@ -3,7 +3,7 @@
 use super::{Builds, Component, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::guard::has_shape;
-use crate::boundary::slot_module;
+use crate::boundary::{AsSlot, SlotModule};
 use crate::data::Batch;
 use crate::data::knowledge::Knowledge;
 use burn::tensor::{Device, Tensor};
@@ -85,9 +85,15 @@ pub trait Head {
     fn width(&self) -> usize;
 }
 
-slot_module! {
-    /// A head from any plugin, as a burn module.
-    HeadModule: ErasedHead for Head
+/// A head from any plugin, as a burn module.
+pub type HeadModule = SlotModule<dyn Head>;
+
+impl<M: Head + 'static> AsSlot<dyn Head> for M {
+    const TRAIT: &'static str = "Head";
+
+    fn as_slot(&self) -> &(dyn Head + 'static) {
+        self
+    }
 }
 
 impl Head for HeadModule {

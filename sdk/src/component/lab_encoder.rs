@@ -3,7 +3,7 @@
 use super::{Builds, Component, PartKey, Slot, SlotKind};
 use crate::Result;
 use crate::boundary::guard::has_shape;
-use crate::boundary::slot_module;
+use crate::boundary::{AsSlot, SlotModule};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 
@@ -39,9 +39,15 @@ impl PartKey {
     pub const LAB: Self = Self::new("lab");
 }
 
-slot_module! {
-    /// A lab encoder from any plugin, as a burn module.
-    LabEncoderModule: ErasedLabEncoder for LabEncoder
+/// A lab encoder from any plugin, as a burn module.
+pub type LabEncoderModule = SlotModule<dyn LabEncoder>;
+
+impl<M: LabEncoder + 'static> AsSlot<dyn LabEncoder> for M {
+    const TRAIT: &'static str = "LabEncoder";
+
+    fn as_slot(&self) -> &(dyn LabEncoder + 'static) {
+        self
+    }
 }
 
 impl LabEncoder for LabEncoderModule {

@@ -3,7 +3,7 @@
 use super::{Builds, Component, PartKey, Slot, SlotKind, SubParts};
 use crate::Result;
 use crate::boundary::guard::has_shape;
-use crate::boundary::slot_module;
+use crate::boundary::{AsSlot, SlotModule};
 use crate::data::Batch;
 use crate::graph::Graph;
 use burn::tensor::{Device, Tensor};
@@ -40,9 +40,15 @@ impl PartKey {
     pub const PATIENT_ENCODER: Self = Self::new("patient_encoder");
 }
 
-slot_module! {
-    /// A patient encoder from any plugin, as a burn module.
-    PatientEncoderModule: ErasedPatientEncoder for PatientEncoder
+/// A patient encoder from any plugin, as a burn module.
+pub type PatientEncoderModule = SlotModule<dyn PatientEncoder>;
+
+impl<M: PatientEncoder + 'static> AsSlot<dyn PatientEncoder> for M {
+    const TRAIT: &'static str = "PatientEncoder";
+
+    fn as_slot(&self) -> &(dyn PatientEncoder + 'static) {
+        self
+    }
 }
 
 impl PatientEncoder for PatientEncoderModule {
