@@ -3,14 +3,17 @@
 use super::embedding::VECTORS;
 use super::identity::Identity;
 use super::manifest::names_triples;
+use super::outcome::Outcome;
 use super::report::Contents;
-use super::run_dir::RunDir;
+use super::run_dir::{METRICS, RunDir};
+use crate::plugin::PluginsLock;
 use crate::storage::{self, Access};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::fmt::Display;
 use std::fs;
 use std::path::Path;
+use toml::Table;
 
 /// Copies results, curves and settings of a finished run to the folder `out`: without weights (unless `with_weights`),
 /// logs, measures by patient, fingerprints of data files and the folders of this machine, of whose paths the last part
@@ -21,14 +24,12 @@ use std::path::Path;
 /// When the run is not finished, there is something at `out`, or a file cannot be read or written.
 pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     check_absent(out)?;
-    let manifest = table(run, "manifest.toml")?;
-    let is_graph = names_triples(&manifest);
-    let files = hidden_files(run, manifest, is_graph)?;
+    let shared = Shared::of(run)?;
+    let files = shared.files(run)?;
     storage::checked_folder(out, Access::Private, check_absent, |new| {
         files.iter().try_for_each(|(name, text)| storage::write(&new.join(name), text.as_bytes()))?;
-        if !is_graph {
-            let made = RunDir::at(new);
-            storage::write(&new.join("report.html"), Contents::read(&made)?.page(&made)?.as_bytes())?;
+        if let Some(contents) = shared.contents() {
+            contents.compared(&RunDir::at(new), None).write(&RunDir::at(new))?;
         }
         match with_weights {
             true => copy_weights(run, new),
@@ -45,40 +46,71 @@ fn check_absent(out: &Path) -> Result<()> {
     }
 }
 
-/// Settings and results of a run by the names of their files, without what is of this machine.
-fn hidden_files(run: &RunDir, manifest: toml::Table, is_graph: bool) -> Result<Vec<(String, String)>> {
-    let program = |e: &dyn Display| Error::program(e.to_string());
-    let result = match is_graph {
-        true => json_of(run, "result.json")?,
-        false => serde_json::to_value(run.outcome()?).map_err(|e| program(&e))?,
-    };
-    let epochs = read(run, "metrics.jsonl")?;
-    let mut environment = json_of(run, "environment.json")?;
-    hide_in_json(&mut environment);
-    let pretty = |value: &Value| format!("{value:#}\n");
-    let mut files = vec![
-        ("metrics.jsonl".to_owned(), epochs),
-        ("environment.json".to_owned(), pretty(&environment)),
-        ("result.json".to_owned(), pretty(&result)),
-    ];
-    let mut tables =
-        vec![("manifest.toml".to_owned(), manifest), ("plugins.lock".to_owned(), table(run, "plugins.lock")?)];
-    for name in kept_manifests(run)? {
-        let kept = table(run, &name)?;
-        tables.push((name, kept));
+/// Settings and results of a run, without what is of this machine.
+struct Shared {
+    manifest: Table,
+    result: Value,
+    /// The same as what a report is made of; `None` of knowledge graphs, which have no report.
+    outcome: Option<Outcome>,
+    /// A line an epoch.
+    epochs: String,
+    environment: Value,
+    plugins: Table,
+}
+
+impl Shared {
+    fn of(run: &RunDir) -> Result<Self> {
+        let manifest = hidden_table(run, "manifest.toml")?;
+        let (result, outcome) = match names_triples(&manifest) {
+            true => (json_of(run, "result.json")?, None),
+            false => {
+                let outcome = run.outcome()?;
+                (serde_json::to_value(&outcome).map_err(|e| Error::program(e.to_string()))?, Some(outcome))
+            }
+        };
+        let epochs = read(run, METRICS)?;
+        let mut environment = json_of(run, "environment.json")?;
+        hide_in_json(&mut environment);
+        Ok(Self { manifest, result, outcome, epochs, environment, plugins: hidden_table(run, "plugins.lock")? })
     }
-    for (name, mut table) in tables {
-        table.remove("output");
-        table.iter_mut().for_each(|(_, value)| hide_in_toml(value));
-        files.push((name, toml::to_string(&table).map_err(|e| program(&e))?));
+
+    /// Their texts, and those of manifests of embeddings, by the names of their files.
+    fn files(&self, run: &RunDir) -> Result<Vec<(String, String)>> {
+        let pretty = |value: &Value| format!("{value:#}\n");
+        let mut files = vec![
+            (METRICS.to_owned(), self.epochs.clone()),
+            ("environment.json".to_owned(), pretty(&self.environment)),
+            ("result.json".to_owned(), pretty(&self.result)),
+            ("manifest.toml".to_owned(), text_of(&self.manifest)?),
+            ("plugins.lock".to_owned(), text_of(&self.plugins)?),
+        ];
+        for name in kept_manifests(run)? {
+            let text = text_of(&hidden_table(run, &name)?)?;
+            files.push((name, text));
+        }
+        if let Some(Identity { sha256, made_from }) = run.identity() {
+            let keys = ["sdk", "plugins", "device", "threads", "instructions"];
+            let kept = keys.map(|key| (key.to_owned(), made_from[key].clone()));
+            let kept: serde_json::Map<_, _> = kept.into_iter().collect();
+            files.push(("identity.json".to_owned(), pretty(&json!({ "sha256": sha256, "made_from": kept }))));
+        }
+        Ok(files)
     }
-    if let Some(Identity { sha256, made_from }) = run.identity() {
-        let keys = ["sdk", "plugins", "device", "threads", "instructions"];
-        let kept = keys.map(|key| (key.to_owned(), made_from[key].clone()));
-        let kept: serde_json::Map<_, _> = kept.into_iter().collect();
-        files.push(("identity.json".to_owned(), pretty(&json!({ "sha256": sha256, "made_from": kept }))));
+
+    /// What the page says, but for the table of the run: nothing that the other files of the copy do not.
+    fn contents(self) -> Option<Contents> {
+        Some(Contents {
+            outcome: self.outcome?,
+            history: self.epochs.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            manifest: self.manifest,
+            environment: self.environment,
+            plugins: PluginsLock::listed(self.plugins),
+            changes: Vec::new(),
+            fingerprint: None,
+            flow: Vec::new(),
+            compared: None,
+        })
     }
-    Ok(files)
 }
 
 /// The copies of manifests of embeddings.
@@ -95,8 +127,16 @@ fn read(run: &RunDir, name: &str) -> Result<String> {
     fs::read_to_string(&file).map_err(|e| Error::io("read", file, e))
 }
 
-fn table(run: &RunDir, name: &str) -> Result<toml::Table> {
-    read(run, name)?.parse::<toml::Table>().map_err(|e| broken(run, name, &e))
+/// A file of TOML without what is of this machine.
+fn hidden_table(run: &RunDir, name: &str) -> Result<Table> {
+    let mut table = read(run, name)?.parse::<Table>().map_err(|e| broken(run, name, &e))?;
+    table.remove("output");
+    table.iter_mut().for_each(|(_, value)| hide_in_toml(value));
+    Ok(table)
+}
+
+fn text_of(table: &Table) -> Result<String> {
+    toml::to_string(table).map_err(|e| Error::program(e.to_string()))
 }
 
 fn json_of(run: &RunDir, name: &str) -> Result<Value> {

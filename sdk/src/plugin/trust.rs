@@ -94,9 +94,9 @@ impl PluginsLock {
         toml::to_string(&File { plugin: plugins }).map_err(|e| Error::program(e.to_string()))
     }
 
-    /// The plugins in the text of a lock; nothing where the text cannot be read as one.
-    pub(crate) fn listed(text: &str) -> Vec<LockedPlugin> {
-        toml::from_str::<File>(text).map(|file| file.plugin).unwrap_or_default()
+    /// The plugins in a lock; nothing where it cannot be read as one.
+    pub(crate) fn listed(lock: toml::Table) -> Vec<LockedPlugin> {
+        toml::Value::Table(lock).try_into::<File>().map(|file| file.plugin).unwrap_or_default()
     }
 
     fn holds(&self, found: &Inspection) -> bool {

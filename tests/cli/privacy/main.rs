@@ -242,6 +242,10 @@ fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
     }
     let text = fs::read_to_string(shared.join("manifest.toml")).unwrap();
     assert!(text.contains("root = \"raw\"") && text.contains("gat"), "{text}");
+    // The page says what the other files of the copy do, and no more.
+    let page = fs::read_to_string(shared.join("report.html")).unwrap();
+    assert!(dualk(folder.path(), &["report", "shared"]).status.success());
+    assert_eq!(fs::read_to_string(shared.join("report.html")).unwrap(), page);
     assert_eq!(dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "shared"]).status.code(), Some(2));
     // What others put beside the weights is theirs.
     let beside = run.join("checkpoints/mine");

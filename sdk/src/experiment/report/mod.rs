@@ -61,7 +61,7 @@ impl Contents {
             fingerprint: Fingerprint::read(run)?,
             flow: serde_json::from_value(json("summary.json")?["flow"].clone()).unwrap_or_default(),
             environment: json("environment.json")?,
-            plugins: PluginsLock::listed(&text(run, "plugins.lock")?),
+            plugins: PluginsLock::listed(toml::from_str(&text(run, "plugins.lock")?).unwrap_or_default()),
             compared: Comparison::of_run(run, &CompareOptions::default()).ok(),
         })
     }
