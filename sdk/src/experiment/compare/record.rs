@@ -11,7 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use toml::Table;
 
-/// What runs of older versions do not say: options of their objectives that say what a model sees.
+/// Options of objectives that say what a model sees, for runs whose `result.json` has no `inputs`, as it has since 27 November
+/// 2026. They are read and compared as others are, for what came into that file later may be missing, and until then the shipped
+/// tasks had such options by these names alone. Without the names, two of these runs would be refused as of different tasks where
+/// other items enter or other visits are learnt from. For runs that have `inputs` nothing goes by this list.
 const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
 
 /// A finished run.
