@@ -246,11 +246,11 @@ impl<'a> Underway<'a> {
 
 /// An epoch as a line.
 fn epoch_line(record: &EpochRecord) -> String {
-    let metrics = |part: &str, metrics: &Metrics| match metrics.is_empty() {
+    let metrics = |split: &str, metrics: &Metrics| match metrics.is_empty() {
         true => String::new(),
         false => {
             let shown: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-            format!("  {part} {}", shown.join(" "))
+            format!("  {split} {}", shown.join(" "))
         }
     };
     let (valid, test) = (metrics("valid", &record.valid), metrics("test", &record.test));
