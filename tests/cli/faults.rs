@@ -118,6 +118,12 @@ fn cases() -> Vec<Case> {
             "classifier = [8], dropout = -1",
             &["model.head", ":14"],
         ),
+        manifest(
+            "number for the copy path",
+            "head = { decoder",
+            "head = { history = 1, decoder",
+            &["`model.head.history`", "expected a boolean", "broken.toml:14"],
+        ),
         manifest("no TOML", "[model]", "[model", &["this is not TOML", "broken.toml:8"]),
         manifest("no data", "[data]", "[dat]", &["`dat`", "did you mean `data`", ":4"]),
         manifest("text for a number", "epochs = 1", "epochs = \"many\"", &["stage[0].epochs", "\"many\"", ":21"]),
@@ -269,6 +275,11 @@ fn cases() -> Vec<Case> {
             "setting of a misspelt type of a head",
             &["--set", "model.head.tpye=linear"],
             &["model.head.tpye", "did you mean `type`?", "`type`, `history`, `prior`"],
+        ),
+        set(
+            "setting of a head of another type",
+            &["--set", "model.head.prior=3"],
+            &["`model.head.prior`", "`3`", "--> --set model.head.prior=3"],
         ),
         set("setting of another type", &["--set", "seed=one"], &["`seed`", "\"one\"", "--> --set seed=one"]),
         files(

@@ -19,6 +19,7 @@ mod experiment;
 mod export;
 mod fingerprint;
 mod groups;
+mod heads;
 mod identity;
 mod inputs;
 mod leaks;

@@ -1,6 +1,7 @@
 //! The parts of a model as a manifest has them, after the [list](KEYS) of them: their keys, and how they are built, at the
 //! model's own sizes or, to check options, at small ones.
 
+use super::heads::Heads;
 use crate::boundary::guard;
 use crate::component::{each_slot, no_sub_part, *};
 use crate::data::Dataset;
@@ -12,9 +13,9 @@ use crate::recipe::Recipe;
 use crate::{Error, Result};
 use burn::tensor::{Device, Tensor};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use toml::{Table, Value};
+use toml::Value;
 
 /// Widths of a check.
 const SMALL: usize = 8;
@@ -120,55 +121,6 @@ impl Model {
                 choice.clone_into(&mut field.r#type);
             }
         }
-    }
-}
-
-/// Heads: the component that makes them, which may stay open where its options are given, and what the logits get
-/// beside.
-#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
-pub struct Heads {
-    /// Whether a patient's own codes, and their neighbours in the graph, also reach the logits of a task directly, past
-    /// fusions and hidden layers. Default: true, and false with `compat`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub history: Option<bool>,
-    /// Whether logits of labels begin at the log-odds of each label among the examples that a stage learns from. Default:
-    /// true, and false with `compat`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prior: Option<bool>,
-    /// The component of the slot `head`.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub component: ComponentRef,
-}
-
-impl Heads {
-    /// Its keys that are no options of the component.
-    pub(super) const SWITCHES: [&'static str; 2] = ["history", "prior"];
-}
-
-impl<'de> Deserialize<'de> for Heads {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let mut options = match Value::deserialize(deserializer)? {
-            Value::String(name) => Table::from_iter([("type".to_owned(), Value::String(name))]),
-            Value::Table(options) => options,
-            other => {
-                return Err(D::Error::custom(format!("expected a head such as {{ type = \"…\" }}, found {other}")));
-            }
-        };
-        let switch = |key: &str| match options.remove(key) {
-            None => Ok(None),
-            Some(Value::Boolean(switch)) => Ok(Some(switch)),
-            Some(other) => Err(D::Error::custom(format!("`{key}` is true or false, found {other}"))),
-        };
-        let [history, prior] = Self::SWITCHES.map(switch);
-        let (history, prior) = (history?, prior?);
-        let r#type = match options.remove("type") {
-            None => String::new(),
-            Some(Value::String(name)) => name,
-            Some(other) => return Err(D::Error::custom(format!("`type` is a name, found {other}"))),
-        };
-        Ok(Self { history, prior, component: ComponentRef { r#type, options } })
     }
 }
 

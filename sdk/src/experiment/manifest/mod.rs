@@ -10,7 +10,8 @@ mod settings;
 mod source;
 mod sweep;
 
-pub use super::parts::{Heads, Model};
+pub use super::heads::Heads;
+pub use super::parts::Model;
 pub use random::RandomSearch;
 pub(crate) use schema::component_schemas;
 pub use schema::manifest_schema;
