@@ -119,6 +119,23 @@ fn cases() -> Vec<Case> {
             &["model.head", ":14"],
         ),
         manifest(
+            "unknown start of logits",
+            "head = { decoder",
+            "head = { prior = \"maen\", decoder",
+            &[
+                "`model.head.prior`: unknown value `maen`",
+                "did you mean `mean`?",
+                "accepted: rates, mean, none",
+                "broken.toml:14",
+            ],
+        ),
+        manifest(
+            "number for the start of logits",
+            "head = { decoder",
+            "head = { prior = 1, decoder",
+            &["`model.head.prior`", "expected true, false or one of the texts `rates`, `mean`, `none`", ":14"],
+        ),
+        manifest(
             "number for the copy path",
             "head = { decoder",
             "head = { history = 1, decoder",
@@ -280,6 +297,11 @@ fn cases() -> Vec<Case> {
             "setting of a head of another type",
             &["--set", "model.head.prior=3"],
             &["`model.head.prior`", "`3`", "--> --set model.head.prior=3"],
+        ),
+        set(
+            "setting of a misspelt start of logits",
+            &["--set", "model.head.prior=maen"],
+            &["`model.head.prior`: unknown value `maen`", "--> --set model.head.prior=maen", "did you mean `mean`?"],
         ),
         set("setting of another type", &["--set", "seed=one"], &["`seed`", "\"one\"", "--> --set seed=one"]),
         files(

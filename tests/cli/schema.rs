@@ -159,6 +159,8 @@ fn mistakes_do_not_fit() {
         ("[model]\ngraph_encoder = { type = \"gat\", dims = [] }", ".model.graph_encoder.dims"),
         ("[model]\ngraph_encoder = { type = \"gat\", dropout = 1.0 }", ".model.graph_encoder.dropout"),
         ("[model]\nvisit_fusion = { type = \"dipole\", score = \"best\" }", ".model.visit_fusion.score"),
+        ("[model]\nhead = { type = \"mlp\", prior = \"maen\" }", ".model.head.prior"),
+        ("[model]\nhead = { type = \"mlp\", prior = 1 }", ".model.head.prior"),
         ("[[stage]]\ntype = \"train\"", ".stage[0].type"),
         ("[[stage]]\ntype = \"finetune\"\nloss = \"hinge\"", ".stage[0].loss"),
     ];
@@ -166,6 +168,9 @@ fn mistakes_do_not_fit() {
         assert_eq!(check(&root, text).as_deref(), Some(place), "{text}");
     }
     assert_eq!(check(&root, "[model]\ngraph_encoder = { type = \"gat\", dims = [8], heads = 2, dropout = 0.0 }"), None);
+    for prior in ["true", "false", "\"rates\"", "\"mean\"", "\"none\""] {
+        assert_eq!(check(&root, &format!("[model]\nhead = {{ type = \"mlp\", prior = {prior} }}")), None, "{prior}");
+    }
 }
 
 /// Ranges are declared once: what the schema refuses the program refuses, at the same key.

@@ -1,9 +1,10 @@
-//! Where the logits of labels begin: at the log-odds of each label among the examples that a stage learns from, which are
-//! counted here once more.
+//! Where the logits of labels begin: at the log-odds of each label among the examples that a stage learns from, or all at those
+//! of their mean rate. Both are counted here once more.
 
 #[path = "support/plugins.rs"]
 mod plugins;
 
+use dualk_sdk::experiment::manifest::Prior;
 use dualk_sdk::experiment::{Evaluation, Experiment, Manifest};
 use dualk_sdk::model::{Model, save_weights};
 use dualk_sdk::plugin::Registry;
@@ -77,31 +78,46 @@ fn objective(experiment: &Experiment, stage: usize) -> Box<dyn Objective> {
     experiment.registry().make::<slots::objective>(&objective.r#type, objective.options).unwrap()
 }
 
-/// What each output of each head begins with: the log-odds of its label, half a label added to either side.
-fn log_odds(experiment: &Experiment, data: &Dataset, stage: usize) -> Vec<Vec<f32>> {
-    let objective = objective(experiment, stage);
-    let examples = objective.examples(data, Split::Train).unwrap();
-    let heads = objective.heads(data).unwrap().into_iter().zip(&examples.targets);
-    let of_column = |targets: &Ragged<u32>, column: u32| {
+/// What each output of each head begins with, by the number of outputs and the targets of the head.
+type Start = fn(u32, &Ragged<u32>) -> Vec<f32>;
+
+/// The log-odds of each label, half a label added to either side.
+fn log_odds(outputs: u32, targets: &Ragged<u32>) -> Vec<f32> {
+    let of_column = |column: u32| {
         let with = targets.rows().filter(|row| row.contains(&column)).count() as f64;
         (((with + 0.5) / (targets.len() as f64 - with + 0.5)).ln()) as f32
     };
-    heads.map(|(spec, targets)| (0..spec.outputs as u32).map(|column| of_column(targets, column)).collect()).collect()
+    (0..outputs).map(of_column).collect()
 }
 
-#[test]
-fn every_output_begins_at_the_log_odds_of_its_label() {
-    let (without, with) = (experiment("", ", prior = false"), experiment("", ""));
+/// The log-odds of the mean over labels of how often each is true, half a label added to either side of each.
+fn mean_log_odds(outputs: u32, targets: &Ragged<u32>) -> Vec<f32> {
+    let labels = f64::from(outputs);
+    let rate = (targets.values().len() as f64 + labels / 2.0) / (labels * (targets.len() as f64 + 1.0));
+    vec![(rate / (1.0 - rate)).ln() as f32; outputs as usize]
+}
+
+/// The same for each head of a stage.
+fn starts(experiment: &Experiment, data: &Dataset, stage: usize, of_head: Start) -> Vec<Vec<f32>> {
+    let objective = objective(experiment, stage);
+    let examples = objective.examples(data, Split::Train).unwrap();
+    let heads = objective.heads(data).unwrap().into_iter().zip(&examples.targets);
+    heads.map(|(spec, targets)| of_head(spec.outputs as u32, targets)).collect()
+}
+
+/// Looks whether logits of all stages of an experiment begin there, in every head some below `least`.
+fn check_starts(with: &Experiment, of_head: Start, least: f32) {
+    let without = experiment("", ", prior = false");
     let data = with.prepare(&Silent).unwrap();
     // Joint pretraining, the same heads once more in turn, and the classifier.
     for stage in 0..3 {
-        let ((start, weights), (ours, same_weights)) = (begins(&without, &data, stage), begins(&with, &data, stage));
+        let ((start, weights), (ours, same_weights)) = (begins(&without, &data, stage), begins(with, &data, stage));
         // They are no parameters, and no others are drawn.
         assert!(weights == same_weights);
-        let expected = log_odds(&with, &data, stage);
+        let expected = starts(with, &data, stage, of_head);
         assert_eq!(expected.len(), if stage < 2 { 3 } else { 1 });
         for ((start, ours), odds) in start.iter().zip(&ours).zip(&expected) {
-            assert!(odds.iter().any(|odds| *odds < -2.0), "{odds:?}");
+            assert!(odds.iter().any(|odds| *odds < least), "{odds:?}");
             for (patient, row) in ours.chunks_exact(odds.len()).enumerate() {
                 for ((logit, start), odds) in row.iter().zip(&start[patient * odds.len()..]).zip(odds) {
                     assert!((logit - start - odds).abs() < 1e-4, "stage {stage}: {logit} − {start}, {odds}");
@@ -112,13 +128,31 @@ fn every_output_begins_at_the_log_odds_of_its_label() {
 }
 
 #[test]
+fn every_output_begins_at_the_log_odds_of_its_label() {
+    let by_default = experiment("", "");
+    check_starts(&by_default, log_odds, -2.0);
+    for head in [", prior = true", ", prior = \"rates\""] {
+        assert_eq!(experiment("", head).resolved().unwrap(), by_default.resolved().unwrap(), "{head}");
+    }
+}
+
+#[test]
+fn all_outputs_of_a_head_begin_at_the_log_odds_of_their_mean_rate() {
+    let mean = experiment("", ", prior = \"mean\"");
+    assert_eq!(mean.manifest().model.head.prior, Some(Prior::Mean));
+    check_starts(&mean, mean_log_odds, 0.0);
+}
+
+#[test]
 fn published_models_begin_near_a_half_unless_they_are_asked() {
     let published = experiment("compat = \"dualk\"", "");
-    assert_eq!(published.manifest().model.head.prior, Some(false));
+    assert_eq!(published.manifest().model.head.prior, Some(Prior::Nothing));
     let data = published.prepare(&Silent).unwrap();
     let of = |experiment: &Experiment| begins(experiment, &data, 2).0;
     let start = of(&published);
-    assert!(start == of(&experiment("compat = \"dualk\"", ", prior = false")));
+    for head in [", prior = false", ", prior = \"none\""] {
+        assert!(start == of(&experiment("compat = \"dualk\"", head)), "{head}");
+    }
     assert!(start != of(&experiment("compat = \"dualk\"", ", prior = true")));
 }
 
@@ -141,6 +175,8 @@ fn runs_from_before_there_were_priors_predict_as_they_did() {
     assert_eq!(manifest.matches("prior = false").count(), 1, "{manifest}");
     said(&manifest.replace("prior = false", ""));
     assert!(predicted() == then);
-    said(&manifest.replace("prior = false", "prior = true"));
-    assert!(predicted() != then);
+    for other in ["prior = true", "prior = \"mean\""] {
+        said(&manifest.replace("prior = false", other));
+        assert!(predicted() != then, "{other}");
+    }
 }

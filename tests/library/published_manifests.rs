@@ -3,6 +3,7 @@
 #[path = "support/plugins.rs"]
 mod plugins;
 
+use dualk_sdk::experiment::manifest::Prior;
 use dualk_sdk::experiment::{ComponentRef, Experiment, Manifest};
 use dualk_sdk::recipe::{Mode, Stage};
 use dualk_sdk::train::{Algorithm, Select};
@@ -147,7 +148,7 @@ fn models_are_the_published_ones() {
         let rate = |key: &str| head.options.get(key).and_then(|rate| rate.as_float());
         assert_eq!((rate("dropout"), rate("classifier_dropout")), (Some(0.4), failure.then_some(0.6)), "{name}");
         assert_eq!((rate("decoder_dropout"), rate("linear_dropout")), (None, None), "{name}");
-        assert_eq!((model.head.history, model.head.prior), (Some(false), Some(false)), "{name}");
+        assert_eq!((model.head.history, model.head.prior), (Some(false), Some(Prior::Nothing)), "{name}");
     }
     let gcn = resolved("mimic4-gcn").model.graph_encoder;
     assert_eq!(gcn.options["edge_weight"].as_bool(), Some(false));

@@ -7,7 +7,7 @@ use super::identity::Identity;
 use super::inputs::identity;
 use super::leaks::check_leaks;
 use super::made::{Making, name_kept_manifests};
-use super::manifest::{Manifest, Source, SweepOptions};
+use super::manifest::{Manifest, Prior, Source, SweepOptions};
 use super::model::{Entrance, fresh_model};
 use super::outcome::Outcome;
 use super::plan::Plan;
@@ -360,7 +360,7 @@ impl Experiment {
         let (mut manifest, source) = Manifest::load(&run.file("manifest.toml"), &[])?;
         name_kept_manifests(&run, &mut manifest.model);
         // Runs record it, but for those that were trained before there was one.
-        manifest.model.head.prior.get_or_insert(false);
+        manifest.model.head.prior.get_or_insert(Prior::Nothing);
         let this = Self::new((manifest, source), registry)?;
         Ok((run, this.with_cache(cache)))
     }

@@ -1,9 +1,10 @@
 //! Heads as a manifest has them: the component that makes them, and what their logits get beside.
 
 use crate::component::ComponentRef;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Heads: the component that makes them, which may stay open where its options are given, and what the logits get
@@ -14,10 +15,11 @@ pub struct Heads {
     /// fusions and hidden layers. Default: true, and false with `compat`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<bool>,
-    /// Whether logits of labels begin at the log-odds of each label among the examples that a stage learns from. Default:
-    /// true, and false with `compat`.
+    /// Where logits of labels begin. `true` or `"rates"`: at the log-odds of each label among the examples that a stage
+    /// learns from; `"mean"`: all at those of the mean rate of the labels; `false` or `"none"`: near 0. Default: true, and
+    /// false with `compat`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub prior: Option<bool>,
+    pub prior: Option<Prior>,
     /// The component of the slot `head`.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -63,24 +65,121 @@ impl<'de> Visitor<'de> for Written {
     }
 }
 
+/// Where the logits of labels begin. The first two are written as `true` and `false`, as they were when there was no third.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prior {
+    /// At the log-odds of each label among the examples that a stage learns from.
+    Rates,
+    /// Near 0, a probability of a half each.
+    Nothing,
+    /// All at the log-odds of the mean rate of the labels.
+    Mean,
+}
+
+impl Prior {
+    /// The words for [`Prior::Rates`], [`Prior::Mean`] and [`Prior::Nothing`].
+    const WORDS: &'static [&'static str] = &["rates", "mean", "none"];
+}
+
+impl From<bool> for Prior {
+    fn from(has_rates: bool) -> Self {
+        if has_rates { Self::Rates } else { Self::Nothing }
+    }
+}
+
+impl Serialize for Prior {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Rates => serializer.serialize_bool(true),
+            Self::Nothing => serializer.serialize_bool(false),
+            Self::Mean => serializer.serialize_str("mean"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Prior {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Start)
+    }
+}
+
+/// Reads a [`Prior`].
+struct Start;
+
+impl Visitor<'_> for Start {
+    type Value = Prior;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "true, false or one of the texts `{}`", Prior::WORDS.join("`, `"))
+    }
+
+    fn visit_bool<E: de::Error>(self, has_rates: bool) -> Result<Prior, E> {
+        Ok(has_rates.into())
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Prior, E> {
+        match word {
+            "rates" => Ok(Prior::Rates),
+            "mean" => Ok(Prior::Mean),
+            "none" => Ok(Prior::Nothing),
+            other => Err(E::unknown_variant(other, Prior::WORDS)),
+        }
+    }
+}
+
+impl JsonSchema for Prior {
+    fn schema_name() -> Cow<'static, str> {
+        "Prior".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "string"], "enum": [true, false, "rates", "mean", "none"] })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use toml::Table;
 
     fn head(text: &str) -> Result<Heads, toml::de::Error> {
         toml::from_str(text)
     }
 
+    /// Caches and runs from before there was a third start know the first two by `true` and `false`.
     #[test]
-    fn heads_are_a_name_or_a_table_and_wrong_values_are_answered() {
-        let heads = head("type = \"mlp\"\nhistory = false\nprior = true\nclassifier = [8]").unwrap();
-        assert_eq!((heads.history, heads.prior), (Some(false), Some(true)));
-        assert_eq!((heads.component.r#type.as_str(), heads.component.options.len()), ("mlp", 1));
-        let again = head(&toml::to_string(&heads).unwrap()).unwrap();
-        assert_eq!((again.history, again.prior, again.component), (heads.history, heads.prior, heads.component));
+    fn a_start_is_written_in_one_way_however_it_was_said() {
+        for (said, prior, written) in [
+            ("true", Prior::Rates, "true"),
+            ("\"rates\"", Prior::Rates, "true"),
+            ("\"mean\"", Prior::Mean, "\"mean\""),
+            ("false", Prior::Nothing, "false"),
+            ("\"none\"", Prior::Nothing, "false"),
+        ] {
+            let heads = head(&format!("type = \"mlp\"\nhistory = false\nprior = {said}\nclassifier = [8]")).unwrap();
+            assert_eq!((heads.history, heads.prior), (Some(false), Some(prior)), "{said}");
+            let table = Table::try_from(&heads).unwrap();
+            assert_eq!((table.len(), table["prior"].to_string().as_str()), (4, written), "{said}");
+            let again = head(&toml::to_string(&heads).unwrap()).unwrap();
+            assert_eq!((again.history, again.prior), (heads.history, heads.prior), "{said}");
+            assert_eq!((again.component.r#type.as_str(), &again.component), ("mlp", &heads.component), "{said}");
+        }
         let open = head("").unwrap();
         assert!(open.prior.is_none() && open.component.is_open());
-        for (wrong, says) in [("history = \"yes\"", "expected a boolean"), ("type = 3", "expected a string")] {
+    }
+
+    #[test]
+    fn wrong_values_are_answered_with_what_is_accepted() {
+        for (wrong, says) in [
+            ("prior = \"maen\"", "unknown variant `maen`, expected one of `rates`, `mean`, `none`"),
+            ("prior = 1", "expected true, false or one of the texts `rates`, `mean`, `none`"),
+            ("history = \"yes\"", "expected a boolean"),
+            ("type = 3", "expected a string"),
+        ] {
             let error = head(wrong).unwrap_err();
             assert!(error.message().contains(says), "{wrong}: {error}");
         }

@@ -1,14 +1,15 @@
 //! The model of a plan: as it begins, and with the heads of a stage.
 
+use super::heads::Prior;
 use super::made::Made;
 use super::parts::Building;
 use super::plan::Plan;
 use crate::component::*;
-use crate::data::{Dataset, Examples};
+use crate::data::{Dataset, Examples, Ragged};
 use crate::device::generator;
 use crate::model::{History, HistoryMap, Model, PARTS, Parameter, draw_parameters, undrawn};
 use crate::recipe::no_heads_to_train;
-use crate::train::{derive_seed, prior};
+use crate::train::{derive_seed, mean_prior, prior};
 use crate::{Error, Result};
 use crate::{memory, options};
 use burn::tensor::Device;
@@ -94,19 +95,23 @@ impl Entrance<'_> {
     /// Gives the model the heads of the stage, whose logits begin where the manifest says.
     pub fn enter(&self, model: Model) -> Result<Model> {
         let model = self.with_heads(model)?;
-        let has_priors = self.plan.manifest.model.head.prior == Some(true) && self.objective.link().is_none();
-        if has_priors { self.with_priors(model) } else { Ok(model) }
+        // Targets that are numbers have no rates.
+        match self.plan.manifest.model.head.prior.filter(|_| self.objective.link().is_none()) {
+            Some(Prior::Rates) => self.with_priors(model, prior),
+            Some(Prior::Mean) => self.with_priors(model, mean_prior),
+            Some(Prior::Nothing) | None => Ok(model),
+        }
     }
 
-    /// Lets logits begin at how often their labels are positive among the examples to learn from.
-    fn with_priors(&self, model: Model) -> Result<Model> {
+    /// Lets logits begin where `start` says, after how often their labels are positive among the examples to learn from.
+    fn with_priors(&self, model: Model, start: impl Fn(usize, &Ragged<u32>, bool) -> Vec<f32>) -> Result<Model> {
         let train = match self.train {
             Some(train) => Cow::Borrowed(train),
             None => Cow::Owned(self.objective.examples(self.data, Split::Train)?),
         };
         let is_exclusive = self.objective.exclusive();
         let heads = model.head_specs().iter().zip(&train.targets);
-        let priors: Vec<Vec<f32>> = heads.map(|(spec, targets)| prior(spec.outputs, targets, is_exclusive)).collect();
+        let priors: Vec<Vec<f32>> = heads.map(|(spec, targets)| start(spec.outputs, targets, is_exclusive)).collect();
         model.with_priors(&priors)
     }
 

@@ -182,7 +182,7 @@ impl Draft {
         let is_sound = !self.manifest.is_compat();
         let heads = &mut self.manifest.model.head;
         heads.history.get_or_insert(is_sound);
-        heads.prior.get_or_insert(is_sound);
+        heads.prior.get_or_insert(is_sound.into());
         (embeddings, checked)
     }
 

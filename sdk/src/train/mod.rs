@@ -20,7 +20,7 @@ mod schedule;
 mod settings;
 
 pub use assess::{ACCURACY, Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
-pub(crate) use baselines::prior;
+pub(crate) use baselines::{mean_prior, prior};
 pub use baselines::{BaselineContext, Choice, LogisticRegression, Offsets, Scored, baselines};
 pub use bootstrap::{Interval, RESAMPLES, Ranked, Resamples, group_ids};
 pub(crate) use checks::{check_examples, check_metric};

@@ -10,7 +10,7 @@ mod settings;
 mod source;
 mod sweep;
 
-pub use super::heads::Heads;
+pub use super::heads::{Heads, Prior};
 pub use super::parts::Model;
 pub use random::RandomSearch;
 pub(crate) use schema::component_schemas;

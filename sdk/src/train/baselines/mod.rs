@@ -184,6 +184,16 @@ pub(crate) fn prior(columns: usize, targets: &Ragged<u32>, is_exclusive: bool) -
     odds
 }
 
+/// The same of a head that knows how often columns are positive in the mean over them, and nothing else. Of classes of which one is
+/// true that is nothing: what all of them get leaves their softmax as it is.
+pub(crate) fn mean_prior(columns: usize, targets: &Ragged<u32>, is_exclusive: bool) -> Vec<f32> {
+    if is_exclusive && columns > 1 {
+        return vec![0.0; columns];
+    }
+    let events = targets.values().len() as f32 / columns as f32;
+    vec![log_odds(events, targets.len()); columns]
+}
+
 /// How often each column of a head is positive in training.
 fn counts(context: &BaselineContext<'_>, head: usize) -> Vec<f32> {
     let mut counts = vec![0f32; context.heads[head].outputs];

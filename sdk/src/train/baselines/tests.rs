@@ -297,6 +297,23 @@ fn a_prior_gives_each_output_its_rate() {
     assert_eq!(prior(2, &ragged(&[]), false), [0.0, 0.0]);
 }
 
+/// Of 7 examples in 3 columns 7 of 21 are positive; half of one is added to either side of each column: 8.5 of 24.
+#[test]
+fn a_mean_prior_gives_all_outputs_one_rate() {
+    let targets = ragged(&[&[0], &[0, 1], &[], &[0, 2], &[0], &[0], &[]]);
+    let rate = 8.5f32 / 24.0;
+    let logits = mean_prior(3, &targets, false);
+    assert_eq!(logits.len(), 3);
+    for logit in logits {
+        assert!((logit - (rate / (1.0 - rate)).ln()).abs() < 1e-6, "{logit}");
+    }
+    // A softmax over classes does not change by a constant; one question of yes and no is no class among others.
+    assert_eq!(mean_prior(3, &targets, true), [0.0; 3]);
+    let one = ragged(&[&[0], &[], &[]]);
+    assert_eq!(mean_prior(1, &one, true), prior(1, &one, true));
+    assert_eq!(mean_prior(2, &ragged(&[]), false), [0.0, 0.0]);
+}
+
 /// Drugs of the visits before; those of the last visit that is seen are what is asked for.
 #[test]
 fn what_visits_made_positive_is_known_of_those_before() {
