@@ -3,7 +3,7 @@
 #   cargo install cargo-bolero --locked --no-default-features --features libfuzzer    # once; and a compiler of C++
 #   tests/bolero/run.sh pickle 3600    # a reader, for an hour
 # Readers are pickle, checkpoint (zip) and descriptor, which are built in seconds, and, with SDK and plugins, whose build takes as
-# long as that of the program: manifest; mimic3, mimic4, eicu, omop, csv and meds, the tables of parsers; dialect, compressed and
+# long as that of the program: manifest; mimic3, mimic4, eicu, omop, i2b2, csv and meds, the tables of parsers; dialect, compressed and
 # parquet, tables of none; safetensors, npz, vectors, triples and sources. Each for an hour, one after the other:
 #   for reader in $(tests/bolero/run.sh --list); do tests/bolero/run.sh "$reader" 3600; done
 # An input may take ten seconds and a gibibyte. What fails is in dualk-bolero/READER/crashes of temporary files, and the same

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 /// Components whose files their own plugins' tests write, where they are checked.
-const ELSEWHERE: [&str; 6] = ["csv", "eicu", "hake", "meds", "mimic3", "omop"];
+const ELSEWHERE: [&str; 7] = ["csv", "eicu", "hake", "i2b2", "meds", "mimic3", "omop"];
 
 /// Options that make a component small, or name files that it needs.
 fn options(slot: Slot, name: &str, folder: &Path) -> Table {

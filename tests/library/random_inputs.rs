@@ -56,6 +56,11 @@ proptest! {
     }
 
     #[test]
+    fn facts_of_i2b2(files in tables::i2b2()) {
+        give(&files, tables::read_i2b2);
+    }
+
+    #[test]
     fn tables_of_csv(files in tables::csv()) {
         give(&files, tables::read_csv);
     }

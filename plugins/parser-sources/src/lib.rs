@@ -1,10 +1,11 @@
-//! Parsers beside MIMIC: eICU, the common models OMOP and MEDS, and any tables by the names of their columns.
+//! Parsers beside MIMIC: eICU, the common models OMOP, MEDS and i2b2, and any tables by the names of their columns.
 
 #![cfg_attr(test, allow(clippy::too_many_lines))] // a test is one story
 
 mod abnormal;
 mod csv;
 mod eicu;
+mod i2b2;
 mod meds;
 mod omop;
 
@@ -14,6 +15,7 @@ mod testing;
 pub use abnormal::Abnormal;
 pub use csv::{CsvOptions, Written};
 pub use eicu::EicuOptions;
+pub use i2b2::I2b2Options;
 pub use meds::{MedsOptions, Visits};
 pub use omop::{OmopCodes, OmopOptions, Ranges};
 
@@ -23,4 +25,10 @@ const OF_NO_VISIT: &str = "of no visit";
 /// The same, and what rows of further kinds are called that have no code.
 const EVENT_LOSSES: [&str; 2] = [OF_NO_VISIT, "without a code"];
 
-dualk_sdk::export_plugin! { parser: CsvOptions, parser: EicuOptions, parser: MedsOptions, parser: OmopOptions }
+dualk_sdk::export_plugin! {
+    parser: CsvOptions,
+    parser: EicuOptions,
+    parser: I2b2Options,
+    parser: MedsOptions,
+    parser: OmopOptions,
+}

@@ -82,6 +82,7 @@ targets! {
     mimic4: tables::sound_mimic4(), TEXT, tables::read_mimic4;
     eicu: tables::sound_eicu(), TEXT, tables::read_eicu;
     omop: tables::sound_omop(), TEXT, tables::read_omop;
+    i2b2: tables::sound_i2b2(), TEXT, tables::read_i2b2;
     csv: tables::sound_csv(), TEXT, tables::read_csv;
     meds: tables::sound_meds(), TEXT, tables::read_meds;
     dialect: tables::sound_dialect(), TEXT, tables::read_dialect;

@@ -76,6 +76,11 @@ fn omop() {
 }
 
 #[test]
+fn i2b2() {
+    Target::new("i2b2", tables::sound_i2b2(), tables::read_i2b2).with(tables::i2b2()).fuzz();
+}
+
+#[test]
 fn csv() {
     Target::new("csv", tables::sound_csv(), tables::read_csv).with(tables::csv()).fuzz();
 }

@@ -2,7 +2,7 @@
 
 use super::{Files, files_of, texts};
 use dualk_plugin_parser_mimic::{Mimic3Options, Mimic4Options};
-use dualk_plugin_parser_sources::{CsvOptions, EicuOptions, MedsOptions, OmopOptions, Written};
+use dualk_plugin_parser_sources::{CsvOptions, EicuOptions, I2b2Options, MedsOptions, OmopOptions, Written};
 use dualk_plugin_parser_synthetic::{SyntheticOptions, generate, write_raw};
 use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::data::columns::{Values, write_parquet};
@@ -215,6 +215,26 @@ pub fn read_omop(folder: &Path) -> Result<()> {
         true => OmopOptions { root: root(folder), icd_map, visit_concepts: vec![9201], ..Default::default() },
         false => OmopOptions { root: root(folder), ..Default::default() },
     })
+}
+
+/// Some of the codes are concepts.
+pub fn i2b2() -> impl Strategy<Value = Files> {
+    let facts = table(&["encounter_num", "patient_num", "concept_cd", "start_date"]);
+    facts.prop_map(|facts| {
+        let facts = facts.replace("I50.9", "ICD10:I50.9").replace("4280", "ICD9:4280");
+        texts([("observation_fact.csv", facts)])
+    })
+}
+
+pub fn sound_i2b2() -> Vec<Files> {
+    let facts = "ENCOUNTER_NUM,PATIENT_NUM,CONCEPT_CD,START_DATE\n12,1,ICD10:I50.9,2020-05-02 10:00:00\n\
+                 12,1,ICD10:E11.9,2020-05-01\n11,1,ICD9:4280,2019-01-31\n12,1,LOINC:2345-7,2020-04-01\n\
+                 21,2,ICD9:25000,2018-01-01\n,2,ICD10:I50.9,2018-01-01\n22,,ICD10:I50.9,2018-01-01\n";
+    vec![texts([("observation_fact.csv", facts.to_owned())])]
+}
+
+pub fn read_i2b2(folder: &Path) -> Result<()> {
+    parse(I2b2Options { root: root(folder), ..Default::default() })
 }
 
 /// With a file `way` whose first byte says by which options the tables are read.
