@@ -27,6 +27,7 @@ fn options(slot: Slot, name: &str, folder: &Path) -> Table {
         (Slot::GraphEncoder, "gat" | "gatv2" | "transformer") => "dims = [8, 6]\nheads = 2".to_owned(),
         (Slot::GraphEncoder, "gcn" | "sage" | "gin") => "dims = [8, 6]".to_owned(),
         (Slot::GraphEncoder, "gram") => "hidden = 7".to_owned(),
+        (Slot::GraphEncoder, "sgc") => "dim = 6".to_owned(),
         (Slot::KgeModel, _) => "dim = 5".to_owned(),
         (Slot::Fusion, "gru" | "lstm" | "dipole" | "retain") => "hidden = 6".to_owned(),
         (Slot::PatientEncoder, "behrt") => "dim = 8\nheads = 2\nlayers = 1\nfeed_forward = 8\ndropout = 0.0".to_owned(),

@@ -108,12 +108,13 @@ fn examples(visits: &[Vec<Vec<usize>>], nodes: usize) -> Examples {
 /// A component by name, with its options as in a manifest.
 type Named = (&'static str, &'static str);
 
-const ENCODERS: [Named; 9] = [
+const ENCODERS: [Named; 10] = [
     ("gat", "dims = [6]"),
     ("gatv2", "dims = [6]"),
     ("transformer", "dims = [6]\nheads = 2"),
     ("gcn", "dims = [6]"),
     ("lightgcn", ""),
+    ("sgc", "dim = 6"),
     ("gin", "dims = [6]"),
     ("sage", "dims = [6]"),
     ("gram", "hidden = 4"),
