@@ -500,6 +500,19 @@ fn mistakes_in_files_of_a_knowledge_graph_are_found_early() {
     }
 }
 
+/// Its parts are sound one by one; that they are too large is known when the stages are rehearsed.
+#[test]
+fn nothing_is_ok_before_a_model_without_room_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    assert!(MANIFEST.contains("dims = [8, 8] }"));
+    fs::write(folder.path().join("broken.toml"), MANIFEST.replacen("dims = [8, 8] }", "dims = [4000000, 4000000] }", 1)).unwrap();
+    let output = program::dualk(folder.path(), &["check", "broken.toml", "--device", "cpu"]);
+    let error = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("GB") && error.contains("parameters") && !error.contains(": ok"), "{error}");
+}
+
 /// All lines but those of places, which are others there.
 #[test]
 fn the_book_shows_the_errors_of_today() {

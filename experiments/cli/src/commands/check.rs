@@ -60,17 +60,14 @@ impl Check {
         if self.leaks {
             experiment.check_leaks(&Console::default())?.iter().for_each(|line| println!("{line}"));
         }
-        eprintln!(
-            "{}: ok, {} stages on {}",
-            experiment.manifest().name,
-            experiment.manifest().stage.len(),
-            experiment.device().name
-        );
         let trains = !experiment.manifest().stage.is_empty() && !experiment.manifest().evaluate_only;
+        let manifest = experiment.manifest();
+        let ok = format!("{}: ok, {} stages on {}", manifest.name, manifest.stage.len(), experiment.device().name);
         // What is resolved may be on its way to a file.
         if trains && !self.no_memory && !self.resolved {
-            return expected_memory(experiment, self.json);
+            return expected_memory(experiment, &ok, self.json);
         }
+        eprintln!("{ok}");
         if self.json {
             println!("[]");
         }
@@ -78,11 +75,13 @@ impl Check {
     }
 }
 
-/// The largest memory of the computer in each stage, and a warning when the machine has less.
-fn expected_memory(experiment: Experiment, as_json: bool) -> Result<()> {
+/// Says `ok` once every stage was rehearsed, for a model that the machine has no room for is refused there; then the largest
+/// memory of the computer in each stage, and a warning when the machine has less.
+fn expected_memory(experiment: Experiment, ok: &str, as_json: bool) -> Result<()> {
     let device = experiment.device().name.clone();
     let available = memory::available();
     let stages = experiment.rehearse(&Console::default())?;
+    eprintln!("{ok}");
     if let Some(note) = of_computer_alone(&device) {
         eprintln!("{note}");
     }
