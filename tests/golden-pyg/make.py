@@ -19,7 +19,7 @@ import torch
 import torch_geometric
 from safetensors.torch import save_file
 from torch import nn
-from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GINConv, LGConv, SAGEConv, TransformerConv
+from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GINConv, LGConv, SAGEConv, SGConv, TransformerConv
 from torch_geometric.utils import softmax as edge_softmax
 
 VERSIONS = {torch: "2.15.0", torch_geometric: "2.8.1", safetensors: "0.8.0", numpy: "2.4.6"}
@@ -181,6 +181,16 @@ def normalised_gin():
     norm = lambda layer: {"convs.@.norm.gamma": layer.weight, "convs.@.norm.beta": layer.bias}
     paths = lambda c: linear("convs.@.fc1", c.nn[0]) | norm(c.nn[1]) | linear("convs.@.fc2", c.nn[3])
     encoder("gin_norm", lambda i, o: GINConv(mlp(i, o), eps=0.25), paths, graphs={"small": SMALL})
+
+
+def sgc():
+    for weighted in (False, True):
+        for kind, which in GRAPHS.items():
+            x, (edge_index, weight) = rand(which.nodes, 3).requires_grad_(), graph(which)
+            conv = randomise(SGConv(3, 4, K=3).double())
+            output = conv(x, edge_index, weight if weighted else None)
+            name = f"encoder_sgc{'_edges' if weighted else ''}_{kind}"
+            write(name, {"x": x, "weight": weight}, linear("lin", conv.lin), output, x, {"edges": edge_index})
 
 
 def gram():
@@ -463,4 +473,6 @@ if __name__ == "__main__":
     encoder("gat_residual", lambda i, o: GATConv(i, o // 2, 2, residual=True), gat_paths)
     torch.manual_seed(22)
     normalised_gin()
+    torch.manual_seed(23)
+    sgc()
     print(len(list(HERE.glob("*.safetensors"))), "files")

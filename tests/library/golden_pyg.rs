@@ -5,7 +5,7 @@ mod support;
 
 use dualk_plugin_encoder_codes::GramOptions;
 use dualk_plugin_encoder_gat::{GatOptions, GatV2Options, TransformerOptions};
-use dualk_plugin_encoder_gcn::{GcnOptions, LightGcnOptions};
+use dualk_plugin_encoder_gcn::{GcnOptions, LightGcnOptions, SgcOptions};
 use dualk_plugin_encoder_neighbours::{Aggregate, GinOptions, Norm, SageOptions};
 use dualk_plugin_fusion_attention::{GatedOptions, TransformerOptions as VisitTransformerOptions};
 use dualk_plugin_fusion_pooling::{Activation, MaxOptions, MeanOptions, SumOptions};
@@ -143,6 +143,13 @@ fn gin() {
 fn lightgcn() {
     for (name, edge_weight) in [("lightgcn", false), ("lightgcn_edges", true)] {
         check_encoder(name, || LightGcnOptions { layers: 3, edge_weight, self_loops: true });
+    }
+}
+
+#[test]
+fn sgc() {
+    for (name, edge_weight) in [("sgc", false), ("sgc_edges", true)] {
+        check_encoder(name, || SgcOptions { dim: 4, layers: 3, edge_weight });
     }
 }
 
