@@ -445,6 +445,7 @@ fn errors_about_broken_tables_show_nothing_of_them() {
             }
         }
         println!("{}: {refused} of {tried} refused", source.parser);
-        assert!(refused > 7 && tried > 25);
+        let least = if source.tables.len() == 1 { 8 } else { 11 };
+        assert!(refused >= least && tried > 25);
     }
 }
