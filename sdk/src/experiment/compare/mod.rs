@@ -455,9 +455,19 @@ fn chosen_on_test(groups: &[Group<'_>], primary: &str) -> String {
     }
 }
 
-fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -> Vec<String> {
+/// How often test was read, which runs with the published protocol do after every epoch, and what was chosen on it.
+fn reads_of_test(records: &[Record], groups: &[Group<'_>], primary: &str) -> String {
+    let watched = records.iter().map(|record| record.watched).sum::<usize>();
+    let also = match watched {
+        0 => String::new(),
+        epochs => format!(", and after {epochs} epochs while they trained, as the published code does"),
+    };
     let chosen = chosen_on_test(groups, primary);
-    let mut notes = vec![format!("test was read {} times: once for each run; {chosen}", records.len())];
+    format!("test was read {} times: once for each run{also}; {chosen}", records.len() + watched)
+}
+
+fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -> Vec<String> {
+    let mut notes = vec![reads_of_test(records, groups, primary)];
     let seeds = |group: &[&Record]| group.iter().map(|r| r.seed()).collect::<std::collections::BTreeSet<_>>();
     if groups.iter().any(|group| seeds(&group.runs) != seeds(&groups[0].runs)) {
         notes.push(

@@ -36,6 +36,8 @@ pub struct Record {
     pub patients: Option<PatientTable>,
     /// Metrics on valid of the epoch that was tested.
     pub valid: Metrics,
+    /// After how many epochs test was looked at while it trained, as a published code does.
+    pub watched: usize,
 }
 
 impl Record {
@@ -71,15 +73,17 @@ impl Record {
         outcome: Outcome,
         fingerprint: Option<Fingerprint>,
         patients: Option<PatientTable>,
-        epochs: impl DoubleEndedIterator<Item = EpochRecord>,
+        epochs: impl Iterator<Item = EpochRecord>,
     ) -> Result<Self> {
         let Some(tested) = outcome.stages.last().filter(|stage| model_row(stage).is_some()) else {
             return Err(Error::user("no stage of this run was tested")
                 .at_file(path)
                 .help("stages with test = true in the manifest are tested"));
         };
-        let (path, facets, valid) = (path.to_owned(), Facets::of(&manifest), valid_of(epochs, tested));
-        Ok(Self { path, row: None, manifest, facets, outcome, fingerprint, patients, valid })
+        let epochs: Vec<EpochRecord> = epochs.collect();
+        let watched = epochs.iter().filter(|epoch| !epoch.test.is_empty()).count();
+        let (path, facets, valid) = (path.to_owned(), Facets::of(&manifest), valid_of(epochs.into_iter(), tested));
+        Ok(Self { path, row: None, manifest, facets, outcome, fingerprint, patients, valid, watched })
     }
 
     /// The seed of training.

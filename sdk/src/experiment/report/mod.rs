@@ -27,6 +27,8 @@ use std::fs;
 /// The file of a run that says what its manifest has beyond those that it extends.
 pub(super) const CHANGES: &str = "changes.json";
 const MANIFEST: &str = "manifest.toml";
+/// What is said of a run with the published protocol.
+const WATCHED: &str = "Test was looked at after every epoch, as the published code does.";
 /// The page of a run.
 const PAGE: &str = "report.html";
 
@@ -85,7 +87,7 @@ impl Contents {
         let Self { outcome, history, .. } = self;
         let about = format!("{} parameters · {:.0} s on {}", outcome.parameters, outcome.seconds, outcome.device);
         let sections = [
-            ("found", "What was found", found(outcome, self.compared.as_ref())?),
+            ("found", "What was found", found(outcome, self.compared.as_ref(), self.is_watched())?),
             ("parts", "Where it is good", outcome.stages.last().map(parts::strata).unwrap_or_default()),
             ("training", "Training", training::section(history)?),
             ("data", "What entered", self.entered(&text(run, "log.txt")?)),
@@ -116,20 +118,21 @@ fn text(run: &RunDir, file: &str) -> Result<String> {
 }
 
 /// The tables, the line which row to believe, and recall at k.
-fn found(outcome: &Outcome, compared: Option<&Comparison>) -> Result<String> {
+fn found(outcome: &Outcome, compared: Option<&Comparison>, is_watched: bool) -> Result<String> {
     let mut out = String::new();
     if let Some(compared) = compared {
         let _ = writeln!(out, "<p class=\"verdict\">{}</p>", escape(&compared.verdict));
     }
     for stage in &outcome.stages {
-        out += &stage_table(stage);
+        out += &stage_table(stage, is_watched);
         out += &parts::charts(stage)?;
         out += &parts::calibration(stage);
     }
     Ok(out)
 }
 
-fn stage_table(stage: &StageOutcome) -> String {
+/// The table of a stage; `is_watched` says whether test was looked at while the run trained.
+fn stage_table(stage: &StageOutcome, is_watched: bool) -> String {
     let metrics = stage.rows.first().map(|row| row.metrics.as_slice()).unwrap_or_default();
     let names = metrics.iter().map(|(name, _)| escape(&column_head(name)));
     let head: Vec<String> = std::iter::once(String::new()).chain(names).collect();
@@ -153,10 +156,10 @@ fn stage_table(stage: &StageOutcome) -> String {
     }
     let mut out = format!("<h3>{}</h3>\n{}", escape(&stage.title()), table_of(&head, &rows, &classes));
     if stage.rows.iter().any(|row| !row.intervals.is_empty()) {
+        let read = if is_watched { WATCHED } else { "Test was read once, after the epoch had been chosen on valid." };
         let _ = writeln!(
             out,
-            "<p class=\"soft\">Small figures: 95 % intervals of a bootstrap over test patients, {RESAMPLES} resamples. Test was \
-             read once, after the epoch had been chosen on valid.</p>"
+            "<p class=\"soft\">Small figures: 95 % intervals of a bootstrap over test patients, {RESAMPLES} resamples. {read}</p>"
         );
     }
     let notes = stage.notes();
@@ -170,6 +173,11 @@ fn stage_table(stage: &StageOutcome) -> String {
 }
 
 impl Contents {
+    /// Whether test was looked at while the run trained.
+    fn is_watched(&self) -> bool {
+        self.history.iter().any(|epoch| !epoch.test.is_empty())
+    }
+
     /// Cohort, split, and what the model sees of a patient.
     fn entered(&self, log: &str) -> String {
         let mut out = texts(&["".into(), "".into()], &self.data_rows());
@@ -199,7 +207,8 @@ impl Contents {
             add("pretrain", format!("{} patients", data.pretrain));
             add("train", format!("{} patients", data.train));
             add("valid", format!("{} patients, to choose the epoch", data.valid));
-            add("test", format!("{} patients, read once", data.test));
+            let read = if self.is_watched() { "looked at after every epoch" } else { "read once" };
+            add("test", format!("{} patients, {read}", data.test));
             add("digests", format!("cohort {}, split {}", &data.cohort[..12], &data.split[..12]));
         }
         if let Some(split) = component(at(&["data", "split"])) {
@@ -347,9 +356,28 @@ mod tests {
             rows: vec![row("logistic regression", vec![choice]), row("x, epoch 1", Vec::new())],
         };
         let said = "<p class=\"soft\">Chosen on valid: logistic regression: ridge 10 of 0 to 100.</p>";
-        assert!(stage_table(&stage).contains(said), "{}", stage_table(&stage));
+        assert!(stage_table(&stage, false).contains(said), "{}", stage_table(&stage, false));
         let model = StageOutcome { rows: vec![row("x, epoch 1", Vec::new())], ..stage };
-        assert!(!stage_table(&model).contains("Chosen on valid"));
+        assert!(!stage_table(&model, false).contains("Chosen on valid"));
+    }
+
+    #[test]
+    fn a_page_does_not_say_that_test_was_read_once_where_it_was_looked_at_after_every_epoch() {
+        let interval = crate::train::Interval { name: "R@10".into(), error: 0.1, low: 0.25, high: 0.5 };
+        let row = Row { name: "x, epoch 1".into(), intervals: vec![interval], ..Row::default() };
+        let stage = StageOutcome {
+            stage: "1-finetune".into(),
+            objective: "diagnosis".into(),
+            inputs: None,
+            examples: 7,
+            patients: None,
+            epoch: 0,
+            caption: String::new(),
+            rows: vec![row],
+        };
+        let [once, watched] = [false, true].map(|is_watched| stage_table(&stage, is_watched));
+        assert!(once.contains("Test was read once") && !once.contains(WATCHED), "{once}");
+        assert!(watched.contains(WATCHED) && !watched.contains("read once"), "{watched}");
     }
 
     #[test]
@@ -365,9 +393,9 @@ mod tests {
             caption: "labs of the last visit before".into(),
             rows: vec![row("code frequency"), row("x, epoch 1")],
         };
-        let table = stage_table(&stage);
+        let table = stage_table(&stage, false);
         assert!(table.contains("<h3>diagnosis · test, 7 patients · labs of the last visit before</h3>"), "{table}");
-        let silent = stage_table(&StageOutcome { caption: String::new(), ..stage });
+        let silent = stage_table(&StageOutcome { caption: String::new(), ..stage }, false);
         assert!(silent.contains("<h3>diagnosis · test, 7 patients</h3>"), "{silent}");
     }
 }

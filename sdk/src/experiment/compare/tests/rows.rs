@@ -265,3 +265,21 @@ fn a_row_that_is_chosen_on_test_is_said_to_be() {
     assert_eq!(note(&with), "test was read 2 times: once for each run; nothing was chosen on it");
     assert_eq!(note(&[without[0].clone(), with[0].clone()]), chosen);
 }
+
+/// Runs with the published protocol look at test after every epoch.
+#[test]
+fn epochs_after_which_test_was_looked_at_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("a", &a), ("b", &b)].map(|(name, v)| write_with_valid(folder.path(), name, 1, v, 0.5));
+    let file = runs[0].join("metrics.jsonl");
+    let line = fs::read_to_string(&file).unwrap();
+    let mut record = crate::train::EpochRecord::from_json(line.trim()).unwrap();
+    record.test = vec![("R@10".into(), 0.5)];
+    let watched = record.to_json().unwrap();
+    fs::write(file, format!("{watched}\n{watched}\n{line}")).unwrap();
+    let notes = Comparison::of(&runs, &CompareOptions::default()).unwrap().notes;
+    let expected = "test was read 4 times: once for each run, and after 2 epochs while they trained, as the published code does; \
+                    nothing was chosen on it";
+    assert_eq!(notes[0], expected);
+}
