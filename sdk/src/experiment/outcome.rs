@@ -1,5 +1,6 @@
 //! Results, and the table that a person reads.
 
+use crate::component::Labs;
 use crate::train::metrics::column_head;
 use crate::train::{Choice, Interval, Metrics, Reliability};
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,12 @@ use std::fmt::Write;
 /// What is said where a model with a knowledge graph stands beside no regression that learns from it.
 const NOT_SHOWN: &str =
     "not shown: a logistic regression that learns from the knowledge graph, too (output.graph_regression = true)";
+
+/// The row of the best ranking given what is observed, where it is known.
+const BEST: &str = "oracle, given what is observed";
+/// What is said where it knows items that the model does not get.
+const KNOWS_MORE: &str =
+    "oracle, given what is observed: knows the items of all visits before, of which not all enter here";
 
 /// One row of a results table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -176,6 +183,14 @@ impl StageOutcome {
         is_missing.then_some(NOT_SHOWN)
     }
 
+    /// Where the best ranking given what is observed knows more items than enter, a line that says so: the best that the model could
+    /// reach is below it.
+    pub fn knows_more(&self) -> Option<&'static str> {
+        let enters = |labs: Labs| self.caption.split(" · ").any(|said| said == labs.caption());
+        let is_there = self.rows.iter().any(|row| row.name == BEST);
+        (is_there && (enters(Labs::Last) || enters(Labs::None))).then_some(KNOWS_MORE)
+    }
+
     /// Where the trained model is among the rows.
     pub fn model_row(&self) -> Option<usize> {
         self.rows.iter().rposition(|row| !row.is_oracle())
@@ -268,8 +283,8 @@ impl Outcome {
             if names.iter().any(|name| wide(name)) {
                 let _ = writeln!(text, "±: half a 95 % interval over test patients, by the bootstrap");
             }
-            let notes = stage.notes().into_iter().chain(stage.not_shown().map(str::to_owned));
-            notes.for_each(|note| text += &format!("{note}\n"));
+            let said = [stage.not_shown(), stage.knows_more()].into_iter().flatten().map(str::to_owned);
+            stage.notes().into_iter().chain(said).for_each(|note| text += &format!("{note}\n"));
         }
         text
     }
@@ -322,6 +337,35 @@ mod tests {
         let said = "regression: ridge 10 of 0 to 100, visits told apart; ridge 0 of 0 to 100, visits told apart";
         assert_eq!(outcome.stages[0].notes(), [said]);
         assert!(outcome.table().ends_with(&format!("─\n{said}\n")), "{}", outcome.table());
+    }
+
+    #[test]
+    fn a_reader_is_told_that_the_best_ranking_knows_items_that_do_not_enter() {
+        let told = |caption: &str, name: &str| {
+            let row = |name: &str| Row { name: name.into(), metrics: vec![("R@10".into(), 0.5)], ..Row::default() };
+            let stage = StageOutcome {
+                stage: "1-finetune".into(),
+                objective: "diagnosis".into(),
+                inputs: None,
+                examples: 7,
+                patients: None,
+                epoch: 0,
+                caption: caption.into(),
+                rows: vec![row("x, epoch 1"), row(name)],
+            };
+            let (name, device) = ("x".to_owned(), "cpu".to_owned());
+            let (vectors, trained) = (Vec::new(), Vec::new());
+            let said = stage.knows_more();
+            let outcome = Outcome { name, device, parameters: 1, seconds: 1.0, vectors, trained, stages: vec![stage] };
+            assert_eq!(outcome.table().contains(KNOWS_MORE), said.is_some());
+            said
+        };
+        assert_eq!(told("learns from every visit · no labs", BEST), Some(KNOWS_MORE));
+        assert_eq!(told("labs of the last visit before · age and sex", BEST), Some(KNOWS_MORE));
+        assert_eq!(told("labs of all visits before", BEST), None);
+        assert_eq!(told("labs of the very visit that is predicted", BEST), None);
+        assert_eq!(told("no labs", "oracle, hidden state known"), None);
+        assert_eq!(told("", BEST), None);
     }
 
     #[test]

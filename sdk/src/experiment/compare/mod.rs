@@ -474,6 +474,7 @@ fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -
             "the rows have different seeds: their means are over different numbers of runs, or other ones".into(),
         );
     }
+    notes.extend(records.iter().find_map(|record| record.tested().knows_more()).map(str::to_owned));
     notes.extend(unlearnt::note(groups, primary));
     notes.extend(origins::note(records, groups));
     if apart {

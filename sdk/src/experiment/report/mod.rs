@@ -166,8 +166,8 @@ fn stage_table(stage: &StageOutcome, is_watched: bool) -> String {
     if !notes.is_empty() {
         let _ = writeln!(out, "<p class=\"soft\">Chosen on valid: {}.</p>", escape(&notes.join(". ")));
     }
-    if let Some(not_shown) = stage.not_shown() {
-        let _ = writeln!(out, "<p class=\"soft\">{}.</p>", escape(not_shown));
+    for said in [stage.not_shown(), stage.knows_more()].into_iter().flatten() {
+        let _ = writeln!(out, "<p class=\"soft\">{}.</p>", escape(said));
     }
     out
 }

@@ -266,6 +266,29 @@ fn a_row_that_is_chosen_on_test_is_said_to_be() {
     assert_eq!(note(&[without[0].clone(), with[0].clone()]), chosen);
 }
 
+/// The best ranking given what is observed knows items of visits that one of the rows does not get.
+#[test]
+fn an_oracle_that_knows_more_than_enters_is_said_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("a", &a), ("b", &b)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let is_said = || {
+        let notes = Comparison::of(&runs, &CompareOptions::default()).unwrap().notes;
+        notes
+            .iter()
+            .any(|note| note.starts_with("oracle, given what is observed: knows the items of all visits before"))
+    };
+    for run in &runs {
+        change_outcome(run, |outcome| {
+            outcome.stages[0].caption = "labs of all visits before".into();
+            outcome.stages[0].rows[2].name = "oracle, given what is observed".into();
+        });
+    }
+    assert!(!is_said());
+    change_outcome(&runs[1], |outcome| outcome.stages[0].caption = "labs of the last visit before".into());
+    assert!(is_said());
+}
+
 /// Runs with the published protocol look at test after every epoch.
 #[test]
 fn epochs_after_which_test_was_looked_at_are_counted() {
