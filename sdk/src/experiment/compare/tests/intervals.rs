@@ -65,6 +65,28 @@ fn differences_of_rows_with_several_seeds_are_over_seeds_too() {
     );
 }
 
+#[test]
+fn a_reader_is_told_how_far_to_believe_intervals_from_few_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs: Vec<_> = ["gat", "gcn"]
+        .iter()
+        .flat_map(|name| (1..=6).map(|seed| write(folder.path(), name, seed, &a, "diagnosis")).collect::<Vec<_>>())
+        .collect();
+    let told = |each: usize| {
+        let some = [&runs[..each], &runs[6..6 + each]].concat();
+        let notes = Comparison::of(&some, &CompareOptions::default()).unwrap().notes;
+        notes.into_iter().find(|note| note.starts_with("rows of"))
+    };
+    assert_eq!(told(1).as_deref(), Some("rows of one run: no interval knows what another seed would give"));
+    assert!(told(2).unwrap().contains("holds the truth 60 to 79 times of 100"));
+    assert!(told(5).unwrap().contains("holds the truth 85 to 91 times of 100"));
+    assert_eq!(told(6), None);
+    // Of a run by itself there is nothing to tell apart but rules.
+    let alone = Comparison::of(&runs[..1], &CompareOptions::default()).unwrap();
+    assert!(!alone.notes.iter().any(|note| note.starts_with("rows of")));
+}
+
 /// Gives a run the metric AUC in place of R@10, with a score for each patient and each of two rows, and every third positive.
 fn ask_yes_or_no(run: &Path, model: &[f64], history: &[f64]) {
     let file = run.join("result.json");
