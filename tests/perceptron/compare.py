@@ -73,7 +73,8 @@ for epoch in range(EPOCHS):
     net.eval()
     with torch.no_grad():
         scores = [recall(net(part[0]), part[1]) for part in (valid, test)]
-    best = max(best, (scores[0], scores[1], epoch + 1))
+    # By valid alone: of epochs that are equal there, the first.
+    best = max(best, (scores[0], scores[1], epoch + 1), key=lambda found: found[0])
     if epoch + 1 > best[2] + PATIENCE:
         break
 print(f"{len(train[0])} examples, {len(test[0])} test patients: R@10 {best[1]:.4f} (valid {best[0]:.4f}, epoch {best[2]})")
