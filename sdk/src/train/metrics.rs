@@ -54,10 +54,20 @@ pub fn recall_at_k(scores: &[f32], columns: usize, positives: &Ragged<u32>, k: u
     mean(rows.map(|(&h, row)| h as f64 / row.len().min(k).max(1) as f64))
 }
 
+/// The mean; 0 without values.
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut count) = (0.0, 0usize);
-    values.for_each(|v| (sum, count) = (sum + v, count + 1));
+    let (sum, count) = sum_and_count(values);
     sum / count.max(1) as f64
+}
+
+/// The mean; NaN without values, of which no error is known.
+fn mean_error(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = sum_and_count(values);
+    sum / count as f64
+}
+
+fn sum_and_count(values: impl Iterator<Item = f64>) -> (f64, usize) {
+    values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1))
 }
 
 /// Per column: how often it is positive, marked, and both, when each row marks as many of its highest scores as it
@@ -228,12 +238,12 @@ pub fn column_head(metric: &str) -> String {
 
 /// Mean absolute error; NaN without examples.
 pub fn mean_absolute_error(predicted: &[f64], truth: &[f32]) -> f64 {
-    mean(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).abs()))
+    mean_error(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).abs()))
 }
 
 /// Root of the mean squared error; NaN without examples.
 pub fn root_mean_squared_error(predicted: &[f64], truth: &[f32]) -> f64 {
-    mean(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).powi(2))).sqrt()
+    mean_error(predicted.iter().zip(truth).map(|(p, &y)| (p - f64::from(y)).powi(2))).sqrt()
 }
 
 /// The part of the variance that is explained, 1 − Σ (y − ŷ)² / Σ (y − mean)²; NaN where all numbers are the same.
@@ -352,6 +362,8 @@ mod tests {
         assert!((root_mean_squared_error(&predicted, &truth) - 1.841_364_982_832_029_3).abs() < 1e-12);
         assert!((r_squared(&predicted, &truth) - 0.542_917_324_907_846_3).abs() < 1e-12);
         assert!(r_squared(&[1.0, 2.0], &[3.0, 3.0]).is_nan());
+        // Nothing was predicted, and not well.
+        assert!(mean_absolute_error(&[], &[]).is_nan() && root_mean_squared_error(&[], &[]).is_nan());
     }
 
     /// lifelines.utils.concordance_index, which wants the score of a long time: of the scores times −1.
