@@ -24,6 +24,10 @@ options! {
         pub greedy: bool = false,
         /// Whether it sees no visit and does not say whose examples they are.
         pub blind: bool = false,
+        /// Whether it says that its items are of the visits before the last, whose they are.
+        pub peeks: bool = false,
+        /// Whether it says that it asks for codes of the visit after those that are seen, which are all.
+        pub knows: bool = false,
     }
 }
 
@@ -67,6 +71,18 @@ impl Objective for ReaderOptions {
 
     fn asks_about_single(&self) -> bool {
         self.says
+    }
+
+    fn asks(&self, data: &Dataset, _: usize) -> Asks {
+        if self.knows { Asks::Codes(vec![None; data.vocabulary.nodes()]) } else { Asks::Nothing }
+    }
+
+    fn asked_visit(&self) -> AskedVisit {
+        if self.peeks { AskedVisit::Last } else { AskedVisit::Next }
+    }
+
+    fn labs(&self) -> Option<Labs> {
+        self.peeks.then_some(Labs::History)
     }
 
     fn metrics(&self, _: &[Predictions<'_>]) -> Vec<(String, f64)> {
@@ -177,6 +193,22 @@ fn items_of_the_visit_that_is_predicted_are_said_where_they_enter() {
     };
     assert!(said("target", &[]) && !said("history", &[]));
     assert!(!said("target", &["model.lab=none".to_owned()]));
+}
+
+#[test]
+fn what_is_known_only_with_the_visit_that_is_asked_about_is_a_leak() {
+    let error = found("{ type = \"reader\", peeks = true }").unwrap_err().to_string();
+    assert!(
+        error.contains("a leak: stage 1-finetune") && error.contains("laboratory items of other visits"),
+        "{error}"
+    );
+    let error = found("{ type = \"reader\", knows = true }").unwrap_err().to_string();
+    assert!(error.contains("see the last visit of their patient, and ask for codes of the next"), "{error}");
+    // A shipped task has the items that it says, of whichever visits.
+    for labs in ["none", "last", "history", "target"] {
+        let lines = found(&format!("{{ type = \"diagnosis\", labs = {labs:?} }}"));
+        assert!(lines.is_ok(), "{labs}: {lines:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
-//! Checks, for one manifest, that no test patient leaks into training: by person, example, graph, cut point and vocabulary.
+//! Checks, for one manifest, that no test patient leaks into training: by person, example, graph, cut point and vocabulary; and that
+//! no example has what is known only once the visit that it asks about is.
 
+use super::about::about_of;
 use super::plan::Plan;
-use crate::component::{Labs, Objective, Slot, Split};
+use crate::component::{AskedVisit, Asks, Labs, Objective, Slot, Split};
 use crate::data::knowledge::{GraphSource, Triple, Triples};
 use crate::data::prepare::unknown;
 use crate::data::{Dataset, Examples, SplitOptions, build_vocabulary};
@@ -96,6 +98,7 @@ fn stage(name: &str, objective: &dyn Objective, data: &Dataset) -> Result<String
             Split::Test => learnt.contains(*p) || chosen.contains(*p) || valid.contains(p),
         };
         named(name, what, &examples)?;
+        in_time(name, what, objective, &examples, data)?;
         let both = theirs.iter().filter(wrong).count();
         let pretrained = theirs.intersection(&pretrain).count();
         on_one_side(name, split, what, both, pretrained, data)?;
@@ -123,6 +126,51 @@ fn named(stage: &str, what: &str, examples: &Examples) -> Result<()> {
         n => Err(leak(format!("stage {stage}: {n} of its {what} examples see no visit and do not say whose they are"))
             .help("an objective says so in `Examples::patients`")),
     }
+}
+
+/// Refuses examples that have items of other visits than the objective says, or that ask for codes of a visit after the last one
+/// of their patient, which they have seen then.
+fn in_time(stage: &str, what: &str, objective: &dyn Objective, examples: &Examples, data: &Dataset) -> Result<()> {
+    let asked = objective.asked_visit();
+    let told = objective.labs().filter(|labs| *labs != Labs::Target && asked != AskedVisit::None);
+    let has_others = |i: &usize| {
+        let may = told.map(|labs| may_enter(labs, asked, examples.visits.row(*i), data));
+        may.is_some_and(|may| examples.labs.row(*i).iter().any(|item| !may.contains(item)))
+    };
+    let others = (0..examples.len()).filter(has_others).count();
+    if others > 0 {
+        let message =
+            format!("a leak: stage {stage}: {others} of its {what} examples have laboratory items of other visits");
+        return Err(
+            Error::user(message).help("`Objective::labs` says of which visits an objective's examples have items")
+        );
+    }
+    let heads = objective.heads(data)?.len();
+    let next = asked == AskedVisit::Next && (0..heads).all(|head| matches!(objective.asks(data, head), Asks::Codes(_)));
+    let about = about_of(examples, data).into_iter().flatten().filter(|_| next);
+    match about.filter(|about| about.asked(AskedVisit::Next, data).is_none()).count() {
+        0 => Ok(()),
+        n => {
+            let message =
+                format!("a leak: stage {stage}: {n} of its {what} examples see the last visit of their patient");
+            Err(Error::user(format!("{message}, and ask for codes of the next"))
+                .help("`Objective::asked_visit` says which visit an objective's examples ask about"))
+        }
+    }
+}
+
+/// The items that an example may have which sees these visits.
+fn may_enter(labs: Labs, asked: AskedVisit, seen: &[u32], data: &Dataset) -> HashSet<u32> {
+    let before = match asked {
+        AskedVisit::Last => &seen[..seen.len().saturating_sub(1)],
+        AskedVisit::Next | AskedVisit::None => seen,
+    };
+    let rows = match labs {
+        Labs::Last => &before[before.len().saturating_sub(1)..],
+        Labs::History => before,
+        Labs::Target | Labs::None => &before[..0],
+    };
+    rows.iter().flat_map(|&row| data.visit_labs(row as usize)).collect()
 }
 
 /// Refuses examples of a stage of which `both` persons are in another split, too, or which are tested and of which `pretrained`
