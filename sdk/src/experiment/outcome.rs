@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn what_a_regression_was_chosen_to_be_stands_below_the_table_and_in_its_row() {
-        let choice = |ridge| Choice { ridge: Some(ridge), of: vec![0.0, 1.0, 10.0, 100.0], visits_apart: Some(true) };
+        let of = vec![0.0, 1.0, 10.0, 100.0];
+        let choice = |ridge| Choice { ridge: Some(ridge), of: of.clone(), visits_apart: Some(true), all_items: false };
         let row = |name: &str, chosen| Row {
             name: name.into(),
             metrics: vec![("R@10".into(), 0.5)],

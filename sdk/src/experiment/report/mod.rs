@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_table_says_what_regressions_were_chosen_to_be() {
-        let choice = Choice { ridge: Some(10.0), of: vec![0.0, 10.0, 100.0], visits_apart: None };
+        let choice = Choice { ridge: Some(10.0), of: vec![0.0, 10.0, 100.0], visits_apart: None, all_items: false };
         let row = |name: &str, chosen| Row { name: name.into(), chosen, ..Row::default() };
         let stage = StageOutcome {
             stage: "1-finetune".into(),

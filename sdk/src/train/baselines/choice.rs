@@ -13,6 +13,9 @@ pub struct Choice {
     pub of: Vec<f64>,
     /// Whether visits are told apart by their age, or are one set; `None` where nobody has several.
     pub visits_apart: Option<bool>,
+    /// Whether items of all visits are in that set, where those of each are known; else those of the last one are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_items: bool,
 }
 
 impl Choice {
@@ -40,6 +43,7 @@ impl Display for Choice {
         }
         match self.visits_apart {
             Some(true) => f.write_str(", visits told apart"),
+            Some(false) if self.all_items => f.write_str(", visits as one set, their items, too"),
             Some(false) => f.write_str(", visits as one set"),
             None => Ok(()),
         }
@@ -58,13 +62,16 @@ mod tests {
     #[test]
     fn what_was_chosen_is_said_and_whether_it_is_at_an_end() {
         let of = vec![0.0, 1.0, 10.0, 100.0];
-        let said = |ridge, visits_apart| Choice { ridge, of: of.clone(), visits_apart }.to_string();
+        let choice = |ridge, visits_apart| Choice { ridge, of: of.clone(), visits_apart, all_items: false };
+        let said = |ridge, visits_apart| choice(ridge, visits_apart).to_string();
         assert_eq!(said(Some(10.0), Some(true)), "ridge 10 of 0 to 100, visits told apart");
         assert_eq!(said(Some(0.0), None), "ridge 0 of 0 to 100");
         let strongest = "ridge 100 of 0 to 100, the strongest that was tried, visits as one set";
         assert_eq!(said(Some(100.0), Some(false)), strongest);
         assert_eq!(said(None, None), "pairs alone, which is better than a ridge of 0 to 100");
-        let weakest = Choice { ridge: Some(0.1), of: vec![0.1, 1.0], visits_apart: None };
+        let with_items = Choice { all_items: true, ..choice(Some(10.0), Some(false)) };
+        assert_eq!(with_items.to_string(), "ridge 10 of 0 to 100, visits as one set, their items, too");
+        let weakest = Choice { ridge: Some(0.1), of: vec![0.1, 1.0], visits_apart: None, all_items: false };
         assert_eq!(weakest.to_string(), "ridge 0.1 of 0.1 to 1, the weakest that was tried");
     }
 

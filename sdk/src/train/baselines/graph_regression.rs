@@ -334,7 +334,7 @@ mod tests {
         let (data, train) = progressions();
         let heads = [HeadSpec::new("codes", 13)];
         let context = context(&data, &heads, &train, &train, false);
-        let (view, targets) = (features(&context, 1), &train.targets[0]);
+        let (view, targets) = (features(&context, 1, false), &train.targets[0]);
         let ways = known_ways(&context, &[context.objective.asks(&data, 0)]).unwrap().remove(0);
         let regression = GraphRegression { ways: &ways, view: &view, odds: odds(13, targets) };
         let (all, of_all) =

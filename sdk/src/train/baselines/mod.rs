@@ -219,6 +219,8 @@ struct Features {
     width: usize,
     /// Ages of visits, and how many codes and items there are, which have a feature an age.
     ages: usize,
+    /// Whether items of all visits are in the set that is left of visits with one age.
+    all_items: bool,
     nodes: usize,
     items: usize,
     train: Ragged<u32>,
@@ -251,8 +253,9 @@ fn of_patient(known: &Demographics) -> impl Iterator<Item = usize> {
 }
 
 /// The codes of all visits that are seen, and the items that enter the model, both by the `ages` of their visit. With one age,
-/// codes are one set, and where items are known by visit, those of the last are it. Then age and sex where they enter.
-fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
+/// codes are one set, and where items are known by visit, those of the last are it, or with `all_items` those of all. Then age and
+/// sex where they enter.
+fn features(context: &BaselineContext<'_>, ages: usize, all_items: bool) -> Features {
     let nodes = context.data.vocabulary.nodes();
     let items = if context.labs { context.data.vocabulary.labs.len() } else { 0 };
     let of_visits = ages * (nodes + items);
@@ -263,8 +266,8 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
                 let first = before.min(ages - 1) * nodes;
                 examples.codes.row(visit as usize).iter().map(move |code| first as u32 + code)
             });
-            let labs = context.items(examples, i).into_iter().filter(|(age, _)| *age < ages);
-            let labs = labs.map(|(age, item)| (ages * nodes + age * items) as u32 + item);
+            let labs = context.items(examples, i).into_iter().filter(|(age, _)| all_items || *age < ages);
+            let labs = labs.map(|(age, item)| (ages * nodes + age.min(ages - 1) * items) as u32 + item);
             let patient = examples.demographics.get(i).into_iter().flat_map(of_patient);
             let patient = patient.map(|feature| (of_visits + feature) as u32);
             let mut row: Vec<u32> = codes.chain(labs).chain(patient).collect();
@@ -279,6 +282,7 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
     Features {
         width: of_visits + of_patients,
         ages,
+        all_items,
         nodes,
         items,
         train: of(context.train),
@@ -287,12 +291,17 @@ fn features(context: &BaselineContext<'_>, ages: usize) -> Features {
     }
 }
 
-/// The features in each way that a regression may look at them: by the ages of visits, where anybody has several, and as one set.
+/// The features in each way that a regression may look at them: by the ages of visits, where anybody has several, and as one set,
+/// with the items of the last, and of all where these are known by visit: a model that is given them may make one set of them, too.
 /// All models are given visits in order, whatever they make of it.
 fn views(context: &BaselineContext<'_>) -> Vec<Features> {
-    let several = |examples: &&Examples| examples.visits.rows().any(|visits| visits.len() > 1);
-    let ordered = [context.train, context.valid, context.test].iter().any(several);
-    ordered.then_some(AGES).into_iter().chain([1]).map(|ages| features(context, ages)).collect()
+    let all = [context.train, context.valid, context.test];
+    let ordered = all.iter().any(|examples| examples.visits.rows().any(|visits| visits.len() > 1));
+    let by_visit = context.labs && context.by_visit && all.iter().any(|examples| examples.visit_labs.is_some());
+    let apart = ordered.then_some((AGES, false));
+    let all_items = (ordered && by_visit).then_some((1, true));
+    let ways = apart.into_iter().chain([(1, false)]).chain(all_items);
+    ways.map(|(ages, all_items)| features(context, ages, all_items)).collect()
 }
 
 /// What a knowledge graph says of the columns of each head, where that is wanted, all ask for codes and there is one.
@@ -344,10 +353,9 @@ struct Best<'a> {
     found: Option<Found>,
 }
 
-/// How good regressions are on valid, the ages that their view tells apart, their logits for test, and what they are.
+/// How good regressions are on valid, their logits for test, and what they are.
 struct Found {
     score: f64,
-    ages: usize,
     logits: Vec<Vec<f32>>,
     chosen: Choice,
 }
@@ -375,7 +383,8 @@ impl Best<'_> {
             fitted.iter_mut().enumerate().for_each(|(head, model)| model.strengthen(strength, train(head)));
             self.offer(view, &starts, &fitted, Some(f64::from(strength)))
         });
-        if let Some(found) = self.found.as_mut().filter(|found| found.ages == view.ages) {
+        // Of an earlier view they are known already.
+        if let Some(found) = self.found.as_mut().filter(|found| found.chosen.of.is_empty()) {
             found.chosen.of = tried;
         }
     }
@@ -394,8 +403,8 @@ impl Best<'_> {
         if self.found.as_ref().is_none_or(|found| is_higher(score, found.score)) {
             let logits = logits(&view.test, |starts| &starts.test);
             let visits_apart = self.several.then_some(view.ages > 1);
-            let chosen = Choice { ridge, of: Vec::new(), visits_apart };
-            self.found = Some(Found { score, ages: view.ages, logits, chosen });
+            let chosen = Choice { ridge, of: Vec::new(), visits_apart, all_items: view.all_items };
+            self.found = Some(Found { score, logits, chosen });
         }
         score
     }

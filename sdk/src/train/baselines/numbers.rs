@@ -114,7 +114,7 @@ pub(super) fn on_test<T>(
     let Some((view, Tuned { fitted, ridge, of, .. })) = best else { return (Vec::new(), None) };
     let visits_apart = (views.len() > 1).then_some(view.ages > 1);
     let predictions = view.test.rows().map(|row| predict(&fitted, row)).collect();
-    (predictions, Some(Choice { ridge: Some(ridge), of, visits_apart }))
+    (predictions, Some(Choice { ridge: Some(ridge), of, visits_apart, all_items: view.all_items }))
 }
 
 /// ŷ = b + Σ_f w_f over the features that are there, with the smallest Σ (y − ŷ)² + λ |w|².

@@ -101,7 +101,7 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
     let heads = Again.heads(&data).unwrap();
     let of = |examples: &Examples, labs: bool| {
         let context = context(&data, &heads, examples, examples, labs);
-        let found = features(&context, AGES);
+        let found = features(&context, AGES, false);
         (found.width, found.test.row(0).to_vec())
     };
     // Padding and the code of the last visit, of the one before, and of the first two; then the items of these.
@@ -109,6 +109,14 @@ fn features_are_codes_and_items_by_the_age_of_their_visit() {
     // Items that are not known by visit stand with the last; codes are known by visit all the same.
     assert_eq!(of(&as_set, true), (3 * 2 + 3 * 2, vec![1, 3, 5, 6, 6 + 1]));
     assert_eq!(of(&by_visit, false), (3 * 2, vec![1, 3, 5]));
+    // As one set with the items of the last visit, and with those of all, where they are known.
+    let sets = |examples: &Examples, labs: bool| -> Vec<(usize, Vec<u32>)> {
+        let views = views(&context(&data, &heads, examples, examples, labs));
+        views.into_iter().map(|view| (view.ages, view.test.row(0).to_vec())).skip(1).collect()
+    };
+    assert_eq!(sets(&by_visit, true), [(1, vec![1, 2 + 1]), (1, vec![1, 2, 2 + 1])]);
+    assert_eq!(sets(&as_set, true), [(1, vec![1, 2, 2 + 1])]);
+    assert_eq!(sets(&by_visit, false), [(1, vec![1])]);
 }
 
 #[test]
@@ -126,7 +134,7 @@ fn age_and_sex_are_features_where_they_enter() {
     let with = Examples { demographics: patients, ..without.clone() };
     let heads = Again.heads(&data).unwrap();
     let of = |examples: &Examples| {
-        let found = features(&context(&data, &heads, examples, examples, false), 1);
+        let found = features(&context(&data, &heads, examples, examples, false), 1, false);
         (found.width, found.test)
     };
     // Padding and the code; then ten decades, female and male.
@@ -504,7 +512,7 @@ fn logits_of_ways_are_those_of_numpy() {
     let heads = Again.heads(&data).unwrap();
     let context = context(&data, &heads, &train, &test, false);
     let ways = known_ways(&context, &[Again.asks(&data, 0)]).unwrap();
-    let found = Starts::new(&features(&context, 1), &ways[0], heads[0].outputs, &train.targets[0]).test;
+    let found = Starts::new(&features(&context, 1, false), &ways[0], heads[0].outputs, &train.targets[0]).test;
     let mut logits = found.columns;
     found.rows.row(0).iter().for_each(|&(column, changed)| logits[column as usize] += changed);
     for (column, (found, expected)) in logits.iter().zip(expected).enumerate() {
