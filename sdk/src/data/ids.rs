@@ -72,6 +72,23 @@ impl Ids {
         self.texts.get_or_insert_default().number(text)
     }
 
+    /// The same once all identifiers were given [one by one](Self::add), and what stands for the number of each, from 1 on: the
+    /// integers that they are, where all are written as these usually are, else their numbers.
+    ///
+    /// ```
+    /// use dualk_sdk::data::Ids;
+    /// let mut ids = Ids::texts();
+    /// assert_eq!(["70", "9", "70"].map(|text| ids.add(text)), [1, 2, 1]);
+    /// let (ids, numbers) = ids.settled();
+    /// assert_eq!((ids.are_integers(), numbers), (true, vec![70, 9]));
+    /// ```
+    pub fn settled(self) -> (Self, Vec<i64>) {
+        let names = self.texts.as_ref().map(|texts| texts.names.as_slice()).unwrap_or_default();
+        let integers: Option<Vec<i64>> = names.iter().map(|name| integer(name)).collect();
+        let numbers = (1..=names.len() as i64).collect();
+        integers.map_or_else(|| (self, numbers), |integers| (Self::default(), integers))
+    }
+
     /// Whether they are integers.
     pub fn are_integers(&self) -> bool {
         self.texts.is_none()
@@ -238,6 +255,23 @@ mod tests {
             assert_eq!(ids.names(&[2, 1]), ["7", first]);
             assert_eq!([ids.find("id", Some("7")), ids.find("id", Some("nobody"))], [Ok(Some(2)), Ok(None)]);
         }
+    }
+
+    #[test]
+    fn texts_that_are_all_integers_may_become_these() {
+        let settled = |texts: [&str; 3]| {
+            let mut ids = Ids::texts();
+            for text in texts {
+                ids.add(text);
+            }
+            let (ids, numbers) = ids.settled();
+            (ids.are_integers(), numbers)
+        };
+        assert_eq!(settled(["70", "-3", "70"]), (true, vec![70, -3]));
+        for other in ["007", "A-1", "+7"] {
+            assert_eq!(settled(["70", other, "70"]), (false, vec![1, 2]), "{other}");
+        }
+        assert_eq!(Ids::default().settled().1, [0i64; 0]);
     }
 
     #[test]
