@@ -229,7 +229,8 @@ pub fn i2b2() -> impl Strategy<Value = Files> {
 pub fn sound_i2b2() -> Vec<Files> {
     let facts = "ENCOUNTER_NUM,PATIENT_NUM,CONCEPT_CD,START_DATE\n12,1,ICD10:I50.9,2020-05-02 10:00:00\n\
                  12,1,ICD10:E11.9,2020-05-01\n11,1,ICD9:4280,2019-01-31\n12,1,LOINC:2345-7,2020-04-01\n\
-                 21,2,ICD9:25000,2018-01-01\n,2,ICD10:I50.9,2018-01-01\n22,,ICD10:I50.9,2018-01-01\n";
+                 21,2,ICD9CM:250.00,2018-01-01\n,2,ICD10:I50.9,2018-01-01\n22,@,ICD10:I50.9,2018-01-01\n\
+                 -1,2,ICD10:I50.9,2018-01-01\n0,1,ICD10:I50.9,2018-01-01\n0,2,ICD10:I50.9,2018-01-01\n21,2,ICD9:47.0,2018-01-01\n";
     vec![texts([("observation_fact.csv", facts.to_owned())])]
 }
 

@@ -1,0 +1,84 @@
+//! `i2b2`: the table of facts of an i2b2 star schema.
+
+mod encounters;
+mod options;
+
+pub use options::I2b2Options;
+
+use dualk_sdk::component::Inputs;
+use dualk_sdk::data::CodeTables;
+use dualk_sdk::data::coding::Coding;
+use dualk_sdk::data::hierarchy::Icd;
+use dualk_sdk::data::tables::{Opened, Table, files_in};
+use dualk_sdk::prelude::*;
+use std::sync::Arc;
+
+/// Reads the facts that are diagnoses: an encounter that has one is a visit, from the earliest time of its diagnoses on.
+struct I2b2 {
+    options: I2b2Options,
+    facts: Opened<Table>,
+}
+
+/// What is written in a cell. i2b2 has `@` for nothing, and exports of SQL databases write `NULL`.
+fn given(text: &str) -> Option<&str> {
+    let text = text.trim();
+    (!text.is_empty() && text != "@" && !text.eq_ignore_ascii_case("null")).then_some(text)
+}
+
+/// What stands behind one of several beginnings.
+fn after<'t>(concept: &'t str, beginnings: &[String]) -> Option<&'t str> {
+    beginnings.iter().find_map(|beginning| concept.strip_prefix(beginning.as_str()))
+}
+
+impl I2b2 {
+    fn facts(&self) -> Result<Arc<Table>> {
+        let root = self.options.root.as_path();
+        let open =
+            || Table::open_any_case(root, "observation_fact", &encounters::COLUMNS).map_err(|e| e.at_key("root"));
+        self.facts.get(files_in(root), open)
+    }
+
+    /// The table, once all that can be known without reading it is as it should be.
+    fn checked(&self) -> Result<Arc<Table>> {
+        let I2b2Options { icd_map, group, .. } = &self.options;
+        let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: None };
+        tables.checked(self.facts())
+    }
+
+    /// Edition and code of a concept that is a diagnosis.
+    fn diagnosis<'c>(&self, concept: &'c str) -> Option<(Icd, &'c str)> {
+        let I2b2Options { icd9, icd10, .. } = &self.options;
+        let icd9 = after(concept, icd9).map(|code| (Icd::Icd9, code));
+        icd9.or_else(|| after(concept, icd10).map(|code| (Icd::Icd10, code)))
+    }
+}
+
+impl Parser for I2b2 {
+    fn check(&self) -> Result<()> {
+        self.checked().map(drop)
+    }
+
+    fn inputs(&self) -> Option<Inputs> {
+        let facts = self.facts().ok()?;
+        Some(Inputs { files: vec![facts.path().to_owned()], ..Inputs::default() })
+    }
+
+    fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
+        let facts = self.checked()?;
+        let options = &self.options;
+        Coding::published(context.compat, options.code_system, options.icd_map.given())?;
+        let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
+        let mut encounters = self.encounters(&facts, context.progress)?;
+        let (codes, stays) = (encounters.codes(self, &mut coding), encounters.stays());
+        let steps = [encounters.step, coding.step("diagnoses")];
+        let cohort = stays.cohort(&codes, coding.names(), steps);
+        let mut cohort = cohort.map_err(|e| {
+            e.at_file(facts.path()).help("the options icd9 and icd10 say how the concepts of diagnoses begin")
+        })?;
+        cohort.set_titles(|code| coding.title(code));
+        Ok(cohort)
+    }
+}
+
+#[cfg(test)]
+mod tests;
