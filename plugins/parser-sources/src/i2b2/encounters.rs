@@ -4,7 +4,7 @@ use super::{I2b2, given};
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
 use dualk_sdk::data::tables::{Fault, OnBadRow, Row, Table};
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Stays, Step};
+use dualk_sdk::data::{Dates, Ids, Stays, Step};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 
@@ -25,11 +25,11 @@ const OTHER_CONCEPT: &str = "of other concepts";
 const PROCEDURE: &str = "of procedures in ICD-9";
 
 /// An encounter with a diagnosis.
-struct Encounter {
-    number: i64,
-    patient: i64,
+pub struct Encounter {
+    pub number: i64,
+    pub patient: i64,
     /// The earliest of its diagnoses, in seconds since 1970.
-    start: i64,
+    pub start: i64,
     /// The places of its concepts among all that are diagnoses, in the order of the file.
     concepts: Vec<u32>,
     is_shared: bool,
@@ -39,7 +39,7 @@ struct Encounter {
 pub struct Encounters {
     patient_ids: Ids,
     encounter_ids: Ids,
-    all: Vec<Encounter>,
+    pub all: Vec<Encounter>,
     /// The concepts that are diagnoses.
     concepts: Vec<String>,
     pub step: Step,
@@ -212,15 +212,8 @@ impl Encounters {
         of_encounter
     }
 
-    /// Patients in the order of their first diagnosis, with their encounters in the order of time.
-    pub fn stays(&mut self) -> Stays {
-        let (patient_ids, encounter_ids) =
-            (std::mem::take(&mut self.patient_ids), std::mem::take(&mut self.encounter_ids));
-        let mut stays = Stays::new(patient_ids, encounter_ids);
-        for &Encounter { number, patient, start, .. } in &self.all {
-            let facts = AdmissionFacts { start: Some(start), ..AdmissionFacts::default() };
-            stays.add(patient, number, start as f64, facts);
-        }
-        stays
+    /// Nobody yet, with the identifiers of patients and encounters.
+    pub fn nobody(&mut self) -> Stays {
+        Stays::new(std::mem::take(&mut self.patient_ids), std::mem::take(&mut self.encounter_ids))
     }
 }

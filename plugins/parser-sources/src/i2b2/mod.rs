@@ -1,7 +1,9 @@
-//! `i2b2`: the table of facts of an i2b2 star schema.
+//! `i2b2`: the table of facts of an i2b2 star schema, and what its dimensions say of patients and visits.
 
+mod dimensions;
 mod encounters;
 mod options;
+mod tables;
 
 pub use options::I2b2Options;
 
@@ -9,14 +11,16 @@ use dualk_sdk::component::Inputs;
 use dualk_sdk::data::CodeTables;
 use dualk_sdk::data::coding::Coding;
 use dualk_sdk::data::hierarchy::Icd;
-use dualk_sdk::data::tables::{Opened, Table, files_in};
+use dualk_sdk::data::tables::{Opened, files_in};
 use dualk_sdk::prelude::*;
 use std::sync::Arc;
+use tables::Tables;
 
-/// Reads the facts that are diagnoses: an encounter that has one is a visit, from the earliest time of its diagnoses on.
+/// Reads the facts that are diagnoses: an encounter that has one is a visit, from its start_date in visit_dimension on, or else from
+/// the earliest time of its diagnoses.
 struct I2b2 {
     options: I2b2Options,
-    facts: Opened<Table>,
+    tables: Opened<Tables>,
 }
 
 /// What is written in a cell. i2b2 has `@` for nothing, and exports of SQL databases write `NULL`.
@@ -31,18 +35,15 @@ fn after<'t>(concept: &'t str, beginnings: &[String]) -> Option<&'t str> {
 }
 
 impl I2b2 {
-    fn facts(&self) -> Result<Arc<Table>> {
-        let root = self.options.root.as_path();
-        let open =
-            || Table::open_any_case(root, "observation_fact", &encounters::COLUMNS).map_err(|e| e.at_key("root"));
-        self.facts.get(files_in(root), open)
+    fn tables(&self) -> Result<Arc<Tables>> {
+        self.tables.get(files_in(self.options.root.as_path()), || self.open())
     }
 
-    /// The table, once all that can be known without reading it is as it should be.
-    fn checked(&self) -> Result<Arc<Table>> {
+    /// The tables, once all that can be known without reading them is as it should be.
+    fn checked(&self) -> Result<Arc<Tables>> {
         let I2b2Options { icd_map, group, .. } = &self.options;
         let tables = CodeTables { icd_map: icd_map.given(), group: group.given(), drug_map: None };
-        tables.checked(self.facts())
+        tables.checked(self.tables())
     }
 
     /// Edition and code of a concept that is a diagnosis.
@@ -59,21 +60,22 @@ impl Parser for I2b2 {
     }
 
     fn inputs(&self) -> Option<Inputs> {
-        let facts = self.facts().ok()?;
-        Some(Inputs { files: vec![facts.path().to_owned()], ..Inputs::default() })
+        let tables = self.tables().ok()?;
+        Some(Inputs { files: tables.files(), ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
-        let facts = self.checked()?;
+        let tables = self.checked()?;
         let options = &self.options;
         Coding::published(context.compat, options.code_system, options.icd_map.given())?;
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
-        let mut encounters = self.encounters(&facts, context.progress)?;
-        let (codes, stays) = (encounters.codes(self, &mut coding), encounters.stays());
+        let mut encounters = self.encounters(&tables.facts, context.progress)?;
+        let codes = encounters.codes(self, &mut coding);
+        let stays = self.stays(&tables, &mut encounters)?;
         let steps = [encounters.step, coding.step("diagnoses")];
         let cohort = stays.cohort(&codes, coding.names(), steps);
         let mut cohort = cohort.map_err(|e| {
-            e.at_file(facts.path()).help("the options icd9 and icd10 say how the concepts of diagnoses begin")
+            e.at_file(tables.facts.path()).help("the options icd9 and icd10 say how the concepts of diagnoses begin")
         })?;
         cohort.set_titles(|code| coding.title(code));
         Ok(cohort)

@@ -9,7 +9,8 @@ use dualk_sdk::source_options;
 source_options! {
     /// Options of `i2b2`.
     pub struct I2b2Options {
-        /// Folder with observation_fact as `.csv`, `.csv.gz` or `.parquet`; names of file and columns in upper or lower case.
+        /// Folder with observation_fact and, where they are there, patient_dimension and visit_dimension as `.csv`, `.csv.gz` or
+        /// `.parquet`; names of files and columns in upper or lower case.
         pub root: FilePath = FilePath::default(),
         /// Beginnings of the concepts that are diagnoses in ICD-9-CM; the rest is the code.
         pub icd9: Vec<String> = ["ICD9CM:", "ICD9:"].map(String::from).into(),
@@ -35,6 +36,6 @@ impl BuildParser for I2b2Options {
                 return Err(error.at_key(format!("{key}[{i}]")));
             }
         }
-        Ok(Box::new(I2b2 { options: self, facts: Default::default() }))
+        Ok(Box::new(I2b2 { options: self, tables: Default::default() }))
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{Folder, parse};
 use dualk_sdk::data::coding::CodeSystem;
-use dualk_sdk::data::seconds;
+use dualk_sdk::data::{PatientFacts, Sex, seconds};
 
 /// Encounters 13, without a diagnosis, and 22, without a patient, are no visits. 47.0 is an appendectomy, and 470 a deviated septum.
 fn folder() -> Folder {
@@ -80,6 +80,68 @@ fn concepts_may_begin_otherwise_and_identifiers_may_be_texts() {
     assert_eq!(cohort.code_names, ["I10", "E11.9"]);
     let error = parse(options(&folder), false).unwrap_err().to_string();
     assert!(error.contains("no patient is left") && error.contains("icd9 and icd10 say"), "{error}");
+}
+
+/// Encounter 12 has no row, 13 no diagnosis, and -1 no patient. Of 2 the month of the death alone is known.
+#[test]
+fn dimensions_say_more_of_patients_and_visits() {
+    let folder = folder();
+    folder.write(
+        "patient_dimension.csv",
+        "PATIENT_NUM,VITAL_STATUS_CD,BIRTH_DATE,DEATH_DATE,SEX_CD,RACE_CD\n1,Y,1946-05-20 00:00:00,2019-02-02,F,white\n\
+         2,MD,@,2018-01-15,@,@\n3,N,1990-01-01,NULL,M,black\n",
+    );
+    folder.write(
+        "VISIT_DIMENSION.csv",
+        "encounter_num,patient_num,inout_cd,start_date,end_date\n11,1,I,2019-01-30 08:00:00,2019-02-02 12:00:00\n\
+         21,2,O,2018-01-01,2018-01-31\n13,1,O,2020-06-01,2020-06-01\n-1,1,@,@,@\n-1,2,@,@,@\n",
+    );
+    let cohort = parse(options(&folder), false).unwrap();
+    let times: Vec<_> = cohort.admission_facts.iter().map(|facts| (facts.start, facts.end, facts.died)).collect();
+    let at = seconds;
+    let expected = [
+        (at("2019-01-30 08:00:00"), at("2019-02-02 12:00:00"), Some(true)),
+        (at("2020-05-01 10:00:00"), None, None),
+        (at("2018-01-01"), at("2018-01-31"), None),
+    ];
+    assert_eq!(times, expected);
+    let known = PatientFacts { sex: Some(Sex::Female), ethnicity: Some("white".into()) };
+    assert_eq!(cohort.patient_facts, [known, PatientFacts::default()]);
+    let ages: Vec<_> = cohort.admission_facts.iter().map(|facts| facts.age.map(|age| age as u32)).collect();
+    assert_eq!(ages, [Some(72), Some(73), None]);
+    assert!(!cohort.flow.iter().any(|step| ["sexes", "births", "deaths"].contains(&step.what.as_str())));
+    let inputs = options(&folder).build().unwrap().inputs().unwrap();
+    let names: Vec<_> = inputs.files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
+    assert_eq!(names, ["OBSERVATION_FACT.csv", "patient_dimension.csv", "VISIT_DIMENSION.csv"]);
+}
+
+#[test]
+fn patients_and_visits_have_one_row_in_their_dimension() {
+    for (name, rows, says) in [
+        (
+            "patient_dimension.csv",
+            "patient_num,sex_cd\n1,F\n1,M\n",
+            "the patient (--show-values shows it) occurs twice",
+        ),
+        (
+            "visit_dimension.csv",
+            "encounter_num,end_date\n12,\n12,\n",
+            "the encounter (--show-values shows it) occurs twice",
+        ),
+        ("visit_dimension.csv", "end_date\n2020-01-01\n", "the column `encounter_num` is missing"),
+        ("patient_dimension.csv", "patient_num,sex_cd,SEX_CD,sex_cd\n", "the column `sex_cd` occurs 2 times"),
+    ] {
+        let folder = folder();
+        folder.write(name, rows);
+        let error = parse(options(&folder), false).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(says), "{error}");
+    }
+    // Only what is written counts as lost.
+    let folder = folder();
+    folder.write("visit_dimension.csv", "encounter_num,start_date,end_date\n12,2020-05-03,2020-05-01\n11,@,soon\n");
+    let cohort = parse(options(&folder), false).unwrap();
+    let why = vec![("that cannot be read", 1, false), ("before the start of the visit", 1, false)];
+    assert_eq!(left_out(&cohort, "ends of visits"), (2, why));
 }
 
 #[test]

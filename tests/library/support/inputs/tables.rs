@@ -220,9 +220,11 @@ pub fn read_omop(folder: &Path) -> Result<()> {
 /// Some of the codes are concepts.
 pub fn i2b2() -> impl Strategy<Value = Files> {
     let facts = table(&["encounter_num", "patient_num", "concept_cd", "start_date"]);
-    facts.prop_map(|facts| {
+    let patients = table(&["patient_num", "vital_status_cd", "birth_date", "death_date", "sex_cd", "race_cd"]);
+    let visits = table(&["encounter_num", "start_date", "end_date"]);
+    (facts, patients, visits).prop_map(|(facts, patients, visits)| {
         let facts = facts.replace("I50.9", "ICD10:I50.9").replace("4280", "ICD9:4280");
-        texts([("observation_fact.csv", facts)])
+        texts([("observation_fact.csv", facts), ("patient_dimension.csv", patients), ("visit_dimension.csv", visits)])
     })
 }
 
@@ -231,7 +233,13 @@ pub fn sound_i2b2() -> Vec<Files> {
                  12,1,ICD10:E11.9,2020-05-01\n11,1,ICD9:4280,2019-01-31\n12,1,LOINC:2345-7,2020-04-01\n\
                  21,2,ICD9CM:250.00,2018-01-01\n,2,ICD10:I50.9,2018-01-01\n22,@,ICD10:I50.9,2018-01-01\n\
                  -1,2,ICD10:I50.9,2018-01-01\n0,1,ICD10:I50.9,2018-01-01\n0,2,ICD10:I50.9,2018-01-01\n21,2,ICD9:47.0,2018-01-01\n";
-    vec![texts([("observation_fact.csv", facts.to_owned())])]
+    let patients = "patient_num,vital_status_cd,birth_date,death_date,sex_cd,race_cd\n1,N,1946-05-20 00:00:00,,F,white\n\
+                    2,Y,1955-01-01,2018-01-03,@,@\n3,@,@,NULL,M,black\n";
+    let visits = "encounter_num,patient_num,start_date,end_date\n11,1,2019-01-31 08:00:00,2019-02-02\n12,1,@,2020-05-04\n\
+                  21,2,2018-01-01,2018-01-03\n-1,1,@,@\n-1,2,@,@\n";
+    let few = texts([("observation_fact.csv", facts.to_owned())]);
+    let more = texts([("PATIENT_DIMENSION.csv", patients.to_owned()), ("visit_dimension.csv", visits.to_owned())]);
+    vec![few.clone(), few.into_iter().chain(more).collect()]
 }
 
 pub fn read_i2b2(folder: &Path) -> Result<()> {
