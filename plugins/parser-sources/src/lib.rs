@@ -7,6 +7,7 @@ mod csv;
 mod eicu;
 mod i2b2;
 mod meds;
+mod names;
 mod omop;
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use super::tables::Tables;
 use super::{Omop, OmopCodes};
+use crate::names::names;
 use dualk_sdk::data::events::EventKind;
-use dualk_sdk::data::tables::{OnBadRow, Table};
 use dualk_sdk::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// Stands for what has no concept.
 pub const NO_CONCEPT: &str = "0";
@@ -32,8 +32,8 @@ impl Omop {
         let events = cohort.events.iter().filter(|events| kinds.contains(&events.kind.as_str()));
         let events = events.flat_map(|events| events.names.iter().cloned());
         let items = cohort.lab_names.iter().map(concept);
-        let wanted = of_codes.into_iter().flatten().cloned().chain(items).chain(events).collect();
-        let names = names(tables.concepts.as_ref(), wanted)?;
+        let wanted: HashSet<String> = of_codes.into_iter().flatten().cloned().chain(items).chain(events).collect();
+        let names = names(tables.concepts.as_ref(), &wanted)?;
         if of_codes.is_some() {
             cohort.set_titles(|code| names.get(code).cloned());
         }
@@ -50,25 +50,4 @@ impl Omop {
         }
         Ok(())
     }
-}
-
-/// The names of some concepts; nothing where there is no table of them. Rows that cannot be read count as none.
-fn names(table: Option<&Table>, wanted: HashSet<String>) -> Result<HashMap<String, String>> {
-    let mut names = HashMap::new();
-    if let Some(table) = table {
-        table.scan(
-            OnBadRow::Skip,
-            |found: &mut Vec<(String, String)>, row| {
-                if wanted.contains(row.text(0)) {
-                    found.push((row.text(0).to_owned(), row.text(1).to_owned()));
-                }
-                Ok(())
-            },
-            |found, _| {
-                names.extend(found);
-                Ok(())
-            },
-        )?;
-    }
-    Ok(names)
 }
