@@ -16,7 +16,7 @@ mod testing;
 pub use abnormal::Abnormal;
 pub use csv::{CsvOptions, Written};
 pub use eicu::EicuOptions;
-pub use i2b2::I2b2Options;
+pub use i2b2::{Flags, I2b2Options};
 pub use meds::{MedsOptions, Visits};
 pub use omop::{OmopCodes, OmopOptions, Ranges};
 

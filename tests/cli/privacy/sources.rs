@@ -222,10 +222,11 @@ fn omop() -> Source {
 }
 
 fn i2b2() -> Source {
-    let head = "encounter_num,patient_num,concept_cd,provider_id,start_date,modifier_cd,instance_num,valtype_cd,tval_char,units_cd";
-    let facts = table(head, 4, |p, v, i, n| {
-        let concept = if n % 4 == 3 { "LOINC:2345-7".to_owned() } else { format!("ICD9:{}", of(DOTTED, n)) };
-        format!("{v},{p},{concept},CANARY{n},2015-0{i}-01 10:00:00,@,9945{n:04},T,CANARY{n},@")
+    let head = "encounter_num,patient_num,concept_cd,provider_id,start_date,modifier_cd,instance_num,valtype_cd,tval_char,nval_num,units_cd";
+    let facts = table(head, 12, |p, v, i, n| {
+        let result = (n % 12 > 3).then(|| ("LOINC:2345-7".to_owned(), (n * 7 % 31).to_string(), "mg/dL"));
+        let (concept, value, unit) = result.unwrap_or_else(|| (format!("ICD9:{}", of(DOTTED, n)), String::new(), "@"));
+        format!("{v},{p},{concept},CANARY{n},2015-0{i}-01 10:00:00,@,9945{n:04},T,CANARY{n},{value},{unit}")
     });
     let patients = (0..24u32).map(|p| format!("{},Y,1960-01-01,2016-01-01,F,CANARY{p},CANARY{p}\n", 77_120_000 + p));
     let patients = patients.collect::<String>();
@@ -240,6 +241,11 @@ fn i2b2() -> Source {
             table("encounter_num,patient_num,start_date,end_date,location_cd", 1, |p, v, i, n| {
                 format!("{v},{p},2015-0{i}-01 10:00:00,2015-0{i}-04,CANARY{n}")
             }),
+        ),
+        (
+            "raw/concept_dimension.csv",
+            "concept_path,concept_cd,name_char\nCANARY,LOINC:2345-7,Glucose\nCANARY,LOINC:1-8,a\nCANARY,LOINC:2-6,b\n"
+                .to_owned(),
         ),
     ];
     Source { parser: "type = \"i2b2\", root = \"raw\"", tables }

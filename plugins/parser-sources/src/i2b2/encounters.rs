@@ -17,11 +17,11 @@ const START: usize = 3;
 
 /// Why rows are lost.
 const NO_PATIENT: &str = "without a patient";
-const NO_ENCOUNTER: &str = "without an encounter";
+pub const NO_ENCOUNTER: &str = "without an encounter";
 const SHARED: &str = "of an encounter that several patients have";
 
 /// By which rules they are left out.
-const OTHER_CONCEPT: &str = "of other concepts";
+pub const OTHER_CONCEPT: &str = "of other concepts";
 const PROCEDURE: &str = "of procedures in ICD-9";
 
 /// An encounter with a diagnosis.
@@ -128,7 +128,7 @@ fn time(row: &Row<'_>, facts: &Table, dates: &Dates) -> Result<i64, Fault> {
 
 /// An identifier, without what pandas writes behind integers of a column that has empty cells. Negative numbers are none: -1 is
 /// the encounter of facts that belong to none.
-fn identifier(text: &str) -> Option<&str> {
+pub fn identifier(text: &str) -> Option<&str> {
     let text = given(text)?;
     let number = |text: &str| text.parse::<i64>().ok();
     let text = text.strip_suffix(".0").filter(|text| number(text).is_some()).unwrap_or(text);

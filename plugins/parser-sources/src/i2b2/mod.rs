@@ -1,11 +1,12 @@
-//! `i2b2`: the table of facts of an i2b2 star schema, and what its dimensions say of patients and visits.
+//! `i2b2`: the star schema of i2b2: its facts, and what its dimensions say of patients and visits.
 
 mod dimensions;
 mod encounters;
 mod options;
+mod results;
 mod tables;
 
-pub use options::I2b2Options;
+pub use options::{Flags, I2b2Options};
 
 use dualk_sdk::component::Inputs;
 use dualk_sdk::data::CodeTables;
@@ -61,7 +62,8 @@ impl Parser for I2b2 {
 
     fn inputs(&self) -> Option<Inputs> {
         let tables = self.tables().ok()?;
-        Some(Inputs { files: tables.files(), ..Inputs::default() })
+        let split = tables.results.as_ref().is_some_and(|results| results.rule.cuts());
+        Some(Inputs { files: tables.files(), split, ..Inputs::default() })
     }
 
     fn parse(&self, context: &ParserContext<'_>) -> Result<Cohort> {
@@ -78,6 +80,7 @@ impl Parser for I2b2 {
             e.at_file(tables.facts.path()).help("the options icd9 and icd10 say how the concepts of diagnoses begin")
         })?;
         cohort.set_titles(|code| coding.title(code));
+        self.add_results(&tables, &mut cohort, &stays.admission_ids, context)?;
         Ok(cohort)
     }
 }

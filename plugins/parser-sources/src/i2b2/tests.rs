@@ -1,6 +1,7 @@
 use super::*;
-use crate::testing::{Folder, parse};
+use crate::testing::{Folder, parse, parse_learning_from};
 use dualk_sdk::data::coding::CodeSystem;
+use dualk_sdk::data::tables::OnBadRow;
 use dualk_sdk::data::{PatientFacts, Sex, seconds};
 
 /// Encounters 13, without a diagnosis, and 22, without a patient, are no visits. 47.0 is an appendectomy, and 470 a deviated septum.
@@ -20,7 +21,22 @@ fn folder() -> Folder {
 
 fn options(folder: &Folder) -> I2b2Options {
     let root = FilePath(folder.path().to_owned());
-    I2b2Options { root, code_system: CodeSystem::Icd10, ..I2b2Options::default() }
+    I2b2Options { root, code_system: CodeSystem::Icd10, abnormal: Flags::None, ..I2b2Options::default() }
+}
+
+/// Two patients with 121 results of glucose; one of encounter 11 stands in another unit, and the last has a modifier.
+fn with_results() -> Folder {
+    let folder = Folder::new();
+    let mut text = "encounter_num,patient_num,concept_cd,start_date,modifier_cd,nval_num,valueflag_cd,units_cd\n\
+                    11,1,ICD10:I10,2020-01-01,@,,@,@\n21,2,ICD10:E11.9,2020-01-01,@,,@,@\n"
+        .to_owned();
+    (1..=120).for_each(|value| text += &format!("21,2,LOINC:2345-7,2020-01-01,@,{value},@,mg/dL\n"));
+    text += "11,1,LOINC:2345-7,2020-01-01,@,500,H,mg/dL\n11,1,LOINC:2345-7,2020-01-01,@,5,N,mmol/L\n\
+             11,1,LOINC:718-7,2020-01-01,@,NULL,l,@\n-1,1,LOINC:2345-7,2020-01-01,@,900,H,mg/dL\n\
+             31,3,LOINC:2345-7,2020-01-01,@,900,H,mg/dL\n11,1,CPT:99213,2020-01-01,@,,@,@\n\
+             21,2,LOINC:2345-7,2020-01-01,LAB:LOW,1000,H,mg/dL\n";
+    folder.write("observation_fact.csv", &text);
+    folder
 }
 
 fn codes(cohort: &Cohort) -> Vec<Vec<&str>> {
@@ -116,6 +132,80 @@ fn dimensions_say_more_of_patients_and_visits() {
 }
 
 #[test]
+fn results_are_abnormal_outside_of_their_interval() {
+    let folder = with_results();
+    let cohort = parse(I2b2Options { abnormal: Flags::Interval, ..options(&folder) }, false).unwrap();
+    // Of 121 results four are below the interval and four above.
+    assert_eq!(cohort.lab_names, ["LOINC:2345-7 (mg/dL)"]);
+    assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[0][..], &[0]]);
+    assert_eq!((cohort.lab_items[0].id, cohort.lab_categories.join(" ")), (1, "laboratory".to_owned()));
+    let why = [
+        ("without an encounter", 1, false),
+        ("of other concepts", 3, true),
+        ("with a modifier", 1, true),
+        ("without a number", 1, true),
+        ("of admissions that are not in the cohort", 1, true),
+    ];
+    assert_eq!(left_out(&cohort, "results of observation_fact"), (129, why.to_vec()));
+    let none = parse(options(&folder), false).unwrap();
+    assert!(none.lab_items.is_empty() && none.flow.iter().all(|step| !step.what.starts_with("results")));
+}
+
+#[test]
+fn results_may_be_flagged_and_concepts_named() {
+    let folder = with_results();
+    let rows =
+        "\\i2b2\\Labs\\1,LOINC:2345-7,Glucose\n\\i2b2\\Labs\\2,LOINC:718-7,Hemoglobin\n\\i2b2,LOINC:1-8,Acyclovir\n";
+    folder.write("CONCEPT_DIMENSION.csv", &format!("CONCEPT_PATH,CONCEPT_CD,NAME_CHAR\n{rows}"));
+    let cohort = parse(I2b2Options { abnormal: Flags::Flag, ..options(&folder) }, false).unwrap();
+    assert_eq!(cohort.lab_names, ["Glucose (LOINC:2345-7)", "Hemoglobin (LOINC:718-7)"]);
+    assert_eq!(cohort.labs.rows().collect::<Vec<_>>(), [&[0, 1][..], &[]]);
+    let ids: Vec<i64> = cohort.lab_items.iter().map(|item| item.id).collect();
+    assert_eq!(ids, [1, 2]);
+    let flagged = I2b2Options { abnormal: Flags::Flag, ..options(&folder) };
+    let inputs = flagged.build().unwrap().inputs().unwrap();
+    assert!(!inputs.split && inputs.files.iter().any(|file| file.ends_with("CONCEPT_DIMENSION.csv")));
+    let other = I2b2Options { lab: vec!["LAB:".into()], abnormal: Flags::Flag, ..options(&folder) };
+    assert!(parse(other, false).unwrap().lab_items.is_empty());
+}
+
+#[test]
+fn values_are_cut_by_those_who_are_learnt_from() {
+    let folder = with_results();
+    let cut = || I2b2Options { quantiles: 2, abnormal: Flags::Interval, ..options(&folder) };
+    let names = [
+        "LOINC:2345-7 (mg/dL), part 1 of 2",
+        "LOINC:2345-7 (mg/dL), part 2 of 2",
+        "LOINC:2345-7 (mmol/L), part 1 of 2",
+    ];
+    let all = parse(cut(), false).unwrap();
+    assert_eq!(all.lab_names, names);
+    assert_eq!(all.labs.rows().collect::<Vec<_>>(), [&[1, 2][..], &[0, 1]]);
+    // Of 1 alone the result is the cut, and of the highest part nothing is known.
+    let learnt = parse_learning_from(cut(), 1);
+    assert_eq!(learnt.labs.rows().collect::<Vec<_>>(), [&[0, 1][..], &[0]]);
+    assert!(cut().build().unwrap().inputs().unwrap().split);
+    let none = I2b2Options { abnormal: Flags::None, ..cut() };
+    assert!(parse(none, false).unwrap_err().to_string().starts_with("`quantiles`"));
+}
+
+#[test]
+fn broken_results_are_named_or_skipped() {
+    let folder = Folder::new();
+    let head = "encounter_num,patient_num,concept_cd,start_date,nval_num,units_cd\n1,1,ICD10:I10,2020-01-01,,\n";
+    folder.write("observation_fact.csv", &format!("{head}1,1,LOINC:2345-7,2020-01-01,high,mg/dL\n"));
+    let with = |on_bad_row| I2b2Options { abnormal: Flags::Interval, on_bad_row, ..options(&folder) };
+    let error = parse(with(OnBadRow::Error), false).unwrap_err().to_string();
+    assert!(error.contains("observation_fact.csv:3") && error.contains("`nval_num` must hold a number"), "{error}");
+    let cohort = parse(with(OnBadRow::Skip), false).unwrap();
+    let why = vec![("that cannot be used", 1, false), ("of other concepts", 1, true)];
+    assert_eq!(left_out(&cohort, "results of observation_fact"), (2, why));
+    let flagged = I2b2Options { abnormal: Flags::Flag, ..options(&folder) };
+    let error = parse(flagged, false).unwrap_err().to_string();
+    assert!(error.contains("the column `valueflag_cd` is missing") && error.contains("abnormal = \"none\""), "{error}");
+}
+
+#[test]
 fn patients_and_visits_have_one_row_in_their_dimension() {
     for (name, rows, says) in [
         (
@@ -151,6 +241,7 @@ fn mistakes_name_the_place() {
     assert!(said(I2b2Options::default()).starts_with("`root`"));
     let empty = vec!["ICD9:".to_owned(), String::new()];
     assert!(said(I2b2Options { icd9: empty, ..options(&folder) }).starts_with("`icd9[1]`"));
+    assert!(said(I2b2Options { lab: vec![String::new()], ..options(&folder) }).starts_with("`lab[0]`"));
     assert!(said(I2b2Options { date_format: "%d".into(), ..options(&folder) }).starts_with("`date_format`"));
     let head = "encounter_num,patient_num,concept_cd,start_date\n1,1,ICD10:I10,2020-01-01\n";
     for (row, says) in
@@ -169,4 +260,6 @@ fn mistakes_name_the_place() {
 #[test]
 fn it_is_a_sound_parser() {
     dualk_sdk::testing::check_parser(options(&folder()));
+    let folder = with_results();
+    dualk_sdk::testing::check_parser(I2b2Options { abnormal: Flags::Interval, ..options(&folder) });
 }

@@ -2,7 +2,7 @@
 
 use super::{Files, files_of, texts};
 use dualk_plugin_parser_mimic::{Mimic3Options, Mimic4Options};
-use dualk_plugin_parser_sources::{CsvOptions, EicuOptions, I2b2Options, MedsOptions, OmopOptions, Written};
+use dualk_plugin_parser_sources::{CsvOptions, EicuOptions, Flags, I2b2Options, MedsOptions, OmopOptions, Written};
 use dualk_plugin_parser_synthetic::{SyntheticOptions, generate, write_raw};
 use dualk_sdk::data::coding::CodeSystem;
 use dualk_sdk::data::columns::{Values, write_parquet};
@@ -219,31 +219,42 @@ pub fn read_omop(folder: &Path) -> Result<()> {
 
 /// Some of the codes are concepts.
 pub fn i2b2() -> impl Strategy<Value = Files> {
-    let facts = table(&["encounter_num", "patient_num", "concept_cd", "start_date"]);
+    let facts =
+        table(&["encounter_num", "patient_num", "concept_cd", "start_date", "nval_num", "units_cd", "modifier_cd"]);
     let patients = table(&["patient_num", "vital_status_cd", "birth_date", "death_date", "sex_cd", "race_cd"]);
     let visits = table(&["encounter_num", "start_date", "end_date"]);
     (facts, patients, visits).prop_map(|(facts, patients, visits)| {
-        let facts = facts.replace("I50.9", "ICD10:I50.9").replace("4280", "ICD9:4280");
+        let facts = facts.replace("I50.9", "ICD10:I50.9").replace("4280", "ICD9:4280").replace("25000", "LOINC:2345-7");
         texts([("observation_fact.csv", facts), ("patient_dimension.csv", patients), ("visit_dimension.csv", visits)])
     })
 }
 
 pub fn sound_i2b2() -> Vec<Files> {
-    let facts = "ENCOUNTER_NUM,PATIENT_NUM,CONCEPT_CD,START_DATE\n12,1,ICD10:I50.9,2020-05-02 10:00:00\n\
-                 12,1,ICD10:E11.9,2020-05-01\n11,1,ICD9:4280,2019-01-31\n12,1,LOINC:2345-7,2020-04-01\n\
-                 21,2,ICD9CM:250.00,2018-01-01\n,2,ICD10:I50.9,2018-01-01\n22,@,ICD10:I50.9,2018-01-01\n\
-                 -1,2,ICD10:I50.9,2018-01-01\n0,1,ICD10:I50.9,2018-01-01\n0,2,ICD10:I50.9,2018-01-01\n21,2,ICD9:47.0,2018-01-01\n";
+    let mut facts =
+        String::from("ENCOUNTER_NUM,PATIENT_NUM,CONCEPT_CD,START_DATE,MODIFIER_CD,NVAL_NUM,VALUEFLAG_CD,UNITS_CD\n");
+    (1..=120).for_each(|value| facts += &format!("12,1,LOINC:2345-7,2020-05-01,@,{value},@,mg/dL\n"));
+    facts += "12,1,ICD10:I50.9,2020-05-02 10:00:00,@,,,\n12,1,ICD10:E11.9,2020-05-01,@,,,\n11,1,ICD9:4280,2019-01-31,@,,,\n\
+              21,2,ICD9CM:250.00,2018-01-01,@,,,\n,2,ICD10:I50.9,2018-01-01,@,,,\n22,@,ICD10:I50.9,2018-01-01,@,,,\n\
+              -1,2,ICD10:I50.9,2018-01-01,@,,,\n0,1,ICD10:I50.9,2018-01-01,@,,,\n0,2,ICD10:I50.9,2018-01-01,@,,,\n\
+              21,2,ICD9:47.0,2018-01-01,@,,,\n21,2,LOINC:718-7,2018-01-01,LAB:LOW,12,@,g/dL\n21,2,LOINC:2345-7,2018-01-01,@,,H,@\n";
     let patients = "patient_num,vital_status_cd,birth_date,death_date,sex_cd,race_cd\n1,N,1946-05-20 00:00:00,,F,white\n\
                     2,Y,1955-01-01,2018-01-03,@,@\n3,@,@,NULL,M,black\n";
     let visits = "encounter_num,patient_num,start_date,end_date\n11,1,2019-01-31 08:00:00,2019-02-02\n12,1,@,2020-05-04\n\
                   21,2,2018-01-01,2018-01-03\n-1,1,@,@\n-1,2,@,@\n";
-    let few = texts([("observation_fact.csv", facts.to_owned())]);
-    let more = texts([("PATIENT_DIMENSION.csv", patients.to_owned()), ("visit_dimension.csv", visits.to_owned())]);
+    let concepts = "concept_path,concept_cd,name_char\n\\i2b2\\1,LOINC:2345-7,Glucose\n\\i2b2\\2,LOINC:718-7,\n";
+    let few = texts([("observation_fact.csv", facts)]);
+    let more = texts([
+        ("PATIENT_DIMENSION.csv", patients.to_owned()),
+        ("visit_dimension.csv", visits.to_owned()),
+        ("concept_dimension.csv", concepts.to_owned()),
+    ]);
     vec![few.clone(), few.into_iter().chain(more).collect()]
 }
 
+/// Results by their flags where the concepts have names.
 pub fn read_i2b2(folder: &Path) -> Result<()> {
-    parse(I2b2Options { root: root(folder), ..Default::default() })
+    let abnormal = if folder.join("concept_dimension.csv").is_file() { Flags::Flag } else { Flags::Interval };
+    parse(I2b2Options { root: root(folder), abnormal, ..Default::default() })
 }
 
 /// With a file `way` whose first byte says by which options the tables are read.
