@@ -4,7 +4,7 @@ use super::encounters::{Encounter, Encounters};
 use super::tables::{Dimension, Tables};
 use super::{I2b2, given};
 use dualk_sdk::data::tables::Rows;
-use dualk_sdk::data::{AdmissionFacts, Dates, Ids, PatientFacts, Readings, Stays, years_between};
+use dualk_sdk::data::{AdmissionFacts, Dates, Ids, PatientFacts, Readings, Stays, Step, years_between};
 use dualk_sdk::prelude::*;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -18,9 +18,13 @@ const DEATH: usize = 3;
 const STATUS: usize = 4;
 
 /// Columns of visit_dimension that need not be there.
-pub const VISIT: [&str; 2] = ["start_date", "end_date"];
+pub const VISIT: [&str; 3] = ["start_date", "end_date", "inout_cd"];
 const START: usize = 0;
 const END: usize = 1;
+const INOUT: usize = 2;
+
+/// By which rule encounters are left out.
+const OTHER_INOUT: &str = "of which inout_cd says something else, or nothing";
 
 /// What is known of a patient.
 struct Patient {
@@ -33,13 +37,15 @@ struct Patient {
     is_death_known: bool,
 }
 
-/// When a visit is.
-struct Span {
+/// When a visit is, and what it is.
+struct Visit {
     /// In seconds since 1970.
     start: i64,
     end: Option<i64>,
     /// From its first day to its last, in days since 1970, as the source writes them.
     days: Option<RangeInclusive<i64>>,
+    /// What says whether it is one of an inpatient.
+    inout: Option<String>,
 }
 
 impl Dimension {
@@ -70,14 +76,14 @@ impl Dimension {
     }
 
     /// Visits by identifier, of the encounters that are known by the times of their first diagnoses.
-    fn visits(&self, dates: &Dates, ids: &Ids, known: &HashMap<i64, i64>, readings: &mut Readings) -> Result<Spans> {
+    fn visits(&self, dates: &Dates, ids: &Ids, known: &HashMap<i64, i64>, readings: &mut Readings) -> Result<Visits> {
         let rows = self.table.read()?;
         let cell = self.cells(&rows)?;
         let numbers = ids.column(&rows, "encounter_num")?.into_iter();
         let numbers: Vec<Option<i64>> =
             numbers.map(|number| number.filter(|number| known.contains_key(number))).collect();
         ids.each_known_once(&rows, &numbers, "encounter")?;
-        let mut visits = Spans::new();
+        let mut visits = Visits::new();
         for (i, number) in numbers.into_iter().enumerate() {
             let Some((number, first)) = number.and_then(|number| Some((number, *known.get(&number)?))) else {
                 continue;
@@ -86,18 +92,20 @@ impl Dimension {
             let end = readings.read("ends of visits", cell(END, i), |text| dates.end(text, Some(start)));
             let day = |which: usize| cell(which, i).and_then(|text| dates.day(text));
             let days = day(START).zip(day(END)).filter(|(first, last)| first <= last);
-            visits.insert(number, Span { start, end, days: days.map(|(first, last)| first..=last) });
+            let (days, inout) = (days.map(|(first, last)| first..=last), cell(INOUT, i).map(str::to_owned));
+            visits.insert(number, Visit { start, end, days, inout });
         }
         Ok(visits)
     }
 }
 
 /// Visits by identifier.
-type Spans = HashMap<i64, Span>;
+type Visits = HashMap<i64, Visit>;
 
 impl I2b2 {
-    /// Patients in the order of their first diagnosis, with their encounters in the order of time, and what is known of both.
-    pub fn stays(&self, tables: &Tables, encounters: &mut Encounters) -> Result<Stays> {
+    /// Patients in the order of their first diagnosis, with their encounters in the order of time, and what is known of both. Where
+    /// not all encounters count, a step says how many do.
+    pub fn stays(&self, tables: &Tables, encounters: &mut Encounters) -> Result<(Stays, Option<Step>)> {
         let dates = Dates::of_option(&self.options.date_format)?;
         let mut stays = encounters.nobody();
         let readings = &mut stays.readings;
@@ -107,19 +115,32 @@ impl I2b2 {
         let known: HashMap<i64, i64> = encounters.all.iter().map(|each| (each.number, each.start)).collect();
         let visits = tables.visits.as_ref();
         let visits = visits.map(|table| table.visits(&dates, &stays.admission_ids, &known, readings)).transpose()?;
-        let visits = visits.unwrap_or_default();
+        let (visits, mut left_out) = (visits.unwrap_or_default(), 0);
         for encounter in &encounters.all {
             let Encounter { number, patient, .. } = encounter;
-            let facts = facts(encounter, visits.get(number), patients.get(patient));
+            let visit = visits.get(number);
+            if !self.counts(visit) {
+                left_out += 1;
+                continue;
+            }
+            let facts = facts(encounter, visit, patients.get(patient));
             stays.add(*patient, *number, facts.start.unwrap_or(encounter.start) as f64, facts);
         }
         patients.into_iter().for_each(|(patient, known)| *stays.patient(patient) = known.facts);
-        Ok(stays)
+        let step = Step::new("encounters with a diagnosis", encounters.all.len() as u64).by_rule(OTHER_INOUT, left_out);
+        Ok((stays, (!self.options.inout.is_empty()).then_some(step)))
+    }
+
+    /// Whether an encounter counts, as the options say.
+    fn counts(&self, visit: Option<&Visit>) -> bool {
+        let wanted = &self.options.inout;
+        let inout = visit.and_then(|visit| visit.inout.as_deref());
+        wanted.is_empty() || inout.is_some_and(|inout| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(inout)))
     }
 }
 
 /// What is known of an encounter. A death is in it when it is on one of its days.
-fn facts(encounter: &Encounter, visit: Option<&Span>, patient: Option<&Patient>) -> AdmissionFacts {
+fn facts(encounter: &Encounter, visit: Option<&Visit>, patient: Option<&Patient>) -> AdmissionFacts {
     let start = visit.map_or(encounter.start, |visit| visit.start);
     let age = patient.and_then(|patient| years_between(patient.birth?, start)).map(|years| years as f32);
     let days = visit.and_then(|visit| visit.days.clone());

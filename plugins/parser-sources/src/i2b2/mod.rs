@@ -73,8 +73,8 @@ impl Parser for I2b2 {
         let mut coding = Coding::new(options.code_system, options.icd_map.given(), options.group.given())?;
         let mut encounters = self.encounters(&tables.facts, context.progress)?;
         let codes = encounters.codes(self, &mut coding);
-        let stays = self.stays(&tables, &mut encounters)?;
-        let steps = [encounters.step, coding.step("diagnoses")];
+        let (stays, counted) = self.stays(&tables, &mut encounters)?;
+        let steps = [encounters.step].into_iter().chain(counted).chain([coding.step("diagnoses")]);
         let cohort = stays.cohort(&codes, coding.names(), steps);
         let mut cohort = cohort.map_err(|e| {
             e.at_file(tables.facts.path()).help("the options icd9 and icd10 say how the concepts of diagnoses begin")

@@ -20,6 +20,9 @@ source_options! {
         pub icd9: Vec<String> = ["ICD9CM:", "ICD9:"].map(String::from).into(),
         /// Beginnings of the concepts that are diagnoses in ICD-10-CM; the rest is the code.
         pub icd10: Vec<String> = ["ICD10CM:", "ICD10:"].map(String::from).into(),
+        /// What inout_cd of visit_dimension says of the encounters that count, such as `I` for inpatients, in either case of
+        /// letters; all when empty.
+        pub inout: Vec<String> = Vec::new(),
         /// Beginnings of the concepts that are laboratory results.
         pub lab: Vec<String> = vec!["LOINC:".into()],
         /// How abnormal results are found: `interval`, outside the central 95 % of the results of the same concept in the same

@@ -34,6 +34,13 @@ pub struct Dimension {
     pub columns: Vec<Option<String>>,
 }
 
+impl Dimension {
+    fn of(mut table: Table, columns: &[&str]) -> Result<Self> {
+        let columns = columns.iter().map(|column| table.also(column)).collect::<Result<_>>()?;
+        Ok(Self { table, columns })
+    }
+}
+
 impl Tables {
     /// Their files.
     pub fn files(&self) -> Vec<PathBuf> {
@@ -59,7 +66,7 @@ impl I2b2 {
         let results = rule.filter(|_| facts.is_some()).map(|rule| self.results(rule));
         let results = mistakes.note(results.transpose());
         let patients = mistakes.note(self.dimension("patient_dimension", "patient_num", &dimensions::PATIENT));
-        let visits = mistakes.note(self.dimension("visit_dimension", "encounter_num", &dimensions::VISIT));
+        let visits = mistakes.note(self.visits());
         let concepts = rule.map(|_| Table::open_if_there(root, "concept_dimension", &["concept_cd", "name_char"]));
         let concepts = mistakes.note(concepts.transpose().map_err(|e| e.at_key("root")));
         let found = facts.zip(results).zip(patients.zip(visits)).zip(concepts);
@@ -69,11 +76,19 @@ impl I2b2 {
 
     /// A table that a warehouse may lack, which has a row for each `key`.
     fn dimension(&self, name: &str, key: &str, columns: &[&str]) -> Result<Option<Dimension>> {
-        let described = |mut table: Table| -> Result<Dimension> {
-            let columns = columns.iter().map(|column| table.also(column)).collect::<Result<_>>()?;
-            Ok(Dimension { table, columns })
-        };
         let found = Table::open_if_there(self.options.root.as_path(), name, &[key]);
-        found.and_then(|table| table.map(described).transpose()).map_err(|e| e.at_key("root"))
+        let described = |table: Option<Table>| table.map(|table| Dimension::of(table, columns)).transpose();
+        found.and_then(described).map_err(|e| e.at_key("root"))
+    }
+
+    /// What is known of visits, which must be there where an option asks for it.
+    fn visits(&self) -> Result<Option<Dimension>> {
+        if self.options.inout.is_empty() {
+            return self.dimension("visit_dimension", "encounter_num", &dimensions::VISIT);
+        }
+        let columns = ["encounter_num", "inout_cd"];
+        let found = Table::open_any_case(self.options.root.as_path(), "visit_dimension", &columns);
+        let described = |table: Table| Dimension::of(table, &dimensions::VISIT).map(Some);
+        found.and_then(described).map_err(|e| e.at_key("inout"))
     }
 }

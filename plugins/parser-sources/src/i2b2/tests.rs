@@ -206,6 +206,23 @@ fn broken_results_are_named_or_skipped() {
 }
 
 #[test]
+fn encounters_of_inpatients_may_be_all_that_count() {
+    let folder = folder();
+    let of = |inout: &str| parse(I2b2Options { inout: vec![inout.to_owned()], ..options(&folder) }, false);
+    let error = of("I").unwrap_err().to_string();
+    assert!(error.starts_with("`inout`: the table `visit_dimension` is missing"), "{error}");
+    folder.write("visit_dimension.csv", "encounter_num,INOUT_CD\n11,I\n21,O\n");
+    let cohort = of("i").unwrap();
+    assert_eq!((cohort.patients.as_slice(), cohort.admissions.values()), (&[1][..], &[11][..]));
+    let why = vec![("of which inout_cd says something else, or nothing", 2, true)];
+    assert_eq!(left_out(&cohort, "encounters with a diagnosis"), (3, why));
+    assert!(of("E").unwrap_err().to_string().contains("no patient is left"));
+    folder.write("visit_dimension.csv", "encounter_num\n11\n");
+    let error = of("I").unwrap_err().to_string();
+    assert!(error.starts_with("`inout`: the column `inout_cd` is missing"), "{error}");
+}
+
+#[test]
 fn patients_and_visits_have_one_row_in_their_dimension() {
     for (name, rows, says) in [
         (
