@@ -20,8 +20,8 @@ mod schedule;
 mod settings;
 
 pub use assess::{ACCURACY, Assessment, Reliability, Scale, assess, assess_binary, assess_numbers, log_loss};
-pub(crate) use baselines::{mean_prior, prior};
 pub use baselines::{BaselineContext, Choice, LogisticRegression, Offsets, Scored, baselines};
+pub(crate) use baselines::{mean_prior, prior};
 pub use bootstrap::{Interval, RESAMPLES, Ranked, Resamples, group_ids};
 pub(crate) use checks::{check_examples, check_metric};
 pub use evaluate::{Metrics, evaluate, metrics_of, predict, predict_blocks};
