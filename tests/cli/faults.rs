@@ -506,7 +506,11 @@ fn nothing_is_ok_before_a_model_without_room_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     write_tables(folder.path());
     assert!(MANIFEST.contains("dims = [8, 8] }"));
-    fs::write(folder.path().join("broken.toml"), MANIFEST.replacen("dims = [8, 8] }", "dims = [4000000, 4000000] }", 1)).unwrap();
+    fs::write(
+        folder.path().join("broken.toml"),
+        MANIFEST.replacen("dims = [8, 8] }", "dims = [4000000, 4000000] }", 1),
+    )
+    .unwrap();
     let output = program::dualk(folder.path(), &["check", "broken.toml", "--device", "cpu"]);
     let error = said(&output);
     assert_eq!(output.status.code(), Some(2), "{error}");

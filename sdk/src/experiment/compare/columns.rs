@@ -115,15 +115,14 @@ impl Columns {
         Some(move |counts: &[u8]| runs.iter().map(|run| area(run, counts)).sum::<f64>() / runs.len() as f64)
     }
 
-    /// What draws of their runs change in the difference of two rows; nothing where one of them has a single run.
+    /// Draws of what other seeds would change in the difference of two rows; nothing where one of them has a single run.
     fn shifts(&self, row: usize, other: usize, metric: usize, draws: usize, seed: u64) -> Vec<f64> {
         let runs = |row: usize| {
             Some(&self.runs[row][metric]).filter(|runs| runs.len() > 1 && runs.iter().all(|v| v.is_finite()))
         };
         let (Some(a), Some(b)) = (runs(row), runs(other)) else { return Vec::new() };
         // 1 and 2 are draws and signs of patients.
-        let of = |row: usize, runs: &[f64]| shifts(runs, draws, derive_seed(seed, &[3, row as u64]));
-        of(row, a).into_iter().zip(of(other, b)).map(|(a, b)| a - b).collect()
+        shifts(a, b, draws, derive_seed(seed, &[3, row as u64, other as u64]))
     }
 }
 

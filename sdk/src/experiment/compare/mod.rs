@@ -483,26 +483,18 @@ fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -
     } else if records.iter().any(|r| r.patients.is_none()) {
         notes.push("no intervals: at least one run has no metrics by patient; run it again with this version".into());
     } else {
-        notes.extend(few_runs(groups));
+        notes.extend(few_runs(groups).map(str::to_owned));
     }
     notes
 }
 
-/// How far to believe intervals of differences where a row has few runs. The figures are those of the book's page on sweeps: the first
-/// beside a row that is the same in every run, as rules are, the second beside one of as many runs.
-fn few_runs(groups: &[Group<'_>]) -> Option<String> {
-    let held = match groups.iter().map(|group| group.runs.len()).min()? {
-        1 if groups.len() > 1 => {
-            return Some("rows of one run: no interval knows what another seed would give".to_owned());
-        }
-        2 => "60 to 79",
-        3 => "79 to 87",
-        4 => "84 to 91",
-        5 => "85 to 91",
-        _ => return None,
-    };
-    let what = "rows of few runs: where seeds alone make a difference, its interval holds the truth";
-    Some(format!("{what} {held} times of 100, and it is not corrected for the number of rows"))
+/// What rows of one or two runs leave open.
+fn few_runs(groups: &[Group<'_>]) -> Option<&'static str> {
+    match groups.iter().map(|group| group.runs.len()).min()? {
+        1 if groups.len() > 1 => Some("rows of one run: no interval knows what another seed would give"),
+        2 => Some("rows of two runs say little of the spread over seeds, so ± is wide: with more seeds it is narrower"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

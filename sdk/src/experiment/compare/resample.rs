@@ -1,8 +1,9 @@
-//! Resampling of patients and runs: bootstrap intervals, p-values by random signs, and Holm's correction.
+//! Resampling of patients, the spread of runs, p-values by random signs, and Holm's correction.
 
 use crate::train::derive_seed;
 use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StudentT};
 use rayon::prelude::*;
 
 /// Values by patient: row-major, a row a patient and a column a (row of the table, metric).
@@ -145,16 +146,19 @@ impl Draws {
     }
 }
 
-/// What as many runs drawn with replacement change in the mean over runs, `draws` times: the level of seeds of a two-level
-/// bootstrap, to be added to that of patients. It is stretched by √(n / (n − 1)), so that its variance is that of the mean of n
-/// runs, and not of n − 1 as if there were n (Rao and Wu, JASA 1988).
-pub fn shifts(runs: &[f64], draws: usize, seed: u64) -> Vec<f64> {
-    let n = runs.len() as f64;
-    let (mean, stretch) = (runs.iter().sum::<f64>() / n, (n / (n - 1.0)).sqrt());
+/// Draws of the error of the difference of two means over runs, `draws` of them, to be added to those of patients: Student's t with
+/// the degrees of freedom of Welch (Biometrika 1947) and Satterthwaite, times the standard error. Of runs that are all the same, as
+/// those of a simple baseline are, the mean has no error; where both rows are such there are no draws. Drawing runs with
+/// replacement instead gives intervals that are too narrow by far for the two to five runs that there are.
+pub fn shifts(a: &[f64], b: &[f64], draws: usize, seed: u64) -> Vec<f64> {
+    let of_mean = |runs: &[f64]| mean_and_sd(runs).1.unwrap_or(0.0).powi(2) / runs.len() as f64;
+    let part = |variance: f64, runs: &[f64]| variance.powi(2) / (runs.len() as f64 - 1.0);
+    let (of_a, of_b) = (of_mean(a), of_mean(b));
+    let variance = of_a + of_b;
+    let Ok(t) = StudentT::new(variance.powi(2) / (part(of_a, a) + part(of_b, b))) else { return Vec::new() };
     let draw = |at: usize| {
         let mut random = ChaCha8Rng::seed_from_u64(derive_seed(seed, &[at as u64]));
-        let mut run = || runs[((u64::from(random.next_u32()) * runs.len() as u64) >> 32) as usize];
-        stretch * ((0..runs.len()).map(|_| run()).sum::<f64>() / n - mean)
+        variance.sqrt() * t.sample(&mut random)
     };
     (0..draws).into_par_iter().map(draw).collect()
 }

@@ -38,8 +38,9 @@ fn persons_who_are_several_patients_are_drawn_as_one() {
     near(once.rows[0].metrics[1].1.low.unwrap(), twice.rows[0].metrics[1].1.low.unwrap(), 1e-9);
 }
 
-/// Patients say the same in every draw, and runs do not: of two runs .1 apart the mean moves by .05 in half of the draws, times
-/// √2, of two .06 apart by .03. Both move together to one side in a sixteenth of the draws.
+/// Patients say the same in every draw, and runs do not:
+/// `scipy.stats.ttest_ind([0, .1], [.02, .08], equal_var=False).confidence_interval()`, whose ends have a standard error of 4 % of
+/// them where 10,000 draws give them.
 #[test]
 fn differences_of_rows_with_several_seeds_are_over_seeds_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -51,8 +52,8 @@ fn differences_of_rows_with_several_seeds_are_over_seeds_too() {
     let of = |row: usize| table.rows[row].difference[1].1;
     assert_eq!(["gat", "gcn", "gin"], [0, 1, 2].map(|row| table.rows[row].name.as_str()));
     near(of(1).mean, 0.0, 1e-12);
-    near(of(1).high.unwrap(), 0.08 * 2f64.sqrt(), 1e-9);
-    near(of(1).low.unwrap(), -0.08 * 2f64.sqrt(), 1e-9);
+    near(of(1).high.unwrap(), 0.312_427_8, 0.05);
+    near(of(1).low.unwrap(), -0.312_427_8, 0.05);
     // One run says nothing of other seeds.
     near(of(2).low.unwrap(), 0.0, 1e-9);
     near(of(2).high.unwrap(), 0.0, 1e-9);
@@ -71,17 +72,16 @@ fn a_reader_is_told_how_far_to_believe_intervals_from_few_runs() {
     let [a, ..]: [Vec<f64>; 3] = columns().try_into().unwrap();
     let runs: Vec<_> = ["gat", "gcn"]
         .iter()
-        .flat_map(|name| (1..=6).map(|seed| write(folder.path(), name, seed, &a, "diagnosis")).collect::<Vec<_>>())
+        .flat_map(|name| (1..=3).map(|seed| write(folder.path(), name, seed, &a, "diagnosis")).collect::<Vec<_>>())
         .collect();
     let told = |each: usize| {
-        let some = [&runs[..each], &runs[6..6 + each]].concat();
+        let some = [&runs[..each], &runs[3..3 + each]].concat();
         let notes = Comparison::of(&some, &CompareOptions::default()).unwrap().notes;
         notes.into_iter().find(|note| note.starts_with("rows of"))
     };
     assert_eq!(told(1).as_deref(), Some("rows of one run: no interval knows what another seed would give"));
-    assert!(told(2).unwrap().contains("holds the truth 60 to 79 times of 100"));
-    assert!(told(5).unwrap().contains("holds the truth 85 to 91 times of 100"));
-    assert_eq!(told(6), None);
+    assert!(told(2).unwrap().starts_with("rows of two runs say little of the spread over seeds"));
+    assert_eq!(told(3), None);
     // Of a run by itself there is nothing to tell apart but rules.
     let alone = Comparison::of(&runs[..1], &CompareOptions::default()).unwrap();
     assert!(!alone.notes.iter().any(|note| note.starts_with("rows of")));
