@@ -114,6 +114,9 @@ impl Table {
         if !has_heading {
             return no_heading(error, &self.header);
         }
+        if self.has_values() {
+            return values_in_heading(error, &self.header);
+        }
         let error = match self.header.iter().find(|h| h.eq_ignore_ascii_case(column)) {
             Some(h) => error.help(format!("did you mean `{h}`? upper and lower case differ")),
             None => error,
@@ -198,9 +201,19 @@ impl Table {
     /// none of `known` and may be a row of patients.
     pub fn suggest(&self, error: Error, column: &str, known: &[&str]) -> Error {
         match self.parquet.is_some() || is_heading(&self.header, known) {
+            true if self.has_values() => values_in_heading(error, &self.header),
             true => error.suggest(column, &self.header),
             false => no_heading(error, &self.header),
         }
+    }
+
+    /// Whether the first line of a text may go on with a row behind its names, as it does where the line break between them was lost.
+    fn has_values(&self) -> bool {
+        // Columns without names are called by their places.
+        let is_value = |(at, cell): (usize, &String)| {
+            cell.trim_start().starts_with(|first: char| first.is_ascii_digit()) && *cell != (at + 1).to_string()
+        };
+        self.parquet.is_none() && self.header.iter().enumerate().any(is_value)
     }
 
     /// The names of all columns.
@@ -255,9 +268,18 @@ fn is_heading(header: &[String], known: &[&str]) -> bool {
 }
 
 fn no_heading(error: Error, header: &[String]) -> Error {
-    error
-        .help("the first line has none of the columns that are needed: does the table have a heading?")
-        .help(format!("the first line: {}", crate::error::value(header.join(", "))))
+    let error = error.help("the first line has none of the columns that are needed: does the table have a heading?");
+    with_first_line(error, header)
+}
+
+fn values_in_heading(error: Error, header: &[String]) -> Error {
+    let error =
+        error.help("the first line has numbers beside names of columns: does a line break lack behind the names?");
+    with_first_line(error, header)
+}
+
+fn with_first_line(error: Error, header: &[String]) -> Error {
+    error.help(format!("the first line: {}", crate::error::value(header.join(", "))))
 }
 
 /// What to do about a table that is there twice.

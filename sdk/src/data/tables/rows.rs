@@ -271,6 +271,11 @@ mod tests {
         // What stands in a first line that is no heading are values.
         let error = open("77120001,77120001,7\n").unwrap_err();
         assert!(error.contains("`id` is missing") && !error.contains("occurs") && !error.contains("7712"), "{error}");
+        // And behind names from which no line break parts them.
+        for text in ["id,note77120001,x,7\n", "b,note77120001,77120002,x\n"] {
+            let error = open(text).unwrap_err();
+            assert!(error.contains("is missing") && error.contains("line break") && !error.contains("7712"), "{error}");
+        }
     }
 
     #[test]

@@ -152,6 +152,14 @@ pub fn first_line(path: &Path, must: &str) -> Result<(Vec<String>, u8)> {
     let mut line = Vec::new();
     open(path)?.take(LONGEST_FIRST + 1).read_until(b'\n', &mut line).map_err(|e| unreadable(path, e))?;
     let refuse = |what: String| Error::user(format!("the first line must {must}, and it is {what}")).at_line(path, 1);
+    if line.contains(&0) {
+        return Err(not_utf8(path, 1)); // half of a letter of UTF-16
+    }
+    if has_lone_returns(&line) {
+        // Whatever follows the first of these is a row, of which nothing may be shown.
+        let error = Error::user("lines of this text end with a carriage return alone").at_line(path, 1);
+        return Err(error.help("convert the file, for instance with tr '\\r' '\\n'"));
+    }
     if line.len() as u64 > LONGEST_FIRST {
         return Err(refuse(format!("longer than {LONGEST_FIRST} bytes")));
     }
@@ -168,6 +176,16 @@ pub fn first_line(path: &Path, must: &str) -> Result<(Vec<String>, u8)> {
         Some(found) => Ok(found),
         None => Ok((fields(line, b',').map_err(|fault| fault.explain(path, line.as_bytes(), 1))?, b',')),
     }
+}
+
+/// Whether a line has carriage returns outside of quotes before its end: old programs end lines with these, and with nothing else.
+fn has_lone_returns(line: &[u8]) -> bool {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+    let mut in_quotes = false;
+    line[..end].iter().any(|byte| {
+        in_quotes ^= *byte == b'"';
+        *byte == b'\r' && !in_quotes
+    })
 }
 
 /// The fields of one record.
@@ -232,6 +250,33 @@ mod tests {
         let split = |line| tab_fields(line).collect::<Vec<_>>();
         assert_eq!(split("a\tb\r\t\r\r"), ["a", "b\r", ""]);
         assert_eq!(split("a b\n"), ["a b"]);
+    }
+
+    /// What is the only line of a file was read as a heading, and its rows were lost or shown as names of columns.
+    #[test]
+    fn lines_that_end_with_a_carriage_return_alone_are_refused_and_not_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let heading = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            first_line(&path, "name the columns").map(|(names, _)| names).map_err(|e| e.to_string())
+        };
+        let long = "id,note\r".to_owned() + &"77120001,x\r".repeat(LONGEST_FIRST as usize / 8);
+        for text in ["id,note\r77120001,x\r", "\u{feff}id\r77120001\r", "id,\"note\"\r77120001,\"x\"\r", long.as_str()]
+        {
+            let error = heading(text.as_bytes()).unwrap_err();
+            let says = ["a carriage return alone", "t.csv:1", "tr '\\r' '\\n'"];
+            assert!(says.iter().all(|says| error.contains(says)) && !error.contains("7712"), "{error}");
+        }
+        for text in ["id,note\r\n1,x\r\n", "id,\"no\rte\"\n", "id,note\r\r\n"] {
+            assert_eq!(heading(text.as_bytes()).unwrap().len(), 2, "{text:?}");
+        }
+        // UTF-16 without a mark, in whichever order.
+        for order in [u16::to_le_bytes, u16::to_be_bytes] {
+            let text: Vec<u8> = "id,note\r\n1,x\r\n".encode_utf16().flat_map(order).collect();
+            let error = heading(&text).unwrap_err();
+            assert!(error.contains(NOT_UTF8) && error.contains("iconv"), "{error}");
+        }
     }
 
     /// By RFC 4180, 2.5 to 2.7; between tabs quotes are letters, as rows have them.
