@@ -66,6 +66,38 @@ fn an_interrupted_sweep_goes_on_where_it_was() {
     );
 }
 
+/// Each row is trained by a process that ends with the one that began it.
+#[test]
+#[cfg(target_os = "linux")]
+fn an_epoch_of_each_row_is_measured_and_nothing_of_it_is_left() {
+    let place = Place::new(ENCODERS);
+    let temporary = place.path("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let left = || fs::read_dir(&temporary).unwrap().flatten().map(|entry| entry.path()).collect::<Vec<_>>();
+    let arguments = ["sweep", "small.toml", "--out", "out", "--dry-run", "--measure", "--threads", "1"];
+    let measure = || {
+        let mut command = place.command(&arguments);
+        command.env("TMPDIR", &temporary).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let output = measure().wait_with_output().unwrap();
+    let listed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(listed.contains("expected time: ") && !listed.contains("unknown"), "{listed}");
+    assert!(left().is_empty() && !place.path("out").exists(), "{:?}", left());
+
+    let child = measure();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !left().iter().any(|folder| folder.join("members").is_dir()) {
+        assert!(Instant::now() < deadline, "no row trains");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("stopped by SIGINT: nothing was measured"), "{}", said(&output));
+    assert!(left().is_empty(), "{:?}", left());
+}
+
 /// Processes that train members of the sweep in `out`.
 fn members_at_work(place: &Place) -> usize {
     let processes = fs::read_dir("/proc").unwrap().flatten();

@@ -4,11 +4,11 @@ use super::changed::Changed;
 use super::choice::{Choices, Fate};
 use super::describe::describe;
 use super::plan::{Plan, State, check_free, finished_run, lock, member_folder};
-use super::work::{Limits, Work};
+use super::work::{Limits, PAUSE, Work};
 use super::worker::Worker;
 use super::{Costs, Member, Sweep};
 use crate::experiment::plan::to_toml;
-use crate::experiment::stop::Stop;
+use crate::experiment::stop::{Stop, name_of};
 use crate::{Error, Progress, Result, storage};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,10 +85,11 @@ impl SweepRun<'_> {
     /// Trains one epoch of each stage of each row, one after the other, to know how long they take.
     ///
     /// # Errors
-    /// When a row cannot be trained.
+    /// When a row cannot be trained, or when it is asked to stop.
     pub fn measure(&self, sweep: &Sweep) -> Result<Costs> {
         let (_, threads) = self.jobs_and_threads(sweep)?;
-        let folder = tempfile::tempdir().map_err(|e| Error::io("create a folder in", std::env::temp_dir(), e))?;
+        let folder = storage::Scratch::new("dualk-measure")?;
+        let _listening = self.stop.listen();
         let mut costs = Costs::of(self.folder);
         let rows = sweep.rows();
         let mut task = self.progress.begin("measuring", "rows", Some(rows.len() as u64));
@@ -98,10 +99,7 @@ impl SweepRun<'_> {
             short.manifest.output.cache = None;
             short.manifest.stage.iter_mut().for_each(|stage| stage.epochs = Some(1));
             let trial = SweepRun { folder: folder.path(), stop: self.stop.clone(), ..*self };
-            let mut worker = Worker::start(&trial, &short, threads, None)?;
-            let status = worker.child.wait().map_err(|e| Error::program(format!("cannot wait for a member: {e}")))?;
-            worker.look();
-            match worker.state(folder.path(), status.code()) {
+            match trial.train_alone(&short, threads)? {
                 State::Finished { run, .. } => costs.add(&row, &folder.path().join(run)),
                 State::Failed { error, .. } => return Err(Error::user(format!("{row} cannot be trained: {error}"))),
             }
@@ -109,6 +107,26 @@ impl SweepRun<'_> {
         }
         task.finish("");
         Ok(costs)
+    }
+
+    /// Trains a member and waits for it; how it ended.
+    fn train_alone(&self, member: &Member, threads: usize) -> Result<State> {
+        let mut worker = Worker::start(self, member, threads, None)?;
+        loop {
+            // `Child::wait` would close its standard input, at which members end.
+            let ended = worker.child.try_wait();
+            let ended = ended.map_err(|e| Error::program(format!("cannot wait for a member: {e}")))?;
+            worker.look();
+            if let Some(status) = ended {
+                return Ok(worker.state(self.folder, status.code()));
+            }
+            if let Some(signal) = self.stop.requested() {
+                let _ = worker.child.kill(); // it may have ended by itself
+                let _ = worker.child.wait();
+                return Err(Error::stopped(signal, format!("stopped by {}: nothing was measured", name_of(signal))));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// What the members will take, a line each, without running any.

@@ -13,7 +13,8 @@ use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-const PAUSE: Duration = Duration::from_millis(150);
+/// Between two looks at the members.
+pub(super) const PAUSE: Duration = Duration::from_millis(150);
 
 /// How much is at work at once.
 pub(super) struct Limits {
