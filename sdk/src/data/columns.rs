@@ -138,7 +138,7 @@ pub fn check_replaceable(path: &Path) -> Result<()> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_parquet(path: &Path, columns: Vec<(String, Values)>) -> Result<()> {
-    storage::replace(path, |new| write_to(new, columns))
+    storage::output(path, |new| write_to(new, columns))
 }
 
 fn write_to(path: &Path, columns: Vec<(String, Values)>) -> Result<()> {

@@ -107,12 +107,38 @@ pub fn append(path: &Path, line: &str) -> Result<()> {
     at(Step::Write, || file.write_all(format!("{line}\n").as_bytes())).map_err(fail)
 }
 
+/// Refuses a place at which something is that is no file, such as a device, a pipe or a folder: it would be gone.
+///
+/// # Errors
+/// Names it.
+fn check_file(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(Error::user("this is no file that can be replaced").at_file(path).help("give another file"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Replaces a file that the user names, as [`replace`] does; where that is a link, the file that it leads to.
+///
+/// # Errors
+/// As of [`replace`], and when the link leads to nothing.
+pub fn output(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if path.is_symlink() {
+        let file = fs::canonicalize(path).map_err(|e| Error::io("follow the link", path, e))?;
+        return replace(&file, fill);
+    }
+    replace(path, fill)
+}
+
 /// Makes a file of its own beside `path`, lets `fill` write it, and gives it that name when it is whole and on the disk:
 /// a reader finds the old file or the new one.
 ///
 /// # Errors
-/// Those of `fill`, or those of the file, which name it; the old file is still there then.
+/// Those of `fill`, or those of the file, which name it; the old file is still there then. When something is there that is no file.
 pub fn replace(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    check_file(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fail = |e| Error::io("write", path, e);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -268,6 +294,33 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(at("mine/a")).unwrap(), "mine");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_not_replaced_and_a_link_stays() {
+        use std::os::unix::fs::symlink;
+        use std::os::unix::net::UnixListener;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let put = |name: &str| output(&at(name), |new| write(new, b"new"));
+        let _listener = UnixListener::bind(at("socket")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        fs::write(at("file"), "old").unwrap();
+        for to in ["socket", "folder", "file", "nothing"] {
+            symlink(to, at(&format!("to-{to}"))).unwrap();
+        }
+        for name in ["socket", "folder", "to-socket", "to-folder"] {
+            let error = put(name).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains("no file that can be replaced"), "{name}: {error}");
+        }
+        assert!(fs::symlink_metadata(at("socket")).is_ok_and(|socket| !socket.is_file()));
+        let error = put("to-nothing").unwrap_err().to_string();
+        assert!(error.contains("to-nothing") && at("to-nothing").is_symlink(), "{error}");
+        put("to-file").unwrap();
+        assert!(at("to-file").is_symlink());
+        assert_eq!(fs::read(at("file")).unwrap(), b"new");
     }
 
     #[cfg(unix)]

@@ -97,7 +97,7 @@ impl Compare {
             _ => Comparison::of_named(&runs, &options)?,
         };
         let text = table.render(self.format.into(), self.references)?;
-        let write = |file: &PathBuf, text: &str| storage::replace(file, |new| storage::write(new, text.as_bytes()));
+        let write = |file: &PathBuf, text: &str| storage::output(file, |new| storage::write(new, text.as_bytes()));
         match &self.out {
             Some(file) => write(file, &text)?,
             None => print!("{text}"),

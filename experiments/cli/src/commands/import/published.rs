@@ -301,7 +301,7 @@ fn write(tensors: &BTreeMap<String, Tensor>, metadata: &[(String, String)], out:
         storage::Tensor { name: name.clone(), shape: tensor.shape.clone(), numbers }
     }
     let parts: Vec<storage::Tensor<'_>> = tensors.iter().map(part).collect();
-    storage::replace(out, |new| storage::tensors(new, &parts, metadata))
+    storage::output(out, |new| storage::tensors(new, &parts, metadata))
 }
 
 /// Prints what is in a file: names and shapes of tensors, entries of dicts.

@@ -21,7 +21,7 @@ impl Curves {
     pub fn run(self) -> Result<()> {
         let curves = self.runs.iter().map(|run| ValidationCurve::read(run)).collect::<Result<Vec<_>>>()?;
         let svg = curves_svg(&curves, &self.metric)?;
-        storage::replace(&self.out, |new| storage::write(new, svg.as_bytes()))?;
+        storage::output(&self.out, |new| storage::write(new, svg.as_bytes()))?;
         let metric = &self.metric;
         let width = curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0).max(3);
         println!(

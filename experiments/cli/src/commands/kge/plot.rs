@@ -31,7 +31,7 @@ impl Plot {
         let relation = &graph.relations.list()[tree.relation as usize];
         let title = format!("{} and what is below it by {relation}", self.root);
         let (svg, levels) = polar_svg(experiment.model(), &embeddings, &tree, &title)?;
-        storage::replace(&self.out, |new| storage::write(new, svg.as_bytes()))?;
+        storage::output(&self.out, |new| storage::write(new, svg.as_bytes()))?;
         println!("level  entities  mean modulus");
         for (level, (entities, modulus)) in levels.iter().enumerate() {
             println!("{level:5}  {entities:8}  {modulus:12.5}");
