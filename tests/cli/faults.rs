@@ -67,6 +67,11 @@ struct Case {
     says: &'static [&'static str],
 }
 
+/// A name of 201 letters.
+const ENDLESS: &str = "name=\
+    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\
+    aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
 const fn manifest(name: &'static str, from: &'static str, to: &'static str, says: &'static [&'static str]) -> Case {
     Case { name, manifest: Some((from, to)), files: |_| {}, arguments: &[], says }
 }
@@ -304,6 +309,13 @@ fn cases() -> Vec<Case> {
             &["`model.head.prior`: unknown value `maen`", "--> --set model.head.prior=maen", "did you mean `mean`?"],
         ),
         set("setting of another type", &["--set", "seed=one"], &["`seed`", "\"one\"", "--> --set seed=one"]),
+        set("runs nowhere", &["--set", "output.runs=\"\""], &["`output.runs`: expected a folder, found an empty text"]),
+        set(
+            "cache nowhere",
+            &["--set", "output.cache=\"\""],
+            &["`output.cache`: expected a folder", "the current folder"],
+        ),
+        set("endless name", &["--set", ENDLESS], &["`name`: expected at most 200 characters, found 201"]),
         files(
             "manifest not UTF-8",
             |d| fs::write(d.join("broken.toml"), b"name = \"\xff\xfe\"\n").unwrap(),

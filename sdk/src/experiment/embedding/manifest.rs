@@ -215,6 +215,7 @@ impl KgeManifest {
         let mut mistakes = Mistakes::default();
         mistakes.note(within_ranges(self));
         mistakes.note(check_name(&self.name));
+        mistakes.note(self.output.check().map_err(|e| e.within_key("output")));
         mistakes.note(self.data.check().map_err(|e| e.within_key("data")));
         for (i, source) in self.data.source.iter().enumerate() {
             mistakes.note(source.check().map_err(|e| e.within_key(&format!("data.source[{i}]"))));
@@ -292,5 +293,7 @@ mod tests {
         let good = "name = 'x'\ndata.triples = 'x'\noutput.checkpoint_minutes = inf\ntrain.lr = 0\n\
                     train.schedule = { type = 'linear', hold = 0.0 }";
         assert!(KgeManifest::parse(good, &[]).is_ok());
+        let nowhere = KgeManifest::parse(good, &["output.runs=''".to_owned()]).unwrap_err().to_string();
+        assert!(nowhere.contains("`output.runs`: expected a folder"), "{nowhere}");
     }
 }

@@ -189,6 +189,17 @@ impl Output {
     pub(in crate::experiment) fn without_password(&self) -> Self {
         Self { mlflow: self.mlflow.as_deref().map(server), ..self.clone() }
     }
+
+    /// Refuses folders that are no paths: those of runs would be missed only when everything has been trained.
+    pub(in crate::experiment) fn check(&self) -> Result<()> {
+        let given = [("runs", Some(&self.runs)), ("cache", self.cache.as_ref())];
+        match given.into_iter().find(|(_, folder)| folder.is_some_and(|folder| folder.as_os_str().is_empty())) {
+            Some((key, _)) => {
+                Err(Error::user("expected a folder, found an empty text").at_key(key).help("`.` is the current folder"))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Manifest {
@@ -310,6 +321,7 @@ impl Manifest {
     fn check(&self, mistakes: &mut Mistakes) {
         mistakes.note(within_ranges(self));
         mistakes.note(check_name(&self.name));
+        mistakes.note(self.output.check().map_err(|e| e.within_key("output")));
         mistakes.note(self.data.split.check().map_err(|e| e.within_key("data.split")));
         for (i, source) in self.data.knowledge.iter().enumerate() {
             mistakes.note(source.check().map_err(|e| e.within_key(&format!("data.knowledge[{i}]"))));
@@ -321,12 +333,19 @@ impl Manifest {
     }
 }
 
+/// The longest name, in bytes: what is written beside the folder of a run has up to 44 more, and file systems have 255 for a name.
+const LONGEST_NAME: usize = 200;
+
 /// Refuses names that cannot be those of folders.
 pub(in crate::experiment) fn check_name(name: &str) -> Result<()> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
         true => {
             let message = format!("expected letters, digits, `-`, `_` and `.`, found \"{name}\"");
+            Err(Error::user(message).at_key("name").help("the name becomes a folder"))
+        }
+        false if name.len() > LONGEST_NAME => {
+            let message = format!("expected at most {LONGEST_NAME} characters, found {}", name.len());
             Err(Error::user(message).at_key("name").help("the name becomes a folder"))
         }
         false => Ok(()),
