@@ -3,10 +3,12 @@
 use dualk_sdk::error::without_passwords;
 use dualk_sdk::experiment::Stop;
 use dualk_sdk::{Error, Result, storage};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::{exit, signal_name};
-use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 static STOP: OnceLock<Stop> = OnceLock::new();
 static HANDLE: OnceLock<Handle> = OnceLock::new();
@@ -41,6 +43,8 @@ fn quoted(word: &str) -> String {
 
 /// Looks at SIGINT and SIGTERM from now on. Without that, the system would end the program, as before.
 pub fn watch() {
+    // A file that grows beyond a limit of the system is an error of who writes it, and no end without a word.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     let _ = HANDLE.set(signals.handle());
     std::thread::spawn(move || {
