@@ -46,6 +46,7 @@ impl Cache {
                 entries.push(entry(path));
             }
         }
+        entries.retain(|entry| !root::is_gone(&entry.path));
         entries.sort_by(|a, b| b.used.cmp(&a.used).then_with(|| a.path.cmp(&b.path)));
         Ok(entries)
     }
@@ -55,12 +56,7 @@ impl Cache {
     /// # Errors
     /// When the folder cannot be read.
     pub fn verify(&self) -> Result<Vec<Entry>> {
-        let mut entries = self.entries()?;
-        for entry in entries.iter_mut().filter(|entry| entry.state == State::Complete) {
-            let contents = read_contents(&entry.path);
-            entry.state = contents.map_or_else(|state| state, |contents| compared(&entry.path, &contents));
-        }
-        Ok(entries)
+        self.entries().map(verified)
     }
 
     /// Removes entries not used for `unused`, then the longest unused until the rest takes at most `bytes`, and what
@@ -109,6 +105,16 @@ impl Cache {
         root::check_marked(&self.root)?;
         self.take_away(&entry.path)
     }
+}
+
+/// The entries with what comparing their files says. What another process takes away meanwhile is neither damaged nor unreadable.
+pub(super) fn verified(mut entries: Vec<Entry>) -> Vec<Entry> {
+    for entry in entries.iter_mut().filter(|entry| entry.state == State::Complete) {
+        let contents = read_contents(&entry.path);
+        entry.state = contents.map_or_else(|state| state, |contents| compared(&entry.path, &contents));
+    }
+    entries.retain(|entry| !root::is_gone(&entry.path));
+    entries
 }
 
 fn entry(path: PathBuf) -> Entry {

@@ -163,6 +163,20 @@ fn an_entry_that_cannot_be_read_is_left_alone() {
     assert_eq!((mode(&path), mode(&path.join(MANIFEST))), (0o700, 0o600));
 }
 
+/// As `dualk cache gc` does beside `dualk cache verify`.
+#[test]
+fn what_another_process_takes_away_meanwhile_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    for number in [1, 2] {
+        put(&cache, &Key::of(json!(number)), "hello");
+    }
+    let found = cache.entries().unwrap();
+    fs::remove_dir_all(&found[0].path).unwrap();
+    let left = entries::verified(found);
+    assert!(left.len() == 1 && left[0].state == State::Complete, "{left:?}");
+}
+
 #[test]
 fn damage_is_found_and_never_read() {
     let folder = tempfile::tempdir().unwrap();
