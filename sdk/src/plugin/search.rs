@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
-use std::{env, fs};
+use std::{env, fs, io};
 
 /// File name of the shipped plugin `name` on this platform.
 pub fn plugin_file_name(name: &str) -> String {
@@ -47,7 +47,7 @@ pub(super) fn locate(plugin: &Path) -> Result<PathBuf> {
     by_name(&text)?.ok_or_else(|| {
         let error = Error::user(format!("no plugin is named `{text}`")).at_key("path");
         let error = error.suggest_with(&text, short_names(), "`dualk doctor`");
-        error.help("for a plugin of your own, give the path of its shared library")
+        with_unread(error).help("for a plugin of your own, give the path of its shared library")
     })
 }
 
@@ -124,6 +124,28 @@ fn shipped() -> Vec<(String, PathBuf)> {
     }
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     found
+}
+
+/// An error about what no plugin brings, with what of the search path cannot be read and may bring it.
+pub(super) fn with_unread(error: Error) -> Error {
+    let unread = unread().into_iter().take(UNREAD_NAMED);
+    unread.fold(error, |error, (path, e)| error.help(format!("cannot be read: {}: {e}", path.display())))
+}
+
+/// How much of what cannot be read an error names.
+const UNREAD_NAMED: usize = 3;
+
+/// Folders and plugins of the search path that are there and cannot be read.
+fn unread() -> Vec<(PathBuf, io::Error)> {
+    let folders = search_path().into_iter().filter_map(|folder| {
+        let error = fs::read_dir(&folder).err()?;
+        Some((folder, error))
+    });
+    let files = shipped().into_iter().filter_map(|(_, file)| {
+        let error = fs::File::open(&file).err()?;
+        Some((file, error))
+    });
+    folders.chain(files).filter(|(_, error)| error.kind() != io::ErrorKind::NotFound).collect()
 }
 
 /// The same without those that were left behind by a build of another SDK, all of whose components plugins of this one

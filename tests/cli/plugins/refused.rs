@@ -79,6 +79,21 @@ fn a_plugin_that_another_build_left_behind_is_passed_over() {
     assert!(output.status.success() && printed.contains("gat"), "{printed}{said}");
 }
 
+/// What they bring was said not to be there, as where too many files are open.
+#[test]
+fn what_of_the_search_path_cannot_be_read_is_named() {
+    let folder = crate::support::folder();
+    let file = folder.path().join("no-folder");
+    fs::write(&file, "").unwrap();
+    fs::write(folder.path().join("m.toml"), "[data]\nparser = \"mine\"\n").unwrap();
+    let mut check = program(env!("CARGO_BIN_EXE_dualk"), folder.path());
+    let output = check.args(["check", "m.toml"]).env("DUALK_PLUGIN_PATH", &file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let says = ["no parser is named `mine`", &format!("cannot be read: {}: ", file.display())];
+    assert!(says.iter().all(|says| said.contains(says)), "{said}");
+}
+
 #[test]
 fn a_descriptor_of_another_form_is_refused() {
     let folder = crate::support::folder();

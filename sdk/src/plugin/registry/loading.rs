@@ -128,8 +128,10 @@ fn the_default(slot: Slot, here: Vec<String>) -> Result<String> {
     let mut all = if here.is_empty() { search::defaults(slot) } else { here };
     match (all.pop(), all.is_empty()) {
         (Some(only), true) => Ok(only),
-        (None, _) => Err(Error::user(format!("no {slot} is named, and no plugin brings one that serves by default"))
-            .help(format!("name one: {slot} = \"…\""))),
+        (None, _) => {
+            let error = Error::user(format!("no {slot} is named, and no plugin brings one that serves by default"));
+            Err(search::with_unread(error).help(format!("name one: {slot} = \"…\"")))
+        }
         (Some(last), false) => Err(Error::user(format!("no {slot} is named, and more than one serves by default"))
             .help(format!(
                 "name one: {}",

@@ -4,7 +4,7 @@ mod loading;
 
 use super::loader::LoadedPlugin;
 use super::registrar::{ComponentInfo, Entry, Make, Registrar, origin};
-use super::search::between;
+use super::search::{between, with_unread};
 use super::trust::Trust;
 use crate::boundary::guard;
 use crate::component::{Slot, SlotKind};
@@ -127,7 +127,7 @@ impl Registry {
             let error = error.suggest_with(name, known, &format!("`dualk list {slot}`"));
             match elsewhere {
                 Some(other) => error.help(format!("`{name}` is a {other}")),
-                None => error.help("for a plugin of your own, add [[plugin]] with path = \"…\""),
+                None => with_unread(error).help("for a plugin of your own, add [[plugin]] with path = \"…\""),
             }
         })
     }
