@@ -12,7 +12,7 @@ use polars_parquet::write::{
     CompressionOptions, Encoding, FileWriter, StatisticsOptions, Version, WriteOptions, row_group_iter,
     to_parquet_schema,
 };
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,23 +114,7 @@ impl From<Vec<Option<&str>>> for Values {
 /// # Errors
 /// Names it.
 pub fn check_replaceable(path: &Path) -> Result<()> {
-    let mut start = Vec::new();
-    match std::fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(Error::io("read", path, e)),
-        Ok(found) if found.is_file() => {
-            let file = std::fs::File::open(path).map_err(|e| Error::io("read", path, e))?;
-            file.take(MAGIC.len() as u64).read_to_end(&mut start).map_err(|e| Error::io("read", path, e))?;
-        }
-        Ok(_) => return Err(Error::user("this is no file that can be replaced").at_file(path)),
-    }
-    match start.is_empty() || start == MAGIC {
-        true => Ok(()),
-        false => {
-            let error = Error::user("this file is there and is no Parquet file; it was not replaced").at_file(path);
-            Err(error.help("give another file, or remove this one"))
-        }
-    }
+    storage::check_replaceable(path, "Parquet file", |start| start.starts_with(MAGIC))
 }
 
 /// Writes columns, which have one length, as a Parquet file: whole, or not at all.

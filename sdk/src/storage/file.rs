@@ -6,7 +6,7 @@ use super::live::{forget, remember};
 use crate::error::Place;
 use crate::{Error, Result};
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -105,6 +105,31 @@ pub fn append(path: &Path, line: &str) -> Result<()> {
     let fail = |e| Error::io("write", path, e);
     let mut file = at(Step::Create, || own_file().create(true).append(true).open(path)).map_err(fail)?;
     at(Step::Write, || file.write_all(format!("{line}\n").as_bytes())).map_err(fail)
+}
+
+/// How much of a file tells what it is, in bytes.
+const START: u64 = 64;
+
+/// Refuses a place where something is that is neither an empty file nor one that begins as `is_one` says, so that no other work is
+/// replaced; `what` is what such a file is called.
+///
+/// # Errors
+/// Name it.
+pub fn check_replaceable(path: &Path, what: &str, is_one: impl Fn(&[u8]) -> bool) -> Result<()> {
+    check_file(path)?;
+    let mut start = Vec::new();
+    match File::open(path).and_then(|file| file.take(START).read_to_end(&mut start)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("read", path, e)),
+        Ok(_) => {}
+    }
+    match start.is_empty() || is_one(&start) {
+        true => Ok(()),
+        false => {
+            let error = Error::user(format!("this file is there and is no {what}; it was not replaced")).at_file(path);
+            Err(error.help("give another file, or remove this one"))
+        }
+    }
 }
 
 /// Refuses a place at which something is that is no file, such as a device, a pipe or a folder: it would be gone.

@@ -19,7 +19,7 @@ mod tests;
 pub use access::{Access, common_folder, like, own_folder};
 pub(crate) use draft::ASIDE;
 pub use draft::{Draft, check_free, checked_folder, exchange, exchange_all, folder};
-pub use file::{Cause, Output, append, blank, copy, create, output, replace, sync_tree, write};
+pub use file::{Cause, Output, append, blank, check_replaceable, copy, create, output, replace, sync_tree, write};
 pub(crate) use file::{remove, remove_folder, remove_whole, rename, sync_file, sync_folder};
 pub use live::{abandon, forget, remember};
 pub use temporary::Scratch;

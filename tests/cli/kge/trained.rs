@@ -70,6 +70,15 @@ fn a_hierarchy_is_trained_evaluated_and_shown() {
     // A point a dimension and entity, four rings, four entries of the legend.
     assert_eq!(picture.matches("<circle").count(), 187 * 16 + 4 + 4);
     refuse(folder, &["kge", "plot", &run, "--root", "401.00"], &["nothing is below `401.00`"]);
+    // A slip of the hand costs no weights and no manifest; an earlier picture is replaced.
+    let weights = format!("{run}/model.safetensors");
+    let before = fs::read(folder.join(&weights)).unwrap();
+    let says = "is no SVG picture; it was not replaced";
+    let plot = ["kge", "plot", &run, "--root", "401", "--out", &weights];
+    refuse(folder, &plot, &[says, "model.safetensors"]);
+    refuse(folder, &["kge", "curves", &run, "--out", "tree.toml"], &[says, "tree.toml"]);
+    assert_eq!(fs::read(folder.join(&weights)).unwrap(), before);
+    succeed(folder, &["kge", "plot", &run, "--root", "401", "--out", "picture.svg"]);
 
     // The same bytes again.
     let again = run_folder(&succeed(folder, &["kge", "train", "tree.toml", "--set", "name=again"]));

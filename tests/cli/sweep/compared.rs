@@ -18,6 +18,8 @@ fn what_cannot_be_compared_is_refused_by_name() {
     assert_eq!(rows.iter().map(|r| r["name"].as_str().unwrap()).collect::<Vec<_>>(), ["epochs = 3", "epochs = 2"]);
     assert!(rows[0]["metrics"]["R@10"]["sd"].is_null(), "one run has no spread");
     assert!(place.refused(&["compare", "nowhere"]).contains("nowhere"));
+    assert!(place.refused(&["compare", &base, "--report", "small.toml"]).contains("is no page; it was not replaced"));
+    place.ok(&["compare", &base, "--report", &format!("{base}/report.html")]);
     assert!(place.refused(&["compare", "runs"]).contains("these runs have different"));
 }
 

@@ -78,6 +78,9 @@ fn note_missing(plan: &Plan, folder: &Path) -> Result<()> {
 
 impl Compare {
     pub fn run(self) -> Result<()> {
+        if let Some(file) = &self.report {
+            storage::check_replaceable(file, "page", |start| start.starts_with(b"<!doctype html>"))?;
+        }
         let runs = named_runs(&self.folders)?;
         let planned = match self.folders.as_slice() {
             [one] => Plan::read(one)?,

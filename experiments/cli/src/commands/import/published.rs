@@ -300,6 +300,8 @@ fn write(tensors: &BTreeMap<String, Tensor>, metadata: &[(String, String)], out:
         let numbers = storage::Numbers::F32(&tensor.values);
         storage::Tensor { name: name.clone(), shape: tensor.shape.clone(), numbers }
     }
+    // The length of a heading in eight bytes, then the heading.
+    storage::check_replaceable(out, "safetensors file", |start| start.get(8) == Some(&b'{'))?;
     let parts: Vec<storage::Tensor<'_>> = tensors.iter().map(part).collect();
     storage::output(out, |new| storage::tensors(new, &parts, metadata))
 }

@@ -1,3 +1,4 @@
+use super::check_picture;
 use clap::Args;
 use dualk_sdk::experiment::embedding::{ValidationCurve, curves_svg};
 use dualk_sdk::{Result, storage};
@@ -19,6 +20,7 @@ pub struct Curves {
 
 impl Curves {
     pub fn run(self) -> Result<()> {
+        check_picture(&self.out)?;
         let curves = self.runs.iter().map(|run| ValidationCurve::read(run)).collect::<Result<Vec<_>>>()?;
         let svg = curves_svg(&curves, &self.metric)?;
         storage::output(&self.out, |new| storage::write(new, svg.as_bytes()))?;

@@ -9,10 +9,10 @@ mod train;
 
 use super::TrustArgs;
 use clap::{Args, Subcommand};
-use dualk_sdk::Result;
 use dualk_sdk::experiment::embedding::{KgeExperiment, KgeManifest};
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::kge::Embeddings;
+use dualk_sdk::{Result, storage};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `dualk kge`.
@@ -86,6 +86,11 @@ impl KgeManifestArgs {
         let registry = self.trust.registry(self.manifest.parent().unwrap_or(Path::new(".")))?;
         KgeExperiment::new(KgeManifest::from_source(source)?, registry)
     }
+}
+
+/// Refuses a file that a picture would replace and that is none.
+fn check_picture(out: &Path) -> Result<()> {
+    storage::check_replaceable(out, "SVG picture", |start| start.starts_with(b"<svg"))
 }
 
 /// A finished run.

@@ -1,4 +1,4 @@
-use super::RunArgs;
+use super::{RunArgs, check_picture};
 use clap::Args;
 use dualk_sdk::kge::{Subtree, polar_svg};
 use dualk_sdk::{Result, storage};
@@ -25,6 +25,7 @@ pub struct Plot {
 
 impl Plot {
     pub fn run(self) -> Result<()> {
+        check_picture(&self.out)?;
         let (experiment, embeddings) = self.run.open()?;
         let (graph, _) = experiment.graph()?;
         let tree = Subtree::new(&graph, &self.root, self.relation.as_deref(), self.depth)?;
