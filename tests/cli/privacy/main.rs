@@ -247,6 +247,10 @@ fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
     assert!(dualk(folder.path(), &["report", "shared"]).status.success());
     assert_eq!(fs::read_to_string(shared.join("report.html")).unwrap(), page);
     assert_eq!(dualk(folder.path(), &["scrub", run.to_str().unwrap(), "--out", "shared"]).status.code(), Some(2));
+    // The copy has the run's name where the run is given without.
+    assert!(dualk(&run, &["scrub", "."]).status.success());
+    let name = run.file_name().unwrap().to_str().unwrap();
+    assert!(run.with_file_name(format!("{name}-shareable")).is_dir() && !run.join("-shareable").exists());
     // What others put beside the weights is theirs.
     let beside = run.join("checkpoints/mine");
     fs::create_dir(&beside).unwrap();
