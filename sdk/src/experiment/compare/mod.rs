@@ -455,6 +455,18 @@ fn chosen_on_test(groups: &[Group<'_>], primary: &str) -> String {
     }
 }
 
+/// A line that names rows with several runs of one seed, such as copies, and runs before and after a plugin was rebuilt.
+fn repeated(groups: &[Group<'_>]) -> Option<String> {
+    let of_row = |group: &Group<'_>| {
+        let seeds = group.runs.iter().map(|run| run.seed()).collect::<std::collections::BTreeSet<_>>().len();
+        let noun = if seeds == 1 { "seed" } else { "seeds" };
+        (seeds < group.runs.len()).then(|| format!("{}, {} runs of {seeds} {noun}", group.name, group.runs.len()))
+    };
+    let rows: Vec<String> = groups.iter().filter_map(of_row).collect();
+    let what = "several runs have one seed: they count as several, and the standard deviation is too small";
+    (!rows.is_empty()).then(|| format!("{what}: {}", rows.join("; ")))
+}
+
 /// How often test was read, which runs with the published protocol do after every epoch, and what was chosen on it.
 fn reads_of_test(records: &[Record], groups: &[Group<'_>], primary: &str) -> String {
     let watched = records.iter().map(|record| record.watched).sum::<usize>();
@@ -475,6 +487,9 @@ fn notes(records: &[Record], groups: &[Group<'_>], primary: &str, apart: bool) -
         );
     }
     notes.extend(records.iter().find_map(|record| record.tested().knows_more()).map(str::to_owned));
+    if !apart {
+        notes.extend(repeated(groups));
+    }
     notes.extend(unlearnt::note(groups, primary));
     notes.extend(origins::note(records, groups));
     if apart {

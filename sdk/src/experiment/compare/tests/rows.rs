@@ -56,6 +56,22 @@ fn runs_of_other_seeds_are_one_row() {
     assert!(table.notes[0].contains("test was read 3 times"));
 }
 
+/// A copy of a run is no further draw.
+#[test]
+fn runs_of_one_seed_in_a_row_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let of = |place: &str, seed: u64| write(&folder.path().join(place), "gat", seed, &a, "diagnosis");
+    let gcn = write(folder.path(), "gcn", 1, &b, "diagnosis");
+    let note = |runs: &[PathBuf]| {
+        let notes = Comparison::of(runs, &CompareOptions::default()).unwrap().notes;
+        notes.into_iter().find(|note| note.contains("several runs have one seed"))
+    };
+    let runs = [of("here", 1), of("copy", 1), of("here", 2), gcn];
+    assert!(note(&runs).unwrap().ends_with(": gat, 3 runs of 2 seeds"));
+    assert_eq!(note(&runs[1..]), None);
+}
+
 /// A run that is where the weakest baseline is has a mean beside it that hides it.
 #[test]
 fn runs_that_learnt_nothing_are_named() {
