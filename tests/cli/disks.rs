@@ -124,6 +124,18 @@ fn a_read_only_folder_is_named() {
     assert!(output.status.success() && said.contains("not cached"), "{said}");
 }
 
+/// Tables may take an hour to read.
+#[test]
+fn a_folder_of_other_things_is_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    place(folder.path());
+    let notes = folder.path().join("mine/notes.md");
+    fs::create_dir(notes.parent().unwrap()).unwrap();
+    fs::write(&notes, "mine").unwrap();
+    refused(&dualk(folder.path(), &["prepare", "small.toml", "--out", "mine"]), &["holds other files", "mine"]);
+    assert!(notes.is_file() && !folder.path().join("cache").exists(), "a cohort was kept");
+}
+
 /// What is said of progress is not worth a run; a result that cannot be printed is an error, but where nobody reads it.
 #[test]
 fn what_cannot_be_printed_stops_no_training() {

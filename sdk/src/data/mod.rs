@@ -37,7 +37,7 @@ pub use examples::{AGES, Batch, Examples};
 pub use facts::{AdmissionFacts, Demographics, Events, PatientFacts, Sex};
 pub use flow::Step;
 pub use ids::Ids;
-pub use prepare::{prepare, prepare_for, write};
+pub use prepare::{check_out, prepare, prepare_for, write};
 pub use readings::Readings;
 pub use source_options::CodeTables;
 pub use split::{SplitOptions, split};

@@ -193,7 +193,7 @@ impl Cohort {
 /// # Errors
 /// When `out` holds anything but the result of an earlier call, which is replaced.
 pub fn write(dataset: &Dataset, out: &Path) -> Result<()> {
-    storage::checked_folder(out, Access::Private, replaceable, |new| {
+    storage::checked_folder(out, Access::Private, check_out, |new| {
         write_json(&new.join(SUMMARY), &dataset.summary())?;
         write_json(&new.join("splits.json"), &splits(dataset))?;
         write_json(&new.join("vocabulary.json"), &vocabulary(dataset))?;
@@ -213,8 +213,12 @@ fn is_result(folder: &Path) -> bool {
     FILES.iter().all(is_file) && summary().is_some_and(|summary| COUNTS.iter().all(|count| summary[*count].is_u64()))
 }
 
-/// Whether `out` may be replaced: absent, empty, or holding what an earlier call wrote, all of it and nothing else.
-fn replaceable(out: &Path) -> Result<()> {
+/// Refuses a folder that [`write()`] refuses, for those who ask before what is to be written has been read: it is absent, empty, or holds
+/// what an earlier call wrote, all of it and nothing else.
+///
+/// # Errors
+/// Name it.
+pub fn check_out(out: &Path) -> Result<()> {
     if !out.exists() {
         return Ok(());
     }
@@ -376,16 +380,16 @@ mod tests {
     fn only_a_whole_earlier_result_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
-        assert!(replaceable(&out).is_ok());
+        assert!(check_out(&out).is_ok());
         fs::create_dir(&out).unwrap();
-        assert!(replaceable(&out).is_ok());
+        assert!(check_out(&out).is_ok());
         let counts: Map<String, Value> = COUNTS.iter().map(|count| ((*count).to_owned(), 1.into())).collect();
         let ours = Value::Object(counts).to_string();
-        let said = || replaceable(&out).unwrap_err().to_string();
+        let said = || check_out(&out).unwrap_err().to_string();
         fs::write(out.join(SUMMARY), &ours).unwrap();
         assert!(said().contains("holds other files"), "a summary alone is somebody else's");
         FILES.iter().skip(1).for_each(|name| fs::write(out.join(name), "x").unwrap());
-        assert!(replaceable(&out).is_ok());
+        assert!(check_out(&out).is_ok());
         for summary in ["{}", "[1]", "no JSON", "{\"patients\": \"many\"}"] {
             fs::write(out.join(SUMMARY), summary).unwrap();
             assert!(said().contains("nothing was written"), "{summary}");

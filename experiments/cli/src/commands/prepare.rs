@@ -1,7 +1,7 @@
 use super::{CacheArgs, ManifestArgs};
 use clap::Args;
 use dualk_sdk::Result;
-use dualk_sdk::data::write;
+use dualk_sdk::data::{check_out, write};
 use dualk_sdk::progress::Console;
 use std::path::PathBuf;
 
@@ -21,6 +21,7 @@ impl Prepare {
     pub fn run(self) -> Result<()> {
         let experiment = self.cache.apply(self.manifest.data_only()?);
         experiment.check()?;
+        check_out(&self.out)?;
         let data = experiment.prepare(&Console::default())?;
         write(&data, &self.out)?;
         experiment.manifest().output.access.give(&self.out)?;
