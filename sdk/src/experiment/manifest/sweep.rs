@@ -174,9 +174,9 @@ fn listed(entry: &Table, at: &str) -> Result<Configuration> {
     let mut entry = entry.clone();
     let name = match entry.remove("name") {
         None => None,
-        Some(Value::String(name)) if !name.trim().is_empty() => Some(name),
+        Some(Value::String(name)) if !name.trim().is_empty() && !name.contains(char::is_control) => Some(name),
         Some(other) => {
-            let message = format!("expected the name of a row, found {other}");
+            let message = format!("expected the name of a row, on one line, found {other}");
             return Err(Error::user(message).at_key(format!("{at}.name")));
         }
     };
@@ -408,6 +408,7 @@ mod tests {
     fn mistakes_name_their_key() {
         let cases = [
             ("list = [{ name = 3 }]", "sweep.list[0].name", "found 3"),
+            ("list = [{ name = \"a\\nb\" }]", "sweep.list[0].name", "on one line"),
             ("grid = { 's[-1].a' = [1], 's[1].a' = [2] }", "sweep.grid.s[1].a[0]", "`s[1].a` may be `s[-1].a`"),
             ("list = [{ name = 'x', a = 1 }, { name = 'x', a = 2 }]", "sweep.list[1].name", "another row"),
             ("grid = { name = ['x'] }", "sweep.grid.name[0]", "name of its own"),
