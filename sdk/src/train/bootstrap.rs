@@ -68,7 +68,7 @@ impl Resamples {
     }
 
     /// The interval of a measure of resampled patients, told as how often each example is there. `None` when fewer than two
-    /// resamples have a number.
+    /// resamples have a number, and where there is one patient alone, who is the same in every draw.
     pub fn interval(&self, name: &str, measure: impl Fn(&[u8]) -> f64 + Sync + Send) -> Option<Interval> {
         self.interval_of_each(name, |_, counts| measure(counts))
     }
@@ -79,6 +79,10 @@ impl Resamples {
         name: &str,
         measure: impl Fn(usize, &[u8]) -> f64 + Sync + Send,
     ) -> Option<Interval> {
+        let first = self.patients.first()?;
+        if self.patients.iter().all(|patient| patient == first) {
+            return None;
+        }
         let resamples = self.counts.par_chunks_exact(self.examples.max(1)).enumerate();
         let values = resamples.map(|(resample, counts)| measure(resample, counts));
         let mut values: Vec<f64> = values.filter(|v| !v.is_nan()).collect();
@@ -252,6 +256,7 @@ mod tests {
             assert_eq!(counts, [drawn[0], drawn[1], drawn[0], drawn[2]]);
         }
         assert!(Resamples::new(&[], 3).of_means(&[("a".to_owned(), Vec::new())]).is_empty());
+        assert!(Resamples::new(&[0, 0], 3).interval("a", |_| 1.0).is_none(), "nothing is known of others");
     }
 
     /// What `Resamples` drew before examples had patients: the first two of seed 3, by the formula of `new` for each.

@@ -86,6 +86,10 @@ impl Columns {
         if lengths.is_empty() || lengths.iter().any(|&length| length == 0 || length != self.patients.len()) {
             return None;
         }
+        // One patient alone is the same in every draw.
+        if self.patients.iter().all(|patient| Some(patient) == self.patients.first()) {
+            return None;
+        }
         let any = self.ranked.iter().any(Option::is_some);
         // As the tables of the runs are drawn, so that both have the same intervals.
         let areas = any.then(|| Resamples::new(&self.patients, derive_seed(options.seed, &[])));

@@ -95,7 +95,16 @@ impl Judge<'_> {
             mean: self.sign * (self.mean(row) - self.mean(other)),
             interval: resampled.and_then(|r| r.difference(self.columns, row, other, self.metric)),
             p: p((row, other)).map(corrected),
-            unpaired: self.table.unpaired.is_some(),
+            lacks: self.without_interval(),
+        }
+    }
+
+    /// Why there is no interval, where there is none.
+    fn without_interval(&self) -> &'static str {
+        match (self.table.unpaired, self.table.patients) {
+            (Some(_), _) => "the runs of a row are on different patients",
+            (None, Some(1)) => "there is one test patient alone",
+            (None, _) => "the runs have no values of it by patient",
         }
     }
 }
@@ -120,8 +129,8 @@ struct Gap {
     interval: Option<(f64, f64)>,
     /// After Holm's correction over the pairs that this one was picked from.
     p: Option<f64>,
-    /// Whether there are no pairs, as the runs of a row are on different patients.
-    unpaired: bool,
+    /// Why there is no interval, where there is none.
+    lacks: &'static str,
 }
 
 impl Gap {
@@ -143,10 +152,7 @@ impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.interval {
             Some((low, high)) => write!(f, "{:.4} ±{:.3}", self.mean, (high - low) / 2.0),
-            None if self.unpaired => {
-                write!(f, "{:.4}, without an interval: the runs of a row are on different patients", self.mean)
-            }
-            None => write!(f, "{:.4}, without an interval: the runs have no values of it by patient", self.mean),
+            None => write!(f, "{:.4}, without an interval: {}", self.mean, self.lacks),
         }
     }
 }

@@ -25,6 +25,19 @@ fn examples_of_a_patient_are_drawn_together() {
     assert_eq!(less_a.p, less_b.p);
 }
 
+/// Who is the same in every draw: ± was 0 there.
+#[test]
+fn one_patient_says_nothing_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = write(folder.path(), "gat", 1, &[0.5, 0.75], "diagnosis");
+    change_patients(&run, |table| table.patients = vec!["1".to_owned(); 2]);
+    let table = Comparison::of(&[run], &CompareOptions::default()).unwrap();
+    for row in &table.rows {
+        assert!(row.metrics.iter().all(|(_, e)| e.low.is_none() && e.high.is_none()), "{row:?}");
+    }
+    assert!(table.verdict.contains("without an interval: there is one test patient alone"), "{}", table.verdict);
+}
+
 /// Two patients who are one person are drawn as one.
 #[test]
 fn persons_who_are_several_patients_are_drawn_as_one() {
