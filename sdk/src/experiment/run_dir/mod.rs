@@ -99,7 +99,10 @@ impl RunDir {
         last_first(leftovers(runs, |name| is_own(name, &prefix))).into_iter().find_map(|path| {
             let lock = match hold(&path.join(IDENTITY)) {
                 Ok(lock) => Some(lock),
-                Err(TryLockError::WouldBlock) => return None,
+                Err(TryLockError::WouldBlock) => {
+                    progress.line(&format!("another process is at work on the same run: {}", path.display()));
+                    return None;
+                }
                 Err(TryLockError::Error(e)) => {
                     progress.line(&format!("{} cannot be locked and is left alone: {e}", path.display()));
                     return None;

@@ -20,6 +20,20 @@ fn checkpoint(run: &RunDir) {
     fs::create_dir_all(run.file(RESUME).join("00000001")).unwrap();
 }
 
+/// What is told of runs.
+#[derive(Default)]
+struct Said(std::sync::Mutex<Vec<String>>);
+
+impl Progress for Said {
+    fn begin(&self, what: &str, unit: &str, total: Option<u64>) -> Box<dyn crate::progress::Task> {
+        Silent.begin(what, unit, total)
+    }
+
+    fn line(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
 /// Leaves a run as one whose process was killed.
 fn kill(mut run: RunDir) -> PathBuf {
     run.writing = None;
@@ -58,6 +72,18 @@ fn a_failed_run_is_kept_once_an_epoch_is_recorded_and_the_users_folder_always() 
     let error = RunDir::open(&path).unwrap_err().to_string();
     assert!(error.contains("it failed: the disk is full") && !error.contains("--resume"), "{error}");
     assert!(unfinished(&made).is_none());
+}
+
+/// It was told that none was interrupted, and the same was trained twice.
+#[test]
+fn a_run_that_another_process_is_at_work_on_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = create(folder.path());
+    checkpoint(&run);
+    let said = Said::default();
+    assert!(RunDir::unfinished(folder.path(), "a", &identity(), Access::Private, &said).is_none());
+    let path = run.path().display();
+    assert_eq!(said.0.into_inner().unwrap(), [format!("another process is at work on the same run: {path}")]);
 }
 
 #[test]
