@@ -151,7 +151,9 @@ fn what_cannot_be_printed_stops_no_training() {
             assert!(String::from_utf8(output.stdout).unwrap().contains("\nrun: runs/"), "{training:?}");
         }
     }
-    for printing in [&["run", "small.toml"][..], &["list"], &["schema"], &["cache", "ls", "--folder", "none"]] {
+    let helps = [&["--help"][..], &["help", "run"], &["cache", "gc", "--help"], &["--version"]];
+    let results = [&["run", "small.toml"][..], &["list"], &["schema"], &["cache", "ls", "--folder", "none"]];
+    for printing in results.into_iter().chain(helps) {
         refused(&start(printing).stdout(full()).output().unwrap(), &["No space left on device", "standard output"]);
     }
     let output = start(&["list"]).stdout(closed()).output().unwrap();

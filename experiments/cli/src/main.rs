@@ -37,7 +37,11 @@ fn main() -> ExitCode {
     interrupt::watch();
     dualk_sdk::boundary::guard::keep_panics_quiet();
     let outcome = dualk_sdk::boundary::guard::catch(|| {
-        let Cli { command, show_values } = Cli::parse();
+        let Cli { command, show_values } = match Cli::try_parse() {
+            Ok(cli) => cli,
+            Err(mistake) if mistake.use_stderr() => mistake.exit(),
+            Err(help) => return output::printed(help.print()),
+        };
         if show_values {
             dualk_sdk::error::show_values();
         }

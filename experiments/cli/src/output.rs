@@ -36,7 +36,15 @@ pub fn print(text: Arguments<'_>) {
 /// # Errors
 /// When it cannot be written.
 pub fn finish() -> Result<()> {
-    stdout().flush().map_err(unwritten)
+    printed(Ok(()))
+}
+
+/// Ends what others printed: help, and the version.
+///
+/// # Errors
+/// When it could not be written.
+pub fn printed(written: io::Result<()>) -> Result<()> {
+    written.and_then(|()| stdout().flush()).map_err(unwritten)
 }
 
 /// Says something beside the results. No work ends because it cannot be written.
