@@ -79,8 +79,17 @@ impl<'a> Worker<'a> {
                 seconds: self.start.elapsed().as_secs_f64(),
                 peak_bytes: self.peak,
             },
-            _ => State::Failed { error: last_error(&self.folder.join("log.txt")), code },
+            _ => State::Failed { error: ended(code, &last_error(&self.folder.join("log.txt"))), code },
         }
+    }
+}
+
+/// What is said of a member that failed, whose log ends with `said`.
+fn ended(code: Option<i32>, said: &str) -> String {
+    match code {
+        Some(_) => said.to_owned(),
+        // The log of a process that a signal ends knows nothing of it.
+        None => format!("it was killed, as the system does where memory runs out; its log ends with:\n{said}"),
     }
 }
 
@@ -93,5 +102,17 @@ fn last_error(log: &Path) -> String {
     match lines.get(from..).map(|lines| lines.join("\n")) {
         Some(text) if !text.is_empty() => text,
         _ => "it ended without a word".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_was_killed_is_said_to_be() {
+        let said = ended(None, "1-lab epoch 7: loss 0.1");
+        assert!(said.lines().next().unwrap().contains("it was killed") && said.ends_with("loss 0.1"), "{said}");
+        assert_eq!(ended(Some(2), "error: no"), "error: no");
     }
 }
