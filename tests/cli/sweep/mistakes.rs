@@ -30,6 +30,9 @@ fn mistakes_in_a_sweep_name_the_line() {
     let error = place.refused(&["sweep", "small.toml"]);
     assert!(error.contains("did you mean `graph_encoder`?") || error.contains("unknown key `encoder`"), "{error}");
     assert!(Place::new("").refused(&["sweep", "small.toml"]).contains("no [sweep]"));
+    for wrong in ["--jobs=0", "--threads=0", "--threads=100000", "--jobs=many"] {
+        assert!(place.refused(&["sweep", "small.toml", wrong]).contains("expected a number from 1 to 1024"), "{wrong}");
+    }
     // Of a row of the list its name.
     for (rows, says) in [
         (

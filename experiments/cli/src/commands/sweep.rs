@@ -43,10 +43,10 @@ pub struct Sweep {
     #[arg(long, requires = "dry_run")]
     measure: bool,
     /// Maximum number of members at once. Default: as many as there are cores, or one on a GPU.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     jobs: Option<usize>,
     /// Threads of each member. Default: the cores divided among the members at once.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     threads: Option<usize>,
     /// End at the first member that fails, and stop the others.
     #[arg(long)]
@@ -64,6 +64,15 @@ pub struct Sweep {
     /// The seeds that are all there is to it.
     #[arg(skip)]
     only: Option<Vec<u64>>,
+}
+
+/// The most members or threads at once: a computer that is asked for more begins them and does nothing else.
+const MOST: usize = 1024;
+
+/// A number of members or threads.
+fn count(text: &str) -> std::result::Result<usize, String> {
+    let number = text.parse::<usize>().ok().filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("expected a number from 1 to {MOST}"))
 }
 
 impl Sweep {
