@@ -121,7 +121,7 @@ fn a_read_only_folder_is_named() {
     let mut run = command(folder.path(), &["run", "small.toml"]);
     let output = run.env("DUALK_CACHE", folder.path().join("disk/cache")).output().unwrap();
     let said = said(&output);
-    assert!(output.status.success() && said.contains("not cached"), "{said}");
+    assert!(output.status.success() && said.contains("not cached in ") && said.contains("disk/cache: "), "{said}");
 }
 
 /// Tables may take an hour to read.

@@ -125,7 +125,8 @@ impl Cache {
         progress: &dyn Progress,
     ) {
         if let Err(error) = self.put(kind, key, about, write) {
-            progress.line(&format!("warning: not cached: {}", error.to_string().lines().next().unwrap_or_default()));
+            let (text, root) = (error.to_string(), self.root.display());
+            progress.line(&format!("warning: not cached in {root}: {}", text.lines().next().unwrap_or_default()));
         }
     }
 
