@@ -291,6 +291,12 @@ fn file_of(folder: &Path, name: &str) -> Result<PathBuf> {
     let candidates = ["csv", "csv.gz", "parquet"].map(|end| format!("{name}.{end}")).map(|file| folder.join(file));
     let mut found = candidates.iter().filter(|path| path.is_file());
     let Some(path) = found.next() else {
+        if let Some(other) = candidates.iter().find(|path| path.symlink_metadata().is_ok()) {
+            let error = Error::user("this is no file that can be read").at_file(other);
+            return Err(
+                error.help("is it a folder, or a link to what is not there, such as on a disk that is not mounted?")
+            );
+        }
         let message = "is missing: there is no";
         let error =
             Error::user(format!("the table `{name}` {message} {name}.csv, {name}.csv.gz or {name}.parquet here"));

@@ -297,6 +297,21 @@ mod tests {
         assert!(error.contains("is there twice"), "{error}");
     }
 
+    /// It was said to be missing, and its own name suggested.
+    #[cfg(unix)]
+    #[test]
+    fn what_has_the_name_of_a_table_and_is_no_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("unmounted/visits.csv", folder.path().join("visits.csv")).unwrap();
+        std::fs::create_dir(folder.path().join("stays.csv")).unwrap();
+        for name in ["visits", "stays"] {
+            let error = Table::open(folder.path(), name, &["id"]).unwrap_err().to_string();
+            let place = format!("{name}.csv");
+            assert!(error.contains("no file that can be read") && error.contains(&place), "{error}");
+            assert!(!error.contains("did you mean"), "{error}");
+        }
+    }
+
     #[test]
     fn columns_without_names_are_called_by_their_place() {
         let folder = tempfile::tempdir().unwrap();
