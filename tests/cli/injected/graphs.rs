@@ -74,6 +74,9 @@ fn graphs_are_written_whole_or_not_at_all() {
     assert!(failures > 20, "{failures}");
 }
 
+/// A picture that was there before.
+const OLD: &str = "<svg>old</svg>";
+
 /// A picture of a run, and the work of a bench for other programs.
 #[test]
 fn pictures_and_workloads_are_whole() {
@@ -85,7 +88,7 @@ fn pictures_and_workloads_are_whole() {
     let curves = ["kge", "curves", run.to_str().unwrap(), "--out", "curves.svg"];
     let small = ["--batch", "3", "--steps", "2", "--nodes", "60", "--edges", "401", "--targets", "50", "--out", "work"];
     let workload = [&["bench", "workload", "--stage", "finetune"], &small[..]].concat();
-    let before = |folder: &Path| fs::write(folder.join("curves.svg"), "old").unwrap();
+    let before = |folder: &Path| fs::write(folder.join("curves.svg"), OLD).unwrap();
     for (arguments, least) in [(&curves[..], 4), (&workload[..], 8)] {
         let new = tempfile::tempdir().unwrap();
         before(new.path());
@@ -95,7 +98,7 @@ fn pictures_and_workloads_are_whole() {
         let failures = fail_each(1, arguments, before, |folder, when| {
             let found = contents(folder);
             for (name, bytes) in &found {
-                assert!(bytes == b"old" || Some(bytes) == new.get(name), "{} is half of it: {when}", name.display());
+                assert!(bytes == OLD.as_bytes() || Some(bytes) == new.get(name), "{} is half of it: {when}", name.display());
             }
             assert!(found.len() == 1 || found.len() == new.len(), "{:?}: {when}", found.keys());
             assert_eq!(leftovers(folder), [""; 0], "{when}");
