@@ -5,6 +5,7 @@ mod assembled;
 mod history;
 mod parameters;
 mod part;
+mod paths;
 mod tensors;
 
 pub(crate) use assembled::each_part;
@@ -15,4 +16,5 @@ pub use parameters::{
     Parameter, Weights, draw_parameters, first_not_finite, freeze, load_weights, parameters, save_weights, set_dropout,
 };
 pub use part::{Otherwise, PartInfo, Reads};
+pub use paths::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 pub use tensors::{dense, targets_of};

@@ -1,5 +1,6 @@
 //! The parameters of a module by path: freezing, saving, loading.
 
+use super::paths::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 use crate::device::generator;
 use crate::{Error, Result, storage};
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
@@ -33,29 +34,20 @@ pub(crate) fn undrawn<M: Module>(module: &M) -> Vec<Parameter> {
 fn listed<M: Module>(module: &M, undrawn_alone: bool) -> Vec<Parameter> {
     struct List {
         undrawn_alone: bool,
-        path: Vec<String>,
         found: Vec<Parameter>,
     }
-    impl ModuleVisitor for List {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+    impl ParameterVisitor for List {
+        fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
             if self.undrawn_alone && param.is_initialized() {
                 return;
             }
             // A look at the value would draw it.
             let trains = self.undrawn_alone || param.val().is_require_grad();
-            self.found.push(Parameter { path: self.path.join("."), shape: param.lazy_shape().to_vec(), trains });
+            self.found.push(Parameter { path: path.to_owned(), shape: param.lazy_shape().to_vec(), trains });
         }
     }
-    let mut list = List { undrawn_alone, path: Vec::new(), found: Vec::new() };
-    module.visit(&mut list);
+    let mut list = List { undrawn_alone, found: Vec::new() };
+    visit_parameters(module, &mut list);
     list.found
 }
 
@@ -112,30 +104,19 @@ pub(super) fn roots<M: Module>(module: &M) -> Vec<(String, bool)> {
 
 /// The first parameter, in the order of fields, that has a number which is not finite, and that number.
 pub fn first_not_finite<M: Module>(module: &M) -> Option<(String, f32)> {
-    struct Look {
-        path: Vec<String>,
-        found: Option<(String, f32)>,
-    }
-    impl ModuleVisitor for Look {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.found.is_none() {
+    struct Look(Option<(String, f32)>);
+    impl ParameterVisitor for Look {
+        fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+            if self.0.is_none() {
                 let data = param.val().into_data();
                 let number = data.iter::<f32>().find(|number| !number.is_finite());
-                self.found = number.map(|number| (self.path.join("."), number));
+                self.0 = number.map(|number| (path.to_owned(), number));
             }
         }
     }
-    let mut look = Look { path: Vec::new(), found: None };
-    module.visit(&mut look);
-    look.found
+    let mut look = Look(None);
+    visit_parameters(module, &mut look);
+    look.0
 }
 
 /// Switches dropout, and whatever else asks whether it trains, on or off in all parts of a module.
@@ -153,29 +134,17 @@ pub fn set_dropout<M: Module>(module: M, active: bool) -> M {
 ///
 /// Dropout stays active in frozen parts, as in the publication; [`FrozenPart`](crate::train::FrozenPart) says when they run without.
 pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
-    struct Freeze<'a> {
-        path: Vec<String>,
-        prefixes: &'a [String],
-    }
-    impl ModuleMapper for Freeze<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let path = self.path.join(".");
+    struct Freeze<'a>(&'a [String]);
+    impl ParameterMapper for Freeze<'_> {
+        fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let within = |prefix: &String| {
                 path.strip_prefix(prefix.as_str()).is_some_and(|r| r.is_empty() || r.starts_with('.'))
             };
-            let frozen = self.prefixes.iter().any(within);
+            let frozen = self.0.iter().any(within);
             param.set_require_grad(!frozen)
         }
     }
-    module.map(&mut Freeze { path: Vec::new(), prefixes })
+    map_parameters(module, &mut Freeze(prefixes))
 }
 
 /// Writes all float parameters as 32-bit safetensors, named by their paths.
@@ -183,29 +152,18 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
 /// # Errors
 /// When the file cannot be written.
 pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
-    struct Collect {
-        path: Vec<String>,
-        found: Vec<(String, Vec<usize>, Vec<f32>)>,
-    }
-    impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+    struct Collect(Vec<(String, Vec<usize>, Vec<f32>)>);
+    impl ParameterVisitor for Collect {
+        fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
             let value = param.val();
             let shape = value.dims().to_vec();
             let values = value.into_data().iter::<f32>().collect();
-            self.found.push((self.path.join("."), shape, values));
+            self.0.push((path.to_owned(), shape, values));
         }
     }
-    let mut collect = Collect { path: Vec::new(), found: Vec::new() };
-    module.visit(&mut collect);
-    let tensors = collect.found.iter().map(|(path, shape, values)| storage::Tensor {
+    let mut collect = Collect(Vec::new());
+    visit_parameters(module, &mut collect);
+    let tensors = collect.0.iter().map(|(path, shape, values)| storage::Tensor {
         name: path.clone(),
         shape: shape.clone(),
         numbers: storage::Numbers::F32(values),
@@ -264,23 +222,13 @@ impl Weights {
 
 fn put<M: Module>(weights: Weights, module: M) -> Result<M> {
     struct Load {
-        path: Vec<String>,
         values: HashMap<String, TensorData>,
         problem: Option<String>,
     }
-    impl ModuleMapper for Load {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let path = self.path.join(".");
+    impl ParameterMapper for Load {
+        fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let old = param.val();
-            let Some(data) = self.values.remove(&path) else {
+            let Some(data) = self.values.remove(path) else {
                 self.problem.get_or_insert(format!("the file has no `{path}`"));
                 return param;
             };
@@ -293,8 +241,8 @@ fn put<M: Module>(weights: Weights, module: M) -> Result<M> {
             param.map(|old| Tensor::from_data(data, &old.device()).set_require_grad(trains))
         }
     }
-    let mut load = Load { path: Vec::new(), values: weights.values, problem: None };
-    let module = module.map(&mut load);
+    let mut load = Load { values: weights.values, problem: None };
+    let module = map_parameters(module, &mut load);
     match load.problem {
         None => Ok(module),
         Some(problem) => Err(Error::user(format!("the weights do not fit the model: {problem}"))

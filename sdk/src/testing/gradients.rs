@@ -1,9 +1,9 @@
 //! Parameters, their gradients, and finite differences.
 
 use crate::device::generator;
-use crate::model::parameters;
+use crate::model::{ParameterMapper, ParameterVisitor, map_parameters, parameters, visit_parameters};
 use crate::{Error, Result};
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use std::collections::BTreeSet;
 
@@ -17,48 +17,30 @@ pub(super) struct WithGradient {
 /// Every float parameter, with its gradient.
 pub(super) fn with_gradients<M: Module>(module: &M, gradients: Option<&Gradients>) -> Vec<WithGradient> {
     struct Collect<'a> {
-        path: Vec<String>,
         gradients: Option<&'a Gradients>,
         found: Vec<WithGradient>,
     }
-    impl ModuleVisitor for Collect<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+    impl ParameterVisitor for Collect<'_> {
+        fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
             let gradient = self.gradients.and_then(|g| param.val().grad(g)).map(|g| g.into_data().iter().collect());
-            self.found.push(WithGradient { path: self.path.join("."), value: param.val().into_data(), gradient });
+            self.found.push(WithGradient { path: path.to_owned(), value: param.val().into_data(), gradient });
         }
     }
-    let mut collect = Collect { path: Vec::new(), gradients, found: Vec::new() };
-    module.visit(&mut collect);
+    let mut collect = Collect { gradients, found: Vec::new() };
+    visit_parameters(module, &mut collect);
     collect.found
 }
 
 /// The module with one number of one parameter moved.
 fn moved<M: Module>(module: M, path: &str, index: usize, by: f32) -> M {
     struct Move<'a> {
-        path: Vec<String>,
         wanted: &'a str,
         index: usize,
         by: f32,
     }
-    impl ModuleMapper for Move<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            if self.path.join(".") != self.wanted {
+    impl ParameterMapper for Move<'_> {
+        fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if path != self.wanted {
                 return param;
             }
             let (index, by) = (self.index, self.by);
@@ -69,7 +51,7 @@ fn moved<M: Module>(module: M, path: &str, index: usize, by: f32) -> M {
             })
         }
     }
-    module.map(&mut Move { path: Vec::new(), wanted: path, index, by })
+    map_parameters(module, &mut Move { wanted: path, index, by })
 }
 
 fn shifted(data: &TensorData, index: usize, by: f32) -> TensorData {

@@ -1,10 +1,9 @@
 //! A plugin outside the workspace, with a dependency of its own: its parameters are like all others.
 
 use crate::support::{build, new};
-use dualk_sdk::burn::module::ModuleVisitor;
 use dualk_sdk::burn::tensor::Gradients;
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::model::{freeze, load_weights, parameters, save_weights};
+use dualk_sdk::model::{ParameterVisitor, freeze, load_weights, parameters, save_weights, visit_parameters};
 use dualk_sdk::plugin::Registry;
 use dualk_sdk::prelude::*;
 use dualk_sdk::progress::Silent;
@@ -44,25 +43,16 @@ fn part(registry: &Registry, input: usize, options: Table, device: &Device) -> P
 
 fn visit(part: &Part, mut see: impl FnMut(&str, Tensor<1>, Option<Vec<f32>>), gradients: Option<&Gradients>) {
     struct Values<'a, F> {
-        path: Vec<String>,
         see: &'a mut F,
         gradients: Option<&'a Gradients>,
     }
-    impl<F: FnMut(&str, Tensor<1>, Option<Vec<f32>>)> ModuleVisitor for Values<'_, F> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+    impl<F: FnMut(&str, Tensor<1>, Option<Vec<f32>>)> ParameterVisitor for Values<'_, F> {
+        fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
             let gradient = self.gradients.and_then(|g| param.val().grad(g)).map(|g| g.into_data().iter().collect());
-            (self.see)(&self.path.join("."), param.val().reshape([-1]), gradient);
+            (self.see)(path, param.val().reshape([-1]), gradient);
         }
     }
-    part.visit(&mut Values { path: Vec::new(), see: &mut see, gradients });
+    visit_parameters(part, &mut Values { see: &mut see, gradients });
 }
 
 /// Values of all parameters by path.

@@ -4,8 +4,8 @@
 
 pub mod published;
 
-use dualk_sdk::burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use dualk_sdk::burn::optim::GradientsParams;
+use dualk_sdk::model::{ParameterMapper, ParameterVisitor, map_parameters, visit_parameters};
 use dualk_sdk::prelude::*;
 use dualk_tests::Tensors;
 use std::cell::Cell;
@@ -89,8 +89,8 @@ fn published(path: &str, shape: Vec<usize>, values: Vec<f32>) -> (Vec<usize>, Ve
 }
 
 /// The path without the parts that name a variant of an enumeration.
-fn path_of(parts: &[String]) -> String {
-    parts.iter().filter(|part| !part.starts_with(char::is_uppercase)).cloned().collect::<Vec<_>>().join(".")
+fn path_of(path: &str) -> String {
+    path.split('.').filter(|part| !part.starts_with(char::is_uppercase)).collect::<Vec<_>>().join(".")
 }
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -103,19 +103,12 @@ fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// When a parameter has no value, a value no parameter, or a shape differs.
 pub fn set_parameters<M: Module>(module: M, values: &Values) -> M {
     struct Set<'a> {
-        path: Vec<String>,
         values: &'a Values,
         used: usize,
     }
-    impl ModuleMapper for Set<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            let path = path_of(&self.path);
+    impl ParameterMapper for Set<'_> {
+        fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = path_of(path);
             let (shape, values) = self.values.get(&path).unwrap_or_else(|| panic!("no published value of `{path}`"));
             self.used += 1;
             let (shape, values) = published(&path, shape.clone(), values.clone());
@@ -126,8 +119,8 @@ pub fn set_parameters<M: Module>(module: M, values: &Values) -> M {
             })
         }
     }
-    let mut set = Set { path: Vec::new(), values, used: 0 };
-    let module = module.map(&mut set);
+    let mut set = Set { values, used: 0 };
+    let module = map_parameters(module, &mut set);
     assert_eq!(set.used, values.len(), "published parameters that the module lacks among {:?}", values.keys());
     module
 }
@@ -135,19 +128,12 @@ pub fn set_parameters<M: Module>(module: M, values: &Values) -> M {
 /// The parameters of a module, or their gradients (those that have one), by path in torch's layout.
 pub fn read_parameters<M: Module>(module: &M, gradients: Option<&GradientsParams>) -> Values {
     struct Read<'a> {
-        path: Vec<String>,
         gradients: Option<&'a GradientsParams>,
         values: Values,
     }
-    impl ModuleVisitor for Read<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let path = path_of(&self.path);
+    impl ParameterVisitor for Read<'_> {
+        fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+            let path = path_of(path);
             let value = match self.gradients {
                 Some(gradients) => gradients.get::<D>(param.id),
                 None => Some(param.val()),
@@ -159,8 +145,8 @@ pub fn read_parameters<M: Module>(module: &M, gradients: Option<&GradientsParams
             }
         }
     }
-    let mut read = Read { path: Vec::new(), gradients, values: Values::new() };
-    module.visit(&mut read);
+    let mut read = Read { gradients, values: Values::new() };
+    visit_parameters(module, &mut read);
     read.values
 }
 

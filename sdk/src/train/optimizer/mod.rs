@@ -9,6 +9,7 @@ pub use algorithm::Algorithm;
 pub(crate) use algorithm::{named_or_table, named_or_table_schema};
 pub use rates::Rates;
 
+use crate::model::{ParameterMapper, map_parameters};
 use crate::{Error, Result, storage};
 use algorithm::Job;
 use burn::backend::GradientCheckpointingStrategy;
@@ -66,9 +67,8 @@ impl Optimizer {
             Some(norm) => clip::to_norm(&module, gradients, norm),
             None => gradients,
         };
-        let mut take =
-            Take { path: Vec::new(), optimizer: self, gradients, update, jobs: Vec::new(), taken: Vec::new() };
-        let module = module.map(&mut take);
+        let mut take = Take { optimizer: self, gradients, update, jobs: Vec::new(), taken: Vec::new() };
+        let module = map_parameters(module, &mut take);
         let Take { jobs, taken, .. } = take;
         let mut put = Put { values: HashMap::new() };
         for (taken, (value, moments)) in taken.into_iter().zip(update.algorithm.step(jobs)) {
@@ -130,7 +130,6 @@ impl Optimizer {
 
 /// Takes the parameters that have a gradient out of a module, all of them before the first steps: so they go together.
 struct Take<'a> {
-    path: Vec<String>,
     optimizer: &'a mut Optimizer,
     gradients: GradientsParams,
     update: Update<'a>,
@@ -147,20 +146,11 @@ struct Taken {
     checkpointing: Option<GradientCheckpointingStrategy>,
 }
 
-impl ModuleMapper for Take<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl ParameterMapper for Take<'_> {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let (path, id) = (self.path.join("."), param.id);
-        let moments = self.optimizer.moments.remove(&path);
-        let lr = self.update.rates.of(&path, self.update.epoch);
+        let (id, moments) = (param.id, self.optimizer.moments.remove(path));
+        let (lr, path) = (self.update.rates.of(path, self.update.epoch), path.to_owned());
         param.map(|value| {
             let (trains, checkpointing) = (value.is_require_grad(), value.gradient_checkpointing_strategy());
             let (shape, device, count) = (value.shape(), value.device(), value.shape().num_elements());
