@@ -2,7 +2,8 @@
 
 /// Defines a function whose body is compiled three times on x86-64 (for any machine, with AVX2 and FMA, with AVX-512) and
 /// chosen by what the processor has; elsewhere once. In the body, the constant after the signature says whether `mul_add`
-/// is a single instruction (else it would be a call into the C library).
+/// is a single instruction (else it would be a call into the C library). It may be generic over one or two types, and after a
+/// semicolon over a number that is known when it is compiled.
 ///
 /// ```
 /// dualk_sdk::vectorized_fn! {
@@ -11,45 +12,56 @@
 ///         a.iter().zip(b).fold(0.0, |sum, (a, b)| if FMA { a.mul_add(*b, sum) } else { sum + a * b })
 ///     }
 /// }
+/// dualk_sdk::vectorized_fn! {
+///     /// How many numbers of rows are those of one.
+///     fn found<T: PartialEq; N>(rows: &[[T; N]], wanted: &[T; N]) -> usize, _FMA, {
+///         rows.iter().flat_map(|row| row.iter().zip(wanted)).filter(|(a, b)| a == b).count()
+///     }
+/// }
 /// assert_eq!(dot(&[1.0, 2.0], &[3.0, 4.0]), 11.0);
+/// assert_eq!(found(&[[1, 2], [3, 2]], &[1, 2]), 3);
 /// ```
 #[macro_export]
 macro_rules! vectorized_fn {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)?, $fma:ident, $body:block) => {
+    (
+        $(#[$meta:meta])* $vis:vis fn $name:ident
+        $(<$T:ident: $bound:path $(, $S:ident: $stored:path)? $(; $N:ident)?>)?
+        ($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)?, $fma:ident, $body:block
+    ) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name($($arg: $ty),*) $(-> $out)? {
+        $vis fn $name<$($T: $bound, $($S: $stored,)? $(const $N: usize,)?)?>($($arg: $ty),*) $(-> $out)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
-            fn body<const $fma: bool>($($arg: $ty),*) $(-> $out)? $body
+            fn body<$($T: $bound, $($S: $stored,)? $(const $N: usize,)?)? const $fma: bool>($($arg: $ty),*) $(-> $out)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $ty),*) $(-> $out)? {
-                    body::<true>($($arg),*)
+                fn avx2<$($T: $bound, $($S: $stored,)? $(const $N: usize,)?)?>($($arg: $ty),*) $(-> $out)? {
+                    body::<$($T, $($S,)? $($N,)?)? true>($($arg),*)
                 }
 
                 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx512($($arg: $ty),*) $(-> $out)? {
-                    body::<true>($($arg),*)
+                fn avx512<$($T: $bound, $($S: $stored,)? $(const $N: usize,)?)?>($($arg: $ty),*) $(-> $out)? {
+                    body::<$($T, $($S,)? $($N,)?)? true>($($arg),*)
                 }
 
                 match $crate::simd::level() {
                     // SAFETY: `level` has seen that the processor has the instructions which the function is compiled
                     // for.
                     #[allow(unsafe_code)]
-                    $crate::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                    $crate::simd::Level::Avx512 => unsafe { avx512::<$($T, $($S,)? $($N,)?)?>($($arg),*) },
                     // SAFETY: as above.
                     #[allow(unsafe_code)]
-                    $crate::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
-                    $crate::simd::Level::Any => body::<false>($($arg),*),
+                    $crate::simd::Level::Avx2 => unsafe { avx2::<$($T, $($S,)? $($N,)?)?>($($arg),*) },
+                    $crate::simd::Level::Any => body::<$($T, $($S,)? $($N,)?)? false>($($arg),*),
                 }
             }
             #[cfg(not(target_arch = "x86_64"))]
-            body::<{ cfg!(target_arch = "aarch64") }>($($arg),*)
+            body::<$($T, $($S,)? $($N,)?)? { cfg!(target_arch = "aarch64") }>($($arg),*)
         }
     };
 }

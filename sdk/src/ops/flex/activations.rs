@@ -1,8 +1,8 @@
 //! Hyperbolic tangents and logistic functions in vector code, in place.
 
 use super::real::Real;
-use super::simd::vectorized;
 use crate::ops::kernels::Activation;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// Numbers a task.
@@ -28,13 +28,13 @@ pub(super) fn backward<T: Real>(gradient: &mut [T], output: &[T], by: Activation
     });
 }
 
-vectorized! {
+vectorized_fn! {
     fn tangents<T: Real>(values: &mut [T]), FMA, {
         values.iter_mut().for_each(|value| *value = value.tanh());
     }
 }
 
-vectorized! {
+vectorized_fn! {
     fn logistics<T: Real>(values: &mut [T]), FMA, {
         values.iter_mut().for_each(|value| *value = T::ONE / (T::ONE + (T::ZERO - *value).exp()));
     }

@@ -1,8 +1,8 @@
 //! Adam in one pass over memory.
 
 use super::real::{Real, mul_add};
-use super::simd::vectorized;
 use crate::ops::kernels::AdamStep;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// Numbers a task.
@@ -16,7 +16,7 @@ pub(super) fn update<T: Real>(parameter: &mut [T], gradient: &[T], mean: &mut [T
     });
 }
 
-vectorized! {
+vectorized_fn! {
     /// m ← β₁ m + (1 − β₁) g, v ← β₂ v + (1 − β₂) g², p ← p − lr / (1 − β₁ᵗ) · m / (√(v / (1 − β₂ᵗ)) + ε), as PyTorch.
     fn piece<T: Real>(parameter: &mut [T], gradient: &[T], mean: &mut [T], square: &mut [T], step: &AdamStep), FMA, {
         let n = parameter.len();

@@ -1,8 +1,8 @@
 //! Dropout in place, alone or after a bias and ReLU.
 
 use super::real::Real;
-use super::simd::vectorized;
 use crate::ops::dropped::Dropped;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// Numbers a task.
@@ -13,7 +13,7 @@ pub(super) fn drop_places<T: Real>(values: &mut [T], dropped: &Dropped) {
     values.par_chunks_mut(PIECE).enumerate().for_each(|(i, values)| piece(values, (i * PIECE) as u32, dropped));
 }
 
-vectorized! {
+vectorized_fn! {
     fn piece<T: Real>(values: &mut [T], first: u32, dropped: &Dropped), FMA, {
         let dropped = *dropped;
         for (i, value) in values.iter_mut().enumerate() {

@@ -4,9 +4,9 @@
 
 use super::Csr;
 use super::real::{Real, Stored};
-use super::simd::vectorized;
 use super::tiles::{Block, Tiles, pieces, sum, sum_and_products};
 use crate::sparse::Transposed;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// The inputs beside the values, row after row.
@@ -73,7 +73,7 @@ fn forward_tiled<T: Real, S: Stored<T>, const C: usize>(
     (output, norm)
 }
 
-vectorized! {
+vectorized_fn! {
     /// The weights of one node's edges, and the logarithm of what they were divided by.
     fn softmax<T: Real>(
         inputs: Inputs<'_, T>,
@@ -221,7 +221,7 @@ impl<T: Real, S: Stored<T>, const C: usize> Backward<'_, T, S, C> {
     }
 }
 
-vectorized! {
+vectorized_fn! {
     /// The weights of the edges that leave a row, from the logarithms of the normalisers.
     fn weigh<T: Real>(
         inputs: Inputs<'_, T>,
@@ -242,7 +242,7 @@ vectorized! {
     }
 }
 
-vectorized! {
+vectorized_fn! {
     /// Products ∂L/∂α of the edges that leave a row become gradients of their scores, through softmax and LeakyReLU.
     fn through_softmax<T: Real>(
         inputs: Inputs<'_, T>,

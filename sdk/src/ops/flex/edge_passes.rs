@@ -3,9 +3,9 @@
 
 use super::Csr;
 use super::real::{Real, dot};
-use super::simd::vectorized;
 use super::tile_scores::dots;
 use super::tiles::{Block, Tiles, pieces, sum};
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// For each node its edges, by their other ends.
@@ -52,7 +52,7 @@ pub(super) fn weigh<T: Real>(lists: Lists<'_>, weights: &mut [T], score: impl Fn
     });
 }
 
-vectorized! {
+vectorized_fn! {
     /// Scores become weights.
     fn softmax<T: Real>(scores: &mut [T]), _FMA, {
         let mut top = T::LOWEST;
@@ -122,7 +122,7 @@ pub(super) fn score_gradients<T: Real, const C: usize>(
     d_scores
 }
 
-vectorized! {
+vectorized_fn! {
     /// Gradients of weights become gradients of scores.
     fn through_softmax<T: Real>(weights: &[T], gradients: &mut [T]), FMA, {
         let shared = dot::<T, FMA>(weights, gradients);

@@ -15,7 +15,6 @@ mod relational;
 mod row_attention;
 mod segments;
 mod set_attention;
-mod simd;
 mod sparse_product;
 mod tile_scores;
 mod tiles;

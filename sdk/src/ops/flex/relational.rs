@@ -5,8 +5,8 @@
 use super::Csr;
 use super::real::{Real, add_scaled};
 use super::segments::{TILE, add_row, outer, tiled};
-use super::simd::vectorized;
 use crate::ops::Relations;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -140,7 +140,7 @@ fn part<T: Real>(table: &[T], task: usize, batch: usize, width: usize) -> Vec<T>
     part
 }
 
-vectorized! {
+vectorized_fn! {
     /// The output of a task, node by node: `outputs` has the places of its members for each.
     fn convolve<T: Real>(
         table: &[T],
@@ -182,7 +182,7 @@ vectorized! {
     }
 }
 
-vectorized! {
+vectorized_fn! {
     /// Computes the gradients of a task; `columns` has its places in a row of the output.
     fn send_back<T: Real>(
         table: &[T],

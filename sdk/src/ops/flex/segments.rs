@@ -1,8 +1,8 @@
 //! Products of groups of rows with a matrix for each group.
 
 use super::real::{Real, mul_add};
-use super::simd::vectorized;
 use super::tiles::pieces;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -70,7 +70,7 @@ pub(super) fn product<T: Real>(
     output
 }
 
-vectorized! {
+vectorized_fn! {
     /// Rows times a matrix in tiles.
     fn multiply<T: Real>(values: &[T], matrix: &[[T; TILE]], k: usize, n: usize, output: &mut [T]), FMA, {
         for (values, output) in values.chunks(TOGETHER * k).zip(output.chunks_mut(TOGETHER * n)) {
@@ -132,9 +132,9 @@ pub(super) fn gradient<T: Real>(values: &[T], gradient: &[T], [k, n]: [usize; 2]
     output
 }
 
-vectorized! {
+vectorized_fn! {
     /// Adds up outer products, in tiles of rows and columns that stay in registers.
-    fn outer<T: Real>(values: &[T], gradient: &[T], k: usize, n: usize, sums: &mut [[T; TILE]]), FMA, {
+    pub(super) fn outer<T: Real>(values: &[T], gradient: &[T], k: usize, n: usize, sums: &mut [[T; TILE]]), FMA, {
         for (tile, sums) in sums.chunks_exact_mut(k).enumerate() {
             let (column, width) = (tile * TILE, TILE.min(n - tile * TILE));
             for (block, sums) in sums.chunks_mut(TALL).enumerate() {

@@ -1,9 +1,9 @@
 //! Softmax over sets fused with the weighted sum, channel by channel or one weight for all channels.
 
 use super::real::{Real, dot, mul_add};
-use super::simd::vectorized;
 use super::{Csr, ROWS_PER_TASK};
 use crate::ops::dropped::Dropped;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// The inputs, row after row.
@@ -37,7 +37,7 @@ pub(super) fn forward<T: Real>(inputs: Inputs<'_, T>, sets: &Csr) -> (Vec<T>, Ve
     (output, norm)
 }
 
-vectorized! {
+vectorized_fn! {
     /// One set.
     fn fuse<T: Real>(inputs: Inputs<'_, T>, members: &[u32], first: usize, output: &mut [T], norm: &mut [T]), FMA, {
         let Inputs { scores, values, channels, width, dropped } = inputs;
@@ -107,7 +107,7 @@ pub(super) fn backward<T: Real>(inputs: Inputs<'_, T>, outputs: Outputs<'_, T>, 
     [d_scores, d_values]
 }
 
-vectorized! {
+vectorized_fn! {
     /// One row of the table: what the sets that hold it send back.
     fn collect<T: Real>(
         inputs: Inputs<'_, T>,

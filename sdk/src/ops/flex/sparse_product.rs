@@ -2,8 +2,8 @@
 
 use super::Csr;
 use super::real::{Real, Stored, add_scaled};
-use super::simd::vectorized;
 use super::tiles::{Block, Tiles, pieces, sum};
+use crate::vectorized_fn;
 use rayon::prelude::*;
 
 /// A table is cut into tiles where that many members a row read it.
@@ -87,7 +87,7 @@ fn row_by_row<T: Real>(lists: Lists, values: &[T], width: usize, rows: usize) ->
     output
 }
 
-vectorized! {
+vectorized_fn! {
     /// One row of the output: the sum of the rows of the members `from..to`.
     fn add_rows<T: Real>(values: &[T], lists: Lists<'_>, from: usize, to: usize, output: &mut [T]), FMA, {
         let width = output.len();

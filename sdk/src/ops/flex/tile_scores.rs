@@ -1,8 +1,8 @@
 //! What scores of edges take of a tile, beside sums of its rows.
 
 use super::real::{Real, mul_add};
-use super::simd::vectorized;
 use super::tiles::totals;
+use crate::vectorized_fn;
 use std::ops::Range;
 
 /// What an edge adds to the rows of its ends: its own factor, times a row that all edges share.
@@ -42,9 +42,9 @@ fn inner<T: Real, const FMA: bool, const TERM: bool>(row: T, own: T, factor: T, 
     if TERM { mul_add::<T, FMA>(factor, by, sum) } else { sum }
 }
 
-vectorized! {
+vectorized_fn! {
     /// products_k += rows[members_k] · with, of one tile. `C` is a multiple of 16.
-    fn dots<T: Real; C>(rows: &[[T; C]], members: &[u32], with: &[T], products: &mut [T]), FMA, {
+    pub(super) fn dots<T: Real; C>(rows: &[[T; C]], members: &[u32], with: &[T], products: &mut [T]), FMA, {
         let with = filled::<T, C>(with);
         let (fours, rest) = members.as_chunks::<4>();
         let (p_fours, p_rest) = products.as_chunks_mut::<4>();
@@ -75,9 +75,9 @@ fn add_products<T: Real, const C: usize, const FMA: bool>(row: &[T; C], with: &[
     }
 }
 
-vectorized! {
+vectorized_fn! {
     /// products_k += with · max(0, rows[members_k] + own + factors_k · row), of one tile. `C` is a multiple of 16.
-    fn rectified_dots<T: Real; C>(
+    pub(super) fn rectified_dots<T: Real; C>(
         rows: &[[T; C]],
         members: &[u32],
         own: &[T],
@@ -142,10 +142,10 @@ fn add_positive<T: Real, const C: usize, const FMA: bool, const TERM: bool>(
     }
 }
 
-vectorized! {
+vectorized_fn! {
     /// For each channel of a tile the sum of the weights_k of which rows[members_k] + own + factors_k · row is positive, and,
     /// where edges have factors, beside += the same sum of weights_k · factors_k.
-    fn positive_sums<T: Real; C>(
+    pub(super) fn positive_sums<T: Real; C>(
         rows: &[[T; C]],
         members: &[u32],
         weights: &[T],

@@ -5,7 +5,7 @@
 //! the sums in registers.
 
 use super::real::{Real, Stored, mul_add};
-use super::simd::vectorized;
+use crate::vectorized_fn;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -98,9 +98,14 @@ pub(super) fn pieces<T>(mut numbers: &mut [T], lengths: impl Iterator<Item = usi
     lengths.map(cut).collect()
 }
 
-vectorized! {
+vectorized_fn! {
     /// output = Σ_k weights_k · rows[members_k], of one tile.
-    fn sum<T: Real, S: Stored<T>; C>(rows: &[[S; C]], members: &[u32], weights: &[T], output: &mut [T]), FMA, {
+    pub(super) fn sum<T: Real, S: Stored<T>; C>(
+        rows: &[[S; C]],
+        members: &[u32],
+        weights: &[T],
+        output: &mut [T],
+    ), FMA, {
         let mut sums = [T::ZERO; C];
         for (&member, &w) in members.iter().zip(weights) {
             let row = &rows[member as usize];
@@ -112,9 +117,9 @@ vectorized! {
     }
 }
 
-vectorized! {
+vectorized_fn! {
     /// The same, and products_k += rows[members_k] · with, in one pass over the rows. `C` is a multiple of 16.
-    fn sum_and_products<T: Real, S: Stored<T>; C>(
+    pub(super) fn sum_and_products<T: Real, S: Stored<T>; C>(
         rows: &[[S; C]],
         members: &[u32],
         weights: &[T],
