@@ -1,4 +1,4 @@
-"""Values of metrics on random inputs, for tests/library/properties.rs.
+"""Values of metrics on random inputs, for tests/library/properties/rankings.rs.
 
     pip install scikit-learn==1.9.1 lifelines==0.30.3
     python tests/golden-sklearn/make.py > tests/golden-sklearn/metrics.json
