@@ -121,7 +121,7 @@ group!(16: p0 p1 p2 p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 p15);
 /// calls give the same bits on the same device.
 #[backend_extension(Flex, Cube: cfg(cube), Autodiff)]
 pub trait Kernels: Backend {
-    /// Attention over edges and the logarithm of its normaliser.
+    /// Attention over edges, and the log-sum-exp of the scores of each node and head.
     ///
     /// # Shapes
     /// - `target`: `[n, h]`, `source`: `[m, h]`, `values`: `[m, h * d]`
@@ -142,7 +142,7 @@ pub trait Kernels: Backend {
         source: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         edges: Arc<Csr>,
         slope: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
@@ -249,8 +249,7 @@ pub trait Kernels: Backend {
         rows: usize,
     ) -> FloatTensor<Self>;
 
-    /// Softmax over the members of each set, dropout on the weights, weighted sum; and the logarithm of the
-    /// normaliser.
+    /// Softmax over the members of each set, dropout on the weights, weighted sum; and the log-sum-exp of the scores.
     ///
     /// # Shapes
     /// - `scores`: `[m, c]` with c = d, or c = 1 for the same weights in every channel; `values`: `[m, d]`
@@ -268,7 +267,7 @@ pub trait Kernels: Backend {
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         sets: Arc<Csr>,
         dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);

@@ -18,9 +18,9 @@ impl<B: Kernels> Backward<B, 3> for EdgeAttention {
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let ([target, source, values, output, norm], edges, slope) = ops.state;
+        let ([target, source, values, output, log_sum_exp], edges, slope) = ops.state;
         let (target, source, values) =
-            B::edge_attention_backward(gradient, target, source, values, output, norm, edges, slope);
+            B::edge_attention_backward(gradient, target, source, values, output, log_sum_exp, edges, slope);
         register::<B, 3>(ops.parents.map(|p| p.map(|node| node.id)), [target, source, values], grads);
     }
 }
@@ -33,8 +33,8 @@ impl<B: Kernels> Backward<B, 2> for SetAttention {
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let ([scores, values, output, norm], sets, dropped) = ops.state;
-        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, sets, dropped);
+        let ([scores, values, output, log_sum_exp], sets, dropped) = ops.state;
+        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, log_sum_exp, sets, dropped);
         register::<B, 2>(ops.parents.map(|p| p.map(|node| node.id)), [scores, values], grads);
     }
 }

@@ -33,15 +33,16 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let guards = [target.node(), source.node(), values.node()];
         let [target, source, values] = [target, source, values].map(|t| t.into_primitive());
-        let (output, norm) = B::edge_attention(target.clone(), source.clone(), values.clone(), edges.clone(), slope);
-        let wrapped_norm = Self::from_inner(norm.clone());
+        let (output, log_sum_exp) =
+            B::edge_attention(target.clone(), source.clone(), values.clone(), edges.clone(), slope);
+        let wrapped_sums = Self::from_inner(log_sum_exp.clone());
         let output = record::<B, C, _, 3>(
             EdgeAttention,
             guards,
-            ([target, source, values, output.clone(), norm], edges, slope),
+            ([target, source, values, output.clone(), log_sum_exp], edges, slope),
             output,
         );
-        (output, wrapped_norm)
+        (output, wrapped_sums)
     }
 
     fn matrix_product(
@@ -123,11 +124,15 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let guards = [scores.node(), values.node()];
         let [scores, values] = [scores, values].map(|t| t.into_primitive());
-        let (output, norm) = B::set_attention(scores.clone(), values.clone(), sets.clone(), dropped);
-        let wrapped_norm = Self::from_inner(norm.clone());
-        let output =
-            record::<B, C, _, 2>(SetAttention, guards, ([scores, values, output.clone(), norm], sets, dropped), output);
-        (output, wrapped_norm)
+        let (output, log_sum_exp) = B::set_attention(scores.clone(), values.clone(), sets.clone(), dropped);
+        let wrapped_sums = Self::from_inner(log_sum_exp.clone());
+        let output = record::<B, C, _, 2>(
+            SetAttention,
+            guards,
+            ([scores, values, output.clone(), log_sum_exp], sets, dropped),
+            output,
+        );
+        (output, wrapped_sums)
     }
 
     fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {
@@ -182,14 +187,14 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         source: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         edges: Arc<Csr>,
         slope: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [gradient, target, source, values, output, norm] =
-            [gradient, target, source, values, output, norm].map(|t| t.into_primitive());
+        let [gradient, target, source, values, output, log_sum_exp] =
+            [gradient, target, source, values, output, log_sum_exp].map(|t| t.into_primitive());
         let (target, source, values) =
-            B::edge_attention_backward(gradient, target, source, values, output, norm, edges, slope);
+            B::edge_attention_backward(gradient, target, source, values, output, log_sum_exp, edges, slope);
         (Self::from_inner(target), Self::from_inner(source), Self::from_inner(values))
     }
 
@@ -235,13 +240,13 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         sets: Arc<Csr>,
         dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [gradient, scores, values, output, norm] =
-            [gradient, scores, values, output, norm].map(|t| t.into_primitive());
-        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, norm, sets, dropped);
+        let [gradient, scores, values, output, log_sum_exp] =
+            [gradient, scores, values, output, log_sum_exp].map(|t| t.into_primitive());
+        let (scores, values) = B::set_attention_backward(gradient, scores, values, output, log_sum_exp, sets, dropped);
         (Self::from_inner(scores), Self::from_inner(values))
     }
 

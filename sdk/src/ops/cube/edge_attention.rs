@@ -17,7 +17,7 @@ fn leaky(x: f32, slope: f32) -> f32 {
     if x > 0.0 { x } else { x * slope }
 }
 
-/// Output and logarithm of the normaliser.
+/// Output, and the log-sum-exp of the scores.
 pub(super) fn forward(
     target: CubeTensor,
     source: CubeTensor,
@@ -27,7 +27,7 @@ pub(super) fn forward(
 ) -> (CubeTensor, CubeTensor) {
     let ([n, heads], [_, width]) = (dims(&target), dims(&values));
     let lists = buffers::lists(edges, &values);
-    let norm = empty(&values, n, heads);
+    let log_sum_exp = empty(&values, n, heads);
     let output = empty(&values, n, width);
     normalise::launch(
         &values.client,
@@ -37,7 +37,7 @@ pub(super) fn forward(
         lists.members.clone().into_buffer_arg(),
         target.clone().into_buffer_arg(),
         source.clone().into_buffer_arg(),
-        norm.clone().into_buffer_arg(),
+        log_sum_exp.clone().into_buffer_arg(),
         n,
         heads,
         slope,
@@ -45,15 +45,15 @@ pub(super) fn forward(
     let pieces = buffers::pieces(edges, false, &values);
     let (d, rounded) = (width / heads, edges.precision() == Precision::Bf16);
     let table = Table::new(&values, rounded, Layout::new(d, 0, &[&values]).vector);
-    sum_weighted([target, source, norm.clone()], table, &pieces, lists.members, n, output.clone(), slope, false);
-    (output, norm)
+    sum_weighted([target, source, log_sum_exp.clone()], table, &pieces, lists.members, n, output.clone(), slope, false);
+    (output, log_sum_exp)
 }
 
 /// Gradients of target scores, source scores and values, from the gradient of the output, the three inputs, the output and
-/// the norms. Values and gradients are rounded throughout, so that what softmax subtracts fits what it subtracts from.
+/// the log-sum-exp. Values and gradients are rounded throughout, so that what softmax subtracts fits what it subtracts from.
 #[expect(clippy::too_many_lines, reason = "launches of kernels, an argument a line")]
 pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (CubeTensor, CubeTensor, CubeTensor) {
-    let [gradient, target, source, values, output, norm] = tensors;
+    let [gradient, target, source, values, output, log_sum_exp] = tensors;
     let ([n, heads], [m, width]) = (dims(&target), dims(&values));
     let rounded = edges.precision() == Precision::Bf16;
     let shared = row_products(gradient.clone(), output, heads, edges.precision());
@@ -63,7 +63,7 @@ pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (Cu
     let d_source = empty(&values, m, heads);
     let d_values = empty(&values, m, width);
     let d_scores = empty(&values, edges.members().len().max(1), heads);
-    let own = [source.clone(), target.clone(), norm.clone()];
+    let own = [source.clone(), target.clone(), log_sum_exp.clone()];
     let outputs = transposed.outputs.clone();
     let pieces = buffers::pieces(edges, true, &values);
     let layout = Layout::new(width / heads, 0, &[&values, &gradient]);
@@ -81,7 +81,7 @@ pub(super) fn backward(tensors: [CubeTensor; 6], edges: &Csr, slope: f32) -> (Cu
         transposed.outputs.into_buffer_arg(),
         target.into_buffer_arg(),
         source.into_buffer_arg(),
-        norm.into_buffer_arg(),
+        log_sum_exp.into_buffer_arg(),
         shared.into_buffer_arg(),
         table.wide.into_buffer_arg(),
         table.packed.into_buffer_arg(),
@@ -120,7 +120,7 @@ fn normalise(
     members: &[u32],
     target: &[f32],
     source: &[f32],
-    norm: &mut [f32],
+    log_sum_exp: &mut [f32],
     n: usize,
     heads: usize,
     slope: f32,
@@ -153,20 +153,20 @@ fn normalise(
     }
     let total = sum_units(&mut buffer, total);
     if UNIT_POS_X == 0 {
-        // A node without edges has no normaliser; nothing reads it.
+        // A node without edges has none; nothing reads it.
         let mut log_total = 0.0f32;
         if total > 0.0 {
             log_total = top + total.ln();
         }
-        norm[number] = log_total;
+        log_sum_exp[number] = log_total;
     }
 }
 
 /// Σ α · row over the entries of each of the lists that are cut into `pieces`, where α comes from the scores of a list's own
-/// node, those of the entries and the norms; rows of `output` beyond the lists get zeros.
+/// node, those of the entries and the log-sum-exp; rows of `output` beyond the lists get zeros.
 #[allow(clippy::too_many_arguments)]
 fn sum_weighted(
-    [own, other, norm]: [CubeTensor; 3],
+    [own, other, log_sum_exp]: [CubeTensor; 3],
     table: Table,
     pieces: &buffers::Pieces,
     members: CubeTensor,
@@ -189,7 +189,7 @@ fn sum_weighted(
         members.into_buffer_arg(),
         own.into_buffer_arg(),
         other.into_buffer_arg(),
-        norm.into_buffer_arg(),
+        log_sum_exp.into_buffer_arg(),
         table.wide.into_buffer_arg(),
         table.packed.into_buffer_arg(),
         output.clone().into_buffer_arg(),
@@ -216,7 +216,7 @@ fn weighted_sum<N: Size, M: Size>(
     members: &[u32],
     own: &[f32],
     other: &[f32],
-    norm: &[f32],
+    log_sum_exp: &[f32],
     rows: &[Vector<f32, N>],
     packed: &[Vector<u32, M>],
     output: &mut [Vector<f32, N>],
@@ -254,7 +254,7 @@ fn weighted_sum<N: Size, M: Size>(
                 let member = members[base + unit] as usize;
                 let at = member * heads + head;
                 let score = leaky(own[number] + other[at], slope);
-                let log_total = if by_source { norm[at] } else { norm[number] };
+                let log_total = if by_source { log_sum_exp[at] } else { log_sum_exp[number] };
                 weights[unit] = (score - log_total).exp();
                 places[unit] = (at * d) as u32;
             }
@@ -295,7 +295,7 @@ fn score_gradients<N: Size, M: Size>(
     members: &[u32],
     target: &[f32],
     source: &[f32],
-    norm: &[f32],
+    log_sum_exp: &[f32],
     shared: &[f32],
     gradient: &[Vector<f32, N>],
     packed: &[Vector<u32, M>],
@@ -347,7 +347,7 @@ fn score_gradients<N: Size, M: Size>(
                 product += parts[unit * LANES + l];
             }
             let sum = target[at] + source[number];
-            let weight = (leaky(sum, slope) - norm[at]).exp();
+            let weight = (leaky(sum, slope) - log_sum_exp[at]).exp();
             let through = leaky_gradient(weight * (product - shared[at]), sum, slope);
             d_scores[(base + unit) * heads + head] = through;
             own_sum += through;

@@ -103,13 +103,13 @@ impl Kernels for CubeBackend {
         source: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         edges: Arc<Csr>,
         slope: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [gradient, target, source, values, output, norm] =
-            [gradient, target, source, values, output, norm].map(ready);
-        edge_attention::backward([gradient, target, source, values, output, norm], &edges, slope)
+        let [gradient, target, source, values, output, log_sum_exp] =
+            [gradient, target, source, values, output, log_sum_exp].map(ready);
+        edge_attention::backward([gradient, target, source, values, output, log_sum_exp], &edges, slope)
     }
 
     fn add_row(values: FloatTensor<Self>, row: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -155,11 +155,11 @@ impl Kernels for CubeBackend {
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         sets: Arc<Csr>,
         dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        set_attention::backward([gradient, scores, values, output, norm].map(ready), &sets, dropped)
+        set_attention::backward([gradient, scores, values, output, log_sum_exp].map(ready), &sets, dropped)
     }
 
     fn dropout(values: FloatTensor<Self>, dropped: Dropped) -> FloatTensor<Self> {

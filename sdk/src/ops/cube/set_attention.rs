@@ -10,7 +10,7 @@ use burn_cubecl::cubecl;
 use burn_cubecl::cubecl::prelude::*;
 use burn_cubecl::tensor::CubeTensor;
 
-/// Output and logarithm of the normaliser.
+/// Output, and the log-sum-exp of the scores.
 pub(super) fn forward(
     scores: CubeTensor,
     values: CubeTensor,
@@ -20,7 +20,7 @@ pub(super) fn forward(
     let ([_, channels], [_, width]) = (dims(&scores), dims(&values));
     let lists = buffers::lists(sets, &values);
     let output = empty(&values, sets.len(), width);
-    let norm = empty(&values, sets.len(), channels);
+    let log_sum_exp = empty(&values, sets.len(), channels);
     fuse::launch(
         &values.client,
         threads(sets.len() * width),
@@ -30,7 +30,7 @@ pub(super) fn forward(
         scores.into_buffer_arg(),
         values.clone().into_buffer_arg(),
         output.clone().into_buffer_arg(),
-        norm.clone().into_buffer_arg(),
+        log_sum_exp.clone().into_buffer_arg(),
         sets.len(),
         width,
         dropped.key,
@@ -38,13 +38,13 @@ pub(super) fn forward(
         dropped.scale,
         channels == 1,
     );
-    (output, norm)
+    (output, log_sum_exp)
 }
 
-/// Gradients of scores and values, from the gradient of the output, the inputs, the output and the norms.
+/// Gradients of scores and values, from the gradient of the output, the inputs, the output and the log-sum-exp.
 #[expect(clippy::too_many_lines, reason = "launches of kernels, an argument a line")]
 pub(super) fn backward(tensors: [CubeTensor; 5], sets: &Csr, dropped: Dropped) -> (CubeTensor, CubeTensor) {
-    let [gradient, scores, values, output, norm] = tensors;
+    let [gradient, scores, values, output, log_sum_exp] = tensors;
     let ([rows, channels], [_, width]) = (dims(&scores), dims(&values));
     let transposed = buffers::transposed(sets, &values);
     let d_scores = empty(&values, rows, channels);
@@ -61,7 +61,7 @@ pub(super) fn backward(tensors: [CubeTensor; 5], sets: &Csr, dropped: Dropped) -
         scores.clone().into_buffer_arg(),
         values.clone().into_buffer_arg(),
         output.clone().into_buffer_arg(),
-        norm.clone().into_buffer_arg(),
+        log_sum_exp.clone().into_buffer_arg(),
         d_scores.clone().into_buffer_arg(),
         d_values.clone().into_buffer_arg(),
         rows,
@@ -85,7 +85,7 @@ pub(super) fn backward(tensors: [CubeTensor; 5], sets: &Csr, dropped: Dropped) -
             scores.into_buffer_arg(),
             values.clone().into_buffer_arg(),
             shared.into_buffer_arg(),
-            norm.into_buffer_arg(),
+            log_sum_exp.into_buffer_arg(),
             d_scores.clone().into_buffer_arg(),
             rows,
             sets.columns(),
@@ -106,7 +106,7 @@ fn fuse(
     scores: &[f32],
     values: &[f32],
     output: &mut [f32],
-    norm: &mut [f32],
+    log_sum_exp: &mut [f32],
     n: usize,
     width: usize,
     key: u32,
@@ -138,7 +138,7 @@ fn fuse(
         let place = if one_weight { k as u32 } else { (k * width + channel) as u32 };
         sum += weight * factor(place, key, threshold, scale) * values[member * width + channel];
     }
-    // An empty set has the zero vector, and a normaliser that nothing reads.
+    // An empty set has the zero vector, and a log-sum-exp that nothing reads.
     let mut log_total = 0.0f32;
     if end > first {
         sum /= total;
@@ -147,10 +147,10 @@ fn fuse(
     output[number] = sum;
     if one_weight {
         if channel == 0 {
-            norm[set] = log_total;
+            log_sum_exp[set] = log_total;
         }
     } else {
-        norm[number] = log_total;
+        log_sum_exp[number] = log_total;
     }
 }
 
@@ -164,7 +164,7 @@ fn collect(
     scores: &[f32],
     values: &[f32],
     output: &[f32],
-    norm: &[f32],
+    log_sum_exp: &[f32],
     d_scores: &mut [f32],
     d_values: &mut [f32],
     n: usize,
@@ -193,7 +193,7 @@ fn collect(
     for k in first..end {
         let set = outputs[k] as usize;
         let at = set * width + channel;
-        let log_total = if one_weight { norm[set] } else { norm[at] };
+        let log_total = if one_weight { log_sum_exp[set] } else { log_sum_exp[at] };
         let weight = (score - log_total).exp();
         let place = if one_weight { positions[k] } else { positions[k] * width as u32 + channel as u32 };
         let factor = factor(place, key, threshold, scale);
@@ -218,7 +218,7 @@ fn score_gradients(
     scores: &[f32],
     values: &[f32],
     shared: &[f32],
-    norm: &[f32],
+    log_sum_exp: &[f32],
     d_scores: &mut [f32],
     n: usize,
     lists: usize,
@@ -241,7 +241,7 @@ fn score_gradients(
     let mut sum = 0.0f32;
     for k in first..end {
         let set = outputs[k] as usize;
-        let weight = (scores[row] - norm[set]).exp();
+        let weight = (scores[row] - log_sum_exp[set]).exp();
         let factor = factor(positions[k], key, threshold, scale);
         let mut channel = UNIT_POS_X as usize;
         while channel < width {

@@ -24,7 +24,7 @@ pub(super) struct Inputs<'a, T> {
 #[derive(Clone, Copy)]
 pub(super) struct Outputs<'a, T> {
     pub output: &'a [T],
-    pub norm: &'a [T],
+    pub log_sum_exp: &'a [T],
 }
 
 #[inline(always)]
@@ -32,7 +32,7 @@ fn leaky<T: Real>(x: T, slope: T) -> T {
     if x > T::ZERO { x } else { x * slope }
 }
 
-/// Output and logarithm of the normaliser of every node.
+/// Output, and the log-sum-exp of the scores, of every node.
 pub(super) fn forward<T: Real, S: Stored<T>>(inputs: Inputs<'_, T>, values: &[T], edges: &Csr) -> (Vec<T>, Vec<T>) {
     match inputs.width / inputs.heads {
         ..=16 => forward_tiled::<T, S, 16>(inputs, values, edges),
@@ -48,20 +48,20 @@ fn forward_tiled<T: Real, S: Stored<T>, const C: usize>(
     let Inputs { heads, width, .. } = inputs;
     let table = Tiles::<S, C>::of(values, width, heads);
     let mut output = vec![T::ZERO; edges.len() * width];
-    let mut norm = vec![T::ZERO; edges.len() * heads];
+    let mut log_sum_exp = vec![T::ZERO; edges.len() * heads];
     let blocks = Block::split(edges.offsets(), edges.len());
     for head in 0..heads {
         let outputs = pieces(&mut output, blocks.iter().map(|b| b.outputs.len() * width));
-        let norms = pieces(&mut norm, blocks.iter().map(|b| b.outputs.len() * heads));
-        let work = blocks.par_iter().zip(outputs).zip(norms).with_max_len(1);
-        work.for_each_init(Vec::new, |weights, ((block, output), norm)| {
+        let log_sum_exps = pieces(&mut log_sum_exp, blocks.iter().map(|b| b.outputs.len() * heads));
+        let work = blocks.par_iter().zip(outputs).zip(log_sum_exps).with_max_len(1);
+        work.for_each_init(Vec::new, |weights, ((block, output), log_sum_exp)| {
             let neighbours = &edges.members()[block.members.clone()];
             let nodes = || block.rows(edges.offsets());
             weights.resize(neighbours.len(), T::ZERO);
-            for ((node, range), norm) in nodes().zip(norm.chunks_exact_mut(heads)) {
+            for ((node, range), log_sum_exp) in nodes().zip(log_sum_exp.chunks_exact_mut(heads)) {
                 let own = inputs.target[node * heads + head];
                 let weights = &mut weights[range.clone()];
-                softmax(inputs, head, own, &neighbours[range], weights, &mut norm[head]);
+                softmax(inputs, head, own, &neighbours[range], weights, &mut log_sum_exp[head]);
             }
             for (columns, rows) in table.of_head(head) {
                 for ((_, range), output) in nodes().zip(output.chunks_exact_mut(width)) {
@@ -70,18 +70,18 @@ fn forward_tiled<T: Real, S: Stored<T>, const C: usize>(
             }
         });
     }
-    (output, norm)
+    (output, log_sum_exp)
 }
 
 vectorized_fn! {
-    /// The weights of one node's edges, and the logarithm of what they were divided by.
+    /// The weights of one node's edges, and the log-sum-exp of their scores.
     fn softmax<T: Real>(
         inputs: Inputs<'_, T>,
         head: usize,
         own: T,
         neighbours: &[u32],
         weights: &mut [T],
-        norm: &mut T,
+        log_sum_exp: &mut T,
     ), _FMA, {
         let Inputs { source, heads, slope, .. } = inputs;
         let mut top = T::LOWEST;
@@ -96,7 +96,7 @@ vectorized_fn! {
         for &w in weights.iter() {
             total += w;
         }
-        *norm = top + total.ln();
+        *log_sum_exp = top + total.ln();
         let scale = T::ONE / total;
         for w in weights.iter_mut() {
             *w *= scale;
@@ -132,7 +132,8 @@ fn backward_tiled<T: Real, S: Stored<T>, const C: usize>(
     let table = Tiles::<S, C>::of(gradients, width, heads);
     let shared = subtracted::<T, S>(gradients, outputs.output, edges.len() * heads, d);
     let transposed = edges.transposed();
-    let pass = Backward { inputs, norm: outputs.norm, values, table: &table, transposed, shared: &shared };
+    let pass =
+        Backward { inputs, log_sum_exp: outputs.log_sum_exp, values, table: &table, transposed, shared: &shared };
     let blocks = Block::split(&transposed.offsets, count);
     let mut d_target = vec![T::ZERO; edges.len() * heads];
     let mut d_source = vec![T::ZERO; count * heads];
@@ -171,7 +172,7 @@ fn subtracted<T: Real, S: Stored<T>>(gradients: &[T], output: &[T], count: usize
 /// What the backward pass reads, whatever the head and the block.
 struct Backward<'a, T, S, const C: usize> {
     inputs: Inputs<'a, T>,
-    norm: &'a [T],
+    log_sum_exp: &'a [T],
     values: &'a [T],
     /// The gradient of the output.
     table: &'a Tiles<S, C>,
@@ -192,14 +193,14 @@ impl<T: Real, S: Stored<T>, const C: usize> Backward<'_, T, S, C> {
         d_source: &mut [T],
         d_scores: &mut [T],
     ) {
-        let &Self { inputs, norm, values, table, transposed, shared } = self;
+        let &Self { inputs, log_sum_exp, values, table, transposed, shared } = self;
         let Inputs { heads, width, .. } = inputs;
         let nodes = &transposed.outputs[block.members.clone()];
         let rows = || block.rows(&transposed.offsets);
         weights.resize(nodes.len(), T::ZERO);
         for (row, range) in rows() {
             let own = inputs.source[row * heads + head];
-            weigh(inputs, norm, head, own, &nodes[range.clone()], &mut weights[range]);
+            weigh(inputs, log_sum_exp, head, own, &nodes[range.clone()], &mut weights[range]);
         }
         d_scores.fill(T::ZERO); // the products of both rows first
         let mut value = [T::ZERO; C];
@@ -222,10 +223,10 @@ impl<T: Real, S: Stored<T>, const C: usize> Backward<'_, T, S, C> {
 }
 
 vectorized_fn! {
-    /// The weights of the edges that leave a row, from the logarithms of the normalisers.
+    /// The weights of the edges that leave a row, from the log-sum-exp of the nodes that they lead to.
     fn weigh<T: Real>(
         inputs: Inputs<'_, T>,
-        norm: &[T],
+        log_sum_exp: &[T],
         head: usize,
         own: T,
         nodes: &[u32],
@@ -234,7 +235,7 @@ vectorized_fn! {
         let Inputs { target, heads, slope, .. } = inputs;
         for (w, &i) in weights.iter_mut().zip(nodes) {
             let at = i as usize * heads + head;
-            *w = leaky(target[at] + own, slope) - norm[at];
+            *w = leaky(target[at] + own, slope) - log_sum_exp[at];
         }
         for w in weights.iter_mut() {
             *w = (*w).exp();

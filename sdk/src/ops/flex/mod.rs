@@ -153,10 +153,10 @@ impl Kernels for Flex {
         let ([n, heads], [_, width]) = (dims(&target), dims(&values));
         of_type!(values, T => {
             let inputs = attention_inputs::<T>(&target, &source, width, slope);
-            let (output, norm) = of_precision!(edges, T, S => {
+            let (output, log_sum_exp) = of_precision!(edges, T, S => {
                 edge_attention::forward::<T, S>(inputs, numbers(&values), &edges)
             });
-            (made(output, [n, width]), made(norm, [n, heads]))
+            (made(output, [n, width]), made(log_sum_exp, [n, heads]))
         })
     }
 
@@ -166,14 +166,14 @@ impl Kernels for Flex {
         source: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         edges: Arc<Csr>,
         slope: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [gradient, target, source, values] = [gradient, target, source, values].map(|t| t.to_contiguous());
         of_type!(values, T => {
             let inputs = attention_inputs::<T>(&target, &source, dims(&values)[1], slope);
-            let outputs = edge_attention::Outputs { output: numbers(&output), norm: numbers(&norm) };
+            let outputs = edge_attention::Outputs { output: numbers(&output), log_sum_exp: numbers(&log_sum_exp) };
             let [d_target, d_source, d_values] = of_precision!(edges, T, S => {
                 edge_attention::backward::<T, S>(inputs, outputs, numbers(&values), numbers(&gradient), &edges)
             });
@@ -235,8 +235,8 @@ impl Kernels for Flex {
         let [scores, values] = [scores, values].map(|t| t.to_contiguous());
         let ([_, channels], [_, width]) = (dims(&scores), dims(&values));
         of_type!(values, T => {
-            let (output, norm) = set_attention::forward(set_inputs::<T>(&scores, &values, dropped), &sets);
-            (made(output, [sets.len(), width]), made(norm, [sets.len(), channels]))
+            let (output, log_sum_exp) = set_attention::forward(set_inputs::<T>(&scores, &values, dropped), &sets);
+            (made(output, [sets.len(), width]), made(log_sum_exp, [sets.len(), channels]))
         })
     }
 
@@ -245,7 +245,7 @@ impl Kernels for Flex {
         scores: FloatTensor<Self>,
         values: FloatTensor<Self>,
         output: FloatTensor<Self>,
-        norm: FloatTensor<Self>,
+        log_sum_exp: FloatTensor<Self>,
         sets: Arc<Csr>,
         dropped: Dropped,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
@@ -255,7 +255,7 @@ impl Kernels for Flex {
             let outputs = set_attention::Outputs {
                 gradient: numbers(&gradient),
                 output: numbers(&output),
-                norm: numbers(&norm),
+                log_sum_exp: numbers(&log_sum_exp),
             };
             let [d_scores, d_values] = set_attention::backward(inputs, outputs, &sets);
             (made(d_scores, dims(&scores)), made(d_values, dims(&values)))

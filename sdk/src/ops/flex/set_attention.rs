@@ -22,33 +22,39 @@ pub(super) struct Inputs<'a, T> {
 pub(super) struct Outputs<'a, T> {
     pub gradient: &'a [T],
     pub output: &'a [T],
-    pub norm: &'a [T],
+    pub log_sum_exp: &'a [T],
 }
 
-/// Output and logarithm of the normaliser of every set.
+/// Output, and the log-sum-exp of the scores, of every set.
 pub(super) fn forward<T: Real>(inputs: Inputs<'_, T>, sets: &Csr) -> (Vec<T>, Vec<T>) {
     let mut output = vec![T::ZERO; sets.len() * inputs.width];
-    let mut norm = vec![T::ZERO; sets.len() * inputs.channels];
-    let rows = output.par_chunks_mut(inputs.width).zip(norm.par_chunks_mut(inputs.channels));
-    rows.enumerate().with_min_len(ROWS_PER_TASK).for_each(|(s, (output, norm))| {
+    let mut log_sum_exp = vec![T::ZERO; sets.len() * inputs.channels];
+    let rows = output.par_chunks_mut(inputs.width).zip(log_sum_exp.par_chunks_mut(inputs.channels));
+    rows.enumerate().with_min_len(ROWS_PER_TASK).for_each(|(s, (output, log_sum_exp))| {
         let range = sets.range(s);
-        fuse(inputs, &sets.members()[range.clone()], range.start, output, norm);
+        fuse(inputs, &sets.members()[range.clone()], range.start, output, log_sum_exp);
     });
-    (output, norm)
+    (output, log_sum_exp)
 }
 
 vectorized_fn! {
     /// One set.
-    fn fuse<T: Real>(inputs: Inputs<'_, T>, members: &[u32], first: usize, output: &mut [T], norm: &mut [T]), FMA, {
+    fn fuse<T: Real>(
+        inputs: Inputs<'_, T>,
+        members: &[u32],
+        first: usize,
+        output: &mut [T],
+        log_sum_exp: &mut [T],
+    ), FMA, {
         let Inputs { scores, values, channels, width, dropped } = inputs;
         if members.is_empty() {
             return;
         }
         let score = |m: u32| &scores[m as usize * channels..][..channels];
-        // The largest score of each channel, in the place of the norm.
-        norm.fill(T::LOWEST);
+        // The largest score of each channel, in the place of the log-sum-exp.
+        log_sum_exp.fill(T::LOWEST);
         for &m in members {
-            for (top, &s) in norm.iter_mut().zip(score(m)) {
+            for (top, &s) in log_sum_exp.iter_mut().zip(score(m)) {
                 *top = top.larger(s);
             }
         }
@@ -56,17 +62,17 @@ vectorized_fn! {
         for (&m, position) in members.iter().zip(first..) {
             let (score, value) = (score(m), &values[m as usize * width..][..width]);
             if channels == 1 {
-                let e = (score[0] - norm[0]).exp();
+                let e = (score[0] - log_sum_exp[0]).exp();
                 total[0] += e;
                 let w = e * T::of(dropped.factor(position as u32));
                 for c in 0..width {
                     output[c] = mul_add::<T, FMA>(w, value[c], output[c]);
                 }
             } else {
-                let (total, norm, output) = (&mut total[..width], &norm[..width], &mut output[..width]);
+                let (total, log_sum_exp, output) = (&mut total[..width], &log_sum_exp[..width], &mut output[..width]);
                 let score = &score[..width];
                 for c in 0..width {
-                    let e = (score[c] - norm[c]).exp();
+                    let e = (score[c] - log_sum_exp[c]).exp();
                     total[c] += e;
                     let w = e * T::of(dropped.factor((position * width + c) as u32));
                     output[c] = mul_add::<T, FMA>(w, value[c], output[c]);
@@ -76,8 +82,8 @@ vectorized_fn! {
         for (c, out) in output.iter_mut().enumerate() {
             *out = *out / total[if channels == 1 { 0 } else { c }];
         }
-        for (norm, total) in norm.iter_mut().zip(total) {
-            *norm += total.ln();
+        for (log_sum_exp, total) in log_sum_exp.iter_mut().zip(total) {
+            *log_sum_exp += total.ln();
         }
     }
 }
@@ -124,18 +130,18 @@ vectorized_fn! {
             let (set, position) = (set as usize, position as usize);
             let gradient = &outputs.gradient[set * width..][..width];
             if channels == 1 && width != 1 {
-                let p = (score[0] - outputs.norm[set]).exp();
+                let p = (score[0] - outputs.log_sum_exp[set]).exp();
                 let factor = T::of(dropped.factor(position as u32));
                 for c in 0..width {
                     d_values[c] = mul_add::<T, FMA>(p * factor, gradient[c], d_values[c]);
                 }
                 d_scores[0] += p * (factor * dot::<T, FMA>(gradient, value) - shared[set]);
             } else {
-                let norm = &outputs.norm[set * width..][..width];
+                let log_sum_exp = &outputs.log_sum_exp[set * width..][..width];
                 let output = &outputs.output[set * width..][..width];
                 let (d_values, d_scores) = (&mut d_values[..width], &mut d_scores[..width]);
                 for c in 0..width {
-                    let p = (score[c] - norm[c]).exp();
+                    let p = (score[c] - log_sum_exp[c]).exp();
                     let factor = T::of(dropped.factor((position * width + c) as u32));
                     d_values[c] = mul_add::<T, FMA>(p * factor, gradient[c], d_values[c]);
                     d_scores[c] += p * gradient[c] * (factor * value[c] - output[c]);
