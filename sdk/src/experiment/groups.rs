@@ -1,4 +1,4 @@
-//! Parts of the test patients that a table is also told for: by the length of their history, their sex and their age.
+//! Subgroups of the test patients that a table is also told for: by the length of their history, their sex and their age.
 
 use super::about::About;
 use crate::component::Link;
@@ -15,11 +15,11 @@ const AGES: [(&str, Range<f32>); 4] =
 /// Measures of a yes/no question.
 const YES_NO: [&str; 3] = ["AUROC", "AUPRC", "Brier"];
 
-/// Parts of the test patients.
+/// Subgroups of the test patients.
 pub(super) struct Groups {
     /// What divides them, such as `sex`.
     pub by: &'static str,
-    /// The parts that are not empty: names, and which examples.
+    /// The subgroups that are not empty: names, and which examples.
     pub parts: Vec<(&'static str, Vec<usize>)>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Measured {
 }
 
 /// What divides the patients of examples: how many visits are seen of them, their sex, and their age at the last of these.
-/// Who has no visits is in no part, nor is whose sex or age is not known.
+/// A patient without visits is in no subgroup; one whose sex or age is not known is in none of those.
 pub(super) fn groups(about: &[Option<About>], cohort: &Cohort) -> Vec<Groups> {
     let known = |about: &About| cohort.demographics(about.index, about.last);
     let sexes = [Sex::Female, Sex::Male];
@@ -48,7 +48,7 @@ pub(super) fn groups(about: &[Option<About>], cohort: &Cohort) -> Vec<Groups> {
     ]
 }
 
-/// The part whose range holds a value.
+/// The subgroup whose range holds a value.
 fn place<T: PartialOrd>(parts: &[(&str, Range<T>)], value: T) -> Option<usize> {
     parts.iter().position(|(_, range)| range.contains(&value))
 }

@@ -30,7 +30,7 @@ pub struct Row {
     /// Bootstrap over patients, each with all of its examples, of the metrics and measures that have one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub intervals: Vec<Interval>,
-    /// Measures of parts of the labels or of the patients.
+    /// Measures of strata of the labels and of subgroups of the patients.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strata: Vec<Stratum>,
     /// Recall at more k than the table shows, as pairs of k and R@k.
@@ -44,12 +44,12 @@ pub struct Row {
     pub chosen: Vec<Choice>,
 }
 
-/// A measure of a part of the labels or of the patients.
+/// A measure of a stratum of the labels or of a subgroup of the patients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
     /// What divides them, such as `code frequency`.
     pub by: String,
-    /// The part, such as `0–20 %`.
+    /// The stratum or subgroup, such as `0–20 %`.
     pub part: String,
     /// Name of the measure.
     pub measure: String,
@@ -57,7 +57,7 @@ pub struct Stratum {
     pub value: f64,
     /// How many labels or patients it is of.
     pub number: usize,
-    /// Ends of the 95 % interval of a bootstrap over patients, of what is a part of the labels or a mean over patients.
+    /// Ends of the 95 % interval of a bootstrap over patients, of what is of a stratum of the labels or a mean over patients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,
 }

@@ -1,4 +1,4 @@
-//! Parts of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, both at once,
+//! Strata of the labels that a table is also told for: by how frequent a code is, whether the patient had it before, both at once,
 //! and its chapter.
 
 use super::stage::SplitExamples;
@@ -8,7 +8,7 @@ use crate::data::icd::body_system;
 use crate::data::{Dataset, Examples};
 use std::collections::BTreeMap;
 
-/// Parts of the codes by their frequency in training, each of as many codes, the rarest first (Choi et al., GRAM, KDD 2017).
+/// Strata of the codes by their frequency in training, each of as many codes, the rarest first (Choi et al., GRAM, KDD 2017).
 const BINS: usize = 5;
 
 /// What divides the labels of a head on test.
@@ -26,13 +26,13 @@ pub(super) fn divisions(
     std::iter::once(frequency).chain(more.into_iter().flatten()).collect()
 }
 
-/// Parts of labels.
+/// Strata of labels.
 pub(super) struct Division {
     /// What divides them, such as `code frequency`.
     pub by: &'static str,
-    /// Names of the parts.
+    /// Names of the strata.
     pub parts: Vec<String>,
-    /// The part of each positive, in the order of the targets.
+    /// The stratum of each positive, in the order of the targets.
     pub of: Vec<usize>,
 }
 

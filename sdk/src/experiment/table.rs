@@ -34,7 +34,7 @@ pub(super) struct Table<'a> {
     resamples: Resamples,
     /// What divides the patients.
     groups: Vec<Groups>,
-    /// For each head, of each positive the part that it belongs to, by what divides them.
+    /// For each head, of each positive the stratum that it belongs to, by what divides them.
     labels: Vec<Vec<Division>>,
 }
 
@@ -168,7 +168,7 @@ impl<'a> Table<'a> {
         AREAS.iter().filter_map(interval).collect()
     }
 
-    /// Measures of parts of the patients, and of a ranking those of parts of the labels before them.
+    /// Measures of subgroups of the patients, and of a ranking those of strata of the labels before them.
     fn strata(&self, head: usize, scored: &Scored, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
         let (test, columns) = (&self.stage.splits.test, self.heads[head].outputs);
         let scores = &scored.heads[head];
@@ -185,7 +185,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Recall of parts of the labels, and recall of parts of the patients.
+    /// Recall of strata of the labels, and recall of subgroups of the patients.
     fn of_ranking(&self, head: usize, found: &Assessment, ks: &[usize], prefix: &str) -> Vec<Stratum> {
         let (Some(&k), false) = (ks.get(1).or(ks.first()), found.ranks.is_empty()) else { return Vec::new() };
         let targets = self.stage.splits.test.targets[head].rows().zip(0..);
@@ -205,7 +205,7 @@ impl<'a> Table<'a> {
         strata
     }
 
-    /// What is measured of each part of the patients.
+    /// What is measured of each subgroup of the patients.
     fn by_patient(&self, prefix: &str, measure: impl Fn(&[usize]) -> Vec<Measured>) -> Vec<Stratum> {
         let mut strata = Vec::new();
         for Groups { by, parts } in &self.groups {
@@ -229,12 +229,12 @@ fn cut_offs(metrics: &Metrics) -> Vec<usize> {
     if ks.is_empty() { KS.to_vec() } else { ks }
 }
 
-/// What is measured of a part.
+/// What is measured of a stratum or subgroup.
 fn stratum(by: &str, part: &str, Measured { name, value, number, interval }: Measured) -> Stratum {
     Stratum { by: by.to_owned(), part: part.to_owned(), measure: name, value, number, interval }
 }
 
-/// How many labels of each part are among the first `k`.
+/// How many labels of each stratum are among the first `k`.
 ///
 /// `labels`: of each positive its example, and whether it is among these.
 fn of_labels<'a>(
@@ -243,7 +243,7 @@ fn of_labels<'a>(
     k: usize,
     resamples: &Resamples,
 ) -> Vec<(&'a str, Measured)> {
-    // Of each part the examples that have labels there, with how many are found and how many there are.
+    // Of each stratum the examples that have labels there, with how many are found and how many there are.
     let mut terms: Vec<Vec<(u32, f64, f64)>> = vec![Vec::new(); division.parts.len()];
     for (&(example, found), &part) in labels.iter().zip(&division.of) {
         let hit = f64::from(u8::from(found));
