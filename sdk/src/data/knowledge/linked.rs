@@ -30,7 +30,7 @@ pub struct Knowledge {
 impl Knowledge {
     /// What triples say of codes, by their texts, and of items, by their identifiers: `item:50912`, or the number alone from
     /// 10,000 on. `codes` begins with the empty text of the padding node. An entity that is neither is kept where it is one
-    /// edge from a code or item and, with others of its kind, on a way between two. `None` where none is linked.
+    /// edge from a code or item and, with others of its kind, on a path between two. `None` where none is linked.
     pub fn new(triples: &Triples, codes: &[String], items: &[i64]) -> Option<Self> {
         let known = codes.len() + items.len();
         let mut node_of: HashMap<String, u32> = HashMap::new();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_of_three_edges_are_kept_and_items_are_told_from_codes() {
+    fn paths_of_three_edges_are_kept_and_items_are_told_from_codes() {
         let facts = [
             ("428.0", "is_a", "428"),
             ("428.1", "is_a", "428.x"),

@@ -1,9 +1,9 @@
-//! The logistic regression that learns from a knowledge graph, on pairs of an example and a code: weights belong to ways between
+//! The logistic regression that learns from a knowledge graph, on pairs of an example and a code: weights belong to paths between
 //! them and to no code.
 
 use super::logistic::Offsets;
 use super::numbers::conjugate_gradients;
-use super::ways::{LENGTHS, Ways};
+use super::paths::{LENGTHS, Paths};
 use super::{Features, odds};
 use crate::data::Ragged;
 use crate::train::derive_seed;
@@ -12,7 +12,7 @@ use rayon::prelude::*;
 /// Training examples that weights are learnt from at most, and how many of them are looked at side by side.
 const EXAMPLES: usize = 5000;
 const CHUNK: usize = 128;
-/// Bytes that their pairs with a way take at most, about; where there are more, some of the negative ones stand for all.
+/// Bytes that their pairs with a path take at most, about; where there are more, some of the negative ones stand for all.
 const BYTES: usize = 200 << 20;
 /// Examples whose logits are computed side by side, before they are put behind one another.
 const ROWS: usize = 1024;
@@ -23,7 +23,7 @@ const STEPS: usize = 50;
 const TOLERANCE: f64 = 1e-12;
 /// Maximum number of halvings of a step (backtracking).
 const HALVINGS: i32 = 10;
-/// Weights that come before those of ways: two for pairs with a shortest way of each length, and two for those with none.
+/// Weights that come before those of paths: two for pairs with a shortest path of each length, and two for those with none.
 const COMMON: usize = 2 * (LENGTHS + 1);
 
 /// What a regression with knowledge begins with, for the examples of each split.
@@ -39,19 +39,19 @@ impl Starts {
     ///
     /// # Shapes
     /// - `targets`: the positive columns of each training example, below `columns`
-    pub fn new(view: &Features, ways: &Ways, columns: usize, targets: &Ragged<u32>) -> Self {
-        let regression = GraphRegression { ways, view, odds: odds(columns, targets) };
+    pub fn new(view: &Features, paths: &Paths, columns: usize, targets: &Ragged<u32>) -> Self {
+        let regression = GraphRegression { paths, view, odds: odds(columns, targets) };
         // The pairs are gone before there are logits.
-        let weights = fit(&regression.chunks(targets, BYTES), COMMON + ways.weights(view.ages));
+        let weights = fit(&regression.chunks(targets, BYTES), COMMON + paths.weights(view.ages));
         let of = |rows: &Ragged<u32>| regression.offsets(rows, &weights);
         Self { train: of(&view.train), valid: of(&view.valid), test: of(&view.test) }
     }
 }
 
 /// logit_pc = o_c + v_l + u_l o_c + Σ_k w_k ln (1 + n_pck), with o_c the log-odds of column c in training, l the length of
-/// the shortest way from example p to c, and n_pck the number of ways of kind and age k.
+/// the shortest path from example p to c, and n_pck the number of paths of kind and age k.
 struct GraphRegression<'a> {
-    ways: &'a Ways,
+    paths: &'a Paths,
     view: &'a Features,
     odds: Vec<f32>,
 }
@@ -62,20 +62,20 @@ impl GraphRegression<'_> {
         [(2 * length as u32, 1.0), (2 * length as u32 + 1, self.odds[column])]
     }
 
-    /// Calls `see` with each column that a way leads to, and its terms: weights, ascending, and what each is multiplied by.
+    /// Calls `see` with each column that a path leads to, and its terms: weights, ascending, and what each is multiplied by.
     fn each(&self, row: &[u32], mut see: impl FnMut(usize, &[(u32, f32)])) {
         let ages = self.view.ages;
         let mut terms: Vec<(u32, f32)> = Vec::new();
-        for ways in self.ways.of(self.view.had(row), ages).chunk_by(|a, b| a.0 == b.0) {
-            let (column, weight, _) = ways[0];
+        for paths in self.paths.of(self.view.had(row), ages).chunk_by(|a, b| a.0 == b.0) {
+            let (column, weight, _) = paths[0];
             terms.clear();
-            terms.extend(self.common(column as usize, self.ways.length(weight, ages)));
-            terms.extend(ways.iter().map(|&(_, weight, number)| (COMMON as u32 + weight, number)));
+            terms.extend(self.common(column as usize, self.paths.length(weight, ages)));
+            terms.extend(paths.iter().map(|&(_, weight, number)| (COMMON as u32 + weight, number)));
             see(column as usize, &terms);
         }
     }
 
-    /// Training examples with all columns, those with a way in about so many bytes.
+    /// Training examples with all columns, those with a path in about so many bytes.
     fn chunks(&self, targets: &Ragged<u32>, bytes: usize) -> Vec<Pairs> {
         let order = crate::train::shuffled(self.view.train.len(), 0);
         let examples = &order[..order.len().min(EXAMPLES)];
@@ -84,14 +84,14 @@ impl GraphRegression<'_> {
         examples.par_chunks(CHUNK).map(|examples| self.pairs(examples, targets, every)).collect()
     }
 
-    /// Bytes of the pairs of a training example and the columns that a way leads to.
+    /// Bytes of the pairs of a training example and the columns that a path leads to.
     fn bytes(&self, example: usize) -> usize {
         let mut bytes = 0;
         self.each(self.view.train.row(example), |_, terms| bytes += Pairs::bytes(terms));
         bytes
     }
 
-    /// Training examples with all columns. Of negative pairs with a way one of `every` so many is there, drawn at random, and
+    /// Training examples with all columns. Of negative pairs with a path one of `every` so many is there, drawn at random, and
     /// counts for these, so that the expected loss is that of all.
     fn pairs(&self, examples: &[usize], targets: &Ragged<u32>, every: u64) -> Pairs {
         let mut pairs = Pairs::default();
@@ -117,7 +117,7 @@ impl GraphRegression<'_> {
         pairs
     }
 
-    /// The logits of examples: those without a way, and what ways change.
+    /// The logits of examples: those without a path, and what paths change.
     fn offsets(&self, rows: &Ragged<u32>, weights: &[f64]) -> Offsets {
         let sum =
             |terms: &[(u32, f32)]| -> f64 { terms.iter().map(|&(k, x)| weights[k as usize] * f64::from(x)).sum() };
@@ -258,7 +258,7 @@ fn fit(chunks: &[Pairs], size: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::tests::{context, progressions};
-    use super::super::{features, known_ways};
+    use super::super::{features, known_paths};
     use super::*;
     use crate::component::HeadSpec;
 
@@ -335,8 +335,8 @@ mod tests {
         let heads = [HeadSpec::new("codes", 13)];
         let context = context(&data, &heads, &train, &train, false);
         let (view, targets) = (features(&context, 1, false), &train.targets[0]);
-        let ways = known_ways(&context, &[context.objective.asks(&data, 0)]).unwrap().remove(0);
-        let regression = GraphRegression { ways: &ways, view: &view, odds: odds(13, targets) };
+        let paths = known_paths(&context, &[context.objective.asks(&data, 0)]).unwrap().remove(0);
+        let regression = GraphRegression { paths: &paths, view: &view, odds: odds(13, targets) };
         let (all, of_all) =
             (regression.chunks(targets, usize::MAX), (0..train.len()).map(|i| regression.bytes(i)).sum::<usize>());
         let some = regression.chunks(targets, of_all.div_ceil(4));

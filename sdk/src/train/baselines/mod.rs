@@ -6,7 +6,7 @@ mod graph_regression;
 mod history;
 mod logistic;
 mod numbers;
-mod ways;
+mod paths;
 
 pub use choice::Choice;
 pub use logistic::{LogisticRegression, Offsets};
@@ -20,7 +20,7 @@ use crate::data::{AGES, Dataset, Demographics, Examples, Ragged, Sex};
 use choice::is_higher;
 use graph_regression::Starts;
 use history::History;
-use ways::Ways;
+use paths::Paths;
 
 /// The scores of a ranking for all heads of an objective.
 #[derive(Debug, Clone)]
@@ -115,8 +115,8 @@ fn of_labels(context: &BaselineContext<'_>) -> Vec<Scored> {
         let views = views(context);
         all.push(scored("logistic regression", regressions(context, &views, None)));
         all.extend(
-            known_ways(context, &asks)
-                .map(|ways| scored("logistic regression, with knowledge", regressions(context, &views, Some(&ways)))),
+            known_paths(context, &asks)
+                .map(|paths| scored("logistic regression, with knowledge", regressions(context, &views, Some(&paths)))),
         );
     }
     all
@@ -305,27 +305,27 @@ fn views(context: &BaselineContext<'_>) -> Vec<Features> {
 }
 
 /// What a knowledge graph says of the columns of each head, where that is wanted, all ask for codes and there is one.
-fn known_ways(context: &BaselineContext<'_>, asks: &[Asks]) -> Option<Vec<Ways>> {
+fn known_paths(context: &BaselineContext<'_>, asks: &[Asks]) -> Option<Vec<Paths>> {
     let wanted = context.graph_regression && !is_binary(context);
     let known = context.data.knowledge.as_ref().filter(|_| wanted)?;
     let of = |asks: &Asks| match asks {
-        Asks::Codes(columns) | Asks::Hidden(columns) => Some(Ways::new(known, columns)),
+        Asks::Codes(columns) | Asks::Hidden(columns) => Some(Paths::new(known, columns)),
         _ => None,
     };
     asks.iter().map(of).collect()
 }
 
-/// A logistic regression a head, and where there are `ways`, one of pairs before it, whose logits it begins with. Of those in
+/// A logistic regression a head, and where there are `paths`, one of pairs before it, whose logits it begins with. Of those in
 /// each of the [`views`], each without a ridge and with one of several [strengths](logistic::STRENGTHS), or with nothing but
 /// these logits, they are those with the best metric on valid, which is the one that chooses the epoch of a model; the first
 /// where it is undefined. With their logits for test comes what they are.
 fn regressions(
     context: &BaselineContext<'_>,
     views: &[Features],
-    ways: Option<&[Ways]>,
+    paths: Option<&[Paths]>,
 ) -> (Vec<Vec<f32>>, Vec<Choice>) {
     let mut best = Best { context, several: views.len() > 1, found: None };
-    views.iter().for_each(|view| best.fit(view, ways));
+    views.iter().for_each(|view| best.fit(view, paths));
     best.found.map(|found| (found.logits, vec![found.chosen])).unwrap_or_default()
 }
 
@@ -362,17 +362,17 @@ struct Found {
 
 impl Best<'_> {
     /// Fits the regressions of a view.
-    fn fit(&mut self, view: &Features, ways: Option<&[Ways]>) {
+    fn fit(&mut self, view: &Features, paths: Option<&[Paths]>) {
         let context = self.context;
         let (targets, valid_targets) = (&context.train.targets, &context.valid.targets);
         let start = |(head, spec): (usize, &HeadSpec)| {
-            ways.map_or_else(Starts::default, |ways| Starts::new(view, &ways[head], spec.outputs, &targets[head]))
+            paths.map_or_else(Starts::default, |paths| Starts::new(view, &paths[head], spec.outputs, &targets[head]))
         };
         let starts: Vec<Starts> = context.heads.iter().enumerate().map(start).collect();
         let train = |head: usize| (&view.train, &targets[head], &starts[head].train);
         let valid = |head: usize| (&view.valid, &valid_targets[head], &starts[head].valid);
         let heads = || context.heads.iter().map(|spec| spec.outputs).enumerate();
-        if ways.is_some() {
+        if paths.is_some() {
             let start = |(head, columns)| LogisticRegression::start(view.width, columns, train(head));
             self.offer(view, &starts, &heads().map(start).collect::<Vec<_>>(), None);
         }

@@ -494,7 +494,7 @@ fn with_a6() -> Examples {
 }
 
 /// Newton's method of numpy on the formula of the pairs, with a row of X for each of 132 × 13 pairs: two columns for each length
-/// of the shortest way, with 1 and the column's log-odds o = ln ((n + ½) / (132 − n + ½)), and one a kind of ways with
+/// of the shortest path, with 1 and the column's log-odds o = ln ((n + ½) / (132 − n + ½)), and one a kind of paths with
 /// ln (1 + their number).
 ///
 /// ```python
@@ -503,7 +503,7 @@ fn with_a6() -> Examples {
 ///     w = w - np.linalg.solve((X * (p * (1 - p))[:, None]).T @ X + np.eye(len(w)), g)
 /// ```
 #[test]
-fn logits_of_ways_are_those_of_numpy() {
+fn logits_of_paths_are_those_of_numpy() {
     let expected: [f32; 13] = [
         -8.12052, -16.87942, -16.87942, -16.87942, -8.12052, -7.64284, -3.55247, -6.92666, -4.52305, -2.96021,
         -1.18123, 0.07443, -1.28827,
@@ -511,8 +511,8 @@ fn logits_of_ways_are_those_of_numpy() {
     let ((data, train), test) = (progressions(), with_a6());
     let heads = Again.heads(&data).unwrap();
     let context = context(&data, &heads, &train, &test, false);
-    let ways = known_ways(&context, &[Again.asks(&data, 0)]).unwrap();
-    let found = Starts::new(&features(&context, 1, false), &ways[0], heads[0].outputs, &train.targets[0]).test;
+    let paths = known_paths(&context, &[Again.asks(&data, 0)]).unwrap();
+    let found = Starts::new(&features(&context, 1, false), &paths[0], heads[0].outputs, &train.targets[0]).test;
     let mut logits = found.columns;
     found.rows.row(0).iter().for_each(|&(column, changed)| logits[column as usize] += changed);
     for (column, (found, expected)) in logits.iter().zip(expected).enumerate() {
