@@ -5,11 +5,12 @@ use crate::Result;
 use crate::sparse::Ragged;
 use rayon::prelude::*;
 
-/// The graph over the given admissions (rows of `codes`) whose edge a → b weighs how much of what goes with a is b.
+/// The graph over the given admissions (rows of `codes`). The weight of the edge a → b is the number of pairs of a and b, divided
+/// by the total of a.
 ///
 /// Every pair of positions of an admission counts once in each direction, repeats included; a's total grows by the
-/// number of other positions in each admission that holds a; a code that ever has company has an edge of weight 1 to
-/// itself. Edges are ordered by source, then target. The time is linear in the number of pairs, and sources
+/// number of other positions in each admission that holds a; a code that is ever beside another one has an edge of weight
+/// 1 to itself. Edges are ordered by source, then target. The time is linear in the number of pairs, and sources
 /// are counted in parallel.
 ///
 /// # Errors

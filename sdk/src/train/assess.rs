@@ -83,7 +83,8 @@ pub struct Reliability {
 ///
 /// Over entries, and undefined where scores are an order alone: `AUROC` and `AUPRC`, `micro` over all entries and `macro` as
 /// the mean over columns that have both classes. With logits also `log loss` and `Brier`, means over all entries,
-/// and `ECE`, the mean distance between probability and frequency in 15 bins. Areas of shares compare these, and not logits.
+/// and `ECE`, the mean distance between probability and frequency in 15 bins. Where the
+/// softmax of logits is divided among several true labels ([`Scale::Shares`]), areas compare what labels get of it, and not logits.
 ///
 /// With mutually exclusive classes these are of the softmax of a row: `log loss` is −ln of the probability of the true
 /// class and `Brier` the sum over classes of squared errors (Brier 1950), means over examples; `ECE` is that of the most
