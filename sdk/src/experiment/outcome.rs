@@ -291,6 +291,23 @@ impl Outcome {
 }
 
 #[cfg(test)]
+impl StageOutcome {
+    /// A stage with these rows, for tests.
+    pub(super) fn of_rows(rows: Vec<Row>) -> Self {
+        Self {
+            stage: "1-finetune".into(),
+            objective: "diagnosis".into(),
+            inputs: None,
+            examples: 7,
+            patients: None,
+            epoch: 0,
+            caption: String::new(),
+            rows,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -322,16 +339,7 @@ mod tests {
         let expected = r#"{"ridge":10.0,"of":[0.0,1.0,10.0,100.0],"visits_apart":true}"#;
         assert!(text.contains(&format!(r#""chosen":[{expected},"#)), "{text}");
         assert_eq!(serde_json::from_str::<Row>(&text).unwrap(), rows[0]);
-        let stage = StageOutcome {
-            stage: "1-finetune".into(),
-            objective: "diagnosis".into(),
-            inputs: None,
-            examples: 7,
-            patients: None,
-            epoch: 0,
-            caption: String::new(),
-            rows,
-        };
+        let stage = StageOutcome::of_rows(rows);
         let (name, device) = ("x".to_owned(), "cpu".to_owned());
         let (vectors, trained) = (Vec::new(), Vec::new());
         let outcome = Outcome { name, device, parameters: 1, seconds: 1.0, vectors, trained, stages: vec![stage] };
@@ -344,16 +352,8 @@ mod tests {
     fn a_reader_is_told_that_the_best_ranking_knows_items_that_do_not_enter() {
         let told = |caption: &str, name: &str| {
             let row = |name: &str| Row { name: name.into(), metrics: vec![("R@10".into(), 0.5)], ..Row::default() };
-            let stage = StageOutcome {
-                stage: "1-finetune".into(),
-                objective: "diagnosis".into(),
-                inputs: None,
-                examples: 7,
-                patients: None,
-                epoch: 0,
-                caption: caption.into(),
-                rows: vec![row("x, epoch 1"), row(name)],
-            };
+            let stage =
+                StageOutcome { caption: caption.into(), ..StageOutcome::of_rows(vec![row("x, epoch 1"), row(name)]) };
             let (name, device) = ("x".to_owned(), "cpu".to_owned());
             let (vectors, trained) = (Vec::new(), Vec::new());
             let said = stage.knows_more();
@@ -373,17 +373,7 @@ mod tests {
     fn a_reader_is_told_of_the_regression_that_knows_the_graph() {
         let not_shown = |names: &[&str]| {
             let row = |name: &&str| Row { name: (*name).to_owned(), ..Row::default() };
-            let stage = StageOutcome {
-                stage: "1-finetune".into(),
-                objective: "diagnosis".into(),
-                inputs: None,
-                examples: 7,
-                patients: None,
-                epoch: 0,
-                caption: String::new(),
-                rows: names.iter().map(row).collect(),
-            };
-            stage.not_shown()
+            StageOutcome::of_rows(names.iter().map(row).collect()).not_shown()
         };
         assert_eq!(not_shown(&["logistic regression", "x, epoch 1"]), None);
         let rule = "history, then knowledge";

@@ -345,16 +345,8 @@ mod tests {
     fn the_table_says_what_regressions_were_chosen_to_be() {
         let choice = Choice { ridge: Some(10.0), of: vec![0.0, 10.0, 100.0], visits_apart: None, all_items: false };
         let row = |name: &str, chosen| Row { name: name.into(), chosen, ..Row::default() };
-        let stage = StageOutcome {
-            stage: "1-finetune".into(),
-            objective: "diagnosis".into(),
-            inputs: None,
-            examples: 7,
-            patients: None,
-            epoch: 0,
-            caption: String::new(),
-            rows: vec![row("logistic regression", vec![choice]), row("x, epoch 1", Vec::new())],
-        };
+        let stage =
+            StageOutcome::of_rows(vec![row("logistic regression", vec![choice]), row("x, epoch 1", Vec::new())]);
         let said = "<p class=\"soft\">Chosen on valid: logistic regression: ridge 10 of 0 to 100.</p>";
         assert!(stage_table(&stage, false).contains(said), "{}", stage_table(&stage, false));
         let model = StageOutcome { rows: vec![row("x, epoch 1", Vec::new())], ..stage };
@@ -365,16 +357,7 @@ mod tests {
     fn a_page_does_not_say_that_test_was_read_once_where_it_was_looked_at_after_every_epoch() {
         let interval = crate::train::Interval { name: "R@10".into(), error: 0.1, low: 0.25, high: 0.5 };
         let row = Row { name: "x, epoch 1".into(), intervals: vec![interval], ..Row::default() };
-        let stage = StageOutcome {
-            stage: "1-finetune".into(),
-            objective: "diagnosis".into(),
-            inputs: None,
-            examples: 7,
-            patients: None,
-            epoch: 0,
-            caption: String::new(),
-            rows: vec![row],
-        };
+        let stage = StageOutcome::of_rows(vec![row]);
         let [once, watched] = [false, true].map(|is_watched| stage_table(&stage, is_watched));
         assert!(once.contains("Test was read once") && !once.contains(WATCHED), "{once}");
         assert!(watched.contains(WATCHED) && !watched.contains("read once"), "{watched}");
@@ -384,14 +367,8 @@ mod tests {
     fn the_table_says_what_enters() {
         let row = |name: &str| Row { name: name.into(), metrics: vec![("R@10".into(), 0.5)], ..Row::default() };
         let stage = StageOutcome {
-            stage: "1-finetune".into(),
-            objective: "diagnosis".into(),
-            inputs: None,
-            examples: 7,
-            patients: None,
-            epoch: 0,
             caption: "labs of the last visit before".into(),
-            rows: vec![row("code frequency"), row("x, epoch 1")],
+            ..StageOutcome::of_rows(vec![row("code frequency"), row("x, epoch 1")])
         };
         let table = stage_table(&stage, false);
         assert!(table.contains("<h3>diagnosis · test, 7 patients · labs of the last visit before</h3>"), "{table}");
