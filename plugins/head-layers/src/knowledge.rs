@@ -1,4 +1,4 @@
-//! `knowledge`: a classifier beside which what a patient had travels along a knowledge graph to the codes that are asked for.
+//! `knowledge`: a classifier beside codes and items of a patient that are propagated along a knowledge graph to what is asked for.
 
 use crate::{Classifier, MlpHead, MlpOptions};
 use dualk_sdk::burn::nn::{Linear, LinearConfig};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// and the kind of the node: code, item, other.
 const SIGNS: usize = 2 * AGES + 1 + KINDS;
 const KINDS: usize = 3;
-/// The sign of an item that enters, and that of a code.
+/// The feature of an item that enters, and that of a code.
 const ENTERS: usize = 2 * AGES;
 const CODE: usize = ENTERS + 1;
 
@@ -24,7 +24,7 @@ options! {
         /// Numbers that each node of the knowledge graph has for each patient.
         #[schemars(range(min = 1, max = 4096))]
         pub width: usize = 16,
-        /// How far what a patient had travels, in edges.
+        /// Number of layers: over how many edges what a patient had is propagated.
         #[schemars(range(min = 1, max = 1000))]
         pub layers: usize = 3,
         /// Most relations that have weights of their own; those with the fewest edges share one set.
@@ -54,7 +54,7 @@ impl Component for KnowledgeOptions {
 #[derive(Debug)]
 struct Routes {
     codes: usize,
-    /// The sign of each node's kind.
+    /// The feature of each node's kind.
     kinds: Vec<u32>,
     /// What arrives by each relation at each node that it leads to is the sum over the edges by the root of their number.
     relations: Arc<Relations>,
@@ -95,10 +95,10 @@ impl Routes {
         }
     }
 
-    /// The signs of every node of every patient, node after node: a row of `nodes` · `batch.len()` for each.
+    /// The features of every node of every patient, node after node: a row of `nodes` · `batch.len()` for each.
     fn signs(&self, batch: &Batch) -> Arc<Csr> {
         let patients = batch.len();
-        // Row and sign, of which equal ones add up.
+        // Row and feature, of which equal ones add up.
         let mut entries: Vec<(u32, u32)> = Vec::new();
         let mut add = |node: usize, patient: usize, sign: usize| {
             entries.push(((node * patients + patient) as u32, sign as u32));
@@ -142,7 +142,7 @@ fn product(rows: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
 /// edges. All that is learnt beside the classifier belongs to relations and kinds, and to no code: what many codes teach
 /// serves those that are seldom seen. v starts at 0.
 #[derive(Module, Debug)]
-pub struct Travelling {
+pub struct Propagation {
     classifier: Classifier,
     /// `[SIGNS, width]`
     signs: Param<Tensor<2>>,
@@ -153,7 +153,7 @@ pub struct Travelling {
     routes: Arc<Routes>,
 }
 
-impl Travelling {
+impl Propagation {
     fn new(options: &KnowledgeOptions, context: &HeadContext<'_>, asked: &AskedOf<'_>) -> Self {
         let routes = Routes::new(&asked.graph.with_relations(options.relations), asked.asked);
         let width = options.width;
@@ -171,11 +171,11 @@ impl Travelling {
         }
     }
 
-    /// What travels to the codes that are asked for.
+    /// What is propagated to the codes that are asked for.
     ///
     /// # Shapes
     /// - output: `[batch.len(), outputs]`
-    fn travelled(&self, batch: &Batch) -> Tensor<2> {
+    fn propagated(&self, batch: &Batch) -> Tensor<2> {
         let (patients, width) = (batch.len(), self.signs.val().dims()[1]);
         let Routes { relations, asked, .. } = &*self.routes;
         let nodes = relations.nodes();
@@ -196,11 +196,11 @@ impl Travelling {
     }
 }
 
-/// [`Travelling`] where logits ask for codes.
+/// [`Propagation`] where logits ask for codes.
 #[derive(Module, Debug)]
 pub enum KnowledgeHead {
     /// Logits that ask for codes.
-    Codes(Travelling),
+    Codes(Propagation),
     /// Other logits.
     Other(MlpHead),
 }
@@ -213,7 +213,7 @@ impl BuildHead for KnowledgeOptions {
         let other = MlpOptions { decoder, classifier: vec![hidden], dropout, ..MlpOptions::default() };
         match (context.code_width, &context.knowledge) {
             (None, _) => other.build(context).map(KnowledgeHead::Other),
-            (Some(_), Some(asked)) => Ok(KnowledgeHead::Codes(Travelling::new(&self, context, asked))),
+            (Some(_), Some(asked)) => Ok(KnowledgeHead::Codes(Propagation::new(&self, context, asked))),
             (Some(_), None) => {
                 Err(Error::user("the head `knowledge` looks at a knowledge graph, and the manifest names none")
                     .help("write [data] knowledge = [{ type = \"icd\", edition = \"icd9\" }], or sources of triples"))
@@ -232,7 +232,7 @@ impl Head for KnowledgeHead {
 
     fn forward_with_histories(&self, x: Tensor<2>, batch: &Batch) -> Tensor<2> {
         match self {
-            Self::Codes(head) => head.classifier.forward(x) + head.travelled(batch),
+            Self::Codes(head) => head.classifier.forward(x) + head.propagated(batch),
             Self::Other(head) => head.forward(x),
         }
     }
@@ -291,7 +291,7 @@ mod tests {
         Arc::new(Knowledge::new(&triples, &codes, &[50912]).unwrap())
     }
 
-    fn head(layers: usize, device: &Device) -> Travelling {
+    fn head(layers: usize, device: &Device) -> Propagation {
         let (graph, options) = (graph(), KnowledgeOptions { width: 1, layers, dropout: 0.0, ..Default::default() });
         let knowledge = Some(AskedOf { graph: &graph, asked: &[3, 1] });
         let context =
@@ -325,7 +325,7 @@ mod tests {
 
     /// With every weight 1, numbers can be added up by hand.
     #[test]
-    fn what_patients_had_travels_along_the_edges_both_ways() {
+    fn what_patients_had_is_propagated_along_the_edges_both_ways() {
         let device = dualk_sdk::device::tested().unwrap().device;
         let mut head = head(1, &device);
         head.signs = Param::from_tensor(Tensor::from_data(SIGNS_OF_TEST.map(|sign| [sign]), &device));
@@ -336,25 +336,25 @@ mod tests {
         }
         // h⁰ of the first patient: code 1 in the last visit (once, though it is there twice) and the one before, 11; code 2
         // in the one before, 10; the item, 1000. h¹ of node 3: 0 + 10 from 2, and 0 from the entity between; of node 1: 11
-        // + 10 from 2. The second patient: h⁰ of node 3 is 1, and so is h¹; node 1 hears of nobody.
+        // + 10 from 2. The second patient: h⁰ of node 3 is 1, and so is h¹; node 1 gets nothing.
         head.out = vec![constant(1.0, [1, 1], &device), constant(100.0, [1, 1], &device)];
-        let found: Vec<f32> = head.travelled(&batch()).into_data().iter().collect();
+        let found: Vec<f32> = head.propagated(&batch()).into_data().iter().collect();
         assert_eq!(found, [0.0 + 100.0 * 10.0, 11.0 + 100.0 * 21.0, 1.0 + 100.0 * 1.0, 0.0]);
 
-        // Two steps on, node 3 hears of what node 2 has heard: 10 + 11 + 1000, and of what the entity has, 11 + 0 by the
+        // Two steps on, node 3 gets what node 2 has got: 10 + 11 + 1000, and what the entity has, 11 + 0 by the
         // root of two edges.
         let mut two = self::head(2, &device);
         two.signs = head.signs.clone();
         two.layers = vec![head.layers[0].clone(), head.layers[0].clone()];
         two.out = [0.0, 0.0, 1.0].map(|value| constant(value, [1, 1], &device)).to_vec();
-        let found: Vec<f32> = two.travelled(&batch()).into_data().iter().collect();
+        let found: Vec<f32> = two.propagated(&batch()).into_data().iter().collect();
         let expected = 10.0 + (10.0 + 11.0 + 1000.0) + 11.0 / 2f32.sqrt();
         assert!((found[0] - expected).abs() < 1e-3, "{} and {expected}", found[0]);
 
         // Where items are known by visit, it is these that count: here of the visit before the last.
         let ragged = |rows: Vec<Vec<u32>>| rows.into_iter().collect::<Ragged<u32>>();
         let by_visit = Batch { visit_labs: ragged(vec![vec![0], vec![], vec![]]), ..batch() };
-        let found: Vec<f32> = two.travelled(&by_visit).into_data().iter().collect();
+        let found: Vec<f32> = two.propagated(&by_visit).into_data().iter().collect();
         assert!((found[0] - (expected + 2000.0)).abs() < 1e-3, "{} and {}", found[0], expected + 2000.0);
     }
 
@@ -362,7 +362,7 @@ mod tests {
     fn it_starts_as_its_classifier_and_every_weight_receives_a_gradient() {
         let device = dualk_sdk::device::tested().unwrap().device.autodiff();
         let mut head = head(2, &device);
-        let out: Vec<f32> = head.travelled(&batch()).into_data().iter().collect();
+        let out: Vec<f32> = head.propagated(&batch()).into_data().iter().collect();
         assert_eq!(out, [0.0; 4]);
         head.signs = constant(0.5, [SIGNS, 1], &device);
         for layer in &mut head.layers {
@@ -371,7 +371,7 @@ mod tests {
             layer.relations = constant(0.5, [layer.relations.dims()[0], 1], &device);
         }
         head.out = (0..3).map(|_| constant(0.5, [1, 1], &device)).collect();
-        let gradients = head.travelled(&batch()).sum().backward();
+        let gradients = head.propagated(&batch()).sum().backward();
         let of = |param: &Param<Tensor<2>>| -> Vec<f32> {
             param.val().grad(&gradients).unwrap().into_data().iter().collect()
         };
