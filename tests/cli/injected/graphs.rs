@@ -98,7 +98,11 @@ fn pictures_and_workloads_are_whole() {
         let failures = fail_each(1, arguments, before, |folder, when| {
             let found = contents(folder);
             for (name, bytes) in &found {
-                assert!(bytes == OLD.as_bytes() || Some(bytes) == new.get(name), "{} is half of it: {when}", name.display());
+                assert!(
+                    bytes == OLD.as_bytes() || Some(bytes) == new.get(name),
+                    "{} is half of it: {when}",
+                    name.display()
+                );
             }
             assert!(found.len() == 1 || found.len() == new.len(), "{:?}: {when}", found.keys());
             assert_eq!(leftovers(folder), [""; 0], "{when}");
