@@ -5,7 +5,7 @@ mod linear;
 mod mlp;
 mod tied;
 
-pub use knowledge::{KnowledgeHead, KnowledgeOptions, Travelling};
+pub use knowledge::{KnowledgeHead, KnowledgeOptions, Propagation};
 pub use linear::{LinearHead, LinearOptions};
 pub use mlp::{Classifier, Decoder, MlpHead, MlpOptions};
 pub use tied::{Tied, TiedHead, TiedOptions};
