@@ -15,9 +15,9 @@ pub struct Heads {
     /// fusions and hidden layers. Default: true, and false with `compat`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<bool>,
-    /// Where logits of labels begin. `true` or `"rates"`: at the log-odds of each label among the examples that a stage
-    /// learns from; `"mean"`: all at those of the mean rate of the labels; `false` or `"none"`: near 0. Default: true, and
-    /// false with `compat`.
+    /// Where logits of labels begin. `"mean"`: all at the log-odds of the mean rate of the labels among the examples that a
+    /// stage learns from; `true` or `"rates"`: each label at those of its own; `false` or `"none"`: near 0. Default: `"mean"`,
+    /// and false with `compat`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prior: Option<Prior>,
     /// The component of the slot `head`.

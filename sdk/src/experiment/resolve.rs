@@ -3,7 +3,7 @@
 
 use super::components::{absolute, made_options, named, plugin_path, resolve_component};
 use super::embedding::{KgeExperiment, KgeManifest, NamedEmbedding, named_at};
-use super::manifest::{ComponentRef, Manifest, PluginRef, Source};
+use super::manifest::{ComponentRef, Manifest, PluginRef, Prior, Source};
 use super::parts::{Building, Checked};
 use super::plan::{Plan, loss_of, make, objective_of};
 use crate::component::*;
@@ -182,7 +182,7 @@ impl Draft {
         let is_sound = !self.manifest.is_compat();
         let heads = &mut self.manifest.model.head;
         heads.history.get_or_insert(is_sound);
-        heads.prior.get_or_insert(is_sound.into());
+        heads.prior.get_or_insert(if is_sound { Prior::Mean } else { Prior::Nothing });
         (embeddings, checked)
     }
 
