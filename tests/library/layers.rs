@@ -181,11 +181,12 @@ fn parts(file: &Path) -> Vec<String> {
     file.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
 }
 
-/// What `crate::X` means for the names that the root re-exports.
+/// What `crate::X` means for the names that the root re-exports, and for a macro, which is at the root wherever it stands.
 fn module(name: &str) -> Option<&'static str> {
     match name {
         "Error" | "Result" => Some("error"),
         "Progress" => Some("progress"),
+        "vectorized_fn" => Some("simd"),
         name => LAYERS.into_iter().find(|layer| *layer == name),
     }
 }
