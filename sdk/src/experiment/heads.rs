@@ -81,12 +81,6 @@ impl Prior {
     const WORDS: &'static [&'static str] = &["rates", "mean", "none"];
 }
 
-impl From<bool> for Prior {
-    fn from(has_rates: bool) -> Self {
-        if has_rates { Self::Rates } else { Self::Nothing }
-    }
-}
-
 impl Serialize for Prior {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -114,7 +108,7 @@ impl Visitor<'_> for Start {
     }
 
     fn visit_bool<E: de::Error>(self, has_rates: bool) -> Result<Prior, E> {
-        Ok(has_rates.into())
+        Ok(if has_rates { Prior::Rates } else { Prior::Nothing })
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<Prior, E> {
