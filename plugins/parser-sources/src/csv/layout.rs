@@ -20,7 +20,7 @@ pub struct Source {
 /// All tables.
 pub struct Layout {
     pub visits: Table,
-    /// Columns of visits that need not be there: end, age, sex, ethnicity, died.
+    /// Columns of visits that need not be there, unless an option names them otherwise: end, age, sex, ethnicity, died.
     pub facts: [Option<String>; 5],
     /// Columns of visits that are laboratory items.
     pub items: Vec<String>,
@@ -106,12 +106,19 @@ fn visits(table: &Table, options: &CsvOptions) -> Result<Opened> {
     let items = matching(table, "items", &options.items, options)?;
     needed.extend(items.iter().map(String::as_str).filter(|item| !named.contains(item)));
     let mut visits = table.only(&needed).map_err(|e| e.at_key("visits"))?;
-    let mut fact = |column: &str| match column {
-        "" => Ok(None),
-        column => visits.also(column).map_err(|e| e.at_key("visits")),
+    let mut fact = |key: &'static str, column: &str| {
+        if column.is_empty() {
+            return Ok(None);
+        }
+        let found = visits.also(column).map_err(|e| e.at_key("visits"))?;
+        if found.is_none() && column != key {
+            let error = Error::user(format!("the column `{column}` is missing")).at_key(key).at_file(table.path());
+            return Err(table.suggest(error, column, &named));
+        }
+        Ok(found)
     };
-    let [end, age, sex] = [fact(&options.end)?, fact(&options.age)?, fact(&options.sex)?];
-    let facts = [end, age, sex, fact(&options.ethnicity)?, fact(&options.died)?];
+    let [end, age, sex] = [fact("end", &options.end)?, fact("age", &options.age)?, fact("sex", &options.sex)?];
+    let facts = [end, age, sex, fact("ethnicity", &options.ethnicity)?, fact("died", &options.died)?];
     Ok((visits, facts, items))
 }
 

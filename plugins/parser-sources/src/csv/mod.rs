@@ -320,12 +320,27 @@ mod tests {
         let folder = Folder::new();
         let said = |options: CsvOptions| parse(options, false).unwrap_err().to_string();
         let good = || wide(&folder);
+        let none = String::new;
+        let without_labs = || CsvOptions {
+            labs: FilePath::default(),
+            value: none(),
+            low: none(),
+            high: none(),
+            category: none(),
+            ..good()
+        };
         for (options, says) in [
             (CsvOptions { patient: "pid".into(), ..good() }, "the column `pid` is missing"),
             (CsvOptions { code: vec!["icd*".into()], ..good() }, "`code`: no column of this table is called `icd*`"),
             (CsvOptions { code: vec![], ..good() }, "`code`"),
             (CsvOptions { value: "result".into(), ..good() }, "`result` is missing"),
             (CsvOptions { low: String::new(), high: String::new(), ..good() }, "`value`"),
+            // What would not be looked at.
+            (CsvOptions { value: String::new(), ..good() }, "`low`: limits alone do not say"),
+            (CsvOptions { labs: FilePath::default(), ..good() }, "`value`: this is a column of laboratory results"),
+            (CsvOptions { version: "edition".into(), ..good() }, "`version`: a column of editions is read with"),
+            (CsvOptions { sex: "gender".into(), ..good() }, "`sex`: the column `gender` is missing"),
+            (CsvOptions { end: "ended".into(), ..good() }, "`end`: the column `ended` is missing"),
             (CsvOptions { visits: FilePath::default(), ..good() }, "`visits`"),
             (CsvOptions { codes: path(&folder, "none.csv"), ..good() }, "`codes`: "),
         ] {
@@ -343,7 +358,7 @@ mod tests {
             ("patient,visit,time,dx1\n1,1,,486\n", "t.csv:2"),
         ] {
             folder.write("t.csv", text);
-            let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });
+            let error = said(CsvOptions { visits: path(&folder, "t.csv"), ..without_labs() });
             assert!(error.contains(says), "{error}");
         }
         // A column that is there twice is no missing one, and found before anything is read.
@@ -353,7 +368,7 @@ mod tests {
         assert!(error.starts_with("`codes`: the column `visit` occurs 2 times"), "{error}");
         // Two patients have a visit 1, and the table of drugs does not say whose.
         folder.write("t.csv", "patient,visit,time,dx1\n1,70,2020-01-01,486\n2,70,2020-01-01,486\n");
-        let error = said(CsvOptions { visits: path(&folder, "t.csv"), labs: FilePath::default(), ..good() });
+        let error = said(CsvOptions { visits: path(&folder, "t.csv"), ..without_labs() });
         assert!(error.contains("rx.csv:2") && error.contains("a column for the patient"), "{error}");
     }
 

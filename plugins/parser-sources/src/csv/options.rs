@@ -112,20 +112,50 @@ impl BuildParser for CsvOptions {
         }
         if self.written == Written::Version {
             need("version", &self.version)?;
+        } else if self.version != Self::default().version {
+            let error =
+                Error::user("a column of editions is read with `written` = \"version\" alone").at_key("version");
+            return Err(error.help("give written = \"version\", or leave `version` out"));
         }
-        if !self.value.is_empty() && self.low.is_empty() && self.high.is_empty() && self.quantiles == 0 {
-            let error = Error::user("a value alone does not say whether a result is abnormal").at_key("value");
-            return Err(error.help("give `low`, `high` or both, or cut values into `quantiles`"));
-        }
-        Rule::of(self.quantiles, Rule::Said)?;
-        Dates::of_option(&self.date_format)?;
+        self.check_results()?;
         if self.quantiles > 0 {
             need("value", &self.value)?;
+        }
+        Dates::of_option(&self.date_format)?;
+        Ok(Box::new(Csv { options: self, layout: Default::default() }))
+    }
+}
+
+impl CsvOptions {
+    /// Refuses options of laboratory results of which one would not be looked at.
+    fn check_results(&self) -> Result<()> {
+        Rule::of(self.quantiles, Rule::Said)?;
+        let given = |columns: &[(&'static str, &String)]| {
+            columns.iter().find(|(_, column)| !column.is_empty()).map(|(key, _)| *key)
+        };
+        let limits = [("low", &self.low), ("high", &self.high)];
+        let of_labs =
+            [("flag", &self.flag), ("value", &self.value), limits[0], limits[1], ("category", &self.category)];
+        if let Some(key) = given(&of_labs).filter(|_| self.labs.given().is_none()) {
+            let error =
+                Error::user("this is a column of laboratory results, and no table of them is named").at_key(key);
+            return Err(error.help("give their table as `labs`, which may be that of visits, or leave the option out"));
+        }
+        match given(&limits) {
+            Some(key) if self.value.is_empty() => {
+                let error = Error::user("limits alone do not say whether a result is abnormal").at_key(key);
+                return Err(error.help("give the column of the `value` that they are limits of"));
+            }
+            None if !self.value.is_empty() && self.quantiles == 0 => {
+                let error = Error::user("a value alone does not say whether a result is abnormal").at_key("value");
+                return Err(error.help("give `low`, `high` or both, or cut values into `quantiles`"));
+            }
+            _ => {}
         }
         if !self.flag.is_empty() && !self.value.is_empty() {
             let error = Error::user("results have either a flag or a value that says whether they are abnormal");
             return Err(error.at_key("flag").help("leave one of `flag` and `value` out"));
         }
-        Ok(Box::new(Csv { options: self, layout: Default::default() }))
+        Ok(())
     }
 }
