@@ -301,6 +301,29 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
     }
 }
 
+/// A run that was trained with one seed had the manifest of another, to which its folder was edited meanwhile.
+#[test]
+fn a_run_that_goes_on_says_what_it_goes_on_with_whatever_became_of_its_folder() {
+    let plain = plain(&manifest());
+    let place = Place::new(&manifest());
+    let mut child = place.start(&["run", "small.toml"]);
+    let left = place.wait_for_checkpoint();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let files = ["manifest.toml", "identity.json"];
+    let then = files.map(|name| fs::read_to_string(left.join(name)).unwrap());
+    fs::write(left.join("manifest.toml"), then[0].replace("seed = ", "seed = 1")).unwrap();
+    fs::write(left.join("identity.json"), "{").unwrap();
+    fs::remove_dir_all(left.join("checkpoints")).unwrap();
+    let output = place.run(&["run", "small.toml", "--resume"]);
+    assert!(said(&output).contains("going on with") && output.status.success(), "{}", said(&output));
+    let [run] = &place.runs()[..] else { panic!("{:?}", place.runs()) };
+    assert_eq!(files.map(|name| fs::read_to_string(run.join(name)).unwrap()), then);
+    let ours = results(run);
+    assert_eq!((&ours.epochs, &ours.tested), (&plain.epochs, &plain.tested));
+    assert!(ours.weights.last() == plain.weights.last(), "the weights differ");
+}
+
 /// What nobody else may read: every folder and file of a run is its owner's, unless the manifest says otherwise.
 #[test]
 fn run_folders_are_private_unless_widened() {

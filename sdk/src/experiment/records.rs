@@ -21,6 +21,13 @@ pub(super) fn create_run(plan: &Plan, identity: &Identity) -> Result<RunDir> {
     Ok(run)
 }
 
+/// A run that goes on says of itself what it goes on with.
+pub(super) fn taken_over(plan: &Plan, identity: &Identity, run: RunDir) -> Result<RunDir> {
+    run.go_on(identity, &plan.text()?)?;
+    keep_manifests(plan, &run)?;
+    Ok(run)
+}
+
 /// What a run ran on and with: `environment.json`, which is returned, and `plugins.lock`.
 pub(super) fn write_environment(run: &RunDir, plan: &Plan) -> Result<Value> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -8,7 +8,7 @@ use super::inputs::identity;
 use super::made::is_begun;
 use super::outcome::Outcome;
 use super::plan::Plan;
-use super::records::create_run;
+use super::records::{create_run, taken_over};
 use super::run_dir::RunDir;
 use super::stop::Stop;
 use super::underway::Underway;
@@ -33,7 +33,7 @@ pub(super) fn run(
     let identity = planned.with_prepared(fingerprint.prepared());
     let (left, checkpoint) = left(plan, &identity, resume, progress);
     let run = match left {
-        Some(run) => run,
+        Some(run) => taken_over(plan, &identity, run)?,
         None => create_run(plan, &identity)?,
     };
     let listening = stop.listen();

@@ -158,7 +158,10 @@ impl KgeExperiment {
         }
         let goes_on = left.is_some();
         let run = match left {
-            Some(run) => run,
+            Some(run) => {
+                run.go_on(&identity, &text)?;
+                run
+            }
             None => RunDir::create(&output.runs, name, &identity, &text, output.access)?,
         };
         let trained = guard::catch(|| {

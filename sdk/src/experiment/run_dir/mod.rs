@@ -115,6 +115,20 @@ impl RunDir {
         })
     }
 
+    /// Gives a run that was taken over the manifest and the identity that it goes on with, and the folder of its weights: what lay
+    /// there may be gone, damaged or another since.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn go_on(&self, identity: &Identity, manifest: &str) -> Result<()> {
+        own_folder(&self.file("checkpoints"))?;
+        if self.identity().as_ref() != Some(identity) {
+            // In its place: the lock is that of this file.
+            self.write_json(IDENTITY, identity)?;
+        }
+        self.write("manifest.toml", manifest.as_bytes())
+    }
+
     /// A finished run.
     ///
     /// # Errors

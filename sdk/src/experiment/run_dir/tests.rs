@@ -233,3 +233,22 @@ fn only_runs_of_the_form_of_their_names_and_with_a_true_lock_are_taken_over_or_r
     create(folder.path()).finish().unwrap();
     assert!(!path.exists() && backup.is_dir() && unlocked.is_dir());
 }
+
+/// The manifest of another seed stood in a run of this one, and without the folder of weights every attempt to go on failed.
+#[test]
+fn a_run_that_goes_on_has_what_it_goes_on_with_whatever_became_of_its_folder() {
+    let runs = tempfile::tempdir().unwrap();
+    let run = create(runs.path());
+    checkpoint(&run);
+    let left = kill(run);
+    fs::write(left.join("manifest.toml"), "seed = 2").unwrap();
+    fs::write(left.join(IDENTITY), "{").unwrap();
+    fs::remove_dir(left.join("checkpoints")).unwrap();
+    let run = unfinished(runs.path()).unwrap();
+    run.go_on(&identity(), "seed = 1").unwrap();
+    assert!(run.file("checkpoints").is_dir());
+    assert_eq!(fs::read_to_string(run.file("manifest.toml")).unwrap(), "seed = 1");
+    assert_eq!(run.identity(), Some(identity()));
+    // It is still this process's alone.
+    assert!(hold(&run.file(IDENTITY)).is_err());
+}
