@@ -29,19 +29,32 @@ impl Access {
     pub fn give(self, folder: &Path) -> Result<()> {
         match self {
             Access::Private => Ok(()),
-            _ => self.give_all(folder).map_err(|e| Error::io("change who may read", folder, e)),
+            // The folder itself may be named by a link.
+            _ => folder
+                .canonicalize()
+                .and_then(|real| self.give_all(&real))
+                .map_err(|e| Error::io("change who may read", folder, e)),
         }
     }
 
     #[cfg(unix)]
     fn give_all(self, path: &Path) -> io::Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let is_folder = fs::symlink_metadata(path)?.is_dir();
-        if is_folder {
+        let kind = fs::symlink_metadata(path)?.file_type();
+        // What a link leads to is not of this folder.
+        if kind.is_symlink() {
+            return Ok(());
+        }
+        if kind.is_dir() {
             for entry in fs::read_dir(path)? {
                 self.give_all(&entry?.path())?;
             }
         }
+        self.give_one(path, kind.is_dir())
+    }
+
+    #[cfg(unix)]
+    fn give_one(self, path: &Path, is_folder: bool) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
         let mode = match (self, is_folder) {
             (Access::All, true) => 0o755,
             (Access::All, false) => 0o644,
@@ -55,6 +68,11 @@ impl Access {
 
     #[cfg(not(unix))]
     fn give_all(self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn give_one(self, _: &Path, _: bool) -> io::Result<()> {
         Ok(())
     }
 }
@@ -79,6 +97,19 @@ pub fn own_folder(path: &Path) -> Result<()> {
         return Ok(());
     }
     at(Step::Create, || private().recursive(true).create(path)).map_err(|e| Error::io("create the folder", path, e))
+}
+
+/// Creates a folder and those above it that are missing, each for whom `access` says: nobody finds what is in a folder of another's
+/// own. One that is there stays as it is.
+///
+/// # Errors
+/// When it cannot be created, or its rights not be changed.
+pub(crate) fn folder_for(path: &Path, access: Access) -> Result<()> {
+    let missing = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
+    let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
+    own_folder(path)?;
+    let give = |made: &Path| access.give_one(made, true).map_err(|e| Error::io("change who may read", made, e));
+    made.into_iter().try_for_each(give)
 }
 
 /// Creates a folder for its owner alone, in one that is there.

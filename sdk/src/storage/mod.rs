@@ -16,6 +16,7 @@ mod tensors;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
+pub(crate) use access::folder_for;
 pub use access::{Access, common_folder, like, own_folder};
 pub(crate) use draft::ASIDE;
 pub use draft::{Draft, check_free, checked_folder, exchange, exchange_all, folder};

@@ -1,6 +1,6 @@
 //! Who may read what is written, whatever the folder above says.
 
-use super::{Access, Temporary, new_folder, own_folder, replace, write};
+use super::{Access, Temporary, folder_for, new_folder, own_folder, replace, write};
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -62,4 +62,37 @@ fn whoever_the_folder_above_gives_rights_to_has_none_to_what_is_private() {
     // What is widened is for those whom the list names, too.
     Access::Group.give(&at("own")).unwrap();
     assert_eq!([rights_of_named(&at("own")), rights_of_named(&at("own/b"))], [5, 4]);
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Runs for a group were in a folder that was its owner's alone.
+#[test]
+fn folders_that_are_made_are_for_whom_access_says_and_those_that_are_there_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    own_folder(&at("there")).unwrap();
+    for (access, expected) in [(Access::Private, 0o700), (Access::Group, 0o750), (Access::All, 0o755)] {
+        let [outer, inner] = [format!("there/{expected}"), format!("there/{expected}/runs")].map(|name| at(&name));
+        folder_for(&inner, access).unwrap();
+        assert_eq!([mode(&outer), mode(&inner), mode(&at("there"))], [expected, expected, 0o700], "{access:?}");
+        folder_for(&inner, Access::All).unwrap();
+        assert_eq!(mode(&inner), expected);
+    }
+}
+
+/// A link to tables in a run that is for all made the tables readable for all.
+#[test]
+fn what_a_link_leads_to_keeps_its_rights() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    own_folder(&at("run")).unwrap();
+    write(&at("table"), b"x").unwrap();
+    write(&at("run/notes"), b"x").unwrap();
+    std::os::unix::fs::symlink(at("table"), at("run/link")).unwrap();
+    std::os::unix::fs::symlink("nowhere", at("run/broken")).unwrap();
+    Access::All.give(&at("run")).unwrap();
+    assert_eq!([mode(&at("run")), mode(&at("run/notes")), mode(&at("table"))], [0o755, 0o644, 0o600]);
 }

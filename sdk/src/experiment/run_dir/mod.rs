@@ -10,7 +10,7 @@ mod left;
 
 use super::identity::Identity;
 use super::outcome::Outcome;
-use crate::storage::{self, ASIDE, Access, exchange, hold, is_own, new_folder, own_folder, sync_tree};
+use crate::storage::{self, ASIDE, Access, exchange, folder_for, hold, is_own, new_folder, own_folder, sync_tree};
 use crate::{Error, Progress, Result};
 pub(super) use left::{EVENTS, EVENTS_OF_RUNS, is_events};
 use left::{absorb, clear_states, is_begun, last_first, leftovers, prefix, remove, told};
@@ -65,7 +65,7 @@ impl RunDir {
     /// When the folder cannot be created.
     pub fn create(runs: &Path, name: &str, identity: &Identity, manifest: &str, access: Access) -> Result<Self> {
         let made_runs = !runs.exists();
-        own_folder(runs)?;
+        folder_for(runs, access)?;
         let target = runs.join(format!("{name}-{}", identity.short()));
         let path = new_folder(runs, &prefix(&target))?;
         let mut run = Self { path, writing: Some(Writing { target, access, made_runs, _lock: None }) };
