@@ -133,7 +133,8 @@ impl Cache {
     /// Adds an entry: `write` fills the folder it is given. Does nothing when another run was faster.
     ///
     /// # Errors
-    /// When the folder has other things in it or cannot be written; nothing of the entry is left then.
+    /// When the folder has other things in it or cannot be written, or a folder that is no such entry is in its place; nothing of the
+    /// entry is left then.
     pub fn put(&self, kind: &str, key: &Key, about: &str, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let target = self.path(kind, key);
         root::claim(&self.root)?;
@@ -160,9 +161,29 @@ impl Cache {
         storage::sync_tree(folder)?;
         match storage::rename(folder, &target) {
             Ok(()) => storage::sync_folder(&self.root).map_err(|e| Error::io("write to the cache", &self.root, e)),
-            Err(_) if target.is_dir() => Ok(()),
+            Err(_) if target.is_dir() => self.is_found(&target, key),
             Err(e) => Err(fail(e)),
         }
+    }
+
+    /// Says that nobody can read what is in the place of an entry, for which it is made again and again: nothing else does.
+    fn is_found(&self, target: &Path, key: &Key) -> Result<()> {
+        let why = match read_contents(target) {
+            Ok(contents) if contents.key != key.hex() => format!("{MANIFEST} is that of another entry"),
+            Ok(contents) => match compared(target, &contents) {
+                State::Unreadable(why) => why,
+                // Of another run, which was faster; whoever finds it damaged takes it away.
+                State::Complete | State::Unfinished | State::Damaged(_) => return Ok(()),
+            },
+            // Somebody took it away meanwhile.
+            Err(_) if !target.exists() => return Ok(()),
+            Err(State::Damaged(why) | State::Unreadable(why)) => why,
+            Err(State::Complete | State::Unfinished) => return Ok(()),
+        };
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        Err(Error::user(format!("an entry that cannot be read is in its place: {name}: {why}"))
+            .at_file(target)
+            .help("look at it, and remove it"))
     }
 }
 

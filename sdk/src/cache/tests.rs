@@ -114,6 +114,33 @@ fn nothing_removes_what_cannot_be_read() {
     assert!(cache.path("demo", &keys[1]).is_dir());
 }
 
+/// It was made again by every run, and none said why.
+#[test]
+fn what_is_in_the_place_of_an_entry_and_cannot_be_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::at(folder.path());
+    let keys = [1, 2, 3].map(|n| Key::of(json!(n)));
+    keys.iter().for_each(|key| put(&cache, key, "hello"));
+    let file = |key: &Key, name: &str| cache.path("demo", key).join(name);
+    fs::remove_file(file(&keys[0], MANIFEST)).unwrap();
+    fs::remove_file(file(&keys[1], "a.txt")).unwrap();
+    fs::create_dir(file(&keys[1], "a.txt")).unwrap();
+    fs::copy(file(&keys[1], MANIFEST), file(&keys[2], MANIFEST)).unwrap();
+    for (key, why) in keys.iter().zip([MANIFEST, "a.txt: ", "that of another entry"]) {
+        assert!(cache.get("demo", key).is_none(), "{why}");
+        let write = |folder: &Path| {
+            fs::write(folder.join("a.txt"), "hello").unwrap();
+            Ok(())
+        };
+        let error = cache.put("demo", key, "a demo", write).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            error.exit_code() == 2 && text.contains(why) && text.contains("cannot be read is in its place"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn a_removal_that_was_killed_is_ended_by_the_next() {
     let folder = tempfile::tempdir().unwrap();
