@@ -43,25 +43,28 @@ pub fn read_rows(
     let stays = &visits.stays;
     let subjects = stays.patient_ids.column(rows, subject)?;
     let admissions = stays.admission_ids.column(rows, admission)?;
-    let (mut codes, mut without, mut unknown, mut not_kept) = (Codes::new(), 0, 0, 0);
+    let owners = stays.owners();
+    let (mut codes, mut without, mut unknown, mut of_others, mut not_kept) = (Codes::new(), 0, 0, 0, 0);
     for (i, text) in rows.texts(code)?.enumerate() {
         let edition = edition(i)?;
         let Some(admission) = admissions[i] else {
             without += 1;
             continue;
         };
-        if !visits.admissions.contains(&admission) {
-            unknown += 1;
-        } else if !stays.contains(admission) || !subjects[i].is_some_and(|subject| stays.has_patient(subject)) {
-            not_kept += 1;
-        } else {
-            let numbers = coding.codes(edition, text.unwrap_or(""));
-            codes.entry(admission).or_default().extend_from_slice(numbers);
+        match owners.get(&admission) {
+            None if visits.admissions.contains(&admission) => not_kept += 1,
+            None => unknown += 1,
+            Some(owner) if subjects[i] != Some(*owner) => of_others += 1,
+            Some(_) => {
+                let numbers = coding.codes(edition, text.unwrap_or(""));
+                codes.entry(admission).or_default().extend_from_slice(numbers);
+            }
         }
     }
     let step = Step::new("rows of diagnoses_icd", rows.len() as u64)
         .lost("without an admission", without)
         .lost("of an admission that admissions lacks", unknown)
+        .lost("of another patient than their admission", of_others)
         .by_rule("of admissions left out above", not_kept);
     Ok((codes, [step, coding.step("diagnoses")]))
 }

@@ -186,6 +186,30 @@ mod tests {
         assert_eq!((admissions.total, left_out(admissions)), (4, vec![("before 2013".to_owned(), 2)]));
     }
 
+    /// Codes of somebody else became those of the admission, or counted as left out by rule.
+    #[test]
+    fn diagnoses_of_another_patient_than_their_admission_are_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let patients = "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n2,2150,2014 - 2016\n";
+        write("patients.csv", patients);
+        write("admissions.csv", "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n2,20,2150-01-01 10:00\n");
+        let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n2,10,25000,9\n,10,486,9\n9,10,486,9\n\
+                         2,20,4280,9\n2,30,486,9\n";
+        write("diagnoses_icd.csv", diagnoses);
+        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
+        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
+        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
+        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
+        let cohort = options.build().unwrap().parse(&context).unwrap();
+        assert_eq!(cohort.codes.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1]);
+        let step = cohort.flow.iter().find(|step| step.what == "rows of diagnoses_icd").unwrap();
+        let why = step.left_out.iter().filter(|l| l.count > 0).map(|l| (l.why.as_str(), l.count));
+        let why: Vec<_> = why.collect();
+        let expected = [("of an admission that admissions lacks", 1), ("of another patient than their admission", 3)];
+        assert_eq!((why.as_slice(), step.lost_count()), (&expected[..], 4));
+    }
+
     #[test]
     fn age_is_that_in_the_anchor_year_and_the_years_since() {
         let folder = tempfile::tempdir().unwrap();

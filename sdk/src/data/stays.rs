@@ -67,6 +67,15 @@ impl Stays {
         self.place.contains_key(&patient)
     }
 
+    /// The patient of each admission.
+    pub fn owners(&self) -> HashMap<i64, i64> {
+        let of = |(patient, admissions): &(i64, Vec<(f64, i64)>)| {
+            let patient = *patient;
+            admissions.iter().map(move |(_, admission)| (*admission, patient)).collect::<Vec<_>>()
+        };
+        self.patients.iter().flat_map(of).collect()
+    }
+
     /// Number of admissions.
     pub fn len(&self) -> usize {
         self.admission_facts.len()
@@ -122,6 +131,7 @@ mod tests {
             stays.add(patient, admission, order, AdmissionFacts { died: Some(patient == 7), ..Default::default() });
         }
         assert_eq!(stays.patients(), [(9, vec![3, 1, 4]), (7, vec![2])]);
+        assert_eq!(stays.owners(), HashMap::from([(1, 9), (2, 7), (3, 9), (4, 9)]));
         stays.patient(9).ethnicity = Some("x".into());
         let codes = HashMap::from([(1, vec![0]), (3, vec![0]), (4, vec![0])]);
         let cohort = stays.cohort(&codes, &["a".into()], [Step::new("rows", 4)]).unwrap();
