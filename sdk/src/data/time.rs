@@ -4,6 +4,9 @@ use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime::BrokenDownTime;
 
+/// The first year that a format reads: fewer digits are a year of some century.
+const FIRST_YEAR: i16 = 100;
+
 /// Seconds of a day.
 pub const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -36,7 +39,9 @@ fn written(text: &str) -> Option<Written> {
     let text = text.trim();
     let (date, clock) = text.split_once([' ', 'T']).map_or((text, None), |(date, clock)| (date, Some(clock)));
     let mut parts = date.split('-');
-    let year = i16::try_from(number(parts.next(), 4)?).ok().filter(|&year| year >= 1)?;
+    // With two digits of the year nobody knows the century, nor whether it is the day.
+    let year = parts.next().filter(|year| year.len() == 4);
+    let year = i16::try_from(number(year, 4)?).ok().filter(|&year| year >= 1)?;
     let (month, day) = (small(parts.next())?, small(parts.next())?);
     let date = Date::new(year, month, day).ok().filter(|_| parts.next().is_none())?;
     let clock = clock.unwrap_or("0:0");
@@ -209,7 +214,8 @@ impl Dates {
         if parsed.iana_time_zone().is_some() {
             return None;
         }
-        let date = parsed.to_date().ok()?;
+        // `%Y` takes 69 for the year 69.
+        let date = parsed.to_date().ok().filter(|date| date.year() >= FIRST_YEAR)?;
         let ahead = parsed.offset().map_or(0, |offset| i64::from(offset.seconds()));
         Some((date.to_datetime(parsed.to_time().unwrap_or(jiff::civil::Time::midnight())), ahead))
     }
@@ -276,6 +282,8 @@ mod tests {
             "2016-05-20 19:16:52+",
             "2016-05-20 19:16:52Zulu",
             "2016-05-20 19:16:52.5x",
+            "16-05-20",
+            "166-05-20",
         ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
@@ -354,9 +362,14 @@ mod tests {
             ("20.05.2016", Some(1_463_702_400)),
             ("2016-05-20 19:16:00", Some(1_463_771_760)),
             ("05/20/2016", None),
+            ("20.05.16 19:16", None),
+            ("20.05.16", None),
         ] {
             assert_eq!(dates.read(text), expected, "{text}");
         }
+        // As Python reads them.
+        let short = Dates::new("%d.%m.%y").unwrap();
+        assert_eq!(["20.05.16", "01.01.70"].map(|text| short.read(text)), [Some(1_463_702_400), Some(0)]);
         for none in ["%Q?", "%Y-%m-%d %Q", "%d.%m", "%s", "day"] {
             let error = Dates::of_option(none).unwrap_err().to_string();
             let named = format!("`date_format`: this is no format of dates: \"{none}\"");

@@ -356,6 +356,8 @@ mod tests {
             ("patient,visit,time,dx1\n1,1,2020-01-01,a\n2,1,soon,a\n", "t.csv:3"),
             ("patient,visit,time,dx1\n1,1,2020-01-01,a\n1,1,2021-01-01,a\n", "t.csv:3"),
             ("patient,visit,time,dx1\n1,1,,486\n", "t.csv:2"),
+            ("patient,visit,time,dx1\n1,1,2019-01-02,a\n1,2,20190103,a\n", "holds dates in rows before and a number"),
+            ("patient,visit,time,dx1\n1,1,20190102,a\n2,2,2019-01-03,a\n", "t.csv:3"),
         ] {
             folder.write("t.csv", text);
             let error = said(CsvOptions { visits: path(&folder, "t.csv"), ..without_labs() });

@@ -6,6 +6,7 @@ use dualk_sdk::data::tables::{Row, Rows};
 use dualk_sdk::data::{AdmissionFacts, Dates, Ids, Readings, Stays, Step};
 use dualk_sdk::error::{cell, value};
 use dualk_sdk::prelude::*;
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
 /// All visits.
@@ -102,6 +103,8 @@ struct Columns<'a> {
     dates: Dates,
     names: Vec<Option<&'a str>>,
     times: Vec<Option<&'a str>>,
+    /// Whether times are dates, as the first one is: numbers have no order among them.
+    are_dates: OnceCell<bool>,
     /// In the order of [`Layout::facts`].
     facts: Vec<Vec<Option<&'a str>>>,
 }
@@ -114,6 +117,7 @@ impl<'a> Columns<'a> {
             options,
             names: given(&options.visit)?,
             times: given(&options.time)?,
+            are_dates: OnceCell::new(),
             facts: layout.facts.iter().map(|column| rows.texts_if(column.as_deref())).collect::<Result<_>>()?,
             dates: Dates::of_option(&options.date_format)?,
         })
@@ -128,10 +132,19 @@ impl<'a> Columns<'a> {
     /// The time of a row, as a number that orders, and in seconds since 1970 when it is a date; rows without a column for it
     /// are in the order of time.
     fn time(&self, i: usize) -> Result<(f64, Option<i64>)> {
-        match self.options.time.is_empty() {
-            true => Ok((i as f64, None)),
-            false => time(self.rows, i, &self.options.time, self.times[i], &self.dates),
+        let column = &self.options.time;
+        if column.is_empty() {
+            return Ok((i as f64, None));
         }
+        let found = time(self.rows, i, column, self.times[i], &self.dates)?;
+        let are_dates = *self.are_dates.get_or_init(|| found.1.is_some());
+        if are_dates == found.1.is_some() {
+            return Ok(found);
+        }
+        let (before, here) = if are_dates { ("dates", "a number") } else { ("numbers", "a date") };
+        let message =
+            format!("the column `{column}` holds {before} in rows before and {here} here, which have no order");
+        Err(self.rows.error(i, message).help(Dates::HELP))
     }
 
     fn fact(&self, which: usize, i: usize) -> Option<&'a str> {
