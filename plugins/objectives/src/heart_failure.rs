@@ -2,7 +2,7 @@
 
 use crate::next_visit::{self, NextVisit};
 use crate::task_options::task_options;
-use crate::tasks::HEART_FAILURE;
+use crate::tasks;
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Binary;
 
@@ -32,11 +32,15 @@ impl HeartFailure {
 
 /// Whether the code of an index is one of heart failure.
 fn is_heart_failure(data: &Dataset, code: u32) -> bool {
-    data.vocabulary.codes[code as usize].starts_with(HEART_FAILURE)
+    tasks::is_heart_failure(&data.vocabulary.codes[code as usize])
 }
 
 impl Objective for HeartFailure {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
+        if !(0..data.vocabulary.nodes() as u32).any(|code| is_heart_failure(data, code)) {
+            return Err(Error::user("no code of this cohort is one of heart failure, the family 428 of ICD-9")
+                .help("the option code_system = \"icd9\" of the parser gives codes of that edition"));
+        }
         Ok(next_visit::head("heart_failure", self.head, 1, data))
     }
 
@@ -69,5 +73,29 @@ impl Objective for HeartFailure {
 
     fn caption(&self) -> String {
         self.task().caption()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::data;
+
+    /// In ICD-10 nobody had it, and a concept of OMOP that begins with these digits was it.
+    #[test]
+    fn cohorts_without_codes_of_the_family_are_refused() {
+        let mut data = data();
+        assert_eq!(HeartFailure::default().heads(&data).unwrap().len(), 1);
+        for code in &mut data.vocabulary.codes {
+            if code == "428.0" {
+                *code = "4281234".to_owned();
+            }
+        }
+        let error = HeartFailure::default().heads(&data).unwrap_err();
+        assert!(error.exit_code() == 2 && error.to_string().contains("family 428 of ICD-9"), "{error}");
+        assert_eq!(
+            ["428", "428.21", "4280", "I50.9", ""].map(tasks::is_heart_failure),
+            [true, true, false, false, false]
+        );
     }
 }

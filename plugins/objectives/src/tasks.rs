@@ -11,12 +11,17 @@ pub const LAB_SHUFFLE_SEED: u32 = 66;
 pub const LAB_TRAIN_FRACTION: f64 = 0.85;
 /// Codes that occur in at most this many last visits are rare.
 pub const RARE_THRESHOLD: u64 = 3;
-/// Codes of heart failure begin so.
-pub(crate) const HEART_FAILURE: &str = "428";
+/// The family of ICD-9 whose codes are heart failure.
+const HEART_FAILURE: &str = "428";
+
+/// Whether a dotted code is one of heart failure. Other systems have numbers that begin with the same digits.
+pub(crate) fn is_heart_failure(code: &str) -> bool {
+    code.strip_prefix(HEART_FAILURE).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
 
 /// For each patient column 0 when a code of the last visit says heart failure.
 pub fn heart_failure(data: &Dataset, patients: &[usize]) -> Ragged<u32> {
-    let is = |&c: &u32| data.vocabulary.codes[c as usize].starts_with(HEART_FAILURE);
+    let is = |&c: &u32| is_heart_failure(&data.vocabulary.codes[c as usize]);
     let label = |&p: &usize| data.vocabulary.admission_codes.row(data.last_visit(p)).iter().any(is).then_some(0);
     patients.iter().map(label).collect()
 }
