@@ -246,6 +246,32 @@ fn tables_of_one_name_are_told_apart() {
     assert!(first != second && second != third && place.names("runs").len() == 3, "{:?}", place.names("runs"));
 }
 
+/// Two codes that changed places in the table got each other's vectors and logits, without a word.
+#[test]
+fn vectors_and_logits_are_called_by_the_codes_that_they_were_learnt_for() {
+    let place = Place::of_tables(1);
+    let (run, _) = place.run(&[]);
+    let run = run.to_str().unwrap();
+    let export = |out: &str| place.dualk(&["export", run, "--out", out]);
+    let output = export("same");
+    assert!(output.status.success() && !said(&output).contains("warning"), "{}", said(&output));
+    // Another hour changes no code, and is told.
+    place.change("a/t.csv", " 10:00", " 11:00");
+    let output = export("later");
+    assert!(output.status.success() && said(&output).contains("something changed: data a/t.csv"), "{}", said(&output));
+    for (from, to) in [("4280", "tmp"), ("4019", "4280"), ("tmp", "4019")] {
+        place.change("b/t.csv", from, to);
+    }
+    let predictions = place.dualk(&["eval", run, "--predictions", "logits.parquet"]);
+    for output in [export("other"), predictions] {
+        let text = said(&output);
+        assert!(output.status.code() == Some(2) && text.contains("the data has other codes than the run"), "{text}");
+    }
+    assert_eq!(["other", "logits.parquet"].map(|name| place.folder.path().join(name).exists()), [false; 2]);
+    let (_, said) = place.eval(Path::new(run), &[]);
+    assert!(said.contains("since the run, something changed: data b/t.csv"), "{said}");
+}
+
 #[test]
 fn an_interrupted_run_of_another_table_is_not_gone_on_with() {
     let place = Place::of_tables(300);

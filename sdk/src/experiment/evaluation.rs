@@ -2,7 +2,6 @@
 
 use super::dataset::dataset;
 use super::fingerprint::Fingerprint;
-use super::identity::Identity;
 use super::inputs::identity;
 use super::made::untrained;
 use super::model::{fresh_model, led_to};
@@ -19,6 +18,8 @@ use crate::data::Dataset;
 use crate::model::{Model, Weights, save_weights};
 use crate::train::Metrics;
 use crate::{Error, Progress, Result};
+use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -46,6 +47,7 @@ pub(super) fn evaluate(
     evaluation.predictions.map(check_replaceable).transpose()?;
     let file = evaluation.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
+    evaluation.predictions.map(|_| check_codes(run, &data)).transpose()?;
     let (model, objective) = model_of_stage(plan, index, Weights::read(&file)?, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
     if let Some(out) = evaluation.predictions {
@@ -57,28 +59,47 @@ pub(super) fn evaluate(
     let trained = recorded.trained.iter().find(|s| s.stage == name).map(|s| s.epoch);
     let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
     let (tested, _) = test(&stage, &Tested { model: &model, epoch, best_on_valid: None }, progress)?;
-    let identity = identity(plan)?.with_prepared(Fingerprint::of(&data).prepared());
-    compare(run, &identity, before, &tested, progress);
+    compare(before, &tested, progress);
+    changes(plan, run, &data)?.iter().for_each(|line| progress.line(line));
     let seconds = start.elapsed().as_secs_f64();
     Ok(Outcome { seconds, device: plan.device.name.clone(), stages: vec![tested], ..recorded })
 }
 
-/// Says what differs from what the run recorded: metrics of the same weights, and what may have changed them.
-fn compare(
-    run: &RunDir,
-    identity: &Identity,
-    recorded: Option<&StageOutcome>,
-    now: &StageOutcome,
-    progress: &dyn Progress,
-) {
-    let causes = run.identity().map(|then| then.differences(identity)).unwrap_or_default();
+/// Says which metrics of the same weights differ from what the run recorded.
+fn compare(recorded: Option<&StageOutcome>, now: &StageOutcome, progress: &dyn Progress) {
     let last = |outcome: &StageOutcome| outcome.model().map(|row| row.metrics.clone()).unwrap_or_default();
     let differing = recorded.map(|then| differing(&last(then), &last(now))).unwrap_or_default();
     if !differing.is_empty() {
         progress.line(&format!("warning: this is not what the run recorded: {}", differing.join(", ")));
     }
-    for cause in &causes {
-        progress.line(&format!("warning: since the run, something changed: {cause}"));
+}
+
+/// What has changed since a run, a line each.
+pub(super) fn changes(plan: &Plan, run: &RunDir, data: &Dataset) -> Result<Vec<String>> {
+    let now = identity(plan)?.with_prepared(Fingerprint::of(data).prepared());
+    let causes = run.identity().map(|then| then.differences(&now)).unwrap_or_default();
+    Ok(causes.into_iter().map(|cause| format!("warning: since the run, something changed: {cause}")).collect())
+}
+
+/// Refuses data whose codes are not those that the weights of a run are of, and would be called by.
+///
+/// # Errors
+/// Name the vocabulary of the run.
+pub(super) fn check_codes(run: &RunDir, data: &Dataset) -> Result<()> {
+    let file = run.file("vocabulary.json");
+    // Scrubbed runs have none.
+    let Ok(text) = fs::read(&file) else { return Ok(()) };
+    let then: Value = serde_json::from_slice(&text)
+        .map_err(|e| Error::user(format!("this is no vocabulary of a run: {e}")).at_file(&file))?;
+    let now = data.names();
+    let differ = |key: &&str| !then[*key].is_null() && then[*key] != now[*key];
+    match ["code_map", "code_map_pretrain"].iter().any(differ) {
+        false => Ok(()),
+        true => {
+            Err(Error::user("the data has other codes than the run, whose vectors and logits would be called by them")
+                .at_file(&file)
+                .help("`dualk eval RUN` says what has changed since the run"))
+        }
     }
 }
 
