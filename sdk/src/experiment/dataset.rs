@@ -6,7 +6,7 @@ use crate::cache::Cache;
 use crate::component::{Learns, Parser, ParserContext};
 use crate::data::knowledge::{Knowledge, OfCohort, Triples};
 use crate::data::prepare::learns;
-use crate::data::{Cohort, Dataset, cohort_file, flow, prepare_for};
+use crate::data::{Cohort, Dataset, Splits, cohort_file, flow, prepare_for};
 use crate::error::value;
 use crate::{Error, Progress, Result};
 use std::sync::Arc;
@@ -138,8 +138,16 @@ pub(super) fn summarise(data: &Dataset) -> Vec<String> {
         ),
     ];
     lines.extend(data.knowledge.iter().map(|knowledge| knowledge.summary()));
+    lines.extend(nothing_chosen(splits).map(str::to_owned));
     lines.extend(losses(data));
     lines
+}
+
+/// What a reader must know where nobody is there to choose by.
+fn nothing_chosen(splits: &Splits) -> Option<&'static str> {
+    let warning = "warning: valid has no patients: the last epoch of a stage is kept, and nothing chooses how strong \
+                   the ridge of regressions beside the model is";
+    (splits.valid.is_empty() && !splits.train.is_empty()).then_some(warning)
 }
 
 /// What was left out between tables and cohort: a table, and a warning for each large loss.
@@ -148,4 +156,21 @@ pub(super) fn losses(data: &Dataset) -> Vec<String> {
     let table = flow::table(&cohort.flow);
     let notes = cohort.notes.iter().map(|(what, n)| format!("{what}: {n}"));
     table.lines().map(str::to_owned).chain(notes).chain(flow::warnings(&cohort.flow)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_without_valid_is_told_that_nothing_is_chosen() {
+        let splits = |train: &[usize], valid: &[usize]| Splits {
+            train: train.to_vec(),
+            valid: valid.to_vec(),
+            ..Splits::default()
+        };
+        assert!(nothing_chosen(&splits(&[0, 1], &[])).is_some_and(|line| line.starts_with("warning: valid has no")));
+        assert_eq!(nothing_chosen(&splits(&[0, 1], &[2])), None);
+        assert_eq!(nothing_chosen(&Splits::default()), None, "prepared without a split");
+    }
 }
