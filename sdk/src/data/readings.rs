@@ -9,6 +9,9 @@ const NO_SEX: [&str; 10] = ["unknown", "u", "other", "o", "x", "na", "n/a", "non
 /// What ends of visits are, in the plural.
 const ENDS: &str = "ends of visits";
 
+/// The largest number that is read as an age.
+const OLDEST: f32 = 200.0;
+
 /// Counts cells that have something in them which cannot be read, so that they are not taken for empty ones in silence.
 ///
 /// ```
@@ -75,9 +78,9 @@ impl Readings {
         self.read("sexes", cell, |text| Sex::parse(text).map(Some).or_else(|| none(text))).flatten()
     }
 
-    /// An age in years.
+    /// An age in years. Some sources move the births of the oldest by three centuries: what nobody reaches is not known.
     pub fn age(&mut self, cell: Option<&str>) -> Option<f32> {
-        let years = |text: &str| text.parse().ok().filter(|years: &f32| years.is_finite() && *years >= 0.0);
+        let years = |text: &str| text.parse().ok().filter(|years: &f32| (0.0..=OLDEST).contains(years));
         self.read("ages", cell, years)
     }
 
@@ -113,13 +116,13 @@ mod tests {
             [Some(Sex::Female), None, None, None]
         );
         assert_eq!(
-            [Some("60"), Some("NaN"), Some("-1"), None].map(|age| readings.age(age)),
-            [Some(60.0), None, None, None]
+            [Some("60"), Some("NaN"), Some("-1"), Some("300"), None].map(|age| readings.age(age)),
+            [Some(60.0), None, None, None, None]
         );
         assert_eq!(readings.died(Some("FALSE")), Some(false));
         let steps: Vec<Step> = readings.steps().collect();
         let counts: Vec<_> = steps.iter().map(|step| (step.what.as_str(), step.total, step.lost_count())).collect();
-        assert_eq!(counts, [("sexes", 3, 1), ("ages", 3, 2)], "deaths could all be read");
+        assert_eq!(counts, [("sexes", 3, 1), ("ages", 4, 3)], "deaths could all be read");
         assert!(steps.iter().all(|step| step.left_out[0].most.is_empty()), "what they are is not written");
     }
 
