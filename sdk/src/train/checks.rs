@@ -74,7 +74,8 @@ pub(super) fn primary_of(stage: &str, objective: &dyn Objective, metrics: &Metri
 pub(super) fn undefined(stage: &str, objective: &dyn Objective, valid: &Examples) -> Error {
     let (primary, number) = (objective.primary(), valid.len());
     Error::user(format!("stage {stage}: `{primary}` is undefined on the {number} valid examples in all epochs"))
-        .help("AUC needs examples of both classes: give `data.split` more valid patients, or use select = \"last\"")
+        .help("AUC needs examples of both classes, and a C-index two of whom it is known who comes first")
+        .help("give `data.split` more valid patients, or use select = \"last\"")
 }
 
 #[cfg(test)]

@@ -24,9 +24,9 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn verdict(&self) -> String {
-        let on_valid = chosen(self.table, self.sign);
+        let on_valid = chosen(self.table, self.sign).filter(|&row| !self.mean(row).is_nan());
         let Some(chosen) = on_valid.or_else(|| self.best(Kind::Configuration, None)) else {
-            return "nothing to believe: no row has this metric".to_owned();
+            return format!("nothing to believe: {} is undefined on the test examples", self.table.primary);
         };
         let mut text = self.against_rules(chosen, on_valid.is_none());
         if let Some(next) = self.best(Kind::Configuration, Some(chosen)) {
@@ -112,6 +112,8 @@ impl Judge<'_> {
 /// The configuration that is best on valid, where all have that.
 fn chosen(table: &Comparison, sign: f64) -> Option<usize> {
     let valid = |row: usize| table.rows[row].valid.iter().find(|(m, _)| *m == table.primary).map(|(_, v)| sign * v);
+    // What is undefined there is no best.
+    let valid = |row: usize| valid(row).filter(|v| !v.is_nan());
     let rows: Option<Vec<(usize, f64)>> =
         table.of_kind(Kind::Configuration).map(|(i, _)| valid(i).map(|v| (i, v))).collect();
     // The first of equal ones.

@@ -81,3 +81,21 @@ fn the_best_of_many_configurations_on_test_is_not_called_better_for_that() {
     let many = of(&all);
     assert!(many.contains("; not told apart from better: difference -0.0287"), "{many}");
 }
+
+/// The row that had none on valid was the best there, and a table without the metric asked whether NaN is much.
+#[test]
+fn what_is_undefined_is_neither_the_best_on_valid_nor_a_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let run = |name: &str, values: &[f64], valid| write_with_valid(folder.path(), name, 1, values, valid);
+    let runs = [run("gat", &b, f64::NAN), run("gcn", &a, 0.4)];
+    let verdict = Comparison::of(&runs, &CompareOptions::default()).unwrap().verdict;
+    assert!(!verdict.contains("not chosen on valid"), "{verdict}");
+    let run = write(folder.path(), "sage", 1, &a, "diagnosis");
+    change_outcome(&run, |outcome| {
+        let metrics = outcome.stages[0].rows.iter_mut().flat_map(|row| &mut row.metrics);
+        metrics.filter(|(name, _)| name == "R@10").for_each(|(_, value)| *value = f64::NAN);
+    });
+    let verdict = Comparison::of(&[run], &CompareOptions::default()).unwrap().verdict;
+    assert!(verdict.starts_with("nothing to believe: R@10 is undefined on the test examples"), "{verdict}");
+}
