@@ -17,6 +17,10 @@ use toml::Table;
 /// other items enter or other visits are learnt from. For runs that have `inputs` nothing goes by this list.
 const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
 
+/// What to do about two runs of which one names no folders.
+const FOLDERS: &str = "they differ in folders, of which a scrubbed run has none: `dualk scrub` the other one, too, and compare \
+                       the copies";
+
 /// A finished run.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -184,7 +188,9 @@ fn same_patients(first: &Record, other: &Record) -> Result<()> {
         None => {
             for (path, what) in [("data.parser", "cohorts"), ("data.split", "splits")] {
                 if !first.facets.differing(&other.facets, &[path]).is_empty() {
-                    return refuse(what, [first, other].map(|r| r.facets.text(path)));
+                    let texts = [first, other].map(|r| r.facets.text(path));
+                    let is_said_alike = texts[0] == texts[1];
+                    return refuse(what, texts).map_err(|e| if is_said_alike { e.help(FOLDERS) } else { e });
                 }
             }
         }

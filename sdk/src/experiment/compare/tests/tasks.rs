@@ -57,3 +57,26 @@ fn other_questions_of_one_task_are_refused_with_any_recipe() {
     let error = Comparison::of(&runs, &CompareOptions::default()).unwrap_err().to_string();
     assert!(error.contains("different tasks: rare { most = 3 } and rare { most = 20 }"), "{error}");
 }
+
+/// Both were said to be the same, and to be different.
+#[test]
+fn a_scrubbed_run_is_compared_with_scrubbed_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [write(folder.path(), "a", 1, &a, "diagnosis"), write(folder.path(), "b", 1, &b, "diagnosis")];
+    let roots = |roots: [&str; 2]| {
+        for (run, root) in runs.iter().zip(roots) {
+            let file = run.join("manifest.toml");
+            let text = fs::read_to_string(&file).unwrap();
+            let (before, after) = text.split_once("parser = {").unwrap();
+            let (_, after) = after.split_once('\n').unwrap();
+            fs::write(file, format!("{before}parser = {{ type = 'p', root = '{root}' }}\n{after}")).unwrap();
+        }
+        Comparison::of(&runs, &CompareOptions::default()).map(drop).map_err(|e| e.to_string())
+    };
+    let error = roots(["/home/ann/hosp", "hosp"]).unwrap_err();
+    assert!(error.contains("different cohorts") && error.contains("`dualk scrub` the other one, too"), "{error}");
+    let error = roots(["/home/ann/hosp", "/home/ann/icu"]).unwrap_err();
+    assert!(!error.contains("scrub"), "{error}");
+    assert_eq!(roots(["hosp", "hosp"]), Ok(()));
+}
