@@ -10,6 +10,7 @@ use dualk_sdk::plugin::Registry;
 use dualk_sdk::serde_json::Value as Json;
 use dualk_sdk::testing::examine;
 use dualk_sdk::toml::{Table, Value};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -77,6 +78,20 @@ fn beyond(schema: &Json) -> Vec<Value> {
     let items = schema.get("items").map(beyond).unwrap_or_default();
     found.extend(items.into_iter().map(|item| Value::Array(vec![item])));
     found
+}
+
+#[test]
+fn what_components_are_stands_in_one_column_of_the_list() {
+    let printed = program::succeed(Path::new("."), &["list"]);
+    let rows = printed.lines().filter_map(|line| line.strip_prefix("  "));
+    let places: BTreeSet<usize> = rows
+        .map(|row| {
+            let (name, about) = row.split_once(' ').unwrap();
+            assert!(about.ends_with('.'), "{row}");
+            name.len() + 1 + about.len() - about.trim_start().len()
+        })
+        .collect();
+    assert_eq!(places.len(), 1, "{printed}");
 }
 
 #[test]

@@ -21,7 +21,7 @@ source_options! {
 
 impl Component for Mimic4Options {
     const NAME: &'static str = "mimic4";
-    const ABOUT: &'static str = "MIMIC-IV hospital tables";
+    const ABOUT: &'static str = "MIMIC-IV hospital tables.";
     const CITATION: &'static str =
         "Johnson et al., MIMIC-IV, a freely accessible electronic health record dataset, 2023";
 }
@@ -52,7 +52,7 @@ source_options! {
 
 impl Component for Mimic3Options {
     const NAME: &'static str = "mimic3";
-    const ABOUT: &'static str = "MIMIC-III tables, whose codes are ICD-9";
+    const ABOUT: &'static str = "MIMIC-III tables, whose codes are ICD-9.";
     const CITATION: &'static str = "Johnson et al., MIMIC-III, a freely accessible critical care database, 2016";
 }
 

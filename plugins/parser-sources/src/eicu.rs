@@ -33,7 +33,7 @@ source_options! {
 
 impl Component for EicuOptions {
     const NAME: &'static str = "eicu";
-    const ABOUT: &'static str = "eICU tables: stays of a hospital admission are its visits";
+    const ABOUT: &'static str = "eICU tables: stays of a hospital admission are its visits.";
     const CITATION: &'static str = "Pollard et al., The eICU Collaborative Research Database, 2018";
 }
 

@@ -89,7 +89,7 @@ options! {
 
 impl Component for SyntheticOptions {
     const NAME: &'static str = "synthetic";
-    const ABOUT: &'static str = "made-up patients whose hidden physiology drives labs and later diagnoses";
+    const ABOUT: &'static str = "Made-up patients whose hidden physiology drives laboratory items and later diagnoses.";
 }
 
 impl SyntheticOptions {

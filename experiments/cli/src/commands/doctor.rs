@@ -35,7 +35,7 @@ impl Doctor {
         registry.load_shipped()?;
         println!("\nplugins found");
         for plugin in registry.plugins() {
-            println!("  {:28} {}", plugin.name, plugin.version);
+            println!("  {:32} {}", plugin.name, plugin.version);
         }
         Ok(())
     }

@@ -23,12 +23,15 @@ impl List {
         let mut registry = self.trust.registry(Path::new("."))?;
         self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
         registry.load_shipped()?;
-        for each in Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)) {
+        let slots: Vec<Slot> = Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)).collect();
+        let shown: Vec<&ComponentInfo> = registry.components().filter(|info| slots.contains(&info.slot)).collect();
+        let width = shown.iter().map(|info| info.name.len()).max().unwrap_or(0);
+        for each in slots {
             println!("{each}");
-            for info in registry.components().filter(|info| info.slot == each) {
-                println!("  {:18} {}", info.name, info.about);
+            for info in shown.iter().filter(|info| info.slot == each) {
+                println!("  {:width$}  {}", info.name, info.about);
                 if slot.is_some() {
-                    describe(info);
+                    describe(info, width);
                 }
             }
         }
@@ -36,13 +39,16 @@ impl List {
     }
 }
 
-fn describe(info: &ComponentInfo) {
+/// Whence a component is, below its line, and its options; names of components are so wide.
+fn describe(info: &ComponentInfo, width: usize) {
     if !info.citation.is_empty() {
-        println!("  {:18} {}", "", info.citation);
+        println!("  {:width$}  {}", "", info.citation);
     }
-    println!("  {:18} from {}", "", info.plugin);
-    for OptionInfo { name, kind, default, about } in info.options() {
-        println!("    {name:16} {kind}, default {default}");
-        println!("    {:16} {}", "", about.replace('\n', " "));
+    println!("  {:width$}  from {}", "", info.plugin);
+    let options = info.options();
+    let longest = options.iter().map(|option| option.name.len()).max().unwrap_or(0);
+    for OptionInfo { name, kind, default, about } in &options {
+        println!("    {name:longest$}  {kind}, default {default}");
+        println!("    {:longest$}  {}", "", about.replace('\n', " "));
     }
 }

@@ -92,7 +92,7 @@ pub enum Written {
 
 impl Component for CsvOptions {
     const NAME: &'static str = "csv";
-    const ABOUT: &'static str = "Any tables, CSV or Parquet, long or wide, by the names of their columns";
+    const ABOUT: &'static str = "Any tables, CSV or Parquet, long or wide, by the names of their columns.";
 }
 
 impl BuildParser for CsvOptions {

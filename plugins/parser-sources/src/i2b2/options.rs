@@ -62,7 +62,7 @@ impl Flags {
 
 impl Component for I2b2Options {
     const NAME: &'static str = "i2b2";
-    const ABOUT: &'static str = "i2b2 facts: encounters with a diagnosis are visits";
+    const ABOUT: &'static str = "i2b2 facts: encounters with a diagnosis are visits.";
     const CITATION: &'static str = "Murphy et al., Serving the Enterprise and Beyond with i2b2, JAMIA 2010";
 }
 

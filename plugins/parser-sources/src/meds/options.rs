@@ -50,7 +50,7 @@ pub enum Visits {
 
 impl Component for MedsOptions {
     const NAME: &'static str = "meds";
-    const ABOUT: &'static str = "Medical Event Data Standard: Parquet files of events";
+    const ABOUT: &'static str = "Medical Event Data Standard: Parquet files of events.";
     const CITATION: &'static str = "Arnrich et al., Medical Event Data Standard (MEDS), ICLR TS4H 2024";
 }
 

@@ -64,7 +64,7 @@ pub enum OmopCodes {
 
 impl Component for OmopOptions {
     const NAME: &'static str = "omop";
-    const ABOUT: &'static str = "OMOP common data model: visits, conditions, measurements";
+    const ABOUT: &'static str = "OMOP common data model: visits, conditions, measurements.";
     const CITATION: &'static str = "Observational Health Data Sciences and Informatics, OMOP CDM v5.4";
 }
 
