@@ -101,6 +101,12 @@ fn cases() -> Vec<Case> {
             &["model.graph_encoder.type", "`gta`", "did you mean `gat`", ":10"],
         ),
         manifest("unknown option", "dims = [8, 8] }", "width = 8 }", &["model.graph_encoder.width", "dims", ":10"]),
+        manifest(
+            "options without a type",
+            "graph_encoder = { type = \"gat\", dims = [8, 8] }",
+            "graph_encoder = { dims = [8, 8] }",
+            &["`model.graph_encoder`: missing field `type`", "{ type = ", "`dualk list`", ":10"],
+        ),
         manifest("type of another slot", "\"gat\"", "\"gru\"", &["no graph_encoder is named `gru`", "is a fusion"]),
         manifest("negative dims", "dims = [8, 8] }", "dims = [8, -8] }", &["model.graph_encoder.dims", "-8", ":10"]),
         manifest("zero dims", "dims = [8, 8] }", "dims = [8, 0] }", &["model.graph_encoder.dims", "0", ":10"]),

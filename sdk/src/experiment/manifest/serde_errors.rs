@@ -5,6 +5,8 @@ use crate::Error;
 
 /// What shows all keys of a manifest.
 const SCHEMA: &str = "`dualk schema`";
+/// What serde says of a table that does not say which component it is, or which kind of split, schedule or source.
+const NO_TYPE: &str = "missing field `type`";
 
 /// What serde says, as an error with a key, suggestions included.
 pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> Error {
@@ -24,6 +26,9 @@ pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> 
             let known = known.iter().copied();
             Error::user(format!("unknown value `{found}`")).at_key(key).suggest_with(found, known, SCHEMA)
         }
+        _ if message == NO_TYPE => Error::user(message)
+            .at_key(key)
+            .help("say which one it is beside its options: { type = \"…\", … }; `dualk list` shows all components"),
         _ => Error::user(message).at_key(key),
     }
 }
