@@ -94,6 +94,21 @@ fn what_components_are_stands_in_one_column_of_the_list() {
     assert_eq!(places.len(), 1, "{printed}");
 }
 
+/// A terminal of 80 columns breaks longer lines wherever they are.
+#[test]
+fn help_of_options_fits_a_terminal() {
+    let commands = "|run|sweep|compare|watch|report|check|prepare|eval|scrub|export|icd|import|list|synth|schema|install|package|\
+        doctor|bench|cache|cache ls|cache gc|cache verify|kge|kge train|kge eval|kge nearest|kge curves|kge plot|kge graph|\
+        plugin|plugin new|plugin build|plugin check|plugin lock|plugin inspect";
+    for command in commands.split('|') {
+        let arguments: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let printed = program::succeed(Path::new("."), &arguments);
+        let shown = printed.lines().take_while(|line| !line.contains("Examples:"));
+        let long: Vec<&str> = shown.filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "dualk {command}: {long:#?}");
+    }
+}
+
 #[test]
 fn what_is_outside_of_a_declared_range_is_refused_by_its_key() {
     let mut registry = Registry::new();

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Let errors show values of tables and identifiers of patients and admissions.
+    /// Let errors show what tables hold: patient data.
     #[arg(long, global = true)]
     show_values: bool,
 }
@@ -26,7 +26,7 @@ struct Cli {
 const EXAMPLES: &str = "Examples:
   dualk run experiments/quickstart.toml
   dualk run experiments/quickstart.toml --set model.graph_encoder=gcn
-  dualk check experiments/mimic4.toml --set data.parser.root=/data/mimic-iv/hosp
+  dualk check experiments/mimic4.toml --set data.parser.root=/data/hosp
   dualk list graph_encoder
   dualk icd I48.91
   dualk eval runs/quickstart-1a2b3c4d5e6f7a8b";

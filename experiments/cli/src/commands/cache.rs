@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 pub struct CacheCommand {
     #[command(subcommand)]
     action: Action,
-    /// Folder of the cache. Default: $DUALK_CACHE, else dualk/stages in $XDG_CACHE_HOME or ~/.cache.
+    /// Folder of the cache. Default: $DUALK_CACHE.
     #[arg(long, global = true)]
     folder: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ enum Action {
     },
     /// Compare every file with what was written.
     Verify {
-        /// Remove damaged entries, so that the next run makes them anew.
+        /// Remove damaged entries: they are made anew.
         #[arg(long)]
         repair: bool,
     },

@@ -13,17 +13,16 @@ pub struct Check {
     manifest: ManifestArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Print the manifest with every default filled in, and no memory.
+    /// Print the manifest with every default filled in.
     #[arg(long)]
     resolved: bool,
-    /// Do not read the data: nothing is said of the memory that each stage will take.
+    /// Do not read the data, nor say what memory it takes.
     #[arg(long)]
     no_memory: bool,
-    /// Read the data and check that no patient and no person is on two sides: of the splits, of the examples of any stage, of
-    /// the graph, the vocabulary, and the cut points of laboratory values.
+    /// Read the data; check that nobody is on two sides.
     #[arg(long)]
     leaks: bool,
-    /// Print the memory of the computer that each stage takes as JSON, in bytes.
+    /// Print the memory of each stage as JSON, in bytes.
     #[arg(long, conflicts_with_all = ["resolved", "no_memory", "leaks"])]
     json: bool,
 }

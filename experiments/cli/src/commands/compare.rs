@@ -13,20 +13,22 @@ const EXAMPLES: &str = "Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Compare {
-    /// Sweeps, runs, or folders of runs. Runs that differ in the seed alone are one row; of the settings that a sweep tunes a
-    /// row by, it is the one that is best on valid. Several folders together show every setting as a row.
-    #[arg(required = true, value_name = "FOLDER")]
+    /// Sweeps, runs, or folders of runs. Runs that differ in the seed alone
+    /// are one row; of the settings that a sweep tunes a row by, it is the
+    /// one that is best on valid. Several folders together show every
+    /// setting as a row.
+    #[arg(required = true, value_name = "FOLDER", verbatim_doc_comment)]
     folders: Vec<PathBuf>,
     /// How the table is written.
     #[arg(long, value_enum, default_value = "table")]
     format: Form,
-    /// The row that the others are compared with. Default: the sweep's, else the first.
+    /// The row to compare with. Default: the sweep's, else the first.
     #[arg(long, value_name = "ROW")]
     baseline: Option<String>,
     /// Show this metric; can be given many times. Default: all.
     #[arg(long, value_name = "NAME")]
     metric: Vec<String>,
-    /// Rules to compare with and oracles: shown in tables for people, not in JSON and CSV, unless this says otherwise.
+    /// Show baselines and oracles; by default in tables for people alone.
     #[arg(long, value_name = "BOOL")]
     references: Option<bool>,
     /// Number of bootstrap draws.

@@ -11,13 +11,13 @@ use std::path::PathBuf;
 pub struct Eval {
     /// The run's folder.
     run: PathBuf,
-    /// Evaluate this checkpoint of the run instead of its final weights.
-    #[arg(long)]
+    /// Evaluate these weights: a file of RUN/checkpoints.
+    #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Write the logits of the test patients to this Parquet file, a column a code.
+    /// Write logits of test patients to this Parquet file.
     #[arg(long, value_name = "FILE")]
     predictions: Option<PathBuf>,
-    /// Read the raw tables again instead of taking the cohort from the cache.
+    /// Read the tables again, and not the cache.
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]

@@ -12,16 +12,16 @@ use std::path::PathBuf;
 pub struct ExportCommand {
     /// The run's folder.
     run: PathBuf,
-    /// Folder to write; it must be absent or empty. Default: `export` in the run's folder.
+    /// Absent or empty folder. Default: RUN/export.
     #[arg(long, short, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Export the weights of this checkpoint of the run instead of its final ones.
-    #[arg(long)]
+    /// Export these weights: a file of RUN/checkpoints.
+    #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// Write the vectors of the test patients as well, by their identifiers.
+    /// Write vectors of test patients, by identifier, too.
     #[arg(long)]
     patients: bool,
-    /// Read the raw tables again instead of taking the cohort from the cache.
+    /// Read the tables again, and not the cache.
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]

@@ -7,10 +7,10 @@ use dualk_sdk::{Error, Result};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct IcdCommand {
-    /// Codes of ICD-9-CM or ICD-10-CM, with their dot or without; the beginning of codes shows those below it.
+    /// Codes of ICD-9-CM or ICD-10-CM, or what codes begin with.
     #[arg(required = true)]
     codes: Vec<String>,
-    /// Take the codes as ones of this edition, 9 or 10, where both have them.
+    /// Edition, where both have it.
     #[arg(long, value_name = "EDITION", value_parser = ["9", "10"])]
     edition: Option<String>,
 }

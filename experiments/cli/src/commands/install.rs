@@ -22,10 +22,10 @@ pub struct Install {
     /// Where to put bin/dualk, lib/dualk and share/dualk.
     #[arg(long, value_name = "FOLDER")]
     prefix: PathBuf,
-    /// Leave out what plugins are compiled against: a third of the size remains, and no `dualk plugin build`.
+    /// Leave out what plugins are compiled against.
     #[arg(long)]
     without_metadata: bool,
-    /// Put the SDK's documentation into share/dualk/doc, as `cargo doc --no-deps --package dualk-sdk` made it.
+    /// Put what `cargo doc` made into share/dualk/doc.
     #[arg(long)]
     docs: bool,
 }

@@ -41,9 +41,9 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Train and evaluate an experiment.
     Run(run::Run),
-    /// Train many variations of an experiment, several at once, and compare them.
+    /// Train variations of an experiment, and compare them.
     Sweep(sweep::Sweep),
-    /// Compare finished runs: means over seeds, differences paired by patient.
+    /// Compare runs: means over seeds, differences paired by patient.
     Compare(compare::Compare),
     /// Show how a run goes: curves, time left, memory, last lines.
     Watch(watch::Watch),
@@ -57,7 +57,7 @@ pub enum Command {
     Eval(eval::Eval),
     /// Copy a run without what must not be shown to others.
     Scrub(scrub::Scrub),
-    /// Write the vectors of a run's codes, with their names and titles, as Parquet.
+    /// Write the vectors of a run's codes, with titles, as Parquet.
     Export(export::ExportCommand),
     /// Show title, chapter, category and equivalents of ICD codes.
     Icd(icd::IcdCommand),
@@ -77,7 +77,7 @@ pub enum Command {
     Synth(synth::Synth),
     /// Print the JSON Schema of manifests, for editors.
     Schema(schema::Schema),
-    /// Install program, SDK, plugins and what plugins are compiled against, from a clone.
+    /// Install program, SDK and plugins, from a clone.
     Install(install::Install),
     /// Write archives that run on machines of the same kind without Rust.
     Package(package::Package),
@@ -118,13 +118,13 @@ impl Command {
 /// A manifest with changes from the command line.
 #[derive(Args)]
 pub struct ManifestArgs {
-    /// The manifest, a TOML file; where there is none of this name, that of the installed program.
+    /// The manifest, a TOML file; or the name of one that is installed.
     #[arg(value_parser = here_or_shipped)]
     manifest: PathBuf,
-    /// Change a key: `--set model.graph_encoder=gcn`, `--set 'stage[0].epochs=5'`.
+    /// Change a key, such as 'stage[0].epochs=5'.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Compute on auto, cpu, cuda, cuda:1, wgpu …; the same as --set backend.device=….
+    /// Compute on auto, cpu, cuda, cuda:1, wgpu or wgpu:1.
     #[arg(long)]
     device: Option<String>,
     #[command(flatten)]
@@ -146,8 +146,7 @@ fn here_or_shipped(text: &str) -> std::result::Result<PathBuf, std::convert::Inf
 /// Which plugin files may be loaded.
 #[derive(Args)]
 pub struct TrustArgs {
-    /// Load only plugins of the plugins.lock beside the manifest, in the run's folder, or, where a command names neither, in the
-    /// current folder; `dualk plugin lock` writes it.
+    /// Load no plugins but those of plugins.lock.
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
@@ -157,7 +156,7 @@ pub struct TrustArgs {
 /// Whether a plugin file may be anyone's to change.
 #[derive(Args, Default)]
 pub struct WritableArg {
-    /// Load plugin files that others on this machine may change, too.
+    /// Load plugin files that others may change, too.
     #[arg(long)]
     allow_world_writable: bool,
 }
@@ -216,7 +215,7 @@ fn own_folders() -> Vec<PathBuf> {
 /// What asks training to stop, beside SIGINT and SIGTERM.
 #[derive(Args, Clone, Copy)]
 pub struct StopArgs {
-    /// Save and stop on this signal too, such as USR1 from a scheduler.
+    /// Save and stop on this signal too, such as USR1.
     #[arg(long, value_name = "SIGNAL", value_parser = interrupt::signal)]
     stop_signal: Option<i32>,
 }
@@ -236,7 +235,7 @@ impl StopArgs {
 /// Whether to use what earlier runs kept.
 #[derive(Args)]
 pub struct CacheArgs {
-    /// Neither use nor add to the cache of cohorts and trained stages.
+    /// Neither use the cache nor add to it.
     #[arg(long)]
     no_cache: bool,
 }

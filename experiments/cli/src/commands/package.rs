@@ -13,11 +13,12 @@ use std::process::Command;
 #[derive(Args)]
 #[command(after_help = "Examples:
   dualk package /tmp/archives
-  tar -xJf dualk-0.1.0-x86_64-unknown-linux-gnu.tar.xz && dualk-0.1.0-x86_64-unknown-linux-gnu/bin/dualk doctor")]
+  tar -xJf dualk-0.1.0-x86_64-unknown-linux-gnu.tar.xz
+  dualk-0.1.0-x86_64-unknown-linux-gnu/bin/dualk doctor")]
 pub struct Package {
     /// Folder to write the archives to.
     out: PathBuf,
-    /// Leave out the second archive, which holds what plugins are compiled against.
+    /// Leave out what plugins are compiled against.
     #[arg(long)]
     without_metadata: bool,
 }

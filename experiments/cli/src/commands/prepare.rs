@@ -12,7 +12,7 @@ pub struct Prepare {
     manifest: ManifestArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Folder to write; it must be absent, empty or an earlier result.
+    /// Folder to write: absent, empty, an earlier result.
     #[arg(long, short)]
     out: PathBuf,
 }

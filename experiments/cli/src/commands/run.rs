@@ -16,16 +16,16 @@ pub struct Run {
     manifest: ManifestArgs,
     #[command(flatten)]
     cache: CacheArgs,
-    /// Go on from the last checkpoint of an interrupted run of the same experiment; start anew where there is none.
+    /// Go on with an interrupted run of the same, if any.
     #[arg(long)]
     resume: bool,
-    /// Train once for each of these seeds, such as `1..5` (1 to 5) or `1,2,8`, and compare: a sweep over nothing else.
+    /// Train with seeds 1..5 (1 to 5) or 1,2,8; compare.
     #[arg(long, value_name = "SEEDS", value_parser = seeds, conflicts_with_all = ["resume", "member"])]
     seeds: Option<Seeds>,
-    /// With --seeds: keep complete runs that were trained with other plugins, tables or SDK, and train the others.
+    /// With --seeds: keep runs made with other plugins.
     #[arg(long, requires = "seeds", conflicts_with = "again")]
     keep: bool,
-    /// With --seeds: train complete runs again that were trained with other plugins, tables or SDK; the earlier ones stay.
+    /// With --seeds: train such runs again.
     #[arg(long, requires = "seeds")]
     again: bool,
     #[command(flatten)]

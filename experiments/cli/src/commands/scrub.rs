@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 pub struct Scrub {
     /// The run's folder.
     run: PathBuf,
-    /// Folder to write; there must be nothing. By default the run's name with `-shareable`.
+    /// Folder to write, absent. Default: RUN-shareable.
     #[arg(long, short)]
     out: Option<PathBuf>,
-    /// Copy the weights too. They were learnt from patients: ask whether your data agreement lets you share them.
+    /// Copy the weights too, if your data agreement lets you.
     #[arg(long)]
     with_weights: bool,
 }

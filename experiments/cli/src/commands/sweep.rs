@@ -20,8 +20,9 @@ In the manifest:
   seeds = [1, 2, 3]
   grid = { \"model.graph_encoder\" = [{ type = \"gat\" }, { type = \"gcn\" }] }
 
-The same command goes on where an earlier one was, and tries again what failed. Where plugins, tables or the SDK have changed
-since members were complete, it says so and asks for --keep or --again. Ctrl-C and SIGTERM let the members save
+The same command goes on where an earlier one was, and tries again what failed.
+Where plugins, tables or the SDK have changed since members were complete, it
+says so and asks for --keep or --again. Ctrl-C and SIGTERM let the members save
 a checkpoint first; a second one ends at once.";
 
 /// Arguments of `dualk sweep`.
@@ -30,31 +31,31 @@ a checkpoint first; a second one ends at once.";
 pub struct Sweep {
     #[command(flatten)]
     manifest: ManifestArgs,
-    /// Folder of the sweep: its runs, logs and table. Default: sweeps/NAME.
+    /// Folder of the sweep. Default: sweeps/NAME.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// List the members and the expected time, and train nothing.
+    /// List members and expected time; train nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Change what the manifest's [sweep.quick] says first, for a look in minutes.
+    /// Make it smaller first, as its [sweep.quick] says.
     #[arg(long)]
     quick: bool,
-    /// With --dry-run: train one epoch of each stage of each row first, to know the time.
+    /// With --dry-run: train an epoch of each row first.
     #[arg(long, requires = "dry_run")]
     measure: bool,
-    /// Maximum number of members at once. Default: as many as there are cores, or one on a GPU.
+    /// Most members at once. Default: cores, 1 on a GPU.
     #[arg(long, value_name = "N", value_parser = count)]
     jobs: Option<usize>,
-    /// Threads of each member. Default: the cores divided among the members at once.
+    /// Threads of each member. Default: cores / jobs.
     #[arg(long, value_name = "N", value_parser = count)]
     threads: Option<usize>,
-    /// End at the first member that fails, and stop the others.
+    /// Stop all at the first member that fails.
     #[arg(long)]
     fail_fast: bool,
-    /// Keep complete members that were trained with other plugins, tables or SDK, and train the others.
+    /// Keep members made with other plugins or tables.
     #[arg(long, conflicts_with = "again")]
     keep: bool,
-    /// Train complete members again that were trained with other plugins, tables or SDK; their earlier runs stay.
+    /// Train such members again; earlier runs stay.
     #[arg(long)]
     again: bool,
     #[command(flatten)]

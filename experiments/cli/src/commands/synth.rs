@@ -17,28 +17,28 @@ pub struct Synth {
     /// Number of rows of labevents.
     #[arg(long, default_value_t = 1_000_000)]
     lab_rows: u64,
-    /// The same seed and numbers give the same files.
+    /// Seed of the files.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Write .csv.gz instead of .csv.
     #[arg(long)]
     gzip: bool,
-    /// Number of diagnosis codes that there are; MIMIC-IV has 7,945.
+    /// Diagnosis codes that there are.
     #[arg(long, default_value_t = Files::default().codes)]
     codes: usize,
-    /// Number of laboratory items that there are; MIMIC-IV has 445.
+    /// Laboratory items that there are.
     #[arg(long, default_value_t = Files::default().labs)]
     labs: usize,
-    /// Fraction of the patients with two or more admissions.
+    /// Part with two admissions or more.
     #[arg(long, default_value_t = Files::default().multi)]
     multi: f64,
-    /// Further codes of each admission from anywhere, which fill the graph of diseases.
+    /// Further codes of each admission.
     #[arg(long, default_value_t = 0)]
     incidental: usize,
-    /// Write a knowledge graph too, and the hierarchy of the codes: the chance that a fact of it is right, from 0 to 1.
+    /// A knowledge graph, too: 0 nothing right, 1 all.
     #[arg(long, value_name = "CHANCE")]
     knowledge: Option<f64>,
-    /// Write tables, graph and hierarchy of the patients that the parser `synthetic` of this manifest makes up.
+    /// Write patients that this manifest makes up.
     #[arg(long, value_name = "MANIFEST", conflicts_with_all = ["patients", "lab_rows", "seed", "gzip", "codes", "labs", "multi",
         "incidental"])]
     of: Option<PathBuf>,

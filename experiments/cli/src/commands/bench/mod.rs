@@ -28,17 +28,17 @@ pub struct Bench {
 enum What {
     /// Whole training steps of each stage.
     Step(step::Step),
-    /// The forward pass and the metrics of an evaluation, and all measures of a table's row.
+    /// The forward pass and the metrics of an evaluation.
     Eval(eval::Eval),
-    /// Every operation of `dualk_sdk::ops`, against its plain formulation and the machine.
+    /// Every operation of `dualk_sdk::ops`, beside a plain formulation.
     Ops(ops::Ops),
     /// Training steps of an embedding of a knowledge graph.
     Kge(kge::Kge),
-    /// From raw tables to cohort, vocabulary, split and graph, over made-up files of any size.
+    /// From raw tables to the disease graph, over made-up files.
     Prepare(prepare::Prepare),
     /// Memory bandwidth and matrix products of this machine.
     Machine(machine::Machine),
-    /// Write the made-up graph and patients of a stage, for the same measurement in another program.
+    /// Write graph and patients of a stage, for other programs.
     Workload(step::Export),
 }
 

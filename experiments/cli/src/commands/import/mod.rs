@@ -16,22 +16,22 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Import {
-    /// Folder with the published files: code_maps.pkl, pids.pkl and a fine-tuned model, perhaps ICD2HAKE_*.pkl.
+    /// Folder with code_maps.pkl, pids.pkl and a fine-tuned model.
     #[arg(required_unless_present = "show")]
     folder: Option<PathBuf>,
-    /// Manifest whose section `data` reads the tables that the model was trained on.
+    /// Manifest that reads the tables it learnt from.
     #[arg(long, required_unless_present = "show")]
     data: Option<PathBuf>,
-    /// The fine-tuned model, a .pth file with the state of the whole model.
-    #[arg(long, default_value = "checkpoint.pth")]
+    /// The fine-tuned model.
+    #[arg(long, value_name = "FILE", default_value = "checkpoint.pth")]
     checkpoint: PathBuf,
-    /// Change a key of the manifest: `--set data.parser.root=/data/mimic-iv/hosp`.
+    /// Change a key, such as data.parser.root=FOLDER.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Folder of run folders.
     #[arg(long, default_value = "runs")]
     runs: PathBuf,
-    /// Write the vectors of ICD2HAKE_*.pkl to this .safetensors file, for the node initialiser `hake`.
+    /// Write ICD2HAKE_*.pkl to this .safetensors file.
     #[arg(long, value_name = "FILE")]
     vectors: Option<PathBuf>,
     /// Only show what is in a .pkl or .pth file.

@@ -10,7 +10,7 @@ pub struct Curves {
     /// Folders of runs.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
-    /// The metric: `mrr`, `mr`, `hits@1`, `hits@3`, `hits@10` or `amri`.
+    /// mrr, mr, hits@1, hits@3, hits@10 or amri.
     #[arg(long, default_value = "mrr")]
     metric: String,
     /// The picture to write.

@@ -9,7 +9,7 @@ use dualk_sdk::serde_json::json;
 pub struct Eval {
     #[command(flatten)]
     run: RunArgs,
-    /// Device: `cpu`, `auto`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`; instead of that of the run.
+    /// Compute on cpu, auto, cuda, cuda:1, wgpu or wgpu:1.
     #[arg(long)]
     device: Option<String>,
     /// Print the result as JSON.

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 pub struct Graph {
     #[command(flatten)]
     manifest: KgeManifestArgs,
-    /// Write the graph to this folder, which must be absent or empty: train.txt, valid.txt, test.txt and dictionaries.
+    /// Write the graph to this folder, absent or empty.
     #[arg(long, short)]
     out: Option<PathBuf>,
-    /// Count how many codes of a cohort are in the graph: the vocabulary.json of `dualk prepare`, or a file with a code a
-    /// line.
+    /// Count codes of this vocabulary.json in the graph.
     #[arg(long, value_name = "FILE")]
     codes: Option<PathBuf>,
 }

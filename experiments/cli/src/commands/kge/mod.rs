@@ -30,13 +30,13 @@ enum What {
     Train(train::Train),
     /// Rank the test triples of a finished run again.
     Eval(eval::Eval),
-    /// Draw how runs ranked their validation triples while they were trained.
+    /// Draw how runs ranked validation triples during training.
     Curves(curves::Curves),
     /// Draw a part of a hierarchy in polar coordinates.
     Plot(plot::Plot),
     /// Show the entities that are nearest to one.
     Nearest(nearest::Nearest),
-    /// Join, filter and split the sources of a manifest; show what the graph is like.
+    /// Join and split the sources of a manifest; show the graph.
     Graph(graph::Graph),
 }
 
@@ -67,10 +67,10 @@ impl Kge {
 pub struct KgeManifestArgs {
     /// The manifest, a TOML file.
     manifest: PathBuf,
-    /// Change a key: `--set data.triples=FOLDER`, `--set model.dim=200`.
+    /// Change a key, such as data.triples=FOLDER.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// Device: `cpu`, `auto`, `cuda`, `cuda:1`, `wgpu` or `wgpu:1`; instead of `backend.device`.
+    /// Compute on cpu, auto, cuda, cuda:1, wgpu or wgpu:1.
     #[arg(long)]
     device: Option<String>,
     #[command(flatten)]

@@ -15,7 +15,7 @@ pub struct Nearest {
     /// How many to show.
     #[arg(long, short, default_value_t = 10)]
     number: usize,
-    /// Only entities that look like codes: a digit, or V or E and a digit, at the beginning.
+    /// Only entities that look like codes, such as V45.8.
     #[arg(long)]
     codes: bool,
 }

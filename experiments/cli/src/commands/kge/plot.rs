@@ -12,7 +12,7 @@ pub struct Plot {
     /// The entity at the top, such as 390-459.99.
     #[arg(long)]
     root: String,
-    /// The relation from an entity to the one above it. Default: the one that most triples into the root have.
+    /// The relation upwards. Default: that of the root.
     #[arg(long)]
     relation: Option<String>,
     /// How many levels below the root.

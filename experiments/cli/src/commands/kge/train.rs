@@ -10,7 +10,7 @@ use dualk_sdk::progress::Console;
 pub struct Train {
     #[command(flatten)]
     manifest: KgeManifestArgs,
-    /// Go on from the last checkpoint of the same manifest, if there is one.
+    /// Go on with an interrupted run of the same, if any.
     #[arg(long)]
     resume: bool,
     #[command(flatten)]

@@ -15,7 +15,7 @@ pub struct Check {
     /// Only the component of this name.
     #[arg(long)]
     component: Option<String>,
-    /// An option that is not to have its default, such as --set dim=8.
+    /// Set an option, such as dim=8.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     #[command(flatten)]

@@ -24,11 +24,11 @@ enum Action {
     New(new::New),
     /// Compile a plugin against the SDK that this program runs on.
     Build(build::Build),
-    /// Check the components of a plugin: shapes, gradients, weights, odd inputs, wrong options.
+    /// Check a plugin's components: shapes, gradients, odd inputs, options.
     Check(check::Check),
-    /// Write plugins.lock beside a manifest: the plugins that it loads, by their SHA-256.
+    /// Write plugins.lock beside a manifest: its plugins, by SHA-256.
     Lock(lock::Lock),
-    /// Show what a plugin's file says of itself, without running any of it.
+    /// Show what a plugin's file says of itself, and run none of it.
     Inspect(inspect::Inspect),
 }
 

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 /// Arguments of `dualk plugin new`.
 #[derive(Args)]
 pub struct New {
-    /// Name of the crate and of its component in manifests, such as my-encoder.
+    /// Name of the crate and of its component, such as my-encoder.
     name: String,
-    /// What it is: a slot of `dualk list`, such as graph_encoder or loss.
+    /// A slot of `dualk list`, such as graph_encoder.
     #[arg(long)]
     slot: String,
-    /// Folder to write; by default one of that name in the current folder.
+    /// Folder to write. Default: one of that name.
     #[arg(long, value_name = "DIR")]
     path: Option<PathBuf>,
     #[command(flatten)]

@@ -23,10 +23,10 @@ use terminal::{Ansi, Raw};
     Keys: q, Esc and Ctrl-C leave; the run goes on."
 )]
 pub struct Watch {
-    /// The run's folder, finished or not, that of an embedding too; or a folder of runs, whose latest is shown.
+    /// A run's folder, or one of runs: the latest.
     #[arg(default_value = "runs")]
     run: PathBuf,
-    /// Print one picture as text and end; so it does where standard output is no terminal.
+    /// Print one picture as text, as without a terminal.
     #[arg(long)]
     once: bool,
     /// Seconds between two looks.
