@@ -80,10 +80,7 @@ fn expected_memory(experiment: Experiment, ok: &str, as_json: bool) -> Result<()
     let device = experiment.device().name.clone();
     let available = memory::available();
     let stages = experiment.rehearse(&Console::default())?;
-    eprintln!("{ok}");
-    if let Some(note) = of_computer_alone(&device) {
-        eprintln!("{note}");
-    }
+    eprintln!("{ok}\n{}", heading(&device));
     match as_json {
         true => println!("{}", json(&stages)?),
         false => stages.iter().for_each(|stage| println!("{}", line(stage))),
@@ -95,14 +92,16 @@ fn expected_memory(experiment: Experiment, ok: &str, as_json: bool) -> Result<()
     Ok(())
 }
 
-/// What is not known of a device with memory of its own: how much its allocator keeps in pages goes by the device.
-fn of_computer_alone(device: &str) -> Option<String> {
-    (device != "cpu").then(|| {
-        format!(
+/// What the figures below are, and what is not known of a device with memory of its own: how much its allocator keeps in pages goes
+/// by the device.
+fn heading(device: &str) -> String {
+    match device {
+        "cpu" => "the most memory that each stage takes:".to_owned(),
+        _ => format!(
             "below is memory of the computer; that of {device} is neither measured nor compared with what it has: nvidia-smi or the \
              like shows it during a run"
-        )
-    })
+        ),
+    }
 }
 
 fn json(stages: &[StageMemory]) -> Result<String> {
@@ -131,13 +130,13 @@ fn too_little(most: u64, available: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{of_computer_alone, too_little};
+    use super::{heading, too_little};
 
     #[test]
     fn memory_of_another_device_is_said_to_be_unknown() {
-        let note = of_computer_alone("cuda:0").unwrap();
+        let note = heading("cuda:0");
         assert!(note.contains("memory of the computer") && note.contains("cuda:0 is neither measured"), "{note}");
-        assert_eq!(of_computer_alone("cpu"), None);
+        assert_eq!(heading("cpu"), "the most memory that each stage takes:");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) fn describe(
     if train < sweep.members.len() {
         text += &format!("{train} of them train: the others only where their setting is chosen\n");
     }
-    text += &format!("at most {jobs} at once, {threads} threads each\n");
+    text += &(at_once(jobs, threads) + "\n");
     text += &match unknown {
         0 => format!("expected time: {}, by the epochs of complete members\n", duration(remaining / jobs as f64)),
         _ => "expected time: unknown until one member of each kind is complete; `--measure` trains one epoch of each \
@@ -52,6 +52,14 @@ pub(super) fn describe(
     }
     sweep.notes.iter().for_each(|note| text += &format!("{note}\n"));
     text
+}
+
+/// How many members train at once, and with how many threads.
+pub(super) fn at_once(jobs: usize, threads: usize) -> String {
+    match threads {
+        1 => format!("at most {jobs} at once, 1 thread each"),
+        _ => format!("at most {jobs} at once, {threads} threads each"),
+    }
 }
 
 const COMPLETE: &str = "complete";
@@ -87,5 +95,18 @@ pub(super) fn duration(seconds: f64) -> String {
         0..=99 => format!("{seconds:.0} s"),
         100..=5999 => format!("{} min", (seconds / 60.0).round()),
         _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::at_once;
+
+    #[test]
+    fn one_thread_is_no_threads() {
+        assert_eq!(
+            [at_once(2, 1), at_once(1, 4)],
+            ["at most 2 at once, 1 thread each", "at most 1 at once, 4 threads each"]
+        );
     }
 }

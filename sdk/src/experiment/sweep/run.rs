@@ -2,7 +2,7 @@
 
 use super::changed::Changed;
 use super::choice::{Choices, Fate};
-use super::describe::describe;
+use super::describe::{at_once, describe};
 use super::plan::{Plan, State, check_free, finished_run, lock, member_folder};
 use super::work::{Limits, PAUSE, Work};
 use super::worker::Worker;
@@ -74,7 +74,7 @@ impl SweepRun<'_> {
         if done > 0 {
             self.progress.line(&format!("{done} of {all} members are complete already"));
         }
-        self.progress.line(&format!("at most {jobs} at once, {threads} threads each"));
+        self.progress.line(&at_once(jobs, threads));
         let expected = self.expected(&complete, &remaining, jobs, threads)?;
         let limits = Limits { jobs, threads, expected };
         let finished = Work::new(self, sweep, choices, done, remaining, limits).run();
