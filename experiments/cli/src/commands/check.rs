@@ -61,7 +61,11 @@ impl Check {
         }
         let trains = !experiment.manifest().stage.is_empty() && !experiment.manifest().evaluate_only;
         let manifest = experiment.manifest();
-        let ok = format!("{}: ok, {} stages on {}", manifest.name, manifest.stage.len(), experiment.device().name);
+        let stages = match manifest.stage.len() {
+            1 => "1 stage".to_owned(),
+            n => format!("{n} stages"),
+        };
+        let ok = format!("{}: ok, {stages} on {}", manifest.name, experiment.device().name);
         // What is resolved may be on its way to a file.
         if trains && !self.no_memory && !self.resolved {
             return expected_memory(experiment, &ok, self.json);
