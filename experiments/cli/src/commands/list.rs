@@ -5,6 +5,9 @@ use dualk_sdk::component::Slot;
 use dualk_sdk::plugin::{ComponentInfo, OptionInfo};
 use std::path::{Path, PathBuf};
 
+/// Columns of the terminal that lines are made for.
+const COLUMNS: usize = 80;
+
 /// Arguments of `dualk list`.
 #[derive(Args)]
 pub struct List {
@@ -29,7 +32,7 @@ impl List {
         for each in slots {
             println!("{each}");
             for info in shown.iter().filter(|info| info.slot == each) {
-                println!("  {:width$}  {}", info.name, info.about);
+                beside(2, info.name, width, info.about);
                 if slot.is_some() {
                     describe(info, width);
                 }
@@ -42,13 +45,47 @@ impl List {
 /// Whence a component is, below its line, and its options; names of components are so wide.
 fn describe(info: &ComponentInfo, width: usize) {
     if !info.citation.is_empty() {
-        println!("  {:width$}  {}", "", info.citation);
+        beside(2, "", width, info.citation);
     }
     println!("  {:width$}  from {}", "", info.plugin);
     let options = info.options();
     let longest = options.iter().map(|option| option.name.len()).max().unwrap_or(0);
     for OptionInfo { name, kind, default, about } in &options {
-        println!("    {name:longest$}  {kind}, default {default}");
-        println!("    {:longest$}  {}", "", about.replace('\n', " "));
+        beside(4, name, longest, &format!("{kind}, default {default}"));
+        beside(4, "", longest, about);
+    }
+}
+
+/// Prints a name of so many letters behind an indent, and beside it a text in lines that fit a terminal.
+fn beside(indent: usize, name: &str, width: usize, text: &str) {
+    let lines = lines_of(text, COLUMNS.saturating_sub(indent + width + 2));
+    println!("{:indent$}{name:width$}  {}", "", lines.first().map_or("", String::as_str));
+    lines.iter().skip(1).for_each(|line| println!("{:indent$}{:width$}  {line}", "", ""));
+}
+
+/// The words of a text in lines of at most so many letters; a longer word has a line of its own.
+fn lines_of(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines_of;
+
+    #[test]
+    fn texts_are_broken_between_words() {
+        assert_eq!(lines_of("one two\nthree", 7), ["one two", "three"]);
+        assert_eq!(lines_of("of ε₁ incomprehensibility", 5), ["of ε₁", "incomprehensibility"]);
+        assert!(lines_of("", 5).is_empty());
     }
 }
