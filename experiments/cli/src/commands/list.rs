@@ -42,7 +42,7 @@ impl List {
     }
 }
 
-/// Whence a component is, below its line, and its options; names of components are so wide.
+/// Where a component comes from, below its line, and its options; names of components are so wide.
 fn describe(info: &ComponentInfo, width: usize) {
     if !info.citation.is_empty() {
         beside(2, "", width, info.citation);
