@@ -103,6 +103,14 @@ fn a_workload_is_written_for_other_programs() {
 }
 
 #[test]
+fn the_sizes_that_help_shows_can_be_measured() {
+    let help = printed(&bench(&["--help"]));
+    let example = help.lines().find(|line| line.contains("--nodes")).unwrap();
+    let arguments: Vec<&str> = example.split_whitespace().skip(2).collect();
+    assert_eq!(lines(&arguments).len(), 3, "{example}");
+}
+
+#[test]
 fn mistakes_name_the_flag_or_the_key() {
     let cases: [(&[&str], &str); 8] = [
         (&["step", "--edges", "99999999"], "--edges"),

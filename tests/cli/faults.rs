@@ -485,6 +485,18 @@ fn all_mistakes_are_found_at_once() {
     assert_eq!(listing(folder.path()), before);
 }
 
+#[test]
+fn a_manifest_without_stages_is_refused_before_it_is_told_what_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    let (without, _) = MANIFEST.split_once("[[stage]]").unwrap();
+    fs::write(folder.path().join("broken.toml"), without).unwrap();
+    let output = program::dualk(folder.path(), &["run", "broken.toml", "--device", "cpu"]);
+    let error = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("the manifest has no [[stage]]") && !error.contains("to come"), "{error}");
+}
+
 /// Beside those of tables, and before any of them is read.
 #[test]
 fn mistakes_in_files_of_a_knowledge_graph_are_found_early() {

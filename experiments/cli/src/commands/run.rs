@@ -129,7 +129,8 @@ impl Run {
             ));
         }
         experiment.check()?;
-        if member.is_none() {
+        // A manifest without stages is refused at once.
+        if member.is_none() && !experiment.manifest().stage.is_empty() {
             progress.line(&what_comes(&file, &experiment));
         }
         let (outcome, run) = match self.resume {

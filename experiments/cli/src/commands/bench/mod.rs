@@ -46,7 +46,7 @@ const EXAMPLES: &str = "Sizes default to those of MIMIC-IV. Examples:
   dualk bench step --table
   dualk bench step --stage pretrain --steps 10 --threads 1
   dualk bench step --stage finetune --set model.code_fusion.type=gru
-  dualk bench step --nodes 500 --edges 8000 --features 64 --widths 32,32 --batch 16
+  dualk bench step --nodes 500 --edges 8000 --targets 400 --features 64 --widths 32,32
   dualk bench eval --patients 1000
   dualk bench ops --only attention,propagate
   dualk bench machine --table

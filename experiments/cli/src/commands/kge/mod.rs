@@ -42,7 +42,7 @@ enum What {
 
 const EXAMPLES: &str = "Examples:
   dualk kge train experiments/wn18rr-small.toml --set data.triples=/data/wn18rr
-  dualk kge train experiments/wn18rr-small.toml --resume
+  dualk kge train experiments/wn18rr-small.toml --set data.triples=/data/wn18rr --resume
   dualk kge graph experiments/icd9-kg.toml --codes prepared/vocabulary.json
   dualk kge eval runs/wn18rr-small-1a2b3c4d
   dualk kge nearest runs/icd9-kg-1a2b3c4d 428.0
