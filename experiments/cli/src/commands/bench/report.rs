@@ -61,6 +61,9 @@ fn table(rows: &[Map<String, Value>]) -> String {
             keys.push(key);
         }
     });
+    // What is an object in one measurement and nothing in another has its rows already.
+    let within = |key: &str, other: &str| other.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+    let keys: Vec<&String> = keys.iter().copied().filter(|key| !keys.iter().any(|other| within(key, other))).collect();
     let first = keys.iter().map(|k| k.len()).max().unwrap_or(0);
     let columns: Vec<Vec<String>> =
         rows.iter().map(|row| keys.iter().map(|&k| row.get(k).map_or("".into(), cell)).collect()).collect();
