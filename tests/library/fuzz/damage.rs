@@ -67,6 +67,9 @@ const LIMITS: [u64; 14] = [
     u64::MAX,
 ];
 
+/// Bytes of a line that comes many times, all of them together.
+const LONGEST_REPEAT: usize = 1 << 16;
+
 /// `files` with one to eight damages; pieces come from `other` and from `words`, which mean something to the reader.
 pub fn damaged(files: &Files, other: &Files, words: &[&[u8]], random: &mut StdRng) -> Files {
     let mut files = files.clone();
@@ -180,7 +183,8 @@ fn in_lines(bytes: &mut Vec<u8>, other: &[u8], random: &mut StdRng) {
         1 => lines.swap(i, j),
         2 => lines.truncate(i),
         3 => {
-            let times = random.random_range(1..=32);
+            // A file may be one line: 32 times of it, eight times over, would be what takes the memory.
+            let times = random.random_range(1..=32).min(1 + LONGEST_REPEAT / lines[i].len().max(1));
             drop(lines.splice(j..j, std::iter::repeat_n(lines[i], times).collect::<Vec<_>>()));
         }
         4 if !others.is_empty() => lines.insert(j, one(&others, random)),

@@ -15,7 +15,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_secs(30);
 /// How long a failing input is made smaller.
 const SHRINKING: Duration = Duration::from_secs(20);
+/// Most bytes of an input: larger ones would take memory for what they are.
+const LARGEST: usize = 32 << 20;
 /// Inputs that are damaged further.
 const POOL: usize = 256;
 
@@ -228,6 +230,7 @@ impl Place {
     }
 
     fn write(&mut self, files: &Files) {
+        assert!(size(files) <= LARGEST, "{}: an input of {} bytes is made", self.folder.display(), size(files));
         for name in self.names.iter().filter(|name| !files.contains_key(*name)) {
             fs::remove_file(self.folder.join(name)).unwrap();
         }
@@ -280,44 +283,68 @@ fn found(name: &str) -> Vec<(String, Files)> {
     files
 }
 
+/// Inputs that are being read, of every target: the process has one memory for all of them.
+static IN_HAND: Mutex<BTreeMap<&'static str, InHand>> = Mutex::new(BTreeMap::new());
+
+struct InHand {
+    since: Instant,
+    folder: PathBuf,
+    kept: PathBuf,
+}
+
 /// Ends the process when an input takes too long, or too much memory: nothing else can stop it.
 struct Watch {
-    given: Arc<Mutex<Option<Instant>>>,
+    name: &'static str,
+    folder: PathBuf,
+    kept: PathBuf,
     over: Arc<AtomicBool>,
 }
 
 impl Watch {
     fn start(name: &'static str, place: &Place) -> Self {
-        let (given, over) = (Arc::new(Mutex::new(None::<Instant>)), Arc::new(AtomicBool::new(false)));
+        let over = Arc::new(AtomicBool::new(false));
         let most = number("DUALK_FUZZ_MIB", 2048) << 20;
-        let (folder, kept, inside, ended) = (place.folder.clone(), place.kept.clone(), given.clone(), over.clone());
+        let ended = over.clone();
         std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
-                let since = *inside.lock().unwrap();
-                let what = match (since.map(|since| since.elapsed()), memory::peak()) {
-                    (Some(time), _) if time > LONGEST => format!("an input takes more than {} s", LONGEST.as_secs()),
-                    (Some(_), Some(peak)) if peak > most => format!("an input takes {} MiB", peak >> 20),
-                    _ => {
-                        std::thread::sleep(Duration::from_millis(20));
-                        continue;
+                std::thread::sleep(Duration::from_millis(20));
+                let in_hand = IN_HAND.lock().unwrap();
+                match (in_hand.get(name).map(|input| input.since.elapsed()), memory::peak()) {
+                    (Some(time), _) if time > LONGEST => {
+                        let what = format!("an input takes more than {} s", LONGEST.as_secs());
+                        end(&what, in_hand.iter().filter(|(other, _)| **other == name));
                     }
-                };
-                let _ = fs::write(&kept, as_json(&inputs::files_of(&folder)));
-                // Not through `eprintln`, which tests keep to themselves until they end.
-                let _ = writeln!(std::io::stderr(), "{name}: {what}; {}", again(name, &kept));
-                std::process::abort();
+                    (Some(_), Some(peak)) if peak > most => {
+                        end(
+                            &format!("inputs took {} MiB, this one or what is read beside it", peak >> 20),
+                            in_hand.iter(),
+                        );
+                    }
+                    _ => {}
+                }
             }
         });
-        Self { given, over }
+        Self { name, folder: place.folder.clone(), kept: place.kept.clone(), over }
     }
 
     fn begin(&self) {
-        *self.given.lock().unwrap() = Some(Instant::now());
+        let input = InHand { since: Instant::now(), folder: self.folder.clone(), kept: self.kept.clone() };
+        IN_HAND.lock().unwrap().insert(self.name, input);
     }
 
     fn end(&self) {
-        *self.given.lock().unwrap() = None;
+        IN_HAND.lock().unwrap().remove(self.name);
     }
+}
+
+/// Keeps inputs, says why, and ends the process.
+fn end<'a>(what: &str, inputs: impl Iterator<Item = (&'a &'static str, &'a InHand)>) -> ! {
+    for (name, input) in inputs {
+        let _ = fs::write(&input.kept, as_json(&inputs::files_of(&input.folder)));
+        // Not through `eprintln`, which tests keep to themselves until they end.
+        let _ = writeln!(std::io::stderr(), "{name}: {what}; {}", again(name, &input.kept));
+    }
+    std::process::abort();
 }
 
 impl Drop for Watch {
