@@ -121,7 +121,7 @@ pub struct ManifestArgs {
     /// The manifest, a TOML file; or the name of one that is installed.
     #[arg(value_parser = here_or_shipped)]
     manifest: PathBuf,
-    /// Change a key, such as 'stage[0].epochs=5'.
+    /// Change a key, such as model.graph_encoder=gcn.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// Compute on auto, cpu, cuda, cuda:1, wgpu or wgpu:1.
