@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# What a release build of all crates takes on Linux (measured; see book/src/build.md).
+# What a release build with lints and documentation takes on Linux, in GB, and one to spare; book/src/build.md has the measured sizes.
 disk_gb=6
 memory_gb=4
 
