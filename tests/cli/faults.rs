@@ -7,7 +7,7 @@
 mod program;
 
 use program::mimic4::Mimic4;
-use program::said;
+use program::{command, said};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -483,6 +483,20 @@ fn all_mistakes_are_found_at_once() {
     }
     assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 9, "{error}");
     assert_eq!(listing(folder.path()), before);
+}
+
+/// The machine began a hundred thousand threads, and did nothing else.
+#[test]
+fn more_threads_than_a_computer_has_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |threads: &str| {
+        let output = command(folder.path(), &["icd", "I48.91"]).env("RAYON_NUM_THREADS", threads).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = run("100000");
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("RAYON_NUM_THREADS=100000") && error.contains("at most 1024"), "{error}");
+    assert_eq!(["3", "", "many"].map(|threads| run(threads).0), [Some(0); 3]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod output;
 mod commands;
 mod interrupt;
 mod memory;
+mod threads;
 
 use clap::Parser;
 use commands::Command;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         if show_values {
             dualk_sdk::error::show_values();
         }
+        threads::check()?;
         command.run().and_then(|()| output::finish())
     });
     match outcome {

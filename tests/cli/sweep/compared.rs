@@ -19,6 +19,10 @@ fn what_cannot_be_compared_is_refused_by_name() {
     assert!(rows[0]["metrics"]["R@10"]["sd"].is_null(), "one run has no spread");
     assert!(place.refused(&["compare", "nowhere"]).contains("nowhere"));
     assert!(place.refused(&["compare", &base, "--report", "small.toml"]).contains("is no page; it was not replaced"));
+    assert!(place.refused(&["compare", &base, "--out", "small.toml"]).contains("is no table of a comparison"));
+    for format in ["table", "json", "csv", "latex", "markdown", "table"] {
+        place.ok(&["compare", &base, "--format", format, "--out", "table"]);
+    }
     place.ok(&["compare", &base, "--report", &format!("{base}/report.html")]);
     assert!(place.refused(&["compare", "runs"]).contains("these runs have different"));
 }

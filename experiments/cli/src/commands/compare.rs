@@ -69,6 +69,13 @@ impl From<Form> for Format {
     }
 }
 
+/// Whether a file begins as a table in one of the forms does: its caption has such points.
+fn is_table(start: &[u8]) -> bool {
+    let caption = "·".as_bytes();
+    let columns = [&b"["[..], b"% ", b"name,runs,metric,"];
+    columns.iter().any(|begin| start.starts_with(begin)) || start.windows(caption.len()).any(|part| part == caption)
+}
+
 /// Says how many members of a sweep are complete, where some are not.
 fn note_missing(plan: &Plan, folder: &Path) -> Result<()> {
     let (complete, all) = (plan.complete(folder)?, plan.to_train());
@@ -80,6 +87,9 @@ fn note_missing(plan: &Plan, folder: &Path) -> Result<()> {
 
 impl Compare {
     pub fn run(self) -> Result<()> {
+        if let Some(file) = &self.out {
+            storage::check_replaceable(file, "table of a comparison", is_table)?;
+        }
         if let Some(file) = &self.report {
             storage::check_replaceable(file, "page", |start| start.starts_with(b"<!doctype html>"))?;
         }

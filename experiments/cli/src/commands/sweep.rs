@@ -1,5 +1,5 @@
 use super::{CacheArgs, ManifestArgs, StopArgs, value_of};
-use crate::interrupt;
+use crate::{interrupt, threads};
 use clap::Args;
 use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::compare::{CompareOptions, Format};
@@ -67,13 +67,10 @@ pub struct Sweep {
     only: Option<Vec<u64>>,
 }
 
-/// The most members or threads at once: a computer that is asked for more begins them and does nothing else.
-const MOST: usize = 1024;
-
 /// A number of members or threads.
 fn count(text: &str) -> std::result::Result<usize, String> {
-    let number = text.parse::<usize>().ok().filter(|number| (1..=MOST).contains(number));
-    number.ok_or_else(|| format!("expected a number from 1 to {MOST}"))
+    let number = text.parse::<usize>().ok().filter(|number| (1..=threads::MOST).contains(number));
+    number.ok_or_else(|| format!("expected a number from 1 to {}", threads::MOST))
 }
 
 impl Sweep {
