@@ -1,6 +1,7 @@
 //! Which runs can be compared, and what their rows are called.
 
 use super::support::{Place, run};
+use std::fs;
 
 #[test]
 fn what_cannot_be_compared_is_refused_by_name() {
@@ -19,7 +20,11 @@ fn what_cannot_be_compared_is_refused_by_name() {
     assert!(rows[0]["metrics"]["R@10"]["sd"].is_null(), "one run has no spread");
     assert!(place.refused(&["compare", "nowhere"]).contains("nowhere"));
     assert!(place.refused(&["compare", &base, "--report", "small.toml"]).contains("is no page; it was not replaced"));
-    assert!(place.refused(&["compare", &base, "--out", "small.toml"]).contains("is no table of a comparison"));
+    for text in ["[data]\n", "[1, 2]\n", "% paper\n", "a list:\n· one\n"] {
+        fs::write(place.path("other"), text).unwrap();
+        assert!(place.refused(&["compare", &base, "--out", "other"]).contains("is no table of a comparison"), "{text}");
+        assert_eq!(fs::read_to_string(place.path("other")).unwrap(), text);
+    }
     for format in ["table", "json", "csv", "latex", "markdown", "table"] {
         place.ok(&["compare", &base, "--format", format, "--out", "table"]);
     }
