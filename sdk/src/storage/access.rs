@@ -63,7 +63,9 @@ impl Access {
             (Access::Private, true) => 0o700,
             (Access::Private, false) => 0o600,
         };
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        // A folder that hands its group on goes on with it.
+        let kept = if is_folder { fs::metadata(path)?.permissions().mode() & 0o7000 } else { 0 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | kept))
     }
 
     #[cfg(not(unix))]
@@ -107,9 +109,17 @@ pub fn own_folder(path: &Path) -> Result<()> {
 pub(crate) fn folder_for(path: &Path, access: Access) -> Result<()> {
     let missing = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
     let made: Vec<&Path> = path.ancestors().take_while(missing).collect();
-    own_folder(path)?;
-    let give = |made: &Path| access.give_one(made, true).map_err(|e| Error::io("change who may read", made, e));
-    made.into_iter().try_for_each(give)
+    for folder in made.into_iter().rev() {
+        // What `..` leads to is there by then.
+        if folder.exists() {
+            continue;
+        }
+        own_folder(folder)?;
+        if access != Access::Private {
+            access.give_one(folder, true).map_err(|e| Error::io("change who may read", folder, e))?;
+        }
+    }
+    own_folder(path)
 }
 
 /// Creates a folder for its owner alone, in one that is there.

@@ -84,6 +84,25 @@ fn folders_that_are_made_are_for_whom_access_says_and_those_that_are_there_stay(
     }
 }
 
+/// Runs in a folder of a group, which hands its group on, were their owner's group's.
+#[test]
+fn a_folder_that_hands_its_group_on_goes_on_with_it_and_what_is_there_behind_two_points_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lab, all) =
+        (folder.path().join("lab"), |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777);
+    fs::create_dir(&lab).unwrap();
+    fs::set_permissions(&lab, fs::Permissions::from_mode(0o2775)).unwrap();
+    for (name, access, expected) in [("a", Access::Private, 0o2700), ("b", Access::Group, 0o2750)] {
+        folder_for(&lab.join(name).join("runs"), access).unwrap();
+        assert_eq!([all(&lab.join(name)), all(&lab.join(name).join("runs")), all(&lab)], [expected, expected, 0o2775]);
+    }
+    write(&lab.join("b/runs/x"), b"x").unwrap();
+    Access::All.give(&lab.join("b")).unwrap();
+    assert_eq!([all(&lab.join("b/runs")), all(&lab.join("b/runs/x"))], [0o2755, 0o644]);
+    folder_for(&lab.join("new/../../lab"), Access::Group).unwrap();
+    assert_eq!([all(&lab.join("new")), all(&lab)], [0o2750, 0o2775]);
+}
+
 /// A link to tables in a run that is for all made the tables readable for all.
 #[test]
 fn what_a_link_leads_to_keeps_its_rights() {
