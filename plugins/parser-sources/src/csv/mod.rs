@@ -338,6 +338,8 @@ mod tests {
             // What would not be looked at.
             (CsvOptions { value: String::new(), ..good() }, "`low`: limits alone do not say"),
             (CsvOptions { labs: FilePath::default(), ..good() }, "`value`: this is a column of laboratory results"),
+            (CsvOptions { quantiles: 5, ..good() }, "`low`: limits are not looked at"),
+            (CsvOptions { item: "test".into(), ..without_labs() }, "`item`: this is a column of laboratory results"),
             (CsvOptions { version: "edition".into(), ..good() }, "`version`: a column of editions is read with"),
             (CsvOptions { sex: "gender".into(), ..good() }, "`sex`: the column `gender` is missing"),
             (CsvOptions { end: "ended".into(), ..good() }, "`end`: the column `ended` is missing"),

@@ -134,8 +134,10 @@ impl CsvOptions {
             columns.iter().find(|(_, column)| !column.is_empty()).map(|(key, _)| *key)
         };
         let limits = [("low", &self.low), ("high", &self.high)];
-        let of_labs =
-            [("flag", &self.flag), ("value", &self.value), limits[0], limits[1], ("category", &self.category)];
+        let default = String::new();
+        let item = if self.item == Self::default().item { &default } else { &self.item };
+        let results = [("item", item), ("flag", &self.flag), ("value", &self.value), ("category", &self.category)];
+        let of_labs = [&results[..], &limits].concat();
         if let Some(key) = given(&of_labs).filter(|_| self.labs.given().is_none()) {
             let error =
                 Error::user("this is a column of laboratory results, and no table of them is named").at_key(key);
@@ -145,6 +147,10 @@ impl CsvOptions {
             Some(key) if self.value.is_empty() => {
                 let error = Error::user("limits alone do not say whether a result is abnormal").at_key(key);
                 return Err(error.help("give the column of the `value` that they are limits of"));
+            }
+            Some(key) if self.quantiles > 0 => {
+                let error = Error::user("limits are not looked at where values are cut into `quantiles`").at_key(key);
+                return Err(error.help("leave the limits or `quantiles` out"));
             }
             None if !self.value.is_empty() && self.quantiles == 0 => {
                 let error = Error::user("a value alone does not say whether a result is abnormal").at_key("value");
