@@ -259,13 +259,33 @@ fn vectors_and_logits_are_called_by_the_codes_that_they_were_learnt_for() {
     place.change("a/t.csv", " 10:00", " 11:00");
     let output = export("later");
     assert!(output.status.success() && said(&output).contains("something changed: data a/t.csv"), "{}", said(&output));
+    // Logits may be those of items or drugs, which vectors are not called by.
+    let file = Path::new(run).join("vocabulary.json");
+    let kept = fs::read_to_string(&file).unwrap();
+    let mut names: Value = serde_json::from_str(&kept).unwrap();
+    assert!(names["labs"]["all"].is_object() && names["events"].is_object(), "{names}");
+    for (key, other) in
+        [("labs", serde_json::json!({ "all": { "9": 1 } })), ("events", serde_json::json!({ "drugs": ["A", "B"] }))]
+    {
+        let before = std::mem::replace(&mut names[key], other);
+        fs::write(&file, names.to_string()).unwrap();
+        let output = place.dualk(&["eval", run, "--predictions", "logits.parquet"]);
+        let text = said(&output);
+        assert!(output.status.code() == Some(2) && text.contains(&format!("other names in `{key}`")), "{text}");
+        assert!(export(key).status.success());
+        names[key] = before;
+    }
+    fs::write(&file, kept).unwrap();
     for (from, to) in [("4280", "tmp"), ("4019", "4280"), ("tmp", "4019")] {
         place.change("b/t.csv", from, to);
     }
     let predictions = place.dualk(&["eval", run, "--predictions", "logits.parquet"]);
     for output in [export("other"), predictions] {
         let text = said(&output);
-        assert!(output.status.code() == Some(2) && text.contains("the data has other codes than the run"), "{text}");
+        assert!(
+            output.status.code() == Some(2) && text.contains("the data has other names in `code_map` than the run"),
+            "{text}"
+        );
     }
     assert_eq!(["other", "logits.parquet"].map(|name| place.folder.path().join(name).exists()), [false; 2]);
     let (_, said) = place.eval(Path::new(run), &[]);

@@ -271,12 +271,15 @@ fn vocabulary(dataset: &Dataset) -> Value {
     let titles: Map<String, Value> = cohort.titles().into_iter().map(|(code, title)| (code, title.into())).collect();
     let items = cohort.lab_items.iter().zip(&cohort.lab_names).filter(|(_, name)| !name.is_empty());
     let items: Map<String, Value> = items.map(|(item, name)| (item.id.to_string(), name.as_str().into())).collect();
+    let events: Map<String, Value> =
+        cohort.events.iter().map(|events| (events.kind.clone(), events.names.clone().into())).collect();
     json!({
         "code_map": code_map(vocabulary.target_codes),
         "code_map_pretrain": code_map(all),
         "labs": labs,
         "titles": titles,
         "lab_names": items,
+        "events": events,
     })
 }
 

@@ -20,6 +20,7 @@ use crate::train::Metrics;
 use crate::{Error, Progress, Result};
 use serde_json::Value;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Instant;
 
@@ -47,7 +48,7 @@ pub(super) fn evaluate(
     evaluation.predictions.map(check_replaceable).transpose()?;
     let file = evaluation.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
-    evaluation.predictions.map(|_| check_codes(run, &data)).transpose()?;
+    evaluation.predictions.map(|_| check_names(run, &data, &[&CODE_NAMES[..], &OTHER_NAMES].concat())).transpose()?;
     let (model, objective) = model_of_stage(plan, index, Weights::read(&file)?, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
     if let Some(out) = evaluation.predictions {
@@ -81,24 +82,36 @@ pub(super) fn changes(plan: &Plan, run: &RunDir, data: &Dataset) -> Result<Vec<S
     Ok(causes.into_iter().map(|cause| format!("warning: since the run, something changed: {cause}")).collect())
 }
 
-/// Refuses data whose codes are not those that the weights of a run are of, and would be called by.
+/// Keys of the vocabulary by which vectors of a run are called.
+pub(super) const CODE_NAMES: [&str; 2] = ["code_map", "code_map_pretrain"];
+/// Those by which logits are called, too: items, and what drugs and other codes of further kinds are.
+const OTHER_NAMES: [&str; 2] = ["labs", "events"];
+
+/// Refuses data whose names are not those that the weights of a run are of, and would be called by; `keys` are those of its
+/// vocabulary that are used.
 ///
 /// # Errors
 /// Name the vocabulary of the run.
-pub(super) fn check_codes(run: &RunDir, data: &Dataset) -> Result<()> {
+pub(super) fn check_names(run: &RunDir, data: &Dataset, keys: &[&str]) -> Result<()> {
     let file = run.file("vocabulary.json");
-    // Scrubbed runs have none.
-    let Ok(text) = fs::read(&file) else { return Ok(()) };
+    let text = match fs::read(&file) {
+        Ok(text) => text,
+        // Scrubbed runs have none.
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(Error::io("read", &file, e)),
+    };
     let then: Value = serde_json::from_slice(&text)
         .map_err(|e| Error::user(format!("this is no vocabulary of a run: {e}")).at_file(&file))?;
     let now = data.names();
-    let differ = |key: &&str| !then[*key].is_null() && then[*key] != now[*key];
-    match ["code_map", "code_map_pretrain"].iter().any(differ) {
-        false => Ok(()),
-        true => {
-            Err(Error::user("the data has other codes than the run, whose vectors and logits would be called by them")
-                .at_file(&file)
-                .help("`dualk eval RUN` says what has changed since the run"))
+    // Those of older versions lack some.
+    let differ = |key: &&&str| !then[**key].is_null() && then[**key] != now[**key];
+    match keys.iter().find(differ) {
+        None => Ok(()),
+        Some(key) => {
+            let what = format!(
+                "the data has other names in `{key}` than the run, by which its vectors and logits would be called"
+            );
+            Err(Error::user(what).at_file(&file).help("`dualk eval RUN` says what has changed since the run"))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::about::patients_of;
 use super::dataset::dataset;
-use super::evaluation::{changes, check_codes, model_of_stage, stage_of};
+use super::evaluation::{CODE_NAMES, changes, check_names, model_of_stage, stage_of};
 use super::plan::Plan;
 use super::run_dir::RunDir;
 use super::stage;
@@ -49,7 +49,7 @@ pub(super) fn export(
     let stage = stage_of(plan, export.checkpoint)?;
     let weights = export.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
-    check_codes(run, &data)?;
+    check_names(run, &data, &CODE_NAMES)?;
     changes(plan, run, &data)?.iter().for_each(|line| progress.line(line));
     let (model, objective) = model_of_stage(plan, stage, Weights::read(&weights)?, &data)?;
     let model = model.valid();
