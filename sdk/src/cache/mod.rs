@@ -172,7 +172,9 @@ impl Cache {
             Ok(contents) if contents.key != key.hex() => format!("{MANIFEST} is that of another entry"),
             Ok(contents) => match compared(target, &contents) {
                 State::Unreadable(why) => why,
-                // Of another run, which was faster; whoever finds it damaged takes it away.
+                // Who found it damaged could not take it away.
+                State::Damaged(why) if target.exists() => why,
+                // Of another run, which was faster.
                 State::Complete | State::Unfinished | State::Damaged(_) => return Ok(()),
             },
             // Somebody took it away meanwhile.
@@ -181,7 +183,7 @@ impl Cache {
             Err(State::Complete | State::Unfinished) => return Ok(()),
         };
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        Err(Error::user(format!("an entry that cannot be read is in its place: {name}: {why}"))
+        Err(Error::user(format!("an entry that cannot be read or taken away is in its place: {name}: {why}"))
             .at_file(target)
             .help("look at it, and remove it"))
     }

@@ -135,7 +135,9 @@ fn what_is_in_the_place_of_an_entry_and_cannot_be_read_is_told() {
         let error = cache.put("demo", key, "a demo", write).unwrap_err();
         let text = error.to_string();
         assert!(
-            error.exit_code() == 2 && text.contains(why) && text.contains("cannot be read is in its place"),
+            error.exit_code() == 2
+                && text.contains(why)
+                && text.contains("cannot be read or taken away is in its place"),
             "{text}"
         );
     }
