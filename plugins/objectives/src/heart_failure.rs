@@ -14,7 +14,7 @@ task_options! {
 
 impl Component for HeartFailure {
     const NAME: &'static str = "heart_failure";
-    const ABOUT: &'static str = "Whether a code that begins with 428 is in the next visit.";
+    const ABOUT: &'static str = "Whether a code of the family 428 of ICD-9 is in the next visit.";
     const CITATION: &'static str = "DuaLK, arXiv 2410.19955";
 }
 
@@ -39,7 +39,7 @@ impl Objective for HeartFailure {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         if !(0..data.vocabulary.nodes() as u32).any(|code| is_heart_failure(data, code)) {
             return Err(Error::user("no code of this cohort is one of heart failure, the family 428 of ICD-9")
-                .help("the option code_system = \"icd9\" of the parser gives codes of that edition"));
+                .help("the option code_system = \"icd9\" of the parser gives codes of that edition, with their dot, where it knows in which they are written"));
         }
         Ok(next_visit::head("heart_failure", self.head, 1, data))
     }

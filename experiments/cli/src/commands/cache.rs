@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 pub struct CacheCommand {
     #[command(subcommand)]
     action: Action,
-    /// Folder of the cache. Default: $DUALK_CACHE.
+    /// Folder of the cache. Default: that of the user.
     #[arg(long, global = true)]
     folder: Option<PathBuf>,
 }
