@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::fmt::strtime::BrokenDownTime;
 
 /// The first year that a format reads: fewer digits are a year of some century.
-const FIRST_YEAR: i16 = 100;
+const FIRST_YEAR: i16 = 1000;
 
 /// Seconds of a day.
 pub const SECONDS_PER_DAY: i64 = 86_400;
@@ -364,6 +364,7 @@ mod tests {
             ("05/20/2016", None),
             ("20.05.16 19:16", None),
             ("20.05.16", None),
+            ("20.05.201", None),
         ] {
             assert_eq!(dates.read(text), expected, "{text}");
         }
