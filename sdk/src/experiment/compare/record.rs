@@ -18,8 +18,8 @@ use toml::Table;
 const INPUTS: [&str; 3] = ["head", "labs", "all_visits"];
 
 /// What to do about two runs of which one names no folders.
-const FOLDERS: &str = "they differ in folders, of which a scrubbed run has none: `dualk scrub` the other one, too, and compare \
-                       the copies";
+const FOLDERS: &str = "they differ in folders, of which the last part alone is shown; a scrubbed run has no more of them: \
+                       `dualk scrub` those that are not, and compare the copies";
 
 /// A finished run.
 #[derive(Debug, Clone)]

@@ -75,7 +75,7 @@ fn a_scrubbed_run_is_compared_with_scrubbed_ones() {
         Comparison::of(&runs, &CompareOptions::default()).map(drop).map_err(|e| e.to_string())
     };
     let error = roots(["/home/ann/hosp", "hosp"]).unwrap_err();
-    assert!(error.contains("different cohorts") && error.contains("`dualk scrub` the other one, too"), "{error}");
+    assert!(error.contains("different cohorts") && error.contains("`dualk scrub` those that are not"), "{error}");
     let error = roots(["/home/ann/hosp", "/home/ann/icu"]).unwrap_err();
     assert!(!error.contains("scrub"), "{error}");
     assert_eq!(roots(["hosp", "hosp"]), Ok(()));
