@@ -94,6 +94,9 @@ impl Target {
             let random = &mut StdRng::seed_from_u64(seed.wrapping_add(tried));
             tried += 1;
             let (parts, files) = self.input(&pool, random);
+            if size(&files) > LARGEST {
+                continue;
+            }
             match self.give(&mut place, &watch, &files) {
                 Ok(()) if random.random_ratio(63, 64) => continue,
                 Ok(()) => {}
