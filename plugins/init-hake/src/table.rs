@@ -75,6 +75,10 @@ impl Table {
         if codes.len() != rows {
             return Err(Error::user(format!("there are {} codes for {rows} vectors", codes.len())));
         }
+        // A row that is not there may be said to have any width.
+        if rows == 0 {
+            return Err(Error::user("`vectors` has no rows, expected at least one"));
+        }
         if dim == 0 {
             return Err(Error::user("`vectors` has no numbers in a row, expected at least one"));
         }
@@ -349,6 +353,8 @@ pub(crate) mod tests {
         assert!(message().starts_with("the code `1` stands in rows 0 and 1"), "{}", message());
         write(&path, Some(&["1", "2"]), Dtype::F32, &[], [2, 0]);
         assert!(message().starts_with("`vectors` has no numbers in a row"), "{}", message());
+        write(&path, Some(&[]), Dtype::F32, &[], [0, usize::MAX]);
+        assert!(message().starts_with("`vectors` has no rows"), "{}", message());
         write(&path, Some(&["1", "2"]), Dtype::F32, &floats(&[1.0, f32::NAN]), [2, 1]);
         assert!(message().starts_with("the vector of `2` holds NaN"), "{}", message());
         std::fs::write(&path, b"no").unwrap();
