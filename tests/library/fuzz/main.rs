@@ -7,6 +7,8 @@
 //! DUALK_FUZZ_SECONDS=3600 DUALK_FUZZ_MIB=1024 cargo test --release -p dualk-tests --test fuzz -- --exact pickle --nocapture
 //! ```
 //!
+//! Inputs are files: `TMPDIR=/dev/shm`, where that is memory, has some ten times as many of them read in the same time.
+//!
 //! `tests/bolero/run.sh` tries the same readers by what code an input reaches.
 //!
 //! `DUALK_FUZZ_SEED` begins elsewhere than at 1. What fails is made smaller and kept, with the command that tries it again;
