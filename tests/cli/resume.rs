@@ -107,6 +107,15 @@ impl Place {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+
+    /// What a run leaves that is killed once it has a checkpoint.
+    fn kill_at_checkpoint(&self) -> PathBuf {
+        let mut child = self.start(&["run", "small.toml"]);
+        let left = self.wait_for_checkpoint();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        left
+    }
 }
 
 fn signal(child: &Child, name: &str) {
@@ -229,10 +238,7 @@ fn signals_save_and_say_how_to_go_on() {
 fn an_interrupted_run_is_found_where_nobody_asks_for_it() {
     let plain = plain(&manifest());
     let place = Place::new(&manifest());
-    let mut child = place.start(&["run", "small.toml"]);
-    let left = place.wait_for_checkpoint();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let left = place.kill_at_checkpoint();
     let output = place.run(&["run", "small.toml"]);
     let error = said(&output);
     let line = format!("starting anew; --resume would go on with runs/{}", left.file_name().unwrap().to_string_lossy());
@@ -306,10 +312,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_serves() {
 fn a_run_that_goes_on_says_what_it_goes_on_with_whatever_became_of_its_folder() {
     let plain = plain(&manifest());
     let place = Place::new(&manifest());
-    let mut child = place.start(&["run", "small.toml"]);
-    let left = place.wait_for_checkpoint();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let left = place.kill_at_checkpoint();
     let files = ["manifest.toml", "identity.json"];
     let then = files.map(|name| fs::read_to_string(left.join(name)).unwrap());
     fs::write(left.join("manifest.toml"), then[0].replace("seed = ", "seed = 1")).unwrap();

@@ -16,6 +16,7 @@ cd /
 if cargo +nightly miri --version > /dev/null 2>&1; then
     cargo +nightly miri test --manifest-path "$manifest"
 else
+    echo 'no Miri here: AddressSanitizer watches in its place'
     host=$(rustc -vV | sed -n 's/^host: //p')
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --manifest-path "$manifest" --target "$host"
 fi

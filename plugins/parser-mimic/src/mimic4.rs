@@ -104,6 +104,31 @@ mod tests {
     use dualk_sdk::data::{Demographics, Sex, Step};
     use dualk_sdk::progress::Silent;
     use std::fs;
+    use tempfile::TempDir;
+
+    const CONTEXT: ParserContext<'static> = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
+
+    /// A folder with these tables, and one abnormal result of the admission 10.
+    fn tables(patients: &str, admissions: &str, diagnoses: &str) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [
+            ("patients.csv", patients),
+            ("admissions.csv", admissions),
+            ("diagnoses_icd.csv", diagnoses),
+            ("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n"),
+            ("d_labitems.csv", "itemid,category\n1,Chemistry\n"),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        folder
+    }
+
+    /// The cohort of these tables, by default.
+    fn cohort(patients: &str, admissions: &str, diagnoses: &str) -> Cohort {
+        let folder = tables(patients, admissions, diagnoses);
+        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
+        options.build().unwrap().parse(&CONTEXT).unwrap()
+    }
 
     #[test]
     fn procedures_have_the_titles_of_their_edition() {
@@ -125,12 +150,12 @@ mod tests {
         let options = Mimic4Options { root, events: vec![EventKind::Procedures], ..Default::default() };
         let parser = options.build().unwrap();
         assert!(parser.inputs().unwrap().files.iter().any(|file| file.ends_with("d_icd_procedures.csv")));
-        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap();
+        let cohort = parser.parse(&CONTEXT).unwrap();
         let procedures = cohort.events("procedures").unwrap();
         assert_eq!(procedures.names, ["ICD9:3893", "ICD10:02HV33Z", "ICD10:3893"]);
         assert_eq!(procedures.titles, ["Venous catheterization, not elsewhere", "Insertion", ""]);
         fs::remove_file(folder.path().join("d_icd_procedures.csv")).unwrap();
-        let cohort = parser.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None }).unwrap();
+        let cohort = parser.parse(&CONTEXT).unwrap();
         let titles = [
             "Venous catheterization, not elsewhere classified",
             "Insertion of Infusion Device into Superior Vena Cava, Percutaneous Approach",
@@ -160,23 +185,13 @@ mod tests {
 
     #[test]
     fn patients_without_an_admission_of_the_period_are_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         // Dates of 2 and 3 are moved by 139 years: 2150 is 2011. 4 and 5 were never admitted.
         let patients = "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n2,2150,2011 - 2013\n\
                         3,2150,2011 - 2013\n4,2150,2014 - 2016\n5,2150,2014 - 2016\n";
-        write("patients.csv", patients);
-        write(
-            "admissions.csv",
-            "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n2,20,2150-01-01 10:00\n3,30,2150-01-01 10:00\n\
-             3,31,2152-01-01 10:00\n",
-        );
-        write("diagnoses_icd.csv", "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n3,31,4280,9\n");
-        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
-        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
-        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
-        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let admissions = "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n2,20,2150-01-01 10:00\n3,30,2150-01-01 10:00\n\
+             3,31,2152-01-01 10:00\n";
+        let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n3,31,4280,9\n";
+        let cohort = cohort(patients, admissions, diagnoses);
         assert_eq!(cohort.patients, [1, 3]);
         let left_out = |step: &Step| step.left_out.iter().map(|l| (l.why.clone(), l.count)).collect::<Vec<_>>();
         let [patients, admissions] = &cohort.flow[..2] else { panic!("{:?}", cohort.flow) };
@@ -189,19 +204,11 @@ mod tests {
     /// Codes of somebody else became those of the admission, or counted as left out by rule.
     #[test]
     fn diagnoses_of_another_patient_than_their_admission_are_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let patients = "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n2,2150,2014 - 2016\n";
-        write("patients.csv", patients);
-        write("admissions.csv", "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n2,20,2150-01-01 10:00\n");
         let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n2,10,25000,9\n,10,486,9\n9,10,486,9\n\
                          2,20,4280,9\n2,30,486,9\n";
-        write("diagnoses_icd.csv", diagnoses);
-        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
-        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
-        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
-        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let admissions = "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n2,20,2150-01-01 10:00\n";
+        let cohort = cohort(patients, admissions, diagnoses);
         assert_eq!(cohort.codes.rows().map(<[u32]>::len).collect::<Vec<_>>(), [1, 1]);
         let step = cohort.flow.iter().find(|step| step.what == "rows of diagnoses_icd").unwrap();
         let why = step.left_out.iter().filter(|l| l.count > 0).map(|l| (l.why.as_str(), l.count));
@@ -212,21 +219,12 @@ mod tests {
 
     #[test]
     fn age_is_that_in_the_anchor_year_and_the_years_since() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group\n1,F,60,2150,2014 - 2016\n\
                         2,M,,2150,2014 - 2016\n";
-        write("patients.csv", patients);
         let admissions = "subject_id,hadm_id,admittime\n1,10,2150-11-12 10:00\n1,11,2153-01-01 10:00\n\
                           2,20,2150-01-01 10:00\n";
-        write("admissions.csv", admissions);
         let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n1,11,4280,9\n2,20,4280,9\n";
-        write("diagnoses_icd.csv", diagnoses);
-        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
-        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
-        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
-        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let cohort = cohort(patients, admissions, diagnoses);
         let known = [(0, 0), (0, 1), (1, 2)].map(|(p, row)| cohort.demographics(p, row));
         let of = |age, sex| Demographics { age, sex: Some(sex) };
         assert_eq!(known, [of(Some(60.0), Sex::Female), of(Some(63.0), Sex::Female), of(None, Sex::Male)]);
@@ -234,21 +232,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_of_patients_and_visits_is_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let patients = "subject_id,gender,anchor_age,anchor_year,anchor_year_group\n1,2,sixty,2150,2014 - 2016\n\
                         2,M,60.0,2150,2014 - 2016\n";
-        write("patients.csv", patients);
         let admissions = "subject_id,hadm_id,admittime,dischtime,hospital_expire_flag\n1,10,2150-11-12 10:00,later,1.0\n\
                           2,20,2150-01-01 10:00,2150-01-02 10:00,maybe\n2,21,2150-02-01 10:00,,\n";
-        write("admissions.csv", admissions);
         let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n2,20,4280,9\n2,21,4280,9\n";
-        write("diagnoses_icd.csv", diagnoses);
-        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
-        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
-        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
-        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let cohort = cohort(patients, admissions, diagnoses);
         let facts: Vec<_> = cohort.admission_facts.iter().map(|f| (f.end.is_some(), f.age, f.died)).collect();
         assert_eq!(facts, [(false, None, Some(true)), (true, Some(60.0), None), (false, Some(60.0), None)]);
         for (what, total) in [("sexes", 2), ("ages", 2), ("deaths", 2), ("ends of visits", 2)] {
@@ -259,18 +248,11 @@ mod tests {
 
     #[test]
     fn an_end_before_its_start_is_unknown_and_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        write("patients.csv", "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n");
         let admissions = "subject_id,hadm_id,admittime,dischtime\n1,10,2150-11-12 10:00,2150-11-12 09:00\n\
                           1,11,2150-12-12 10:00,2150-12-13 10:00\n";
-        write("admissions.csv", admissions);
-        write("diagnoses_icd.csv", "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n1,11,4280,9\n");
-        write("labevents.csv", "hadm_id,itemid,flag\n10,1,abnormal\n");
-        write("d_labitems.csv", "itemid,category\n1,Chemistry\n");
-        let options = Mimic4Options { root: FilePath(folder.path().to_owned()), ..Default::default() };
-        let context = ParserContext { progress: &Silent, compat: false, seed: 0, learns: None };
-        let cohort = options.build().unwrap().parse(&context).unwrap();
+        let patients = "subject_id,anchor_year,anchor_year_group\n1,2150,2014 - 2016\n";
+        let diagnoses = "subject_id,hadm_id,icd_code,icd_version\n1,10,4280,9\n1,11,4280,9\n";
+        let cohort = cohort(patients, admissions, diagnoses);
         let facts: Vec<_> = cohort.admission_facts.iter().map(|f| (f.start.is_some(), f.end.is_some())).collect();
         assert_eq!(facts, [(true, false), (true, true)]);
         let step = cohort.flow.iter().find(|step| step.what == "ends of visits").unwrap();
@@ -293,7 +275,7 @@ mod tests {
         let with = |format: &str| {
             let root = FilePath(folder.path().to_owned());
             let options = Mimic4Options { root, date_format: format.into(), ..Default::default() };
-            options.build()?.parse(&ParserContext { progress: &Silent, compat: false, seed: 0, learns: None })
+            options.build()?.parse(&CONTEXT)
         };
         times(["2150-11-12 10:00", "2150-11-13 10:00", "2150-10-12 10:00", ""]);
         let expected = with("").unwrap();
