@@ -1,5 +1,7 @@
 //! Options of components: typed, documented, with defaults.
 
+mod words;
+
 use crate::{Error, Result};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -9,6 +11,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
+pub(crate) use words::in_words;
 
 /// Declares the options of a component: a struct with a default for every field, refused when a manifest has other
 /// keys. Derives serde and JSON Schema through the SDK, so that a plugin needs neither as a dependency.

@@ -3,7 +3,7 @@
 use super::option_info::{OptionInfo, options_of};
 use crate::component::Component;
 use crate::error::{MOST_LISTED, Mistakes};
-use crate::options::{out_of_range, schema_of};
+use crate::options::{in_words, out_of_range, schema_of};
 use crate::{Error, Result};
 use schemars::Schema;
 use toml::Table;
@@ -39,7 +39,7 @@ fn read_options<C: Component>(table: Table, beside: &[&str]) -> Result<C> {
         };
         let key = error.path().to_string();
         let option = key.split(['.', '[']).next().unwrap_or_default();
-        let message = error.inner().to_string().trim().to_owned();
+        let message = in_words(error.inner().message().trim());
         // What was left out may have been needed.
         let follows = message.starts_with("missing field") && !mistakes.is_empty();
         if !follows {

@@ -2,6 +2,7 @@
 
 use super::keys::join;
 use crate::Error;
+use crate::options::in_words;
 
 /// What shows all keys of a manifest.
 const SCHEMA: &str = "`dualk schema`";
@@ -29,6 +30,6 @@ pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> 
         _ if message == NO_TYPE => Error::user(message)
             .at_key(key)
             .help("say which one it is beside its options: { type = \"…\", … }; `dualk list` shows all components"),
-        _ => Error::user(message).at_key(key),
+        _ => Error::user(in_words(&message)).at_key(key),
     }
 }
