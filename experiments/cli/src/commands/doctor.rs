@@ -1,7 +1,7 @@
 use super::TrustArgs;
 use clap::Args;
 use dualk_sdk::Result;
-use dualk_sdk::experiment::device::{devices, missing_for_cuda};
+use dualk_sdk::experiment::device::{NamedDevice, devices, missing_for_cuda};
 use dualk_sdk::plugin::{Stamp, search_path};
 use std::path::Path;
 
@@ -20,7 +20,7 @@ impl Doctor {
         let devices = devices();
         println!("\ndevices, best first; `auto` takes the first");
         for device in &devices {
-            println!("  {:10} {:?}", device.name, device.device);
+            println!("  {:10} {}", device.name, in_words(device));
         }
         let has = |kind: &str| devices.iter().any(|d| d.name.starts_with(kind));
         if !has("cuda") {
@@ -39,4 +39,19 @@ impl Doctor {
         }
         Ok(())
     }
+}
+
+/// What a device is.
+fn in_words(device: &NamedDevice) -> String {
+    let shown = format!("{:?}", device.device);
+    let what = match device.name.split(':').next() {
+        Some("cpu") => return format!("this machine's processor; threads: {}", rayon::current_num_threads()),
+        Some("cuda") => "an NVIDIA GPU, through CUDA",
+        _ if shown.contains("DiscreteGpu") => "a GPU with memory of its own",
+        _ if shown.contains("IntegratedGpu") => "a GPU that shares the processor's memory",
+        _ if shown.contains("VirtualGpu") => "a GPU of a virtual machine",
+        _ if shown.contains("Cpu") => "no GPU but a driver in software: slow, for tests",
+        _ => "a GPU",
+    };
+    what.to_owned()
 }
