@@ -87,6 +87,9 @@ pub struct StageOutcome {
     /// Options of the objective that say what a model sees, and nothing of what it is asked; `None` in runs of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Vec<String>>,
+    /// The metric that epochs were chosen by; `None` in runs of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
     /// Number of test examples.
     pub examples: usize,
     /// Number of patients that these are of; `None` in runs of older versions.
@@ -298,6 +301,7 @@ impl StageOutcome {
             stage: "1-finetune".into(),
             objective: "diagnosis".into(),
             inputs: None,
+            primary: None,
             examples: 7,
             patients: None,
             epoch: 0,

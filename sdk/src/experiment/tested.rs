@@ -41,6 +41,7 @@ pub(super) fn test(
         stage: stage.name(),
         inputs: Some(input_options(&stage.plan.registry, &objective)),
         objective,
+        primary: Some(stage.objective.primary().to_owned()),
         examples: stage.splits.test.len(),
         patients: Some(by_patient.number()),
         epoch: tested.epoch,

@@ -199,7 +199,7 @@ impl Comparison {
         let records = runs.iter().map(|run| Record::read(&run.folder)).collect::<Result<Vec<_>>>()?;
         let Some(first) = records.first() else { return Ok(None) };
         let metrics = metrics_of(first, &[])?;
-        Ok(groups::best(groups::planned(&records, runs), primary(&metrics))?.0.setting)
+        Ok(groups::best(groups::planned(&records, runs), primary(first, &metrics))?.0.setting)
     }
 
     /// The table of one run, which need not have its name yet.
@@ -229,14 +229,16 @@ impl Comparison {
         records.iter().try_for_each(|other| check(first, other))?;
         let metrics = metrics_of(first, &options.metrics)?;
         let (groups, chosen) = match planned {
-            Some((planned, _)) => groups::tuned(groups::planned(records, planned), primary(&metrics_of(first, &[])?))?,
+            Some((planned, _)) => {
+                groups::tuned(groups::planned(records, planned), primary(first, &metrics_of(first, &[])?))?
+            }
             None => (groups::by_manifest(records), Vec::new()),
         };
         let names: Vec<String> = groups.iter().map(|group| group.name.clone()).collect();
         let baseline = baseline_of(&names, options)?;
         let patients = records.iter().find_map(|record| record.patients.as_ref());
         let mut columns = Columns::new(&metrics, patients.map(PatientTable::person_ids).unwrap_or_default());
-        let primary_metric = primary(&metrics).to_owned();
+        let primary_metric = primary(first, &metrics).to_owned();
         let mut comparison = Self {
             rows: rows(records, &groups, &metrics, &mut columns),
             notes: chosen.into_iter().chain(notes::of(records, &groups, &primary_metric, apart)).collect(),
@@ -336,9 +338,11 @@ impl Comparison {
     }
 }
 
-/// The metric that rows are ordered and chosen by.
-fn primary(metrics: &[String]) -> &str {
-    metrics.iter().find(|m| *m == "R@10").unwrap_or(&metrics[0])
+/// The metric that rows are ordered and chosen by: the one that chose their epochs, R@10 where a run of an older version does not say
+/// it; the first where it is not shown.
+fn primary<'a>(run: &Record, metrics: &'a [String]) -> &'a str {
+    let chose = run.tested().primary.as_deref().unwrap_or("R@10");
+    metrics.iter().find(|m| *m == chose).unwrap_or(&metrics[0])
 }
 
 /// The row to compare with, by name; the first where none is named.
@@ -355,7 +359,7 @@ fn rows(records: &[Record], groups: &[Group<'_>], metrics: &[String], columns: &
         let kinds = kinds(&name, groups, metrics);
         for (first, group) in &kinds {
             let shown = if kinds.len() > 1 { format!("{name} ({})", groups[*first].name) } else { name.clone() };
-            rows.push(reference(&name, shown, group, metrics, columns));
+            rows.push(reference(&name, shown, &once(&name, group, metrics), metrics, columns));
         }
     }
     rows
@@ -380,14 +384,11 @@ fn reference_values(name: &str, run: &Record, metrics: &[String]) -> Option<Vec<
 /// laboratory items or a knowledge graph. Each with the first of its groups. Groups without a common seed of the same patients are
 /// not told apart.
 fn kinds<'a>(name: &str, groups: &[Group<'a>], metrics: &[String]) -> Vec<(usize, Vec<&'a Record>)> {
-    const SAME: f64 = 1e-6;
-    let equal = |a: f64, b: f64| (a - b).abs() <= SAME || a.is_nan() && b.is_nan();
     let of = |run: &Record| reference_values(name, run, metrics);
     let differ = |a: &Record, b: &Record| {
-        let (ours, theirs) = (of(a).unwrap_or_default(), of(b).unwrap_or_default());
         a.seed() == b.seed()
             && a.patients_in() == b.patients_in()
-            && !ours.iter().zip(&theirs).all(|(&a, &b)| equal(a, b))
+            && !are_equal(&of(a).unwrap_or_default(), &of(b).unwrap_or_default())
     };
     let mut kinds: Vec<(usize, Vec<&Record>)> = Vec::new();
     for (g, group) in groups.iter().enumerate() {
@@ -402,6 +403,29 @@ fn kinds<'a>(name: &str, groups: &[Group<'a>], metrics: &[String]) -> Vec<(usize
         }
     }
     kinds
+}
+
+/// Of runs on several cohorts or splits those in which a reference has other patients or values than in the ones before: a rule is the
+/// same in every row and seed of the same patients, which is no further draw. On the same patients alone, all.
+fn once<'a>(name: &str, group: &[&'a Record], metrics: &[String]) -> Vec<&'a Record> {
+    let mut kept: Vec<&Record> = Vec::new();
+    for &run in group {
+        let is_copy = |other: &&Record| {
+            let values = |run: &Record| reference_values(name, run, metrics).unwrap_or_default();
+            other.patients_in() == run.patients_in() && are_equal(&values(other), &values(run))
+        };
+        if !kept.iter().any(is_copy) {
+            kept.push(run);
+        }
+    }
+    let several = group.iter().any(|run| run.patients_in() != group[0].patients_in());
+    if several { kept } else { group.to_vec() }
+}
+
+/// Whether metrics are the same.
+fn are_equal(ours: &[f64], theirs: &[f64]) -> bool {
+    const SAME: f64 = 1e-6;
+    ours.iter().zip(theirs).all(|(&a, &b)| (a - b).abs() <= SAME || a.is_nan() && b.is_nan())
 }
 
 /// The row of a baseline or an oracle.

@@ -51,7 +51,7 @@ impl Judge<'_> {
             Some(true) => format!("believe {name}: better than {rule} by {gap}"),
             Some(false) => format!("believe {rule}: better than {name} by {}", gap.turned()),
             None if gap.interval.is_none() => format!("{name} less {rule}: {gap}"),
-            None => format!("{rule} alone is as good as {name}: difference {gap}"),
+            None => format!("{name} is not told apart from {rule}: difference {gap}"),
         }
     }
 

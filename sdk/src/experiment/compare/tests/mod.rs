@@ -36,6 +36,7 @@ fn write(folder: &Path, encoder: &str, seed: u64, values: &[f64], objective: &st
         stage: "1-finetune".into(),
         objective: objective.into(),
         inputs: None,
+        primary: None,
         examples: values.len(),
         patients: None,
         epoch: seed as usize + 2,
