@@ -1,8 +1,8 @@
-//! Baselines where targets are numbers: the mean, and a ridge regression; where they are times, a Cox regression.
+//! Baselines where targets are numbers: the mean, the median, and a ridge regression; where they are times, a Cox regression.
 
 use super::choice::is_higher;
 use super::cox::Cox;
-use super::{BaselineContext, Choice, Features, Scored, views};
+use super::{BaselineContext, Choice, Features, Scored, on_valid, views};
 use crate::component::Link;
 use crate::data::Ragged;
 use crate::train::Scale;
@@ -20,7 +20,10 @@ const LEAST: f64 = 1e-3;
 /// From a column of training and valid examples to the predictions for those of test, and what a regression was chosen to be.
 type Fit<'a> = &'a dyn Fn(&[f32], &[f32]) -> (Vec<f64>, Option<Choice>);
 
-/// The mean of the training examples, and a ridge regression; for times to an event, whose order alone is asked for, a Cox
+/// How good predictions for the valid examples are; higher is better.
+type Score<'a> = &'a dyn Fn(&[f64]) -> f64;
+
+/// The mean of the training examples, their median, and a ridge regression; for times to an event, whose order alone is asked for, a Cox
 /// regression.
 pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored> {
     let (views, tests) = (views(context), context.test.len());
@@ -33,17 +36,37 @@ pub(super) fn baselines(context: &BaselineContext<'_>, link: Link) -> Vec<Scored
                 let mean = wide(train).iter().sum::<f64>() / train.len().max(1) as f64;
                 (vec![mean; tests], None)
             }),
-            scored("ridge regression", &|train, valid| Ridge::on_test(&views, &wide(train), &wide(valid))),
+            scored("median", &|train, _| (vec![median(wide(train)); tests], None)),
+            scored("ridge regression", &|train, valid| {
+                let valid = wide(valid);
+                let by_metric = |found: &[f64]| on_valid(context, &[found.iter().map(|&y| scale(link, y)).collect()]);
+                let by_square =
+                    |found: &[f64]| -found.iter().zip(&valid).map(|(ours, y)| (ours - y).powi(2)).sum::<f64>();
+                // The metric that chooses a model's epoch, which is one of all columns.
+                let is_one = context.heads.iter().map(|spec| spec.outputs).sum::<usize>() == 1;
+                Ridge::on_test(&views, &wide(train), if is_one { &by_metric } else { &by_square })
+            }),
         ],
+    }
+}
+
+/// The middle of numbers, or the mean of the two that are; 0 of none.
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    let of = |place: usize| numbers.get(place).copied().unwrap_or_default();
+    (of(numbers.len().saturating_sub(1) / 2) + of(numbers.len() / 2)) / 2.0
+}
+
+/// A predicted number as a head gives it.
+fn scale(link: Link, number: f64) -> f32 {
+    match link {
+        Link::LogMean => number.max(LEAST).ln() as f32,
+        Link::Mean | Link::LogHazard => number as f32,
     }
 }
 
 /// What predicts each column by itself.
 fn of_columns(context: &BaselineContext<'_>, link: Link, name: &str, of: Fit<'_>) -> Scored {
-    let inverse = |mean: f64| match link {
-        Link::LogMean => mean.max(LEAST).ln() as f32,
-        Link::Mean | Link::LogHazard => mean as f32,
-    };
     let (mut heads, mut chosen) = (Vec::new(), Vec::new());
     for (head, spec) in context.heads.iter().enumerate() {
         let mut scores = vec![0f32; context.test.len() * spec.outputs];
@@ -52,7 +75,7 @@ fn of_columns(context: &BaselineContext<'_>, link: Link, name: &str, of: Fit<'_>
                 |numbers: &[f32]| -> Vec<f32> { numbers.iter().skip(c).step_by(spec.outputs).copied().collect() };
             let (found, choice) = of(&column(context.train.numbers_of(head)), &column(context.valid.numbers_of(head)));
             let places = scores.iter_mut().skip(c).step_by(spec.outputs);
-            places.zip(found).for_each(|(score, found)| *score = inverse(found));
+            places.zip(found).for_each(|(score, found)| *score = scale(link, found));
             chosen.extend(choice);
         }
         heads.push(scores);
@@ -124,17 +147,13 @@ struct Ridge {
 }
 
 impl Ridge {
-    /// Predictions for test by the view and the ridge with the lowest error on valid; by the strongest of [`RIDGES`] without valid
-    /// examples.
-    fn on_test(views: &[Features], train: &[f64], valid: &[f64]) -> (Vec<f64>, Option<Choice>) {
-        let error = |view: &Features, fitted: &Self| -> f64 {
-            let each = view.valid.rows().zip(valid);
-            each.map(|(row, y)| (fitted.of(row) - y).powi(2)).sum()
-        };
+    /// Predictions for test by the view and the ridge that are best on valid; by the strongest of [`RIDGES`] without valid examples.
+    fn on_test(views: &[Features], train: &[f64], score: Score<'_>) -> (Vec<f64>, Option<Choice>) {
         let tuned = |view: &Features| {
             Tuned::new(|strength| {
                 let fitted = Self::fit(&view.train, view.width, train, strength);
-                (-error(view, &fitted), fitted)
+                let on_valid: Vec<f64> = view.valid.rows().map(|row| fitted.of(row)).collect();
+                (score(&on_valid), fitted)
             })
         };
         on_test(views, tuned, Self::of)
@@ -219,7 +238,8 @@ mod tests {
         };
         let views = [view(rows(|_| true), 3), view(rows(|i| i < 4), 1)];
         let targets: Vec<f64> = (0..8).map(|i| if i < 4 { 1.0 } else { 0.0 }).collect();
-        let (found, choice) = Ridge::on_test(&views, &targets, &targets);
+        let score = |found: &[f64]| -found.iter().zip(&targets).map(|(ours, y)| (ours - y).powi(2)).sum::<f64>();
+        let (found, choice) = Ridge::on_test(&views, &targets, &score);
         // The mean and, of 8 examples with a feature that half of them have, w = 2 / (2 + λ). Who is learnt from wants no ridge, so
         // that the weakest is best, and others are tried.
         for (found, y) in found.into_iter().zip(&targets) {
@@ -227,8 +247,16 @@ mod tests {
         }
         let said = "ridge 0.01 of 0.01 to 1000, the weakest that was tried, visits as one set";
         assert_eq!(choice.unwrap().to_string(), said);
-        let (_, choice) = Ridge::on_test(&views[..1], &targets, &targets);
+        let (_, choice) = Ridge::on_test(&views[..1], &targets, &score);
         assert_eq!(choice.unwrap().visits_apart, None, "there is no other view");
+    }
+
+    /// numpy.median.
+    #[test]
+    fn the_middle_of_numbers_is_that_of_numpy() {
+        assert_eq!(median(vec![3.0, 1.0, 10.0]), 3.0);
+        assert_eq!(median(vec![3.0, 1.0, 10.0, 4.0]), 3.5);
+        assert_eq!(median(Vec::new()), 0.0);
     }
 
     #[test]
