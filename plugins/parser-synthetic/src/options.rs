@@ -46,6 +46,9 @@ options! {
         /// Strength of acute diseases. 0 removes them.
         #[schemars(range(min = 0.0, max = 5.0))]
         pub acute: f64 = 1.0,
+        /// Chance that an episode of an acute disease is still there at the next visit. 0: none is in two visits.
+        #[schemars(with = "Proportion")]
+        pub lasting: f64 = 0.5,
         /// Chance that a visit records a chronic code of its patient.
         #[schemars(with = "Proportion")]
         pub persistence: f64 = 0.85,

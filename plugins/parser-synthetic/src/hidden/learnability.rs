@@ -160,6 +160,22 @@ fn without_clustering_diseases_come_as_often_in_all_patients() {
     assert!((begins(&none) - (1.3 / 12.0 * 0.2 + 10.7 / 12.0 * 0.0012)).abs() < 1e-12);
 }
 
+/// One that does not last must derange anew before it comes again.
+#[test]
+fn without_lasting_no_episode_is_in_two_visits() {
+    let [some, none] = both(|lasting, o| SyntheticOptions { lasting, chronic: 0.0, ..o }, [0.5, 0.0]);
+    let again = |s: &Simulated| {
+        let reasons = s.world.reasons.len() as u32;
+        let all = codes(s, |code| code >= reasons);
+        let of_patient = |ends: &[usize]| -> usize {
+            let pairs = all[ends[0]..ends[1]].windows(2);
+            pairs.filter(|pair| pair[0].iter().any(|code| pair[1].contains(code))).count()
+        };
+        s.admissions.offsets().windows(2).map(of_patient).sum::<usize>()
+    };
+    assert!(again(&some) > 20 && again(&none) == 0, "{} and {}", again(&some), again(&none));
+}
+
 #[test]
 fn without_families_the_hierarchy_says_nothing_and_the_graph_is_right() {
     let [all, none] = both(|families, o| SyntheticOptions { families, ..o }, [1.0, 0.0]);

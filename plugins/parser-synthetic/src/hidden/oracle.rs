@@ -291,6 +291,9 @@ mod tests {
         }
         let (clustering, reasons, variants, families) = (0.0, 0.0, 0.0, 0.0);
         agrees_with_all_courses(&SyntheticOptions { clustering, reasons, variants, families, ..small() });
+        for lasting in [0.0, 1.0] {
+            agrees_with_all_courses(&SyntheticOptions { lasting, ..small() });
+        }
         for second_cluster in [0.0, 1.0] {
             agrees_with_all_courses(&SyntheticOptions { second_cluster, clustering: 0.5, ..small() });
         }
@@ -371,7 +374,7 @@ mod tests {
         let options = SyntheticOptions { patients: 3000, multi: 1.0, ..SyntheticOptions::default() };
         let simulated = simulate(&options, 9);
         let world = &simulated.world;
-        let is_acute = |module: &usize| world.modules[*module].next[0][2][0] > 0.0;
+        let is_acute = |module: &usize| world.modules[*module].next[0][1][0] > 0.0;
         let modules = world.clusters[0].clone().filter(is_acute).chain([world.clusters[1].start]);
         let of_modules = modules.flat_map(|module| world.modules[module].codes.iter().map(|(code, _)| *code as usize));
         let codes: Vec<usize> = of_modules.chain([1]).collect();

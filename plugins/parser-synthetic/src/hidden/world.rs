@@ -23,9 +23,8 @@ const ACUTE: [f64; 2] = [0.28, 0.003];
 const ONSET: f64 = 0.45;
 /// Chance per visit that what is diagnosed progresses, at full strength.
 const PROGRESSION: f64 = 0.35;
-/// Chance that an acute module goes from derangement to an episode, and that an episode goes on.
+/// Chance that an acute module goes from derangement to an episode.
 const EPISODE: f64 = 0.7;
-const SAME_EPISODE: f64 = 0.5;
 /// Chance that a code of an episode is recorded.
 const EPISODE_CODE: f64 = 0.7;
 /// Chance that a variant is recorded beside a diagnosed chronic code.
@@ -169,7 +168,7 @@ impl World {
     fn share_items(&mut self, options: &SyntheticOptions, draw: &mut Draw) {
         let mut places: Vec<usize> = Vec::new();
         for (m, module) in self.modules.iter().enumerate() {
-            let is_acute = module.next[0][2][0] > 0.0;
+            let is_acute = module.next[0][1][0] > 0.0;
             places.extend(std::iter::repeat_n(m, if is_acute { 2 } else { 1 }));
         }
         draw.shuffle(&mut places);
@@ -264,7 +263,7 @@ fn acute(options: &SyntheticOptions, rank: usize, codes: &[u32]) -> Module {
         [
             [1.0 - begins, begins, 0.0, 0.0],
             [1.0 - EPISODE, 0.0, EPISODE, 0.0],
-            [1.0 - SAME_EPISODE, 0.0, SAME_EPISODE, 0.0],
+            [1.0 - options.lasting, 0.0, options.lasting, 0.0],
             [0.0, 0.0, 0.0, 1.0],
         ]
     });
