@@ -27,18 +27,25 @@ impl BuildObjective for AbnormalLabs {
     }
 }
 
+/// What is said of a cohort without laboratory items.
+pub const NO_ITEMS: &str = "this cohort has no laboratory items";
+
 /// A decoder over patients for each category of laboratory items, which later stages see.
-pub fn lab_heads(data: &Dataset) -> Vec<HeadSpec> {
+///
+/// # Errors
+/// When the cohort has no category.
+pub fn lab_heads(data: &Dataset) -> Result<Vec<HeadSpec>> {
     let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
     let head = |(name, labs): (&String, &Vec<u32>)| {
         HeadSpec::new(name.clone(), labs.len()).sees([PartKey::PATIENT_ENCODER]).network("decoder").kept()
     };
-    categories.map(head).collect()
+    let heads: Vec<HeadSpec> = categories.map(head).collect();
+    if heads.is_empty() { Err(Error::user(NO_ITEMS)) } else { Ok(heads) }
 }
 
 impl Objective for AbnormalLabs {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
-        let heads = lab_heads(data);
+        let heads = lab_heads(data).map_err(|e| e.help("leave this stage out: it learns to tell them"))?;
         match heads.iter().find(|head| head.outputs == 0) {
             None => Ok(heads),
             Some(HeadSpec { name, .. }) => {

@@ -40,7 +40,7 @@ impl Objective for WithoutChronic {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         match codes_outside(data, &self.chronic).len() {
             0 => Err(Error::user("every code of this cohort is chronic").at_key("path")),
-            outputs => Ok(next_visit::head("codes", self.head, outputs, data)),
+            outputs => next_visit::head("codes", self.head, outputs, data),
         }
     }
 

@@ -30,7 +30,7 @@ impl Diagnosis {
 
 impl Objective for Diagnosis {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
-        Ok(next_visit::head("codes", self.head, data.vocabulary.target_codes, data))
+        next_visit::head("codes", self.head, data.vocabulary.target_codes, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -54,7 +54,7 @@ impl Objective for DrugRecommendation {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         Needs::new(data, &self.needs)?;
         self.events(data)?;
-        Ok(next_visit::head("drugs", self.head, data.known_events(&self.kind).len(), data))
+        next_visit::head("drugs", self.head, data.known_events(&self.kind).len(), data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -41,7 +41,7 @@ impl Objective for HeartFailure {
             return Err(Error::user("no code of this cohort is one of heart failure, the family 428 of ICD-9")
                 .help("the option code_system = \"icd9\" of the parser gives codes of that edition, with their dot, where it knows in which they are written"));
         }
-        Ok(next_visit::head("heart_failure", self.head, 1, data))
+        next_visit::head("heart_failure", self.head, 1, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -55,7 +55,7 @@ impl Objective for LengthOfStay {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
         Needs::new(data, &self.needs)?;
-        Ok(next_visit::head("days", self.head, CLASSES, data))
+        next_visit::head("days", self.head, CLASSES, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -33,7 +33,7 @@ impl Objective for Mortality {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "who died in hospital", |facts| facts.died.is_some())?;
         Needs::new(data, &self.needs)?;
-        Ok(next_visit::head("mortality", self.head, 1, data))
+        next_visit::head("mortality", self.head, 1, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -32,12 +32,20 @@ pub struct NextVisit {
 const KS: [usize; 4] = [10, 20, 30, 40];
 
 /// The head of a task.
-pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Dataset) -> Vec<HeadSpec> {
+///
+/// # Errors
+/// When it is over decoders of laboratory items, and the cohort has none.
+pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Dataset) -> Result<Vec<HeadSpec>> {
     let spec = HeadSpec::new(name, outputs);
-    vec![match head {
-        TaskHead::Full => spec.over_kept(lab_heads(data)).network("classifier"),
+    let spec = match head {
+        TaskHead::Full => {
+            let decoders = lab_heads(data)
+                .map_err(|e| e.at_key("head").help("`head = \"direct\"` is one over the patient alone"))?;
+            spec.over_kept(decoders).network("classifier")
+        }
         TaskHead::Direct => spec.network("decoder"),
-    }]
+    };
+    Ok(vec![spec])
 }
 
 /// Multi-visit patients of a split.
@@ -128,6 +136,9 @@ pub fn ranking() -> Ranking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abnormal_labs::{AbnormalLabs, NO_ITEMS};
+    use crate::diagnosis::Diagnosis;
+    use crate::lab_layer::LabLayer;
     use dualk_sdk::data::{LabItem, SplitOptions, prepare};
 
     /// Ten patients of three visits; visit v of each has code v and item v abnormal.
@@ -143,6 +154,27 @@ mod tests {
             ..Cohort::default()
         };
         prepare(cohort, &SplitOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_cohort_without_items_is_told_what_to_do() {
+        let mut data = data();
+        data.cohort.lab_categories.clear();
+        data.vocabulary.category_labs.clear();
+        data.vocabulary.labs.clear();
+        let stages: [(Box<dyn Objective>, &str); 3] = [
+            (Box::new(Diagnosis::default()), "`head = \"direct\"`"),
+            (Box::new(AbnormalLabs::default()), "leave this stage out"),
+            (Box::new(LabLayer::default()), "leave this stage out"),
+        ];
+        for (objective, help) in stages {
+            let error = objective.heads(&data).unwrap_err();
+            assert!(
+                error.exit_code() == 2 && error.to_string().contains(NO_ITEMS) && error.to_string().contains(help),
+                "{error}"
+            );
+        }
+        assert!(Diagnosis { head: TaskHead::Direct, ..Diagnosis::default() }.heads(&data).is_ok());
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Objective for Rare {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         match self.codes(data).len() {
             0 => Err(Error::user("no code of this cohort is rare").at_key("most").help("raise `most`")),
-            outputs => Ok(next_visit::head("codes", self.head, outputs, data)),
+            outputs => next_visit::head("codes", self.head, outputs, data),
         }
     }
 

@@ -73,7 +73,7 @@ impl Objective for Readmission {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         self.facts(data)?;
         Needs::new(data, &self.needs)?;
-        Ok(next_visit::head("readmission", self.head, 1, data))
+        next_visit::head("readmission", self.head, 1, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -59,7 +59,7 @@ fn asked(data: &Dataset, split: Split) -> Result<Vec<(Range<usize>, f32)>> {
 impl Objective for StayDays {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
-        Ok(next_visit::head("days", self.head, 1, data))
+        next_visit::head("days", self.head, 1, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {

@@ -52,7 +52,7 @@ impl TimeToReadmission {
 impl Objective for TimeToReadmission {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         stays::facts(data, "when stays end", |f| f.start.is_some() && f.end.is_some())?;
-        Ok(next_visit::head("hazard", self.head, 1, data))
+        next_visit::head("hazard", self.head, 1, data)
     }
 
     fn examples(&self, data: &Dataset, split: Split) -> Result<Examples> {
