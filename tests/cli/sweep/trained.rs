@@ -4,6 +4,7 @@ use super::program::said;
 use super::support::{ENCODERS, Place};
 use dualk_sdk::serde_json::{self, Value};
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn a_sweep_trains_every_member_and_compares_them() {
@@ -161,4 +162,34 @@ fn the_folder_of_a_sweep_is_its_owners_alone() {
     {
         assert!(files.iter().any(|file| file == name), "{name}: {files:?}");
     }
+}
+
+/// Members are handed the password of a server, and keep it nowhere; what is for all can be reached by all.
+#[test]
+#[cfg(unix)]
+fn a_sweep_for_all_is_readable_and_keeps_no_password() {
+    use std::os::unix::fs::PermissionsExt;
+    const SECRET: &str = "canary7secret";
+    let place = Place::new("[sweep]\nseeds = [1]\n");
+    let (access, server) = ("output.access=\"all\"", format!("output.mlflow=\"http://me:{SECRET}@127.0.0.1:1\""));
+    let settings = ["--jobs", "1", "--threads", "1", "--set", access, "--set", &server];
+    place.ok(&[&["sweep", "small.toml", "--out", "out"][..], &settings].concat());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let run = fs::read_dir(place.path("out/runs")).unwrap().next().unwrap().unwrap().path();
+    for (path, expected) in [("", 0o755), ("report.html", 0o644), ("runs", 0o755), ("members", 0o700)] {
+        assert_eq!(mode(&place.path("out").join(path)), expected, "{path}");
+    }
+    assert_eq!((mode(&run), mode(&run.join("result.json"))), (0o755, 0o644));
+    let (mut open, mut told) = (vec![place.path("out")], false);
+    while let Some(path) = open.pop() {
+        match path.is_dir() {
+            true => open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),
+            false => {
+                let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+                assert!(!text.contains(SECRET), "{}", path.display());
+                told |= text.contains("the MLflow server at http://***@127.0.0.1:1 does not answer");
+            }
+        }
+    }
+    assert!(told, "the address was no address without its password");
 }

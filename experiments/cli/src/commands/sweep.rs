@@ -5,6 +5,7 @@ use dualk_sdk::cache::Cache;
 use dualk_sdk::experiment::compare::{CompareOptions, Format};
 use dualk_sdk::experiment::sweep::{Changed, Finished, Plan, Sweep as Members, SweepRun};
 use dualk_sdk::progress::Console;
+use dualk_sdk::storage::Access;
 use dualk_sdk::{Error, Result, storage};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -148,7 +149,7 @@ impl Sweep {
         }
         members.notes.iter().for_each(|note| eprintln!("{note}"));
         let finished = run.run(&members)?;
-        report(&folder, &finished)
+        report(&folder, members.access(), &finished)
     }
 }
 
@@ -208,7 +209,7 @@ impl Commands {
 }
 
 /// Prints the table of what is complete, and what failed.
-fn report(folder: &Path, finished: &Finished) -> Result<()> {
+fn report(folder: &Path, access: Access, finished: &Finished) -> Result<()> {
     let plan = Plan::read(folder)?.ok_or_else(|| Error::program("the sweep left no plan"))?;
     if !plan.finished(folder).is_empty() {
         // Members that are missing may be those of the baseline.
@@ -216,7 +217,10 @@ fn report(folder: &Path, finished: &Finished) -> Result<()> {
         let table = with(plan.baseline.clone()).or_else(|_| with(None))?;
         print!("{}", table.render(Format::Table, None)?);
         let page = folder.join("report.html");
-        storage::replace(&page, |new| storage::write(new, table.html(&plan.name).as_bytes()))?;
+        storage::replace(&page, |new| {
+            storage::write(new, table.html(&plan.name).as_bytes())?;
+            access.give(new)
+        })?;
         println!("\nreport: {}", page.display());
     }
     println!("sweep: {}", folder.display());

@@ -30,6 +30,7 @@ use super::manifest::{Manifest, Source};
 use super::plan::to_toml;
 use crate::cache::Cache;
 use crate::plugin::Registry;
+use crate::storage::Access;
 use crate::{Error, Result};
 use planner::{Planner, quickened};
 use sha2::{Digest, Sha256};
@@ -92,6 +93,11 @@ impl Sweep {
             ));
         };
         Planner::new(base, source, options, registry, cache).plan()
+    }
+
+    /// Who may read its runs and its page, beside their owner: as its first member says.
+    pub fn access(&self) -> Access {
+        self.members.first().map(|member| member.manifest.output.access).unwrap_or_default()
     }
 
     /// Names of the configurations, each once.

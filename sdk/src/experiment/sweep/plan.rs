@@ -2,7 +2,8 @@
 
 use super::{Member, Sweep};
 use crate::experiment::compare::{CompareOptions, Comparison, PlannedRun};
-use crate::{Error, Result, storage};
+use crate::storage::{self, Access};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -250,12 +251,12 @@ pub(super) fn check_free(folder: &Path) -> Result<()> {
     }
 }
 
-/// Keeps other sweeps out of a folder until the file is dropped.
+/// Keeps other sweeps out of a folder, which is made for those whom `access` names, until the file is dropped.
 ///
 /// # Errors
 /// When another is at work in it, or it cannot be written.
-pub(super) fn lock(folder: &Path) -> Result<File> {
-    storage::own_folder(folder)?;
+pub(super) fn lock(folder: &Path, access: Access) -> Result<File> {
+    storage::folder_for(folder, access)?;
     let file = storage::blank(&folder.join(LOCK))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

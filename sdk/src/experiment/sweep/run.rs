@@ -9,7 +9,8 @@ use super::worker::Worker;
 use super::{Costs, Member, Sweep};
 use crate::experiment::plan::to_toml;
 use crate::experiment::stop::{Stop, name_of};
-use crate::{Error, Progress, Result, storage};
+use crate::{Error, Progress, Result, device, storage};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,7 +62,7 @@ impl SweepRun<'_> {
     /// member is no error of the sweep, nor is a row without metrics on valid that waits to choose its setting: it leaves members.
     pub fn run(&self, sweep: &Sweep) -> Result<Finished> {
         check_free(self.folder)?;
-        let lock = lock(self.folder)?;
+        let lock = lock(self.folder, sweep.access())?;
         let listening = self.stop.listen();
         let (jobs, threads) = self.jobs_and_threads(sweep)?;
         self.settle(sweep, threads)?;
@@ -142,19 +143,21 @@ impl SweepRun<'_> {
 
     fn jobs_and_threads(&self, sweep: &Sweep) -> Result<(usize, usize)> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let on_cpu = |m: &Member| matches!(m.manifest.backend.device.as_str(), "cpu" | "auto");
-        let most = if sweep.members.iter().all(on_cpu) { cores } else { 1 };
+        let devices: BTreeSet<&str> = sweep.members.iter().map(|m| m.manifest.backend.device.as_str()).collect();
+        // `auto` may be a GPU, which members would share.
+        let is_cpu = |device: &&str| *device == "cpu" || device::open(device).is_ok_and(|found| found.name == "cpu");
+        let most = if devices.iter().all(is_cpu) { cores } else { 1 };
         let jobs = self.jobs.unwrap_or_else(|| most.min(sweep.members.len())).max(1);
         let before = Plan::read(self.folder)?.map(|plan| plan.threads);
         let threads = self.threads.or(before).unwrap_or_else(|| cores / jobs).max(1);
         Ok((jobs, threads))
     }
 
-    /// Writes the manifest of a member to its folder.
+    /// Writes the manifest of a member to its folder, without passwords.
     pub(super) fn write_member(&self, member: &Member) -> Result<PathBuf> {
         let folder = member_folder(self.folder, &member.id);
         storage::own_folder(&folder)?;
-        let mut manifest = member.manifest.clone();
+        let mut manifest = member.manifest.without_password();
         let runs = self.folder.join("runs");
         manifest.output.runs = std::path::absolute(&runs).unwrap_or(runs);
         let file = folder.join("manifest.toml");

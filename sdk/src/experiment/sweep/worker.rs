@@ -4,6 +4,7 @@ use super::member::{self, Position};
 use super::plan::State;
 use super::queue::Running;
 use super::{Member, SweepRun};
+use crate::experiment::tracking::ADDRESS;
 use crate::{Error, Result, memory, storage};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ impl<'a> Worker<'a> {
         let errors = out.try_clone().map_err(|e| Error::io("write", &log, e))?;
         let child = (run.launch)(&folder)
             .env("RAYON_NUM_THREADS", threads.to_string())
+            .envs(member.manifest.output.mlflow.iter().map(|address| (ADDRESS, address)))
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(errors)

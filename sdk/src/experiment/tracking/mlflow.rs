@@ -5,6 +5,8 @@ use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// The variable of the environment in which a sweep hands its members the address with its password, which their manifests do not have.
+pub const ADDRESS: &str = "DUALK_MLFLOW";
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most parameters and metrics of one request, as the interface has it.
@@ -18,6 +20,11 @@ pub struct Mlflow {
     address: String,
     experiment: String,
     run: String,
+}
+
+/// The address of a manifest, with the password that a sweep has handed to its members, where it is the same but for that.
+pub fn with_password(address: &str, handed: Option<String>) -> String {
+    handed.filter(|handed| server(handed) == address).unwrap_or_else(|| address.to_owned())
 }
 
 impl Mlflow {
@@ -168,7 +175,12 @@ mod tests {
 
     #[test]
     fn neither_page_nor_mistakes_show_a_password() {
-        let page = Mlflow::new("http://me:secret@host:1/").unwrap().page();
+        let full = "http://me:secret@host:1/";
+        assert_eq!(with_password("http://***@host:1/", Some(full.to_owned())), full);
+        // Another server gets none.
+        assert_eq!(with_password("http://***@host:2/", Some(full.to_owned())), "http://***@host:2/");
+        assert_eq!(with_password("http://host:1/", None), "http://host:1/");
+        let page = Mlflow::new(full).unwrap().page();
         assert_eq!(page, "http://***@host:1/#/experiments//runs/");
         for wrong in ["me:secret@host", "ftp://me:secret@host", "http://***@host"] {
             let error = Mlflow::new(wrong).map(drop).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 mod mlflow;
 mod tensorboard;
 
+pub(super) use mlflow::ADDRESS;
 pub use tensorboard::{Event, read_events};
 
 use super::manifest::Manifest;
@@ -11,7 +12,7 @@ use super::run_dir::RunDir;
 use crate::data::columns::{Values, write_parquet};
 use crate::train::EpochRecord;
 use crate::{Progress, Result};
-use mlflow::Mlflow;
+use mlflow::{Mlflow, with_password};
 use tensorboard::EventFile;
 use toml::Table;
 
@@ -39,7 +40,8 @@ impl Trackers {
         let mut this = Self { tensorboard, mlflow: None, history: Vec::new() };
         if let Some(address) = &output.mlflow {
             let experiment = output.mlflow_experiment.as_deref().unwrap_or("dualk");
-            let server = Mlflow::new(address).map_err(|e| e.at_key("output.mlflow"))?;
+            let address = with_password(address, std::env::var(ADDRESS).ok());
+            let server = Mlflow::new(&address).map_err(|e| e.at_key("output.mlflow"))?;
             this.mlflow = tell(server, progress, |server| {
                 server.start(experiment, &manifest.name, text, table)?;
                 progress.line(&format!("mlflow: {}", server.page()));
