@@ -1,5 +1,6 @@
 //! Signals: training saves and stops; other work leaves nothing half-written and ends.
 
+use crate::commands::restore_terminal;
 use dualk_sdk::error::without_passwords;
 use dualk_sdk::experiment::Stop;
 use dualk_sdk::{Error, Result, storage};
@@ -50,6 +51,7 @@ pub fn watch() {
     std::thread::spawn(move || {
         for signal in signals.forever() {
             let name = signal_name(signal).unwrap_or("signal");
+            restore_terminal();
             let stop = stop();
             if stop.is_listened() && stop.requested().is_none() {
                 eprintln!("{name}: saving a checkpoint after this step, then stopping; once more stops at once");

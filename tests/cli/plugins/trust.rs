@@ -270,6 +270,9 @@ fn a_changed_file_of_a_shipped_name_is_taken_only_where_it_is_named() {
         for part in ["error: ", "two plugin", &sides[0], &sides[1], "[[plugin]] with path = "] {
             assert!(error.contains(part), "{arguments:?} lacks {part:?}: {error}");
         }
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        // What is asked what is wrong shows the others all the same.
+        assert_eq!(printed.contains("dualk-plugin-encoder-gat"), arguments == ["doctor"], "{printed}");
     }
 
     fs::write(folder.path().join("named.toml"), named(changed.to_str().unwrap())).unwrap();

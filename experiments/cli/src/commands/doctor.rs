@@ -30,14 +30,16 @@ impl Doctor {
             println!("  no wgpu adapter: that takes a Vulkan driver, or Metal, or DirectX 12");
         }
         println!("\nplugins are looked up by name in");
-        search_path().iter().for_each(|folder| println!("  {}", folder.display()));
+        for folder in search_path() {
+            println!("  {}{}", folder.display(), if folder.is_dir() { "" } else { " (is not there)" });
+        }
         let mut registry = self.trust.registry(Path::new("."))?;
-        registry.load_shipped()?;
+        let loaded = registry.load_shipped();
         println!("\nplugins found");
         for plugin in registry.plugins() {
             println!("  {:32} {}", plugin.name, plugin.version);
         }
-        Ok(())
+        loaded
     }
 }
 

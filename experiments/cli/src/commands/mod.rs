@@ -35,6 +35,7 @@ use dualk_sdk::serde::Serialize;
 use dualk_sdk::toml::Value;
 use dualk_sdk::{Error, Result};
 use std::path::{Path, PathBuf};
+pub use watch::restore as restore_terminal;
 
 /// What `dualk` can do.
 #[derive(Subcommand)]

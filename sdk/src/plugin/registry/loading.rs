@@ -91,18 +91,26 @@ impl Registry {
     /// of one that is here by choice and brings the same component.
     ///
     /// # Errors
-    /// When one of them cannot be loaded, or two bring one component.
+    /// When one of them cannot be loaded, or two bring one component. The others are loaded all the same.
     pub fn load_shipped(&mut self) -> Result<()> {
         let chosen: BTreeSet<(String, String)> =
             self.components().map(|info| (info.slot.name().to_owned(), info.name.to_owned())).collect();
+        let mut result = Ok(());
         for (_, file) in search::in_use() {
-            let opened = loader::open_file(&file)?;
-            let is_replaced = opened.inspection.components.iter().any(|component| chosen.contains(component));
-            if !is_replaced && self.trust.admits(&opened.inspection) {
-                self.load_opened(opened, None)?;
-            }
+            let loaded = self.load_unless(&file, &chosen);
+            result = result.and(loaded);
         }
-        Ok(())
+        result
+    }
+
+    /// Loads a plugin of the search path, unless it brings one of these components or the lock lacks it.
+    fn load_unless(&mut self, file: &Path, chosen: &BTreeSet<(String, String)>) -> Result<()> {
+        let opened = loader::open_file(file)?;
+        let is_replaced = opened.inspection.components.iter().any(|component| chosen.contains(component));
+        match !is_replaced && self.trust.admits(&opened.inspection) {
+            true => self.load_opened(opened, None),
+            false => Ok(()),
+        }
     }
 
     /// The component of a slot that serves where a manifest names none: one that is here already, or else one of the search

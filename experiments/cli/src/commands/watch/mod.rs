@@ -14,6 +14,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use std::path::PathBuf;
 use std::time::Duration;
+pub use terminal::restore;
 use terminal::{Ansi, Raw};
 
 /// Arguments of `dualk watch`.

@@ -7,6 +7,8 @@ use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
 use ratatui::style::{Color, Modifier};
 use std::io::{Error, IsTerminal, Write, stdin, stdout};
+#[cfg(unix)]
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Draws by ANSI sequences on standard output.
@@ -103,11 +105,12 @@ fn size() -> Size {
     Size::new(80, 24)
 }
 
+/// How the terminal was before [`Raw`].
+#[cfg(unix)]
+static BEFORE: Mutex<Option<libc::termios>> = Mutex::new(None);
+
 /// A terminal that gives keys without Enter, on its other screen; as it was when dropped.
-pub struct Raw {
-    #[cfg(unix)]
-    before: libc::termios,
-}
+pub struct Raw(());
 
 #[cfg(unix)]
 impl Raw {
@@ -128,7 +131,9 @@ impl Raw {
         #[allow(unsafe_code)]
         let set = unsafe { libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &raw) } == 0;
         switch("\x1b[?1049h");
-        set.then_some(Self { before })
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        let raw = Self(());
+        set.then_some(raw)
     }
 
     /// Waits for a key that leaves: q, Esc or Ctrl-C.
@@ -156,14 +161,25 @@ fn switch(sequence: &str) {
 #[cfg(unix)]
 impl Drop for Raw {
     fn drop(&mut self) {
-        switch("\x1b[?1049l\x1b[?25h");
-        // SAFETY: the structure came from tcgetattr.
-        #[allow(unsafe_code)]
-        unsafe {
-            libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &self.before);
-        }
+        restore();
     }
 }
+
+/// Makes the terminal what it was before [`Raw`], where there is one: whoever ends the process drops nothing.
+#[cfg(unix)]
+pub fn restore() {
+    let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+    switch("\x1b[?1049l\x1b[?25h");
+    // SAFETY: the structure came from tcgetattr.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::tcsetattr(libc::STDIN_FILENO, libc::TCSANOW, &before);
+    }
+}
+
+/// Nothing was changed.
+#[cfg(not(unix))]
+pub fn restore() {}
 
 #[cfg(not(unix))]
 impl Raw {
