@@ -262,6 +262,24 @@ pub(crate) fn listed(names: &[String], all: &str) -> String {
     }
 }
 
+/// A number with what it counts: the noun as one of it is called, with an ending where there are more or none.
+///
+/// ```
+/// use dualk_sdk::error::counted;
+/// assert_eq!([counted(1, "relation"), counted(2, "relation"), counted(0, "entity")], ["1 relation", "2 relations", "0 entities"]);
+/// ```
+pub fn counted(number: impl fmt::Display, noun: &str) -> String {
+    let number = number.to_string();
+    if number == "1" {
+        return format!("1 {noun}");
+    }
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
+        Some(stem) => format!("{number} {stem}ies"),
+        None if ["s", "x", "ch", "sh"].iter().any(|end| noun.ends_with(end)) => format!("{number} {noun}es"),
+        None => format!("{number} {noun}s"),
+    }
+}
+
 /// The name among `known` that is written almost as `found`.
 pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().map(|name| (strsim::damerau_levenshtein(name, found), name)).min();
@@ -450,6 +468,22 @@ mod tests {
         assert!(more.ends_with(&format!("{twelve}, and 8 more: `dualk schema` shows all")), "{more}");
         assert!(more.contains("did you mean `n19`?"), "all are looked at: {more}");
         assert!(of(13, "").ends_with("n11, and 1 more"));
+    }
+
+    #[test]
+    fn nouns_go_with_their_numbers() {
+        for (noun, one, more) in [
+            ("relation", "1 relation", "3 relations"),
+            ("other entity", "1 other entity", "3 other entities"),
+            ("day", "1 day", "3 days"),
+            ("batch", "1 batch", "3 batches"),
+        ] {
+            assert_eq!([counted(1, noun), counted(3_u64, noun)], [one, more]);
+        }
+        assert_eq!(
+            [counted(0, "step"), counted(21, "step"), counted("1,000", "step")],
+            ["0 steps", "21 steps", "1,000 steps"]
+        );
     }
 
     #[test]
