@@ -1,6 +1,7 @@
 //! Results of an embedding, and the table that a person reads.
 
 use super::metrics::{LinkMetrics, RankMetrics};
+use crate::error::counted;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
@@ -44,7 +45,8 @@ pub struct KgeOutcome {
 impl KgeOutcome {
     /// A table in plain text.
     pub fn table(&self) -> String {
-        let mut text = format!("\nlink prediction · test, {} triples, both sides, filtered\n", self.triples[2]);
+        let mut text =
+            format!("\nlink prediction · test, {}, both sides, filtered\n", counted(self.triples[2], "triple"));
         let names = RankMetrics::default().named().map(|(name, _)| name);
         let first = self.name.chars().count().max(24);
         let rule = "─".repeat(first + 10 * names.len());

@@ -2,6 +2,7 @@
 
 use super::triples::KnowledgeGraph;
 use crate::data::knowledge::{Names, Triple};
+use crate::error::counted;
 use crate::options::Fraction;
 use crate::{Error, Result};
 use rand::SeedableRng;
@@ -121,7 +122,7 @@ impl KnowledgeGraph {
         relations.sort_by_key(|&(n, name)| (std::cmp::Reverse(n), name));
         let common: Vec<String> = relations.iter().take(5).map(|(n, name)| format!("{name} {n}")).collect();
         vec![
-            format!("{} entities, {} relations", self.entities.len(), self.relations.len()),
+            format!("{}, {}", counted(self.entities.len(), "entity"), counted(self.relations.len(), "relation")),
             format!("triples: {} train, {} valid, {} test", self.train.len(), self.valid.len(), self.test.len()),
             format!(
                 "degree: mean {:.2}, median {}{largest}",
@@ -198,7 +199,9 @@ mod tests {
             valid: vec![t(2, 0, 3), t(1, 0, 2)],
             test: vec![t(1, 0, 2), t(2, 0, 1), t(1, 0, 2), t(3, 0, 0)],
         };
-        let line = graph.statistics().pop().unwrap();
+        let mut lines = graph.statistics();
+        assert_eq!(lines[0], "4 entities, 1 relation");
+        let line = lines.pop().unwrap();
         let expected =
             "triples that their split has already: 2 train, 0 valid, 1 test; that training has: 1 valid, 2 test";
         assert_eq!(line, expected);

@@ -1,6 +1,6 @@
 //! What is counted of a graph, and how its triples are ranked.
 
-use super::program::{refuse, result, run_folder, succeed};
+use super::program::{dualk, refuse, result, run_folder, said, succeed};
 use super::support::write;
 use dualk_sdk::serde_json::Value;
 use std::fs;
@@ -36,6 +36,23 @@ fn unseen_entities_are_ranked_and_ties_go_by_the_manifest() {
     let shown = succeed(folder, &["kge", "graph", "tied.toml", "--set", "data.reciprocal=true"]);
     for line in ["6 entities, 2 relations", "triples: 6 train, 0 valid, 2 test", "that training lacks: 1"] {
         assert!(shown.contains(line), "{line}: {shown}");
+    }
+}
+
+#[test]
+fn one_of_a_kind_is_no_plural() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("graph")).unwrap();
+    for (part, text) in [("train", "a\tr\tb\nb\tr\tc\n"), ("valid", ""), ("test", "a\tr\tc\n")] {
+        fs::write(folder.join(format!("graph/{part}.txt")), text).unwrap();
+    }
+    let manifest = "[data]\ntriples = \"graph\"\n[model]\ntype = \"transe\"\ndim = 4\n[train]\nsteps = 1\nbatch = 2\nnegatives = 2\n";
+    fs::write(folder.join("one.toml"), manifest).unwrap();
+    let output = dualk(folder, &["kge", "train", "one.toml"]);
+    let all = said(&output) + &String::from_utf8_lossy(&output.stdout);
+    for says in ["3 entities, 1 relation\n", "1 step in ", "test, 1 triple, both sides"] {
+        assert!(all.contains(says), "lacks {says:?}: {all}");
     }
 }
 

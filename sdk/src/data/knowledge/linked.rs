@@ -1,6 +1,7 @@
 //! What a knowledge graph says of the codes and laboratory items of a cohort.
 
 use super::joined::Triples;
+use crate::error::counted;
 use std::collections::{BTreeSet, HashMap};
 
 /// A relation and its edges, from heads to tails, ascending, each once.
@@ -121,14 +122,14 @@ impl Knowledge {
         edges().for_each(|&(head, tail)| (is_linked[head as usize], is_linked[tail as usize]) = (true, true));
         let linked = |range: std::ops::Range<usize>| is_linked[range].iter().filter(|linked| **linked).count();
         format!(
-            "knowledge: {} edges of {} relations between {} of {} codes, {} of {} lab items and {} other entities",
-            edges().count(),
-            self.relations.len(),
+            "knowledge: {} of {} between {} of {}, {} of {} and {}",
+            counted(edges().count(), "edge"),
+            counted(self.relations.len(), "relation"),
             linked(0..self.codes),
-            self.codes - 1,
+            counted(self.codes - 1, "code"),
             linked(self.codes..self.codes + self.items),
-            self.items,
-            self.nodes - self.codes - self.items,
+            counted(self.items, "lab item"),
+            counted(self.nodes - self.codes - self.items, "other entity"),
         )
     }
 }
@@ -189,8 +190,10 @@ mod tests {
         assert_eq!(named, [("is_a", &[(1, 6), (2, 6)][..]), ("abnormal_in", &[(4, 3)])]);
         assert_eq!(
             graph.summary(),
-            "knowledge: 3 edges of 2 relations between 3 of 3 codes, 1 of 2 lab items and 1 other entities"
+            "knowledge: 3 edges of 2 relations between 3 of 3 codes, 1 of 2 lab items and 1 other entity"
         );
+        let one = linked(&[("428.0", "is_a", "428.1")]).unwrap().summary();
+        assert!(one.starts_with("knowledge: 1 edge of 1 relation between 2 of 3 codes"), "{one}");
         assert_eq!(linked(&[("fever", "symptom_of", "cold")]), None);
     }
 

@@ -3,6 +3,7 @@
 use super::experiment::KgeExperiment;
 use crate::data::knowledge::Triple;
 use crate::device::NamedDevice;
+use crate::error::counted;
 use crate::experiment::states::States;
 use crate::experiment::stop::{Stop, name_of};
 use crate::kge::{
@@ -190,7 +191,7 @@ impl Training<'_> {
         let (step, seconds, graph) = (self.experiment.manifest.train.steps, self.clock.seconds(), self.graph);
         let parameters = self.trainer.into_parameters()?;
         parameters.check_finite(&format!("after step {step}"), &graph.entities, &graph.relations)?;
-        self.task.finish(&format!("{step} steps in {seconds:.1} s"));
+        self.task.finish(&format!("{} in {seconds:.1} s", counted(step, "step")));
         Ok(Checkpoint { parameters, done: Done { step, seconds, losses: self.losses, history: self.history } })
     }
 }
