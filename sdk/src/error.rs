@@ -280,6 +280,11 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
     }
 }
 
+/// A number with what it counts, and the verb after it: `1 run is`, `2 runs are`.
+pub(crate) fn are(number: usize, noun: &str) -> String {
+    format!("{} {}", counted(number, noun), if number == 1 { "is" } else { "are" })
+}
+
 /// The name among `known` that is written almost as `found`.
 pub(crate) fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.into_iter().map(|name| (strsim::damerau_levenshtein(name, found), name)).min();

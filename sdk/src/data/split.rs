@@ -2,6 +2,7 @@
 
 use super::legacy_random::{PySet, RandomState};
 use super::{Cohort, Splits, Vocabulary};
+use crate::error::counted;
 use crate::options::{Proportion, within_ranges};
 use crate::{Error, Result};
 use schemars::JsonSchema;
@@ -90,8 +91,10 @@ pub fn split(options: &SplitOptions, cohort: &Cohort, vocabulary: &Vocabulary) -
     options.check()?;
     let (single, multi): (Vec<usize>, Vec<usize>) = (0..cohort.patients.len()).partition(|&p| cohort.visits(p) == 1);
     if multi.is_empty() {
-        let message =
-            format!("none of the {} patients has two admissions: there is no next visit to predict", single.len());
+        let message = format!(
+            "of {} none has two admissions: there is no next visit to predict",
+            counted(single.len(), "patient")
+        );
         return Err(Error::user(message).at_key("type"));
     }
     let (train, valid, test) = match *options {

@@ -1,6 +1,7 @@
 //! Results, and the table that a person reads.
 
 use crate::component::Labs;
+use crate::error::counted;
 use crate::train::metrics::column_head;
 use crate::train::{Choice, Interval, Metrics, Reliability};
 use serde::{Deserialize, Serialize};
@@ -107,8 +108,10 @@ pub struct StageOutcome {
 /// Whom a stage was tested on, such as `2074 patients`, or `7831 examples of 2074 patients`.
 pub(super) fn tested_on(examples: usize, patients: Option<usize>) -> String {
     match patients {
-        Some(patients) if patients != examples => format!("{examples} examples of {patients} patients"),
-        _ => format!("{examples} patients"),
+        Some(patients) if patients != examples => {
+            format!("{} of {}", counted(examples, "example"), counted(patients, "patient"))
+        }
+        _ => counted(examples, "patient"),
     }
 }
 

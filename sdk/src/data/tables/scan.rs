@@ -4,6 +4,7 @@ use super::blocks::Blocks;
 use super::record::{self, Fault};
 use super::{Table, stream};
 use crate::Result;
+use crate::error::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -259,7 +260,11 @@ impl Table {
             return Err(Fault::new(start + e.valid_up_to(), record::NOT_UTF8));
         }
         if fields != self.header.len() {
-            let message = format!("the row has {fields} fields, and the table {} columns", self.header.len());
+            let message = format!(
+                "the row has {}, and the table {}",
+                counted(fields, "field"),
+                counted(self.header.len(), "column")
+            );
             return Err(Fault::new(start, message));
         }
         Ok(())

@@ -18,6 +18,7 @@ pub use record::{Record, comparable, is_oracle, model_row};
 pub use resample::{ByPatient, Draws, holm, mean_and_sd};
 pub use text::Format;
 
+use crate::error::are;
 use crate::experiment::patients::PatientTable;
 use crate::experiment::run_dir::RunDir;
 use crate::train::metrics::lower_is_better;
@@ -186,7 +187,7 @@ impl Comparison {
         }
         let mut comparison = Self::of_records(&records, Some((runs.as_slice(), unpaired)), options)?;
         if left > 0 {
-            comparison.notes.push(format!("{left} runs are left out: other rows have none on their patients yet"));
+            comparison.notes.push(format!("{} left out: other rows have none on their patients yet", are(left, "run")));
         }
         Ok(comparison)
     }

@@ -3,6 +3,7 @@
 use super::groups::Group;
 use super::record::Record;
 use super::{origins, unlearnt};
+use crate::error::counted;
 use std::collections::BTreeSet;
 
 /// The notes of a table; `apart`: the runs of a row are on different patients.
@@ -61,10 +62,10 @@ fn reads_of_test(records: &[Record], groups: &[Group<'_>], primary: &str) -> Str
     let watched = records.iter().map(|record| record.watched).sum::<usize>();
     let also = match watched {
         0 => String::new(),
-        epochs => format!(", and after {epochs} epochs while they trained, as the published code does"),
+        epochs => format!(", and after {} while they trained, as the published code does", counted(epochs, "epoch")),
     };
     let chosen = chosen_on_test(groups, primary);
-    format!("test was read {} times: once for each run{also}; {chosen}", records.len() + watched)
+    format!("test was read {}: once for each run{also}; {chosen}", counted(records.len() + watched, "time"))
 }
 
 /// What rows of one or two runs leave open.

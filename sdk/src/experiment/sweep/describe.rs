@@ -3,6 +3,7 @@
 use super::choice::{Choices, Fate};
 use super::plan::{State, finished_run, member_folder};
 use super::{Costs, Member, Sweep};
+use crate::error::counted;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -85,7 +86,7 @@ fn shared(sweep: &Sweep) -> String {
         0 => ", none of them shared".to_owned(),
         n => format!("; {n} of them are shared and come from the cache"),
     };
-    format!("\n{} members, {all} stages{shared}\n", sweep.members.len())
+    format!("\n{}, {}{shared}\n", counted(sweep.members.len(), "member"), counted(all, "stage"))
 }
 
 /// Seconds for a reader.

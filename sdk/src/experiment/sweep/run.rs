@@ -7,6 +7,7 @@ use super::plan::{Plan, State, check_free, finished_run, lock, member_folder};
 use super::work::{Limits, PAUSE, Work};
 use super::worker::Worker;
 use super::{Costs, Member, Sweep};
+use crate::error::are;
 use crate::experiment::plan::to_toml;
 use crate::experiment::stop::{Stop, name_of};
 use crate::{Error, Progress, Result, device, storage};
@@ -73,7 +74,7 @@ impl SweepRun<'_> {
             wanted.partition(|m| finished_run(self.folder, &m.id).is_some());
         let (done, all) = (choices.complete(sweep, self.folder), choices.to_train(sweep).count());
         if done > 0 {
-            self.progress.line(&format!("{done} of {all} members are complete already"));
+            self.progress.line(&format!("{done} of {} complete already", are(all, "member")));
         }
         self.progress.line(&at_once(jobs, threads));
         let expected = self.expected(&complete, &remaining, jobs, threads)?;

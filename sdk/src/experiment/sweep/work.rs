@@ -7,6 +7,7 @@ use super::plan::State;
 use super::queue::{Room, Running, next};
 use super::worker::Worker;
 use super::{Finished, Member, Sweep, SweepRun};
+use crate::error::are;
 use crate::experiment::stop::name_of;
 use crate::progress::Task;
 use crate::{Error, Result};
@@ -102,7 +103,7 @@ impl<'a> Work<'a> {
         self.workers.iter_mut().for_each(|worker| drop(worker.child.stdin.take()));
         if self.workers.is_empty() {
             let left = self.left() + self.done.left;
-            let message = format!("stopped by {}: {left} members are not complete", name_of(signal));
+            let message = format!("stopped by {}: {} not complete", name_of(signal), are(left, "member"));
             let command = self.run.stop.command().map_or(String::new(), |command| format!(": {command}"));
             return Err(Error::stopped(signal, message)
                 .help(format!(

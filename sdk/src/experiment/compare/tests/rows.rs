@@ -282,7 +282,7 @@ fn a_row_that_is_chosen_on_test_is_said_to_be() {
         "test was read 2 times: once for each run; the last line chooses its row on it, as not all have R@10 on valid";
     assert_eq!(note(&without), chosen);
     // Of one row there is nothing to choose.
-    assert_eq!(note(&without[..1]), "test was read 1 times: once for each run; nothing was chosen on it");
+    assert_eq!(note(&without[..1]), "test was read 1 time: once for each run; nothing was chosen on it");
     let with = [("c", &a), ("d", &b)].map(|(name, v)| write_with_valid(folder.path(), name, 1, v, 0.5));
     assert_eq!(note(&with), "test was read 2 times: once for each run; nothing was chosen on it");
     assert_eq!(note(&[without[0].clone(), with[0].clone()]), chosen);
