@@ -17,6 +17,7 @@ mod evaluation;
 #[allow(clippy::module_inception)] // the type that gives the module its name
 mod experiment;
 mod export;
+mod few;
 mod fingerprint;
 mod groups;
 mod heads;

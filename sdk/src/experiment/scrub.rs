@@ -1,6 +1,7 @@
 //! A copy of a run that can be shown to others.
 
 use super::embedding::VECTORS;
+use super::few::leave_out_few;
 use super::identity::Identity;
 use super::manifest::names_triples;
 use super::outcome::Outcome;
@@ -16,8 +17,8 @@ use std::path::Path;
 use toml::Table;
 
 /// Copies results, curves and settings of a finished run to the folder `out`: without weights (unless `with_weights`),
-/// logs, measures by patient, fingerprints of data files and the folders of this machine, of whose paths the last part
-/// remains. Nothing else that a run writes names patients, admissions or values of theirs; the settings and the number of
+/// logs, measures by patient and of few patients, fingerprints of data files and the folders of this machine, of whose paths
+/// the last part remains. Nothing else that a run writes names patients, admissions or values of theirs; the settings and the number of
 /// patients remain. Runs of knowledge graphs have no report.
 ///
 /// # Errors
@@ -64,7 +65,8 @@ impl Shared {
         let (result, outcome) = match names_triples(&manifest) {
             true => (json_of(run, "result.json")?, None),
             false => {
-                let outcome = run.outcome()?;
+                let mut outcome = run.outcome()?;
+                leave_out_few(&mut outcome);
                 (serde_json::to_value(&outcome).map_err(|e| Error::program(e.to_string()))?, Some(outcome))
             }
         };

@@ -9,7 +9,7 @@ mod program;
 mod sources;
 
 use program::mimic4::Mimic4;
-use program::{command, said, with_cache};
+use program::{command, result, said, with_cache};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -223,6 +223,15 @@ fn no_identifier_is_in_a_sweep_but_in_the_measures_of_its_runs() {
     assert!(beside.is_empty(), "{beside:?}");
 }
 
+/// The smallest number of patients or labels that a run measures a part of.
+fn smallest_part(run: &Path) -> Option<u64> {
+    let result = result(run);
+    let stages = result["stages"].as_array().unwrap().iter();
+    let rows = stages.flat_map(|stage| stage["rows"].as_array().unwrap());
+    let strata = rows.flat_map(|row| row["strata"].as_array().into_iter().flatten());
+    strata.map(|part| part["number"].as_u64().unwrap()).min()
+}
+
 #[test]
 fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
     let folder = tempfile::tempdir().unwrap();
@@ -240,6 +249,8 @@ fn a_scrubbed_run_names_neither_patients_nor_this_machine() {
         let text = fs::read_to_string(shared.join(name)).unwrap();
         assert!(!text.contains(here), "{name} has {here}: {text}");
     }
+    // There are six test patients: what is said of parts of them is nearly that of one.
+    assert!(smallest_part(&run).unwrap() < 10 && smallest_part(&shared).is_none_or(|number| number >= 10));
     let text = fs::read_to_string(shared.join("manifest.toml")).unwrap();
     assert!(text.contains("root = \"raw\"") && text.contains("gat"), "{text}");
     // The page says what the other files of the copy do, and no more.
