@@ -7,7 +7,7 @@ mod program;
 
 use dualk_sdk::plugin::plugin_file_name;
 use dualk_sdk::serde_json::{self, Value};
-use program::{printed, run_folder, said, with_cache};
+use program::{printed, refused, run_folder, said, with_cache};
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -290,6 +290,41 @@ fn vectors_and_logits_are_called_by_the_codes_that_they_were_learnt_for() {
     assert_eq!(["other", "logits.parquet"].map(|name| place.folder.path().join(name).exists()), [false; 2]);
     let (_, said) = place.eval(Path::new(run), &[]);
     assert!(said.contains("since the run, something changed: data b/t.csv"), "{said}");
+}
+
+/// Both were evaluated and exported as if nothing had changed.
+#[test]
+fn a_run_that_does_not_say_what_it_was_made_from_is_said_to() {
+    let place = Place::of_tables(1);
+    let (run, _) = place.run(&[]);
+    let (file, run) = (run.join("identity.json"), run.to_str().unwrap());
+    let commands = |name: &str| {
+        let logits = format!("{name}.parquet");
+        let commands = [&["eval", run][..], &["eval", run, "--predictions", &logits], &["export", run, "--out", name]];
+        commands.map(|arguments| place.dualk(arguments))
+    };
+    for text in ["{", "{}", "{ \"sha256\": \"0\", \"made_from\": 1 }"] {
+        fs::write(&file, text).unwrap();
+        for output in commands("broken") {
+            refused(&output, &["this does not say what the run was made from", "identity.json", "remove the file"]);
+        }
+    }
+    assert_eq!(["broken", "broken.parquet"].map(|name| place.folder.path().join(name).exists()), [false; 2]);
+    fs::remove_file(&file).unwrap();
+    place.change("a/t.csv", " 10:00", " 11:00");
+    let unknown = "warning: this run does not say what it was made from, so that what has changed since cannot be told";
+    for output in commands("absent") {
+        let text = said(&output);
+        assert!(output.status.success() && text.lines().any(|line| line == unknown), "{text}");
+    }
+    // The names that vectors and logits have are compared as before.
+    for (from, to) in [("4280", "tmp"), ("4019", "4280"), ("tmp", "4019")] {
+        place.change("b/t.csv", from, to);
+    }
+    let [_, predictions, export] = commands("other");
+    for output in [predictions, export] {
+        refused(&output, &["the data has other names in `code_map` than the run"]);
+    }
 }
 
 #[test]

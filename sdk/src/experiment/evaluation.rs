@@ -49,6 +49,8 @@ pub(super) fn evaluate(
     let file = evaluation.checkpoint.map_or_else(|| run.file("model.safetensors"), Path::to_owned);
     let data = dataset(plan, cache, progress)?;
     evaluation.predictions.map(|_| check_names(run, &data, &[&CODE_NAMES[..], &OTHER_NAMES].concat())).transpose()?;
+    // Before anything is computed or written: of a file that is broken nobody knows.
+    let changes = changes(plan, run, &data)?;
     let (model, objective) = model_of_stage(plan, index, Weights::read(&file)?, &data)?;
     let stage = OpenStage::with(plan, index, &data, objective)?;
     if let Some(out) = evaluation.predictions {
@@ -61,7 +63,7 @@ pub(super) fn evaluate(
     let epoch = trained.or(before.map(|s| s.epoch)).unwrap_or(0);
     let (tested, _) = test(&stage, &Tested { model: &model, epoch, best_on_valid: None }, progress)?;
     compare(before, &tested, progress);
-    changes(plan, run, &data)?.iter().for_each(|line| progress.line(line));
+    changes.iter().for_each(|line| progress.line(line));
     let seconds = start.elapsed().as_secs_f64();
     Ok(Outcome { seconds, device: plan.device.name.clone(), stages: vec![tested], ..recorded })
 }
@@ -75,10 +77,18 @@ fn compare(recorded: Option<&StageOutcome>, now: &StageOutcome, progress: &dyn P
     }
 }
 
-/// What has changed since a run, a line each.
+/// What is said of a run that does not say what decided its results.
+const UNKNOWN: &str =
+    "warning: this run does not say what it was made from, so that what has changed since cannot be told";
+
+/// What has changed since a run, a line each; or that nobody can tell.
+///
+/// # Errors
+/// When what the run was made from cannot be read.
 pub(super) fn changes(plan: &Plan, run: &RunDir, data: &Dataset) -> Result<Vec<String>> {
+    let Some(then) = run.read_identity()? else { return Ok(vec![UNKNOWN.to_owned()]) };
     let now = identity(plan)?.with_prepared(Fingerprint::of(data).prepared());
-    let causes = run.identity().map(|then| then.differences(&now)).unwrap_or_default();
+    let causes = then.differences(&now);
     Ok(causes.into_iter().map(|cause| format!("warning: since the run, something changed: {cause}")).collect())
 }
 

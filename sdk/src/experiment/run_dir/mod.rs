@@ -204,9 +204,32 @@ impl RunDir {
         })
     }
 
-    /// What decided the results; `None` for runs of older versions.
+    /// What decided the results; `None` for runs of older versions, and where it cannot be read.
     pub fn identity(&self) -> Option<Identity> {
-        serde_json::from_slice(&fs::read(self.file(IDENTITY)).ok()?).ok()
+        self.read_identity().ok().flatten()
+    }
+
+    /// What decided the results; `None` where no file says it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn read_identity(&self) -> Result<Option<Identity>> {
+        let file = self.file(IDENTITY);
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io("read", file, e)),
+        };
+        let broken = |e: &dyn std::fmt::Display| {
+            Error::user(format!("this does not say what the run was made from: {e}"))
+                .at_file(&file)
+                .help("put back what `dualk run` wrote, or remove the file to go on without knowing what has changed")
+        };
+        let identity: Identity = serde_json::from_slice(&text).map_err(|e| broken(&e))?;
+        match identity.made_from.is_object() {
+            true => Ok(Some(identity)),
+            false => Err(broken(&"`made_from` is no object")),
+        }
     }
 
     /// Says how the run stands, while it is not finished.
