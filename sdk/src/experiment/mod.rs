@@ -65,7 +65,7 @@ pub use patients::PatientTable;
 pub use rehearsal::StageMemory;
 pub use resolve::{Listed, listed, listed_of_embedding};
 pub use run_dir::{RunDir, Status};
-pub use scrub::scrub;
+pub use scrub::{is_scrubbed, scrub};
 pub use stop::Stop;
 pub use tracking::{Event, read_events};
 pub use training::{Observers, Trained};

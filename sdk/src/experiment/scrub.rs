@@ -39,6 +39,11 @@ pub fn scrub(run: &RunDir, out: &Path, with_weights: bool) -> Result<()> {
     })
 }
 
+/// Whether what is in a folder is a copy by [`scrub`]: what it was made from is there, without the manifest.
+pub fn is_scrubbed(run: &Path) -> bool {
+    RunDir::at(run).identity().is_some_and(|identity| identity.made_from["manifest"].is_null())
+}
+
 /// Refuses a place at which there is something.
 fn check_absent(out: &Path) -> Result<()> {
     match fs::symlink_metadata(out) {

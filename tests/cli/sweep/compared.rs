@@ -49,3 +49,21 @@ fn names_that_manifests_give_are_kept_where_several_folders_are_compared() {
     of_runs.sort();
     assert_eq!(of_runs, ["alone", "deep", "plain", "small"]);
 }
+
+/// A copy that `dualk scrub` puts beside its run was one of the runs.
+#[test]
+fn scrubbed_copies_beside_runs_are_passed_over() {
+    let place = Place::new("");
+    let base = run(&place, &[]);
+    let copy = place.ok(&["scrub", &base]);
+    let copy = copy.trim_end();
+    assert!(copy.ends_with("-shareable"), "{copy}");
+    let runs = |folder: &str| -> Vec<u64> {
+        let rows = place.json(&["compare", folder, "--format", "json"]);
+        rows.iter().map(|row| row["runs"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(runs("runs"), [1]);
+    assert_eq!(runs(copy), [1], "it is named");
+    let watched = place.ok(&["watch", "runs", "--once"]);
+    assert!(!watched.contains("-shareable"), "{watched}");
+}

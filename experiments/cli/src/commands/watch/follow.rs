@@ -3,8 +3,8 @@
 use super::course::Course;
 use super::epochs::Epochs;
 use super::steps;
-use dualk_sdk::experiment::Manifest;
 use dualk_sdk::experiment::embedding::KgeManifest;
+use dualk_sdk::experiment::{Manifest, is_scrubbed};
 use dualk_sdk::memory;
 use dualk_sdk::serde_json;
 use dualk_sdk::{Error, Result};
@@ -61,7 +61,8 @@ impl Follow {
                 let name = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
                 wanted.is_none_or(|wanted| name.trim_start_matches('.').starts_with(wanted))
             };
-            entries.filter(named).max_by_key(|p| changed(p))
+            // A copy is written after its run.
+            entries.filter(named).max_by_key(|p| (!is_scrubbed(p), changed(p)))
         };
         latest(&self.given, None)
             .or_else(|| latest(self.given.parent()?, Some(&wanted).filter(|w| !w.is_empty()).map(|w| w.as_str())))
