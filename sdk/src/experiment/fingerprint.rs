@@ -81,16 +81,26 @@ impl Fingerprint {
         run.write_json(FILE, self)
     }
 
+    /// The beginnings of both digests.
+    pub(super) fn digests_text(&self) -> String {
+        format!("cohort {}, split {}", short(&self.cohort, 12), short(&self.split, 12))
+    }
+
     /// The cohort in a few words.
     pub fn cohort_text(&self) -> String {
-        format!("{} patients with {} admissions ({})", self.patients, self.admissions, &self.cohort[..8])
+        format!("{} patients with {} admissions ({})", self.patients, self.admissions, short(&self.cohort, 8))
     }
 
     /// The split in a few words.
     pub fn split_text(&self) -> String {
         let Self { train, valid, test, .. } = self;
-        format!("{train} train, {valid} valid, {test} test ({})", &self.split[..8])
+        format!("{train} train, {valid} valid, {test} test ({})", short(&self.split, 8))
     }
+}
+
+/// The first digits of a digest; all of what has fewer.
+fn short(digest: &str, digits: usize) -> &str {
+    digest.char_indices().nth(digits).map_or(digest, |(end, _)| &digest[..end])
 }
 
 fn numbers(digest: &mut Sha256, values: impl ExactSizeIterator<Item = u64>) {
@@ -113,4 +123,31 @@ fn ragged<T>(digest: &mut Sha256, rows: &Ragged<T>, number: impl Fn(&T) -> u64) 
 
 fn hex(digest: Sha256) -> String {
     digest.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They ended comparisons and reports with a panic.
+    #[test]
+    fn digests_that_are_short_or_no_digits_are_shown_as_they_are() {
+        let (patients, admissions, pretrain, train, valid, test) = (9, 20, 0, 3, 3, 3);
+        let of = |cohort: &str, split: &str| {
+            let (cohort, split) = (cohort.to_owned(), split.to_owned());
+            Fingerprint { cohort, split, patients, admissions, pretrain, train, valid, test }
+        };
+        let texts = |print: &Fingerprint| [print.cohort_text(), print.split_text(), print.digests_text()];
+        let short = of("ab", "ééééééééé");
+        let expected =
+            ["9 patients with 20 admissions (ab)", "3 train, 3 valid, 3 test (éééééééé)", "cohort ab, split ééééééééé"];
+        assert_eq!(texts(&short), expected);
+        let long = of("0123456789abcdef", "fedcba9876543210");
+        let expected = [
+            "9 patients with 20 admissions (01234567)",
+            "3 train, 3 valid, 3 test (fedcba98)",
+            "cohort 0123456789ab, split fedcba987654",
+        ];
+        assert_eq!(texts(&long), expected);
+    }
 }

@@ -54,6 +54,13 @@ impl PatientTable {
         if self.persons.is_empty() { group_ids(&self.patients) } else { group_ids(&self.persons) }
     }
 
+    /// Whether there is a value an example in every column.
+    fn is_whole(&self) -> bool {
+        let examples = self.patients.len();
+        let mut columns = self.rows.values().flat_map(BTreeMap::values);
+        columns.all(|column| column.len() == examples) && (self.persons.is_empty() || self.persons.len() == examples)
+    }
+
     /// How many patients the examples are of.
     pub fn number(&self) -> usize {
         group_ids(&self.patients).into_iter().max().map_or(0, |last| last + 1)
@@ -73,16 +80,22 @@ fn file(stage: &str) -> String {
 /// Metrics by patient of a tested stage of a run; `None` where none were kept.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the file cannot be read, or lacks values.
 pub fn patient_table(run: &RunDir, stage: &str) -> Result<Option<PatientTable>> {
     let file = run.file(&file(stage));
-    match fs::read(&file) {
-        // What serde says may name a patient: only where it is.
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|e| Error::user("these are no metrics by patient").at_column(file, e.line(), e.column())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io("read", file, e)),
+    let text = match fs::read(&file) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", file, e)),
+    };
+    // What serde says may name a patient: only where it is.
+    let table: PatientTable = serde_json::from_slice(&text)
+        .map_err(|e| Error::user("these are no metrics by patient").at_column(&file, e.line(), e.column()))?;
+    match table.is_whole() {
+        true => Ok(Some(table)),
+        false => Err(Error::user("these metrics by patient have not one value for each of `patients`")
+            .at_file(file)
+            .help("put back what `dualk run` wrote; without this file the run is compared by its means alone")),
     }
 }
 
@@ -100,5 +113,25 @@ mod tests {
         let text = error.to_string();
         assert!(error.exit_code() == 2 && text.contains("patients-1-lab.json:2:"), "{text}");
         assert!(!text.contains("7712"), "{text}");
+    }
+
+    /// A comparison took a value that was not there.
+    #[test]
+    fn a_table_that_lacks_values_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::at(folder.path());
+        let read = |persons: &str, values: &str| {
+            let rows = format!("{{ \"history\": {{ \"R@10\": [0.5, null], \"P@10\": {values} }} }}");
+            let text = format!("{{ \"patients\": [\"77120001\", \"b\"], \"persons\": {persons}, \"rows\": {rows} }}");
+            storage::write(&run.file("patients-1-lab.json"), text.as_bytes()).unwrap();
+            patient_table(&run, "1-lab")
+        };
+        assert!(read("[]", "[1.0, 0.5]").unwrap().is_some() && read("[4, 4]", "[1.0, 0.5]").unwrap().is_some());
+        for (persons, values) in [("[]", "[1.0]"), ("[]", "[1.0, 0.5, 0.5]"), ("[]", "[]"), ("[4]", "[1.0, 0.5]")] {
+            let error = read(persons, values).unwrap_err();
+            let text = error.to_string();
+            assert!(error.exit_code() == 2 && text.contains("patients-1-lab.json"), "{text}");
+            assert!(text.contains("one value for each") && !text.contains("7712"), "{text}");
+        }
     }
 }

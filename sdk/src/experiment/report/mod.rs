@@ -209,7 +209,7 @@ impl Contents {
             add("valid", format!("{} patients, to choose the epoch", data.valid));
             let read = if self.is_watched() { "looked at after every epoch" } else { "read once" };
             add("test", format!("{} patients, {read}", data.test));
-            add("digests", format!("cohort {}, split {}", &data.cohort[..12], &data.split[..12]));
+            add("digests", data.digests_text());
         }
         if let Some(split) = component(at(&["data", "split"])) {
             add("split", split);

@@ -1,8 +1,9 @@
 //! Which runs are one row, what it is called, and its means.
 
-use super::{change_outcome, columns, near, write, write_with_valid};
+use super::{change_outcome, change_patients, columns, near, write, write_with_valid};
 use crate::experiment::compare::{CompareOptions, Comparison, Format, Kind, NamedRun, PlannedRun};
 use crate::experiment::outcome::Row;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -327,4 +328,27 @@ fn epochs_after_which_test_was_looked_at_are_counted() {
     let expected = "test was read 4 times: once for each run, and after 2 epochs while they trained, as the published code does; \
                     nothing was chosen on it";
     assert_eq!(notes[0], expected);
+}
+
+/// Both ended with a panic.
+#[test]
+fn damaged_files_of_runs_are_refused_or_shown_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b, _]: [Vec<f64>; 3] = columns().try_into().unwrap();
+    let runs = [("a", &a), ("b", &b)].map(|(name, v)| write(folder.path(), name, 1, v, "diagnosis"));
+    let refused = || Comparison::of(&runs, &CompareOptions::default()).unwrap_err();
+    on(&runs[0], "a");
+    on(&runs[1], "b");
+    let file = runs[0].join("data.json");
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("a-split-digest", "a")).unwrap();
+    let error = refused().to_string();
+    assert!(error.contains("different splits: 3 train, 3 valid, 3 test (a) and"), "{error}");
+    runs.iter().for_each(|run| fs::remove_file(run.join("data.json")).unwrap());
+    // The second run's, as the first tells how many there are.
+    change_patients(&runs[1], |table| {
+        table.rows.values_mut().flat_map(BTreeMap::values_mut).for_each(|column| column.truncate(1));
+    });
+    let error = refused();
+    let text = error.to_string();
+    assert!(error.exit_code() == 2 && text.contains("patients-1-finetune.json"), "{text}");
 }
