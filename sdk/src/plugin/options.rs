@@ -164,6 +164,14 @@ mod tests {
             negative.contains("dims[1]") && negative.contains("-1") && negative.contains("Output width"),
             "{negative}"
         );
+        for (text, says) in [
+            ("dims = 3", "`dims`: invalid type: integer `3`, expected a list"),
+            ("dims = { a = 1 }", "`dims`: invalid type: a table, expected a list"),
+            ("weight = 'x'", "`weight`: invalid type: text \"x\", expected a number"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(says), "{text}: {error}");
+        }
         let all = parse("dims = 3\nheads = 2\nwidth = 1").unwrap_err().to_string();
         for says in ["no option `heads`", "no option `width`", "`dims`: "] {
             assert!(all.contains(says), "{says}: {all}");

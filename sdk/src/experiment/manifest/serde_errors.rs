@@ -33,3 +33,33 @@ pub(crate) fn from_serde(error: serde_path_to_error::Error<toml::de::Error>) -> 
         _ => Error::user(in_words(&message)).at_key(key),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Manifest;
+
+    #[test]
+    fn values_of_another_type_are_told_in_words_of_toml() {
+        let of = |text: &str| {
+            let table: toml::Table = toml::from_str(text).unwrap();
+            let read: Result<Manifest, _> = serde_path_to_error::deserialize(toml::Value::Table(table));
+            from_serde(read.unwrap_err()).message().to_owned()
+        };
+        for (text, says) in [
+            ("data = 3", "invalid type: integer `3`, expected a table"),
+            ("model = 3", "invalid type: integer `3`, expected a table"),
+            ("data = { split = 3 }", "expected a table"),
+            ("stage = 3", "invalid type: integer `3`, expected a list"),
+            ("name = 3", "invalid type: integer `3`, expected a text"),
+            ("compat = 3", "expected a text"),
+            ("output = { access = 3 }", "expected a text"),
+        ] {
+            let message = of(text);
+            assert!(message.ends_with(says), "{text}: {message}");
+            for word in ["struct", "enum", "variant", "sequence", "map", "string"] {
+                assert!(!message.contains(word), "{text}: {message}");
+            }
+        }
+    }
+}
