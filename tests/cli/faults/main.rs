@@ -155,6 +155,19 @@ fn all_mistakes_are_found_at_once() {
     assert_eq!(listing(folder.path()), before);
 }
 
+/// That there is no name follows from its type, and was a second mistake.
+#[test]
+fn a_name_of_another_type_is_one_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    fs::write(folder.path().join("broken.toml"), MANIFEST).unwrap();
+    let output = program::dualk(folder.path(), &["check", "broken.toml", "--set", "name=3", "--device", "cpu"]);
+    let error = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("error: `name`: ") && error.contains("expected a text"), "{error}");
+    assert_eq!(error.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error}");
+}
+
 /// The machine began a hundred thousand threads, and did nothing else.
 #[test]
 fn more_threads_than_a_computer_has_are_refused() {

@@ -286,16 +286,22 @@ impl Manifest {
     /// Finds every wrong key and value: what is wrong is left out, and the rest looked at.
     fn from_table(mut table: Table) -> Result<(Self, Result<()>)> {
         let mut mistakes = Mistakes::default();
+        let mut is_name_wrong = false;
         loop {
             let read: Result<Self> = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(from_serde);
             match read {
                 Ok(manifest) => {
+                    // A name that was left out is none that was chosen.
+                    if !is_name_wrong {
+                        mistakes.note(check_name(&manifest.name));
+                    }
                     manifest.check(&mut mistakes);
                     return Ok((manifest, mistakes.done()));
                 }
                 // What was left out may have been needed.
                 Err(error) if error.message().starts_with("missing field") && !mistakes.is_empty() => break,
                 Err(error) => {
+                    is_name_wrong |= error.key() == Some("name");
                     let removed = error.key().is_some_and(|key| edit::remove(&mut table, key));
                     mistakes.note::<()>(Err(error));
                     if !removed {
@@ -317,10 +323,9 @@ impl Manifest {
         self.compat == Some(Compat::Dualk)
     }
 
-    /// Checks what needs no component.
+    /// Checks what needs no component, but for the name.
     fn check(&self, mistakes: &mut Mistakes) {
         mistakes.note(within_ranges(self));
-        mistakes.note(check_name(&self.name));
         mistakes.note(self.output.check().map_err(|e| e.within_key("output")));
         mistakes.note(self.data.split.check().map_err(|e| e.within_key("data.split")));
         for (i, source) in self.data.knowledge.iter().enumerate() {
