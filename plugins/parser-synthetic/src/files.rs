@@ -6,7 +6,7 @@ use crate::generate::{FIRST_ADMISSION, FIRST_ITEM, FIRST_PATIENT, Patient, Sizes
 use crate::knowledge::Knowledge;
 use crate::patient_rows::{PatientRows, Texts, icd10};
 use crate::world::{CATEGORIES, World};
-use dualk_sdk::component::{at_least, in_range};
+use dualk_sdk::component::at_least;
 use dualk_sdk::prelude::*;
 use dualk_sdk::storage::{self, Access};
 use flate2::{Compression, write::GzEncoder};
@@ -77,6 +77,14 @@ impl Default for Files {
     }
 }
 
+/// Refuses what is no proportion, in the words of an option of a manifest; NaN is none.
+pub(crate) fn proportion(flag: &str, value: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(Error::user(format!("expected 0 to 1, found {value}")).at_key(flag)),
+    }
+}
+
 impl Files {
     /// Writes patients, admissions, diagnoses_icd, labevents, d_labitems and `icd10-icd9.csv` into the folder `out`, all
     /// of it or nothing.
@@ -96,8 +104,8 @@ impl Files {
                 return Err(Error::user(format!("expected at most {most}, found {found}")).at_key(flag));
             }
         }
-        in_range("--multi", self.multi, 0.0, 1.0 + f64::EPSILON)?;
-        in_range("--knowledge", self.knowledge.unwrap_or(0.0), 0.0, 1.0 + f64::EPSILON)?;
+        proportion("--multi", self.multi)?;
+        proportion("--knowledge", self.knowledge.unwrap_or(0.0))?;
         if self.codes > MOST_CODES {
             return Err(Error::user(format!("expected at most {MOST_CODES}, found {}", self.codes)).at_key("--codes"));
         }
@@ -328,6 +336,19 @@ mod tests {
             tables.into_iter().flat_map(|(name, bytes)| name.into_bytes().into_iter().chain(bytes)).collect();
         let fnv = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         assert_eq!(format!("{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, fnv)), "48345d138874c166");
+    }
+
+    #[test]
+    fn proportions_are_refused_in_the_words_of_options() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |files: Files| files.write(&folder.path().join("hosp"), &Silent).unwrap_err().to_string();
+        for value in [3.0, -0.5, f64::NAN] {
+            let multi = refused(Files { multi: value, ..Files::default() });
+            assert!(multi.starts_with(&format!("`--multi`: expected 0 to 1, found {value}")), "{multi}");
+            let knowledge = refused(Files { knowledge: Some(value), ..Files::default() });
+            assert!(knowledge.starts_with(&format!("`--knowledge`: expected 0 to 1, found {value}")), "{knowledge}");
+        }
+        assert!(proportion("--multi", 0.0).and(proportion("--multi", 1.0)).is_ok());
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use crate::SyntheticOptions;
 use crate::draw::Draw;
-use crate::files::Files;
+use crate::files::{Files, proportion};
 use crate::generate::FIRST_ITEM;
 use crate::{hidden, world};
-use dualk_sdk::component::in_range;
 use dualk_sdk::data::hierarchy::{Icd, ancestors};
 use dualk_sdk::prelude::*;
 use dualk_sdk::storage;
@@ -89,7 +88,7 @@ impl Knowledge {
     /// # Errors
     /// When `strength` is no chance, or a file cannot be written.
     pub fn write(&self, folder: &Path, strength: f64) -> Result<()> {
-        in_range("--knowledge", strength, 0.0, 1.0 + f64::EPSILON)?;
+        proportion("--knowledge", strength)?;
         let (mut graph, mut tree) = (String::new(), String::from("code,parent_code,name\n"));
         for (head, relation, tail) in self.told(strength) {
             // Writing into a string cannot fail.
