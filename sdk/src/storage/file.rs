@@ -108,7 +108,7 @@ pub fn append(path: &Path, line: &str) -> Result<()> {
 }
 
 /// How much of a file tells what it is, in bytes.
-const START: u64 = 64;
+const START: u64 = 4096;
 
 /// Refuses a place where something is that is neither an empty file nor one that begins as `is_one` says, so that no other work is
 /// replaced; `what` is what such a file is called.

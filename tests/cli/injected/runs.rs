@@ -83,7 +83,8 @@ fn what_is_made_of_runs_is_whole() {
             manifest(folder);
             fs::write(folder.join("plugins.lock"), "old").unwrap();
             fs::write(folder.join("table.csv"), "name,runs,metric,old").unwrap();
-            fs::write(folder.join("page.html"), "<!doctype html></html>").unwrap();
+            fs::write(folder.join("page.html"), "<!doctype html><meta name=\"generator\" content=\"dualk 0\"></html>")
+                .unwrap();
         };
         let new = tempfile::tempdir().unwrap();
         before(new.path());

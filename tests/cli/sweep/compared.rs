@@ -19,8 +19,16 @@ fn what_cannot_be_compared_is_refused_by_name() {
     assert_eq!(rows.iter().map(|r| r["name"].as_str().unwrap()).collect::<Vec<_>>(), ["epochs = 3", "epochs = 2"]);
     assert!(rows[0]["metrics"]["R@10"]["sd"].is_null(), "one run has no spread");
     assert!(place.refused(&["compare", "nowhere"]).contains("nowhere"));
-    assert!(place.refused(&["compare", &base, "--report", "small.toml"]).contains("is no page; it was not replaced"));
-    for text in ["[data]\n", "[1, 2]\n", "% paper\n", "a list:\n· one\n"] {
+    // A page of somebody else, or of a version whose pages do not say whose they are.
+    for text in ["[data]\n", "<!doctype html>\n<html lang=\"en\">\n<title>Mine</title>\n"] {
+        fs::write(place.path("other"), text).unwrap();
+        let error = place.refused(&["compare", &base, "--report", "other"]);
+        assert!(error.contains("is no page of dualk; it was not replaced"), "{error}");
+        assert!(error.contains("give another file, or remove this one"), "{error}");
+        assert_eq!(fs::read_to_string(place.path("other")).unwrap(), text);
+    }
+    let list = "[\n  {\n    \"name\": \"Alice\",\n    \"age\": 3\n  }\n]\n";
+    for text in ["[data]\n", "[1, 2]\n", "% paper\n", "a list:\n· one\n", list] {
         fs::write(place.path("other"), text).unwrap();
         assert!(place.refused(&["compare", &base, "--out", "other"]).contains("is no table of a comparison"), "{text}");
         assert_eq!(fs::read_to_string(place.path("other")).unwrap(), text);

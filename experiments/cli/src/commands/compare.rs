@@ -1,5 +1,6 @@
 use clap::{Args, ValueEnum};
 use dualk_sdk::experiment::compare::{CompareOptions, Comparison, Format};
+use dualk_sdk::experiment::report::is_page;
 use dualk_sdk::experiment::sweep::{Plan, named_runs};
 use dualk_sdk::{Result, storage};
 use std::path::{Path, PathBuf};
@@ -69,11 +70,23 @@ impl From<Form> for Format {
     }
 }
 
+/// Where the caption of a table for people is, in bytes.
+const CAPTION_WITHIN: usize = 64;
+
 /// Whether a file begins as a table in one of the forms does: those for people with their caption.
 fn is_table(start: &[u8]) -> bool {
     let caption = " · test, ".as_bytes();
-    let columns = [&b"[\n  {\n    \"name\": "[..], b"name,runs,metric,"];
-    columns.iter().any(|begin| start.starts_with(begin)) || start.windows(caption.len()).any(|part| part == caption)
+    let first = &start[..start.len().min(CAPTION_WITHIN)];
+    start.starts_with(b"name,runs,metric,")
+        || is_rows(start)
+        || first.windows(caption.len()).any(|part| part == caption)
+}
+
+/// Whether a file begins as an array of rows does: other programs write lists whose first key is a name, too.
+fn is_rows(start: &[u8]) -> bool {
+    let begins = ["[", "  {", "    \"name\": \"", "    \"runs\": ", "    \"metrics\": {"];
+    let mut lines = start.split(|&byte| byte == b'\n');
+    begins.iter().all(|begin| lines.next().is_some_and(|line| line.starts_with(begin.as_bytes())))
 }
 
 /// Says how many members of a sweep are complete, where some are not.
@@ -91,7 +104,7 @@ impl Compare {
             storage::check_replaceable(file, "table of a comparison", is_table)?;
         }
         if let Some(file) = &self.report {
-            storage::check_replaceable(file, "page", |start| start.starts_with(b"<!doctype html>"))?;
+            storage::check_replaceable(file, "page of dualk", is_page)?;
         }
         let runs = named_runs(&self.folders)?;
         let planned = match self.folders.as_slice() {
@@ -123,5 +136,31 @@ impl Compare {
             eprintln!("report: {}", file.display());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_other_programs_are_no_tables() {
+        let row = |name: &str, second: &str| {
+            format!(
+                "[\n  {{\n    \"name\": \"{name}\",\n    {second},\n    \"metrics\": {{\n      \"R@10\": {{}}\n    }}\n  }}\n]\n"
+            )
+        };
+        let long = "a".repeat(300);
+        for (text, is_one) in [
+            (row("gat", "\"runs\": 3"), true),
+            (row(&long, "\"runs\": 3"), true),
+            (row("gat", "\"age\": 3"), false),
+            ("[\n  {\n    \"name\": \"Alice\"\n  }\n]\n".to_owned(), false),
+            ("name,runs,metric,mean\n".to_owned(), true),
+            ("diagnosis · test, 40 patients\n".to_owned(), true),
+            (format!("{long} · test, 40 patients\n"), false),
+        ] {
+            assert_eq!(is_table(text.as_bytes()), is_one, "{text}");
+        }
     }
 }

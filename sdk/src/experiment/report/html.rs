@@ -10,15 +10,25 @@ pub fn light(name: &str) -> &'static str {
     rest.split([';', ' ', '}']).next().unwrap_or_default()
 }
 
+/// What says that a page is of this program, up to its version.
+const MARK: &str = "<meta name=\"generator\" content=\"dualk ";
+
+/// Whether a file that begins so is a page of this program.
+pub fn is_page(start: &[u8]) -> bool {
+    start.starts_with(b"<!doctype html>") && start.windows(MARK.len()).any(|part| part == MARK.as_bytes())
+}
+
 /// A page with a navigation over its sections: identifier, title and contents of each.
 pub fn page(title: &str, about: &str, sections: &[(&str, &str, String)]) -> String {
     let mut text = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         {MARK}{2}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{0}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#found\">To the results</a>\n<header><h1>{0}</h1>\n<p class=\"soft\">{1}</p></header>\n",
         escape(title),
-        escape(about)
+        escape(about),
+        env!("CARGO_PKG_VERSION")
     );
     let shown = || sections.iter().filter(|(_, _, contents)| !contents.is_empty());
     text += "<nav aria-label=\"Sections\"><ul>";

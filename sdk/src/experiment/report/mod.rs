@@ -19,6 +19,7 @@ use crate::train::{EpochRecord, RESAMPLES};
 use crate::{Error, Result, storage};
 use chart::short;
 pub(super) use chart::{Chart, Series};
+pub use html::is_page;
 use html::{escape, page, paragraph, table, table_of, texts};
 use serde_json::Value;
 use std::fmt::Write;
