@@ -21,6 +21,7 @@ use dualk_sdk::toml::{Table, Value, toml};
 use dualk_sdk::{Error, Result, serde_json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What was read.
@@ -300,10 +301,49 @@ fn write(tensors: &BTreeMap<String, Tensor>, metadata: &[(String, String)], out:
         let numbers = storage::Numbers::F32(&tensor.values);
         storage::Tensor { name: name.clone(), shape: tensor.shape.clone(), numbers }
     }
-    // The length of a heading in eight bytes, then the heading.
-    storage::check_replaceable(out, "safetensors file", |start| start.get(8) == Some(&b'{'))?;
+    check_vectors(out)?;
     let parts: Vec<storage::Tensor<'_>> = tensors.iter().map(part).collect();
     storage::output(out, |new| storage::tensors(new, &parts, metadata))
+}
+
+/// Refuses a file that is neither empty nor one of vectors by code, such as the weights of a run.
+fn check_vectors(out: &Path) -> Result<()> {
+    // The length of a heading in eight bytes, then the heading.
+    storage::check_replaceable(out, "safetensors file", |start| start.get(8) == Some(&b'{'))?;
+    let holds_something = fs::metadata(out).is_ok_and(|found| found.len() > 0);
+    match holds_something && !is_vectors(out) {
+        false => Ok(()),
+        true => {
+            let message =
+                "this safetensors file is there and holds other things than vectors by code; it was not replaced";
+            Err(Error::user(message).at_file(out).help("give another file, or remove this one"))
+        }
+    }
+}
+
+/// Whether a safetensors file has what [`Published::write_vectors`] writes, and nothing else: embeddings have it beside more.
+fn is_vectors(file: &Path) -> bool {
+    let Some(heading) = heading(file) else { return false };
+    let names = |value: &serde_json::Value| -> Vec<String> {
+        let mut names: Vec<String> = value.as_object().into_iter().flat_map(|named| named.keys().cloned()).collect();
+        names.sort();
+        names
+    };
+    names(&heading) == ["__metadata__", "vectors"] && names(&heading["__metadata__"]) == ["codes"]
+}
+
+/// The longest heading that readers of safetensors files take, in bytes.
+const LONGEST_HEADING: u64 = 100_000_000;
+
+/// The heading of a safetensors file; `None` where there is none.
+fn heading(file: &Path) -> Option<serde_json::Value> {
+    let mut file = fs::File::open(file).ok()?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).ok()?;
+    let length = Some(u64::from_le_bytes(length)).filter(|&length| length <= LONGEST_HEADING)?;
+    let mut text = Vec::new();
+    file.take(length).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 /// Prints what is in a file: names and shapes of tensors, entries of dicts.
@@ -412,6 +452,37 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains(says) && error.to_string().contains("code_maps.pkl"), "{error}");
         }
+    }
+
+    #[test]
+    fn vectors_replace_nothing_but_vectors() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("hake.safetensors");
+        let tensor = |name: &str| (name.to_owned(), Tensor { shape: vec![1, 2], values: vec![0.5, 1.0] });
+        let said = |name: &str| (name.to_owned(), "[\"428\"]".to_owned());
+        let file = |names: &[&str], metadata: &[&str]| {
+            let _ = fs::remove_file(&out);
+            let tensors: BTreeMap<String, Tensor> = names.iter().map(|name| tensor(name)).collect();
+            let metadata: Vec<_> = metadata.iter().map(|name| said(name)).collect();
+            write(&tensors, &metadata, &out).unwrap();
+        };
+        file(&["vectors"], &["codes"]);
+        assert!(check_vectors(&out).is_ok());
+        // Weights of a run, embeddings of a run, and vectors of nothing.
+        let others: [(&[&str], &[&str]); 3] = [
+            (&["heads.0.Classifier.fc1.weight", "nodes"], &[]),
+            (&["relations", "shared", "vectors"], &["codes", "relation_names"]),
+            (&["vectors"], &[]),
+        ];
+        for (names, metadata) in others {
+            file(names, metadata);
+            let before = fs::read(&out).unwrap();
+            let error = write(&BTreeMap::from([tensor("vectors")]), &[said("codes")], &out).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains("was not replaced"), "{names:?}: {error}");
+            assert_eq!(fs::read(&out).unwrap(), before);
+        }
+        fs::write(&out, "").unwrap();
+        assert!(check_vectors(&out).is_ok(), "an empty one holds nothing");
     }
 
     #[test]
