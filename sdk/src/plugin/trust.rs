@@ -77,6 +77,20 @@ impl PluginsLock {
         Ok(Self { file: file.to_owned(), plugins: lock.plugin })
     }
 
+    /// Refuses a place where something is that is neither an empty file nor a lock, and the folder of a run, whose lock says what
+    /// made it.
+    ///
+    /// # Errors
+    /// Name it.
+    pub fn check_replaceable(file: &Path) -> Result<()> {
+        let is_beside = |name: &str| file.with_file_name(name).is_file();
+        if is_beside("result.json") && is_beside("manifest.toml") {
+            let error = Error::user("this is the folder of a run, whose lock says what made it").at_file(file);
+            return Err(error.help("lock the manifest that the run was made from, or a copy of it in another folder"));
+        }
+        storage::check_replaceable(file, "lock of plugins", |_| is_lock(file))
+    }
+
     /// Writes a lock of these plugins.
     ///
     /// # Errors
@@ -118,6 +132,14 @@ impl PluginsLock {
         };
         Err(error.help("if you trust the file, `dualk plugin lock MANIFEST` writes a new lock"))
     }
+}
+
+/// Whether a file holds a list of plugins and nothing else.
+fn is_lock(file: &Path) -> bool {
+    let table = fs::read_to_string(file).ok().and_then(|text| toml::from_str::<toml::Table>(&text).ok());
+    table.is_some_and(|table| {
+        table.keys().all(|key| key == "plugin") && toml::Value::Table(table).try_into::<File>().is_ok()
+    })
 }
 
 impl Trust {
@@ -237,6 +259,29 @@ fn refuse_world_writable(_: &Inspection) -> Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_lock_replaces_nothing_but_a_lock_and_none_of_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("plugins.lock");
+        let check = || PluginsLock::check_replaceable(&file);
+        assert!(check().is_ok(), "nothing is there");
+        for text in ["my notes", "name = \"x\"\n", "[[plugin]]\nname = 3\n", "plugin = 3\n"] {
+            fs::write(&file, text).unwrap();
+            let error = check().unwrap_err();
+            assert!(error.to_string().contains("is no lock of plugins; it was not replaced"), "{text}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        let locked = LockedPlugin { name: "gat".into(), version: "1.0.0".into(), path: None, sha256: None };
+        for plugins in [vec![], vec![locked]] {
+            PluginsLock::write(&file, plugins).unwrap();
+            assert!(check().is_ok());
+        }
+        fs::write(folder.path().join("manifest.toml"), "").unwrap();
+        assert!(check().is_ok());
+        fs::write(folder.path().join("result.json"), "{}").unwrap();
+        assert!(check().unwrap_err().to_string().contains("the folder of a run"));
+    }
 
     #[test]
     fn what_others_may_change_or_nobody_can_tell_is_not_safe() {

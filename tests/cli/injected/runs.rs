@@ -81,7 +81,7 @@ fn what_is_made_of_runs_is_whole() {
     ] {
         let before = |folder: &Path| {
             manifest(folder);
-            fs::write(folder.join("plugins.lock"), "old").unwrap();
+            fs::write(folder.join("plugins.lock"), "plugin = []").unwrap();
             fs::write(folder.join("table.csv"), "name,runs,metric,old").unwrap();
             fs::write(folder.join("page.html"), "<!doctype html><meta name=\"generator\" content=\"dualk 0\"></html>")
                 .unwrap();
@@ -95,7 +95,7 @@ fn what_is_made_of_runs_is_whole() {
             let found = contents(folder);
             for (name, bytes) in &found {
                 let is_page = || bytes.trim_ascii_end().ends_with(b"</html>");
-                let is_old = bytes == b"old" || bytes == b"name,runs,metric,old";
+                let is_old = bytes == b"plugin = []" || bytes == b"name,runs,metric,old";
                 let whole = is_old || Some(bytes) == new.get(name) || is_page();
                 assert!(whole, "{} is half of it: {when}", name.display());
             }

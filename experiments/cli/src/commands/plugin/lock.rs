@@ -16,6 +16,8 @@ pub struct Lock {
 impl Lock {
     /// Reads what the files say; runs none of them.
     pub fn run(self) -> Result<()> {
+        let lock = self.manifest.parent().unwrap_or(Path::new("")).join("plugins.lock");
+        PluginsLock::check_replaceable(&lock)?;
         let source = Source::load(&self.manifest, &[])?;
         let Listed { plugins, components, open } = match source.names_triples() {
             true => listed_of_embedding(&KgeManifest::from_source(source)?),
@@ -26,7 +28,6 @@ impl Lock {
             file.verify(None)?;
             println!("{} {}  {}  {}", file.name, file.version, file.sha256, file.file.display());
         }
-        let lock = self.manifest.parent().unwrap_or(Path::new("")).join("plugins.lock");
         PluginsLock::write(&lock, files.iter().map(LockedPlugin::from).collect())?;
         println!("lock: {}", lock.display());
         Ok(())
