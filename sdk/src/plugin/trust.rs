@@ -195,8 +195,9 @@ fn refuse_world_writable(found: &Inspection) -> Result<()> {
         }
     };
     let looked_at = beside_program().unwrap_or(usize::MAX);
-    for path in found.file.ancestors().take(looked_at) {
-        if let Some((who, remedy)) = others_may_change(path) {
+    for (above, path) in found.file.ancestors().take(looked_at).enumerate() {
+        // The file and its folder are the plugin's; those above hold other things as well.
+        if let Some((who, remedy)) = others_may_change(path, above < 2) {
             return Err(Error::user(format!(
                 "{who} may change the plugin `{}`, and loading it runs its code",
                 found.name
@@ -209,11 +210,13 @@ fn refuse_world_writable(found: &Inspection) -> Result<()> {
     Ok(())
 }
 
-/// Who else may change a file or what a folder holds, and what to do about it. A sticky folder, as `/tmp` is, keeps
+/// Who else may change a file or what a folder holds, and what to do about it: only of what is `own` to the plugin and to this
+/// user rights are to be taken away, since others may need theirs in a folder such as `/tmp`. A sticky folder, as that is, keeps
 /// others from replacing a file, and not from making one that is missing: it does not pass.
 #[cfg(unix)]
-fn others_may_change(path: &Path) -> Option<(&'static str, String)> {
+fn others_may_change(path: &Path, own: bool) -> Option<(&'static str, String)> {
     use std::os::unix::fs::MetadataExt;
+    const STICKY: u32 = 0o1000;
     const GROUP_WRITES: u32 = 0o020;
     const OTHERS_WRITE: u32 = 0o002;
     let shown = path.display();
@@ -223,15 +226,20 @@ fn others_may_change(path: &Path) -> Option<(&'static str, String)> {
     };
     // The owner of this process is that of its folder in /proc; where there is none, root's files alone pass.
     let user = fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or(0);
+    let remedy = |change: &str| match own && meta.uid() == user && meta.mode() & STICKY == 0 {
+        true => format!("take that away: chmod {change} {shown}"),
+        false => format!("move the plugin to a folder that only you can write to, and not below {shown}"),
+    };
     if meta.uid() != 0 && meta.uid() != user {
-        return Some(("another user", format!("it belongs to user {}: {shown}", meta.uid())));
+        let move_it = "move the plugin to a folder that only you can write to";
+        return Some(("another user", format!("it belongs to user {}: {shown}; {move_it}", meta.uid())));
     }
     if meta.mode() & OTHERS_WRITE != 0 {
-        return Some(("anyone on this machine", format!("take that away: chmod o-w {shown}")));
+        return Some(("anyone on this machine", remedy("o-w")));
     }
     // Where there is an access control list, these bits are the most that anybody has whom it names.
     if meta.mode() & GROUP_WRITES != 0 && (meta.gid() != 0 || has_list(path)) {
-        return Some(("a group of users", format!("take that away: chmod g-w {shown}")));
+        return Some(("a group of users", remedy("g-w")));
     }
     None
 }
@@ -288,13 +296,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let with = |mode: u32| {
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
-            others_may_change(folder.path()).map(|(who, _)| who)
+            others_may_change(folder.path(), true).map(|(who, _)| who)
         };
         assert_eq!([with(0o755), with(0o700)], [None, None]);
         // A sticky folder, too.
         assert_eq!([with(0o1777), with(0o707)], [Some("anyone on this machine"); 2]);
-        let (who, remedy) = others_may_change(&folder.path().join("gone")).unwrap();
+        let (who, remedy) = others_may_change(&folder.path().join("gone"), true).unwrap();
         assert!(who == "somebody" && remedy.contains("cannot be told") && remedy.ends_with("gone"), "{remedy}");
+    }
+
+    /// The remedy for a file below `/tmp` was to take everybody's right to write there, which breaks a machine.
+    #[test]
+    fn rights_are_taken_from_what_is_the_plugins_own_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let remedy = |mode: u32, own: bool| {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+            others_may_change(folder.path(), own).unwrap().1
+        };
+        assert!(remedy(0o777, true).starts_with("take that away: chmod o-w "));
+        for remedy in [remedy(0o1777, true), remedy(0o777, false), remedy(0o1777, false)] {
+            assert!(remedy.starts_with("move the plugin to a folder that only you can write to"), "{remedy}");
+            assert!(!remedy.contains("chmod"), "{remedy}");
+        }
     }
 
     /// An access control list lets a user write whom neither owner nor group are, root's group as well: acl(5).
@@ -315,8 +338,8 @@ mod tests {
             return;
         }
         assert!(has_list(folder.path()));
-        assert_eq!(others_may_change(folder.path()).map(|(who, _)| who), Some("a group of users"));
+        assert_eq!(others_may_change(folder.path(), true).map(|(who, _)| who), Some("a group of users"));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(others_may_change(folder.path()).is_none(), "it is named and may not write");
+        assert!(others_may_change(folder.path(), true).is_none(), "it is named and may not write");
     }
 }

@@ -131,8 +131,16 @@ fn what_anyone_may_change_is_refused_unless_allowed() {
         allow(folder.path(), mode);
         for place in [folder.path(), &inner] {
             let error = fail(place, &["check", "locked.toml"], 2);
-            let remedy = format!("chmod {change} {}\n", real.display());
+            // Above the folder of the plugin, and where it is sticky, others may need what they have.
+            let remedy = match place == folder.path() && mode & 0o1000 == 0 {
+                true => format!("chmod {change} {}\n", real.display()),
+                false => format!(
+                    "move the plugin to a folder that only you can write to, and not below {}\n",
+                    real.display()
+                ),
+            };
             assert!(error.contains(&remedy) && error.contains(who), "{mode:o}: {error}");
+            assert_eq!(error.contains("chmod"), remedy.contains("chmod"), "{mode:o}: {error}");
         }
         succeed(&inner, &["check", "locked.toml", "--allow-world-writable"]);
     }
