@@ -7,6 +7,7 @@ use crate::data::knowledge::Triple;
 use crate::progress::Progress;
 use rayon::prelude::*;
 use std::cmp::Ordering;
+use std::convert::Infallible;
 
 /// Queries that are scored together: their rows stay in the second-level cache while entities pass by.
 const BLOCK: usize = 64;
@@ -113,16 +114,34 @@ pub fn ranks(
     known: &Known,
     progress: &dyn Progress,
 ) -> Vec<Rank> {
+    let always = || Ok::<(), Infallible>(());
+    let Ok(ranks) = ranks_while(scorer, entities, triples, known, progress, &always);
+    ranks
+}
+
+/// The same, as long as `go_on`, which is asked before each block, has nothing against it.
+///
+/// # Errors
+/// Those of `go_on`.
+pub(crate) fn ranks_while<E>(
+    scorer: &dyn Scorer,
+    entities: usize,
+    triples: &[Triple],
+    known: &Known,
+    progress: &dyn Progress,
+    go_on: &dyn Fn() -> Result<(), E>,
+) -> Result<Vec<Rank>, E> {
     let mut task = progress.begin("ranking", "queries", Some(2 * triples.len() as u64));
     let mut all = Vec::with_capacity(2 * triples.len());
     for open in Side::BOTH {
         for block in triples.chunks(BLOCK) {
+            go_on()?;
             all.extend(block_ranks(scorer, entities as u32, block, open, known));
             task.advance(block.len() as u64);
         }
     }
     task.finish("");
-    all
+    Ok(all)
 }
 
 fn block_ranks(scorer: &dyn Scorer, entities: u32, block: &[Triple], open: Side, known: &Known) -> Vec<Rank> {
@@ -200,6 +219,24 @@ mod tests {
         assert_eq!((tail.value(Ties::Realistic), tail.value(Ties::Published), tail.expected()), (4.0, 3.0, 4.0));
         let after = Rank { equal_before: 2, ..tail };
         assert_eq!(after.value(Ties::Published), 5.0);
+    }
+
+    #[test]
+    fn ranking_ends_before_the_next_block_once_it_is_asked_to() {
+        let triples = vec![Triple { head: 0, relation: 0, tail: 1 }; 3 * BLOCK];
+        let (scorer, known) = (Fixed(vec![1.0, 2.0]), Known::new(&triples));
+        let asked = std::cell::Cell::new(0);
+        let until = |last: u32| {
+            asked.set(0);
+            let go_on = || {
+                asked.set(asked.get() + 1);
+                if asked.get() > last { Err("stopped") } else { Ok(()) }
+            };
+            ranks_while(&scorer, 2, &triples, &known, &Silent, &go_on).map(|ranks| ranks.len())
+        };
+        // Three blocks of tails and three of heads.
+        assert_eq!((until(4), asked.get()), (Err("stopped"), 5));
+        assert_eq!((until(6), asked.get()), (Ok(6 * BLOCK), 6));
     }
 
     #[test]

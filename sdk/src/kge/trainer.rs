@@ -6,7 +6,7 @@ use super::cube::{DeviceRanker, DeviceStepper};
 use super::formula::{Formula, Sizes};
 use super::known::Known;
 use super::model::EmbeddingModel;
-use super::rank::{Rank, Trained, ranks};
+use super::rank::{Rank, Trained, ranks_while};
 use super::sample::Batch;
 use super::step::{Parameters, Stepper};
 use crate::data::knowledge::Triple;
@@ -158,7 +158,7 @@ impl<'a> Trainer<'a> {
     }
 }
 
-/// Ranks of triples on both sides by a trained model, on a device: see [`ranks`].
+/// Ranks of triples on both sides by a trained model, on a device: see [`ranks`](crate::kge::ranks).
 ///
 /// # Errors
 /// When the model has no kernels for the device.
@@ -169,16 +169,31 @@ pub fn ranks_on(
     known: &Known,
     progress: &dyn Progress,
 ) -> Result<Vec<Rank>> {
+    ranks_on_while(device, trained, triples, known, progress, &|| Ok(()))
+}
+
+/// The same, as long as `go_on`, which is asked before each block, has nothing against it.
+///
+/// # Errors
+/// Those of `go_on`, and when the model has no kernels for the device.
+pub(crate) fn ranks_on_while(
+    device: &NamedDevice,
+    trained: &Trained<'_>,
+    triples: &[Triple],
+    known: &Known,
+    progress: &dyn Progress,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Vec<Rank>> {
     let entities = trained.parameters.entities.last.len();
     if triples.is_empty() {
         return Ok(Vec::new());
     }
     if is_cpu(device) {
-        return Ok(ranks(trained, entities, triples, known, progress));
+        return ranks_while(trained, entities, triples, known, progress, go_on);
     }
     let formula = formula(trained.model, device)?;
     #[cfg(cube)]
-    return DeviceRanker::new(formula, trained.parameters, &device.device)?.ranks(triples, known, progress);
+    return DeviceRanker::new(formula, trained.parameters, &device.device)?.ranks(triples, known, progress, go_on);
     #[cfg(not(cube))]
     Err(Error::program(format!("no kernels for {formula:?}")))
 }

@@ -155,6 +155,56 @@ fn a_signal_saves_and_stops() {
     refuse(folder, &["kge", "eval", run.parent().unwrap().to_str().unwrap()], &says);
 }
 
+/// A graph that is learnt in a moment, and whose test triples are ranked for longer.
+fn write_wide(folder: &Path) {
+    let triples = folder.join("wide");
+    fs::create_dir(&triples).unwrap();
+    let text = |count: u32, by: u32| (0..count).map(|i| format!("e{i}\tr\te{}\n", i + by)).collect::<String>();
+    for (part, text) in [("train", text(30_000, 1)), ("valid", String::new()), ("test", text(4_000, 2))] {
+        fs::write(triples.join(format!("{part}.txt")), text).unwrap();
+    }
+    let manifest = "name = \"wide\"\n[data]\ntriples = \"wide\"\n[model]\ntype = \"transe\"\ndim = 32\n[train]\nsteps = 3\nbatch = 8\nnegatives = 4\n[evaluate]\nbootstrap = 0\n";
+    fs::write(folder.join("wide.toml"), manifest).unwrap();
+}
+
+/// All steps were done, and it was said that nothing half-written is left; then training began again after its first step.
+#[cfg(unix)]
+#[test]
+fn a_signal_while_triples_are_ranked_loses_no_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_wide(folder);
+    // The vectors are written once the last step is done.
+    interrupt(folder, &["kge", "train", "wide.toml"], "model.safetensors", ("SIGINT", 2));
+    let run = left(folder, "status.json").unwrap();
+    let status: Value = from_str(&fs::read_to_string(&run).unwrap()).unwrap();
+    assert_eq!(status["state"], "stopped", "{status}");
+    let vectors = |run: &Path| fs::read(run.join("model.safetensors")).unwrap();
+    let trained = vectors(run.parent().unwrap());
+    let output = dualk(folder, &["kge", "train", "wide.toml", "--resume"]);
+    let log = said(&output);
+    assert!(log.contains("going on after step 3\n") && !log.contains("3 steps in "), "{log}");
+    let run = folder.join(run_folder(&printed(&output)));
+    assert!(vectors(&run) == trained, "other numbers");
+    assert!(checkpoints(folder, "").is_empty() && history(&run).last().unwrap()["step"] == 3);
+}
+
+/// Without `--resume` a training begins anew, says what it could have gone on with, and takes the place of it.
+#[test]
+fn an_interrupted_training_is_found_where_nobody_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write(folder);
+    kill_after(folder, &["kge", "train", "tree.toml", "--set", "output.checkpoint_minutes=0"], 1);
+    let run = left(folder, "status.json").unwrap();
+    let name = run.parent().unwrap().file_name().unwrap().to_string_lossy();
+    let output = dualk(folder, &["kge", "train", "tree.toml"]);
+    let log = said(&output);
+    let is_told = |line: &str| line.starts_with("starting anew; --resume would go on with ") && line.ends_with(&*name);
+    assert!(output.status.success() && log.lines().any(is_told), "{name}: {log}");
+    assert!(checkpoints(folder, "").is_empty());
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn a_scheduler_stops_an_embedding_by_a_signal_of_its_own() {

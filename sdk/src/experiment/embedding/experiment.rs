@@ -1,6 +1,6 @@
 //! Embedding a knowledge graph as an experiment: from a manifest to a run folder.
 
-use super::fit::{Records, last_checkpoint};
+use super::fit::{Records, check_wanted, last_checkpoint};
 use super::manifest::KgeManifest;
 use crate::boundary::guard;
 use crate::component::{FilePath, Slot};
@@ -16,7 +16,7 @@ use crate::experiment::stop::Stop;
 use crate::kge::{
     Adam, Backwards, Checkpoint, Done, EMBEDDINGS, EmbeddingModel, Embeddings, KgeModelSlot, KgeOutcome,
     KnowledgeGraph, Known, LinkMetrics, Parameters, Rank, SampleOptions, Sizes, Ties, Trained, check_sizes,
-    load_embeddings, ranks, ranks_on, save_embeddings,
+    load_embeddings, ranks_on_while, ranks_while, save_embeddings,
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
@@ -151,11 +151,7 @@ impl KgeExperiment {
         let (text, (graph, lines)) = (self.resolved()?, self.read_graph(None)?);
         self.check_sizes(&graph)?;
         let identity = self.identity(&graph, &device.name)?;
-        let left = resume.then(|| RunDir::unfinished(&output.runs, name, &identity, output.access, progress)).flatten();
-        if resume && left.is_none() {
-            let why = RunDir::why_none_is_left(&output.runs, name, &identity);
-            progress.line(&format!("{why}: starting anew"));
-        }
+        let left = self.left(&identity, resume, progress);
         let goes_on = left.is_some();
         let run = match left {
             Some(run) => {
@@ -164,16 +160,36 @@ impl KgeExperiment {
             }
             None => RunDir::create(&output.runs, name, &identity, &text, output.access)?,
         };
+        let listening = self.stop.listen();
         let trained = guard::catch(|| {
             let mut outcome = self.run_in(&run, &graph, &lines, goes_on, progress)?;
             outcome.seconds = start.elapsed().as_secs_f64();
             run.write_json("result.json", &outcome)?;
             Ok(outcome)
         });
+        drop(listening);
         match trained {
             Ok(outcome) => Ok((outcome, run.finish()?)),
             Err(error) => Err(run.end_with(error, self.stop.command())),
         }
+    }
+
+    /// The run to go on with; where nobody asks for it, it is said in one line.
+    fn left(&self, identity: &Identity, resume: bool, progress: &dyn Progress) -> Option<RunDir> {
+        let (output, name) = (&self.manifest.output, &self.manifest.name);
+        let left = RunDir::unfinished(&output.runs, name, identity, output.access, progress);
+        match &left {
+            Some(run) if !resume => {
+                let folder = run.path().display();
+                progress.line(&format!("starting anew; --resume would go on with {folder}"));
+            }
+            None if resume => {
+                let why = RunDir::why_none_is_left(&output.runs, name, identity);
+                progress.line(&format!("{why}: starting anew"));
+            }
+            Some(_) | None => {}
+        }
+        left.filter(|_| resume)
     }
 
     fn run_in(
@@ -273,16 +289,17 @@ impl KgeExperiment {
     /// Ranks test (and validation) triples by a scorer, and by the one-line baseline.
     fn evaluated(&self, graph: &KnowledgeGraph, trained: &Trained<'_>, progress: &dyn Progress) -> Result<KgeOutcome> {
         let (known, options) = (self.known(graph), &self.manifest.evaluate);
+        let go_on: &dyn Fn() -> Result<()> = &|| check_wanted(&self.stop, self.manifest.train.steps);
         let device = self.device()?;
         let metrics = |ranks: Vec<Rank>, samples| LinkMetrics::new(&ranks, self.ties(), samples, self.manifest.seed);
         let of = |triples: &[Triple], progress: &dyn Progress, samples: usize| {
-            ranks_on(&device, trained, triples, &known, progress).map(|ranks| metrics(ranks, samples))
+            ranks_on_while(&device, trained, triples, &known, progress, go_on).map(|ranks| metrics(ranks, samples))
         };
         let start = Instant::now();
         let test = of(&graph.test, progress, options.bootstrap)?;
         let test_seconds = start.elapsed().as_secs_f64();
         let valid = options.valid.then(|| of(&graph.valid, progress, 0)).transpose()?;
-        let rule = ranks(&Backwards::new(graph), graph.entities.len(), &graph.test, &known, &Silent);
+        let rule = ranks_while(&Backwards::new(graph), graph.entities.len(), &graph.test, &known, &Silent, go_on)?;
         Ok(KgeOutcome {
             name: self.manifest.name.clone(),
             model: self.manifest.model.r#type.clone(),

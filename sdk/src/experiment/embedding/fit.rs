@@ -38,11 +38,22 @@ pub(in crate::experiment) struct Records<'a> {
 }
 
 impl KgeExperiment {
-    /// Trains from `state` to the last step.
+    /// Trains from `state` to the last step, after which a checkpoint is written, too: what follows may be interrupted.
     ///
     /// # Errors
     /// When the loss or a parameter is not finite, a file cannot be written, or somebody asked to stop: a checkpoint is written then.
     pub(super) fn fit(&self, graph: &KnowledgeGraph, state: Checkpoint, records: &Records<'_>) -> Result<Checkpoint> {
+        let _listening = records.stop.listen();
+        if let Some(file) = &records.metrics {
+            storage::write(file, state.done.history.as_bytes())?;
+        }
+        match state.done.step < self.manifest.train.steps {
+            true => self.fit_from(graph, state, records),
+            false => Ok(state),
+        }
+    }
+
+    fn fit_from(&self, graph: &KnowledgeGraph, state: Checkpoint, records: &Records<'_>) -> Result<Checkpoint> {
         let (train, model, progress) = (&self.manifest.train, self.model(), records.progress);
         let options = self.sample_options();
         let (window, known) = (window(&options), Known::new(&graph.train));
@@ -53,10 +64,6 @@ impl KgeExperiment {
         let prefetched = trainer.prefetched_batches();
         let mut task = progress.begin(records.task, "steps", Some(u64::from(train.steps)));
         task.go_on_from(u64::from(first));
-        let _listening = records.stop.listen();
-        if let Some(file) = &records.metrics {
-            storage::write(file, history.as_bytes())?;
-        }
         let mut training = Training {
             experiment: self,
             graph,
@@ -178,7 +185,7 @@ impl Training<'_> {
         self.keeper.save(&parameters, &Done { step, seconds, losses: self.losses, history });
         match signal {
             None => Ok(()),
-            Some(signal) => Err(Error::stopped(signal, format!("stopped by {} after step {step}", name_of(signal)))),
+            Some(signal) => Err(stopped(signal, step)),
         }
     }
 
@@ -187,12 +194,33 @@ impl Training<'_> {
         parameters.check_finite(&format!("after step {step}"), &self.graph.entities, &self.graph.relations)
     }
 
-    fn end(self) -> Result<Checkpoint> {
+    fn end(mut self) -> Result<Checkpoint> {
         let (step, seconds, graph) = (self.experiment.manifest.train.steps, self.clock.seconds(), self.graph);
         let parameters = self.trainer.into_parameters()?;
         parameters.check_finite(&format!("after step {step}"), &graph.entities, &graph.relations)?;
         self.task.finish(&format!("{} in {seconds:.1} s", counted(step, "step")));
-        Ok(Checkpoint { parameters, done: Done { step, seconds, losses: self.losses, history: self.history } })
+        let done = Done { step, seconds, losses: self.losses, history: self.history };
+        self.keeper.save(&parameters, &done);
+        match self.records.stop.requested() {
+            None => Ok(Checkpoint { parameters, done }),
+            Some(signal) => Err(stopped(signal, step)),
+        }
+    }
+}
+
+/// The end that somebody asked for after a step.
+fn stopped(signal: u8, step: u32) -> Error {
+    Error::stopped(signal, format!("stopped by {} after step {step}", name_of(signal)))
+}
+
+/// Ends the ranking of triples where somebody asked to stop: the checkpoint after the last `step` is there.
+pub(super) fn check_wanted(stop: &Stop, step: u32) -> Result<()> {
+    match stop.requested() {
+        None => Ok(()),
+        Some(signal) => {
+            let message = format!("stopped by {} after step {step}, while triples were ranked", name_of(signal));
+            Err(Error::stopped(signal, message))
+        }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Embeddings for a model that names their manifest: what they are made from, and making them.
 
 use super::experiment::KgeExperiment;
-use super::fit::{Records, last_checkpoint};
+use super::fit::{Records, check_wanted, last_checkpoint};
 use crate::boundary::guard;
 use crate::cache::{Key, fingerprint};
 use crate::data::knowledge::{GraphSource, OfCohort};
 use crate::error::Blame;
 use crate::experiment::components::{FORM, sdk, source_files, without_paths, written};
 use crate::kge::{
-    Checkpoint, Done, EMBEDDINGS, KnowledgeGraph, LinkMetrics, Parameters, Trained, ranks_on, save_embeddings,
+    Checkpoint, Done, EMBEDDINGS, KnowledgeGraph, LinkMetrics, Parameters, Trained, ranks_on_while, save_embeddings,
 };
 use crate::{Error, Result, simd};
 use serde_json::{Map, Value, json};
@@ -213,7 +213,8 @@ impl KgeExperiment {
             return Ok(None);
         }
         let trained = Trained { model: self.model(), parameters };
-        let ranks = ranks_on(&self.device()?, &trained, &graph.valid, &self.known(graph), records.progress)?;
+        let (known, go_on) = (self.known(graph), || check_wanted(records.stop, self.manifest.train.steps));
+        let ranks = ranks_on_while(&self.device()?, &trained, &graph.valid, &known, records.progress, &go_on)?;
         Ok(Some(LinkMetrics::new(&ranks, self.ties(), 0, self.manifest.seed).both.mrr))
     }
 

@@ -48,17 +48,25 @@ impl DeviceRanker {
         Ok(Self { formula, entities: bare(&parameters.entities), relations, shared, place })
     }
 
-    /// Ranks of triples on both sides, tails first, as [`ranks`](crate::kge::ranks) gives them.
+    /// Ranks of triples on both sides, tails first, as [`ranks`](crate::kge::ranks) gives them, as long as `go_on`, which is asked
+    /// before each block, has nothing against it.
     ///
     /// # Errors
-    /// When the device fails.
-    pub fn ranks(&self, triples: &[Triple], known: &Known, progress: &dyn Progress) -> Result<Vec<Rank>> {
+    /// Those of `go_on`, and when the device fails.
+    pub fn ranks(
+        &self,
+        triples: &[Triple],
+        known: &Known,
+        progress: &dyn Progress,
+        go_on: &dyn Fn() -> Result<()>,
+    ) -> Result<Vec<Rank>> {
         let entities = self.entities.last.len();
         let block = (SCORES / entities.max(1)).clamp(1, BLOCK);
         let mut task = progress.begin("ranking", "queries", Some(2 * triples.len() as u64));
         let mut all = Vec::with_capacity(2 * triples.len());
         for open in Side::BOTH {
             for block in triples.chunks(block) {
+                go_on()?;
                 all.extend(self.block(block, open, known, entities)?);
                 task.advance(block.len() as u64);
             }
