@@ -32,14 +32,14 @@ pub struct KgeOutcome {
     pub test_seconds: f64,
     /// Seconds of all.
     pub seconds: f64,
-    /// The test triples, ranked by the model.
-    pub test: LinkMetrics,
-    /// The validation triples, where they were ranked.
+    /// The test triples, ranked by the model; `None` where there are none.
+    pub test: Option<LinkMetrics>,
+    /// The validation triples, where there are some and they were ranked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid: Option<LinkMetrics>,
     /// The test triples, ranked by a one-line baseline: whether training has the triple backwards, then how often the
     /// relation has the entity on that side.
-    pub baseline: LinkMetrics,
+    pub baseline: Option<LinkMetrics>,
 }
 
 impl KgeOutcome {
@@ -52,25 +52,51 @@ impl KgeOutcome {
         let rule = "─".repeat(first + 10 * names.len());
         let head = names.iter().fold(" ".repeat(first), |line, name| format!("{line}{name:>10}"));
         let _ = writeln!(text, "{rule}\n{head}\n{rule}");
-        let mut row = |name: &str, metrics: &RankMetrics| {
+        let mut row = |name: &str, metrics: Option<&RankMetrics>| {
             let _ = write!(text, "{name:first$}");
-            for (metric, value) in metrics.clone().named() {
+            for metric in names {
                 let digits = if metric == "mr" { 0 } else { 4 };
-                let _ = write!(text, "{value:>10.digits$}");
+                let shown = metrics.map_or("–".to_owned(), |metrics| format!("{:.digits$}", metrics.get(metric)));
+                let _ = write!(text, "{shown:>10}");
             }
             text.push('\n');
         };
-        row("backwards, or frequency", &self.baseline.both);
-        row(&self.name, &self.test.both);
-        row("  tails", &self.test.tail);
-        row("  heads", &self.test.head);
+        row("backwards, or frequency", self.baseline.as_ref().map(|found| &found.both));
+        row(&self.name, self.test.as_ref().map(|found| &found.both));
+        row("  tails", self.test.as_ref().map(|found| &found.tail));
+        row("  heads", self.test.as_ref().map(|found| &found.head));
         if let Some(valid) = &self.valid {
-            row("  on valid", &valid.both);
+            row("  on valid", Some(&valid.both));
         }
         let _ = writeln!(text, "{rule}");
-        if let Some([low, high]) = self.test.both.interval.get("mrr") {
+        if let Some([low, high]) = self.test.as_ref().and_then(|test| test.both.interval.get("mrr")) {
             let _ = writeln!(text, "95 % interval of mrr by resampling triples: {low:.4} to {high:.4}");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_ranked_is_no_zero() {
+        let found =
+            |mrr: f64| LinkMetrics { both: RankMetrics { mrr, ..RankMetrics::default() }, ..LinkMetrics::default() };
+        let none = KgeOutcome { name: "x".to_owned(), ..KgeOutcome::default() };
+        let some = KgeOutcome { test: Some(found(0.25)), baseline: Some(found(0.125)), ..none.clone() };
+        let cells = |outcome: &KgeOutcome, name: &str| -> Vec<String> {
+            let table = outcome.table();
+            let line = table.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().map(str::to_owned).collect()
+        };
+        for row in ["backwards, or frequency", "x ", "  tails", "  heads"] {
+            assert_eq!(cells(&none, row), ["–"; 6], "{row}");
+        }
+        assert_eq!((&*cells(&some, "x ")[0], &*cells(&some, "backwards, or frequency")[0]), ("0.2500", "0.1250"));
+        let written = serde_json::to_value(&none).unwrap();
+        assert!(written["test"].is_null() && written["baseline"].is_null() && written.get("valid").is_none());
+        assert_eq!(serde_json::from_value::<KgeOutcome>(written).unwrap(), none);
     }
 }

@@ -57,6 +57,28 @@ fn one_of_a_kind_is_no_plural() {
 }
 
 #[test]
+fn what_no_triples_tell_is_no_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("graph")).unwrap();
+    for (part, text) in [("train", "a\tr\tb\nb\tr\tc\n"), ("valid", ""), ("test", "")] {
+        fs::write(folder.join(format!("graph/{part}.txt")), text).unwrap();
+    }
+    let manifest = "[data]\ntriples = \"graph\"\n[model]\ntype = \"transe\"\ndim = 4\n[train]\nsteps = 1\nbatch = 2\nnegatives = 2\n[evaluate]\nvalid = true\n";
+    fs::write(folder.join("untested.toml"), manifest).unwrap();
+    let printed = succeed(folder, &["kge", "train", "untested.toml"]);
+    assert!(printed.contains("test, 0 triples") && !printed.contains("0.0000"), "{printed}");
+    let row = printed.lines().find(|line| line.starts_with("backwards, or frequency")).unwrap();
+    assert_eq!(row.matches('–').count(), 6, "{printed}");
+    let run = run_folder(&printed);
+    let outcome = result(&folder.join(&run));
+    assert!(outcome["test"].is_null() && outcome["baseline"].is_null() && outcome.get("valid").is_none(), "{outcome}");
+    refuse(folder, &["compare", &run], &["this is a run of an embedding"]);
+    let again = succeed(folder, &["kge", "eval", &run]);
+    assert!(again.contains('–') && !again.contains("0.0000"), "{again}");
+}
+
+#[test]
 fn codes_of_a_cohort_are_counted_by_what_is_left_of_them_in_the_graph() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -156,6 +156,7 @@ fn a_signal_saves_and_stops() {
 }
 
 /// A graph that is learnt in a moment, and whose test triples are ranked for longer.
+#[cfg(unix)]
 fn write_wide(folder: &Path) {
     let triples = folder.join("wide");
     fs::create_dir(&triples).unwrap();

@@ -292,13 +292,15 @@ impl KgeExperiment {
         let go_on: &dyn Fn() -> Result<()> = &|| check_wanted(&self.stop, self.manifest.train.steps);
         let device = self.device()?;
         let metrics = |ranks: Vec<Rank>, samples| LinkMetrics::new(&ranks, self.ties(), samples, self.manifest.seed);
+        // Of no ranks there is nothing to say.
+        let metrics = |ranks: Vec<Rank>, samples| (!ranks.is_empty()).then(|| metrics(ranks, samples));
         let of = |triples: &[Triple], progress: &dyn Progress, samples: usize| {
             ranks_on_while(&device, trained, triples, &known, progress, go_on).map(|ranks| metrics(ranks, samples))
         };
         let start = Instant::now();
         let test = of(&graph.test, progress, options.bootstrap)?;
         let test_seconds = start.elapsed().as_secs_f64();
-        let valid = options.valid.then(|| of(&graph.valid, progress, 0)).transpose()?;
+        let valid = if options.valid { of(&graph.valid, progress, 0)? } else { None };
         let rule = ranks_while(&Backwards::new(graph), graph.entities.len(), &graph.test, &known, &Silent, go_on)?;
         Ok(KgeOutcome {
             name: self.manifest.name.clone(),

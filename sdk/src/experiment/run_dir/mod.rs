@@ -195,7 +195,7 @@ impl RunDir {
         let text = fs::read(&file).map_err(|e| Error::io("read", &file, e))?;
         serde_json::from_slice(&text).map_err(|e| {
             let found: Value = serde_json::from_slice(&text).unwrap_or_default();
-            let error = match found["stages"].is_null() && found["test"].is_object() {
+            let error = match found["stages"].is_null() && found["triples"].is_array() {
                 true => Error::user("this is a run of an embedding, of which there are no stages")
                     .help("`dualk kge eval` and `dualk kge curves` are for these"),
                 false => Error::user(format!("this is no result: {e}")),

@@ -36,8 +36,8 @@ impl Curves {
             for (step, seconds, metrics) in points {
                 println!("{name:width$}  {step:8}  {:7.1}  {:13.4}", seconds / 60.0, metrics.get(metric));
             }
-            let (minutes, test) = (outcome.train_seconds / 60.0, outcome.test.both.get(metric));
-            println!("{name:width$}       end  {minutes:7.1}  {:13}  {test:12.4}", "");
+            let test = outcome.test.as_ref().map_or("–".to_owned(), |test| format!("{:.4}", test.both.get(metric)));
+            println!("{name:width$}       end  {:7.1}  {:13}  {test:>12}", outcome.train_seconds / 60.0, "");
         }
         println!("{}", self.out.display());
         Ok(())
