@@ -116,9 +116,9 @@ mod tests {
         };
         let all = || run_folders(&[folder.path().to_owned()]).unwrap();
         let copy = write("gat-1-shareable", "\"sdk\": \"1\"");
-        assert_eq!(all(), [copy.clone()], "a folder of copies alone");
+        assert_eq!(all(), std::slice::from_ref(&copy), "a folder of copies alone");
         let run = write("gat-1", "\"sdk\": \"1\", \"manifest\": {}");
-        assert_eq!(all(), [run.clone()]);
+        assert_eq!(all(), std::slice::from_ref(&run));
         assert_eq!(run_folders(&[copy.clone(), folder.path().to_owned()]).unwrap(), [copy, run]);
     }
 }
