@@ -275,7 +275,7 @@ pub fn counted(number: impl fmt::Display, noun: &str) -> String {
     }
     match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
         Some(stem) => format!("{number} {stem}ies"),
-        None if ["s", "x", "ch", "sh"].iter().any(|end| noun.ends_with(end)) => format!("{number} {noun}es"),
+        None if ["s", "x", "tch", "sh"].iter().any(|end| noun.ends_with(end)) => format!("{number} {noun}es"),
         None => format!("{number} {noun}s"),
     }
 }
@@ -482,6 +482,7 @@ mod tests {
             ("other entity", "1 other entity", "3 other entities"),
             ("day", "1 day", "3 days"),
             ("batch", "1 batch", "3 batches"),
+            ("epoch", "1 epoch", "3 epochs"),
         ] {
             assert_eq!([counted(1, noun), counted(3_u64, noun)], [one, more]);
         }

@@ -27,25 +27,29 @@ impl BuildObjective for AbnormalLabs {
     }
 }
 
-/// What is said of a cohort without laboratory items.
-pub const NO_ITEMS: &str = "this cohort has no laboratory items";
+/// What is said of a cohort without laboratory items, with what else to do about it.
+pub fn no_items(instead: &str) -> Error {
+    Error::user("this cohort has no laboratory items")
+        .help(instead)
+        .help("or let the parser find some: `dualk list parser` shows its options, such as `quantiles`")
+}
 
 /// A decoder over patients for each category of laboratory items, which later stages see.
 ///
 /// # Errors
-/// When the cohort has no category.
-pub fn lab_heads(data: &Dataset) -> Result<Vec<HeadSpec>> {
+/// When the cohort has no category, with what to do `instead`.
+pub fn lab_heads(data: &Dataset, instead: &str) -> Result<Vec<HeadSpec>> {
     let categories = data.cohort.lab_categories.iter().zip(&data.vocabulary.category_labs);
     let head = |(name, labs): (&String, &Vec<u32>)| {
         HeadSpec::new(name.clone(), labs.len()).sees([PartKey::PATIENT_ENCODER]).network("decoder").kept()
     };
     let heads: Vec<HeadSpec> = categories.map(head).collect();
-    if heads.is_empty() { Err(Error::user(NO_ITEMS)) } else { Ok(heads) }
+    if heads.is_empty() { Err(no_items(instead)) } else { Ok(heads) }
 }
 
 impl Objective for AbnormalLabs {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
-        let heads = lab_heads(data).map_err(|e| e.help("leave this stage out: it learns to tell them"))?;
+        let heads = lab_heads(data, "leave this stage out: it learns to tell them")?;
         match heads.iter().find(|head| head.outputs == 0) {
             None => Ok(heads),
             Some(HeadSpec { name, .. }) => {

@@ -1,6 +1,6 @@
 //! `lab_layer`: the codes of an admission from its abnormal laboratory items.
 
-use crate::abnormal_labs::NO_ITEMS;
+use crate::abnormal_labs::no_items;
 use crate::tasks::{LAB_SHUFFLE_SEED, LAB_TRAIN_FRACTION, single_visit_splits};
 use dualk_sdk::prelude::*;
 use dualk_sdk::train::Ranking;
@@ -32,7 +32,7 @@ impl BuildObjective for LabLayer {
 impl Objective for LabLayer {
     fn heads(&self, data: &Dataset) -> Result<Vec<HeadSpec>> {
         if data.vocabulary.labs.is_empty() {
-            return Err(Error::user(NO_ITEMS).help("leave this stage out: it learns what they tell of diagnoses"));
+            return Err(no_items("leave this stage out: it learns what they tell of diagnoses"));
         }
         let outputs = data.vocabulary.nodes() - 1;
         Ok(vec![HeadSpec::new("codes", outputs).sees([PartKey::LAB]).network("linear")])

@@ -39,8 +39,8 @@ pub fn head(name: &str, head: TaskHead, outputs: usize, data: &Dataset) -> Resul
     let spec = HeadSpec::new(name, outputs);
     let spec = match head {
         TaskHead::Full => {
-            let decoders = lab_heads(data)
-                .map_err(|e| e.at_key("head").help("`head = \"direct\"` is one over the patient alone"))?;
+            let instead = "`head = \"direct\"` is one over the patient alone";
+            let decoders = lab_heads(data, instead).map_err(|e| e.at_key("head"))?;
             spec.over_kept(decoders).network("classifier")
         }
         TaskHead::Direct => spec.network("decoder"),
@@ -136,7 +136,7 @@ pub fn ranking() -> Ranking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abnormal_labs::{AbnormalLabs, NO_ITEMS};
+    use crate::abnormal_labs::AbnormalLabs;
     use crate::diagnosis::Diagnosis;
     use crate::lab_layer::LabLayer;
     use dualk_sdk::data::{LabItem, SplitOptions, prepare};
@@ -170,7 +170,9 @@ mod tests {
         for (objective, help) in stages {
             let error = objective.heads(&data).unwrap_err();
             assert!(
-                error.exit_code() == 2 && error.to_string().contains(NO_ITEMS) && error.to_string().contains(help),
+                error.exit_code() == 2
+                    && error.to_string().contains("no laboratory items")
+                    && error.to_string().contains(help),
                 "{error}"
             );
         }

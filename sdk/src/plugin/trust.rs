@@ -190,7 +190,9 @@ fn refuse_world_writable(found: &Inspection) -> Result<()> {
         match found.file.parent()? {
             own if own == folder => Some(2),
             // The file, `dualk`, and `lib` unless the program is in a folder that others may change as well.
-            own if Some(own) == installed.as_deref() => Some(2 + usize::from(others_may_change(folder, false).is_none())),
+            own if Some(own) == installed.as_deref() => {
+                Some(2 + usize::from(others_may_change(folder, false).is_none()))
+            }
             _ => None,
         }
     };

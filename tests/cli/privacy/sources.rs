@@ -353,7 +353,7 @@ fn events_of_meds_let_no_identifier_out() {
     fs::write(described.join("codes.csv"), "code,description,note\nLAB//500//mg/dL,Sugar,CANARY\n").unwrap();
     let shard = data.join("0.parquet");
     write_parquet(&shard, columns.map(|(name, values)| (name.to_owned(), values)).into()).unwrap();
-    fs::write(folder.path().join("canary.toml"), manifest("type = \"meds\", root = \"raw\"")).unwrap();
+    fs::write(folder.path().join("canary.toml"), manifest("type = \"meds\", root = \"raw\", quantiles = 2")).unwrap();
     nothing_leaks(folder.path());
     let sound = fs::read(&shard).unwrap();
     for length in [0, 3, sound.len() / 2, sound.len() - 1] {
