@@ -66,7 +66,8 @@ fn printed(output: &Output, what: &str) -> String {
     text
 }
 
-/// Whether a canary is there, other than by chance among the digits of a checksum, a fraction or a number of bytes.
+/// Whether a canary is there, other than by chance among the digits of a checksum, a fraction or a number of bytes: a process
+/// of a hundred megabytes holds as many of them as identifiers have digits.
 fn holds(bytes: &[u8], canary: &str) -> bool {
     let is_number = canary.bytes().all(|b| b.is_ascii_digit());
     let found = bytes.windows(canary.len()).enumerate().filter(|(_, window)| *window == canary.as_bytes());
@@ -82,8 +83,10 @@ fn is_identifier(before: &[u8], from: &[u8]) -> bool {
         let digits = |part: &mut dyn Iterator<Item = &u8>| part.take_while(|b| b.is_ascii_hexdigit()).count();
         digits(&mut before.iter().rev()) + digits(&mut from.iter()) > 2 * DIGITS
     };
+    let is_memory =
+        [&b"memory\": "[..], b"memory\":", b"bytes\": ", b"bytes\":"].iter().any(|key| before.ends_with(key));
     let digits = from.iter().take_while(|b| b.is_ascii_digit()).count();
-    !goes_on && !is_fraction && !in_checksum && digits == DIGITS
+    !goes_on && !is_fraction && !in_checksum && !is_memory && digits == DIGITS
 }
 
 #[test]
@@ -91,6 +94,7 @@ fn a_canary_is_told_from_a_checksum() {
     assert!(holds(b"patient 77120003.", "7712") && holds(b"CANARY7", "CANARY") && holds(b"stay88340001", "8834"));
     assert!(!holds(b"sha256: 0a77120000b1c4d5e6f70a1b", "7712") && !holds(b"772", "7712"));
     assert!(!holds(b"\"seconds\": 3.77120003", "7712") && !holds(b"\"bytes\": 377120003", "7712"));
+    assert!(!holds(b"\"peak_memory\": 99450880", "9945") && holds(b"\"memory_of\": 99450880", "9945"));
     assert!(!holds(b"\"bytes\": 771200032", "7712") && holds(b"[0.5,77120003]", "7712"));
 }
 
