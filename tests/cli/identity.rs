@@ -196,6 +196,26 @@ fn an_evaluation_says_what_has_changed() {
     assert!(said.contains("since the run, something changed: plugins dualk-plugin-fusion-recurrent"), "{said}");
 }
 
+/// Of a number that changed on a disk or on its way nobody hears but by a checksum.
+#[test]
+fn damaged_weights_are_not_evaluated() {
+    let place = Place::new();
+    let (run, _) = place.run(&[]);
+    let evaluated = |file: &str| {
+        let weights = run.join(file);
+        let mut bytes = fs::read(&weights).unwrap();
+        let at = bytes.len() - 3;
+        bytes[at] ^= 1;
+        fs::write(&weights, bytes).unwrap();
+        place.dualk(&["eval", run.to_str().unwrap(), "--checkpoint", weights.to_str().unwrap()])
+    };
+    for file in ["model.safetensors", "checkpoints/1-pretrain-joint.safetensors"] {
+        let output = evaluated(file);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains("is damaged") && said(&output).contains(file), "{}", said(&output));
+    }
+}
+
 #[test]
 fn a_checkpoint_is_named_by_its_own_epoch() {
     let place = Place::new();

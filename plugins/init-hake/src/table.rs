@@ -100,6 +100,7 @@ impl Table {
         let damaged = |e: safetensors::SafeTensorError| Error::user(format!("these are no safetensors: {e}"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        dualk_sdk::storage::check_seal(path, &bytes)?;
         let lacks = |what: &str| Error::user(format!("the file has no {what}"));
         let codes = header.metadata().as_ref().and_then(|m| m.get("codes"));
         let codes = codes.ok_or_else(|| lacks("metadata `codes`, a JSON list of one code for each vector"))?;

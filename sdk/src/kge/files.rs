@@ -65,19 +65,20 @@ pub fn save_embeddings(path: &Path, parameters: &Parameters, graph: &KnowledgeGr
     let parts = tables.map(|(name, table)| matrix(name.to_owned(), table, &table.values));
     let (codes, relations) = (text_of(&graph.entities.list())?, text_of(&graph.relations.list())?);
     let metadata = [("codes".to_owned(), codes), ("relation_names".to_owned(), relations)];
-    storage::replace(path, |file| storage::tensors(file, &parts, &metadata))
+    storage::replace(path, |file| storage::sealed(file, &parts, &metadata))
 }
 
 /// Reads what [`save_embeddings`] wrote.
 ///
 /// # Errors
-/// When the file cannot be read or holds something else.
+/// When the file cannot be read, is damaged, or holds something else.
 pub fn load_embeddings(path: &Path) -> Result<Embeddings> {
     let bytes = fs::read(path).map_err(|e| Error::io("read the embeddings", path, e))?;
     let other =
         |what: String| Error::user(format!("these are no embeddings of a knowledge graph: {what}")).at_file(path);
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| other(e.to_string()))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| other(e.to_string()))?;
+    storage::check_seal(path, &bytes)?;
     let names = |key: &str| -> Result<Names> {
         let text = header.metadata().as_ref().and_then(|m| m.get(key)).ok_or_else(|| other(format!("no `{key}`")))?;
         let list: Vec<String> = serde_json::from_str(text).map_err(|e| other(e.to_string()))?;

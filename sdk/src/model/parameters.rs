@@ -147,7 +147,8 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
     map_parameters(module, &mut Freeze(prefixes))
 }
 
-/// Writes all float parameters as 32-bit safetensors, named by their paths.
+/// Writes all float parameters as 32-bit safetensors, named by their paths, with a checksum by which [`load_weights`] refuses a
+/// damaged file.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -168,13 +169,13 @@ pub fn save_weights<M: Module>(module: &M, file: &Path) -> Result<()> {
         shape: shape.clone(),
         numbers: storage::Numbers::F32(values),
     });
-    storage::tensors(file, &tensors.collect::<Vec<_>>(), &[])
+    storage::sealed(file, &tensors.collect::<Vec<_>>(), &[])
 }
 
 /// Reads weights written by [`save_weights`] into a module of the same shape.
 ///
 /// # Errors
-/// When the file is unreadable, lacks a parameter or has one of another shape.
+/// When the file is unreadable, damaged, lacks a parameter or has one of another shape.
 pub fn load_weights<M: Module>(module: M, file: &Path) -> Result<M> {
     Weights::read(file)?.put_into(module)
 }
@@ -190,7 +191,7 @@ impl Weights {
     /// Those that [`save_weights`] wrote.
     ///
     /// # Errors
-    /// When the file is unreadable.
+    /// When the file is unreadable, or damaged since.
     pub fn read(file: &Path) -> Result<Self> {
         Ok(Self { values: tensors_of(file)?, file: file.to_owned() })
     }
@@ -256,6 +257,7 @@ fn tensors_of(file: &Path) -> Result<HashMap<String, TensorData>> {
     let bytes = fs::read(file).map_err(|e| Error::io("read weights", file, e))?;
     let damaged = |e: safetensors::SafeTensorError| Error::user(format!("these are no safetensors: {e}")).at_file(file);
     let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    storage::check_seal(file, &bytes)?;
     let mut values = HashMap::new();
     for (name, view) in tensors.tensors() {
         let Some(floats) = storage::floats(&view) else {
@@ -288,6 +290,11 @@ mod tests {
         let made = of("weight", &[1, 2], &[0.5, -3.0]).unwrap().put_into(layer()).unwrap();
         save_weights(&made, &file).unwrap();
         assert_eq!([numbers(made), numbers(load_weights(layer(), &file).unwrap())], [[0.5, -3.0]; 2]);
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let error = load_weights(layer(), &file).unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains("w.safetensors"), "{error}");
         for (path, shape, says) in [("bias", [1, 2], "has no `weight`"), ("weight", [2, 1], "[1, 2] in the model")] {
             let error = of(path, &shape, &[0.5, -3.0]).unwrap().put_into(layer()).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains("--> checkpoint.pth"), "{error}");

@@ -26,4 +26,4 @@ pub use live::{abandon, forget, remember};
 pub use temporary::Scratch;
 pub(crate) use temporary::{LOCK, Temporary, hold, is_held, is_own, new_folder, sweep_locks};
 pub(crate) use tensors::floats;
-pub use tensors::{Numbers, Tensor, tensors};
+pub use tensors::{Numbers, Tensor, check_seal, sealed, tensors};

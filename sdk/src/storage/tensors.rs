@@ -2,10 +2,15 @@
 
 use super::create;
 use crate::{Error, Result};
+use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Map, Value, json};
-use std::io::{self, Write};
+use sha2::{Digest, Sha256};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
+
+/// The metadata that has the SHA-256 of the rest of it and of all numbers, in hexadecimal, where a file is [`sealed`].
+pub const SEAL: &str = "sha256";
 
 /// The numbers of a tensor.
 #[derive(Debug, Clone, Copy)]
@@ -72,11 +77,9 @@ pub fn tensors(path: &Path, tensors: &[Tensor<'_>], metadata: &[(String, String)
             metadata.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str()))).collect();
         header.insert("__metadata__".to_owned(), Value::Object(texts));
     }
-    // Readers want numbers at multiples of their size.
-    let (wide, narrow): (Vec<_>, Vec<_>) = tensors.iter().partition(|t| matches!(t.numbers, Numbers::I64(_)));
-    let ordered = || wide.iter().chain(&narrow);
+    let ordered = ordered(tensors);
     let mut end = 0;
-    for tensor in ordered() {
+    for tensor in &ordered {
         let (kind, bytes) = tensor.numbers.kind();
         let start = end;
         end += bytes;
@@ -89,10 +92,77 @@ pub fn tensors(path: &Path, tensors: &[Tensor<'_>], metadata: &[(String, String)
     let mut fill = || {
         out.write_all(&(header.len() as u64).to_le_bytes())?;
         out.write_all(&header)?;
-        ordered().try_for_each(|tensor| tensor.numbers.write(&mut out))?;
+        ordered.iter().try_for_each(|tensor| tensor.numbers.write(&mut out))?;
         out.flush()
     };
     fill().map_err(|e| Error::io("write", path, e))
+}
+
+/// The order of tensors in a file: readers want numbers at multiples of their size.
+fn ordered<'t, 'a>(tensors: &'t [Tensor<'a>]) -> Vec<&'t Tensor<'a>> {
+    let (mut ordered, narrow): (Vec<_>, Vec<_>) = tensors.iter().partition(|t| matches!(t.numbers, Numbers::I64(_)));
+    ordered.extend(narrow);
+    ordered
+}
+
+/// Writes tensors as [`tensors`](fn@tensors) does, with the SHA-256 of their numbers and of the metadata, by which [`check_seal`] knows that
+/// they are those that were written, wherever the file was copied to.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn sealed(path: &Path, parts: &[Tensor<'_>], metadata: &[(String, String)]) -> Result<()> {
+    let mut hash = BufWriter::new(Hash(begun(metadata.iter().map(|(key, text)| (key, text)))));
+    let filled = ordered(parts).iter().try_for_each(|tensor| tensor.numbers.write(&mut hash));
+    let hash = filled.and_then(|()| hash.into_inner().map_err(|e| e.into_error()));
+    let hash = hash.map_err(|e| Error::io("write", path, e))?;
+    let seal = (SEAL.to_owned(), hex(&hash.0.finalize()));
+    tensors(path, parts, &[metadata, &[seal]].concat())
+}
+
+/// The digest of metadata, into which the numbers go.
+fn begun<'t>(metadata: impl Iterator<Item = (&'t String, &'t String)>) -> Sha256 {
+    let mut texts: Vec<_> = metadata.filter(|(key, _)| *key != SEAL).collect();
+    texts.sort();
+    let mut hash = Sha256::new();
+    for text in texts.iter().flat_map(|(key, text)| [key, text]) {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    }
+    hash
+}
+
+/// Takes numbers into a digest.
+struct Hash(Sha256);
+
+impl Write for Hash {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Refuses the bytes of a safetensors file that are not those that were [`sealed`]; one without a seal, as other programs write it,
+/// passes.
+///
+/// # Errors
+/// Name the file.
+pub fn check_seal(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Ok((header, about)) = SafeTensors::read_metadata(bytes) else { return Ok(()) };
+    let Some(metadata) = about.metadata() else { return Ok(()) };
+    let mut hash = begun(metadata.iter());
+    hash.update(bytes.get(size_of::<u64>() + header..).unwrap_or_default());
+    let is_whole = metadata.get(SEAL).is_none_or(|seal| *seal == hex(&hash.finalize()));
+    let error = || Error::user("the file is damaged: what it holds is not what was written").at_file(path);
+    let help = "copy it anew, or make it anew; who changes it on purpose leaves `sha256` out of its metadata";
+    if is_whole { Ok(()) } else { Err(error().help(help)) }
 }
 
 /// The numbers of a tensor of 32-bit floats; `None` where it holds others.
@@ -104,7 +174,6 @@ pub(crate) fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use safetensors::SafeTensors;
 
     #[test]
     fn the_library_reads_what_is_written() {
@@ -133,5 +202,34 @@ mod tests {
         );
         tensors(&path, &[], &[]).unwrap();
         assert!(SafeTensors::deserialize(&std::fs::read(&path).unwrap()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_sealed_file_tells_any_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.safetensors");
+        let parts = [
+            Tensor::list("a", Numbers::F32(&[0.5, -1.0])),
+            Tensor::list("b", Numbers::I64(&[7])),
+            Tensor::list("c", Numbers::U32(&[3; 5000])),
+        ];
+        sealed(&path, &parts, &[("z".to_owned(), "1".to_owned())]).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let (header, about) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(about.metadata().as_ref().unwrap().len(), 2);
+        check_seal(&path, &bytes).unwrap();
+        for at in 8 + header..bytes.len() {
+            bytes[at] ^= 4;
+            let error = check_seal(&path, &bytes).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains("t.safetensors"), "{error}");
+            bytes[at] ^= 4;
+        }
+        let text = bytes.windows(5).position(|w| w == b"\"z\":\"").unwrap() + 5;
+        bytes[text] = b'2';
+        assert!(check_seal(&path, &bytes).is_err());
+        tensors(&path, &parts, &[]).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 4;
+        check_seal(&path, &bytes).unwrap();
     }
 }
