@@ -1,33 +1,37 @@
 //! What a run says of so few patients that it is nearly what it says of one: scrubbed runs do not say it.
 
-use super::outcome::{Outcome, Stratum};
+use super::outcome::{LABELS, Outcome, Stratum};
 use std::collections::BTreeMap;
 
-/// The fewest examples or labels that a part of them is measured of in a scrubbed run. Of labels there are at least as many as
-/// of their patients.
+/// The fewest patients that a part is measured of in a scrubbed run, and the fewest entries of a bin of calibration.
 const FEWEST: usize = 10;
 
-/// Leaves out the measures of subgroups of patients and strata of labels with fewer than [`FEWEST`], those that tell what these
-/// are as what the whole lacks, and the bins of calibration with fewer entries.
+/// Leaves out the measures of subgroups of patients and of strata of the labels of fewer than [`FEWEST`] patients, those that tell
+/// what these are as what the whole lacks, and the bins of calibration with fewer entries.
 pub(super) fn leave_out_few(outcome: &mut Outcome) {
-    for row in outcome.stages.iter_mut().flat_map(|stage| &mut stage.rows) {
-        leave_out_parts(&mut row.strata);
-        row.reliability.retain(|bin| bin.entries >= FEWEST as u64);
+    for stage in &mut outcome.stages {
+        // Somebody with several examples may be in several subgroups.
+        let is_once = stage.patients == Some(stage.examples);
+        for row in &mut stage.rows {
+            leave_out_parts(&mut row.strata, is_once);
+            row.reliability.retain(|bin| bin.entries >= FEWEST as u64);
+        }
     }
 }
 
-fn leave_out_parts(strata: &mut Vec<Stratum>) {
-    // How many the parts of each division have together, by division and measure.
+fn leave_out_parts(strata: &mut Vec<Stratum>, is_once: bool) {
+    let every = std::mem::take(strata);
+    // How many examples or labels the parts of each division have together, by division and measure.
     let mut divisions: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for part in strata.iter() {
+    for part in &every {
         *divisions.entry((part.by.clone(), part.measure.clone())).or_default() += part.number;
     }
-    strata.retain(|part| part.number >= FEWEST);
     for (by, measure) in divisions.keys() {
         // The length of the history is known of all patients, sex and age perhaps not of some.
         let is_alike = |(other, of): &&(String, String)| of == measure && head(other) == head(by);
         let all = divisions.keys().filter(is_alike).map(|key| divisions[key]).max().unwrap_or(0);
-        leave_out_rest(strata, by, measure, all);
+        let parts: Vec<&Stratum> = every.iter().filter(|part| (&part.by, &part.measure) == (by, measure)).collect();
+        strata.extend(told(parts, all, is_once && !measure.starts_with(LABELS)).into_iter().cloned());
     }
 }
 
@@ -36,16 +40,18 @@ fn head(by: &str) -> Option<&str> {
     by.rsplit_once(": ").map(|(head, _)| head)
 }
 
-/// Leaves out the smallest parts of a division, until no part has what `all` have more than the others, or enough have it.
-fn leave_out_rest(strata: &mut Vec<Stratum>, by: &str, measure: &str, all: usize) {
+/// The parts of a division that are told, where `all` is what it divides: those of enough patients, but for the smallest of them,
+/// until enough patients have what the others leave; `is_once`: nobody is in two parts.
+fn told(parts: Vec<&Stratum>, all: usize, is_once: bool) -> Vec<&Stratum> {
+    let nowhere = all.saturating_sub(parts.iter().map(|part| part.number).sum());
+    let (mut shown, mut left): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.patients >= FEWEST);
     loop {
-        let is_part = |part: &Stratum| part.by == by && part.measure == measure;
-        let shown: usize = strata.iter().filter(|part| is_part(part)).map(|part| part.number).sum();
-        let parts = strata.iter().enumerate().filter(|(_, part)| is_part(part));
-        let smallest = parts.min_by_key(|(_, part)| part.number).map(|(place, _)| place);
+        let patients = left.iter().map(|part| part.patients);
+        let rest = if is_once { patients.sum::<usize>() + nowhere } else { patients.max().unwrap_or(0) };
+        let smallest = (0..shown.len()).min_by_key(|&place| shown[place].number);
         match smallest {
-            Some(place) if (1..FEWEST).contains(&all.saturating_sub(shown)) => drop(strata.remove(place)),
-            _ => return,
+            Some(place) if rest < FEWEST && (nowhere > 0 || !left.is_empty()) => left.push(shown.remove(place)),
+            _ => return shown,
         }
     }
 }
@@ -63,6 +69,7 @@ mod tests {
             measure: measure.into(),
             value: 1.0,
             number,
+            patients: number,
             interval: None,
         };
         parts.iter().map(one).collect()
@@ -71,7 +78,7 @@ mod tests {
     /// What is left of these parts.
     fn left(parts: &[(&str, &str, &str, usize)]) -> Vec<(String, String)> {
         let mut strata = strata(parts);
-        leave_out_parts(&mut strata);
+        leave_out_parts(&mut strata, true);
         strata.into_iter().map(|part| (part.by, part.part)).collect()
     }
 
@@ -116,6 +123,30 @@ mod tests {
         assert_eq!(left(&sexes), named(&[("history", "1 visit"), ("sex", "female")]));
         let known = [("history", "1 visit", "R@10", 49), ("sex", "female", "R@10", 30), ("sex", "male", "R@10", 19)];
         assert_eq!(left(&known).len(), 3);
+    }
+
+    /// Of one patient there may be ten labels, and ten examples.
+    #[test]
+    fn patients_count_and_not_their_labels_or_examples() {
+        let of = |by: &str, part: &str, measure: &str, number: usize, patients: usize| Stratum {
+            patients,
+            ..strata(&[(by, part, measure, number)]).remove(0)
+        };
+        let left = |mut parts: Vec<Stratum>| {
+            leave_out_parts(&mut parts, false);
+            parts.into_iter().map(|part| part.part).collect::<Vec<_>>()
+        };
+        let labels =
+            |part: &str, number, patients| of("had before", part, "labels among the first 10", number, patients);
+        assert!(left(vec![labels("new", 12, 1), labels("repeated", 90, 30)]).is_empty());
+        assert_eq!(left(vec![labels("new", 12, 10), labels("repeated", 90, 30)]), ["new", "repeated"]);
+        let ages = |part: &str, number, patients| of("age", part, "R@10", number, patients);
+        assert!(left(vec![ages("<45", 40, 20), ages("80+", 12, 3)]).is_empty());
+        // The same six patients may be in two parts.
+        let two = [ages("<45", 40, 20), ages("45–64", 50, 25), ages("65–79", 12, 6), ages("80+", 12, 6)];
+        assert_eq!(left(two.to_vec()), ["45–64"]);
+        // Versions before did not count patients.
+        assert!(left(vec![labels("new", 120, 0)]).is_empty());
     }
 
     #[test]

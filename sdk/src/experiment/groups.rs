@@ -28,8 +28,10 @@ pub(super) struct Groups {
 pub(super) struct Measured {
     pub name: String,
     pub value: f64,
-    /// How many examples it is of.
+    /// How many examples or labels it is of.
     pub number: usize,
+    /// How many patients these are of.
+    pub patients: usize,
     /// Ends of its 95 % interval, where it is a mean over examples.
     pub interval: Option<[f64; 2]>,
 }
@@ -78,18 +80,26 @@ pub(super) fn mean_of(name: &str, values: &[f64], examples: &[usize], resamples:
         name: name.to_owned(),
         value: sum / number as f64,
         number,
+        patients: resamples.patients_of(here.iter().map(|(example, ..)| *example as usize)),
         interval: resamples.of_ratio(name, &here).map(|interval| [interval.low, interval.high]),
     })
 }
 
 /// The measures of a yes/no question for `examples` alone, without those that are undefined there.
-pub(super) fn yes_no(scores: &[f32], targets: &Ragged<u32>, scale: Scale, examples: &[usize]) -> Vec<Measured> {
+pub(super) fn yes_no(
+    scores: &[f32],
+    targets: &Ragged<u32>,
+    scale: Scale,
+    examples: &[usize],
+    resamples: &Resamples,
+) -> Vec<Measured> {
+    let patients = resamples.patients_of(examples.iter().copied());
     let scores: Vec<f32> = examples.iter().map(|&i| scores[i]).collect();
     let targets: Ragged<u32> = examples.iter().map(|&i| targets.row(i).iter().copied()).collect();
     let found = assess_binary(&scores, &targets, scale);
     let measured = |name: &str| {
         let value = found.get(name).filter(|value| !value.is_nan())?;
-        Some(Measured { name: name.to_owned(), value, number: examples.len(), interval: None })
+        Some(Measured { name: name.to_owned(), value, number: examples.len(), patients, interval: None })
     };
     YES_NO.into_iter().filter_map(measured).collect()
 }
@@ -103,13 +113,15 @@ pub(super) fn of_numbers(
     columns: usize,
     link: Link,
     examples: &[usize],
+    resamples: &Resamples,
 ) -> Vec<Measured> {
+    let (number, patients) = (examples.len(), resamples.patients_of(examples.iter().copied()));
     let rows = |all: &[f32]| -> Vec<f32> {
         examples.iter().flat_map(|&i| &all[i * columns..(i + 1) * columns]).copied().collect()
     };
     let found = assess_numbers(&rows(scores), columns, &rows(numbers), link).overall;
     let defined = found.into_iter().filter(|(_, value)| !value.is_nan());
-    defined.map(|(name, value)| Measured { name, value, number: examples.len(), interval: None }).collect()
+    defined.map(|(name, value)| Measured { name, value, number, patients, interval: None }).collect()
 }
 
 #[cfg(test)]
@@ -157,7 +169,8 @@ mod tests {
         let resamples = Resamples::new(&[0, 1, 2, 3], 0);
         let mean = |examples: &[usize]| mean_of("R@10", &values, examples, &resamples);
         // Draws have the first, the third or both of them.
-        let expected = Measured { name: "R@10".into(), value: 0.75, number: 2, interval: Some([0.5, 1.0]) };
+        let expected =
+            Measured { name: "R@10".into(), value: 0.75, number: 2, patients: 2, interval: Some([0.5, 1.0]) };
         assert_eq!(mean(&[0, 1, 2]), Some(expected));
         assert_eq!(mean(&[1]), None);
         assert_eq!(mean(&[1, 2]).unwrap().interval, None, "one patient is the same in every draw");
@@ -169,18 +182,20 @@ mod tests {
     fn a_yes_no_question_is_measured_within_a_part() {
         let scores = [2.0, 0.0, 9.0, -2.0, -9.0, -1.0];
         let targets: Ragged<u32> = [vec![0], vec![], vec![], vec![], vec![0], vec![0]].into_iter().collect();
-        let found = yes_no(&scores, &targets, Scale::Logits, &[0, 1, 3, 5]);
+        // The first two are of one patient.
+        let resamples = Resamples::new(&[0, 0, 1, 2, 3, 4], 0);
+        let found = yes_no(&scores, &targets, Scale::Logits, &[0, 1, 3, 5], &resamples);
         let sigmoid = |z: f64| 1.0 / (1.0 + (-z).exp());
         let squares = (1.0 - sigmoid(2.0)).powi(2) + 0.25 + sigmoid(-2.0).powi(2) + (1.0 - sigmoid(-1.0)).powi(2);
         let expected = [("AUROC", 0.75), ("AUPRC", (1.0 + 2.0 / 3.0) / 2.0), ("Brier", squares / 4.0)];
         assert_eq!(found.len(), 3);
         for (ours, (name, value)) in found.iter().zip(expected) {
-            assert_eq!((ours.name.as_str(), ours.number), (name, 4));
+            assert_eq!((ours.name.as_str(), ours.number, ours.patients), (name, 4, 3));
             assert!((ours.value - value).abs() < 1e-6, "{name}: {} and {value}", ours.value);
         }
         // Nobody says no here: there is no area under the ROC curve. An order alone has no Brier score.
         let names = |scale, examples: &[usize]| -> Vec<String> {
-            yes_no(&scores, &targets, scale, examples).into_iter().map(|measured| measured.name).collect()
+            yes_no(&scores, &targets, scale, examples, &resamples).into_iter().map(|measured| measured.name).collect()
         };
         assert_eq!(names(Scale::Logits, &[0, 5]), ["AUPRC", "Brier"]);
         assert_eq!(names(Scale::Order, &[0, 1]), ["AUROC", "AUPRC"]);
@@ -191,25 +206,31 @@ mod tests {
     #[test]
     fn numbers_are_measured_within_a_part() {
         let (scores, numbers) = ([90.0, 0.5, -1.0, 2.0, 0.0, 70.0], [0.0, 1.0, -2.0, 5.5, 0.25, -9.0]);
-        let found = of_numbers((&scores, &numbers), 1, Link::Mean, &[1, 2, 3, 4]);
+        let resamples = Resamples::new(&[0, 1, 2, 3, 1, 5, 6, 7], 0);
+        let found = of_numbers((&scores, &numbers), 1, Link::Mean, &[1, 2, 3, 4], &resamples);
         let expected = [("MAE", 1.3125), ("RMSE", 1.841_364_982_832_029_3), ("R2", 0.542_917_324_907_846_3)];
         assert_eq!(found.len(), 3);
         for (ours, (name, value)) in found.iter().zip(expected) {
-            assert_eq!((ours.name.as_str(), ours.number), (name, 4));
+            assert_eq!((ours.name.as_str(), ours.number, ours.patients), (name, 4, 3));
             assert!((ours.value - value).abs() < 1e-12, "{name}: {} and {value}", ours.value);
         }
         // Of one number no variance is explained.
-        let names: Vec<String> =
-            of_numbers((&scores, &numbers), 1, Link::Mean, &[3]).into_iter().map(|measured| measured.name).collect();
+        let names: Vec<String> = of_numbers((&scores, &numbers), 1, Link::Mean, &[3], &resamples)
+            .into_iter()
+            .map(|measured| measured.name)
+            .collect();
         assert_eq!(names, ["MAE", "RMSE"]);
         // Rows of two numbers: 1 and 2 off by nothing and by one, of the second example.
-        let pairs = of_numbers((&[9.0, 9.0, 1.0, 2.0], &[0.0, 0.0, 1.0, 3.0]), 2, Link::Mean, &[1]);
-        assert_eq!(pairs[0], Measured { name: "MAE".into(), value: 0.5, number: 1, interval: None });
+        let pairs = of_numbers((&[9.0, 9.0, 1.0, 2.0], &[0.0, 0.0, 1.0, 3.0]), 2, Link::Mean, &[1], &resamples);
+        assert_eq!(pairs[0], Measured { name: "MAE".into(), value: 0.5, number: 1, patients: 1, interval: None });
         let scores = [0.3, -0.2, 1.0, 0.5, 2.0, -1.0, 0.0, 9.0];
         let times = [5.0, 3.0, -3.0, 8.0, 1.0, -8.0, 2.5, 20.0];
-        let found = of_numbers((&scores, &times), 1, Link::LogHazard, &[0, 1, 2, 3, 4, 5, 6]);
+        let found = of_numbers((&scores, &times), 1, Link::LogHazard, &[0, 1, 2, 3, 4, 5, 6], &resamples);
         assert_eq!((found.len(), found[0].name.as_str(), found[0].number), (1, "C-index", 7));
         assert!((found[0].value - 0.611_111_111_111_111_2).abs() < 1e-12, "{}", found[0].value);
-        assert!(of_numbers((&scores, &times), 1, Link::LogHazard, &[2, 5]).is_empty(), "nobody had the event");
+        assert!(
+            of_numbers((&scores, &times), 1, Link::LogHazard, &[2, 5], &resamples).is_empty(),
+            "nobody had the event"
+        );
     }
 }

@@ -45,6 +45,9 @@ pub struct Row {
     pub chosen: Vec<Choice>,
 }
 
+/// How the measure of a stratum of the labels begins, before the k.
+pub(super) const LABELS: &str = "labels among the first ";
+
 /// A measure of a stratum of the labels or of a subgroup of the patients.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stratum {
@@ -56,8 +59,11 @@ pub struct Stratum {
     pub measure: String,
     /// Its value.
     pub value: f64,
-    /// How many labels or patients it is of.
+    /// How many labels or examples it is of.
     pub number: usize,
+    /// How many patients these are of; 0 in results of versions that did not count them.
+    #[serde(default)]
+    pub patients: usize,
     /// Ends of the 95 % interval of a bootstrap over patients, of what is of a stratum of the labels or a mean over patients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<[f64; 2]>,

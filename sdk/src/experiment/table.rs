@@ -2,7 +2,7 @@
 
 use super::about::{About, about_of};
 use super::groups::{Groups, Measured, groups, mean_of, of_numbers, yes_no};
-use super::outcome::{Row, Stratum};
+use super::outcome::{LABELS, Row, Stratum};
 use super::patients::{AREAS, PatientTable, SCORE, TRUTH, area};
 use super::stage::OpenStage;
 use super::strata::{Division, divisions};
@@ -175,11 +175,11 @@ impl<'a> Table<'a> {
         match self.stage.objective.link() {
             Some(link) => {
                 let both = (scores.as_slice(), test.numbers_of(head));
-                self.by_patient(prefix, |examples| of_numbers(both, columns, link, examples))
+                self.by_patient(prefix, |examples| of_numbers(both, columns, link, examples, &self.resamples))
             }
             None if columns == 1 => {
                 let targets = &test.targets[head];
-                self.by_patient(prefix, |examples| yes_no(scores, targets, scored.scale, examples))
+                self.by_patient(prefix, |examples| yes_no(scores, targets, scored.scale, examples, &self.resamples))
             }
             None => self.of_ranking(head, found, ks, prefix),
         }
@@ -230,8 +230,8 @@ fn cut_offs(metrics: &Metrics) -> Vec<usize> {
 }
 
 /// What is measured of a stratum or subgroup.
-fn stratum(by: &str, part: &str, Measured { name, value, number, interval }: Measured) -> Stratum {
-    Stratum { by: by.to_owned(), part: part.to_owned(), measure: name, value, number, interval }
+fn stratum(by: &str, part: &str, Measured { name, value, number, patients, interval }: Measured) -> Stratum {
+    Stratum { by: by.to_owned(), part: part.to_owned(), measure: name, value, number, patients, interval }
 }
 
 /// How many labels of each stratum are among the first `k`.
@@ -252,12 +252,14 @@ fn of_labels<'a>(
             _ => terms[part].push((example, hit, 1.0)),
         }
     }
-    let name = format!("labels among the first {k}");
+    let name = format!("{LABELS}{k}");
     let parts = division.parts.iter().zip(terms).filter(|(_, terms)| !terms.is_empty());
     let measured = |(part, terms): (&'a String, Vec<(u32, f64, f64)>)| {
         let (hits, number) = terms.iter().fold((0.0, 0.0), |(a, b), term| (a + term.1, b + term.2));
         let interval = resamples.of_ratio(&name, &terms).map(|interval| [interval.low, interval.high]);
-        (part.as_str(), Measured { name: name.clone(), value: hits / number, number: number as usize, interval })
+        let patients = resamples.patients_of(terms.iter().map(|(example, ..)| *example as usize));
+        let (value, number) = (hits / number, number as usize);
+        (part.as_str(), Measured { name: name.clone(), value, number, patients, interval })
     };
     parts.map(measured).collect()
 }
@@ -279,6 +281,12 @@ mod tests {
         // Draws have labels of the second patient alone, of the third alone, or of both.
         assert_eq!(new, ("new", 0.5, 2, Some([0.0, 1.0])));
         assert_eq!((repeated.0, repeated.1, repeated.2), ("repeated", 2.0 / 3.0, 3));
+        // The first two examples may be of one patient.
+        let patients = |persons: &[usize]| -> Vec<usize> {
+            let found = of_labels(&division, &labels, 10, &Resamples::new(persons, 0));
+            found.iter().map(|(_, of)| of.patients).collect()
+        };
+        assert_eq!([patients(&[0, 1, 2]), patients(&[0, 0, 1])], [[2, 2], [1, 2]]);
         // Those of the third patient are not found: it is drawn never, or twice or thrice.
         assert!(repeated.3.is_some_and(|[low, high]| low <= 1.0 / 3.0 && high == 1.0), "{repeated:?}");
         let alone = stratum("codes: had before", "new", found[0].1.clone());

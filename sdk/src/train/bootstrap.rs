@@ -5,7 +5,7 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 /// Resamples of a bootstrap.
@@ -65,6 +65,12 @@ impl Resamples {
             counts.iter_mut().zip(patients).for_each(|(count, &patient)| *count = drawn[patient]);
         });
         Self { examples, patients: patients.to_vec(), counts }
+    }
+
+    /// How many patients some examples are of.
+    pub fn patients_of(&self, examples: impl IntoIterator<Item = usize>) -> usize {
+        let patients: HashSet<usize> = examples.into_iter().map(|example| self.patients[example]).collect();
+        patients.len()
     }
 
     /// The interval of a measure of resampled patients, told as how often each example is there. `None` when fewer than two

@@ -227,13 +227,13 @@ fn no_identifier_is_in_a_sweep_but_in_the_measures_of_its_runs() {
     assert!(beside.is_empty(), "{beside:?}");
 }
 
-/// The smallest number of patients or labels that a run measures a part of.
+/// The smallest number of patients that a run measures a part of.
 fn smallest_part(run: &Path) -> Option<u64> {
     let result = result(run);
     let stages = result["stages"].as_array().unwrap().iter();
     let rows = stages.flat_map(|stage| stage["rows"].as_array().unwrap());
     let strata = rows.flat_map(|row| row["strata"].as_array().into_iter().flatten());
-    strata.map(|part| part["number"].as_u64().unwrap()).min()
+    strata.map(|part| part["patients"].as_u64().unwrap()).min()
 }
 
 #[test]

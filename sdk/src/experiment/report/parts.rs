@@ -5,7 +5,7 @@ use super::html::{escape, table, table_of};
 use super::{Chart, Series, short};
 use crate::Result;
 use crate::experiment::compare::{is_oracle, model_row};
-use crate::experiment::outcome::{Row, StageOutcome, Stratum};
+use crate::experiment::outcome::{LABELS, Row, StageOutcome, Stratum};
 use crate::train::metrics::{column_head, lower_is_better};
 
 /// Bins of fewer entries say nothing, and are left out of the picture.
@@ -59,7 +59,12 @@ impl<'a> Shown<'a> {
         // Errors of numbers have the unit of these, and may be above 1.
         let values = parts.iter().flat_map(|(s, others)| others.iter().flatten().copied().chain([s.value]));
         let most = values.filter(|value| value.is_finite()).fold(1.0, f64::max);
-        let counted = if measure.starts_with("labels") { "labels" } else { "patients" };
+        // Versions before counted no patients.
+        let (counted, count): (_, fn(&Stratum) -> usize) = match measure.starts_with(LABELS) {
+            true => ("labels", |s| s.number),
+            false if self.model.strata.iter().all(|s| s.patients == 0) => ("examples", |s| s.number),
+            false => ("patients", |s| s.patients),
+        };
         let scale = format!("from 0 to {}", short(most));
         let mut head = vec![escape(heading(by)), scale, counted.to_owned(), "model".to_owned()];
         head.extend(others.iter().filter(|(_, row)| row.is_some()).map(|(name, _)| (*name).to_owned()));
@@ -68,7 +73,7 @@ impl<'a> Shown<'a> {
             let known = others.iter().zip(values).filter(|((_, row), _)| row.is_some());
             let bar = bar(s.value, most, *values);
             let spread = s.interval.map_or(String::new(), |[low, high]| format!(" ±{:.3}", (high - low) / 2.0));
-            let mut cells = vec![escape(&s.part), bar, s.number.to_string(), number(Some(s.value)) + &spread];
+            let mut cells = vec![escape(&s.part), bar, count(s).to_string(), number(Some(s.value)) + &spread];
             cells.extend(known.map(|(_, value)| number(*value)));
             cells
         };
@@ -203,7 +208,7 @@ fn divided(by: &str) -> String {
 
 /// A measure in words.
 fn said(measure: &str) -> String {
-    match measure.strip_prefix("labels among the first ") {
+    match measure.strip_prefix(LABELS) {
         Some(k) => format!("Part of the true codes among the first {k}"),
         None => column_head(measure),
     }
