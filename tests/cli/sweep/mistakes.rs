@@ -1,5 +1,6 @@
 //! Mistakes in a sweep, and folders that are no place for one.
 
+use super::program::said;
 use super::support::Place;
 use std::fs;
 
@@ -43,10 +44,18 @@ fn mistakes_in_a_sweep_name_the_line() {
         ("\"stage[1].epochs\" = 0", "`stage[1].epochs`: in the row `mine`, tuned to lr = 0.1: expected"),
     ] {
         let list = format!("[[sweep.list]]\nname = \"plain\"\n[[sweep.list]]\nname = \"mine\"\n{rows}\n");
-        let error = Place::new(&format!("[sweep]\ntune = {{ \"stage[1].lr\" = [0.1, 0.2] }}\n{list}"));
-        let error = error.refused(&["sweep", "small.toml"]);
-        assert!(error.contains(says) && error.contains("small.toml:31"), "{error}");
+        let place = Place::new(&format!("[sweep]\ntune = {{ \"stage[1].lr\" = [0.1, 0.2] }}\n{list}"));
+        for command in [&["sweep", "small.toml"][..], &["check", "small.toml", "--no-memory"]] {
+            let error = place.refused(command);
+            assert!(error.contains(says) && error.contains("small.toml:31"), "{error}");
+        }
     }
+    // What is wrong with the quick one alone is found, too.
+    let quick = Place::new("[sweep]\nseeds = [1, 2]\n[sweep.quick]\n\"model.graph_encoder\" = \"gta\"\n");
+    assert!(quick.refused(&["check", "small.toml", "--no-memory"]).contains("did you mean `gat`?"));
+    let sound = Place::new("[sweep]\nseeds = [1, 2]\n[sweep.quick]\n\"sweep.seeds\" = [1]\n");
+    let output = sound.run(&["check", "small.toml", "--no-memory"]);
+    assert!(said(&output).contains("; 2 members of its sweep, 1 with --quick"), "{}", said(&output));
     let twice = Place::new("[sweep]\nseeds = [1, 2, 1]\n").refused(&["sweep", "small.toml"]);
     assert!(twice.contains("`sweep.seeds[2]`"), "{twice}");
     assert!(!place.path("sweeps").exists(), "nothing is written of a sweep that is refused");

@@ -1,7 +1,8 @@
 use super::{CacheArgs, ManifestArgs};
 use clap::Args;
 use dualk_sdk::experiment::manifest::Source;
-use dualk_sdk::experiment::{Experiment, StageMemory};
+use dualk_sdk::experiment::sweep::Sweep;
+use dualk_sdk::experiment::{Experiment, Manifest, StageMemory};
 use dualk_sdk::memory;
 use dualk_sdk::progress::Console;
 use dualk_sdk::{Error, Result, serde_json};
@@ -51,11 +52,12 @@ impl Check {
     }
 
     fn experiment(self, source: Source) -> Result<()> {
-        let experiment = self.cache.apply(self.manifest.checked(source)?);
+        let experiment = self.cache.apply(self.manifest.checked(source.clone())?);
         if self.resolved {
             print!("{}", experiment.resolved()?);
         }
         experiment.check()?;
+        let members = self.members(source, experiment.manifest())?;
         if self.leaks {
             experiment.check_leaks(&Console::default())?.iter().for_each(|line| println!("{line}"));
         }
@@ -65,7 +67,7 @@ impl Check {
             1 => "1 stage".to_owned(),
             n => format!("{n} stages"),
         };
-        let ok = format!("{}: ok, {stages} on {}", manifest.name, experiment.device().name);
+        let ok = format!("{}: ok, {stages} on {}{members}", manifest.name, experiment.device().name);
         // What is resolved may be on its way to a file.
         if trains && !self.no_memory && !self.resolved {
             return expected_memory(experiment, &ok, self.json);
@@ -75,6 +77,22 @@ impl Check {
             println!("[]");
         }
         Ok(())
+    }
+}
+
+impl Check {
+    /// Looks at every member of the sweep as at an experiment of its own, also of the quick one; how many there are. Nothing
+    /// without a sweep.
+    fn members(&self, source: Source, manifest: &Manifest) -> Result<String> {
+        let Some(sweep) = &manifest.sweep else { return Ok(String::new()) };
+        let planned = |quick: bool| -> Result<usize> {
+            Ok(Sweep::load(source.clone(), quick, self.manifest.registry()?, None)?.members.len())
+        };
+        let all = format!("; {} members of its sweep", planned(false)?);
+        Ok(match sweep.quick().is_empty() {
+            true => all,
+            false => format!("{all}, {} with --quick", planned(true)?),
+        })
     }
 }
 

@@ -30,11 +30,13 @@ use dualk_sdk::error::Mistakes;
 use dualk_sdk::experiment::embedding::{KgeExperiment, KgeManifest};
 use dualk_sdk::experiment::manifest::Source;
 use dualk_sdk::experiment::{Experiment, Manifest};
-use dualk_sdk::plugin::{PluginsLock, Registry, Trust};
+use dualk_sdk::plugin::{Inspection, PluginsLock, Registry, Trust};
 use dualk_sdk::serde::Serialize;
 use dualk_sdk::toml::Value;
 use dualk_sdk::{Error, Result};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 pub use watch::restore as restore_terminal;
 
 /// What `dualk` can do.
@@ -189,11 +191,18 @@ impl WritableArg {
         registry(self.trust())
     }
 
-    /// Shows every plugin that did not come with the program before it runs.
+    /// Shows every plugin that did not come with the program before it runs, once.
     fn trust(&self) -> Trust {
+        static SHOWN: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
         let own = own_folders();
+        let is_first = |plugin: &Inspection| {
+            let this = (plugin.file.clone(), plugin.sha256.clone());
+            // Whoever holds it only inserts, so that a panic leaves it whole.
+            SHOWN.lock().unwrap_or_else(PoisonError::into_inner).insert(this)
+        };
         let trust = Trust::default().announce(move |plugin| {
-            if plugin.file.parent().is_none_or(|folder| !own.iter().any(|own| own == folder)) {
+            let is_own = plugin.file.parent().is_some_and(|folder| own.iter().any(|own| own == folder));
+            if !is_own && is_first(plugin) {
                 let (name, version, sha256) = (&plugin.name, &plugin.version, &plugin.sha256);
                 eprintln!("plugin {name} {version}: {}\n  sha256 {sha256}", plugin.file.display());
             }
