@@ -183,6 +183,12 @@ def normalised_gin():
     encoder("gin_norm", lambda i, o: GINConv(mlp(i, o), eps=0.25), paths, graphs={"small": SMALL})
 
 
+def pooled_sage():
+    make = lambda i, o: SAGEConv(i, o, aggr="max", project=True)
+    paths = lambda c: linear("convs.@.lin_l", c.lin_l) | linear("convs.@.lin_r", c.lin_r)
+    encoder("sage_pool", make, lambda c: paths(c) | linear("convs.@.project", c.lin))
+
+
 def sgc():
     for weighted in (False, True):
         for kind, which in GRAPHS.items():
@@ -475,4 +481,6 @@ if __name__ == "__main__":
     normalised_gin()
     torch.manual_seed(23)
     sgc()
+    torch.manual_seed(24)
+    pooled_sage()
     print(len(list(HERE.glob("*.safetensors"))), "files")

@@ -116,9 +116,12 @@ fn graph_transformer() {
 
 #[test]
 fn sage() {
-    for (name, aggregate) in
-        [("sage_mean", Aggregate::Mean), ("sage_max", Aggregate::Max), ("sage_sum", Aggregate::Sum)]
-    {
+    for (name, aggregate) in [
+        ("sage_mean", Aggregate::Mean),
+        ("sage_max", Aggregate::Max),
+        ("sage_sum", Aggregate::Sum),
+        ("sage_pool", Aggregate::Pool),
+    ] {
         check_encoder(name, || SageOptions { dims: DIMS.to_vec(), aggregate, dropout: 0.0, self_loops: true });
     }
 }
