@@ -1,8 +1,10 @@
 //! Options of components: typed, documented, with defaults.
 
+mod reading;
 mod words;
 
 use crate::{Error, Result};
+pub(crate) use reading::{Refused, read};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};

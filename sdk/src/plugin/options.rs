@@ -3,7 +3,7 @@
 use super::option_info::{OptionInfo, options_of};
 use crate::component::Component;
 use crate::error::{MOST_LISTED, Mistakes};
-use crate::options::{in_words, out_of_range, schema_of};
+use crate::options::{Refused, in_words, out_of_range, read, schema_of};
 use crate::{Error, Result};
 use schemars::Schema;
 use toml::Table;
@@ -28,22 +28,21 @@ fn read_options<C: Component>(table: Table, beside: &[&str]) -> Result<C> {
     let mut mistakes = Mistakes::default();
     let mut table = without_unknown::<C>(table, &schema, beside, &mut mistakes);
     loop {
-        let error = match serde_path_to_error::deserialize(toml::Value::Table(table.clone())) {
+        let Refused { key, message, .. } = match read(table.clone()) {
             Ok(options) => {
                 for error in out_of_range(&schema, written::<C>(&options)?) {
                     mistakes.note::<()>(Err(explained(error, &schema)));
                 }
                 return mistakes.finish(Some(options));
             }
-            Err(error) => error,
+            Err(refused) => refused,
         };
-        let key = error.path().to_string();
         let option = key.split(['.', '[']).next().unwrap_or_default();
-        let message = in_words(error.inner().message().trim());
+        let message = in_words(&message);
         // What was left out may have been needed.
         let follows = message.starts_with("missing field") && !mistakes.is_empty();
         if !follows {
-            let error = Error::user(message).at_key(if key == "." { "" } else { &key });
+            let error = Error::user(message).at_key(&key);
             mistakes.note::<()>(Err(with_options(error, C::NAME, &schema, option, mistakes.is_empty())));
         }
         if follows || table.remove(option).is_none() {

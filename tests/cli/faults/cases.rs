@@ -153,7 +153,13 @@ pub fn cases() -> Vec<Case> {
             "epochs = 1\nschedule = { type = \"piecewise\", from = [1, 2], lr = [0.1] }",
             &["stage[0].schedule.lr", "2 entries", ":22"],
         ),
-        manifest("unknown split", "type = \"random\"", "type = \"randon\"", &["data.split", "random", ":6"]),
+        manifest("unknown split", "type = \"random\"", "type = \"randon\"", &["`data.split.type`", "random", ":6"]),
+        manifest(
+            "text in a schedule",
+            "epochs = 1",
+            "epochs = 1\nschedule = { type = \"milestones\", epochs = [1, \"two\"], factor = 0.5 }",
+            &["`stage[0].schedule.epochs[1]`: invalid type: text \"two\", expected a whole number from 0", ":22:"],
+        ),
         manifest("split over 1", "train = 0.5", "train = 0.9", &["data.split", ":6"]),
         manifest(
             "impossible train_num",
@@ -268,6 +274,11 @@ pub fn cases() -> Vec<Case> {
             "negative number",
             &["--set", "model.graph_encoder.heads=-1"],
             &["`model.graph_encoder.heads`", "integer `-1`, expected a whole number from 0", "heads=-1"],
+        ),
+        set(
+            "setting of another type in a split",
+            &["--set", "data.split.train=\"x\""],
+            &["`data.split.train`: invalid type: text \"x\", expected a number", "--> --set data.split.train=\"x\""],
         ),
         set("setting of another type", &["--set", "seed=one"], &["`seed`", "\"one\"", "--> --set seed=one"]),
         set("runs nowhere", &["--set", "output.runs=\"\""], &["`output.runs`: expected a folder, found an empty text"]),

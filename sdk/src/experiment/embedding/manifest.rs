@@ -7,7 +7,7 @@ use crate::experiment::manifest::{
     Compat, ComponentRef, Output, PluginRef, Source, check_name, component_schemas, from_serde,
 };
 use crate::kge::{KgeSchedule, KgeSplit, Unused};
-use crate::options::within_ranges;
+use crate::options::{read, within_ranges};
 use crate::plugin::Registry;
 use crate::{Error, Result};
 use schemars::{JsonSchema, schema_for};
@@ -194,7 +194,7 @@ impl KgeManifest {
     }
 
     fn from_table(table: Table) -> Result<Self> {
-        let manifest: Self = serde_path_to_error::deserialize(Value::Table(table)).map_err(from_serde)?;
+        let manifest: Self = read(table).map_err(from_serde)?;
         manifest.check()?;
         Ok(manifest)
     }
@@ -295,5 +295,13 @@ mod tests {
         assert!(KgeManifest::parse(good, &[]).is_ok());
         let nowhere = KgeManifest::parse(good, &["output.runs=''".to_owned()]).unwrap_err().to_string();
         assert!(nowhere.contains("`output.runs`: expected a folder"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_wrong_value_inside_of_a_table_with_a_type_has_its_key() {
+        let text = "name = 'x'\ndata.triples = 'x'\ntrain.schedule = { type = 'linear', hold = 'x' }";
+        let error = KgeManifest::parse(text, &[]).unwrap_err().to_string();
+        let says = "`train.schedule.hold`: invalid type: text \"x\", expected a number\n  --> manifest:3:";
+        assert!(error.starts_with(says), "{error}");
     }
 }

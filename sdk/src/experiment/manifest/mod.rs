@@ -25,7 +25,7 @@ use crate::data::SplitOptions;
 use crate::data::knowledge::GraphSource;
 use crate::error::{Mistakes, server};
 use crate::ops::Precision;
-use crate::options::{Proportion, within_ranges};
+use crate::options::{Proportion, read, within_ranges};
 pub use crate::recipe::{Mode, Stage};
 use crate::storage::Access;
 use crate::{Error, Result};
@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::experiment) use source::names_triples;
 use std::collections::BTreeSet;
 use std::path::Path;
-use toml::{Table, Value};
+use toml::Table;
 
 /// An experiment. Keys that are not listed here are refused.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -288,8 +288,7 @@ impl Manifest {
         let mut mistakes = Mistakes::default();
         let mut is_name_wrong = false;
         loop {
-            let read: Result<Self> = serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(from_serde);
-            match read {
+            let refused = match read::<Self>(table.clone()) {
                 Ok(manifest) => {
                     // A name that was left out is none that was chosen.
                     if !is_name_wrong {
@@ -298,16 +297,20 @@ impl Manifest {
                     manifest.check(&mut mistakes);
                     return Ok((manifest, mistakes.done()));
                 }
-                // What was left out may have been needed.
-                Err(error) if error.message().starts_with("missing field") && !mistakes.is_empty() => break,
-                Err(error) => {
-                    is_name_wrong |= error.key() == Some("name");
-                    let removed = error.key().is_some_and(|key| edit::remove(&mut table, key));
-                    mistakes.note::<()>(Err(error));
-                    if !removed {
-                        break;
-                    }
-                }
+                Err(refused) => refused,
+            };
+            // What was left out may have been needed: then what needs it is left out, too.
+            let follows = refused.message.starts_with("missing field") && !mistakes.is_empty();
+            let around = refused.around.clone();
+            let error = from_serde(refused);
+            is_name_wrong |= error.key() == Some("name");
+            let inner = error.key().is_some_and(|key| edit::remove(&mut table, key));
+            let removed = inner || edit::remove(&mut table, &around);
+            if !follows {
+                mistakes.note::<()>(Err(error));
+            }
+            if !removed {
+                break;
             }
         }
         mistakes.done().and_then(|()| Err(Error::program("the manifest cannot be read")))
