@@ -79,6 +79,38 @@ fn a_plugin_that_another_build_left_behind_is_passed_over() {
     assert!(output.status.success() && printed.contains("gat"), "{printed}{said}");
 }
 
+/// The list ended at the first of them. Commands that need them all go on refusing.
+#[test]
+fn plugins_that_cannot_be_loaded_are_told_of_below_the_list_of_the_others() {
+    let folder = crate::support::folder();
+    let path = fs::canonicalize(folder.path()).unwrap();
+    let (text, odd) = (path.join(plugin_file_name("a-text")), path.join(plugin_file_name("odd")));
+    fs::write(&text, "not a library").unwrap();
+    fs::rename(edited(&path, b"graph_encoder gat\n", b"graph_encodor gat\n"), &odd).unwrap();
+    let absent = path.join(library("absent"));
+    let dualk = |arguments: &[&str]| {
+        let mut command = program(env!("CARGO_BIN_EXE_dualk"), &path);
+        let output = command.args(arguments).env("DUALK_PLUGIN_PATH", &path).output().unwrap();
+        let [printed, said] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.code(), printed, said)
+    };
+    for arguments in [&["list"][..], &["list", "graph_encoder", "--plugin", absent.to_str().unwrap()]] {
+        let (code, printed, said) = dualk(arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(printed.contains("\n  gat ") && printed.contains("\n  gcn "), "{arguments:?}: {printed}{said}");
+        let of_text = format!("error: this file is no shared library\n  --> {}\n", text.display());
+        let of_odd = format!("error: unknown slot `graph_encodor`\n  --> {}\n", odd.display());
+        for says in [of_text.as_str(), &of_odd, "or do without: take the file out of"] {
+            assert!(said.contains(says), "{arguments:?} lacks {says:?}: {said}");
+        }
+        let is_named = said.contains("error: `path`: there is no such plugin file\n");
+        assert_eq!(is_named, arguments.contains(&"--plugin"), "{arguments:?}: {said}");
+    }
+    let (code, printed, said) = dualk(&["schema"]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""), "{said}");
+    assert!(said.contains("error: this file is no shared library\n"), "{said}");
+}
+
 /// What they bring was said not to be there, as where too many files are open.
 #[test]
 fn what_of_the_search_path_cannot_be_read_is_named() {

@@ -2,6 +2,7 @@ use super::TrustArgs;
 use clap::Args;
 use dualk_sdk::Result;
 use dualk_sdk::component::Slot;
+use dualk_sdk::error::Mistakes;
 use dualk_sdk::plugin::{ComponentInfo, OptionInfo};
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,12 @@ impl List {
     pub fn run(self) -> Result<()> {
         let slot = self.slot.as_deref().map(Slot::from_name).transpose()?;
         let mut registry = self.trust.registry(Path::new("."))?;
-        self.plugin.iter().try_for_each(|file| registry.load(file, None))?;
-        registry.load_shipped()?;
+        // What cannot be loaded keeps nobody from the list of the others; it is told of below that.
+        let mut mistakes = Mistakes::default();
+        for file in &self.plugin {
+            mistakes.note(registry.load(file, None));
+        }
+        mistakes.note(registry.load_shipped());
         let slots: Vec<Slot> = Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)).collect();
         let shown: Vec<&ComponentInfo> = registry.components().filter(|info| slots.contains(&info.slot)).collect();
         let width = shown.iter().map(|info| info.name.len()).max().unwrap_or(0);
@@ -38,7 +43,7 @@ impl List {
                 }
             }
         }
-        Ok(())
+        mistakes.done()
     }
 }
 

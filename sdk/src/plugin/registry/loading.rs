@@ -2,6 +2,7 @@
 
 use super::Registry;
 use crate::component::Slot;
+use crate::error::Mistakes;
 use crate::plugin::loader::{self, Inspection, LoadedPlugin, Opened};
 use crate::plugin::search;
 use crate::{Error, Result};
@@ -91,16 +92,15 @@ impl Registry {
     /// of one that is here by choice and brings the same component.
     ///
     /// # Errors
-    /// When one of them cannot be loaded, or two bring one component. The others are loaded all the same.
+    /// When one of them cannot be loaded, or two bring one component: all of these. The others are loaded all the same.
     pub fn load_shipped(&mut self) -> Result<()> {
         let chosen: BTreeSet<(String, String)> =
             self.components().map(|info| (info.slot.name().to_owned(), info.name.to_owned())).collect();
-        let mut result = Ok(());
+        let mut mistakes = Mistakes::default();
         for (_, file) in search::in_use() {
-            let loaded = self.load_unless(&file, &chosen);
-            result = result.and(loaded);
+            mistakes.note(self.load_unless(&file, &chosen).map_err(|e| e.help(DO_WITHOUT)));
         }
-        result
+        mistakes.done()
     }
 
     /// Loads a plugin of the search path, unless it brings one of these components or the lock lacks it.
@@ -130,6 +130,10 @@ impl Registry {
         self.plugins.iter().find(brings)?.sha256.as_deref()
     }
 }
+
+/// What else helps where a plugin of the search path cannot be loaded.
+const DO_WITHOUT: &str =
+    "or do without: take the file out of the folders where plugins are looked up, which `dualk doctor` shows";
 
 /// The default of a slot among those that are `here`, or else of the search path.
 fn the_default(slot: Slot, here: Vec<String>) -> Result<String> {
