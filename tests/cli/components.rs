@@ -94,6 +94,27 @@ fn what_components_are_stands_in_one_column_of_the_list() {
     assert_eq!(places.len(), 1, "{printed}");
 }
 
+/// Errors of options say `dualk list` with the name of the component.
+#[test]
+fn the_list_takes_a_slot_or_a_component() {
+    let list = |name: &str| program::succeed(Path::new("."), &["list", name]);
+    let gat = list("gat");
+    assert!(gat.starts_with("graph_encoder\n  gat  ") && gat.contains("\n    heads "), "{gat}");
+    let unindented = |printed: &str| -> Vec<String> {
+        printed.lines().filter(|line| !line.starts_with(' ')).map(str::to_owned).collect()
+    };
+    assert_eq!(unindented(&gat), ["graph_encoder"]);
+    let names = gat.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    assert_eq!(names.count(), 1, "others are not shown: {gat}");
+    // Two slots have one of this name.
+    assert_eq!(unindented(&list("hake")), ["node_init", "kge_model"]);
+    let slot = list("graph_encoder");
+    assert!(slot.contains("\n  gat ") && slot.contains("\n  gcn ") && unindented(&slot).len() == 1, "{slot}");
+    let says = ["neither a slot nor a component is named `gta`", "did you mean `gat`?", "add --plugin FILE"];
+    program::refuse(Path::new("."), &["list", "gta"], &says);
+    program::refuse(Path::new("."), &["list", "graph_encoders"], &["did you mean `graph_encoder`?"]);
+}
+
 /// A terminal of 80 columns breaks longer lines wherever they are.
 #[test]
 fn help_of_options_fits_a_terminal() {

@@ -58,7 +58,7 @@ fn without_unknown<C: Component>(mut table: Table, schema: &Schema, beside: &[&s
     let unknown: Vec<String> = table.keys().filter(|key| !known.contains(&key.as_str())).cloned().collect();
     for key in unknown {
         let error = Error::user(format!("`{}` has no option `{key}`", C::NAME)).at_key(&key);
-        let error = error.suggest_with(&key, known.iter().chain(beside).copied(), "`dualk list SLOT`");
+        let error = error.suggest_with(&key, known.iter().chain(beside).copied(), &command(C::NAME));
         let is_first = mistakes.is_empty();
         let error = with_options(error, C::NAME, schema, &key, is_first);
         mistakes.note::<()>(Err(match is_first && !beside.is_empty() {
@@ -83,6 +83,11 @@ fn about(error: Error, options: &[OptionInfo], key: &str) -> Error {
     }
 }
 
+/// What shows all options of a component, with what they mean.
+fn command(component: &str) -> String {
+    format!("`dualk list {component}`")
+}
+
 /// The error with what the option means that it is about, and, the first time, what the component accepts, an option a line.
 fn with_options(error: Error, component: &str, schema: &Schema, key: &str, first: bool) -> Error {
     let options = options_of(schema);
@@ -93,13 +98,16 @@ fn with_options(error: Error, component: &str, schema: &Schema, key: &str, first
     match options.is_empty() {
         true => error.help(format!("`{component}` has no options")),
         false => error
-            .help(format!("options of `{component}`, with their defaults:\n{}", table_of(&options, key).join("\n")))
-            .help("`dualk list SLOT` says what they mean"),
+            .help(format!(
+                "options of `{component}`, with their defaults:\n{}",
+                table_of(component, &options, key).join("\n")
+            ))
+            .help(format!("{} says what they mean", command(component))),
     }
 }
 
 /// A line for each option, up to a dozen, with that of `key` among them, and how many more there are.
-fn table_of(options: &[OptionInfo], key: &str) -> Vec<String> {
+fn table_of(component: &str, options: &[OptionInfo], key: &str) -> Vec<String> {
     let behind = options.iter().skip(MOST_LISTED).find(|option| option.name == key);
     let shown: Vec<&OptionInfo> =
         options.iter().take(MOST_LISTED - usize::from(behind.is_some())).chain(behind).collect();
@@ -107,7 +115,7 @@ fn table_of(options: &[OptionInfo], key: &str) -> Vec<String> {
     let kind = shown.iter().map(|option| option.kind.chars().count()).max().unwrap_or(0);
     let line = |o: &&OptionInfo| format!("      {:name$}  {:kind$}  {}", o.name, o.kind, o.default);
     let more = Some(options.len() - shown.len()).filter(|&more| more > 0);
-    let more = more.map(|more| format!("      and {more} more: `dualk list SLOT` shows all"));
+    let more = more.map(|more| format!("      and {more} more: {} shows all", command(component)));
     shown.iter().map(line).chain(more).collect()
 }
 
@@ -238,10 +246,11 @@ mod tests {
         };
         let unknown = of("unknown = 3");
         assert!(
-            unknown.contains("accepted: a, b, c, d, e, f, g, h, i, j, k, l, and 2 more: `dualk list SLOT`"),
+            unknown.contains("accepted: a, b, c, d, e, f, g, h, i, j, k, l, and 2 more: `dualk list many`"),
             "{unknown}"
         );
-        assert!(unknown.contains("      and 2 more: `dualk list SLOT` shows all\n"), "{unknown}");
+        assert!(unknown.contains("      and 2 more: `dualk list many` shows all\n"), "{unknown}");
+        assert!(unknown.ends_with("  = `dualk list many` says what they mean"), "{unknown}");
         assert_eq!(shown(&unknown), "abcdefghijkl");
         assert_eq!(shown(&of("n = 'x'")), "abcdefghijkn");
     }

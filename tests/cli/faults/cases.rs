@@ -50,7 +50,12 @@ pub fn cases() -> Vec<Case> {
             "\"gta\"",
             &["model.graph_encoder.type", "`gta`", "did you mean `gat`", ":10"],
         ),
-        manifest("unknown option", "dims = [8, 8] }", "width = 8 }", &["model.graph_encoder.width", "dims", ":10"]),
+        manifest(
+            "unknown option",
+            "dims = [8, 8] }",
+            "width = 8 }",
+            &["model.graph_encoder.width", "dims", "`dualk list gat` says what they mean", ":10"],
+        ),
         manifest(
             "options without a type",
             "graph_encoder = { type = \"gat\", dims = [8, 8] }",

@@ -12,8 +12,8 @@ const COLUMNS: usize = 80;
 /// Arguments of `dualk list`.
 #[derive(Args)]
 pub struct List {
-    /// Only this slot, with the options of each component.
-    slot: Option<String>,
+    /// Only this slot, or components of this name, with their options.
+    name: Option<String>,
     /// Load this plugin too.
     #[arg(long, value_name = "FILE")]
     plugin: Vec<PathBuf>,
@@ -23,7 +23,6 @@ pub struct List {
 
 impl List {
     pub fn run(self) -> Result<()> {
-        let slot = self.slot.as_deref().map(Slot::from_name).transpose()?;
         let mut registry = self.trust.registry(Path::new("."))?;
         // What cannot be loaded keeps nobody from the list of the others; it is told of below that.
         let mut mistakes = Mistakes::default();
@@ -31,14 +30,19 @@ impl List {
             mistakes.note(registry.load(file, None));
         }
         mistakes.note(registry.load_shipped());
-        let slots: Vec<Slot> = Slot::ALL.into_iter().filter(|s| slot.is_none_or(|only| only == *s)).collect();
-        let shown: Vec<&ComponentInfo> = registry.components().filter(|info| slots.contains(&info.slot)).collect();
+        let name = self.name.as_deref();
+        let shown: Vec<&ComponentInfo> = match name {
+            Some(name) => mistakes.note(registry.named(name)).unwrap_or_default(),
+            None => registry.components().collect(),
+        };
+        let is_named = |slot: Slot| name.is_none_or(|name| slot.name() == name);
+        let is_shown = |slot: &Slot| is_named(*slot) || shown.iter().any(|info| info.slot == *slot);
         let width = shown.iter().map(|info| info.name.len()).max().unwrap_or(0);
-        for each in slots {
+        for each in Slot::ALL.into_iter().filter(is_shown) {
             println!("{each}");
             for info in shown.iter().filter(|info| info.slot == each) {
                 beside(2, info.name, width, info.about);
-                if slot.is_some() {
+                if name.is_some() {
                     describe(info, width);
                 }
             }

@@ -63,6 +63,23 @@ impl Registry {
         self.entry(slot, name).map(|e| &e.info)
     }
 
+    /// The components of the slot of this name, and those of any slot whose own name it is.
+    ///
+    /// # Errors
+    /// When neither a slot nor a component has it, with the names that there are.
+    pub fn named(&self, name: &str) -> Result<Vec<&ComponentInfo>> {
+        let slots = Slot::ALL.map(Slot::name);
+        let is_meant = |info: &&ComponentInfo| info.slot.name() == name || info.name == name;
+        let found: Vec<&ComponentInfo> = self.components().filter(is_meant).collect();
+        if !found.is_empty() || slots.contains(&name) {
+            return Ok(found);
+        }
+        let known = slots.into_iter().chain(self.components().map(|info| info.name));
+        let error = Error::user(format!("neither a slot nor a component is named `{name}`"));
+        let error = error.suggest_with(name, known, "`dualk list`");
+        Err(with_unread(error).help("for a component of a plugin of your own, add --plugin FILE"))
+    }
+
     /// Checks options and fills in defaults.
     ///
     /// # Errors
