@@ -303,6 +303,31 @@ fn tables_have_measures_by_sex_and_age() {
     }
 }
 
+/// Readers of `result.json` go by this order and these names.
+#[test]
+fn a_table_has_rules_then_the_model_then_oracles() {
+    let folder = tempfile::tempdir().unwrap();
+    let oracles = ["oracle, given what is observed", "oracle, hidden state known"];
+    let codes = [
+        "code frequency",
+        "own history, most recent",
+        "own history, most frequent",
+        "history, then co-occurrence",
+        "logistic regression",
+    ];
+    for (task, rules) in [("diagnosis", &codes[..]), ("heart_failure", &["prevalence", "had it before", codes[4]])] {
+        for shown in [true, false] {
+            let settings = [format!("stage[3].task={task:?}"), format!("output.baselines={shown}")];
+            let (outcome, _) = run(folder.path(), &[&settings[0], &settings[1]]);
+            let stage = outcome.stages.last().unwrap();
+            let names: Vec<&str> = stage.rows.iter().map(|row| row.name.as_str()).collect();
+            let rules = if shown { rules } else { &[] };
+            let model = format!("small, epoch {}", stage.epoch + 1);
+            assert_eq!(names, [rules, &[model.as_str()], &oracles].concat(), "{task}");
+        }
+    }
+}
+
 #[test]
 fn a_cohort_without_age_and_sex_has_none_to_enter() {
     let folder = tempfile::tempdir().unwrap();
