@@ -78,7 +78,7 @@ fn an_interrupted_training_goes_on_to_the_same_numbers() {
     assert!(checkpoints(folder, "").is_empty(), "a finished run needs no checkpoint");
     // Checkpoints after every step, whatever they cost, and a process that is killed once there is one after these.
     let every = ["kge", "train", "tree.toml", "--set", "output.checkpoint_minutes=0"];
-    for steps in [1, 400, 900] {
+    for steps in [1, 300, 600] {
         kill_after(folder, &every, steps);
         assert!(!checkpoints(folder, "").is_empty(), "{steps}");
         let output = dualk(folder, &["kge", "train", "tree.toml", "--resume"]);

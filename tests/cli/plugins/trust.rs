@@ -177,7 +177,7 @@ fn the_bytes_that_were_hashed_are_those_that_run() {
     let begun = std::time::Instant::now();
     let mapped = loop {
         let text = fs::read_to_string(&maps).unwrap_or_default();
-        if text.contains("memfd:dualk-plugin") || begun.elapsed().as_secs() > 60 {
+        if text.contains("memfd:dualk-plugin") || begun.elapsed().as_secs() > 240 {
             break text;
         }
         std::thread::sleep(std::time::Duration::from_millis(5));

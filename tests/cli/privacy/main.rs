@@ -77,11 +77,13 @@ fn holds(bytes: &[u8], canary: &str) -> bool {
 /// Whether what lies between is the beginning of a whole number as long as identifiers are.
 fn is_identifier(before: &[u8], from: &[u8]) -> bool {
     const DIGITS: usize = 8;
+    /// Digits of the shortest hash that is shown, that of a member of a sweep; those of runs have more.
+    const HASH: usize = 12;
     let goes_on = before.last().is_some_and(u8::is_ascii_digit);
     let is_fraction = before.ends_with(b".") && before.iter().rev().nth(1).is_some_and(u8::is_ascii_digit);
     let in_checksum = {
         let digits = |part: &mut dyn Iterator<Item = &u8>| part.take_while(|b| b.is_ascii_hexdigit()).count();
-        digits(&mut before.iter().rev()) + digits(&mut from.iter()) > 2 * DIGITS
+        digits(&mut before.iter().rev()) + digits(&mut from.iter()) >= HASH
     };
     let is_memory =
         [&b"memory\": "[..], b"memory\":", b"bytes\": ", b"bytes\":"].iter().any(|key| before.ends_with(key));
@@ -94,6 +96,8 @@ fn a_canary_is_told_from_a_checksum() {
     assert!(holds(b"patient 77120003.", "7712") && holds(b"CANARY7", "CANARY") && holds(b"stay88340001", "8834"));
     assert!(!holds(b"sha256: 0a77120000b1c4d5e6f70a1b", "7712") && !holds(b"772", "7712"));
     assert!(!holds(b"\"seconds\": 3.77120003", "7712") && !holds(b"\"bytes\": 377120003", "7712"));
+    assert!(!holds(b"run: runs/canary-77120003abcdef01\n", "7712") && !holds(b"members/a88340001bcd", "8834"));
+    assert!(holds(b"code77120003", "7712"));
     assert!(!holds(b"\"peak_memory\": 99450880", "9945") && holds(b"\"memory_of\": 99450880", "9945"));
     assert!(!holds(b"\"bytes\": 771200032", "7712") && holds(b"[0.5,77120003]", "7712"));
 }

@@ -25,7 +25,7 @@ fn a_sweep_trains_every_member_and_compares_them() {
             serde_json::from_slice::<Value>(&state).unwrap()["peak_bytes"].as_f64().unwrap() / 1e9
         });
         let (said, most) = (line.split(' ').nth(5).unwrap().parse::<f64>().unwrap(), peaks.fold(0.0, f64::max));
-        assert!(said > 0.8 * most && said < 1.5 * most, "estimated {said} GB, took {most} GB");
+        assert!(said > 0.7 * most && said < 1.6 * most, "estimated {said} GB, took {most} GB");
     }
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("mean ± standard deviation over 2 runs") && printed.contains("→ "), "{printed}");
