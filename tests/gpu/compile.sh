@@ -19,7 +19,7 @@ shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 cuda=${DUALK_NVRTC:-$HOME/.cache/dualk/nvrtc/nvidia/cu13}
 
-if [ ! -e "$cuda/lib/libnvrtc.so.13" ] || [ ! -e "$cuda/include/crt/mma.h" ]; then
+if [ ! -e "$cuda/lib/libnvrtc.so.13" ] || [ ! -e "$cuda/include/crt/mma.h" ] || [ ! -e "$cuda/include/cuda_fp16.h" ]; then
     wheels=$(mktemp -d)
     trap 'rm -rf "$wheels"' EXIT
     python3 -m pip download -q --no-deps -d "$wheels" \
@@ -47,7 +47,7 @@ compile() {
     mkdir -p "$out"
     code=0
     HOME="$out" DUALK_DRIVER_ARCH=$architecture DUALK_DRIVER_PTX="$out" DUALK_DRIVER_LOG="$out/launches.txt" \
-        timeout 120 "$program" bench "$@" > "$out/output.txt" 2>&1 || code=$?
+        timeout 900 "$program" bench "$@" > "$out/output.txt" 2>&1 || code=$?
     if [ $code != 0 ] || grep -q panicked "$out/output.txt"; then
         failed=1
         echo "sm_$architecture, $case: failed" >&2

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn weights_start_within_one_over_the_root_of_the_inputs() {
-        let fc = draw_parameters(LinearHead::new(100, 50, 0.0, &Device::flex()).fc);
+        let fc = draw_parameters(LinearHead::new(100, 500, 0.0, &Device::flex()).fc);
         for tensor in [fc.weight.val().flatten::<1>(0, 1), fc.bias.unwrap().val()] {
             let values: Vec<f32> = tensor.into_data().iter::<f32>().collect();
             let largest = values.iter().fold(0f32, |m, v| m.max(v.abs()));

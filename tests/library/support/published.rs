@@ -6,6 +6,7 @@ use dualk_plugin_head_layers::MlpOptions;
 use dualk_plugin_lab_layers::LinearOptions;
 use dualk_plugin_patient_fusions::Fusions;
 use dualk_sdk::data::Batch;
+use dualk_sdk::device::generator;
 use dualk_sdk::model::{Model, ModelParts, freeze};
 use dualk_sdk::prelude::*;
 use dualk_sdk::serde_json::Value;
@@ -115,7 +116,12 @@ impl Case {
         }
     }
 
+    /// Parameters are drawn when they are first asked for, here to be replaced: not beside those who count on a seed.
     pub fn model(&self, stage: Stage, encoder: GraphEncoderModule, device: &Device) -> Model {
+        generator::alone(|| self.filled(stage, encoder, device))
+    }
+
+    fn filled(&self, stage: Stage, encoder: GraphEncoderModule, device: &Device) -> Model {
         let features =
             Tensor::zeros([self.shape("gnn_layer.node_features")[0], self.shape("gnn_layer.node_features")[1]], device);
         let width = encoder.width();

@@ -100,6 +100,9 @@ mod tests {
         assert_eq!([header(), header()], [("xy".to_owned(), 1), ("xy".to_owned(), 1)]);
         // As long as before, and perhaps to be written once more.
         write("a.csv", "y,x\n2,1\n");
+        // However slow this is.
+        let file = File::options().append(true).open(folder.path().join("a.csv")).unwrap();
+        file.set_modified(SystemTime::now() + 3600 * RESOLUTION).unwrap();
         assert_eq!([header(), header()], [("yx".to_owned(), 2), ("yx".to_owned(), 3)]);
         settle("a.csv");
         assert_eq!([header().1, header().1], [4, 4]);
