@@ -281,12 +281,12 @@ mod tests {
         // Draws have labels of the second patient alone, of the third alone, or of both.
         assert_eq!(new, ("new", 0.5, 2, Some([0.0, 1.0])));
         assert_eq!((repeated.0, repeated.1, repeated.2), ("repeated", 2.0 / 3.0, 3));
-        // The first two examples may be of one patient.
+        // The first two examples may be of one patient: those with new labels are the second and the third, all have repeated ones.
         let patients = |persons: &[usize]| -> Vec<usize> {
             let found = of_labels(&division, &labels, 10, &Resamples::new(persons, 0));
             found.iter().map(|(_, of)| of.patients).collect()
         };
-        assert_eq!([patients(&[0, 1, 2]), patients(&[0, 0, 1])], [[2, 2], [1, 2]]);
+        assert_eq!([patients(&[0, 1, 2]), patients(&[0, 0, 1])], [[2, 3], [2, 2]]);
         // Those of the third patient are not found: it is drawn never, or twice or thrice.
         assert!(repeated.3.is_some_and(|[low, high]| low <= 1.0 / 3.0 && high == 1.0), "{repeated:?}");
         let alone = stratum("codes: had before", "new", found[0].1.clone());

@@ -57,7 +57,7 @@ impl Check {
             print!("{}", experiment.resolved()?);
         }
         experiment.check()?;
-        let members = self.members(source, experiment.manifest())?;
+        let members = self.members(source)?;
         if self.leaks {
             experiment.check_leaks(&Console::default())?.iter().for_each(|line| println!("{line}"));
         }
@@ -83,8 +83,9 @@ impl Check {
 impl Check {
     /// Looks at every member of the sweep as at an experiment of its own, also of the quick one; how many there are. Nothing
     /// without a sweep.
-    fn members(&self, source: Source, manifest: &Manifest) -> Result<String> {
-        let Some(sweep) = &manifest.sweep else { return Ok(String::new()) };
+    fn members(&self, source: Source) -> Result<String> {
+        let (manifest, source) = Manifest::from_source(source)?;
+        let Some(sweep) = manifest.sweep else { return Ok(String::new()) };
         let planned = |quick: bool| -> Result<usize> {
             Ok(Sweep::load(source.clone(), quick, self.manifest.registry()?, None)?.members.len())
         };
