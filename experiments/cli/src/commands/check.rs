@@ -1,7 +1,7 @@
 use super::{CacheArgs, ManifestArgs};
 use clap::Args;
 use dualk_sdk::experiment::manifest::Source;
-use dualk_sdk::experiment::sweep::Sweep;
+use dualk_sdk::experiment::sweep::{Plan, Sweep};
 use dualk_sdk::experiment::{Experiment, Manifest, StageMemory};
 use dualk_sdk::memory;
 use dualk_sdk::progress::Console;
@@ -87,7 +87,9 @@ impl Check {
         let (manifest, source) = Manifest::from_source(source)?;
         let Some(sweep) = manifest.sweep else { return Ok(String::new()) };
         let planned = |quick: bool| -> Result<usize> {
-            Ok(Sweep::load(source.clone(), quick, self.manifest.registry()?, None)?.members.len())
+            let sweep = Sweep::load(source.clone(), quick, self.manifest.registry()?, None)?;
+            // Of settings to choose from, the other seeds train one.
+            Ok(Plan::of(&sweep, source.path(), 1).to_train())
         };
         let all = format!("; {} members of its sweep", planned(false)?);
         Ok(match sweep.quick().is_empty() {
