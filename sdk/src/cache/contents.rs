@@ -1,6 +1,7 @@
 //! What an entry was written with, and whether it still is what was written.
 
-use super::{MANIFEST, key};
+use super::MANIFEST;
+use crate::storage::hex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -71,7 +72,7 @@ pub(super) fn file_contents(path: &Path) -> std::io::Result<FileContents> {
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(FileContents { bytes, sha256: key::hex(&hash.finalize()) }),
+            0 => return Ok(FileContents { bytes, sha256: hex(&hash.finalize()) }),
             n => {
                 hash.update(&buffer[..n]);
                 bytes += n as u64;

@@ -1,5 +1,6 @@
 //! What determines a result.
 
+use crate::storage::hex;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -36,10 +37,6 @@ impl Key {
     pub fn made_from(&self) -> &Value {
         &self.made_from
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// What tells a file from another: its name and, up to 16 MiB, the SHA-256 of its content, wherever it lies; of a longer

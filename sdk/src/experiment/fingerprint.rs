@@ -2,6 +2,7 @@
 
 use super::run_dir::RunDir;
 use crate::data::{Dataset, Ragged};
+use crate::storage::hex;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -42,14 +43,14 @@ impl Fingerprint {
         texts(&mut digest, cohort.code_names.iter().cloned());
         ragged(&mut digest, &cohort.labs, |&l| u64::from(l));
         numbers(&mut digest, cohort.lab_items.iter().map(|item| item.id as u64));
-        let cohort_digest = hex(digest);
+        let cohort_digest = hex(&digest.finalize());
         let mut digest = Sha256::new();
         for split in [&splits.pretrain, &splits.train, &splits.valid, &splits.test] {
             texts(&mut digest, split.iter().map(|&p| cohort.patients[p].to_string()));
         }
         Self {
             cohort: cohort_digest,
-            split: hex(digest),
+            split: hex(&digest.finalize()),
             patients: cohort.patients.len(),
             admissions: cohort.admissions.values().len(),
             pretrain: splits.pretrain.len(),
@@ -119,10 +120,6 @@ fn texts(digest: &mut Sha256, values: impl ExactSizeIterator<Item = String>) {
 fn ragged<T>(digest: &mut Sha256, rows: &Ragged<T>, number: impl Fn(&T) -> u64) {
     numbers(digest, rows.rows().map(|row| row.len() as u64));
     numbers(digest, rows.values().iter().map(number));
-}
-
-fn hex(digest: Sha256) -> String {
-    digest.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ pub(super) fn open_file(file: &Path) -> Result<Opened> {
     let (file, bytes, found) = described(file)?;
     let Brought { components, defaults, needs } = Brought::read(&found.components);
     let inspection = Inspection {
-        sha256: Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect(),
+        sha256: crate::storage::hex(&Sha256::digest(&bytes)),
         components,
         defaults,
         needs,

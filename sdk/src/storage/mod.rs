@@ -25,5 +25,5 @@ pub(crate) use file::{remove, remove_folder, remove_whole, rename, sync_file, sy
 pub use live::{abandon, forget, remember};
 pub use temporary::Scratch;
 pub(crate) use temporary::{LOCK, Temporary, hold, is_held, is_own, new_folder, sweep_locks};
-pub(crate) use tensors::floats;
 pub use tensors::{Numbers, Tensor, check_seal, sealed, tensors};
+pub(crate) use tensors::{floats, hex};

@@ -20,6 +20,7 @@ use crate::kge::{
 };
 use crate::plugin::{LoadedPlugin, LockedPlugin, PluginsLock, Registry, Stamp};
 use crate::progress::Silent;
+use crate::storage::hex;
 use crate::{Error, Progress, Result, memory, options, simd};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -270,7 +271,6 @@ impl KgeExperiment {
             hash.update((split.len() as u64).to_le_bytes());
             split.iter().for_each(|t| [t.head, t.relation, t.tail].iter().for_each(|id| hash.update(id.to_le_bytes())));
         }
-        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let mut table = self.table()?;
         table.remove("output");
         let plugins: Vec<_> = self.plugins.iter().map(|p| json!([p.name, p.sha256])).collect();

@@ -286,13 +286,17 @@ impl Manifest {
     /// Finds every wrong key and value: what is wrong is left out, and the rest looked at.
     fn from_table(mut table: Table) -> Result<(Self, Result<()>)> {
         let mut mistakes = Mistakes::default();
-        let mut is_name_wrong = false;
+        let (mut is_name_wrong, mut is_split_wrong) = (false, false);
         loop {
             let refused = match read::<Self>(table.clone()) {
                 Ok(manifest) => {
                     // A name that was left out is none that was chosen.
                     if !is_name_wrong {
                         mistakes.note(check_name(&manifest.name));
+                    }
+                    // Nor is a sum with a default in the place of a part that was.
+                    if !is_split_wrong {
+                        mistakes.note(manifest.data.split.check().map_err(|e| e.within_key("data.split")));
                     }
                     manifest.check(&mut mistakes);
                     return Ok((manifest, mistakes.done()));
@@ -304,6 +308,7 @@ impl Manifest {
             let around = refused.around.clone();
             let error = from_serde(refused);
             is_name_wrong |= error.key() == Some("name");
+            is_split_wrong |= error.key().is_some_and(|key| key.starts_with("data.split"));
             let inner = error.key().is_some_and(|key| edit::remove(&mut table, key));
             let removed = inner || edit::remove(&mut table, &around);
             if !follows {
@@ -326,11 +331,10 @@ impl Manifest {
         self.compat == Some(Compat::Dualk)
     }
 
-    /// Checks what needs no component, but for the name.
+    /// Checks what needs no component, but for name and split.
     fn check(&self, mistakes: &mut Mistakes) {
         mistakes.note(within_ranges(self));
         mistakes.note(self.output.check().map_err(|e| e.within_key("output")));
-        mistakes.note(self.data.split.check().map_err(|e| e.within_key("data.split")));
         for (i, source) in self.data.knowledge.iter().enumerate() {
             mistakes.note(source.check().map_err(|e| e.within_key(&format!("data.knowledge[{i}]"))));
         }

@@ -103,6 +103,7 @@ mod tests {
         }
         let set = of("data.split = { type = 'random' }", &["data.split.train=\"x\"".to_owned()]);
         assert!(set.starts_with(&format!("`data.split.train`: {no_number}\n  --> --set data.split.train=")), "{set}");
+        assert_eq!(set.matches("  --> ").count(), 1, "the others and its default need not sum to 1: {set}");
         let several = of("data.split = { type = 'dualk', train = 'x', test = 'x' }\noutput.baselines = 3", &[]);
         for key in ["data.split.train", "data.split.test", "output.baselines"] {
             assert!(several.contains(&format!("`{key}`: invalid type: ")), "{key}: {several}");

@@ -30,7 +30,7 @@ use super::manifest::{Manifest, Source};
 use super::plan::to_toml;
 use crate::cache::Cache;
 use crate::plugin::Registry;
-use crate::storage::Access;
+use crate::storage::{Access, hex};
 use crate::{Error, Result};
 use planner::{Planner, quickened};
 use sha2::{Digest, Sha256};
@@ -141,7 +141,7 @@ impl Member {
         let output = std::mem::take(&mut manifest.output);
         let digest = Sha256::digest(to_toml(&manifest)?.as_bytes());
         manifest.output = output;
-        let id = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
+        let id = hex(&digest[..6]);
         let (name, seed, identity) = (String::new(), manifest.seed, experiment.identity()?);
         let (setting, patients) = (None, None);
         let (named, awaits_choice) = (false, false);
